@@ -1,0 +1,142 @@
+"""What a network is made of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import keras
+
+from keras_mgnet.layers import Conv, GridLevel
+from keras_mgnet.layers.conv import recorded_applications
+
+
+@dataclass(frozen=True)
+class LevelInfo:
+    """One row of `describe`: a stem, level, transfer or classifier.
+
+    Attributes:
+        name: of the layer.
+        grid: (height, width) of its output; None for the classifier.
+        channels: of its output, feature and data where they differ in kind.
+        nu: iterations; None where there are none.
+        params: trainable, shared tensors once.
+        multiply_adds: per image.
+        uses: how often each of its convolutions is applied, by name.
+    """
+
+    name: str
+    grid: tuple[int, int] | None
+    channels: tuple[int, ...]
+    nu: int | None
+    params: int
+    multiply_adds: int
+    uses: dict[str, int]
+
+
+def count_params(model: keras.Model) -> int:
+    """Returns the trainable parameters, every shared tensor once.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> count_params(MgNet((2, 2, 2, 2), 64))
+        521418
+    """
+    return sum(_size(variable) for variable in {id(v): v for v in model.trainable_variables}.values())
+
+
+def features(model: keras.Model) -> keras.Model:
+    """Returns the model that maps images to the state of every level: {"level1": (u, r), ...}, or r alone for a ResNet.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> u, r = features(MgNet((1, 1), 4, input_shape=(8, 8, 1)))(keras.ops.ones((1, 8, 8, 1)))["level2"]
+        >>> u.shape
+        (1, 4, 4, 4)
+    """
+    levels = {layer.name: layer.output for layer in model.layers if layer.name.startswith("level")}
+    return keras.Model(model.input, levels, name=f"{model.name}_features")
+
+
+def level_table(model: keras.Model) -> list[LevelInfo]:
+    """Returns one row per stem, level, transfer and classifier, in the order of the graph.
+
+    Multiply-adds are those of convolutions and classifier for one image; the product A * e whose result nobody reads (after
+    the last iteration of the last level) is not counted, as no compiler keeps it.
+
+    Raises:
+        ValueError: where the image size is not fixed.
+    """
+    (shape,) = (tensor.shape[1:] for tensor in model.inputs)
+    if None in shape:
+        raise ValueError(f"expected a model with a fixed image size. Received: input_shape={shape}")
+    with recorded_applications() as applications:
+        model.compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
+    _drop_unread_product(model, applications)
+    return [_row(layer, applications) for layer in model.layers if layer.weights]
+
+
+def describe(model: keras.Model) -> str:
+    """Returns the levels of a model as text, in the manner of PyAMG's multilevel solver.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> print(describe(MgNet((2, 2), 8, input_shape=(8, 8, 1), name="tiny")).splitlines()[0])
+        tiny: MgNet, 5,018 parameters, 0.3 M multiply-adds per image
+    """
+    rows = level_table(model)
+    total = sum(row.multiply_adds for row in rows)
+    lines = [
+        f"{model.name}: {type(model).__name__}, {count_params(model):,} parameters, {_mega(total)} multiply-adds per image",
+        f"levels: {sum(row.nu is not None for row in rows)}",
+        f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
+    ]
+    return "\n".join(lines + [_line(row) for row in rows])
+
+
+def _line(row: LevelInfo) -> str:
+    grid = "" if row.grid is None else f"{row.grid[0]} x {row.grid[1]}"
+    channels = "/".join(map(str, row.channels))
+    return (
+        f"{row.name:<12}{grid:>11}{channels:>12}{row.nu or '':>4}{row.params:>13,}{_mega(row.multiply_adds):>12}   "
+        f"{', '.join(_reuse(name, times) for name, times in row.uses.items())}"
+    ).rstrip()
+
+
+def _reuse(name: str, times: int) -> str:
+    return name if times == 1 else f"{name} reused {times} times"
+
+
+def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
+    outputs = layer.output if isinstance(layer.output, (tuple, list)) else [layer.output]
+    grid = tuple(outputs[0].shape[1:3]) if len(outputs[0].shape) == 4 else None
+    own = [entry for entry in applications if any(entry[0] is part for part in layer._flatten_layers())]
+    dense = layer.kernel if isinstance(layer, keras.layers.Dense) else None
+    return LevelInfo(
+        name=layer.name,
+        grid=grid,
+        channels=tuple(dict.fromkeys(tensor.shape[-1] for tensor in outputs)),
+        nu=getattr(layer, "nu", getattr(layer, "blocks", None)),
+        params=count_params(layer),
+        multiply_adds=sum(cost for _, cost in own) + (0 if dense is None else _size(dense)),
+        uses=dict(Counter(_path(conv) for conv, _ in own)),
+    )
+
+
+def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]]) -> None:
+    last = [layer for layer in model.layers if isinstance(layer, GridLevel)][-1:]
+    for level in last:
+        index = max(i for i, (conv, _) in enumerate(applications) if conv is level.A[-1])
+        del applications[index]
+
+
+def _path(conv: Conv) -> str:
+    parts = conv.kernel.path.split("/")[1:-1]
+    return parts[0] if parts[-1] == "conv" and len(parts) > 1 else parts[-1]
+
+
+def _size(variable: keras.Variable) -> int:
+    return math.prod(variable.shape)
+
+
+def _mega(count: int) -> str:
+    return f"{count / 1e6:,.1f} M"

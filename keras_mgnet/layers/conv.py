@@ -1,0 +1,102 @@
+"""The papers' convolution: bias-free, padded on both sides as PyTorch does, initialised by a named rule."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import keras
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.serialization import serializable
+
+INITIALIZERS = {
+    "he_fan_out": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+    "torch_default": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
+
+
+def initializer(init: str) -> keras.initializers.Initializer:
+    """Returns the kernel initialiser of a named rule.
+
+    `he_fan_out` is N(0, 2 / (k^2 c_out)) (He et al. 2015, the repositories' rule); `torch_default` is U(+-1/sqrt(fan_in)),
+    what the released MgNet code has because it never re-initialises.
+
+    Example:
+        >>> initializer("he_fan_out").mode
+        'fan_out'
+    """
+    if init not in INITIALIZERS:
+        raise unknown("initialisation", init, INITIALIZERS)
+    return keras.initializers.VarianceScaling(**INITIALIZERS[init])
+
+
+def pad(x, margin: int):
+    """Zero-pads the two grid axes of x (N, H, W, C) by `margin` on both sides."""
+    return ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+
+
+_applications: ContextVar[list | None] = ContextVar("applications", default=None)
+
+
+@contextmanager
+def recorded_applications() -> Iterator[list[tuple["Conv", int]]]:
+    """While open, every `Conv` that is traced adds (itself, its multiply-adds per image) to the list.
+
+    Example:
+        >>> with recorded_applications() as applications:
+        ...     _ = Conv(8)(ops.ones((1, 4, 4, 3)))
+        >>> applications[0][1]
+        3456
+    """
+    token = _applications.set([])
+    try:
+        yield _applications.get()
+    finally:
+        _applications.reset(token)
+
+
+@serializable
+class Conv(keras.layers.Conv2D):
+    """k x k convolution without bias, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
+
+    Keras' own "same" padding puts the odd pixel of a stride-2 convolution behind the image and so samples the pixels
+    1, 3, 5, ...; multigrid and the papers' code sample 0, 2, 4, ... .
+
+    Args:
+        filters: output channels.
+        kernel_size: k, odd.
+        strides: s, 1 or 2.
+        init: a key of `INITIALIZERS`.
+
+    Example:
+        >>> Conv(8, strides=2)(ops.ones((1, 7, 7, 3))).shape
+        (1, 4, 4, 8)
+    """
+
+    def __init__(self, filters, kernel_size=3, *, strides=1, init="he_fan_out", name=None, dtype=None):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=strides,
+            padding="same" if strides == 1 else "valid",
+            use_bias=False,
+            data_format="channels_last",
+            kernel_initializer=initializer(init),
+            name=name,
+            dtype=dtype,
+        )
+        self.margin = 0 if strides == 1 else kernel_size // 2
+
+    def call(self, x):
+        applications = _applications.get()
+        if applications is not None:
+            grid = self.compute_output_shape(tuple(x.shape))[1:3]
+            applications.append((self, math.prod(grid) * math.prod(self.kernel.shape)))
+        return super().call(pad(x, self.margin) if self.margin else x)
+
+    def compute_output_shape(self, input_shape):
+        n, h, w, c = input_shape
+        padded = (n, *(size and size + 2 * self.margin for size in (h, w)), c)
+        return super().compute_output_shape(padded)

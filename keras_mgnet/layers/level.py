@@ -1,0 +1,171 @@
+"""The levels: all iterations on one grid, and the owner of their convolutions and norms."""
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.scheme import scheme
+from keras_mgnet.layers.sharing import PUBLISHED_SIZE, count_A, count_B, instance
+from keras_mgnet.serialization import serializable
+
+FORMS = ("residual", "feature")
+
+
+@serializable
+class GridLevel(keras.layers.Layer):
+    """nu smoothing steps of MgNet on one grid: u^i = u^{i-1} + s2(B * s1(f - A * u^{i-1})), He2019 (4.3).
+
+    Call it with r (N, H, W, c_f), the residual f - A * u at entry, and u (N, H, W, c_u), omitted where u = 0. It returns
+    the last (u, r). The residual form carries r <- r - A * e; the feature form rebuilds f = r + A * u and evaluates
+    f - A * u in each step. Both are the same function while A is shared. With `share_A=False` they are two networks: the
+    residual form then means r <- r - A_i * e, the feature form f - A_i * u.
+
+    Args:
+        channels: c_u.
+        channels_f: c_f.
+        nu: number of iterations.
+        share_A, share_B: whether one A, one B serves all iterations. Norms are never shared.
+        form: "residual" or "feature".
+        smoother: a key of `scheme.SMOOTHERS`.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> u, r = GridLevel(4, 4, nu=2)(keras.ops.ones((1, 8, 8, 4)))
+        >>> u.shape, r.shape
+        ((1, 8, 8, 4), (1, 8, 8, 4))
+    """
+
+    def __init__(
+        self,
+        channels,
+        channels_f,
+        nu,
+        *,
+        share_A=True,
+        share_B=True,
+        form="residual",
+        smoother="residual_correction",
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if form not in FORMS:
+            raise unknown("form", form, FORMS)
+        policy = self.dtype_policy
+        self.nu, self.form = nu, form
+        self.A = conv_family("A", channels_f, 1 if share_A else nu, init, policy)
+        self.B = conv_family("B", channels, 1 if share_B else nu, init, policy)
+        self.s1 = [Norm(activation, foldable=False, name=f"s1_{i}", dtype=policy) for i in range(nu)]
+        self.s2 = [Norm(activation, foldable=len(self.B) == nu, name=f"s2_{i}", dtype=policy) for i in range(nu)]
+        self.scheme = scheme(smoother, nu, policy)
+
+    def call(self, r, u=None):
+        u = 0.0 if u is None else u
+        return self._iterate_residual(u, r) if self.form == "residual" else self._iterate_feature(u, r)
+
+    def _iterate_residual(self, u, r):
+        states, candidates = [(u, r)], []
+        for i in range(self.nu):
+            u, r = states[i]
+            candidates.append(steps.residual_correction(u, r, instance(self.A, i), self._correction(i, r)))
+            states.append(self.scheme.next_state(i, states, candidates))
+        return states[-1]
+
+    def _iterate_feature(self, u, r):
+        f = steps.data(r, u, instance(self.A, 0))
+        states, candidates = [(u,)], []
+        for i in range(self.nu):
+            (u,) = states[i]
+            e = self._correction(i, steps.residual(f, u, instance(self.A, i)))
+            candidates.append((u + e,))
+            states.append(self.scheme.next_state(i, states, candidates))
+        (u,) = states[-1]
+        return u, steps.residual(f, u, self.A[-1])
+
+    def _correction(self, i, r):
+        return steps.correction(r, self.scheme.smoother(instance(self.B, i)), self.s1[i], self.s2[i])
+
+
+@serializable
+class ResidualLevel(keras.layers.Layer):
+    """One stage of a ResNet as forward Euler on the residual, He2019 (2.1)-(2.4): r (N, H, W, c) -> (N, H/s, W/s, channels).
+
+    Its first block is the pooling block where it changes grid or channels. `share_A` and `share_B` take False, True
+    (rule P) or "published_size" (rule F), see `sharing`.
+
+    Args:
+        channels: channels of the stage.
+        blocks: number of basic blocks, the pooling block included.
+        strides: 2 where the stage begins with the pooling block, else 1.
+        preactivation: (2.1), (2.2) instead of (2.3), (2.4).
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> ResidualLevel(8, 2, strides=2)(keras.ops.ones((1, 8, 8, 4))).shape
+        (1, 4, 4, 8)
+    """
+
+    def __init__(
+        self,
+        channels,
+        blocks,
+        *,
+        strides=1,
+        share_A=False,
+        share_B=False,
+        preactivation=False,
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        pooling = strides > 1
+        self.blocks, self.preactivation = blocks, preactivation
+        self.restricts_first = pooling and share_B == PUBLISHED_SIZE
+        self.sigma = keras.activations.get(activation)
+        self.A = conv_family("A", channels, count_A(share_A, blocks, pooling), init, policy)
+        strides_B = 1 if self.restricts_first else strides
+        self.B = conv_family("B", channels, count_B(share_B, blocks, pooling), init, policy, strides_B)
+        self.R = self._restriction(channels, strides, init) if pooling else None
+        before_B = {"activation": activation, "foldable": False}
+        after_B = {"activation": activation, "foldable": len(self.B) == blocks}
+        after_A = {"activation": None, "foldable": len(self.A) == blocks}
+        s1, s2 = (before_B, after_B) if preactivation else (after_B, after_A)
+        self.s1 = [Norm(**s1, name=f"s1_{i}", dtype=policy) for i in range(blocks)]
+        self.s2 = [Norm(**s2, name=f"s2_{i}", dtype=policy) for i in range(blocks)]
+
+    def call(self, r):
+        for i in range(self.blocks):
+            r = self._step(i, r)
+        return r
+
+    def _step(self, i, r):
+        A, B, s1, s2 = instance(self.A, i), instance(self.B, i), self.s1[i], self.s2[i]
+        R = self.R if i == 0 else None
+        if self.preactivation:
+            if R is not None and self.restricts_first:
+                return steps.preact_step(R(s1(r)), A, B, self.sigma, s2)
+            return steps.preact_step(r, A, B, s1, s2, R)
+        if R is not None and self.restricts_first:
+            return steps.resnet_step(self.sigma(R(r)), A, B, s1, s2, self.sigma)
+        return steps.resnet_step(r, A, B, s1, s2, self.sigma, R)
+
+    def _restriction(self, channels, strides, init):
+        conv = Conv(channels, 1, strides=strides, init=init, name="R", dtype=self.dtype_policy)
+        if self.preactivation:
+            return conv
+        return keras.Sequential([conv, Norm(name="s_R", dtype=self.dtype_policy)], name="R")
+
+
+def conv_family(name: str, filters: int, count: int, init: str, policy, strides: int = 1) -> list[Conv]:
+    """Returns `count` 3x3 convolutions, the first with `strides`, named `name` or, where there are several, `name` and index."""
+    names = [name] if count == 1 else [f"{name}{i}" for i in range(count)]
+    return [Conv(filters, strides=1 if i else strides, init=init, name=n, dtype=policy) for i, n in enumerate(names)]

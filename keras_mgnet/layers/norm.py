@@ -1,0 +1,134 @@
+"""The one normalisation layer: the papers' constants, the backend's fused kernel, and the form exporters need."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.serialization import serializable
+
+MOMENTUM = 0.9  # weight of the old statistic; PyTorch writes 0.1 for the new one
+EPSILON = 1e-5
+
+
+@serializable
+class Norm(keras.layers.BatchNormalization):
+    """Batch normalisation followed by an activation: y = sigma(gamma (x - mean) / sqrt(var + 1e-5) + beta).
+
+    The moving variance collects the unbiased batch variance, as PyTorch does, so that state dicts mean the same here.
+    On TensorFlow the fused kernel computes it; elsewhere (and in float64, which has no kernel) `keras.ops` does.
+
+    Args:
+        activation: sigma, any Keras activation; None for the identity.
+        foldable: whether the convolution before it belongs to this layer alone. A converter may then fold the scale into
+            that kernel; a shared kernel would be copied once per use, so `separable_norms` keeps the others apart.
+
+    Example:
+        >>> Norm("relu")(ops.ones((2, 4, 4, 3))).shape
+        (2, 4, 4, 3)
+    """
+
+    def __init__(self, activation=None, *, foldable=True, name=None, dtype=None):
+        super().__init__(momentum=MOMENTUM, epsilon=EPSILON, name=name, dtype=dtype)
+        self.activation = keras.activations.get(activation)
+        self.foldable = foldable
+        self._constants = None
+
+    def call(self, x, training=None):
+        if self._constants is not None:
+            y = _depthwise_affine(x, *self._constants)
+        elif training and self.trainable:
+            y = self._normalize_by_batch(x)
+        else:
+            y = self._normalize_by_moving(x)
+        return self.activation(y)
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (scale, shift), each (C,), with y = scale x + shift in inference."""
+        gamma, beta, mean, variance = (ops.convert_to_numpy(w) for w in self.weights)
+        scale = gamma / np.sqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
+
+    def _normalize_by_batch(self, x):
+        if _has_fused_kernel(x):
+            y, mean, variance = _fused(x, self.gamma, self.beta)
+        else:
+            mean, variance = ops.moments(_wide(x), axes=(0, 1, 2))
+            y = self._normalize(x, mean, variance)
+            count = ops.cast(ops.prod(ops.shape(x)[:-1]), variance.dtype)
+            variance = variance * count / ops.maximum(count - 1, 1)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(MOMENTUM * moving + (1 - MOMENTUM) * ops.cast(batch, moving.dtype))
+        return y
+
+    def _normalize_by_moving(self, x):
+        if _has_fused_kernel(x):
+            return _fused(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        return self._normalize(x, self.moving_mean, self.moving_variance)
+
+    def _normalize(self, x, mean, variance):
+        wide = _wide(x)
+        y = ops.batch_normalization(
+            wide,
+            *(ops.cast(statistic, wide.dtype) for statistic in (mean, variance)),
+            axis=-1,
+            offset=ops.cast(self.beta, wide.dtype),
+            scale=ops.cast(self.gamma, wide.dtype),
+            epsilon=self.epsilon,
+        )
+        return ops.cast(y, x.dtype)
+
+
+@contextmanager
+def separable_norms(model: keras.Model) -> Iterator[None]:
+    """While open, inference writes each norm behind a shared convolution as a 1x1 depthwise convolution with bias.
+
+    The TFLite and ONNX converters fold a batch normalisation into a copy of the kernel before it; they leave a depthwise
+    convolution alone, so a shared kernel stays one tensor in the exported file. Same values, any sign of gamma.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> with separable_norms(model := MgNet((1,), 4, input_shape=(8, 8, 1))):
+        ...     model(ops.ones((1, 8, 8, 1))).shape
+        (1, 10)
+    """
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, Norm) and not layer.foldable]
+    for norm in norms:
+        norm._constants = norm.affine()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm._constants = None
+
+
+def _wide(x):
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def _depthwise_affine(x, scale, shift):
+    kernel, bias = (ops.convert_to_tensor(constant, dtype=x.dtype) for constant in (scale[None, None, :, None], shift))
+    return ops.depthwise_conv(x, kernel, padding="same") + bias
+
+
+def _has_fused_kernel(x) -> bool:
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return keras.backend.backend() == "tensorflow" and len(x.shape) == 4 and dtype != "float64"
+
+
+def _fused(x, gamma, beta, mean=(), variance=()):
+    """TensorFlow's kernel: (y, batch mean, unbiased batch variance); given moving statistics it normalises by those."""
+    import tensorflow as tf  # the library imports no backend of its own until one is in use
+
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=gamma,
+        offset=beta,
+        mean=tf.convert_to_tensor(mean, "float32"),
+        variance=tf.convert_to_tensor(variance, "float32"),
+        epsilon=EPSILON,
+        is_training=isinstance(mean, tuple),
+    )
+    return y, mean, variance

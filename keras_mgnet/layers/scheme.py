@@ -1,0 +1,97 @@
+"""Smoothing schemes: how the corrections of one level are combined into its next iterate.
+
+A state is (u, r) or, in the feature form, (u,). Every scheme is a combination of candidates u^j + e^j with weights that
+sum to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`.
+"""
+
+import keras
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class ResidualCorrection(keras.layers.Layer):
+    """u^i = u^{i-1} + e^{i-1}: MgNet's smoother, He2019 (4.3).
+
+    Args:
+        nu: number of iterations.
+    """
+
+    def __init__(self, nu, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.nu = nu
+        self.create_weights()
+        self.built = True  # its methods are called by the level that owns it; it has no call of its own
+
+    def create_weights(self) -> None:
+        """Adds the trainable coefficients of the scheme."""
+
+    def smoother(self, B):
+        """Returns the map that takes the place of B."""
+        return B
+
+    def next_state(self, i: int, states, candidates):
+        """Returns state i + 1 from the states 0..i and their corrected candidates 0..i."""
+        return candidates[i]
+
+
+@serializable
+class Damped(ResidualCorrection):
+    """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1."""
+
+    def create_weights(self) -> None:
+        self.a = self.add_weight(shape=(), initializer="ones", name="a")
+
+    def smoother(self, B):
+        return lambda r: ops.sigmoid(self.a) * B(r)
+
+
+@serializable
+class Chebyshev(ResidualCorrection):
+    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0; omega_i starts at 1.
+
+    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i.
+    """
+
+    def create_weights(self) -> None:
+        self.omega = self.add_weight(shape=(self.nu,), initializer="ones", name="omega")
+
+    def next_state(self, i, states, candidates):
+        omega = self.omega[i]
+        return steps.combine((candidates[i], states[max(i - 1, 0)]), (omega, 1 - omega))
+
+
+@serializable
+class Multistep(ResidualCorrection):
+    """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1; starts with all weight on j = i-1.
+
+    The weights of the earlier steps are trainable, the last one is what remains to 1. e^j is computed once, with the B of
+    the iteration that produced r^j, so a step costs what a plain one costs.
+    """
+
+    def create_weights(self) -> None:
+        self.alpha = [self.add_weight(shape=(i,), initializer="zeros", name=f"alpha{i}") for i in range(1, self.nu)]
+
+    def next_state(self, i, states, candidates):
+        if i == 0:
+            return candidates[0]
+        alpha = self.alpha[i - 1]
+        return steps.combine(candidates, (*(alpha[j] for j in range(i)), 1 - ops.sum(alpha)))
+
+
+SMOOTHERS = {
+    "residual_correction": ResidualCorrection,
+    "damped": Damped,
+    "chebyshev": Chebyshev,
+    "multistep": Multistep,
+}
+
+
+def scheme(smoother: str, nu: int, dtype=None) -> ResidualCorrection:
+    """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations."""
+    if smoother not in SMOOTHERS:
+        raise unknown("smoother", smoother, SMOOTHERS)
+    return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)

@@ -1,0 +1,153 @@
+"""Transfers to the next grid, and the stem that makes the first data-feature map."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.conv import Conv, pad
+from keras_mgnet.layers.norm import Norm
+from keras_mgnet.serialization import serializable
+
+STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
+    "cifar": (3, 1, False),
+    "mnist": (3, 1, False),
+    "imagenet": (7, 2, True),
+}
+
+
+@serializable
+class FullWeighting(keras.layers.Layer):
+    """Multigrid's full weighting, channel by channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
+
+    Example:
+        >>> FullWeighting()(ops.ones((1, 8, 8, 3))).shape
+        (1, 4, 4, 3)
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def call(self, x):
+        hat = np.array([1, 2, 1]) / 4
+        stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
+        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), strides=2, padding="valid")
+
+
+FIXED_RESTRICTIONS = {
+    "average": lambda policy: keras.layers.AveragePooling2D(2, padding="same", dtype=policy),
+    "full_weighting": lambda policy: FullWeighting(dtype=policy),
+}
+RESTRICTIONS = ("conv", *FIXED_RESTRICTIONS)
+
+
+@serializable
+class Restriction(keras.layers.Layer):
+    """Pi or R: from one grid to the next, (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+
+    Args:
+        channels: output channels.
+        kind: "conv" (learned, 3x3, stride 2), "average" (2x2 means) or "full_weighting" (fixed stencil). The fixed ones
+            act on each channel; where the number of channels changes, a learned 1x1 convolution follows.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> Restriction(8, "average")(ops.ones((1, 7, 7, 4))).shape
+        (1, 4, 4, 8)
+    """
+
+    def __init__(self, channels, kind="conv", *, init="he_fan_out", name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if kind not in RESTRICTIONS:
+            raise unknown("restriction", kind, RESTRICTIONS)
+        self.channels, self.kind, self.init = channels, kind, init
+        self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
+        self.conv = None
+
+    def build(self, input_shape):
+        if self.grid is None:
+            self.conv = Conv(self.channels, strides=2, init=self.init, name="conv", dtype=self.dtype_policy)
+        elif input_shape[-1] != self.channels:
+            self.conv = Conv(self.channels, 1, init=self.init, name="conv", dtype=self.dtype_policy)
+        if self.conv is not None:
+            self.conv.build(input_shape)
+
+    def call(self, x):
+        x = x if self.grid is None else self.grid(x)
+        return x if self.conv is None else self.conv(x)
+
+
+@serializable
+class GridTransfer(keras.layers.Layer):
+    """(u, r) -> (s1(Pi *_2 u), s2(R *_2 r)): MgNet's step to the next grid.
+
+    Handing down the residual r = f - A * u instead of the data f is exact: the data there are f' = s2(R *_2 r) + A' * u',
+    so the first residual f' - A' * u' is s2(R *_2 r) itself.
+
+    Args:
+        channels, channels_f: c_u and c_f of the next grid.
+        Pi, R: keys of `RESTRICTIONS`.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))
+        >>> u.shape
+        (1, 4, 4, 8)
+    """
+
+    def __init__(
+        self,
+        channels,
+        channels_f,
+        *,
+        Pi="conv",
+        R="conv",
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
+        self.R = Restriction(channels_f, R, init=init, name="R", dtype=policy)
+        self.s1 = Norm(activation, name="s1", dtype=policy)
+        self.s2 = Norm(activation, name="s2", dtype=policy)
+
+    def call(self, u, r):
+        return steps.transfer(u, r, self.Pi, self.R, self.s1, self.s2)
+
+
+@serializable
+class Stem(keras.layers.Layer):
+    """f^1 = sigma(norm(theta^0 * image)): the first data, (N, H, W, c_in) -> (N, H/s, W/s, channels).
+
+    Args:
+        channels: c_f of the first grid.
+        kind: "cifar" and "mnist" (3x3), or "imagenet" (7x7 with stride 2, then 3x3 max pooling with stride 2: s = 4).
+        normalize: whether normalisation and activation follow the convolution (a pre-activation ResNet begins without).
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape
+        (1, 16, 16, 16)
+    """
+
+    def __init__(
+        self, channels, kind="cifar", *, normalize=True, activation="relu", init="he_fan_out", name=None, dtype=None
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if kind not in STEMS:
+            raise unknown("stem", kind, STEMS)
+        kernel_size, strides, self.pools = STEMS[kind]
+        policy = self.dtype_policy
+        self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
+        self.s = Norm(activation, name="s", dtype=policy) if normalize else None
+
+    def call(self, x):
+        x = self.conv(x)
+        x = x if self.s is None else self.s(x)
+        return ops.max_pool(pad(x, 1), 3, strides=2, padding="valid") if self.pools else x

@@ -1,0 +1,59 @@
+"""Training recipes of the papers, as data."""
+
+from dataclasses import dataclass
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.optimizers import SGD
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained: SGD with momentum and coupled weight decay, and a learning rate that falls by epoch.
+
+    Attributes:
+        epochs: length of the run.
+        batch_size: global batch.
+        learning_rate: at the start.
+        weight_decay: wd of g <- g + wd w.
+        milestones: epochs (from 0) at whose start the rate is divided by 10.
+        source: where it is published.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    milestones: tuple[int, ...]
+    source: str
+    momentum: float = 0.9
+
+    def optimizer(self) -> SGD:
+        """Returns the optimiser at the starting rate, which a model is compiled with."""
+        return SGD(self.learning_rate, momentum=self.momentum, coupled_weight_decay=self.weight_decay)
+
+
+def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int) -> Recipe:
+    milestones = tuple(range(drop_every, epochs, drop_every))
+    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1")
+
+
+RECIPES = {
+    "xuteam": Recipe(300, 128, 0.1, 5e-4, (49, 99, 149, 199, 249), "XuTeam/MgNet_Code train_mgnet.py"),
+    "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),
+    "he2019_mnist": _he2019(60, 128, 1e-4, 30),
+    "he2019_resnet18": _he2019(120, 128, 1e-4, 30),
+    "he2019_resnet34": _he2019(120, 128, 1e-3, 30),
+    "he2019_imagenet": _he2019(120, 256, 1e-4, 40),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Returns the recipe of a key of `RECIPES`.
+
+    Example:
+        >>> recipe("xuteam").weight_decay
+        0.0005
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]

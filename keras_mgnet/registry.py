@@ -1,0 +1,101 @@
+"""Models by name: list, look up, create."""
+
+import inspect
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import keras
+
+from keras_mgnet import models
+from keras_mgnet.errors import unknown
+from keras_mgnet.recipes import recipe
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One published network.
+
+    Attributes:
+        name: the key.
+        family: name of the constructor in `keras_mgnet`.
+        kwargs: its arguments.
+        params: exact trainable parameters, every shared tensor once.
+        source: where it is published.
+        reported: what the source prints: "params", and the top-1 accuracy in percent per data set.
+        recipe: key of `recipes.RECIPES`.
+    """
+
+    name: str
+    family: str
+    kwargs: dict[str, Any]
+    params: int
+    source: str
+    reported: dict[str, Any]
+    recipe: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.kwargs["input_shape"]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.kwargs["classes"]
+
+
+@cache
+def _rows() -> dict[str, ModelInfo]:
+    from keras_mgnet.models.presets import presets
+
+    return {row.name: row for row in presets()}
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Returns the names that match a shell pattern, sorted.
+
+    Example:
+        >>> list_models("resnet18_shared_a")
+        ['resnet18_shared_a']
+    """
+    return sorted(name for name in _rows() if fnmatchcase(name, pattern))
+
+
+def model_info(name: str) -> ModelInfo:
+    """Returns the row of a name; raises ValueError with the nearest match where there is none.
+
+    Example:
+        >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
+        96.0
+    """
+    if name not in _rows():
+        raise unknown("model", name, sorted(_rows()))
+    return _rows()[name]
+
+
+def create_model(name: str, **overrides) -> keras.Model:
+    """Builds the network of a name, compiled with its recipe.
+
+    Args:
+        name: a key of `list_models`.
+        overrides: arguments of the family's constructor that take the place of the row's.
+
+    Raises:
+        ValueError: for an unknown name or argument, with the nearest match.
+
+    Example:
+        >>> create_model("mgnet_2222_c64_shared_b", classes=100, channels=4).output_shape
+        (None, 100)
+    """
+    row = model_info(name)
+    family = getattr(models, row.family)
+    known = [parameter for parameter in inspect.signature(family).parameters if parameter != "self"]
+    for argument in overrides:
+        if argument not in known:
+            raise unknown(f"argument of {row.family}", argument, known)
+    model = family(**{"name": name, **row.kwargs, **overrides})
+    if model.optimizer is not None:
+        model.compile(recipe(row.recipe).optimizer(), model.loss, metrics=["accuracy"])
+    return model

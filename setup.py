@@ -1,0 +1,11 @@
+"""Maps the two generic source folders into the one installed package, `keras_mgnet`."""
+
+from setuptools import find_packages, setup
+
+FOLDERS = {"keras_mgnet.training": "training", "keras_mgnet.export": "export", "keras_mgnet.cli": "cli"}
+
+setup(
+    packages=find_packages(include=["keras_mgnet", "keras_mgnet.*"]) + list(FOLDERS),
+    package_dir=FOLDERS,
+    package_data={"keras_mgnet": ["py.typed"]},
+)
