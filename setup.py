@@ -7,5 +7,6 @@ FOLDERS = {"keras_mgnet.training": "training", "keras_mgnet.export": "export", "
 setup(
     packages=find_packages(include=["keras_mgnet", "keras_mgnet.*"]) + list(FOLDERS),
     package_dir=FOLDERS,
+    scripts=["cli/keras-mgnet"],
     package_data={"keras_mgnet": ["py.typed"]},
 )

@@ -1,0 +1,2 @@
+"""`demo`"""
+def register(app): pass

@@ -1,0 +1,44 @@
+"""`list` and `describe`: the networks by name."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_mgnet.cli.options import SetOption, parse_pairs
+from keras_mgnet.describe import describe
+from keras_mgnet.registry import create_model, list_models, model_info
+
+ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command("list")(list_command)
+    app.command("describe")(describe_command)
+
+
+def list_command(pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*") -> None:
+    """List the networks by name, our exact size beside the published size and accuracy."""
+    names = list_models(pattern)
+    if not names:
+        raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
+    table = Table(caption="top-1 accuracy in percent as published; parameters: ours are exact")
+    table.add_column("name", no_wrap=True)
+    for heading in ("parameters", "published", *ACCURACIES.values()):
+        table.add_column(heading, justify="right")
+    table.add_column("source")
+    for name in names:
+        info = model_info(name)
+        reported = [info.reported.get(key) for key in ACCURACIES]
+        accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
+        table.add_row(name, f"{info.params:,}", info.reported.get("params", ""), *accuracies, info.source)
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def describe_command(
+    name: Annotated[str, typer.Argument(help="a name of `keras-mgnet list`")], set: SetOption = None
+) -> None:
+    """Show the levels of a network: grid, channels, iterations, parameters, multiply-adds, and what is reused."""
+    typer.echo(describe(create_model(name, **parse_pairs(set))))

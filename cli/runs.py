@@ -1,0 +1,77 @@
+"""`train`, `evaluate` and `predict`: from a data set to a run directory, and what it knows."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_mgnet.cli.options import from_fields
+from keras_mgnet.training.config import DATASET_HELP, TrainConfig
+from keras_mgnet.training.inference import evaluate, predict
+from keras_mgnet.training.loop import train
+from keras_mgnet.training.rundir import open_run
+
+RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
+CheckpointOption = Annotated[str, typer.Option(help="last or best")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
+    app.command("evaluate")(evaluate_command)
+    app.command("predict")(predict_command)
+
+
+def train_command(config: TrainConfig) -> None:
+    """Train a network on a data set and write a run directory."""
+    run = train(config)
+    result = run.record["result"]
+    summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
+    if result["epochs"]:
+        summary += (
+            f": test accuracy {result['last_test_accuracy']:.2%} "
+            f"(best {result['best_test_accuracy']:.2%} in epoch {result['best_epoch']})"
+        )
+    typer.echo(f"{summary}\nwrote {run.path}: {', '.join(sorted(path.name for path in run.path.iterdir()))}")
+    if result["status"] == "interrupted":
+        raise typer.Exit(130)
+
+
+def evaluate_command(
+    run: RunArgument,
+    checkpoint: CheckpointOption = "last",
+    dataset: Annotated[str | None, typer.Option(help=f"instead of the run's own: {DATASET_HELP}")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Evaluate a run's model on the test images of its data set."""
+    result = evaluate(open_run(run), checkpoint, dataset)
+    if json_:
+        typer.echo(json.dumps(result))
+    else:
+        typer.echo(
+            f"{result['checkpoint']} of {run} on {result['images']:,} test images of {result['dataset']}: "
+            f"accuracy {result['accuracy']:.2%}, cross-entropy {result['loss']:.4f}"
+        )
+
+
+def predict_command(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    checkpoint: CheckpointOption = "last",
+    top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
+    json_: JsonOption = False,
+) -> None:
+    """Classify image files: class names and probabilities."""
+    predictions = predict(open_run(run), images, checkpoint, top)
+    if json_:
+        typer.echo(json.dumps(predictions))
+        return
+    table = Table("image", "class", "probability")
+    for prediction in predictions:
+        for rank, (name, probability) in enumerate(prediction["classes"].items()):
+            table.add_row("" if rank else prediction["image"], name, f"{probability:.4f}")
+    Console().print(table)

@@ -1,0 +1,82 @@
+"""The typed configuration of a training run; its fields are the options of `keras-mgnet train`."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.recipes import Recipe
+from keras_mgnet.training.pipeline import AUGMENTATIONS
+from keras_mgnet.training.schedule import SCHEDULES
+
+DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE or folder:DIR"
+
+
+def option(default: Any, help: str) -> Any:
+    """A field with the help that the command line shows."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is made of. A field that is None takes the value of the model's recipe, or what its help says.
+
+    Example:
+        >>> TrainConfig("digits", epochs=0)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected epochs >= 1. Received: epochs=0
+    """
+
+    dataset: str = option("digits", DATASET_HELP)
+    model: str = option("mgnet_2222_c64_shared_b", "a name of `keras-mgnet list`")
+    set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
+    out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
+    epochs: int | None = option(None, "epochs; the milestones of a step schedule scale with it")
+    batch_size: int | None = option(None, "images per step")
+    learning_rate: float | None = option(None, "learning rate at its height")
+    schedule: str = option("step", "step (divided by 10 at the recipe's milestones), cosine or constant")
+    warmup_epochs: float = option(0.0, "epochs over which the rate rises linearly from 0")
+    momentum: float | None = option(None, "momentum of SGD")
+    weight_decay: float | None = option(None, "coupled weight decay, on every trainable variable")
+    augment: str | None = option(None, "none, shift or crop_flip; none for grey images, crop_flip for colour if not given")
+    seed: int = option(0, "of initialisation, order and augmentation")
+    dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
+    jit_compile: str = option("auto", "XLA: auto (by device), on or off")
+    image_size: int | None = option(None, "folder: resize every image to this square")
+    on_corrupt: str = option("skip", "folder: skip an unreadable image with a warning, or error")
+
+    def __post_init__(self):
+        object.__setattr__(self, "set", dict(self.set or {}))
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise unknown(name, value, choices)
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"expected {name} >= {least}. Received: {name}={value!r}")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
+
+    def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
+        """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
+        names = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
+        values = {name: getattr(recipe, name) for name in names if getattr(self, name) is None}
+        if self.augment is None:
+            values["augment"] = "none" if channels == 1 else "crop_flip"
+        return replace(self, **values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON-ready values."""
+        return asdict(self)
+
+
+CHOICES = {
+    "schedule": tuple(SCHEDULES),
+    "augment": tuple(AUGMENTATIONS),
+    "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "jit_compile": ("auto", "on", "off"),
+    "on_corrupt": ("skip", "error"),
+}
+LEAST = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "momentum": 0, "weight_decay": 0, "seed": 0, "image_size": 1}
+HELP = {f.name: f.metadata["help"] for f in fields(TrainConfig)}

@@ -1,0 +1,123 @@
+"""A run directory: what a training run leaves, and how later commands read it.
+
+    run.json      versions, command, configuration, data, model, result
+    last.keras    checkpoint of the last epoch, also after Ctrl-C
+    best.keras    checkpoint of the epoch with the best test accuracy
+    log.csv       one row per epoch
+    curves.png    loss, accuracy and learning rate
+    tensorboard/  event files
+"""
+
+import importlib.metadata
+import json
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.files import check_writable
+
+CHECKPOINTS = ("last", "best")
+PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or interrupted run.
+
+    Attributes:
+        path: the directory.
+        record: the content of run.json.
+    """
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each class."""
+        return self.record["data"]["class_names"]
+
+    @property
+    def normalization(self) -> tuple[list[float], list[float]]:
+        """(mean, std) per channel on the [0, 1] scale, as the model was trained with."""
+        return self.record["data"]["mean"], self.record["data"]["std"]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of an image."""
+        return tuple(self.record["data"]["input_shape"])
+
+    def load_model(self, checkpoint: str = "last") -> keras.Model:
+        """Returns the model of "last" or "best"; raises ValueError where it is not the one that run.json describes."""
+        if checkpoint not in CHECKPOINTS:
+            raise unknown("checkpoint", checkpoint, CHECKPOINTS)
+        file = self.path / f"{checkpoint}.keras"
+        if not file.is_file():
+            raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
+        model = keras.saving.load_model(file)
+        expected, received = self.record["model"]["config"], model_config(model)
+        if expected != received:
+            fields = [key for key in expected | received if expected.get(key) != received.get(key)]
+            raise ValueError(
+                f"expected {file} to hold the model of its run.json. Received: another {', '.join(fields)} "
+                f"({', '.join(f'{expected.get(key)!r} against {received.get(key)!r}' for key in fields[:3])})"
+            )
+        return model
+
+
+def open_run(path: str | Path) -> Run:
+    """Reads a run directory; raises ValueError where it is none.
+
+    Example:
+        >>> open_run("nowhere")
+        Traceback (most recent call last):
+            ...
+        ValueError: expected a run directory, which has a run.json. Received: 'nowhere'
+    """
+    file = Path(path) / "run.json"
+    if not file.is_file():
+        raise ValueError(f"expected a run directory, which has a run.json. Received: '{path}'")
+    try:
+        record = json.loads(file.read_text())
+        if not {"model", "data", "config"} <= set(record):
+            raise ValueError("incomplete")
+    except ValueError as error:
+        raise ValueError(f"expected run.json to be the record of a run. Received: '{file}' ({error})") from error
+    return Run(Path(path), record)
+
+
+def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
+    """Creates and returns the directory of a new run: `out`, which must be new or empty, or the next free number in runs/."""
+    if out is None:
+        stem = re.sub(r"[^\w.-]+", "_", f"{dataset}-{model}")
+        taken = {path.name for path in Path("runs").glob(f"{stem}-*")}
+        number = next(n for n in range(1, len(taken) + 2) if f"{stem}-{n:03d}" not in taken)
+        return check_writable(Path("runs") / f"{stem}-{number:03d}")
+    path = Path(out)
+    if path.is_dir() and any(path.iterdir()):
+        raise ValueError(f"expected a new or empty run directory. Received: '{path}'{_owner(path)}")
+    return check_writable(path)
+
+
+def model_config(model: keras.Model) -> dict[str, Any]:
+    """Returns the constructor arguments of a model as they stand in run.json."""
+    return json.loads(json.dumps(model.get_config()))
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions that a result depends on."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
+
+
+def _owner(path: Path) -> str:
+    try:
+        record = open_run(path).record
+    except ValueError:
+        return ", which holds other files"
+    return f", a run of {record['config']['model']} on {record['config']['dataset']}"
