@@ -1,2 +1,5 @@
 """`demo`"""
-def register(app): pass
+
+
+def register(app):
+    pass

@@ -1,2 +1,5 @@
 """`export`: a run's model as SavedModel, TFLite and ONNX."""
-def register(app): pass
+
+
+def register(app):
+    pass

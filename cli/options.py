@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="argument of the model; repeatable")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="argument of the model; repeatable")
+]
 
 
 def from_fields(config: type, positional: str) -> Callable:
@@ -77,7 +79,9 @@ class SeveralWords(TyperCommand):
     """A command whose repeatable options also take several words at once: `--format a b` is `--format a --format b`."""
 
     def parse_args(self, ctx, args):
-        repeatable = {name for parameter in self.params if getattr(parameter, "multiple", False) for name in parameter.opts}
+        repeatable = {
+            name for parameter in self.params if getattr(parameter, "multiple", False) for name in parameter.opts
+        }
         expanded, current = [], None
         for word in args:
             if word.startswith("-"):

@@ -70,7 +70,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
     if None in shape:
         raise ValueError(f"expected a model with a fixed image size. Received: input_shape={shape}")
     with recorded_applications() as applications:
-        model.compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
+        _Trace(model).compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
     _drop_unread_product(model, applications)
     return [_row(layer, applications) for layer in model.layers if layer.weights]
 
@@ -91,6 +91,17 @@ def describe(model: keras.Model) -> str:
         f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
     ]
     return "\n".join(lines + [_line(row) for row in rows])
+
+
+class _Trace(keras.Operation):
+    """Runs every layer's call on a tensor without values."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__()
+        self.model = model
+
+    def call(self, x):
+        return self.model(x)
 
 
 def _line(row: LevelInfo) -> str:

@@ -1,64 +1,94 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what is written there, file or folder, is synced and takes its place at the end.
+def workspace(parent: str | Path) -> Iterator[Path]:
+    """Yields a temporary hidden folder inside `parent`, on the same disk as what is to be published there.
 
-    On an error nothing is left behind and `path` is as it was. A folder never replaces what is there; a file does.
+    Missing parents are created. At the end the temporary folder is gone, after an error the created parents too.
+
+    Raises:
+        OSError: where nothing can be written in `parent`, before the body runs.
 
     Example:
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with written_whole(Path(folder) / "a.txt") as staged:
-        ...         _ = staged.write_text("whole")
-        ...     print(*os.listdir(folder))
-        a.txt
+        >>> with tempfile.TemporaryDirectory() as out, workspace(out) as folder:
+        ...     (folder / "draft").write_text("whole")
+        ...     publish(folder / "draft", Path(out) / "final").read_text()
+        5
+        'whole'
+    """
+    parent = Path(parent)
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    try:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=".staged-", dir=parent))
+        except OSError as error:
+            raise OSError(f"expected a folder that can be written. Received: '{parent}' ({error.strerror})") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+    except BaseException:
+        with suppress(OSError):  # others may have written there meanwhile
+            for created in missing:
+                created.rmdir()
+        raise
+
+
+@contextmanager
+def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
+    """Yields a temporary path of the same name; what the body has written there replaces `path` when it ends well.
+
+    Raises:
+        ValueError: where `path` is a folder or does not end in `suffix`, before the body runs.
+        OSError: where its folder cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     with staged_file(f"{out}/a.txt", ".txt") as staged:
+        ...         staged.write_text("whole")
+        ...     Path(out, "a.txt").read_text()
+        5
+        'whole'
     """
     path = Path(path)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    staged = staging / path.name  # keeps the suffix, which writers read the format from
-    try:
-        yield staged
-        _sync(staged)
-        staged.rename(path)
-        _sync_entry(path.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    if path.is_dir() or path.suffix != (suffix or path.suffix):
+        raise ValueError(f"expected the path of a {suffix} file. Received: '{path}'")
+    with workspace(path.parent) as folder:
+        yield folder / path.name
+        publish(folder / path.name, path)
 
 
-def check_writable(folder: str | Path) -> Path:
-    """Creates a folder with its parents and returns it; raises ValueError where nothing can be written there."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"expected a folder that can be written. Received: '{folder}' ({error.strerror})") from error
-    return folder
+def publish(staged: Path, target: Path) -> Path:
+    """Writes a staged file or folder through to the disk and renames it to `target`, which it returns.
+
+    A file replaces an existing one; a folder raises OSError where `target` exists and is not empty.
+    """
+    for entry in staged.rglob("*"):
+        _flush(entry)
+    _flush(staged)
+    staged.replace(target)
+    _flush(target.parent)
+    return target
 
 
 def write_json(path: str | Path, content: Any) -> None:
     """Writes a JSON file whole."""
-    with written_whole(path) as staged:
+    with staged_file(path) as staged:
         staged.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _sync(path: Path) -> None:
-    for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        _sync_entry(entry)
-
-
-def _sync_entry(path: Path) -> None:
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -117,7 +117,9 @@ def _resnet_layout(model: ResNet) -> Named:
             yield from ((f"{block}.bn1", level.s1[i]), (f"{block}.bn2", level.s2[i]))
         if level.R is not None:
             parts = [level.R] if level.preactivation else level.R.layers
-            yield from ((f"{level.name.replace('level', 'layer')}.0.shortcut.{i}", part) for i, part in enumerate(parts))
+            yield from (
+                (f"{level.name.replace('level', 'layer')}.0.shortcut.{i}", part) for i, part in enumerate(parts)
+            )
     yield "linear", model.get_layer("classifier")
 
 
@@ -159,7 +161,9 @@ def _read_torch(path: Path) -> Mapping:
     try:
         import torch
     except ImportError as error:
-        raise ValueError(f"expected torch to be installed to read {path.suffix} files. Received: {str(path)!r}") from error
+        raise ValueError(
+            f"expected torch to be installed to read {path.suffix} files. Received: {str(path)!r}"
+        ) from error
     state = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("net", "state_dict"):
         state = state.get(wrapper, state)

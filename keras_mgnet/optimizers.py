@@ -47,6 +47,11 @@ class SGD(keras.optimizers.SGD):
             gradient = gradient + self.momentum * m if self.nesterov else m
         self.assign_sub(variable, learning_rate * gradient)
 
+    def load_own_variables(self, store):
+        """Loads the state of an optimiser that has made a step; one saved before its first step has no momenta to load."""
+        if len(store.keys()) > 2:
+            super().load_own_variables(store)
+
     def get_config(self):
         keys = ("name", "learning_rate", "momentum", "nesterov")
         config = {key: value for key, value in super().get_config().items() if key in keys}

@@ -30,6 +30,8 @@ def serializable(cls):
     def init(self, *args, **kwargs):
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
+        if "dtype" in bound.arguments:
+            bound.arguments["dtype"] = keras.dtype_policies.get(bound.arguments["dtype"])
         build(self, *args, **kwargs)
         if type(self) is cls:
             arguments = dict(list(bound.arguments.items())[1:])
@@ -38,8 +40,7 @@ def serializable(cls):
     def get_config(self) -> dict[str, Any]:
         config = {key: _plain(value) for key, value in self._constructor_arguments.items() if key not in _BASE}
         config["name"] = self.name
-        if "dtype" in signature.parameters:
-            config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
+        config["dtype"] = keras.dtype_policies.serialize(self._constructor_arguments["dtype"])
         config["trainable"] = self.trainable
         return config
 
@@ -60,4 +61,6 @@ def serializable(cls):
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, keras.KerasTensor):  # stands for the graph that computes it
+        value = keras.Model(keras.utils.get_source_inputs(value), value)
     return keras.saving.serialize_keras_object(value) if callable(value) else value

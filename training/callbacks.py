@@ -7,12 +7,12 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_mgnet.files import written_whole
+from keras_mgnet.files import staged_file
 
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Writes a .keras file whole."""
-    with written_whole(path) as staged:
+    with staged_file(path) as staged:
         model.save(staged)
 
 

@@ -38,7 +38,9 @@ class TrainConfig:
     warmup_epochs: float = option(0.0, "epochs over which the rate rises linearly from 0")
     momentum: float | None = option(None, "momentum of SGD")
     weight_decay: float | None = option(None, "coupled weight decay, on every trainable variable")
-    augment: str | None = option(None, "none, shift or crop_flip; none for grey images, crop_flip for colour if not given")
+    augment: str | None = option(
+        None, "none, shift or crop_flip; none for grey images, crop_flip for colour if not given"
+    )
     seed: int = option(0, "of initialisation, order and augmentation")
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")

@@ -175,7 +175,7 @@ def _digits() -> Dataset:
 
 def _npz(name: str, file: Path) -> Dataset:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, "class_names")}
     except Exception as error:  # damaged bytes surface as OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
         raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
@@ -226,7 +226,7 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
         except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
             if on_corrupt == "error":
                 raise ValueError(f"expected a readable image. Received: {path} ({error})") from error
-            warnings.warn(f"skipped the unreadable image {path} ({error})", stacklevel=5)
+            warnings.warn(f"skipped the unreadable image {path} ({error})", stacklevel=4)
     if not pictures:
         raise ValueError(f"expected readable images in every class folder. Received: none in {folder}")
     return pictures
@@ -267,18 +267,19 @@ def _tfds(name: str) -> Dataset:
 
     data_dir = os.environ.get("TFDS_DATA_DIR")
     try:
-        builder = tfds.builder(name, data_dir=data_dir and Path(data_dir).expanduser())
+        builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)
     except (ValueError, AssertionError) as error:  # AssertionError is how TFDS refuses a version
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
-    if not builder.is_prepared():
-        advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
-        raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
-    features, splits = dict(builder.info.features.items()), builder.info.splits
+    features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
         raise ValueError(f"expected a TFDS set with features image and label (a class). Received: {sorted(features)}")
     if None in features["image"].shape:
         advice = "export them to a folder per class and use folder:DIR with --image-size"
         raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
+    if not builder.is_prepared():
+        advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
+        raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
+    splits = builder.info.splits
     test = "test" if "test" in splits else "validation"
     if not {"train", test} <= set(splits):
         raise ValueError(f"expected the splits train and test or validation in {name}. Received: {sorted(splits)}")

@@ -25,7 +25,9 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> 
     expected = (run.input_shape, run.class_names)
     received = (data.input_shape, list(data.class_names))
     if expected != received:
-        raise ValueError(f"expected images {expected[0]} of the classes {expected[1]}. Received: {name} with {received}")
+        raise ValueError(
+            f"expected images {expected[0]} of the classes {expected[1]}. Received: {name} with {received}"
+        )
     mean, std = run.normalization
     batches = test_batches(data.test, config["batch_size"], mean=mean, std=std)
     result = run.load_model(checkpoint).evaluate(batches, return_dict=True, verbose=0)

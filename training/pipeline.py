@@ -72,7 +72,7 @@ def augmented(images: tf.Tensor, view: tf.Tensor, augmentation: Augmentation) ->
         >>> augmented([[[[1], [2]]]], [1], Augmentation(pad=0, flip=True))[0, 0, :, 0].numpy().tolist()
         [2, 1]
     """
-    images = tf.convert_to_tensor(images)
+    images, view = tf.convert_to_tensor(images), tf.cast(view, tf.int32)
     height, width = images.shape[1:3]
     pad, mirrored = augmentation.pad, 1 + augmentation.flip
     offset, mirror = tf.math.floordiv(view, mirrored), tf.math.floormod(view, mirrored)

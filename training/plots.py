@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from keras_mgnet.files import written_whole
+from keras_mgnet.files import staged_file
 
 PANELS = {  # title -> (columns with their labels, scale of the axis)
     "cross-entropy": ({"loss": "training", "val_loss": "test"}, "log"),
@@ -30,5 +30,5 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
         if len(columns) > 1:
             axes.legend()
-    with written_whole(path) as staged:
+    with staged_file(path) as staged:
         figure.savefig(staged, dpi=120)

@@ -1,11 +1,11 @@
 """A run directory: what a training run leaves, and how later commands read it.
 
-    run.json      versions, command, configuration, data, model, result
-    last.keras    checkpoint of the last epoch, also after Ctrl-C
-    best.keras    checkpoint of the epoch with the best test accuracy
-    log.csv       one row per epoch
-    curves.png    loss, accuracy and learning rate
-    tensorboard/  event files
+run.json      versions, command, configuration, data, model, result
+last.keras    checkpoint of the last epoch, also after Ctrl-C
+best.keras    checkpoint of the epoch with the best test accuracy
+log.csv       one row per epoch
+curves.png    loss, accuracy and learning rate
+tensorboard/  event files
 """
 
 import importlib.metadata
@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.files import check_writable
+from keras_mgnet.files import workspace
 
 CHECKPOINTS = ("last", "best")
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy")
@@ -97,11 +97,11 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
         stem = re.sub(r"[^\w.-]+", "_", f"{dataset}-{model}")
         taken = {path.name for path in Path("runs").glob(f"{stem}-*")}
         number = next(n for n in range(1, len(taken) + 2) if f"{stem}-{n:03d}" not in taken)
-        return check_writable(Path("runs") / f"{stem}-{number:03d}")
+        return _created(Path("runs") / f"{stem}-{number:03d}")
     path = Path(out)
     if path.is_dir() and any(path.iterdir()):
         raise ValueError(f"expected a new or empty run directory. Received: '{path}'{_owner(path)}")
-    return check_writable(path)
+    return _created(path)
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
@@ -113,6 +113,11 @@ def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
+
+
+def _created(path: Path) -> Path:
+    with workspace(path):
+        return path
 
 
 def _owner(path: Path) -> str:

@@ -64,6 +64,14 @@ class GridLevel(keras.layers.Layer):
         self.s2 = [Norm(activation, foldable=len(self.B) == nu, name=f"s2_{i}", dtype=policy) for i in range(nu)]
         self.scheme = scheme(smoother, nu, policy)
 
+    def build(self, r_shape, u_shape=None):
+        u_shape, r_shape = self.compute_output_shape(r_shape)
+        build_all(u_shape, self.A, self.s2)
+        build_all(r_shape, self.B, self.s1)
+
+    def compute_output_shape(self, r_shape, u_shape=None):
+        return (*r_shape[:-1], self.B[0].filters), tuple(r_shape)
+
     def call(self, r, u=None):
         u = 0.0 if u is None else u
         return self._iterate_residual(u, r) if self.form == "residual" else self._iterate_feature(u, r)
@@ -142,6 +150,18 @@ class ResidualLevel(keras.layers.Layer):
         self.s1 = [Norm(**s1, name=f"s1_{i}", dtype=policy) for i in range(blocks)]
         self.s2 = [Norm(**s2, name=f"s2_{i}", dtype=policy) for i in range(blocks)]
 
+    def build(self, input_shape):
+        shape = self.compute_output_shape(input_shape)
+        first = shape if self.restricts_first else input_shape
+        build_all(input_shape, [self.R] if self.R else [])
+        build_all(first, self.B[:1])
+        build_all(shape, self.A, self.B[1:], self.s2)
+        build_all(input_shape if self.preactivation else shape, self.s1[:1])
+        build_all(shape, self.s1[1:])
+
+    def compute_output_shape(self, input_shape):
+        return self.R.compute_output_shape(input_shape) if self.R else tuple(input_shape)
+
     def call(self, r):
         for i in range(self.blocks):
             r = self._step(i, r)
@@ -163,6 +183,12 @@ class ResidualLevel(keras.layers.Layer):
         if self.preactivation:
             return conv
         return keras.Sequential([conv, Norm(name="s_R", dtype=self.dtype_policy)], name="R")
+
+
+def build_all(shape, *groups: list[keras.layers.Layer]) -> None:
+    """Builds layers that take inputs of one shape."""
+    for layer in (layer for group in groups for layer in group):
+        layer.build(shape)
 
 
 def conv_family(name: str, filters: int, count: int, init: str, policy, strides: int = 1) -> list[Conv]:

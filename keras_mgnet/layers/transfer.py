@@ -17,6 +17,12 @@ STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
 }
 
 
+def coarser(shape, channels: int):
+    """Returns the shape (N, ceil(H/2), ceil(W/2), channels) of the next grid; unknown sizes stay None."""
+    n, h, w, _ = shape
+    return n, *(size and -(-size // 2) for size in (h, w)), channels
+
+
 @serializable
 class FullWeighting(keras.layers.Layer):
     """Multigrid's full weighting, channel by channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
@@ -28,6 +34,9 @@ class FullWeighting(keras.layers.Layer):
 
     def __init__(self, *, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape):
+        return coarser(input_shape, input_shape[-1])
 
     def call(self, x):
         hat = np.array([1, 2, 1]) / 4
@@ -73,6 +82,9 @@ class Restriction(keras.layers.Layer):
         if self.conv is not None:
             self.conv.build(input_shape)
 
+    def compute_output_shape(self, input_shape):
+        return coarser(input_shape, self.channels)
+
     def call(self, x):
         x = x if self.grid is None else self.grid(x)
         return x if self.conv is None else self.conv(x)
@@ -116,6 +128,16 @@ class GridTransfer(keras.layers.Layer):
         self.s1 = Norm(activation, name="s1", dtype=policy)
         self.s2 = Norm(activation, name="s2", dtype=policy)
 
+    def build(self, u_shape, r_shape):
+        self.Pi.build(u_shape)
+        self.R.build(r_shape)
+        u_shape, r_shape = self.compute_output_shape(u_shape, r_shape)
+        self.s1.build(u_shape)
+        self.s2.build(r_shape)
+
+    def compute_output_shape(self, u_shape, r_shape):
+        return self.Pi.compute_output_shape(u_shape), self.R.compute_output_shape(r_shape)
+
     def call(self, u, r):
         return steps.transfer(u, r, self.Pi, self.R, self.s1, self.s2)
 
@@ -146,6 +168,15 @@ class Stem(keras.layers.Layer):
         policy = self.dtype_policy
         self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
         self.s = Norm(activation, name="s", dtype=policy) if normalize else None
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        if self.s is not None:
+            self.s.build(self.conv.compute_output_shape(input_shape))
+
+    def compute_output_shape(self, input_shape):
+        shape = self.conv.compute_output_shape(input_shape)
+        return coarser(shape, shape[-1]) if self.pools else shape
 
     def call(self, x):
         x = self.conv(x)

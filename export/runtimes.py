@@ -1,0 +1,81 @@
+"""Runs artifacts as a deployment does: the TFLite and ONNX runners load neither TensorFlow nor Keras."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from keras_mgnet.export.extras import extra
+
+Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def open_artifact(path: str | Path) -> Runner:
+    """Opens a SavedModel version folder, a .tflite or a .onnx file.
+
+    Returns:
+        A function from images (N, H, W, C), any N, to {"logits": (N, classes), "probabilities": (N, classes),
+        "classes": (N,)}.
+
+    Raises:
+        ValueError: where `path` is none of these.
+        ImportError: where the runtime is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_mgnet import MgNet, export
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     run = open_artifact(export.onnx(MgNet((1,), 4, input_shape=(8, 8, 1)), f"{out}/model.onnx"))
+        >>> run(np.zeros((5, 8, 8, 1)))["classes"].shape
+        (5,)
+    """
+    path = Path(path)
+    run = OPENERS[artifact_format(path)](path)
+    return lambda images: run(np.asarray(images, dtype="float32"))
+
+
+def artifact_format(path: str | Path) -> str:
+    """Returns the key of `OPENERS` for what `path` is; raises ValueError where it is no artifact."""
+    path = Path(path)
+    if (path / "saved_model.pb").is_file():
+        return "savedmodel"
+    if path.is_file() and path.suffix in SUFFIXES:
+        return SUFFIXES[path.suffix]
+    files = " or ".join(SUFFIXES)
+    raise ValueError(f"expected a folder with saved_model.pb or an existing {files} file. Received: '{path}'")
+
+
+def tflite_dtypes(path: str | Path) -> set[str]:
+    """Returns the names of the types that a .tflite file computes and stores in."""
+    return {np.dtype(tensor["dtype"]).name for tensor in _interpreter(path).get_tensor_details()}
+
+
+def _open_savedmodel(path: Path) -> Runner:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+
+    def run(images):
+        outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` owns the variables
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run
+
+
+def _open_tflite(path: Path) -> Runner:
+    serve = _interpreter(path).get_signature_runner("serving_default")
+    return lambda images: serve(image=images)
+
+
+def _open_onnx(path: Path) -> Runner:
+    session = extra("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
+
+
+def _interpreter(path: str | Path):
+    return extra("ai_edge_litert.interpreter").Interpreter(model_path=str(path))
+
+
+OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}
+SUFFIXES = {".tflite": "tflite", ".onnx": "onnx"}

@@ -1,0 +1,100 @@
+"""What every artifact holds: the classifier in float32, from the images a client sends to logits."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_mgnet.models.network import Network
+
+Normalization = tuple[float | Sequence[float], float | Sequence[float]]
+
+RANDOM_IMAGES = 4
+UNKNOWN_SIZE = 64  # side of a random image where the model takes any
+
+
+class Servable:
+    """A classifier as it is served: float32 images (N, H, W, C) as the client sends them -> logits (N, classes).
+
+    A model of another precision, or one that returns probabilities, is rebuilt as its float32 twin that returns logits:
+    files with bfloat16 convolutions do not load, and the logarithm of a probability that underflowed is no logit.
+
+    Args:
+        model: a model of this package with its classifier.
+        normalization: (mean, std), each one number or one per channel, on the [0, 1] scale: images are then 0..255 and
+            enter the model as (image / 255 - mean) / std. None: the model takes the images as they are.
+
+    Raises:
+        ValueError: for a model without classifier or a normalization that does not fit it.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> servable = Servable(MgNet((1,), 4, input_shape=(8, 8, 1)), normalization=(0.5, 0.25))
+        >>> tuple(servable(servable.images()).shape)
+        (4, 10)
+    """
+
+    def __init__(self, model: keras.Model, normalization: Normalization | None = None):
+        if not (isinstance(model, Network) and model.get_config()["include_top"] and len(model.inputs) == 1):
+            raise ValueError(
+                f"expected a keras_mgnet model with one image input and its classifier. Received: {model!r}"
+            )
+        self.model = _float32_logits(model)
+        self.image_shape = self.model.input_shape[1:]
+        self.classes = self.model.output_shape[-1]
+        self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
+
+    def __call__(self, image):
+        if self.normalization is not None:
+            mean, std = self.normalization
+            image = (image / 255.0 - mean) / std
+        return self.model(image, training=False)
+
+    def images(self, samples: np.ndarray | None = None) -> np.ndarray:
+        """Returns samples as float32, for None a few random ones; raises where they do not have the model's shape."""
+        samples = self._random_images() if samples is None else np.asarray(samples, dtype="float32")
+        expected = ("N", *self.image_shape)
+        if (
+            samples.ndim != 4
+            or len(samples) == 0
+            or any(size not in (None, got) for size, got in zip(self.image_shape, samples.shape[1:], strict=True))
+        ):
+            raise ValueError(f"expected samples of the shape {expected}, N >= 1. Received: {samples.shape}")
+        return samples
+
+    def check_names(self, class_names: Sequence[str]) -> list[str]:
+        """Returns class_names as a list; raises unless there is one line of text per class."""
+        names = list(class_names)
+        if len(names) != self.classes or not all(
+            isinstance(name, str) and name.splitlines() == [name] for name in names
+        ):
+            raise ValueError(f"expected class_names to be {self.classes} lines of text. Received: {class_names!r}")
+        return names
+
+    def _random_images(self) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        shape = (RANDOM_IMAGES, *(size or UNKNOWN_SIZE for size in self.image_shape))
+        images = rng.standard_normal(shape) if self.normalization is None else rng.integers(0, 256, shape)
+        return images.astype("float32")
+
+
+def _float32_logits(model: Network) -> Network:
+    config = model.get_config()
+    if config["classifier_activation"] is None and all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+    twin = type(model).from_config({**config, "dtype": "float32", "classifier_activation": None, "weights": None})
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _per_channel(normalization: Normalization, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        mean, std = (np.broadcast_to(np.asarray(part, dtype="float32"), (channels,)) for part in normalization)
+    except (TypeError, ValueError):
+        mean = std = np.zeros(channels)
+    if not (np.isfinite([mean, std]).all() and (std > 0).all()):
+        raise ValueError(
+            f"expected normalization=(mean, std), each one number or {channels} of them, std > 0. "
+            f"Received: normalization={normalization!r}"
+        )
+    return mean, std

@@ -1,0 +1,76 @@
+"""SavedModel, as TensorFlow Serving takes it: BASE/<version>/."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_mgnet.export.servable import Normalization, Servable
+from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.verification import compare
+from keras_mgnet.files import publish, workspace
+
+CLASS_NAMES = "class_names.txt"
+
+
+def savedmodel(
+    model: keras.Model,
+    base_dir: str | Path,
+    *,
+    class_names: Sequence[str] | None = None,
+    normalization: Normalization | None = None,
+    samples: np.ndarray | None = None,
+) -> Path:
+    """Writes a model as the next version below a folder, and returns that version's folder.
+
+    Its signature `serving_default` maps `image` (N, H, W, C) in float32 to `logits`, `probabilities` (N, classes) and
+    `classes` (N,). Every variable is stored once. It appears under its number only when its logits agree with Keras.
+
+    Args:
+        model: a model of this package with its classifier.
+        base_dir: the folder of all versions; made where missing. The version is one above the highest there.
+        class_names: one name per class, for the asset `assets/class_names.txt`.
+        normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
+        samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
+
+    Raises:
+        ValueError: for arguments that do not fit the model, or where the logits disagree; nothing is left behind.
+        OSError: where the folder cannot be written; before the conversion where that can be known.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_mgnet import MgNet
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     savedmodel(MgNet((1,), 4, input_shape=(8, 8, 1)), out).name
+        '1'
+    """
+    servable = Servable(model, normalization)
+    samples = servable.images(samples)
+    names = None if class_names is None else servable.check_names(class_names)
+    with workspace(base_dir) as folder:
+        staged = folder / "version"
+        _write(servable, staged, names)
+        compare(servable, staged, samples)
+        return _publish_next(staged, Path(base_dir))
+
+
+def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> None:
+    import tensorflow as tf
+
+    module = serving_module(servable)
+    if class_names is not None:
+        source = staged.with_name(CLASS_NAMES)
+        source.write_text("\n".join(class_names) + "\n", encoding="utf-8")
+        module.class_names = tf.saved_model.Asset(str(source))
+    tf.saved_model.save(module, str(staged), signatures={"serving_default": module.serve})
+
+
+def _publish_next(staged: Path, base: Path) -> Path:
+    while True:
+        version = 1 + max((int(entry.name) for entry in base.iterdir() if entry.name.isdecimal()), default=0)
+        try:
+            return publish(staged, base / str(version))
+        except OSError:
+            if not (base / str(version)).exists():  # else another export took the number a moment ago
+                raise

@@ -1,0 +1,50 @@
+"""Shared places and seeds."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("KERAS_MGNET_SHARED", ROOT.parent / "shared"))
+
+settings.register_profile(
+    "keras_mgnet", deadline=None, max_examples=10, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("keras_mgnet")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random state and leaves no graph behind."""
+    keras.utils.set_random_seed(0)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def images():
+    """Returns a function that draws N images of a model's input shape."""
+
+    def draw(model, n=4):
+        return np.random.default_rng(1).normal(size=(n, *model.input_shape[1:])).astype("float32")
+
+    return draw
+
+
+def randomize(model, seed=2):
+    """Gives every variable a value that no initialiser has: norms with negative gammas and moved statistics."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        value = rng.normal(size=variable.shape) * 0.3
+        if "moving_variance" in variable.path:
+            value = 0.5 + np.abs(value)
+        elif "gamma" in variable.path:
+            value = 1 + 2 * value
+        variable.assign(value)
+    return model

@@ -1,0 +1,243 @@
+"""The equations: numpy twins, equality of the forms, and the invariants of He2019."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import randomize
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.signal import correlate2d
+
+from keras_mgnet import MgNet, features
+from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, separable_norms, steps
+from keras_mgnet.layers.scheme import SMOOTHERS
+
+
+def twin_conv(x, kernel, strides=1):
+    """x (N, H, W, c_in), kernel (k, k, c_in, c_out): zero-padded by k // 2, sampled at 0, s, 2s, ..."""
+    channels = [
+        sum(
+            np.stack([correlate2d(image[..., i], kernel[..., i, o], mode="same") for image in x])
+            for i in range(kernel.shape[2])
+        )
+        for o in range(kernel.shape[3])
+    ]
+    return np.stack(channels, axis=-1)[:, ::strides, ::strides]
+
+
+def twin_norm(x, norm, training):
+    gamma, beta, moving_mean, moving_variance = (w.numpy() for w in norm.weights)
+    mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (moving_mean, moving_variance)
+    return np.maximum(gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta, 0)
+
+
+def twin_level(level, f, u, training):
+    """The textbook iteration u <- u + s2(B * s1(f - A * u)), He2019 (4.3), in numpy."""
+    A, B = level.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.B]
+    for i in range(level.nu):
+        r = f - twin_conv(u, A)
+        e = twin_conv(twin_norm(r, level.s1[i], training), B[min(i, len(B) - 1)])
+        u = u + twin_norm(e, level.s2[i], training)
+    return u, f - twin_conv(u, A)
+
+
+def relative(a, b):
+    return np.abs(np.asarray(a) - np.asarray(b)).max() / max(1.0, np.abs(np.asarray(b)).max())
+
+
+@given(
+    nu=st.integers(1, 4),
+    c_u=st.integers(1, 3),
+    c_f=st.integers(1, 3),
+    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    share_B=st.booleans(),
+    training=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_level_equals_its_numpy_twin(nu, c_u, c_f, size, share_B, training, seed):
+    level = GridLevel(c_u, c_f, nu, share_B=share_B, dtype="float64")
+    rng = np.random.default_rng(seed)
+    r, u = rng.normal(size=(3, *size, c_f)), rng.normal(size=(3, *size, c_u))
+    level.build(r.shape, u.shape)
+    randomize(level, seed)
+    f = r + twin_conv(u, level.A[0].kernel.numpy())
+    expected_u, expected_r = twin_level(level, f, u, training)
+    computed_u, computed_r = level(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u), training=training)
+    np.testing.assert_allclose(computed_u, expected_u, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(computed_r, expected_r, rtol=1e-8, atol=1e-8)
+
+
+@given(
+    nu=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    channels=st.integers(1, 5),
+    channels_f=st.integers(1, 5),
+    share_B=st.booleans(),
+    smoother=st.sampled_from(list(SMOOTHERS)),
+    training=st.booleans(),
+)
+def test_residual_form_equals_feature_form(nu, channels, channels_f, share_B, smoother, training):
+    arguments = {"channels_f": channels_f, "share_B": share_B, "smoother": smoother, "input_shape": (9, 8, 2)}
+    residual, feature = (MgNet(nu, channels, form=form, **arguments) for form in ("residual", "feature"))
+    randomize(residual)
+    feature.set_weights(residual.get_weights())
+    x = np.random.default_rng(0).normal(size=(4, 9, 8, 2)).astype("float32")
+    states = [features(model)(x, training=training) for model in (residual, feature)]
+    for name in states[0]:
+        for ours, theirs in zip(states[0][name], states[1][name], strict=True):
+            assert relative(ours, theirs) <= 1e-5
+
+
+def test_the_forms_are_two_networks_when_A_is_not_shared(images):
+    residual, feature = (
+        MgNet((3,), 4, form=form, share_A=False, input_shape=(8, 8, 1)) for form in ("residual", "feature")
+    )
+    feature.set_weights(randomize(residual).get_weights())
+    x = images(residual)
+    assert relative(residual(x), feature(x)) > 1e-3
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("smoother", SMOOTHERS)
+@pytest.mark.parametrize("form", ["residual", "feature"])
+def test_r_is_f_minus_A_u(form, smoother, training):
+    """Theorem 1 of He2019, in float64, with f rebuilt at the entry of each level."""
+    model = randomize(MgNet((3, 2), 3, form=form, smoother=smoother, input_shape=(8, 8, 2), dtype="float64"))
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(3, 8, 8, 2)))
+    r, u = model.get_layer("stem")(x, training=training), None
+    for j in (1, 2):
+        level = model.get_layer(f"level{j}")
+        if u is not None:
+            u, r = model.get_layer(f"transfer{j}")(u, r, training=training)
+        A = level.A[0]
+        f = r if u is None else r + A(u)
+        u, r = level(r, training=training) if u is None else level(r, u, training=training)
+        assert relative(r, f - A(u)) <= 1e-12
+
+
+def test_u_is_nonnegative_with_relu(images):
+    model = randomize(MgNet((2, 2, 1), 4, input_shape=(8, 8, 1)))
+    for u, _ in features(model)(images(model)).values():
+        assert keras.ops.min(u) >= 0
+
+
+@pytest.mark.parametrize("smoother", ["chebyshev", "multistep"])
+def test_smoothers_start_as_the_plain_correction(smoother, images):
+    plain = MgNet((3, 2), 4, input_shape=(8, 8, 1))
+    other = MgNet((3, 2), 4, input_shape=(8, 8, 1), smoother=smoother)
+    source = {w.path: w for w in plain.weights}
+    for w in other.weights:
+        if w.path in source:
+            w.assign(source[w.path])
+    x = images(plain)
+    np.testing.assert_array_equal(other(x), plain(x))
+
+
+@pytest.mark.parametrize(("smoother", "extra"), [("damped", 1), ("chebyshev", 4), ("multistep", 6)])
+def test_smoothers_add_their_coefficients(smoother, extra):
+    shape = {"input_shape": (8, 8, 1)}
+    sizes = [sum(w.numpy().size for w in MgNet((4,), 4, smoother=s, **shape).trainable_weights)
+             for s in ("residual_correction", smoother)]  # fmt: skip
+    assert sizes[1] - sizes[0] == extra
+
+
+def test_smoothers_follow_their_equations():
+    """Given corrections e^j, the iterates of section 1.4 written out."""
+    rng = np.random.default_rng(0)
+    level = {name: GridLevel(2, 2, 3, smoother=name, dtype="float64") for name in SMOOTHERS}
+    r, u = rng.normal(size=(2, 4, 4, 2)), rng.normal(size=(2, 4, 4, 2))
+    for each in level.values():
+        each.build(r.shape, u.shape)
+        randomize(each)
+
+    def run(name, iterate):
+        layer = level[name]
+        f = r + twin_conv(u, layer.A[0].kernel.numpy())
+        us = [u]
+        for i in range(3):
+            correct = [v + correction(layer, j, f - twin_conv(v, layer.A[0].kernel.numpy())) for j, v in enumerate(us)]
+            us.append(iterate(layer.scheme, i, us, correct))
+        computed, _ = layer(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u))
+        np.testing.assert_allclose(computed, us[-1], rtol=1e-8, atol=1e-8)
+
+    def correction(layer, j, residual):
+        B = layer.B[0].kernel.numpy()
+        damping = 1 / (1 + np.exp(-layer.scheme.a.numpy())) if hasattr(layer.scheme, "a") else 1.0
+        return twin_norm(damping * twin_conv(twin_norm(residual, layer.s1[j], False), B), layer.s2[j], False)
+
+    def chebyshev(scheme, i, us, correct):
+        omega = scheme.omega.numpy()[i]
+        return omega * correct[i] + (1 - omega) * us[max(i - 1, 0)]
+
+    def multistep(scheme, i, us, correct):
+        early = scheme.alpha[i - 1].numpy() if i else np.array([])
+        alpha = [*early, 1 - early.sum()]
+        return sum(a * v for a, v in zip(alpha, correct, strict=True))
+
+    run("residual_correction", lambda scheme, i, us, correct: correct[i])
+    run("damped", lambda scheme, i, us, correct: correct[i])
+    run("chebyshev", chebyshev)
+    run("multistep", multistep)
+
+
+@given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)), k=st.sampled_from([1, 3, 7]), s=st.sampled_from([1, 2]))
+def test_convolution_samples_the_pixels_0_2_4(size, k, s):
+    conv = Conv(2, k, strides=s, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(2, *size, 3))
+    y = conv(keras.ops.convert_to_tensor(x))
+    padded = np.pad(x, ((0, 0), (k, k), (k, k), (0, 0)))
+    full = twin_conv(padded, conv.kernel.numpy())[:, k:-k, k:-k]
+    np.testing.assert_allclose(y, full[:, ::s, ::s], rtol=1e-9, atol=1e-9)
+    assert tuple(y.shape) == conv.compute_output_shape(x.shape)
+
+
+def test_full_weighting_is_the_stencil_of_multigrid():
+    x = np.zeros((1, 5, 5, 2), "float32")
+    x[0, 2, 2] = 16
+    y = FullWeighting()(x)[0, :, :, 0].numpy()
+    assert y.tolist() == [[0, 0, 0], [0, 4, 0], [0, 0, 0]]
+    x = np.zeros((1, 5, 5, 1), "float32")
+    x[0, 1, 2] = 16
+    assert FullWeighting()(x)[0, :, :, 0].numpy().tolist() == [[0, 2, 0], [0, 2, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norm_equals_its_twin_and_keeps_the_unbiased_variance(dtype):
+    norm = Norm("relu", dtype=dtype)
+    x = np.random.default_rng(0).normal(2.0, 3.0, size=(2, 3, 4, 5)).astype(dtype)
+    norm.build(x.shape)
+    randomize(norm)
+    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
+    expected = twin_norm(x, norm, training=True)
+    np.testing.assert_allclose(norm(keras.ops.convert_to_tensor(x), training=True), expected, rtol=1e-4, atol=1e-5)
+    flat = x.reshape(-1, 5)
+    np.testing.assert_allclose(norm.moving_mean, 0.9 * mean + 0.1 * flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, 0.9 * variance + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+
+
+def test_a_frozen_norm_uses_and_keeps_its_statistics():
+    norm = Norm()
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype("float32")
+    norm.build(x.shape)
+    randomize(norm)
+    norm.trainable = False
+    before = [w.numpy() for w in norm.weights]
+    np.testing.assert_allclose(norm(x, training=True), norm(x, training=False))
+    np.testing.assert_equal([w.numpy() for w in norm.weights], before)
+
+
+def test_separable_norms_change_the_operations_but_not_the_values(images):
+    model = randomize(MgNet((3, 3), 4, input_shape=(8, 8, 1)))
+    x = images(model)
+    expected = model(x)
+    with separable_norms(model):
+        inside = model(x)
+        assert all(norm._constants for norm in model.get_layer("level1").s2)
+        assert model.get_layer("transfer2").s1._constants is None
+    np.testing.assert_allclose(inside, expected, rtol=1e-4, atol=1e-5)
+    assert all(norm._constants is None for norm in model.get_layer("level1").s2)
+
+
+def test_steps_take_a_zero_feature_without_storing_it():
+    f = np.ones((1, 2, 2, 1))
+    assert steps.residual(f, 0.0, None) is f
+    assert steps.data(f, 0.0, None) is f
