@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+PYTHON_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="argument of the model; repeatable")
 ]
@@ -67,7 +68,8 @@ def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _parse(text: str) -> Any:
-    for candidate in (text, f"[{text}]" if "," in text else text, text.lower()):
+    text = PYTHON_CONSTANTS.get(text, text)
+    for candidate in (text, f"[{text}]" if "," in text else text):
         try:
             return json.loads(candidate)
         except ValueError:

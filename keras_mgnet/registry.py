@@ -12,6 +12,12 @@ from keras_mgnet import models
 from keras_mgnet.errors import unknown
 from keras_mgnet.recipes import recipe
 
+# Arguments that fit a network to images and use; any other makes it another network than its row, without the row's name.
+INTERFACE = {
+    *("input_shape", "input_tensor", "stem", "include_top", "pooling", "classes", "classifier_activation"),
+    *("weights", "name", "dtype"),
+}
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -95,7 +101,8 @@ def create_model(name: str, **overrides) -> keras.Model:
     for argument in overrides:
         if argument not in known:
             raise unknown(f"argument of {row.family}", argument, known)
-    model = family(**{"name": name, **row.kwargs, **overrides})
+    own_name = {} if set(overrides) - INTERFACE else {"name": name}
+    model = family(**{**own_name, **row.kwargs, **overrides})
     if model.optimizer is not None:
         model.compile(recipe(row.recipe).optimizer(), model.loss, metrics=["accuracy"])
     return model

@@ -21,10 +21,8 @@ settings.load_profile("keras_mgnet")
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test starts from the same random state and leaves no graph behind."""
+    """Every test starts from the same random state."""
     keras.utils.set_random_seed(0)
-    yield
-    keras.backend.clear_session()
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import SHARED
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from keras_mgnet.training import data, pipeline
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "tfds"
-TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED)).expanduser()
+TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED / "data" / "tfds")).expanduser()
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 PLAIN = {"mean": (0.0,), "std": (1.0,)}
 
@@ -79,7 +79,6 @@ def test_digits():
 
 
 @given(st.integers(1, 9), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
 def test_channel_statistics_against_numpy(count, channels, seed):
     images = np.random.default_rng(seed).integers(0, 256, (count, 3, 5, channels), dtype=np.uint8)
     mean, std = data.channel_statistics(images)
@@ -308,7 +307,6 @@ def test_folder_without_enough_to_learn_from(tmp_path):
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(-(2**63), 2**63 - 1), st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
 def test_every_epoch_is_a_permutation(count, batch_size, seed, first_epoch):
     numbered = split(count)
     batches = pipeline.train_batches(numbered, batch_size, **PLAIN, seed=seed, first_epoch=first_epoch, epochs=2)
@@ -377,7 +375,6 @@ def test_frame_is_raw_zero():
 
 
 @given(st.integers(1, 40), st.integers(1, 50))
-@settings(max_examples=10, deadline=None)
 def test_test_batches_are_the_split_in_order(count, batch_size):
     coloured = split(count, channels=3)
     mean, std = data.NORMALIZATION["cifar10"]

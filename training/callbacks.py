@@ -93,6 +93,7 @@ class ProgressLine(keras.callbacks.Callback):
             f"test loss {logs['val_loss']:.4f}  test accuracy {logs['val_accuracy']:.2%}  "
             f"rate {logs['learning_rate']:.2g}  {logs['images_per_second']:,.0f} images/s",
             highlight=False,
+            soft_wrap=True,
         )
 
     def stop(self) -> None:

@@ -222,7 +222,7 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
     pictures = {}
     for path in sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in IMAGE_SUFFIXES):
         try:
-            pictures[path] = _decode(path, image_size)
+            pictures[path] = decode(path, image_size and (image_size, image_size))
         except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
             if on_corrupt == "error":
                 raise ValueError(f"expected a readable image. Received: {path} ({error})") from error
@@ -232,16 +232,23 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
     return pictures
 
 
-def _decode(path: Path, image_size: int | None) -> np.ndarray:
-    """Returns the pixels of an image file as uint8, (H, W, 1) if it is grey and (H, W, 3) if it has colour."""
+def decode(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
+    """Returns the pixels of an image file as uint8 (H, W, C).
+
+    Args:
+        path: of the file.
+        size: (width, height) to resize to, antialiased; None for its own.
+        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
+    """
     from PIL import Image
 
     with Image.open(path) as image:
         if image.mode[0] in "IF":
             image = Image.fromarray(_high_byte(np.asarray(image)))
-        image = image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
-    if image_size is not None:
-        image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+        image = image.convert("L" if grey else "RGB")
+    if size is not None:
+        image = image.resize(size, Image.Resampling.BILINEAR)
     return np.atleast_3d(np.asarray(image))
 
 

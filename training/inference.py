@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_mgnet.training.data import _decode as decode
-from keras_mgnet.training.data import load
+from keras_mgnet.training.data import decode, load
 from keras_mgnet.training.pipeline import normalize, test_batches
 from keras_mgnet.training.rundir import Run
 
@@ -40,7 +39,7 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     Images are converted to the channels and resized to the size that the model was trained with.
     """
     height, width, channels = run.input_shape
-    pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
+    pixels = np.stack([_read(Path(path), (width, height), channels) for path in images])
     model = run.load_model(checkpoint)
     outputs = model(normalize(pixels, *run.normalization), training=False)
     softmax = run.record["model"]["config"]["classifier_activation"] == "softmax"
@@ -49,3 +48,10 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
         {"image": str(path), "classes": {run.class_names[c]: float(row[c]) for c in np.argsort(-row)[:top]}}
         for path, row in zip(images, probabilities, strict=True)
     ]
+
+
+def _read(path: Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    try:
+        return decode(path, size, channels)
+    except Exception as error:  # Pillow lets through whatever a decoder stumbles over
+        raise ValueError(f"expected a readable image file. Received: '{path}' ({error})") from error

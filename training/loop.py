@@ -20,7 +20,7 @@ from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.pipeline import steps_per_epoch, test_batches, train_batches
 from keras_mgnet.training.plots import plot_curves
-from keras_mgnet.training.rundir import Run, model_config, new_run_directory, open_run, versions
+from keras_mgnet.training.rundir import Run, model_config, new_run_directory, open_run, read_log, versions
 from keras_mgnet.training.schedule import schedule
 
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
@@ -59,14 +59,14 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     directory = new_run_directory(config.out, config.dataset, config.model)
     record = _record(prepared)
     write_json(directory / "run.json", record)
-    console.print(_headline(prepared, directory), highlight=False)
+    console.print(_headline(prepared, directory), highlight=False, soft_wrap=True)
 
     start = time.perf_counter()
     status = _fit(prepared, directory, console)
     record["result"] = {"status": status, "seconds": round(time.perf_counter() - start, 1), **_outcome(directory)}
     write_json(directory / "run.json", record)
     if record["result"]["epochs"]:
-        plot_curves(directory / "log.csv", directory / "curves.png", f"{config.model} on {config.dataset}")
+        plot_curves(directory / "log.csv", directory / "curves.png", f"{prepared.model.name} on {config.dataset}")
     return open_run(directory)
 
 
@@ -108,12 +108,9 @@ def _fit(prepared: Prepared, directory: Path, console: Console) -> str:
         epochs=config.epochs,
     )
     progress = ProgressLine(console, config.epochs, prepared.steps, config.batch_size)
-    callbacks = [
-        EpochRecord(len(data.train.labels)),
+    logs = [
         keras.callbacks.CSVLogger(str(directory / "log.csv")),
         keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False),
-        Checkpoints(directory),
-        progress,
     ]
     try:
         model.fit(
@@ -122,10 +119,12 @@ def _fit(prepared: Prepared, directory: Path, console: Console) -> str:
             steps_per_epoch=prepared.steps,
             shuffle=False,
             validation_data=test_batches(data.test, config.batch_size, **constants),
-            callbacks=callbacks,
+            callbacks=[EpochRecord(len(data.train.labels)), *logs, Checkpoints(directory), progress],
             verbose=0,
         )
     except KeyboardInterrupt:
+        for log in logs:
+            log.on_train_end()  # closes its files
         save_model(model, directory / "last.keras")
         return "interrupted"
     finally:
@@ -155,10 +154,7 @@ def _record(prepared: Prepared) -> dict[str, Any]:
 
 
 def _outcome(directory: Path) -> dict[str, Any]:
-    import csv
-
-    log = directory / "log.csv"
-    rows = list(csv.DictReader(log.open(newline=""))) if log.is_file() else []
+    rows = read_log(directory / "log.csv")
     if not rows:
         return {"epochs": 0}
     accuracies = [float(row["val_accuracy"]) for row in rows]
@@ -174,7 +170,7 @@ def _outcome(directory: Path) -> dict[str, Any]:
 def _headline(prepared: Prepared, directory: Path) -> str:
     config, data = prepared.config, prepared.data
     return (
-        f"{config.model} ({count_params(prepared.model):,} parameters) on {config.dataset} "
+        f"{prepared.model.name} ({count_params(prepared.model):,} parameters) on {config.dataset} "
         f"({len(data.train.labels):,} training and {len(data.test.labels):,} test images), "
         f"{config.epochs} epochs of {prepared.steps} steps -> {directory}"
     )

@@ -75,8 +75,8 @@ def augmented(images: tf.Tensor, view: tf.Tensor, augmentation: Augmentation) ->
     images, view = tf.convert_to_tensor(images), tf.cast(view, tf.int32)
     height, width = images.shape[1:3]
     pad, mirrored = augmentation.pad, 1 + augmentation.flip
-    offset, mirror = tf.math.floordiv(view, mirrored), tf.math.floormod(view, mirrored)
-    top, left = tf.math.floordiv(offset, 2 * pad + 1), tf.math.floormod(offset, 2 * pad + 1)
+    offset, mirror = view // mirrored, view % mirrored
+    top, left = offset // (2 * pad + 1), offset % (2 * pad + 1)
     rows = top[:, None] + tf.range(height)
     columns = left[:, None] + tf.where(mirror[:, None] > 0, tf.range(width)[::-1], tf.range(width))
     framed = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])

@@ -1,9 +1,15 @@
 """Pictures of a run."""
 
-import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+import keras
+import numpy as np
+
+from keras_mgnet.describe import features
 from keras_mgnet.files import staged_file
+from keras_mgnet.training.pipeline import normalize
+from keras_mgnet.training.rundir import read_log
 
 PANELS = {  # title -> (columns with their labels, scale of the axis)
     "cross-entropy": ({"loss": "training", "val_loss": "test"}, "log"),
@@ -16,8 +22,7 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
     """Draws loss, error and learning rate per epoch from log.csv to a PNG."""
     from matplotlib.figure import Figure
 
-    with log.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_log(log)
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     figure.suptitle(title)
     for axes, (name, (columns, scale)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
@@ -32,3 +37,56 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
             axes.legend()
     with staged_file(path) as staged:
         figure.savefig(staged, dpi=120)
+
+
+def plot_states(
+    model: keras.Model,
+    images: np.ndarray,
+    normalization: tuple[Sequence[float], Sequence[float]],
+    class_names: Sequence[str],
+    path: Path,
+) -> None:
+    """Draws a row per image to a PNG: the image, |u| and |r| on every level, and the class probabilities.
+
+    Args:
+        model: a MgNet that returns logits.
+        images: (N, H, W, C) uint8.
+        normalization: (mean, std) per channel on the [0, 1] scale.
+        class_names: name of each class.
+        path: of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    x = normalize(images, *normalization)
+    states = features(model)(x, training=False)
+    maps = {
+        f"{name}  {part}": _magnitude(s) for name, state in states.items() for part, s in zip("ur", state, strict=True)
+    }
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model(x, training=False)))
+    figure = Figure(figsize=(1.5 * (len(maps) + 3), 1.6 * len(images)), layout="constrained")
+    figure.suptitle(f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level")
+    grid = figure.subplots(len(images), len(maps) + 2, width_ratios=[1] * (len(maps) + 1) + [1.6], squeeze=False)
+    for row, axes in enumerate(grid):
+        _draw_image(axes[0], images[row], "image" if row == 0 else None)
+        for column, (name, values) in zip(axes[1:], maps.items(), strict=False):
+            color = "viridis" if name.endswith("u") else "magma"
+            column.imshow(values[row], cmap=color, vmin=0, vmax=values.max())
+            column.set(xticks=[], yticks=[], title=name if row == 0 else None)
+        _draw_probabilities(axes[-1], probabilities[row], class_names)
+    with staged_file(path) as staged:
+        figure.savefig(staged, dpi=120)
+
+
+def _magnitude(state) -> np.ndarray:
+    return np.linalg.norm(keras.ops.convert_to_numpy(state), axis=-1)
+
+
+def _draw_image(axes, image: np.ndarray, title: str | None) -> None:
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+    axes.set(xticks=[], yticks=[], title=title)
+
+
+def _draw_probabilities(axes, values: np.ndarray, class_names: Sequence[str]) -> None:
+    axes.bar(range(len(values)), values, color=["C1" if c == values.argmax() else "C0" for c in range(len(values))])
+    axes.set(xticks=range(len(values)), xticklabels=class_names, yticks=[], ylim=(0, 1.05))
+    axes.set_title(f"prediction {class_names[values.argmax()]}: {values.max():.1%}")

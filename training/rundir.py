@@ -8,6 +8,7 @@ curves.png    loss, accuracy and learning rate
 tensorboard/  event files
 """
 
+import csv
 import importlib.metadata
 import json
 import platform
@@ -107,6 +108,14 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 def model_config(model: keras.Model) -> dict[str, Any]:
     """Returns the constructor arguments of a model as they stand in run.json."""
     return json.loads(json.dumps(model.get_config()))
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Returns the rows of a log.csv, one per finished epoch; none where it has not been begun."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def versions() -> dict[str, str]:

@@ -16,8 +16,8 @@ class WarmUp(LearningRateSchedule):
         steps: length of the rise.
 
     Example:
-        >>> float(WarmUp(CosineDecay(1.0, 100), 10)(0)) == 0.1
-        True
+        >>> round(float(WarmUp(CosineDecay(1.0, 100), 10)(0)), 6)
+        0.1
     """
 
     def __init__(self, schedule, steps):

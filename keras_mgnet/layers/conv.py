@@ -71,7 +71,7 @@ class Conv(keras.layers.Conv2D):
         init: a key of `INITIALIZERS`.
 
     Example:
-        >>> Conv(8, strides=2)(ops.ones((1, 7, 7, 3))).shape
+        >>> tuple(Conv(8, strides=2)(ops.ones((1, 7, 7, 3))).shape)
         (1, 4, 4, 8)
     """
 

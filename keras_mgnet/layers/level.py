@@ -34,7 +34,7 @@ class GridLevel(keras.layers.Layer):
 
     Example:
         >>> u, r = GridLevel(4, 4, nu=2)(keras.ops.ones((1, 8, 8, 4)))
-        >>> u.shape, r.shape
+        >>> tuple(u.shape), tuple(r.shape)
         ((1, 8, 8, 4), (1, 8, 8, 4))
     """
 
@@ -115,7 +115,7 @@ class ResidualLevel(keras.layers.Layer):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
-        >>> ResidualLevel(8, 2, strides=2)(keras.ops.ones((1, 8, 8, 4))).shape
+        >>> tuple(ResidualLevel(8, 2, strides=2)(keras.ops.ones((1, 8, 8, 4))).shape)
         (1, 4, 4, 8)
     """
 

@@ -26,7 +26,7 @@ class Norm(keras.layers.BatchNormalization):
             that kernel; a shared kernel would be copied once per use, so `separable_norms` keeps the others apart.
 
     Example:
-        >>> Norm("relu")(ops.ones((2, 4, 4, 3))).shape
+        >>> tuple(Norm("relu")(ops.ones((2, 4, 4, 3))).shape)
         (2, 4, 4, 3)
     """
 
@@ -91,7 +91,7 @@ def separable_norms(model: keras.Model) -> Iterator[None]:
     Example:
         >>> from keras_mgnet import MgNet
         >>> with separable_norms(model := MgNet((1,), 4, input_shape=(8, 8, 1))):
-        ...     model(ops.ones((1, 8, 8, 1))).shape
+        ...     tuple(model(ops.ones((1, 8, 8, 1))).shape)
         (1, 10)
     """
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, Norm) and not layer.foldable]

@@ -28,7 +28,7 @@ class FullWeighting(keras.layers.Layer):
     """Multigrid's full weighting, channel by channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
 
     Example:
-        >>> FullWeighting()(ops.ones((1, 8, 8, 3))).shape
+        >>> tuple(FullWeighting()(ops.ones((1, 8, 8, 3))).shape)
         (1, 4, 4, 3)
     """
 
@@ -62,7 +62,7 @@ class Restriction(keras.layers.Layer):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
-        >>> Restriction(8, "average")(ops.ones((1, 7, 7, 4))).shape
+        >>> tuple(Restriction(8, "average")(ops.ones((1, 7, 7, 4))).shape)
         (1, 4, 4, 8)
     """
 
@@ -105,7 +105,7 @@ class GridTransfer(keras.layers.Layer):
 
     Example:
         >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))
-        >>> u.shape
+        >>> tuple(u.shape)
         (1, 4, 4, 8)
     """
 
@@ -154,7 +154,7 @@ class Stem(keras.layers.Layer):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
-        >>> Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape
+        >>> tuple(Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape)
         (1, 16, 16, 16)
     """
 

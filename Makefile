@@ -1,0 +1,39 @@
+# Everything runs in .venv, which each target sets up by itself. Needs Python 3.11 to 3.13, git and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
+
+.PHONY: demo test test-all lint clean
+
+demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about two minutes
+	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
+
+test: $(VENV)/.test  ## the default suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n auto
+
+test-all: $(VENV)/.test  ## the slow tests too
+	$(BIN)/python -m pytest -n auto -m ''
+
+lint: $(VENV)/.test  ## format and check the sources
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) demo build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("expected Python 3.11 to 3.13, \
+	such as PYTHON=python3.12. Received: %d.%d" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $@
+
+$(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]'
+	@touch $@ $(VENV)/.runtime

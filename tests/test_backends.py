@@ -1,0 +1,67 @@
+"""The library, without training and export, runs on the JAX backend and imports no TensorFlow of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+JAX = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+import catalogue, keras, keras_mgnet
+assert keras.backend.backend() == "jax"
+for name in ("mgnet", "mgnet_multistep", "mgnet_average", "resnet18_shared_ab", "preact_resnet18_published_size"):
+    model = catalogue.build(name)
+    x = np.random.default_rng(0).normal(size=(6, *model.input_shape[1:])).astype("float32")
+    assert model(x).shape == (6, 3)
+    before = [w.numpy() for w in model.trainable_weights]
+    loss = model.train_on_batch(x, np.arange(6) % 3)
+    assert np.isfinite(loss).all()
+    assert all((b != w.numpy()).any() for b, w in zip(before, model.trainable_weights)), name
+    keras_mgnet.describe(model)
+assert "tensorflow" not in sys.modules
+np.save({output!r}, np.asarray(keras.saving.load_model({saved!r})(np.load({images!r}))))
+"""
+
+
+def run(program, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", program],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_jax(images, tmp_path):
+    """A forward pass and a training step of each kind, and a file saved under TensorFlow gives the same logits."""
+    pytest.importorskip("jax", reason="jax is not installed")
+    import catalogue
+    import numpy as np
+    from conftest import randomize
+
+    model = randomize(catalogue.build("mgnet_chebyshev"))
+    x = images(model)
+    paths = {key: str(tmp_path / key) for key in ("saved.keras", "images.npy", "output.npy")}
+    model.save(paths["saved.keras"])
+    np.save(paths["images.npy"], x)
+    names = {key.partition(".")[0]: path for key, path in paths.items()}
+    result = run(JAX.format(tests=os.path.dirname(__file__), **names), KERAS_BACKEND="jax")  # noqa: PTH120
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(np.load(paths["output.npy"]), model(x), rtol=1e-3, atol=1e-4)
+
+
+def test_importing_the_library_imports_keras_alone():
+    program = """
+import sys
+import keras
+before = set(sys.modules)
+import keras_mgnet
+ours = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+assert ours == {"keras_mgnet"}, ours
+assert "keras_mgnet.training" not in sys.modules and "keras_mgnet.export" not in sys.modules
+"""
+    result = run(program)
+    assert result.returncode == 0, result.stderr

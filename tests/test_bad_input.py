@@ -1,0 +1,133 @@
+"""Bad input gets an error that names what was expected, before anything is built or written."""
+
+import numpy as np
+import pytest
+
+from keras_mgnet import MgNet, PreActResNet, ResNet, create_model, load_torch_weights, model_info
+from keras_mgnet.layers import GridLevel, Norm
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.recipes import recipe
+from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.training.loop import prepare, train
+from keras_mgnet.training.rundir import open_run
+
+SMALL = {"input_shape": (8, 8, 1)}
+
+REFUSED = {
+    "nu empty": (lambda: MgNet(nu=()), r"expected nu to be a non-empty sequence of integers >= 1.*nu=\(\)"),
+    "nu zero": (lambda: MgNet(nu=(2, 0)), r"integers >= 1\. Received: nu=\(2, 0\)"),
+    "nu negative": (lambda: MgNet(nu=(2, -1)), "Received: nu="),
+    "nu float": (lambda: MgNet(nu=(2.0, 1)), "Received: nu="),
+    "nu bool": (lambda: MgNet(nu=(True,)), "Received: nu="),
+    "nu integer": (lambda: MgNet(nu=2), "Received: nu=2"),
+    "channels zero": (lambda: MgNet((1, 1), 0), "expected channels to be an integer or a sequence.*channels=0"),
+    "channels length": (lambda: MgNet((1, 1), (4, 4, 4)), "expected channels to have 2 entries, one per level"),
+    "channels_f length": (lambda: MgNet((1, 1), 4, channels_f=(4,)), "expected channels_f to have 2 entries"),
+    "channels float": (lambda: MgNet((1, 1), 4.5), "channels=4.5"),
+    "image too small": (lambda: MgNet((1, 1, 1), 4, input_shape=(3, 8, 1)), "at least 4x4 pixels for 3 grids"),
+    "image too small for the stem": (
+        lambda: ResNet(stem="imagenet", input_shape=(31, 32, 3)),
+        r"at least 32x32 pixels for 4 grids\. Received: input_shape=\(31, 32, 3\)",
+    ),
+    "image without channels": (lambda: MgNet((1,), 4, input_shape=(8, 8)), r"expected input_shape=\(height, width"),
+    "image with unknown channels": (lambda: MgNet((1,), 4, input_shape=(8, 8, None)), "expected input_shape="),
+    "smoother": (lambda: MgNet((1,), 4, smoother="chebychev", **SMALL), "did you mean 'chebyshev'"),
+    "form": (lambda: MgNet((1,), 4, form="residuals", **SMALL), "did you mean 'residual'"),
+    "Pi": (lambda: MgNet((1, 1), 4, Pi="fullweighting", **SMALL), "did you mean 'full_weighting'"),
+    "stem": (lambda: MgNet((1,), 4, stem="imagnet", **SMALL), "did you mean 'imagenet'"),
+    "init": (lambda: MgNet((1,), 4, init="he_fanout", **SMALL), "did you mean 'he_fan_out'"),
+    "pooling": (lambda: MgNet((1,), 4, pooling="average", **SMALL), "unknown pooling 'average'"),
+    "classes": (lambda: MgNet((1,), 4, classes=0, **SMALL), "expected classes to be an integer >= 1"),
+    "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),
+    "weights": (
+        lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
+        r"a \.weights\.h5 file\. Received: weights='imagenet'",
+    ),
+    "depth": (lambda: PreActResNet(50), "expected depth to be one of 18, 34. Received: depth=50"),
+    "share": (lambda: ResNet(share_A="published"), "did you mean 'published_size'"),
+    "width": (lambda: ResNet(base_width=0), "expected base_width to be an integer >= 1"),
+    "level form": (lambda: GridLevel(4, 4, 1, form="feature_form"), "did you mean 'feature'"),
+    "model": (
+        lambda: create_model("resnet18_share_a"),
+        "unknown model 'resnet18_share_a'; did you mean 'resnet18_shared_a'",
+    ),
+    "argument": (
+        lambda: create_model("resnet18", base_widht=4),
+        "unknown argument of ResNet 'base_widht'; did you mean",
+    ),
+    "info": (lambda: model_info("mgnet"), "unknown model 'mgnet'"),
+    "recipe": (lambda: recipe("he2019"), "unknown recipe 'he2019'"),
+    "weight decay": (lambda: SGD(coupled_weight_decay=-1.0), "expected coupled_weight_decay >= 0"),
+    "family of weights": (
+        lambda: load_torch_weights(Norm(), {}),
+        "expected a model of one of the families MgNet, ResNet",
+    ),
+    "format of weights": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "w.npy"),
+        "unknown weights format '.npy'",
+    ),
+    "file of weights": (lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "no.npz"), "expected the path of a file"),
+    "epochs": (lambda: TrainConfig(epochs=0), "expected epochs >= 1. Received: epochs=0"),
+    "batch size": (lambda: TrainConfig(batch_size=-4), "expected batch_size >= 1"),
+    "learning rate": (lambda: TrainConfig(learning_rate=0.0), "expected learning_rate > 0"),
+    "learning rate nan": (lambda: TrainConfig(learning_rate=float("nan")), "expected learning_rate > 0"),
+    "schedule": (lambda: TrainConfig(schedule="cosin"), "unknown schedule 'cosin'; did you mean 'cosine'"),
+    "augmentation": (lambda: TrainConfig(augment="flip_crop"), "unknown augment"),
+    "precision": (lambda: TrainConfig(dtype="bfloat16"), "did you mean 'mixed_bfloat16'"),
+    "data set": (lambda: prepare(TrainConfig("mnits")), "unknown dataset 'mnits'; did you mean 'mnist'"),
+    "model of a run": (lambda: prepare(TrainConfig("digits", model="mgnet_2222_c46")), "did you mean 'mgnet_2222_c64'"),
+    "classes of a run": (lambda: prepare(TrainConfig("digits", set={"classes": 3})), "expected classes >= 10"),
+    "levels of a run": (
+        lambda: prepare(TrainConfig("digits", set={"nu": [1] * 5})),
+        "at least 16x16 pixels for 5 grids",
+    ),
+    "run": (lambda: open_run("no/run"), r"expected a run directory, which has a run.json\. Received: 'no/run'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case):
+    call, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def tiny_config(**changes):
+    return TrainConfig(**{"dataset": "digits", "set": {"nu": [1], "channels": 2}, "epochs": 1, **changes})
+
+
+@pytest.mark.parametrize("changes", [{"dataset": "nope"}, {"model": "nope"}, {"set": {"nu": []}}, {"set": {"nuu": 1}}])
+def test_a_refused_run_writes_nothing(changes, tmp_path):
+    with pytest.raises(ValueError, match="Received"):
+        train(tiny_config(out=str(tmp_path / "run"), **changes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_path_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="expected a folder that can be written"):
+        train(tiny_config(out=str(tmp_path / "file" / "run")))
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_directory_with_files_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"expected a new or empty run directory.*holds other files"):
+        train(tiny_config(out=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_labels_outside_the_classes(tmp_path):
+    images, labels = np.zeros((4, 8, 8), "uint8"), np.array([0, 1, 2, 7])
+    np.savez(
+        tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels, class_names=["a", "b", "c"]
+    )
+    with pytest.raises(ValueError, match=r"expected train labels in 0\.\.2\. Received: 0\.\.7"):
+        prepare(tiny_config(dataset=f"npz:{tmp_path / 'd.npz'}"))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"model": 1}'])
+def test_a_damaged_run_json(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"expected run\.json to be the record of a run"):
+        open_run(tmp_path)

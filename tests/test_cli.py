@@ -1,0 +1,116 @@
+"""The command line: what a user sees, and the errors as one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from keras_mgnet import list_models
+from keras_mgnet.cli import app, main
+from keras_mgnet.cli.options import parse_pairs
+
+QUICK = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--learning-rate", "0.05"]
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    output = invoke("train", "digits", *QUICK, "--out", path)
+    assert "finished after 2 epochs" in output
+    assert f"wrote {path}: best.keras, curves.png, last.keras, log.csv, run.json, tensorboard" in output
+    return path
+
+
+def test_list_shows_every_name_with_ours_against_published():
+    output = invoke("list")
+    assert all(name in output for name in list_models())
+    row = next(line for line in output.splitlines() if " mgnet_2222_c256_shared_b " in line)
+    assert all(text in row for text in ("8,278,794", "8.2M", "96.00", "79.94", "XuTeam README"))
+    assert len([line for line in invoke("list", "resnet18_shared_a").splitlines() if "resnet18" in line]) == 1
+
+
+def test_describe_shows_levels_and_reuse():
+    output = invoke("describe", "mgnet_2222_c64_shared_b", "--set", "channels=8", "--set", "nu=[3,2]")
+    assert "A reused 3 times" in output
+    assert [line.split()[0] for line in output.splitlines()[3:]] == [
+        "stem",
+        "level1",
+        "transfer2",
+        "level2",
+        "classifier",
+    ]
+
+
+def test_evaluate_and_predict(run, tmp_path):
+    from PIL import Image
+
+    assert "test images of digits: accuracy" in invoke("evaluate", run)
+    result = json.loads(invoke("evaluate", run, "--json", "--checkpoint", "best"))
+    assert result["images"] == 360 and 0 < result["accuracy"] <= 1
+    Image.new("L", (20, 30)).save(tmp_path / "x.png")
+    (prediction,) = json.loads(invoke("predict", run, tmp_path / "x.png", "--json", "--top", 4))
+    assert len(prediction["classes"]) == 4
+    assert "probability" in invoke("predict", run, tmp_path / "x.png")
+
+
+def test_export_takes_several_formats_after_one_option(run, tmp_path):
+    output = invoke("export", run, "--format", "tflite", "onnx", "--out", tmp_path / "out")
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".onnx", ".tflite"]
+    assert "100.00%" in output and "wrote" in output
+
+
+ERRORS = {
+    "model": (["train", "digits", "--model", "resnet81"], "did you mean 'resnet18'"),
+    "data set": (["train", "digit", *QUICK], "did you mean 'digits'"),
+    "pair": (["describe", "resnet18", "--set", "base_width"], "expected KEY=VALUE"),
+    "run": (["evaluate", "nowhere"], "expected a run directory"),
+    "format": (["export", "nowhere", "--format", "tflit", "--out", "x"], "did you mean 'tflite'"),
+    "pattern": (["list", "vgg*"], "expected a pattern that matches a model"),
+    "range": (["train", "digits", "--epochs", "0"], "expected epochs >= 1"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_an_error_is_one_line_and_exit_code_2(case, monkeypatch, capsys, tmp_path):
+    arguments, message = ERRORS[case]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and message in error and "\n" not in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("nu=[2,2]", [2, 2]),
+        ("nu=2,2", [2, 2]),
+        ("channels=16", 16),
+        ("share_B=False", False),
+        ("share_B=true", True),
+        ("smoother=damped", "damped"),
+        ("channels_f=None", None),
+        ("share_A=published_size", "published_size"),
+    ],
+)
+def test_pairs(text, value):
+    assert parse_pairs([text]) == {text.partition("=")[0]: value}
+
+
+def test_the_installed_command_starts_quietly():
+    command = Path(sys.executable).with_name("keras-mgnet")
+    result = subprocess.run([command, "list", "mgnet_1111*"], capture_output=True, text=True, check=True)
+    assert "520,394" in result.stdout
+    assert result.stderr == ""

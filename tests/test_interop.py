@@ -1,0 +1,116 @@
+"""PyTorch state dicts: every container, every prefix, every way to be wrong."""
+
+import builtins
+
+import numpy as np
+import pytest
+from conftest import randomize
+from safetensors.numpy import save_file
+
+from keras_mgnet import MgNet, PreActResNet, ResNet, load_torch_weights
+from keras_mgnet.interop import ENTRIES, _kind, _layout
+
+MAKERS = {
+    "mgnet": lambda: MgNet((2, 1), 3, input_shape=(8, 8, 1), classes=4),
+    "mgnet_unshared": lambda: MgNet((2, 1), 3, share_A=False, share_B=False, input_shape=(8, 8, 1), classes=4),
+    "resnet": lambda: ResNet(base_width=2, input_shape=(8, 8, 1), share_A=True),
+    "preact": lambda: PreActResNet(34, base_width=2, input_shape=(8, 8, 1), share_B=True),
+}
+
+
+def torch_state(model):
+    """The state dict that PyTorch would give for the weights of a model."""
+    state = {}
+    for prefix, layer in _layout(model):
+        for entry, (attribute, axes) in ENTRIES[_kind(layer)].items():
+            state[f"{prefix}.{entry}"] = np.ascontiguousarray(
+                getattr(layer, attribute).numpy().transpose(np.argsort(axes))
+            )
+    return state
+
+
+@pytest.fixture(params=MAKERS)
+def pair(request):
+    make = MAKERS[request.param]
+    return randomize(make()), make()
+
+
+def assert_equal_weights(model, other):
+    for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_dict_with_every_prefix_and_step_counters(pair):
+    source, target = pair
+    state = {f"module.{key}": value for key, value in torch_state(source).items()}
+    load_torch_weights(target, state | {"module.bn1.num_batches_tracked": np.array(3)})
+    assert_equal_weights(source, target)
+
+
+def test_npz_and_safetensors(pair, tmp_path):
+    source, target = pair
+    np.savez(tmp_path / "w.npz", **{f"w/{key}": value for key, value in torch_state(source).items()}, note="other")
+    load_torch_weights(target, tmp_path / "w.npz")
+    assert_equal_weights(source, target)
+    randomize(target, seed=7)
+    save_file(torch_state(source), tmp_path / "w.safetensors")
+    load_torch_weights(target, str(tmp_path / "w.safetensors"))
+    assert_equal_weights(source, target)
+
+
+def test_pth_where_torch_is_installed(pair, tmp_path):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    source, target = pair
+    state = {key: torch.from_numpy(value) for key, value in torch_state(source).items()}
+    torch.save({"net": state, "epoch": 3}, tmp_path / "w.pth")
+    load_torch_weights(target, tmp_path / "w.pth")
+    assert_equal_weights(source, target)
+
+
+def test_pth_without_torch_says_what_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "w.pth").touch()
+    load = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name == "torch":
+            raise ImportError(name)
+        return load(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ValueError, match=r"expected torch to be installed to read \.pth files"):
+        load_torch_weights(MAKERS["mgnet"](), tmp_path / "w.pth")
+
+
+def missing(state):
+    del state["layer1.1.bn2.running_var"]
+
+
+def surplus(state):
+    state["layer9.0.A.weight"] = np.zeros(3)
+
+
+def misshaped(state):
+    state["fc.weight"] = np.zeros((4, 9), "float32")
+
+
+def at_odds(state):
+    state["layer0.1.B.weight"] = state["layer0.1.B.weight"] + 1
+
+
+FAULTS = {
+    missing: r"expected the key 'layer1\.1\.bn2\.running_var' in the state dict; it is missing",
+    surplus: r"expected no key beyond those of mgnet\. Received: layer9\.0\.A\.weight",
+    misshaped: r"expected 'fc\.weight' to have the shape \(4, 3\)\. Received: \(4, 9\)",
+    at_odds: r"expected 'layer0\.1\.B\.weight' to equal 'layer0\.0\.B\.weight', which is the same tensor",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_faulty_state_dict_is_named_and_changes_nothing(fault):
+    source, target = randomize(MAKERS["mgnet"]()), MAKERS["mgnet"]()
+    state, before = torch_state(source), target.get_weights()
+    fault(state)
+    with pytest.raises(ValueError, match=FAULTS[fault]):
+        load_torch_weights(target, state)
+    for ours, theirs in zip(before, target.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,243 @@
+"""The training loop on real digits: what a run leaves, resumes nothing silently, survives Ctrl-C."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_mgnet import ResNet, count_params
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.recipes import RECIPES
+from keras_mgnet.training import callbacks, loop
+from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.training.data import load
+from keras_mgnet.training.inference import evaluate, predict
+from keras_mgnet.training.rundir import new_run_directory, open_run, read_log
+from keras_mgnet.training.schedule import SCHEDULES, schedule
+
+FILES = ["best.keras", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
+
+
+def digits_run(out, **changes):
+    config = {
+        "dataset": "digits",
+        "set": {"nu": [1, 1], "channels": 8},
+        "epochs": 5,
+        "batch_size": 64,
+        "out": str(out),
+    }
+    return loop.train(TrainConfig(**config | {"learning_rate": 0.05} | changes), Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return digits_run(tmp_path_factory.mktemp("runs") / "a", schedule="cosine", warmup_epochs=0.5, augment="shift")
+
+
+def test_a_run_leaves_its_files_and_its_record(run):
+    assert sorted(path.name for path in run.path.iterdir()) == FILES
+    rows = read_log(run.path / "log.csv")
+    assert [row["epoch"] for row in rows] == list("01234")
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"} <= set(rows[0])
+    result = run.record["result"]
+    assert result["status"] == "finished"
+    assert result["last_test_accuracy"] == float(rows[-1]["val_accuracy"])
+    assert result["best_test_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
+    assert run.record["config"]["momentum"] == RECIPES["xuteam"].momentum
+    assert run.record["model"]["params"] == count_params(run.load_model())
+    assert set(run.record["versions"]) >= {"python", "keras", "tensorflow", "keras-mgnet", "backend"}
+    assert list((run.path / "tensorboard").rglob("events*"))
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_learns(run):
+    assert run.record["result"]["last_test_accuracy"] > 0.5
+
+
+def test_evaluate_agrees_with_the_log(run):
+    result = evaluate(run)
+    assert result["accuracy"] == pytest.approx(run.record["result"]["last_test_accuracy"])
+    assert evaluate(run, "best")["accuracy"] == pytest.approx(run.record["result"]["best_test_accuracy"])
+
+
+def test_the_same_seed_gives_the_same_run(run, tmp_path):
+    again = digits_run(tmp_path / "b", schedule="cosine", warmup_epochs=0.5, augment="shift")
+    losses = [[row["loss"] for row in read_log(r.path / "log.csv")] for r in (run, again)]
+    np.testing.assert_allclose(*(np.array(column, float) for column in losses), rtol=1e-4)
+
+
+def test_predict_names_the_digit_of_a_file(run, tmp_path):
+    from PIL import Image
+
+    digits = load("digits").test
+    correct = evaluate(run)["accuracy"]
+    paths = []
+    for i, image in enumerate(digits.images[:60]):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(image.squeeze(-1)).convert("RGB").save(paths[-1])
+    predictions = predict(run, paths, top=2)
+    assert [prediction["image"] for prediction in predictions] == [str(path) for path in paths]
+    named = [next(iter(prediction["classes"])) for prediction in predictions]
+    assert np.mean([int(name) == label for name, label in zip(named, digits.labels, strict=False)]) > correct - 0.15
+    for prediction in predictions:
+        first, second = prediction["classes"].values()
+        assert 0 <= second <= first <= 1
+
+
+def test_predict_names_an_unreadable_file(run, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"expected a readable image file\. Received: .*x\.png"):
+        predict(run, [tmp_path / "x.png"])
+
+
+def test_evaluate_refuses_another_kind_of_data(run, tmp_path):
+    images, labels = np.zeros((5, 8, 8, 1), "uint8"), np.arange(5)
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(ValueError, match="expected images"):
+        evaluate(run, dataset=f"npz:{tmp_path / 'd.npz'}")
+
+
+def test_a_run_directory_of_another_model_is_refused(run, tmp_path):
+    other = digits_run(tmp_path / "other", set={"nu": [1], "channels": 4}, epochs=1)
+    (other.path / "last.keras").write_bytes((run.path / "last.keras").read_bytes())
+    with pytest.raises(ValueError, match=r"to hold the model of its run\.json\. Received: another .*nu"):
+        other.load_model()
+    with pytest.raises(ValueError, match=r"expected a new or empty run directory.*a run of mgnet\S* on digits"):
+        digits_run(other.path)
+    (other.path / "best.keras").unlink()
+    with pytest.raises(ValueError, match=r"expected the checkpoint best\.keras"):
+        other.load_model("best")
+    with pytest.raises(ValueError, match="unknown checkpoint 'lats'; did you mean 'last'"):
+        other.load_model("lats")
+
+
+def test_runs_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [new_run_directory(None, "folder:a/b", "resnet18").name for _ in range(3)]
+    assert names == [f"folder_a_b-resnet18-00{i}" for i in (1, 2, 3)]
+
+
+def test_a_failing_checkpoint_keeps_the_one_before(run, tmp_path, monkeypatch):
+    model, path = run.load_model(), tmp_path / "last.keras"
+    callbacks.save_model(model, path)
+    before = path.read_bytes()
+    monkeypatch.setattr(keras.Model, "save", lambda self, file: (file.write_bytes(b"half"), 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        callbacks.save_model(model, path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.keras"]
+
+
+def test_an_interrupted_run_has_a_usable_last_checkpoint(tmp_path, monkeypatch):
+    def interrupt(self, batch, logs=None):
+        if self.model.optimizer.iterations >= 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.EpochRecord, "on_train_batch_end", interrupt)
+    run = digits_run(tmp_path / "run")
+    assert run.record["result"]["status"] == "interrupted"
+    assert run.record["result"]["epochs"] == 1
+    assert int(run.load_model().optimizer.iterations) >= 30
+    assert evaluate(run)["images"] == 360
+
+
+def test_ctrl_c_at_the_terminal(tmp_path):
+    """The real signal to the real command."""
+    program = "import sys; from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()"
+    options = ["--set", "channels=2", "--epochs", "9999", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "train", "digits", *options, "--set", "nu=[1]"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "best.keras").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted after" in output
+    run = open_run(tmp_path / "run")
+    assert run.record["result"]["status"] == "interrupted"
+    assert run.load_model().input_shape == (None, 8, 8, 1)
+
+
+def test_classic_networks_train_too(tmp_path):
+    run = digits_run(tmp_path / "run", model="resnet18_shared_ab", set={"base_width": 2}, epochs=1)
+    assert isinstance(run.load_model(), ResNet)
+
+
+def test_an_imagenet_preset_takes_the_small_stem_for_small_images():
+    prepared = loop.prepare(TrainConfig("digits", model="resnet18_imagenet", set={"base_width": 2}))
+    assert prepared.model.get_layer("level1").output.shape[1:3] == (8, 8)
+
+
+# Schedules and optimiser
+
+
+def rates(name, **changes):
+    arguments = {"epochs": 12, "steps_per_epoch": 10, "warmup_epochs": 0, "recipe": RECIPES["kaust"], **changes}
+    rate = schedule(name, 0.1, **arguments)
+    return np.array([float(rate(step)) for step in range(arguments["epochs"] * arguments["steps_per_epoch"])])
+
+
+def test_step_schedule_divides_at_the_scaled_milestones():
+    """Milestones 30, 60, 90 of 120 epochs are 3, 6, 9 of 12."""
+    expected = np.repeat([0.1, 0.01, 0.001, 0.0001], 30)
+    np.testing.assert_allclose(rates("step"), expected, rtol=1e-5)
+
+
+def test_cosine_schedule_is_half_a_period():
+    np.testing.assert_allclose(rates("cosine"), 0.05 * (1 + np.cos(np.pi * np.arange(120) / 120)), atol=1e-6)
+
+
+def test_constant_schedule():
+    np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_warm_up_rises_linearly_to_the_schedule(name):
+    warm, plain = rates(name, warmup_epochs=2), rates(name)
+    np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_optimizer_with_a_schedule_survives_its_config(name):
+    rate = schedule(name, 0.1, epochs=4, steps_per_epoch=3, warmup_epochs=1, recipe=RECIPES["xuteam"])
+    optimizer = SGD(rate, momentum=0.9, nesterov=True, coupled_weight_decay=1e-3)
+    copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
+    assert copy.get_config() == optimizer.get_config()
+    assert float(copy._learning_rate(5)) == float(rate(5))
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=5), rng.normal(size=(6, 5))
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.01])
+    optimizer = SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0, coupled_weight_decay=0.05)
+    variable = keras.Variable(w)
+    m = np.zeros(5)
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        g = gradient + 0.05 * w
+        m = momentum * m + g
+        w = w - float(rate(step)) * (g + momentum * m if nesterov and momentum else m)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
+
+
+def test_every_recipe_falls_within_its_length():
+    for recipe in RECIPES.values():
+        assert all(0 < milestone < recipe.epochs for milestone in recipe.milestones)
+        assert recipe.optimizer().coupled_weight_decay == recipe.weight_decay
