@@ -29,12 +29,12 @@ FILES = ["best.keras", "curves.png", "last.keras", "log.csv", "run.json", "tenso
 def digits_run(out, **changes):
     config = {
         "dataset": "digits",
-        "set": {"nu": [1, 1], "channels": 8},
+        "set": {"nu": [1, 1], "channels": 16},
         "epochs": 5,
         "batch_size": 64,
         "out": str(out),
     }
-    return loop.train(TrainConfig(**config | {"learning_rate": 0.05} | changes), Console(file=io.StringIO()))
+    return loop.train(TrainConfig(**config | {"learning_rate": 0.1} | changes), Console(file=io.StringIO()))
 
 
 @pytest.fixture(scope="module")
