@@ -14,7 +14,7 @@ from keras_mgnet.training.rundir import read_log
 PANELS = {  # title -> (columns with their labels, scale of the axis)
     "cross-entropy": ({"loss": "training", "val_loss": "test"}, "log"),
     "error in percent": ({"accuracy": "training", "val_accuracy": "test"}, "log"),
-    "learning rate": ({"learning_rate": None}, "log"),
+    "learning rate": ({"learning_rate": None}, "linear"),
 }
 
 
