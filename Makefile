@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-lowest lint clean
 
 demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about two minutes
 	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
@@ -17,6 +17,10 @@ test: $(VENV)/.test  ## the default suite
 
 test-all: $(VENV)/.test  ## the slow tests too
 	$(BIN)/python -m pytest -n auto -m ''
+
+test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at its lower bound; for a fresh checkout
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]' -c tests/lowest.txt
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .
