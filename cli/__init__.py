@@ -4,6 +4,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from keras_mgnet.cli import demo, export, models, runs
 
@@ -18,9 +19,9 @@ for group in (models, runs, export, demo):
 
 
 def main() -> None:
-    """Runs the command line; a ValueError or OSError becomes one line on standard error and exit code 2."""
+    """Runs the command line; what the user can mend becomes one line on standard error and exit code 2."""
     try:
         app()
-    except (ValueError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+    except (ValueError, OSError, ImportError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)

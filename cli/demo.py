@@ -12,8 +12,8 @@ from keras_mgnet.cli.export import export_run
 from keras_mgnet.describe import describe
 from keras_mgnet.export import FORMATS, Report, open_artifact
 from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.data import Split, load
-from keras_mgnet.training.inference import evaluate
+from keras_mgnet.training.data import Split
+from keras_mgnet.training.inference import evaluate, load_data
 from keras_mgnet.training.loop import train
 from keras_mgnet.training.plots import plot_states
 
@@ -43,7 +43,7 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     model = run.load_model()
     console.print(describe(model), highlight=False, soft_wrap=True)
 
-    test = load("digits").test
+    test = load_data(run).test
     result = evaluate(run)
     reports = export_run(run, out / "export", FORMATS, "last", test.images)
     table = Table("format", title=f"MgNet on {len(test.labels)} test digits")

@@ -11,7 +11,7 @@ from rich.table import Table
 from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.errors import unknown
 from keras_mgnet.export import FORMATS, Report, export_formats
-from keras_mgnet.training.data import load
+from keras_mgnet.training.inference import load_data
 from keras_mgnet.training.rundir import Run, open_run
 
 SAMPLES = 256
@@ -34,7 +34,7 @@ def export_command(
         if name not in FORMATS:
             raise unknown("export format", name, FORMATS)
     opened = open_run(run)
-    reports = export_run(opened, out, format, checkpoint, samples=_samples(opened))
+    reports = export_run(opened, out, format, checkpoint, samples=load_data(opened).test.images[:SAMPLES])
     Console().print(report_table(reports))
     typer.echo(f"wrote {', '.join(str(report.path) for report in reports)}")
 
@@ -56,9 +56,3 @@ def report_table(reports: list[Report]) -> Table:
         values = (f"{report.size_bytes / 1e3:,.0f} kB", f"{report.max_difference:.1e}", f"{report.agreement:.2%}")
         table.add_row(report.format, *values, f"{report.latency_ms:.2f} ms")
     return table
-
-
-def _samples(run: Run):
-    config = run.record["config"]
-    data = load(config["dataset"], image_size=config["image_size"], on_corrupt=config["on_corrupt"])
-    return data.test.images[:SAMPLES]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keras_mgnet.cli.options import from_fields
@@ -73,5 +74,5 @@ def predict_command(
     table = Table("image", "class", "probability")
     for prediction in predictions:
         for rank, (name, probability) in enumerate(prediction["classes"].items()):
-            table.add_row("" if rank else prediction["image"], name, f"{probability:.4f}")
+            table.add_row("" if rank else escape(prediction["image"]), escape(name), f"{probability:.4f}")
     Console().print(table)

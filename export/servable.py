@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.models.network import Network
+from keras_mgnet.preprocessing import normalize
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 
@@ -47,7 +48,7 @@ class Servable:
     def __call__(self, image):
         if self.normalization is not None:
             mean, std = self.normalization
-            image = (image / 255.0 - mean) / std
+            image = normalize(image, mean, std)
         return self.model(image, training=False)
 
     def images(self, samples: np.ndarray | None = None) -> np.ndarray:

@@ -20,7 +20,7 @@ class LevelInfo:
         channels: of its output, feature and data where they differ in kind.
         nu: iterations; None where there are none.
         params: trainable, shared tensors once.
-        multiply_adds: per image.
+        multiply_adds: per image; None where the image size is not fixed.
         uses: how often each of its convolutions is applied, by name.
     """
 
@@ -29,7 +29,7 @@ class LevelInfo:
     channels: tuple[int, ...]
     nu: int | None
     params: int
-    multiply_adds: int
+    multiply_adds: int | None
     uses: dict[str, int]
 
 
@@ -62,13 +62,8 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
 
     Multiply-adds are those of convolutions and classifier for one image; the product A * e whose result nobody reads (after
     the last iteration of the last level) is not counted, as no compiler keeps it.
-
-    Raises:
-        ValueError: where the image size is not fixed.
     """
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
-    if None in shape:
-        raise ValueError(f"expected a model with a fixed image size. Received: input_shape={shape}")
     with recorded_applications() as applications:
         _Trace(model).compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
     _drop_unread_product(model, applications)
@@ -84,7 +79,7 @@ def describe(model: keras.Model) -> str:
         tiny: MgNet, 3,794 parameters, 0.2 M multiply-adds per image
     """
     rows = level_table(model)
-    total = sum(row.multiply_adds for row in rows)
+    total = _total([row.multiply_adds for row in rows])
     lines = [
         f"{model.name}: {type(model).__name__}, {count_params(model):,} parameters, {_mega(total)} multiply-adds per image",
         f"levels: {sum(row.nu is not None for row in rows)}",
@@ -105,7 +100,7 @@ class _Trace(keras.Operation):
 
 
 def _line(row: LevelInfo) -> str:
-    grid = "" if row.grid is None else f"{row.grid[0]} x {row.grid[1]}"
+    grid = "" if row.grid is None else " x ".join(str(size or "?") for size in row.grid)
     channels = "/".join(map(str, row.channels))
     return (
         f"{row.name:<12}{grid:>11}{channels:>12}{row.nu or '':>4}{row.params:>13,}{_mega(row.multiply_adds):>12}   "
@@ -128,8 +123,8 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
         channels=tuple(dict.fromkeys(tensor.shape[-1] for tensor in outputs)),
         nu=getattr(layer, "nu", getattr(layer, "blocks", None)),
         params=count_params(layer),
-        multiply_adds=sum(cost for _, cost in own) + (0 if dense is None else _size(dense)),
-        uses=dict(Counter(_path(conv) for conv, _ in own)),
+        multiply_adds=_total([cost for _, cost in own] + ([] if dense is None else [_size(dense)])),
+        uses=dict(Counter(conv.name for conv, _ in own)),
     )
 
 
@@ -140,14 +135,13 @@ def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]
         del applications[index]
 
 
-def _path(conv: Conv) -> str:
-    parts = conv.kernel.path.split("/")[1:-1]
-    return parts[0] if parts[-1] == "conv" and len(parts) > 1 else parts[-1]
+def _total(costs: list[int | None]) -> int | None:
+    return None if None in costs else sum(costs)
 
 
 def _size(variable: keras.Variable) -> int:
     return math.prod(variable.shape)
 
 
-def _mega(count: int) -> str:
-    return f"{count / 1e6:,.1f} M"
+def _mega(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e6:,.1f} M"

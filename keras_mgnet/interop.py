@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.extras import extra
 from keras_mgnet.layers import Conv, Norm
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.models import MgNet, ResNet
@@ -51,6 +52,8 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
     values: dict[int, tuple[keras.Variable, np.ndarray, str]] = {}
     expected = set()
     for prefix, layer in _layout(model):
+        if layer is None:  # a fixed restriction has no kernel
+            continue
         for entry, (attribute, axes) in ENTRIES[_kind(layer)].items():
             key = f"{prefix}.{entry}"
             expected.add(key)
@@ -65,6 +68,8 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
     surplus = [key for key in state if key not in expected and not key.endswith(UNUSED)]
     if surplus:
         raise ValueError(f"expected no key beyond those of {model.name}. Received: {_some(surplus)}")
+    if alien := [variable.path for variable in model.weights if id(variable) not in values]:
+        raise ValueError(f"expected a model all of whose variables PyTorch's code has too. Received: {_some(alien)}")
     for variable, value, _ in values.values():
         variable.assign(value)
 
@@ -83,6 +88,8 @@ def _layout(model: keras.Model) -> Named:
     """Yields (torch prefix, layer) for every use of every layer."""
     for family, layout in LAYOUTS.items():
         if isinstance(model, family):
+            if not model.get_config()["include_top"]:
+                raise ValueError(f"expected a model with its classifier. Received: {model.name} with include_top=False")
             return layout(model)
     names = ", ".join(family.__name__ for family in LAYOUTS)
     raise ValueError(f"expected a model of one of the families {names}. Received: {type(model).__name__}")
@@ -143,7 +150,12 @@ def _read(source) -> Mapping:
         raise unknown("weights format", path.suffix, readers)
     if not path.is_file():
         raise ValueError(f"expected the path of a file with weights. Received: {str(source)!r}")
-    return readers[path.suffix](path)
+    try:
+        return readers[path.suffix](path)
+    except ImportError:
+        raise
+    except Exception as error:  # each format has its own errors for damaged bytes
+        raise ValueError(f"expected a readable {path.suffix} file of arrays. Received: '{path}' ({error})") from error
 
 
 def _read_npz(path: Path) -> Mapping:
@@ -158,13 +170,7 @@ def _read_safetensors(path: Path) -> Mapping:
 
 
 def _read_torch(path: Path) -> Mapping:
-    try:
-        import torch
-    except ImportError as error:
-        raise ValueError(
-            f"expected torch to be installed to read {path.suffix} files. Received: {str(path)!r}"
-        ) from error
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = extra("torch", "torch").load(path, map_location="cpu", weights_only=True)
     for wrapper in ("net", "state_dict"):
         state = state.get(wrapper, state)
     return {key: value.numpy() for key, value in state.items()}

@@ -49,7 +49,7 @@ class SGD(keras.optimizers.SGD):
 
     def load_own_variables(self, store):
         """Loads the state of an optimiser that has made a step; one saved before its first step has no momenta to load."""
-        if len(store.keys()) > 2:
+        if not self.momentum or len(store.keys()) > 2:
             super().load_own_variables(store)
 
     def get_config(self):

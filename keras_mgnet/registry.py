@@ -103,6 +103,6 @@ def create_model(name: str, **overrides) -> keras.Model:
             raise unknown(f"argument of {row.family}", argument, known)
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
     model = family(**{**own_name, **row.kwargs, **overrides})
-    if model.optimizer is not None:
+    if getattr(model, "optimizer", None) is not None:  # a model without classifier is not compiled
         model.compile(recipe(row.recipe).optimizer(), model.loss, metrics=["accuracy"])
     return model

@@ -5,8 +5,9 @@ import inspect
 from typing import Any
 
 import keras
+import numpy as np
 
-_BASE = ("name", "dtype", "trainable")
+_BASE = ("name", "dtype", "trainable", "weights")
 
 
 def serializable(cls):
@@ -33,26 +34,30 @@ def serializable(cls):
         if "dtype" in bound.arguments:
             bound.arguments["dtype"] = keras.dtype_policies.get(bound.arguments["dtype"])
         build(self, *args, **kwargs)
-        if type(self) is cls:
-            arguments = dict(list(bound.arguments.items())[1:])
-            object.__setattr__(self, "_constructor_arguments", arguments)  # past Keras' attribute tracking
+        arguments = dict(list(bound.arguments.items())[1:])
+        object.__setattr__(self, "_constructor_arguments", arguments)  # past Keras' attribute tracking
 
     def get_config(self) -> dict[str, Any]:
         config = {key: _plain(value) for key, value in self._constructor_arguments.items() if key not in _BASE}
         config["name"] = self.name
         config["dtype"] = keras.dtype_policies.serialize(self._constructor_arguments["dtype"])
         config["trainable"] = self.trainable
+        if isinstance(self, keras.Model):
+            config["weights"] = None  # the values come with the model from here on, not from the file of once
+            config["frozen"] = [layer.name for layer in self.layers if self.trainable and not layer.trainable]
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]):
         config = dict(config)
-        trainable = config.pop("trainable", True)
+        trainable, frozen = config.pop("trainable", True), config.pop("frozen", ())
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         instance = cls(**config)
         if not trainable:
             instance.trainable = False
+        for name in frozen:
+            instance.get_layer(name).trainable = False
         return instance
 
     init.__signature__ = signature  # Keras inspects it in __new__
@@ -63,4 +68,8 @@ def serializable(cls):
 def _plain(value: Any) -> Any:
     if isinstance(value, keras.KerasTensor):  # stands for the graph that computes it
         value = keras.Model(keras.utils.get_source_inputs(value), value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    if isinstance(value, np.generic):
+        return value.item()
     return keras.saving.serialize_keras_object(value) if callable(value) else value

@@ -75,6 +75,8 @@ ERRORS = {
     "run": (["evaluate", "nowhere"], "expected a run directory"),
     "format": (["export", "nowhere", "--format", "tflit", "--out", "x"], "did you mean 'tflite'"),
     "pattern": (["list", "vgg*"], "expected a pattern that matches a model"),
+    "markup": (["evaluate", "[/red]x"], "Received: '[/red]x'"),
+    "classifier": (["train", "digits", "--set", "include_top=false"], "expected no include_top in set"),
     "range": (["train", "digits", "--epochs", "0"], "expected epochs >= 1"),
 }
 

@@ -279,7 +279,7 @@ def test_corrupt_file(keep, tmp_path):
     write(tmp_path, count=6)
     bad = tmp_path / "class1" / "3.png"
     bad.write_bytes(bad.read_bytes()[:keep])
-    with pytest.warns(UserWarning, match=r"unreadable image .*class1.3\.png"):
+    with pytest.warns(UserWarning, match=r"skipped an unreadable image: .*class1.3\.png"):
         loaded = data.load(f"folder:{tmp_path}")
     assert len(loaded.train.labels) + len(loaded.test.labels) == 11
     with pytest.raises(ValueError, match=r"readable image\. Received: .*class1.3\.png"):
@@ -291,7 +291,7 @@ def test_folder_without_enough_to_learn_from(tmp_path):
         with pytest.raises(ValueError, match=f"expected .*{message}"):
             data.load(f"folder:{tmp_path / 'set'}")
 
-    refused("none in .*set")
+    refused("a folder of images. Received: .*set")
     (tmp_path / "set").mkdir()
     refused("none in .*set")
     write(tmp_path / "set", count=4)

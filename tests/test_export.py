@@ -382,7 +382,7 @@ def test_unknown_names(tmp_path):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(ImportError, match=r"expected 'tf2onnx', which `pip install keras-mgnet\[export\]` brings"):
+    with pytest.raises(ImportError, match=r"expected 'tf2onnx', which `pip install 'keras-mgnet\[export\]'` brings"):
         export.onnx(tiny(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,6 +1,6 @@
 """PyTorch state dicts: every container, every prefix, every way to be wrong."""
 
-import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -69,15 +69,8 @@ def test_pth_where_torch_is_installed(pair, tmp_path):
 
 def test_pth_without_torch_says_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "w.pth").touch()
-    load = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name == "torch":
-            raise ImportError(name)
-        return load(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ValueError, match=r"expected torch to be installed to read \.pth files"):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="expected 'torch', which `pip install 'torch'` brings"):
         load_torch_weights(MAKERS["mgnet"](), tmp_path / "w.pth")
 
 

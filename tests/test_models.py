@@ -12,6 +12,13 @@ import keras_mgnet
 from keras_mgnet.describe import level_table
 from keras_mgnet.optimizers import SGD
 
+# The product by the A of the last iteration of the last level is read by nobody.
+UNREACHED = {
+    "mgnet_unshared_a": ["level2/A1/kernel"],
+    "mgnet_feature_unshared": [],
+    "mgnet_nu_1": ["level2/A/kernel"],
+}
+
 every_model = pytest.mark.parametrize("name", catalogue.MODELS)
 
 
@@ -30,7 +37,11 @@ def test_survives_files_and_copies(name, images, tmp_path):
     assert_same(model, keras.saving.load_model(tmp_path / "model.keras"), x)
 
     model.save_weights(tmp_path / "model.weights.h5")
-    assert_same(model, catalogue.build(name, weights=str(tmp_path / "model.weights.h5")), x)
+    filled = catalogue.build(name, weights=tmp_path / "model.weights.h5")
+    assert_same(model, filled, x)
+    (tmp_path / "model.weights.h5").unlink()
+    filled.save(tmp_path / "filled.keras")
+    assert_same(model, keras.saving.load_model(tmp_path / "filled.keras"), x)
 
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
@@ -54,11 +65,14 @@ def test_every_argument_is_in_the_config(name):
 def test_fits_as_it_comes_and_keeps_sharing(name, images):
     model = catalogue.build(name)
     x, y = images(model, 8), np.arange(8) % 3
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0)
+
+    model.compile(SGD(0.1), model.loss)  # without the recipe's weight decay a variable moves by its gradient alone
     before = {w.path: w.numpy() for w in model.trainable_weights}
     count, kernels = keras_mgnet.count_params(model), catalogue.shared_kernels(model)
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)
     unchanged = [w.path for w in model.trainable_weights if np.array_equal(before[w.path], w.numpy())]
-    assert not unchanged
+    assert unchanged == UNREACHED.get(name, [])
     assert (keras_mgnet.count_params(model), catalogue.shared_kernels(model)) == (count, kernels)
 
 
@@ -117,21 +131,74 @@ def test_input_tensor_with_a_graph_before_it_survives(images, tmp_path):
     plain = catalogue.build("mgnet")
     plain.set_weights(model.get_weights())
     np.testing.assert_allclose(model(x), plain(2 * x), rtol=1e-5)
+    for generation in range(2):
+        model.save(tmp_path / f"{generation}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{generation}.keras")
+        np.testing.assert_array_equal(loaded(x), model(x))
+        model = loaded
+
+
+def test_frozen_levels_stay_frozen(tmp_path):
+    model = catalogue.build("mgnet")
+    model.get_layer("level1").trainable = False
     model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64"])
+def test_a_subclass_has_a_config_too():
+    class Mine(keras_mgnet.MgNet):
+        pass
+
+    assert Mine((1,), 4, input_shape=(8, 8, 1)).get_config()["nu"] == (1,)
+
+
+def test_numpy_integers_and_booleans_of_data_are_plain_in_the_config():
+    model = keras_mgnet.MgNet(tuple(np.array([1, 2])), np.int64(4), input_shape=(np.int32(8), 8, 1))
+    assert json.loads(json.dumps(model.get_config()))["nu"] == [1, 2]
+
+
+@pytest.mark.parametrize("other", [{"nu": (2, 2)}, {"share_B": False}, {"channels": 5}])
+def test_weights_of_another_network_are_refused(other, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    catalogue.build("mgnet", **other).save_weights(path)
+    with pytest.raises(ValueError, match=r"expected the weights of mgnet, .* Received: \d+ in"):
+        catalogue.build("mgnet", weights=path)
+
+
+def test_the_grids_are_channels_last_whatever_keras_prefers(images):
+    model = catalogue.build("mgnet_imagenet_stem", Pi="average", R="full_weighting")
+    x = images(model)
+    expected = model(x)
+    try:
+        keras.config.set_image_data_format("channels_first")
+        other = catalogue.build("mgnet_imagenet_stem", Pi="average", R="full_weighting")
+        other.set_weights(model.get_weights())
+        np.testing.assert_allclose(other(x), expected, rtol=1e-5)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_levels_of_an_image_without_fixed_size():
+    text = keras_mgnet.describe(catalogue.build("mgnet", input_shape=(None, None, 1)))
+    assert "? x ?" in text and "A reused 2 times" not in text and "B reused 2 times" in text
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float16", "float64"])
 @pytest.mark.parametrize("name", ["mgnet_chebyshev", "mgnet_average"])
-def test_other_precisions(name, dtype, images):
+def test_other_precisions(name, dtype, images, tmp_path):
     model = catalogue.build(name, dtype=dtype)
     x = images(model)
     reference = catalogue.build(name)
     reference.set_weights(model.get_weights())
-    tolerance = {"mixed_bfloat16": 0.1, "float64": 1e-5}[dtype]
+    tolerance = {"mixed_bfloat16": 0.1, "float16": 0.02, "float64": 1e-5}[dtype]
     expected = reference(x).numpy()
     assert np.abs(model(x).numpy() - expected).max() <= tolerance * max(1, np.abs(expected).max())
     assert model(x).dtype == ("float64" if dtype == "float64" else "float32")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("level1").dtype_policy.name == dtype
+    np.testing.assert_array_equal(loaded(x), model(x))
     model.fit(x, np.zeros(4), verbose=0)
 
 

@@ -94,7 +94,7 @@ def test_predict_names_the_digit_of_a_file(run, tmp_path):
 
 def test_predict_names_an_unreadable_file(run, tmp_path):
     (tmp_path / "x.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"expected a readable image file\. Received: .*x\.png"):
+    with pytest.raises(ValueError, match=r"expected a readable image\. Received: .*x\.png"):
         predict(run, [tmp_path / "x.png"])
 
 
@@ -121,8 +121,43 @@ def test_a_run_directory_of_another_model_is_refused(run, tmp_path):
 
 def test_runs_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [new_run_directory(None, "folder:a/b", "resnet18").name for _ in range(3)]
-    assert names == [f"folder_a_b-resnet18-00{i}" for i in (1, 2, 3)]
+    for i in (1, 2, 3):
+        path = new_run_directory(None, "folder:a/b", "resnet18")
+        assert path.name == f"folder_b-resnet18-00{i}"
+        path.mkdir(parents=True)
+
+
+def test_a_failed_run_says_so(tmp_path, monkeypatch):
+    def fail(self, batch, logs=None):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(callbacks.EpochRecord, "on_train_batch_end", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        digits_run(tmp_path / "run")
+    assert open_run(tmp_path / "run").record["result"]["status"] == "failed"
+
+
+def test_an_interrupt_before_the_first_step_leaves_a_checkpoint(tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train_batches", interrupt)
+    run = digits_run(tmp_path / "run")
+    assert run.record["result"] | {"seconds": 0} == {"status": "interrupted", "seconds": 0, "epochs": 0}
+    assert evaluate(run)["images"] == 360
+
+
+def test_a_folder_run_is_evaluated_from_anywhere(tmp_path, monkeypatch):
+    from PIL import Image
+
+    for i in range(10):
+        folder = tmp_path / "photos" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9 + i, 12), (25 * i, 0, 0)).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    run = digits_run(tmp_path / "run", dataset="folder:photos", image_size=8, epochs=1, augment="crop_flip")
+    monkeypatch.chdir(tmp_path / "run")
+    assert evaluate(run)["images"] == 2
 
 
 def test_a_failing_checkpoint_keeps_the_one_before(run, tmp_path, monkeypatch):
@@ -201,6 +236,11 @@ def test_cosine_schedule_is_half_a_period():
     np.testing.assert_allclose(rates("cosine"), 0.05 * (1 + np.cos(np.pi * np.arange(120) / 120)), atol=1e-6)
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_too_short_for_a_milestone_keeps_its_rate(epochs):
+    np.testing.assert_allclose(rates("step", epochs=epochs)[:5], 0.1, rtol=1e-6)
+
+
 def test_constant_schedule():
     np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
 
@@ -240,4 +280,17 @@ def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
 def test_every_recipe_falls_within_its_length():
     for recipe in RECIPES.values():
         assert all(0 < milestone < recipe.epochs for milestone in recipe.milestones)
-        assert recipe.optimizer().coupled_weight_decay == recipe.weight_decay
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_saved_optimizer_goes_on_where_it_was(momentum, tmp_path):
+    model = ResNet(base_width=2, input_shape=(8, 8, 1))
+    model.compile(SGD(0.1, momentum=momentum), model.loss)
+    x, y = np.ones((4, 8, 8, 1), "float32"), np.arange(4)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.optimizer.iterations) == 3
+    for ours, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,5 +1,7 @@
 """What happens at the end of each epoch and step: checkpoints written whole, and a progress line with images per second."""
 
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -35,8 +37,40 @@ class Checkpoints(keras.callbacks.Callback):
             save_model(self.model, self.directory / "best.keras")
 
 
+class InterruptAtStep(keras.callbacks.Callback):
+    """While open, turns Ctrl-C into a KeyboardInterrupt at the end of the running step; a second one interrupts at once.
+
+    Raised by the signal itself, the exception could land in a destructor, where Python drops it, or half-way through an
+    update of the weights.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.requested = False
+
+    def __enter__(self):
+        self.handles_signals = threading.current_thread() is threading.main_thread()
+        if self.handles_signals:
+            self.previous = signal.signal(signal.SIGINT, self._request)
+        return self
+
+    def __exit__(self, *error):
+        if self.handles_signals:
+            signal.signal(signal.SIGINT, self.previous)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.requested:
+            raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
+
+    def _request(self, number, frame):
+        self.requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class EpochRecord(keras.callbacks.Callback):
-    """Adds learning_rate, seconds and images_per_second of the training steps to the logs of each epoch.
+    """Adds to the logs of each epoch: the learning rate of its first step, seconds and images per second of its training.
 
     Args:
         images: number of training images.
@@ -47,13 +81,14 @@ class EpochRecord(keras.callbacks.Callback):
         self.images = images
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.start = time.perf_counter()
 
     def on_test_begin(self, logs=None):
         self.seconds = time.perf_counter() - self.start
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs["learning_rate"] = self.rate
         logs["seconds"] = round(self.seconds, 3)
         logs["images_per_second"] = round(self.images / self.seconds, 1)
 

@@ -1,7 +1,10 @@
 """The typed configuration of a training run; its fields are the options of `keras-mgnet train`."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.recipes import Recipe
@@ -49,6 +52,8 @@ class TrainConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "set", dict(self.set or {}))
+        for f in fields(self):
+            _check_type(f.name, getattr(self, f.name), f.type)
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value is not None and value not in choices:
@@ -59,6 +64,11 @@ class TrainConfig:
                 raise ValueError(f"expected {name} >= {least}. Received: {name}={value!r}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
+        if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
+            raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
+        form, _, place = self.dataset.partition(":")
+        if place:  # the record of the run holds wherever it is read
+            object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
@@ -66,7 +76,10 @@ class TrainConfig:
         values = {name: getattr(recipe, name) for name in names if getattr(self, name) is None}
         if self.augment is None:
             values["augment"] = "none" if channels == 1 else "crop_flip"
-        return replace(self, **values)
+        resolved = replace(self, **values)
+        if resolved.warmup_epochs > resolved.epochs:
+            raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
+        return resolved
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values."""
@@ -81,4 +94,13 @@ CHOICES = {
     "on_corrupt": ("skip", "error"),
 }
 LEAST = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "momentum": 0, "weight_decay": 0, "seed": 0, "image_size": 1}
-HELP = {f.name: f.metadata["help"] for f in fields(TrainConfig)}
+DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
+
+
+def _check_type(name: str, value: Any, annotation: Any) -> None:
+    kinds = tuple(get_origin(kind) or kind for kind in get_args(annotation)) or (annotation,)
+    kinds = (dict,) if get_origin(annotation) is dict else kinds
+    valid = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    if not valid or (isinstance(value, float) and not math.isfinite(value)):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise ValueError(f"expected {name} to be {names}, finite. Received: {name}={value!r}")

@@ -1,7 +1,6 @@
 """Real data sets as uint8 arrays: digits, an .npz file, a folder of images, or any name that TFDS knows."""
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.extras import extra
+from keras_mgnet.training.images import read_folder
 
 # As published runs have them. CIFAR-10's deviations are means of per-image deviations (over all pixels they would be
 # 0.247, 0.243, 0.262), kept because every accuracy of the papers was reached with them.
@@ -19,7 +20,6 @@ NORMALIZATION = {
 }
 FORMS = ("digits", "npz:FILE", "folder:DIR")
 ON_CORRUPT = ("skip", "error")
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 HELD_OUT = 0.2
 CHUNK_BYTES = 2**22
@@ -195,83 +195,13 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
 
 
 def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> Dataset:
-    parts = [root / "train", root / "test"]
-    if not all(part.is_dir() for part in parts):
-        parts = [root]
-    class_names = _class_names(parts)
-    pictures = [_pictures(part / c, image_size, on_corrupt) for part in parts for c in class_names]
-    images = _stack({path: pixels for of_class in pictures for path, pixels in of_class.items()})
-    counts = [len(of_class) for of_class in pictures]
-    labels = np.repeat(np.arange(len(counts), dtype=np.int32) % len(class_names), counts)
-    if len(parts) == 1:
-        return _dataset(name, _hold_out(images, labels), class_names)
-    cut = sum(counts[: len(class_names)])
-    return _dataset(name, [Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])], class_names)
-
-
-def _class_names(parts: list[Path]) -> list[str]:
-    found = [{p.name for p in part.glob("[!.]*") if p.is_dir()} for part in parts]
-    if not all(found):
-        raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
-    if odd := found[0] ^ found[-1]:
-        raise ValueError(f"expected the same class folders in train and test. Received: {sorted(odd)} in one only")
-    return sorted(found[0])
-
-
-def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
-    pictures = {}
-    for path in sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in IMAGE_SUFFIXES):
-        try:
-            pictures[path] = decode(path, image_size and (image_size, image_size))
-        except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
-            if on_corrupt == "error":
-                raise ValueError(f"expected a readable image. Received: {path} ({error})") from error
-            warnings.warn(f"skipped the unreadable image {path} ({error})", stacklevel=4)
-    if not pictures:
-        raise ValueError(f"expected readable images in every class folder. Received: none in {folder}")
-    return pictures
-
-
-def decode(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
-    """Returns the pixels of an image file as uint8 (H, W, C).
-
-    Args:
-        path: of the file.
-        size: (width, height) to resize to, antialiased; None for its own.
-        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
-    """
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if image.mode[0] in "IF":
-            image = Image.fromarray(_high_byte(np.asarray(image)))
-        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
-        image = image.convert("L" if grey else "RGB")
-    if size is not None:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.atleast_3d(np.asarray(image))
-
-
-def _high_byte(grey: np.ndarray) -> np.ndarray:
-    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white."""
-    if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
-        raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
-    return (grey >> 8).astype(np.uint8)
-
-
-def _stack(pictures: dict[Path, np.ndarray]) -> np.ndarray:
-    first, size = next((path, pixels.shape[:2]) for path, pixels in pictures.items())
-    for path, pixels in pictures.items():
-        if pixels.shape[:2] != size:
-            sizes = f"{first} {size} and {path} {pixels.shape[:2]}"
-            raise ValueError(f"expected images of one size; --image-size N resizes them to NxN. Received: {sizes}")
-    channels = max(pixels.shape[2] for pixels in pictures.values())
-    return np.stack([np.broadcast_to(pixels, (*size, channels)) for pixels in pictures.values()])
+    parts, class_names = read_folder(root, image_size, on_corrupt)
+    splits = [Split(*part) for part in parts] if len(parts) == 2 else _hold_out(*parts[0])
+    return _dataset(name, splits, class_names)
 
 
 def _tfds(name: str) -> Dataset:
-    import tensorflow_datasets as tfds
-
+    tfds = extra("tensorflow_datasets", "keras-mgnet[tfds]")
     data_dir = os.environ.get("TFDS_DATA_DIR")
     try:
         builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)

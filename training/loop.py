@@ -1,6 +1,8 @@
 """The training loop: from a configuration to a run directory."""
 
 import datetime
+import math
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -11,11 +13,11 @@ import keras
 from rich.console import Console
 
 from keras_mgnet.describe import count_params
-from keras_mgnet.files import write_json
+from keras_mgnet.files import workspace, write_json
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
-from keras_mgnet.training.callbacks import Checkpoints, EpochRecord, ProgressLine, save_model
+from keras_mgnet.training.callbacks import Checkpoints, EpochRecord, InterruptAtStep, ProgressLine, save_model
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.pipeline import steps_per_epoch, test_batches, train_batches
@@ -55,16 +57,20 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         'finished'
     """
     console = console or Console(stderr=True)
-    prepared = prepare(config)
     directory = new_run_directory(config.out, config.dataset, config.model)
-    record = _record(prepared)
-    write_json(directory / "run.json", record)
-    console.print(_headline(prepared, directory), highlight=False, soft_wrap=True)
+    with workspace(directory):  # a directory that cannot be written stops here; a refused configuration leaves none
+        prepared = prepare(config)
+        record = _record(prepared)
+        write_json(directory / "run.json", record)
+    console.print(_headline(prepared, directory), highlight=False, soft_wrap=True, markup=False)
 
-    start = time.perf_counter()
-    status = _fit(prepared, directory, console)
-    record["result"] = {"status": status, "seconds": round(time.perf_counter() - start, 1), **_outcome(directory)}
-    write_json(directory / "run.json", record)
+    start, status = time.perf_counter(), "failed"
+    try:
+        status = _fit(prepared, directory, console)
+    finally:
+        seconds = round(time.perf_counter() - start, 1)
+        record["result"] = {"status": status, "seconds": seconds, **_outcome(directory)}
+        write_json(directory / "run.json", record)
     if record["result"]["epochs"]:
         plot_curves(directory / "log.csv", directory / "curves.png", f"{prepared.model.name} on {config.dataset}")
     return open_run(directory)
@@ -77,11 +83,9 @@ def prepare(config: TrainConfig) -> Prepared:
     chosen = recipe(row.recipe)
     config = config.resolve(chosen, data.input_shape[-1])
     keras.utils.set_random_seed(config.seed)
-    arguments = {"input_shape": data.input_shape, "classes": data.classes, **config.set}
-    if arguments["classes"] < data.classes:
-        raise ValueError(f"expected classes >= {data.classes}, as the labels need. Received: {arguments['classes']}")
+    images = {"input_shape": data.input_shape, "classes": data.classes}
     stem = {} if row.kwargs["stem"] != "imagenet" or min(data.input_shape[:2]) >= 64 else {"stem": "cifar"}
-    model = create_model(config.model, dtype=config.dtype, **{**stem, **arguments})
+    model = create_model(config.model, dtype=config.dtype, **images, **{**stem, **config.set})
     steps = steps_per_epoch(data.train, config.batch_size)
     rate = schedule(
         config.schedule,
@@ -99,32 +103,35 @@ def prepare(config: TrainConfig) -> Prepared:
 def _fit(prepared: Prepared, directory: Path, console: Console) -> str:
     config, data, model = prepared.config, prepared.data, prepared.model
     constants = {"mean": data.mean, "std": data.std}
-    batches = train_batches(
-        data.train,
-        config.batch_size,
-        **constants,
-        seed=config.seed,
-        augment=config.augment,
-        epochs=config.epochs,
-    )
     progress = ProgressLine(console, config.epochs, prepared.steps, config.batch_size)
     logs = [
         keras.callbacks.CSVLogger(str(directory / "log.csv")),
         keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False),
     ]
     try:
-        model.fit(
-            batches,
+        batches = train_batches(
+            data.train,
+            config.batch_size,
+            **constants,
+            seed=config.seed,
+            augment=config.augment,
             epochs=config.epochs,
-            steps_per_epoch=prepared.steps,
-            shuffle=False,
-            validation_data=test_batches(data.test, config.batch_size, **constants),
-            callbacks=[EpochRecord(len(data.train.labels)), *logs, Checkpoints(directory), progress],
-            verbose=0,
         )
-    except KeyboardInterrupt:
-        for log in logs:
+        with InterruptAtStep() as interrupt:
+            model.fit(
+                batches,
+                epochs=config.epochs,
+                steps_per_epoch=prepared.steps,
+                shuffle=False,
+                validation_data=test_batches(data.test, config.batch_size, **constants),
+                callbacks=[EpochRecord(len(data.train.labels)), *logs, Checkpoints(directory), progress, interrupt],
+                verbose=0,
+            )
+    except BaseException as error:
+        for log in logs if getattr(logs[0], "csv_file", None) else []:
             log.on_train_end()  # closes its files
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         save_model(model, directory / "last.keras")
         return "interrupted"
     finally:
@@ -136,7 +143,7 @@ def _record(prepared: Prepared) -> dict[str, Any]:
     data, model = prepared.data, prepared.model
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["keras-mgnet", *sys.argv[1:]]),
+        "command": shlex.join(["keras-mgnet", *sys.argv[1:]]),
         "versions": versions(),
         "config": prepared.config.to_dict(),
         "recipe": prepared.recipe.source,
@@ -157,13 +164,13 @@ def _outcome(directory: Path) -> dict[str, Any]:
     rows = read_log(directory / "log.csv")
     if not rows:
         return {"epochs": 0}
-    accuracies = [float(row["val_accuracy"]) for row in rows]
+    accuracies, loss = [float(row["val_accuracy"]) for row in rows], float(rows[-1]["val_loss"])
     return {
         "epochs": len(rows),
         "last_test_accuracy": accuracies[-1],
         "best_test_accuracy": max(accuracies),
         "best_epoch": 1 + accuracies.index(max(accuracies)),
-        "last_test_loss": float(rows[-1]["val_loss"]),
+        "last_test_loss": loss if math.isfinite(loss) else None,
     }
 
 

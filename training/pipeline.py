@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from keras_mgnet import preprocessing
 from keras_mgnet.errors import unknown
 from keras_mgnet.training.data import Split
 
@@ -48,7 +49,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
-    """Returns (images / 255 - mean) / std as float32, channel by channel.
+    """Returns uint8 images normalised (see `keras_mgnet.preprocessing`), as float32.
 
     Example:
         >>> float(normalize([[[[255]]]], mean=(0.5,), std=(0.25,))[0, 0, 0, 0])
@@ -57,7 +58,7 @@ def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]
     images = tf.cast(images, tf.float32)
     # Spread over the whole image first: TensorFlow's kernels are four times slower with a last axis of 3 to broadcast.
     mean, std = (tf.broadcast_to(tf.constant(v, tf.float32), tf.shape(images)[1:]) for v in (mean, std))
-    return (images / 255.0 - mean) / std
+    return preprocessing.normalize(images, mean, std)
 
 
 def augmented(images: tf.Tensor, view: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:

@@ -20,7 +20,6 @@ from typing import Any
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.files import workspace
 
 CHECKPOINTS = ("last", "best")
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy")
@@ -93,16 +92,17 @@ def open_run(path: str | Path) -> Run:
 
 
 def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
-    """Creates and returns the directory of a new run: `out`, which must be new or empty, or the next free number in runs/."""
+    """Returns the path of a new run: `out`, which must be new or empty, or the next free number in runs/."""
     if out is None:
-        stem = re.sub(r"[^\w.-]+", "_", f"{dataset}-{model}")
+        form, _, place = dataset.partition(":")
+        stem = re.sub(r"[^\w.-]+", "_", f"{form}{place and '_' + Path(place).name}-{model}")
         taken = {path.name for path in Path("runs").glob(f"{stem}-*")}
         number = next(n for n in range(1, len(taken) + 2) if f"{stem}-{n:03d}" not in taken)
-        return _created(Path("runs") / f"{stem}-{number:03d}")
+        return Path("runs") / f"{stem}-{number:03d}"
     path = Path(out)
     if path.is_dir() and any(path.iterdir()):
         raise ValueError(f"expected a new or empty run directory. Received: '{path}'{_owner(path)}")
-    return _created(path)
+    return path
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
@@ -122,11 +122,6 @@ def versions() -> dict[str, str]:
     """Returns the versions that a result depends on."""
     found = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
-
-
-def _created(path: Path) -> Path:
-    with workspace(path):
-        return path
 
 
 def _owner(path: Path) -> str:

@@ -34,6 +34,8 @@ class WarmUp(LearningRateSchedule):
 
 def _step(rate: float, epochs: int, steps_per_epoch: int, recipe: Recipe) -> LearningRateSchedule:
     epochs_at = sorted({round(milestone * epochs / recipe.epochs) for milestone in recipe.milestones} - {0})
+    if not epochs_at:
+        return _constant(rate, epochs, steps_per_epoch, recipe)
     boundaries = [epoch * steps_per_epoch - 1 for epoch in epochs_at]  # Keras changes the value after its boundary
     return PiecewiseConstantDecay(boundaries, [rate / 10**i for i in range(len(boundaries) + 1)])
 

@@ -41,8 +41,8 @@ _applications: ContextVar[list | None] = ContextVar("applications", default=None
 
 
 @contextmanager
-def recorded_applications() -> Iterator[list[tuple["Conv", int]]]:
-    """While open, every `Conv` that is traced adds (itself, its multiply-adds per image) to the list.
+def recorded_applications() -> Iterator[list[tuple["Conv", int | None]]]:
+    """While open, every `Conv` that is traced adds (itself, its multiply-adds per image or None for an unknown grid).
 
     Example:
         >>> with recorded_applications() as applications:
@@ -93,7 +93,7 @@ class Conv(keras.layers.Conv2D):
         applications = _applications.get()
         if applications is not None:
             grid = self.compute_output_shape(tuple(x.shape))[1:3]
-            applications.append((self, math.prod(grid) * math.prod(self.kernel.shape)))
+            applications.append((self, None if None in grid else math.prod(grid) * math.prod(self.kernel.shape)))
         return super().call(pad(x, self.margin) if self.margin else x)
 
     def compute_output_shape(self, input_shape):

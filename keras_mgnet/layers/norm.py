@@ -110,7 +110,7 @@ def _wide(x):
 
 def _depthwise_affine(x, scale, shift):
     kernel, bias = (ops.convert_to_tensor(constant, dtype=x.dtype) for constant in (scale[None, None, :, None], shift))
-    return ops.depthwise_conv(x, kernel, padding="same") + bias
+    return ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last") + bias
 
 
 def _has_fused_kernel(x) -> bool:
@@ -118,17 +118,13 @@ def _has_fused_kernel(x) -> bool:
     return keras.backend.backend() == "tensorflow" and len(x.shape) == 4 and dtype != "float64"
 
 
-def _fused(x, gamma, beta, mean=(), variance=()):
+def _fused(x, gamma, beta, *moving):
     """TensorFlow's kernel: (y, batch mean, unbiased batch variance); given moving statistics it normalises by those."""
     import tensorflow as tf  # the library imports no backend of its own until one is in use
 
+    scale, offset, *statistics = (tf.cast(tf.convert_to_tensor(v), tf.float32) for v in (gamma, beta, *moving))
+    mean, variance = statistics or (tf.constant([]), tf.constant([]))
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x,
-        scale=gamma,
-        offset=beta,
-        mean=tf.convert_to_tensor(mean, "float32"),
-        variance=tf.convert_to_tensor(variance, "float32"),
-        epsilon=EPSILON,
-        is_training=isinstance(mean, tuple),
+        x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=EPSILON, is_training=not moving
     )
     return y, mean, variance

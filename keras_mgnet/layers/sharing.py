@@ -10,10 +10,10 @@ def instance(convs, i: int):
     return convs[min(i, len(convs) - 1)]
 
 
-def check_share(argument: str, value: bool | str) -> None:
-    """Raises unless `value` is True, False or "published_size"."""
-    if not isinstance(value, bool) and value != PUBLISHED_SIZE:
-        raise unknown(argument, value, ["True", "False", PUBLISHED_SIZE])
+def check_share(argument: str, value: bool | str, *rules: str) -> None:
+    """Raises unless `value` is True, False or one of `rules`."""
+    if not isinstance(value, bool) and value not in rules:
+        raise unknown(argument, value, ["True", "False", *rules])
 
 
 def count_A(share: bool | str, blocks: int, pooling: bool) -> int:

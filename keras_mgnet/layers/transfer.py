@@ -41,11 +41,13 @@ class FullWeighting(keras.layers.Layer):
     def call(self, x):
         hat = np.array([1, 2, 1]) / 4
         stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
-        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), strides=2, padding="valid")
+        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
 
 
 FIXED_RESTRICTIONS = {
-    "average": lambda policy: keras.layers.AveragePooling2D(2, padding="same", dtype=policy),
+    "average": lambda policy: keras.layers.AveragePooling2D(
+        2, padding="same", data_format="channels_last", dtype=policy
+    ),
     "full_weighting": lambda policy: FullWeighting(dtype=policy),
 }
 RESTRICTIONS = ("conv", *FIXED_RESTRICTIONS)
@@ -76,9 +78,9 @@ class Restriction(keras.layers.Layer):
 
     def build(self, input_shape):
         if self.grid is None:
-            self.conv = Conv(self.channels, strides=2, init=self.init, name="conv", dtype=self.dtype_policy)
+            self.conv = Conv(self.channels, strides=2, init=self.init, name=self.name, dtype=self.dtype_policy)
         elif input_shape[-1] != self.channels:
-            self.conv = Conv(self.channels, 1, init=self.init, name="conv", dtype=self.dtype_policy)
+            self.conv = Conv(self.channels, 1, init=self.init, name=self.name, dtype=self.dtype_policy)
         if self.conv is not None:
             self.conv.build(input_shape)
 
@@ -181,4 +183,4 @@ class Stem(keras.layers.Layer):
     def call(self, x):
         x = self.conv(x)
         x = x if self.s is None else self.s(x)
-        return ops.max_pool(pad(x, 1), 3, strides=2, padding="valid") if self.pools else x
+        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.pools else x

@@ -3,6 +3,7 @@
 import keras
 
 from keras_mgnet.layers import GridLevel, GridTransfer, Stem
+from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.network import Head, Network, check_image, image_input, positive_integers
 from keras_mgnet.recipes import recipe
 from keras_mgnet.serialization import serializable
@@ -71,6 +72,8 @@ class MgNet(Network):
         nu = positive_integers("nu", nu)
         c_u = positive_integers("channels", channels, len(nu))
         c_f = c_u if channels_f is None else positive_integers("channels_f", channels_f, len(nu))
+        check_share("share_A", share_A)
+        check_share("share_B", share_B)
         head = Head(include_top, pooling, classes, classifier_activation, weights, init)
         check_image(input_shape, input_tensor, stem, len(nu))
         policy = keras.dtype_policies.get(dtype)

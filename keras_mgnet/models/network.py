@@ -1,9 +1,12 @@
 """What all families have in common: the image, the head of keras.applications, and a model that comes compiled."""
 
+import copy
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
+import h5py
 import keras
 
 from keras_mgnet.errors import unknown
@@ -34,19 +37,25 @@ class Head:
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
         if self.classifier_activation not in (None, "softmax"):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
-        if self.weights is not None and not Path(self.weights).is_file():
-            raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={self.weights!r}")
+        if self.weights is not None:
+            path = Path(self.weights)
+            if not path.name.endswith(".weights.h5") or not h5py.is_hdf5(path):
+                raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
 
     def __call__(self, features):
         """Maps the last level's u or r (N, H, W, c) to the model's output."""
         if not self.include_top:
-            return POOLINGS[self.pooling](name="pool", dtype=features.dtype)(features) if self.pooling else features
-        pooled = POOLINGS["avg"](name="pool", dtype=features.dtype)(features)
+            return self._pooled(features, self.pooling) if self.pooling else features
+        pooled = self._pooled(features, "avg")
         return self._classifier(pooled.shape[-1], features.dtype)(pooled)
 
     def loss(self) -> keras.losses.Loss:
         """Returns the cross-entropy that fits the classifier's activation."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
+
+    @staticmethod
+    def _pooled(features, kind: str):
+        return POOLINGS[kind](name="pool", data_format="channels_last", dtype=features.dtype)(features)
 
     def _classifier(self, fan_in: int, dtype: str) -> keras.layers.Dense:
         bound = 1 / math.sqrt(fan_in)
@@ -77,7 +86,25 @@ class Network(keras.Model):
         if head.include_top:
             self.compile(recipe.optimizer(), head.loss(), metrics=["accuracy"])
         if head.weights is not None:
+            check_weights(self, head.weights)
             self.load_weights(head.weights)
+
+
+def check_weights(model: keras.Model, path: str | Path) -> None:
+    """Raises unless a .weights.h5 file holds variables of just this model's shapes; Keras would ignore a surplus."""
+    found = []
+
+    def collect(name: str, entry: h5py.HLObject) -> None:
+        if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer/"):
+            found.append(entry.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(collect)
+    if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
+        raise ValueError(
+            f"expected the weights of {model.name}, {len(model.weights)} variables of its shapes. "
+            f"Received: {len(found)} in '{path}'"
+        )
 
 
 def image_input(input_shape, input_tensor, dtype: keras.DTypePolicy):
@@ -86,7 +113,9 @@ def image_input(input_shape, input_tensor, dtype: keras.DTypePolicy):
         image = keras.Input(tuple(input_shape), dtype=dtype.compute_dtype, name="image")
         return image, image
     if isinstance(input_tensor, dict):
-        input_tensor = keras.saving.deserialize_keras_object(input_tensor).output
+        input_tensor = keras.saving.deserialize_keras_object(
+            copy.deepcopy(input_tensor)
+        ).output  # it empties its argument
     sources = keras.utils.get_source_inputs(input_tensor)
     return (sources[0] if len(sources) == 1 else sources), input_tensor
 
@@ -97,7 +126,8 @@ def check_image(input_shape, input_tensor, stem: str, levels: int) -> None:
         raise unknown("stem", stem, STEMS)
     if isinstance(input_tensor, dict):
         return
-    shape = tuple(input_shape) if input_tensor is None else input_tensor.shape[1:]
+    shape = input_shape if input_tensor is None else input_tensor.shape[1:]
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
         raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
     least = (4 if stem == "imagenet" else 1) * 2 ** (levels - 1)
@@ -110,7 +140,7 @@ def check_image(input_shape, input_tensor, stem: str, levels: int) -> None:
 
 def is_integer(value) -> bool:
     """Whether value is an integer and no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def positive_integers(argument: str, value, length: int | None = None) -> tuple[int, ...]:
@@ -126,4 +156,4 @@ def positive_integers(argument: str, value, length: int | None = None) -> tuple[
         raise ValueError(f"expected {argument} to be {kind} >= 1. Received: {argument}={value!r}")
     if length and len(values) != length:
         raise ValueError(f"expected {argument} to have {length} entries, one per level. Received: {argument}={value!r}")
-    return tuple(values)
+    return tuple(int(v) for v in values)

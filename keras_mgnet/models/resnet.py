@@ -3,7 +3,7 @@
 import keras
 
 from keras_mgnet.layers import ResidualLevel, Stem
-from keras_mgnet.layers.sharing import check_share
+from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share
 from keras_mgnet.models.network import Head, Network, check_image, image_input, is_integer
 from keras_mgnet.recipes import recipe
 from keras_mgnet.serialization import serializable
@@ -64,8 +64,8 @@ class ResNet(Network):
     ):
         if depth not in BLOCKS:
             raise ValueError(f"expected depth to be one of {', '.join(map(str, BLOCKS))}. Received: depth={depth!r}")
-        check_share("share_A", share_A)
-        check_share("share_B", share_B)
+        check_share("share_A", share_A, PUBLISHED_SIZE)
+        check_share("share_B", share_B, PUBLISHED_SIZE)
         if not (is_integer(base_width) and base_width >= 1):
             raise ValueError(f"expected base_width to be an integer >= 1. Received: base_width={base_width!r}")
         head = Head(include_top, pooling, classes, classifier_activation, weights, init)
@@ -90,7 +90,8 @@ class PreActResNet(ResNet):
     """Pre-activation ResNet 18/34: r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2).
 
     With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar the CIFAR
-    stem has no norm, no norm stands before the classifier, and a pooling block restricts s(r). Arguments as `ResNet`.
+    stem has no norm, no norm stands before the classifier, and a pooling block restricts s(r), not r as (2.2) and (6.4) print.
+    Arguments as `ResNet`.
 
     Example:
         >>> PreActResNet(18, base_width=8, share_A=True, share_B="published_size").output_shape

@@ -1,0 +1,107 @@
+"""Image files: one by one, and as a folder per class."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def decode(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
+    """Returns the pixels of an image file as uint8 (H, W, C).
+
+    Args:
+        path: of the file.
+        size: (width, height) to resize to, antialiased; None for its own.
+        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
+
+    Raises:
+        ValueError: naming the file, where it is no readable image.
+    """
+    try:
+        return _decode(path, size, channels)
+    except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
+        raise ValueError(f"expected a readable image. Received: '{path}' ({error})") from error
+
+
+def _decode(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode[0] in "IF":
+            image = Image.fromarray(_high_byte(np.asarray(image)))
+        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+        image = image.convert("L" if grey else "RGB")
+    if size is not None:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.atleast_3d(np.asarray(image))
+
+
+def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
+    """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*.
+
+    Args:
+        root: the folder.
+        image_size: side in pixels of the square that every image is resized to; None if all have one size.
+        on_corrupt: "skip" an unreadable image with a warning that names it, or raise an "error".
+
+    Returns:
+        ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images.
+
+    Raises:
+        ValueError: on a folder that does not have this form.
+    """
+    if not root.is_dir():
+        raise ValueError(f"expected a folder of images. Received: '{root}'")
+    parts = [root / "train", root / "test"]
+    if not all(part.is_dir() for part in parts):
+        parts = [root]
+    class_names = _class_names(parts)
+    pictures = [_pictures(part / c, image_size, on_corrupt) for part in parts for c in class_names]
+    images = _stack({path: pixels for of_class in pictures for path, pixels in of_class.items()})
+    counts = [len(of_class) for of_class in pictures]
+    labels = np.repeat(np.arange(len(counts), dtype=np.int32) % len(class_names), counts)
+    cuts = [sum(counts[: len(class_names)])] if len(parts) == 2 else []
+    return list(zip(np.split(images, cuts), np.split(labels, cuts), strict=True)), class_names
+
+
+def _class_names(parts: list[Path]) -> list[str]:
+    found = [{p.name for p in part.glob("[!.]*") if p.is_dir()} for part in parts]
+    if not all(found):
+        raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
+    if odd := found[0] ^ found[-1]:
+        raise ValueError(f"expected the same class folders in train and test. Received: {sorted(odd)} in one only")
+    return sorted(found[0])
+
+
+def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
+    pictures = {}
+    for path in sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in SUFFIXES):
+        try:
+            pictures[path] = decode(path, image_size and (image_size, image_size))
+        except ValueError as error:
+            if on_corrupt == "error":
+                raise
+            warnings.warn(f"skipped an unreadable image: {error}", stacklevel=5)
+    if not pictures:
+        raise ValueError(f"expected readable images in every class folder. Received: none in {folder}")
+    return pictures
+
+
+def _high_byte(grey: np.ndarray) -> np.ndarray:
+    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white."""
+    if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
+        raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
+    return (grey >> 8).astype(np.uint8)
+
+
+def _stack(pictures: dict[Path, np.ndarray]) -> np.ndarray:
+    first, size = next((path, pixels.shape[:2]) for path, pixels in pictures.items())
+    for path, pixels in pictures.items():
+        if pixels.shape[:2] != size:
+            sizes = f"{first} {size} and {path} {pixels.shape[:2]}"
+            raise ValueError(f"expected images of one size; --image-size N resizes them to NxN. Received: {sizes}")
+    channels = max(pixels.shape[2] for pixels in pictures.values())
+    return np.stack([np.broadcast_to(pixels, (*size, channels)) for pixels in pictures.values()])
