@@ -1,6 +1,7 @@
 """The command line: what a user sees, and the errors as one line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     output = invoke("export", run, "--format", "tflite", "onnx", "--out", tmp_path / "out")
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".onnx", ".tflite"]
     assert "100.00%" in output and "wrote" in output
+
+
+@pytest.mark.slow
+def test_demo_shows_the_whole_way(tmp_path):
+    output = invoke("demo", "--out", tmp_path / "demo")
+    rows = {line.split()[1]: line for line in output.splitlines() if line.startswith("│")}
+    assert set(rows) == {"keras", "savedmodel", "tflite", "onnx"}
+    accuracies = [float(re.search(r"([\d.]+)%", row).group(1)) for row in rows.values()]
+    assert min(accuracies) >= 98.0
+    assert (tmp_path / "demo" / "states.png").read_bytes().startswith(b"\x89PNG")
 
 
 ERRORS = {

@@ -1,6 +1,7 @@
 """Exact sizes: every published row, and the closed form for arbitrary networks."""
 
 import json
+import re
 
 import pytest
 from conftest import SHARED
@@ -29,23 +30,33 @@ def test_every_size_of_the_reference_is_a_preset_or_matches():
             assert {size[0] if isinstance(size, list) else size for size in family.values()} <= sizes
 
 
+HUNDRED = [
+    (rule, key, mode)
+    for rule in ("he2019_ruleP", "he2019_ruleF")
+    for key in ("resnet18", "resnet34", "preact18", "preact34")
+    for mode in ("AiBi", "ABi", "AiB", "AB")
+    if (rule, mode) != ("he2019_ruleF", "AiBi")
+]
+
+
 @needs_reference
-@pytest.mark.parametrize("rule", ["he2019_ruleP", "he2019_ruleF"])
-def test_hundred_classes(rule):
-    reference = json.loads(EXPECTED.read_text())[rule]
+@pytest.mark.parametrize(("rule", "key", "mode"), HUNDRED)
+def test_resnets_of_hundred_classes(rule, key, mode):
     share = True if rule.endswith("P") else "published_size"
-    modes = {"AiBi": (False, False), "ABi": (share, False), "AiB": (False, share), "AB": (share, share)}
-    for key, family in (("resnet18", ResNet), ("preact18", PreActResNet)):
-        for mode, (share_A, share_B) in modes.items():
-            if mode in reference[key]:
-                model = family(18, share_A=share_A, share_B=share_B, classes=100)
-                assert count_params(model) == reference[key][mode][1]
+    share_A, share_B = ("A" in mode.replace("Ai", "")) and share, ("B" in mode.replace("Bi", "")) and share
+    family = ResNet if key.startswith("resnet") else PreActResNet
+    model = family(int(key[-2:]), share_A=share_A, share_B=share_B, classes=100)
+    assert count_params(model) == json.loads(EXPECTED.read_text())[rule][key][mode][1]
 
 
 @needs_reference
-def test_mgnet_of_hundred_classes_and_small_imagenet_stem():
+def test_mgnets_of_hundred_classes_and_small_imagenet_stem():
     reference = json.loads(EXPECTED.read_text())["mgnet"]
-    assert count_params(MgNet(classes=100)) == reference["[2,2,2,2]-256-Bl"]["c100"]
+    for key, sizes in reference.items():
+        if "c100" in sizes:
+            nu, channels, sharing = re.fullmatch(r"(\[.*?\])-(.*)-(Bl|Bli)", key).groups()
+            model = MgNet(json.loads(nu), json.loads(channels), share_B=sharing == "Bl", classes=100)
+            assert count_params(model) == sizes["c100"]
     net = MgNet((3, 4, 6, 3), (128, 256, 512, 1024), share_B=False, classes=1000, input_shape=(64, 64, 3))
     assert count_params(net) == reference["[3,4,6,3]-[128,256,512,1024]-Bli"]["imagenet_stem3"]
 

@@ -387,6 +387,17 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_product_is_computed_that_nobody_reads(tmp_path):
+    """MgNet[2,2,2,2] needs 7 A, 8 B, 3 Pi, 3 R and the stem: the last residual is not among them."""
+    import onnx
+
+    model = MgNet((2, 2, 2, 2), 4, input_shape=(8, 8, 1))
+    graph = onnx.load(export.onnx(model, tmp_path / "m.onnx")).graph
+    groups = [attribute.i for node in graph.node if node.op_type == "Conv" for attribute in node.attribute
+              if attribute.name == "group"]  # fmt: skip
+    assert groups.count(1) == 22
+
+
 # deployment
 
 

@@ -47,6 +47,39 @@ def test_a_dict_with_every_prefix_and_step_counters(pair):
     assert_equal_weights(source, target)
 
 
+@pytest.mark.parametrize(
+    ("family", "arguments"),
+    [(MgNet, {"nu": (3, 2), "channels": 3, "share_A": True, "share_B": True})]
+    + [(family, {"base_width": 2, "share_A": True, "share_B": True}) for family in (ResNet, PreActResNet)]
+    + [(family, {"base_width": 2, "share_A": "published_size"}) for family in (ResNet, PreActResNet)],
+)
+def test_a_shared_network_is_the_unshared_one_with_equal_kernels(family, arguments, images):
+    form = {"form": "feature"} if family is MgNet else {}
+    shared = randomize(family(**arguments, **form, input_shape=(8, 8, 1)))
+    untied = family(**arguments | {"share_A": False, "share_B": False}, **form, input_shape=(8, 8, 1))
+    load_torch_weights(untied, torch_state(shared))
+    x = images(shared)
+    np.testing.assert_allclose(untied(x), shared(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_beyond_pytorchs_code_is_refused():
+    damped = MgNet((2, 1), 3, smoother="damped", input_shape=(8, 8, 1), classes=4)
+    with pytest.raises(ValueError, match=r"Received: level1/scheme/a, level2/scheme/a"):
+        load_torch_weights(damped, torch_state(MAKERS["mgnet"]()))
+    with pytest.raises(ValueError, match="expected a model with its classifier"):
+        load_torch_weights(MgNet((1,), 3, include_top=False, input_shape=(8, 8, 1)), {})
+    fixed = MgNet((2, 1), 3, Pi="average", input_shape=(8, 8, 1), classes=4)
+    with pytest.raises(ValueError, match=r"expected no key beyond .* layer1\.0\.Pi_conv\.weight"):
+        load_torch_weights(fixed, torch_state(MAKERS["mgnet"]()))
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.safetensors"])
+def test_a_damaged_file_is_named(name, tmp_path):
+    (tmp_path / name).write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=f"expected a readable .* file of arrays. Received: '.*{name}'"):
+        load_torch_weights(MAKERS["mgnet"](), tmp_path / name)
+
+
 def test_npz_and_safetensors(pair, tmp_path):
     source, target = pair
     np.savez(tmp_path / "w.npz", **{f"w/{key}": value for key, value in torch_state(source).items()}, note="other")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
 from keras_mgnet import MgNet, features
-from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, separable_norms, steps
+from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, ResidualLevel, separable_norms, steps
 from keras_mgnet.layers.scheme import SMOOTHERS
 
 
@@ -65,6 +65,64 @@ def test_level_equals_its_numpy_twin(nu, c_u, c_f, size, share_B, training, seed
     computed_u, computed_r = level(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u), training=training)
     np.testing.assert_allclose(computed_u, expected_u, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(computed_r, expected_r, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", ["residual", "feature"])
+def test_what_an_unshared_A_means(form):
+    """r <- r - A_i * e in the residual form, f - A_i * u with f = r + A_0 * u in the feature form."""
+    rng = np.random.default_rng(0)
+    level = GridLevel(2, 3, 3, share_A=False, form=form, dtype="float64")
+    r, u = rng.normal(size=(2, 4, 4, 3)), rng.normal(size=(2, 4, 4, 2))
+    level.build(r.shape, u.shape)
+    randomize(level)
+    A, B = [conv.kernel.numpy() for conv in level.A], level.B[0].kernel.numpy()
+    computed = level(*map(keras.ops.convert_to_tensor, (r, u)))
+    f = r + twin_conv(u, A[0])
+    for i in range(3):
+        r = r if form == "residual" else f - twin_conv(u, A[i])
+        e = twin_norm(twin_conv(twin_norm(r, level.s1[i], False), B), level.s2[i], False)
+        u, r = u + e, r - twin_conv(e, A[i])
+    r = r if form == "residual" else f - twin_conv(u, A[2])
+    np.testing.assert_allclose(computed[0], u, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(computed[1], r, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("share_B", [False, True, "published_size"])
+@pytest.mark.parametrize("preactivation", [False, True])
+def test_residual_level_equals_its_numpy_twin(preactivation, share_B):
+    """He2019 (2.1)-(2.4), and (6.4) where the size is as published."""
+    level = ResidualLevel(3, 2, strides=2, share_A=True, share_B=share_B, preactivation=preactivation, dtype="float64")
+    r = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
+    level.build(r.shape)
+    randomize(level)
+    computed = level(keras.ops.convert_to_tensor(r))
+    A, B = level.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.B]
+    restrict_first = share_B == "published_size"
+
+    def norm(x, layer):
+        scale, shift = layer.affine()
+        return scale * x + shift
+
+    def R(x):
+        if preactivation:
+            return twin_conv(x, level.R.kernel.numpy(), 2)
+        conv, after = level.R.layers
+        return norm(twin_conv(x, conv.kernel.numpy(), 2), after)
+
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    for i in range(2):
+        s1, s2, B_i = level.s1[i], level.s2[i], B[min(i, len(B) - 1)]
+        strides = 2 if i == 0 and not restrict_first else 1
+        if preactivation:
+            x = relu(norm(r, s1))
+            r = R(x) if i == 0 else r
+            x = relu(r) if i == 0 and restrict_first else x
+            r = r + twin_conv(relu(norm(twin_conv(x, B_i, strides), s2)), A)
+        else:
+            x = relu(R(r)) if i == 0 and restrict_first else r
+            skip = R(r) if i == 0 and not restrict_first else x
+            r = relu(skip + norm(twin_conv(relu(norm(twin_conv(x, B_i, strides), s1)), A), s2))
+    np.testing.assert_allclose(computed, r, rtol=1e-8, atol=1e-8)
 
 
 @given(

@@ -68,6 +68,7 @@ class GridLevel(keras.layers.Layer):
         u_shape, r_shape = self.compute_output_shape(r_shape)
         build_all(u_shape, self.A, self.s2)
         build_all(r_shape, self.B, self.s1)
+        self.scheme.build()
 
     def compute_output_shape(self, r_shape, u_shape=None):
         return (*r_shape[:-1], self.B[0].filters), tuple(r_shape)

@@ -23,11 +23,9 @@ class ResidualCorrection(keras.layers.Layer):
     def __init__(self, nu, *, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.nu = nu
-        self.create_weights()
-        self.built = True  # its methods are called by the level that owns it; it has no call of its own
 
-    def create_weights(self) -> None:
-        """Adds the trainable coefficients of the scheme."""
+    def build(self, input_shape=None):
+        """Adds the trainable coefficients; the level that owns a scheme builds it and calls its methods."""
 
     def smoother(self, B):
         """Returns the map that takes the place of B."""
@@ -42,7 +40,7 @@ class ResidualCorrection(keras.layers.Layer):
 class Damped(ResidualCorrection):
     """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1."""
 
-    def create_weights(self) -> None:
+    def build(self, input_shape=None):
         self.a = self.add_weight(shape=(), initializer="ones", name="a")
 
     def smoother(self, B):
@@ -56,7 +54,7 @@ class Chebyshev(ResidualCorrection):
     It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i.
     """
 
-    def create_weights(self) -> None:
+    def build(self, input_shape=None):
         self.omega = self.add_weight(shape=(self.nu,), initializer="ones", name="omega")
 
     def next_state(self, i, states, candidates):
@@ -72,7 +70,7 @@ class Multistep(ResidualCorrection):
     the iteration that produced r^j, so a step costs what a plain one costs.
     """
 
-    def create_weights(self) -> None:
+    def build(self, input_shape=None):
         self.alpha = [self.add_weight(shape=(i,), initializer="zeros", name=f"alpha{i}") for i in range(1, self.nu)]
 
     def next_state(self, i, states, candidates):
