@@ -12,10 +12,10 @@ import keras_mgnet
 from keras_mgnet.describe import level_table
 from keras_mgnet.optimizers import SGD
 
-# The product by the A of the last iteration of the last level is read by nobody.
+# The product by the A of the last iteration of the last level is read by nobody. (The damping `a` is left out: the norm
+# behind it cancels its gradient to round-off.)
 UNREACHED = {
     "mgnet_unshared_a": ["level2/A1/kernel"],
-    "mgnet_feature_unshared": [],
     "mgnet_nu_1": ["level2/A/kernel"],
 }
 
@@ -72,7 +72,7 @@ def test_fits_as_it_comes_and_keeps_sharing(name, images):
     count, kernels = keras_mgnet.count_params(model), catalogue.shared_kernels(model)
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)
     unchanged = [w.path for w in model.trainable_weights if np.array_equal(before[w.path], w.numpy())]
-    assert unchanged == UNREACHED.get(name, [])
+    assert [path for path in unchanged if not path.endswith("scheme/a")] == UNREACHED.get(name, [])
     assert (keras_mgnet.count_params(model), catalogue.shared_kernels(model)) == (count, kernels)
 
 

@@ -38,7 +38,10 @@ class ResidualCorrection(keras.layers.Layer):
 
 @serializable
 class Damped(ResidualCorrection):
-    """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1."""
+    """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1.
+
+    The batch normalisation behind it cancels the factor but for its epsilon, so a has hardly any gradient.
+    """
 
     def build(self, input_shape=None):
         self.a = self.add_weight(shape=(), initializer="ones", name="a")
