@@ -56,8 +56,16 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
 
     chosen = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(PICTURED)]
     plot_states(model, test.images[chosen], run.normalization, run.class_names, out / "states.png")
-    console.print(f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits")
-    console.print(f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats)")
+    console.print(
+        f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(
+        f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats)",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _row(report: Report, test: Split) -> tuple[str, ...]:
