@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_mgnet.cli.options import SeveralWords
-from keras_mgnet.errors import unknown
-from keras_mgnet.export import FORMATS, Report, export_formats
+from keras_mgnet.export import FORMATS, Report, check_formats, export_formats
 from keras_mgnet.training.inference import load_data
 from keras_mgnet.training.rundir import Run, open_run
 
@@ -30,9 +29,7 @@ def export_command(
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
 ) -> None:
     """Export a run's model, verified in its own runtime on test images; the files take images 0..255."""
-    for name in format:
-        if name not in FORMATS:
-            raise unknown("export format", name, FORMATS)
+    check_formats(format)
     opened = open_run(run)
     reports = export_run(opened, out, format, checkpoint, samples=load_data(opened).test.images[:SAMPLES])
     Console().print(report_table(reports))

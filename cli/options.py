@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import typer
 from typer.core import TyperCommand
@@ -48,7 +48,7 @@ def _parameter(field, positional: bool) -> inspect.Parameter:
 
 
 def _is_pairs(field) -> bool:
-    return str(field.type).startswith("dict")
+    return get_origin(field.type) is dict
 
 
 def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:

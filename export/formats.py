@@ -39,6 +39,15 @@ FORMATS = {
 }
 
 
+def check_formats(formats: Iterable[str]) -> list[str]:
+    """Returns formats as a list; raises ValueError where one is no key of `FORMATS`."""
+    formats = list(formats)
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown("export format", name, FORMATS)
+    return formats
+
+
 def export_formats(
     model: keras.Model,
     out_dir: str | Path,
@@ -68,10 +77,7 @@ def export_formats(
         >>> [report.path.name for report in reports]
         ['mgnet.tflite', 'mgnet.onnx']
     """
-    formats = list(formats)
-    for name in formats:
-        if name not in FORMATS:
-            raise unknown("export format", name, FORMATS)
+    formats = check_formats(formats)
     samples = Servable(model, normalization).images(samples)
     common = {"normalization": normalization, "samples": samples}
     reports = []

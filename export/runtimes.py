@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mgnet.extras import extra
+from keras_mgnet.extras import EXPORT, extra
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -68,15 +68,13 @@ def _open_tflite(path: Path) -> Runner:
 
 
 def _open_onnx(path: Path) -> Runner:
-    session = extra("onnxruntime", "keras-mgnet[export]").InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
-    )
+    session = extra("onnxruntime", EXPORT).InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
 
 
 def _interpreter(path: str | Path):
-    return extra("ai_edge_litert.interpreter", "keras-mgnet[export]").Interpreter(model_path=str(path))
+    return extra("ai_edge_litert.interpreter", EXPORT).Interpreter(model_path=str(path))
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}

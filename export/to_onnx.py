@@ -11,7 +11,7 @@ from keras_mgnet.export.onnx_operations import HANDLERS
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.serving_function import serving_module
 from keras_mgnet.export.verification import compare
-from keras_mgnet.extras import extra
+from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
 from keras_mgnet.layers import separable_norms
 
@@ -60,16 +60,16 @@ def onnx(
         proto = _convert(servable, opset)
         _name_batch_axis(proto)
         if names is not None:
-            extra("onnx", "keras-mgnet[export]").helper.set_model_props(proto, {"class_names": json.dumps(names)})
+            extra("onnx", EXPORT).helper.set_model_props(proto, {"class_names": json.dumps(names)})
         _check(proto, opset)
-        extra("onnx", "keras-mgnet[export]").save(proto, str(staged))
+        extra("onnx", EXPORT).save(proto, str(staged))
         compare(servable, staged, samples)
     return Path(path)
 
 
 def _convert(servable: Servable, opset: int):
     serve = serving_module(servable).serve
-    convert = extra("tf2onnx", "keras-mgnet[export]").convert.from_function
+    convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_norms(servable.model):
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
     return proto
@@ -83,7 +83,7 @@ def _name_batch_axis(proto) -> None:
 
 
 def _check(proto, opset: int) -> None:
-    checker = extra("onnx", "keras-mgnet[export]").checker
+    checker = extra("onnx", EXPORT).checker
     try:
         checker.check_model(proto, full_check=True)
     except checker.ValidationError as error:  # tf2onnx leaves in what it cannot translate

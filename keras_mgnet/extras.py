@@ -3,13 +3,15 @@
 import importlib
 from types import ModuleType
 
+EXPORT, TFDS = "keras-mgnet[export]", "keras-mgnet[tfds]"
+
 
 def extra(module: str, requirement: str) -> ModuleType:
     """Returns a module of an optional package.
 
     Args:
         module: its import name.
-        requirement: what pip installs it by, such as "keras-mgnet[export]".
+        requirement: what pip installs it by, such as `EXPORT`.
 
     Raises:
         ImportError: saying how to install it, where it is missing.

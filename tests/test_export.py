@@ -1,10 +1,8 @@
 """Artifacts compute what Keras computes, store every shared kernel once, and appear whole or not at all."""
 
-import doctest
 import importlib
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -419,9 +417,3 @@ def test_files_run_without_tensorflow(normalized):
         check=True,
     )
     assert done.stdout.splitlines() == ["(2,)", "(2,)", "False"]
-
-
-@pytest.mark.parametrize("module", [info.name for info in pkgutil.iter_modules(export.__path__)])
-def test_examples(module):
-    module = importlib.import_module(f"keras_mgnet.export.{module}")
-    assert doctest.testmod(module).failed == 0

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.recipes import Recipe
+from keras_mgnet.training.data import ON_CORRUPT
 from keras_mgnet.training.pipeline import AUGMENTATIONS
 from keras_mgnet.training.schedule import SCHEDULES
 
@@ -86,12 +87,13 @@ class TrainConfig:
         return asdict(self)
 
 
+JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
 CHOICES = {
     "schedule": tuple(SCHEDULES),
     "augment": tuple(AUGMENTATIONS),
     "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
-    "jit_compile": ("auto", "on", "off"),
-    "on_corrupt": ("skip", "error"),
+    "jit_compile": tuple(JIT_COMPILE),
+    "on_corrupt": ON_CORRUPT,
 }
 LEAST = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "momentum": 0, "weight_decay": 0, "seed": 0, "image_size": 1}
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")

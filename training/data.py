@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.extras import extra
+from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.training.images import read_folder
 
 # As published runs have them. CIFAR-10's deviations are means of per-image deviations (over all pixels they would be
@@ -201,7 +201,7 @@ def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> D
 
 
 def _tfds(name: str) -> Dataset:
-    tfds = extra("tensorflow_datasets", "keras-mgnet[tfds]")
+    tfds = extra("tensorflow_datasets", TFDS)
     data_dir = os.environ.get("TFDS_DATA_DIR")
     try:
         builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)

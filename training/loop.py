@@ -18,14 +18,12 @@ from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.training.callbacks import Checkpoints, EpochRecord, InterruptAtStep, ProgressLine, save_model
-from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.pipeline import steps_per_epoch, test_batches, train_batches
 from keras_mgnet.training.plots import plot_curves
 from keras_mgnet.training.rundir import Run, model_config, new_run_directory, open_run, read_log, versions
 from keras_mgnet.training.schedule import schedule
-
-JIT_COMPILE = {"auto": "auto", "on": True, "off": False}
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,8 @@ def image_input(input_shape, input_tensor, dtype: keras.DTypePolicy):
         image = keras.Input(tuple(input_shape), dtype=dtype.compute_dtype, name="image")
         return image, image
     if isinstance(input_tensor, dict):
-        input_tensor = keras.saving.deserialize_keras_object(
-            copy.deepcopy(input_tensor)
-        ).output  # it empties its argument
+        config = copy.deepcopy(input_tensor)  # Keras empties what it deserialises
+        input_tensor = keras.saving.deserialize_keras_object(config).output
     sources = keras.utils.get_source_inputs(input_tensor)
     return (sources[0] if len(sources) == 1 else sources), input_tensor
 
@@ -130,7 +129,8 @@ def check_image(input_shape, input_tensor, stem: str, levels: int) -> None:
     shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
         raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
-    least = (4 if stem == "imagenet" else 1) * 2 ** (levels - 1)
+    _, strides, pools = STEMS[stem]
+    least = strides * (2 if pools else 1) * 2 ** (levels - 1)
     for size in shape[:2]:
         if size is not None and not (is_integer(size) and size >= least):
             raise ValueError(
