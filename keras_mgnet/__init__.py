@@ -2,20 +2,24 @@
 
 from keras_mgnet.describe import count_params, describe, features
 from keras_mgnet.interop import load_torch_weights
-from keras_mgnet.models import MgNet, PreActResNet, ResNet
+from keras_mgnet.models import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt, k_values
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 from keras_mgnet.version import __version__
 
 __all__ = [
+    "LMResNeXt",
+    "LMResNet",
     "MgNet",
     "ModelInfo",
     "PreActResNet",
+    "ResNeXt",
     "ResNet",
     "__version__",
     "count_params",
     "create_model",
     "describe",
     "features",
+    "k_values",
     "list_models",
     "load_torch_weights",
     "model_info",

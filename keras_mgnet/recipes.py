@@ -37,6 +37,10 @@ def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int) 
     return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1")
 
 
+def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4, batch_size: int = 128) -> Recipe:
+    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "Lu2018, implementation details")
+
+
 RECIPES = {
     "xuteam": Recipe(300, 128, 0.1, 5e-4, (49, 99, 149, 199, 249), "XuTeam/MgNet_Code train_mgnet.py"),
     "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),
@@ -44,6 +48,10 @@ RECIPES = {
     "he2019_resnet18": _he2019(120, 128, 1e-4, 30),
     "he2019_resnet34": _he2019(120, 128, 1e-3, 30),
     "he2019_imagenet": _he2019(120, 256, 1e-4, 40),
+    "lu2018_cifar10": _lu2018(160, 80, 120),
+    "lu2018_cifar100": _lu2018(300, 150, 225),
+    "lu2018_resnext": _lu2018(300, 150, 225, weight_decay=5e-4),
+    "lu2018_imagenet": _lu2018(90, 30, 60, batch_size=256),
 }
 
 

@@ -53,7 +53,7 @@ def serializable(cls):
         trainable, frozen = config.pop("trainable", True), config.pop("frozen", ())
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
-        instance = cls(**config)
+        instance = cls(**{key: _layer(value) for key, value in config.items()})
         if not trainable:
             instance.trainable = False
         for name in frozen:
@@ -63,6 +63,15 @@ def serializable(cls):
     init.__signature__ = signature  # Keras inspects it in __new__
     cls.__init__, cls.get_config, cls.from_config = init, get_config, from_config
     return keras.saving.register_keras_serializable(package="keras_mgnet")(cls)
+
+
+def _layer(value: Any) -> Any:
+    """Rebuilds a layer that was an argument, from its config; the graph behind an input tensor stays a config."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_layer, value))
+    if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Sequential", "Model"):
+        return value
+    return keras.saving.deserialize_keras_object(value)
 
 
 def _plain(value: Any) -> Any:

@@ -68,6 +68,7 @@ class Conv(keras.layers.Conv2D):
         filters: output channels.
         kernel_size: k, odd.
         strides: s, 1 or 2.
+        groups: the input channels are convolved in this many groups, each to filters / groups channels.
         init: a key of `INITIALIZERS`.
 
     Example:
@@ -75,11 +76,12 @@ class Conv(keras.layers.Conv2D):
         (1, 4, 4, 8)
     """
 
-    def __init__(self, filters, kernel_size=3, *, strides=1, init="he_fan_out", name=None, dtype=None):
+    def __init__(self, filters, kernel_size=3, *, strides=1, groups=1, init="he_fan_out", name=None, dtype=None):
         super().__init__(
             filters,
             kernel_size,
             strides=strides,
+            groups=groups,
             padding="same" if strides == 1 else "valid",
             use_bias=False,
             data_format="channels_last",

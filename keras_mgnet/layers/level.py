@@ -1,4 +1,4 @@
-"""The levels: all iterations on one grid, and the owner of their convolutions and norms."""
+"""MgNet's level: all iterations on one grid, and the owner of their convolutions and norms."""
 
 import keras
 
@@ -7,7 +7,7 @@ from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.scheme import scheme
-from keras_mgnet.layers.sharing import PUBLISHED_SIZE, count_A, count_B, instance
+from keras_mgnet.layers.sharing import instance
 from keras_mgnet.serialization import serializable
 
 FORMS = ("residual", "feature")
@@ -100,99 +100,13 @@ class GridLevel(keras.layers.Layer):
         return steps.correction(r, self.scheme.smoother(instance(self.B, i)), self.s1[i], self.s2[i])
 
 
-@serializable
-class ResidualLevel(keras.layers.Layer):
-    """One stage of a ResNet as forward Euler on the residual, He2019 (2.1)-(2.4): r (N, H, W, c) -> (N, H/s, W/s, channels).
-
-    Its first block is the pooling block where it changes grid or channels. `share_A` and `share_B` take False, True
-    (rule P) or "published_size" (rule F), see `sharing`.
-
-    Args:
-        channels: channels of the stage.
-        blocks: number of basic blocks, the pooling block included.
-        strides: 2 where the stage begins with the pooling block, else 1.
-        preactivation: (2.1), (2.2) instead of (2.3), (2.4).
-        activation: sigma.
-        init: a key of `conv.INITIALIZERS`.
-
-    Example:
-        >>> tuple(ResidualLevel(8, 2, strides=2)(keras.ops.ones((1, 8, 8, 4))).shape)
-        (1, 4, 4, 8)
-    """
-
-    def __init__(
-        self,
-        channels,
-        blocks,
-        *,
-        strides=1,
-        share_A=False,
-        share_B=False,
-        preactivation=False,
-        activation="relu",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
-        super().__init__(name=name, dtype=dtype)
-        policy = self.dtype_policy
-        pooling = strides > 1
-        self.blocks, self.preactivation = blocks, preactivation
-        self.restricts_first = pooling and share_B == PUBLISHED_SIZE
-        self.sigma = keras.activations.get(activation)
-        self.A = conv_family("A", channels, count_A(share_A, blocks, pooling), init, policy)
-        strides_B = 1 if self.restricts_first else strides
-        self.B = conv_family("B", channels, count_B(share_B, blocks, pooling), init, policy, strides_B)
-        self.R = self._restriction(channels, strides, init) if pooling else None
-        before_B = {"activation": activation, "foldable": False}
-        after_B = {"activation": activation, "foldable": len(self.B) == blocks}
-        after_A = {"activation": None, "foldable": len(self.A) == blocks}
-        s1, s2 = (before_B, after_B) if preactivation else (after_B, after_A)
-        self.s1 = [Norm(**s1, name=f"s1_{i}", dtype=policy) for i in range(blocks)]
-        self.s2 = [Norm(**s2, name=f"s2_{i}", dtype=policy) for i in range(blocks)]
-
-    def build(self, input_shape):
-        shape = self.compute_output_shape(input_shape)
-        first = shape if self.restricts_first else input_shape
-        build_all(input_shape, [self.R] if self.R else [])
-        build_all(first, self.B[:1])
-        build_all(shape, self.A, self.B[1:], self.s2)
-        build_all(input_shape if self.preactivation else shape, self.s1[:1])
-        build_all(shape, self.s1[1:])
-
-    def compute_output_shape(self, input_shape):
-        return self.R.compute_output_shape(input_shape) if self.R else tuple(input_shape)
-
-    def call(self, r):
-        for i in range(self.blocks):
-            r = self._step(i, r)
-        return r
-
-    def _step(self, i, r):
-        A, B, s1, s2 = instance(self.A, i), instance(self.B, i), self.s1[i], self.s2[i]
-        R = self.R if i == 0 else None
-        if self.preactivation:
-            if R is not None and self.restricts_first:
-                return steps.preact_step(R(s1(r)), A, B, self.sigma, s2)
-            return steps.preact_step(r, A, B, s1, s2, R)
-        if R is not None and self.restricts_first:
-            return steps.resnet_step(self.sigma(R(r)), A, B, s1, s2, self.sigma)
-        return steps.resnet_step(r, A, B, s1, s2, self.sigma, R)
-
-    def _restriction(self, channels, strides, init):
-        conv = Conv(channels, 1, strides=strides, init=init, name="R", dtype=self.dtype_policy)
-        if self.preactivation:
-            return conv
-        return keras.Sequential([conv, Norm(name="s_R", dtype=self.dtype_policy)], name="R")
-
-
 def build_all(shape, *groups: list[keras.layers.Layer]) -> None:
     """Builds layers that take inputs of one shape."""
     for layer in (layer for group in groups for layer in group):
         layer.build(shape)
 
 
-def conv_family(name: str, filters: int, count: int, init: str, policy, strides: int = 1) -> list[Conv]:
-    """Returns `count` 3x3 convolutions, the first with `strides`, named `name` or, where there are several, `name` and index."""
+def conv_family(name: str, filters: int, count: int, init: str, policy) -> list[Conv]:
+    """Returns `count` 3x3 convolutions named `name` or, where there are several, `name` and index."""
     names = [name] if count == 1 else [f"{name}{i}" for i in range(count)]
-    return [Conv(filters, strides=1 if i else strides, init=init, name=n, dtype=policy) for i, n in enumerate(names)]
+    return [Conv(filters, init=init, name=n, dtype=policy) for n in names]

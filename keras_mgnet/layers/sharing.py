@@ -1,4 +1,4 @@
-"""The sharing rules: how many instances of a convolution a level owns, and which iteration uses which."""
+"""The sharing rules: which kernel each iteration of a level uses, as a table iteration -> kernel."""
 
 from keras_mgnet.errors import unknown
 
@@ -16,22 +16,31 @@ def check_share(argument: str, value: bool | str, *rules: str) -> None:
         raise unknown(argument, value, ["True", "False", *rules])
 
 
-def count_A(share: bool | str, blocks: int, pooling: bool) -> int:
-    """Returns how many A a ResNet level owns.
+def own(uses: int) -> tuple[int, ...]:
+    """Every iteration has its own kernel."""
+    return tuple(range(uses))
 
-    Rule P (`True`, the text of He2019): one, used by the pooling block too. Rule F ("published_size", the rule that gives
+
+def shared(uses: int) -> tuple[int, ...]:
+    """One kernel for all iterations."""
+    return (0,) * uses
+
+
+def sharing_A(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
+    """Which A each block of a ResNet level uses.
+
+    Rule P (`True`, the text of He2019): one A, used by the pooling block too. Rule F ("published_size", the rule that gives
     the sizes of its tables): the same, but nothing is shared on the first grid, which has no pooling block.
     """
-    shared = share is True or (share == PUBLISHED_SIZE and pooling)
-    return 1 if shared else blocks
+    return shared(blocks) if share is True or (share == PUBLISHED_SIZE and pooling) else own(blocks)
 
 
-def count_B(share: bool | str, blocks: int, pooling: bool) -> int:
-    """Returns how many B a ResNet level owns.
+def sharing_B(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
+    """Which B each block of a ResNet level uses.
 
     Rule P: the pooling block keeps its own B^{l,0}, the others share one. Rule F: the pooling block restricts first and
     then uses the shared one, He2019 (6.4); nothing is shared on the first grid.
     """
     if share is True:
-        return min(blocks, 2) if pooling else 1
-    return 1 if share == PUBLISHED_SIZE and pooling else blocks
+        return (0,) + (1,) * (blocks - 1) if pooling else shared(blocks)
+    return shared(blocks) if share == PUBLISHED_SIZE and pooling else own(blocks)

@@ -35,12 +35,11 @@ def transfer(u, r, Pi, R, s1, s2):
     return s1(Pi(u)), s2(R(r))
 
 
-def preact_step(r, A, B, s1, s2, R=None):
-    """r + A * s2(B * s1(r)), He2019 (2.1); with a restriction R *_2 s1(r) in place of r, (2.2)."""
-    x = s1(r)
-    return (r if R is None else R(x)) + A(s2(B(x)))
+def euler(x, f):
+    """x + f: forward Euler with f = f^i(x), He2019 (2.1), (2.3) with sigma behind it; with R *_2 x for x, (2.2), (2.4)."""
+    return x + f
 
 
-def resnet_step(r, A, B, s1, s2, sigma, R=None):
-    """sigma(r + s2(A * s1(B * r))), He2019 (2.3); with a restriction R *_2 r in place of r, (2.4)."""
-    return sigma((r if R is None else R(r)) + s2(A(s1(B(r)))))
+def linear_multistep(x, previous, f, k):
+    """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1); a previous state that is zero may be 0.0."""
+    return (1 - k) * x + k * previous + f

@@ -1,20 +1,16 @@
 """MgNet: multigrid as a classifier (He & Xu 2019; He, Chen, Zhang, Xu 2019, section 4)."""
 
-import keras
-
-from keras_mgnet.layers import GridLevel, GridTransfer, Stem
+from keras_mgnet.layers import GridLevel, GridTransfer
 from keras_mgnet.layers.sharing import check_share
-from keras_mgnet.models.network import Head, Network, check_image, image_input, positive_integers
-from keras_mgnet.recipes import recipe
-from keras_mgnet.serialization import serializable
+from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.network import Graph, Network, family
 
 
-@serializable
+@family
 class MgNet(Network):
     """MgNet[nu_1, ..., nu_J]: smoothing on J grids, u^{l,i} = u^{l,i-1} + s(B^{l,i} * s(f^l - A^l * u^{l,i-1})).
 
-    Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code. It returns logits (N, classes) for images
-    (N, H, W, C), and comes compiled, so that `fit` works as it is.
+    Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code.
 
     Args:
         nu: smoothing iterations per grid; its length J is the number of grids.
@@ -25,13 +21,8 @@ class MgNet(Network):
         form: "residual" carries r = f - A * u, the same function at half the A-products; "feature" is the textbook form.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
         Pi, R: restriction of u and r: "conv" (learned), "average" or "full_weighting" (fixed).
-        stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
-        input_shape: (height, width, channels).
-        input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
-        activation: sigma.
-        weights: None or the path of a .weights.h5 file.
-        init: "he_fan_out" or "torch_default".
-        name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
     Raises:
         ValueError: for nu, channels, shapes or names that do not make a network, before anything is built.
@@ -44,8 +35,10 @@ class MgNet(Network):
         [(None, 4, 4, 8), (None, 4, 4, 8)]
     """
 
-    def __init__(
-        self,
+    @classmethod
+    def graph(
+        cls,
+        frame,
         nu=(2, 2, 2, 2),
         channels=256,
         *,
@@ -56,35 +49,18 @@ class MgNet(Network):
         smoother="residual_correction",
         Pi="conv",
         R="conv",
-        stem="cifar",
-        input_shape=(32, 32, 3),
-        input_tensor=None,
-        include_top=True,
-        pooling="avg",
-        classes=10,
-        classifier_activation=None,
-        activation="relu",
-        weights=None,
-        init="he_fan_out",
-        name=None,
-        dtype=None,
     ):
         nu = positive_integers("nu", nu)
         c_u = positive_integers("channels", channels, len(nu))
         c_f = c_u if channels_f is None else positive_integers("channels_f", channels_f, len(nu))
         check_share("share_A", share_A)
         check_share("share_B", share_B)
-        head = Head(include_top, pooling, classes, classifier_activation, weights, init)
-        check_image(input_shape, input_tensor, stem, len(nu))
-        policy = keras.dtype_policies.get(dtype)
 
-        inputs, image = image_input(input_shape, input_tensor, policy)
-        common = {"activation": activation, "init": init, "dtype": policy}
-        options = {"share_A": share_A, "share_B": share_B, "form": form, "smoother": smoother, **common}
-        u, r = None, Stem(c_f[0], stem, name="stem", **common)(image)
+        options = {"share_A": share_A, "share_B": share_B, "form": form, "smoother": smoother, **frame.common}
+        u, r = None, frame.begin(c_f[0], levels=len(nu))
         for level, (n, u_channels, f_channels) in enumerate(zip(nu, c_u, c_f, strict=True), start=1):
             if u is not None:
-                u, r = GridTransfer(u_channels, f_channels, Pi=Pi, R=R, name=f"transfer{level}", **common)(u, r)
+                u, r = GridTransfer(u_channels, f_channels, Pi=Pi, R=R, name=f"transfer{level}", **frame.common)(u, r)
             smooth = GridLevel(u_channels, f_channels, n, name=f"level{level}", **options)
             u, r = smooth(r) if u is None else smooth(r, u)
-        super().__init__(inputs, u, head, recipe("xuteam"), name or "mgnet")
+        return Graph(u, "mgnet", "mgnet", "xuteam")

@@ -1,36 +1,38 @@
-"""ResNet and pre-activation ResNet 18/34 with shared data-feature maps A and smoothers B (He2019, sections 2, 3, 5)."""
+"""ResNet and pre-activation ResNet, with shared data-feature maps A and smoothers B (He2019, sections 2, 3, 5)."""
 
 import keras
 
-from keras_mgnet.layers import ResidualLevel, Stem
-from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share
-from keras_mgnet.models.network import Head, Network, check_image, image_input, is_integer
-from keras_mgnet.recipes import recipe
-from keras_mgnet.serialization import serializable
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Branch, Norm, ResidualLevel, shortcut
+from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
+from keras_mgnet.models.layout import Layout, Stage, layout
+from keras_mgnet.models.network import Graph, Network, family
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+SHORTCUTS = ("projection", "padding")
 
 
-@serializable
+@family
 class ResNet(Network):
-    """ResNet 18/34 on four grids: r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})), He2019 (2.3), (2.4).
+    """ResNet: r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})), He2019 (2.3), (2.4): forward Euler with s behind it.
 
-    Structure and norms are those of kuangliu/pytorch-cifar and, with the "imagenet" stem, torchvision. Returns logits.
+    Structure and norms are those of kuangliu/pytorch-cifar (18, 34), torchvision (the "imagenet" stem) and He et al. 2015
+    (6n + 2 layers on three grids).
 
     Args:
-        depth: 18 or 34.
+        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164 or 1001 (bottlenecks) on three.
         share_A: one A per grid, the pooling block's included (A^l); False for A^{l,i}.
-        share_B: one B per grid (B^l), the pooling block's excluded; False for B^{l,i}. Both also take "published_size",
-            the rule that reproduces the sizes of He2019's tables: nothing is shared on the first grid, and with share_B the
-            pooling block restricts first and then uses the shared B, (6.4).
-        base_width: channels of the first grid; each coarser one has twice as many.
-        stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
-        input_shape: (height, width, channels).
-        input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
-        activation: sigma.
-        weights: None or the path of a .weights.h5 file.
-        init: "he_fan_out" or "torch_default".
-        name, dtype: of the model.
+        share_B: one B per grid (B^l), the pooling block's excluded; False for B^{l,i}. Both need basic blocks, and both also
+            take "published_size", the rule that reproduces the sizes of He2019's tables: nothing is shared on the first grid,
+            and with share_B the pooling block restricts first and then uses the shared B, (6.4).
+        base_width: channels of the first grid; each coarser one has twice as many. None for 64 on four grids, 16 on three.
+        blocks: blocks per grid, in place of the depth's.
+        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None for what the depth says.
+        shortcut: where the shape changes, "projection" (1x1 convolution, option B) or "padding" (zero channels, option A); None
+            for "padding" with basic blocks on three grids, else "projection".
+        survival: stochastic depth, the probability that the last block survives a training step (Huang et al. 2016).
+        survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
     Raises:
         ValueError: for arguments that do not make a network, before anything is built.
@@ -42,56 +44,52 @@ class ResNet(Network):
 
     preactivation = False
 
-    def __init__(
-        self,
+    @classmethod
+    def graph(
+        cls,
+        frame,
         depth=18,
         *,
         share_A=False,
         share_B=False,
-        base_width=64,
-        stem="cifar",
-        input_shape=(32, 32, 3),
-        input_tensor=None,
-        include_top=True,
-        pooling="avg",
-        classes=10,
-        classifier_activation=None,
-        activation="relu",
-        weights=None,
-        init="he_fan_out",
-        name=None,
-        dtype=None,
+        base_width=None,
+        blocks=None,
+        bottleneck=None,
+        shortcut=None,
+        survival=1.0,
+        survival_schedule="huang",
     ):
-        if depth not in BLOCKS:
-            raise ValueError(f"expected depth to be one of {', '.join(map(str, BLOCKS))}. Received: depth={depth!r}")
-        check_share("share_A", share_A, PUBLISHED_SIZE)
-        check_share("share_B", share_B, PUBLISHED_SIZE)
-        if not (is_integer(base_width) and base_width >= 1):
-            raise ValueError(f"expected base_width to be an integer >= 1. Received: base_width={base_width!r}")
-        head = Head(include_top, pooling, classes, classifier_activation, weights, init)
-        check_image(input_shape, input_tensor, stem, len(BLOCKS[depth]))
-        policy = keras.dtype_policies.get(dtype)
-        preactivation = type(self).preactivation
+        plan = layout(depth, blocks, bottleneck, base_width)
+        check_sharing(share_A, share_B, plan)
+        padding = pads(shortcut, plan)
+        survivals = plan.survivals(survival, survival_schedule)
+        classic = blocks is None and depth in (18, 34)  # kuangliu's pre-activation form has no norm at the end
 
-        inputs, image = image_input(input_shape, input_tensor, policy)
-        common = {"activation": activation, "init": init, "dtype": policy}
-        options = {"share_A": share_A, "share_B": share_B, "preactivation": preactivation, **common}
-        normalize = not preactivation or stem == "imagenet"
-        r = Stem(base_width, stem, normalize=normalize, name="stem", **common)(image)
-        for level, blocks in enumerate(BLOCKS[depth]):
-            strides = 2 if level else 1
-            r = ResidualLevel(base_width * 2**level, blocks, strides=strides, name=f"level{level + 1}", **options)(r)
-        name = name or f"{'preact_' if preactivation else ''}resnet{depth}"
-        super().__init__(inputs, r, head, recipe(f"he2019_resnet{depth}"), name)
+        r = frame.begin(plan.stem, len(plan.blocks), normalize=not cls.preactivation or frame.stem == "imagenet")
+        for stage, survives in zip(plan.stages(), survivals, strict=True):
+            coarse = stage.level > 1
+            options = {"survival": survives, "preactivation": cls.preactivation, "padding": padding}
+            if not plan.bottleneck:
+                options["sharing"] = (sharing_B(share_B, stage.blocks, coarse), sharing_A(share_A, stage.blocks, coarse))
+            if coarse and share_B == PUBLISHED_SIZE:
+                r, stage = restrict_first(r, stage, frame, cls.preactivation)
+                options["lead"] = "activation" if cls.preactivation else None
+            elif not coarse and frame.stem == "imagenet" and not classic and cls.preactivation:
+                options["lead"] = "none"  # the stem's norm and sigma are those of the first block
+            r = residual_level(plan, stage, frame, **options)(r)
+        if cls.preactivation and not classic:
+            r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
+        name = ("preact_" if cls.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
+        return Graph(r, name, "euler", f"he2019_resnet{depth}" if classic else "lu2018_cifar10")
 
 
-@serializable
+@family
 class PreActResNet(ResNet):
-    """Pre-activation ResNet 18/34: r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2).
+    """Pre-activation ResNet: r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2): forward Euler.
 
     With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar the CIFAR
-    stem has no norm, no norm stands before the classifier, and a pooling block restricts s(r), not r as (2.2) and (6.4) print.
-    Arguments as `ResNet`.
+    stem has no norm, and a pooling block restricts s(r), not r as (2.2) and (6.4) print. Depths 18 and 34 have no norm before
+    the classifier; all others do, as in fb.resnet.torch. Arguments as `ResNet`.
 
     Example:
         >>> PreActResNet(18, base_width=8, share_A=True, share_B="published_size").output_shape
@@ -99,3 +97,50 @@ class PreActResNet(ResNet):
     """
 
     preactivation = True
+
+
+def residual_level(
+    plan: Layout, stage: Stage, frame, *, preactivation, padding=False, lead=None, sharing=None, survival=None
+) -> ResidualLevel:
+    """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
+    options = frame.common
+    order = "preactivation" if preactivation else "postactivation"
+    branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
+    make = shortcut.padding if padding else shortcut.projection if preactivation else shortcut.projection_norm
+    return ResidualLevel(
+        branch,
+        R=make(stage.channels, stage.strides, options) if stage.changes_shape else None,
+        R_activated=preactivation and not padding,
+        activation=None if preactivation else frame.activation,
+        survival=survival,
+        name=f"level{stage.level}",
+        dtype=options["dtype"],
+    )
+
+
+def restrict_first(r, stage: Stage, frame, preactivation: bool):
+    """Restricts before the level, He2019 (6.4); returns the restricted r and the stage that is left."""
+    options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
+    if preactivation:
+        r = Branch((stage.channels,), (1,), **options)(r)
+    else:
+        r = Branch((stage.channels,), (1,), order="postactivation", **options)(r)
+        r = keras.layers.Activation(frame.activation, name=f"sigma{stage.level}", dtype=options["dtype"])(r)
+    return r, stage._replace(strides=1, changes_shape=False)
+
+
+def pads(shortcut: str | None, plan: Layout) -> bool:
+    """Whether the shortcut adds zero channels (option A): by name or, for None, on CIFAR's three grids with basic blocks."""
+    if shortcut is None:
+        return len(plan.blocks) == 3 and not plan.bottleneck
+    if shortcut not in SHORTCUTS:
+        raise unknown("shortcut", shortcut, [*SHORTCUTS, "None"])
+    return shortcut == "padding"
+
+
+def check_sharing(share_A, share_B, plan: Layout) -> None:
+    """Raises unless both are sharing rules and, where they share, the blocks are basic."""
+    check_share("share_A", share_A, PUBLISHED_SIZE)
+    check_share("share_B", share_B, PUBLISHED_SIZE)
+    if (share_A or share_B) and plan.bottleneck:
+        raise ValueError(f"expected basic blocks to share A or B. Received: share_A={share_A!r}, share_B={share_B!r}")

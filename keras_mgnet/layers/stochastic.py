@@ -1,0 +1,60 @@
+"""Randomness of training: branches that drop out, branches that are mixed by chance."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.serialization import serializable
+
+SCHEDULES = ("huang", "lm_release")
+
+
+def survival_probabilities(blocks: int, survival: float, schedule: str = "huang") -> tuple[float, ...]:
+    """Returns p_1, ..., p_L: the probability that a block survives falls linearly with its depth to p_L = `survival`.
+
+    "huang": p_l = 1 - (l / L)(1 - p_L), l = 1..L (Huang et al. 2016; Lu2017). "lm_release": p_l = 1 - (l / (L - 1))(1 - p_L),
+    l = 0..L-1, as the released code of LM-ResNet has it; the first block never drops.
+
+    Example:
+        >>> sum(survival_probabilities(54, 0.5))
+        40.25
+    """
+    if schedule not in SCHEDULES:
+        raise unknown("survival schedule", schedule, SCHEDULES)
+    fractions = [l / blocks for l in range(1, blocks + 1)]
+    if schedule == "lm_release":
+        fractions = [l / max(blocks - 1, 1) for l in range(blocks)]
+    return tuple(1 - fraction * (1 - survival) for fraction in fractions)
+
+
+@serializable
+class StochasticDepth(keras.layers.Layer):
+    """A branch survives a training step with probability p: f -> eta f, eta ~ Bernoulli(p), one eta for the whole batch.
+
+    In inference f -> p f, the expectation (Huang et al. 2016). With `inverted` training divides by p and inference does nothing
+    (the released code of LM-ResNet).
+
+    Args:
+        survival: p of every branch it serves.
+        inverted: where the scaling happens.
+        seed: of the draws; None for a random one.
+
+    Example:
+        >>> StochasticDepth((0.5,))(ops.ones((1, 1, 1, 2)), 0).numpy().tolist()
+        [[[[0.5, 0.5]]]]
+    """
+
+    def __init__(self, survival, *, inverted=False, seed=None, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.survival, self.inverted = tuple(survival), inverted
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, f, i=0, training=None):
+        p = self.survival[i]
+        if not training:
+            return f if self.inverted else p * f
+        eta = keras.random.uniform((), seed=self.seed_generator) < p
+        return ops.cast(eta, f.dtype) * (f / p if self.inverted else f)

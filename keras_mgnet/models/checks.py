@@ -1,0 +1,50 @@
+"""Checks of constructor arguments, before anything is built."""
+
+from numbers import Integral, Real
+
+
+def is_integer(value) -> bool:
+    """Whether value is an integer and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def positive_integer(argument: str, value) -> int:
+    """Returns value, an integer >= 1.
+
+    Example:
+        >>> positive_integer("growth", 0)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected growth to be an integer >= 1. Received: growth=0
+    """
+    if not (is_integer(value) and value >= 1):
+        raise ValueError(f"expected {argument} to be an integer >= 1. Received: {argument}={value!r}")
+    return int(value)
+
+
+def positive_integers(argument: str, value, length: int | None = None) -> tuple[int, ...]:
+    """Returns value as a tuple of integers >= 1; with `length`, one integer stands for that many equal ones.
+
+    Example:
+        >>> positive_integers("channels", 8, 3)
+        (8, 8, 8)
+    """
+    values = (value,) * length if length and is_integer(value) else value
+    if not isinstance(values, (tuple, list)) or not values or not all(is_integer(v) and v >= 1 for v in values):
+        kind = "an integer or a sequence of integers" if length else "a non-empty sequence of integers"
+        raise ValueError(f"expected {argument} to be {kind} >= 1. Received: {argument}={value!r}")
+    if length and len(values) != length:
+        raise ValueError(f"expected {argument} to have {length} entries, one per level. Received: {argument}={value!r}")
+    return tuple(int(v) for v in values)
+
+
+def within(argument: str, value, low: float, high: float) -> float:
+    """Returns value, a number with low <= value <= high.
+
+    Example:
+        >>> within("survival", 0.5, 0, 1)
+        0.5
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+        raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
+    return float(value)

@@ -1,0 +1,127 @@
+"""What every network has besides the arguments of its family: the image it takes and the head of keras.applications."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers.transfer import STEMS, Stem
+from keras_mgnet.models.checks import is_integer
+
+POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The arguments that all families share; they follow those of the family, by keyword.
+
+    Attributes:
+        stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
+        input_shape: (height, width, channels).
+        input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
+        activation: sigma, a Keras activation.
+        weights: None or the path of a .weights.h5 file.
+        init: "he_fan_out" or "torch_default".
+        name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
+
+    Example:
+        >>> Frame(classes=0)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected classes to be an integer >= 1. Received: classes=0
+    """
+
+    stem: str = "cifar"
+    input_shape: tuple[int | None, int | None, int] = (32, 32, 3)
+    input_tensor: Any = None
+    include_top: bool = True
+    pooling: str | None = "avg"
+    classes: int = 10
+    classifier_activation: str | None = None
+    activation: str | Callable = "relu"
+    weights: str | Path | None = None
+    init: str = "he_fan_out"
+    name: str | None = None
+    dtype: Any = None
+
+    def __post_init__(self):
+        if self.stem not in STEMS:
+            raise unknown("stem", self.stem, STEMS)
+        if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
+            raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
+        if self.pooling is not None and self.pooling not in POOLINGS:
+            raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
+        if self.classifier_activation not in (None, "softmax"):
+            raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
+        if self.weights is not None:
+            path = Path(self.weights)
+            if not path.name.endswith(".weights.h5") or not h5py.is_hdf5(path):
+                raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments of every layer: activation, init and dtype."""
+        return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
+
+    def image(self, levels: int):
+        """Returns the symbolic image (N, H, W, C); raises unless a pixel of it is left on the coarsest of its grids."""
+        if self.input_tensor is None:
+            self._check_shape(self.input_shape, levels)
+            dtype = self.common["dtype"].compute_dtype
+            return keras.Input(tuple(self.input_shape), dtype=dtype, name="image")
+        if not isinstance(self.input_tensor, dict):
+            self._check_shape(self.input_tensor.shape[1:], levels)
+            return self.input_tensor
+        config = copy.deepcopy(self.input_tensor)  # Keras empties what it deserialises
+        return keras.saving.deserialize_keras_object(config).output
+
+    def begin(self, channels: int, levels: int, normalize: bool = True):
+        """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
+        image = self.image(levels)
+        return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
+
+    def head(self, features):
+        """Maps the last level's u or r (N, H, W, c) to the model's output."""
+        if not self.include_top:
+            return _pooled(features, self.pooling) if self.pooling else features
+        pooled = _pooled(features, "avg")
+        return self._classifier(pooled.shape[-1], features.dtype)(pooled)
+
+    def loss(self) -> keras.losses.Loss:
+        """Returns the cross-entropy that fits the classifier's activation."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
+
+    def _check_shape(self, shape, levels: int) -> None:
+        shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+        if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
+            raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
+        _, strides, pools = STEMS[self.stem]
+        least = strides * (2 if pools else 1) * 2 ** (levels - 1)
+        for size in shape[:2]:
+            if size is not None and not (is_integer(size) and size >= least):
+                raise ValueError(
+                    f"expected an image of at least {least}x{least} pixels for {levels} grids. "
+                    f"Received: input_shape={shape}"
+                )
+
+    def _classifier(self, fan_in: int, dtype: str) -> keras.layers.Dense:
+        bound = 1 / math.sqrt(fan_in)
+        uniform = keras.initializers.RandomUniform(-bound, bound)
+        return keras.layers.Dense(
+            self.classes,
+            activation=self.classifier_activation,
+            kernel_initializer=uniform,
+            bias_initializer=uniform if self.init == "torch_default" else "zeros",
+            dtype="float64" if dtype == "float64" else "float32",
+            name="classifier",
+        )
+
+
+def _pooled(features, kind: str):
+    return POOLINGS[kind](name="pool", data_format="channels_last", dtype=features.dtype)(features)

@@ -1,0 +1,117 @@
+"""The layouts behind the names of residual networks: grids, blocks per grid, channels, kind of block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers.branch import Branch, basic, bottleneck
+from keras_mgnet.layers.stochastic import survival_probabilities
+from keras_mgnet.models.checks import positive_integer, positive_integers, within
+
+IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+DEEP_CIFAR = (164, 1001)  # bottlenecks by default; 164 is 6n + 2 as well
+
+
+class Stage(NamedTuple):
+    """One grid of a layout: its number from 1, blocks, channels inside the blocks and of the state, and how it begins."""
+
+    level: int
+    blocks: int
+    inner: int
+    channels: int
+    strides: int
+    changes_shape: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Blocks per grid, their kind, and their channels.
+
+    Attributes:
+        blocks: per grid.
+        bottleneck: 1x1 - 3x3 - 1x1 blocks, else two 3x3.
+        stem: channels of the stem.
+        inner: channels inside the blocks, per grid.
+        channels: channels of the state, per grid.
+        groups: of the 3x3 convolutions of bottlenecks.
+    """
+
+    blocks: tuple[int, ...]
+    bottleneck: bool
+    stem: int
+    inner: tuple[int, ...]
+    channels: tuple[int, ...]
+    groups: int = 1
+
+    def stages(self) -> Iterator[Stage]:
+        """Yields the grids, finest first."""
+        before = self.stem
+        for level, (n, inner, channels) in enumerate(zip(self.blocks, self.inner, self.channels, strict=True), start=1):
+            strides = 2 if level > 1 else 1
+            yield Stage(level, n, inner, channels, strides, strides > 1 or before != channels)
+            before = channels
+
+    def branch(self, stage: Stage, **options) -> Branch:
+        """Returns the branch of a grid; options as `Branch`."""
+        options = {"uses": stage.blocks, **options}
+        if self.bottleneck:
+            return bottleneck(stage.channels, stage.inner, groups=self.groups, **options)
+        return basic(stage.channels, **options)
+
+    def label(self, depth: int | None) -> str:
+        """What names a network of this layout: its depth or, where it has none, its blocks."""
+        return "x".join(map(str, self.blocks)) if depth is None else str(depth)
+
+    def survivals(self, survival: float, schedule: str) -> list[tuple[float, ...] | None]:
+        """Returns per grid the survival probabilities of its blocks, None where all survive (see `stochastic`)."""
+        within("survival", survival, 0, 1)
+        p = survival_probabilities(sum(self.blocks), survival, schedule)
+        starts = [sum(self.blocks[:level]) for level in range(len(self.blocks))]
+        return [None if survival == 1 else p[i : i + n] for i, n in zip(starts, self.blocks, strict=True)]
+
+
+def layout(depth: int, blocks=None, bottleneck: bool | None = None, base_width: int | None = None) -> Layout:
+    """Returns the layout of a depth: 18 to 152 of `IMAGENET`, else 6n + 2 (basic) or 9n + 2 (bottleneck) on three grids.
+
+    Args:
+        depth: number of layers with weights; ignored where `blocks` is given.
+        blocks: per grid, in place of the depth's.
+        bottleneck: None for what the depth says.
+        base_width: channels inside the blocks of the first grid; None for 64 on the depths of `IMAGENET`, else 16.
+
+    Example:
+        >>> layout(164).blocks, layout(164).channels
+        ((18, 18, 18), (64, 128, 256))
+    """
+    imagenet = blocks is None and depth in IMAGENET
+    if bottleneck is None:
+        bottleneck = blocks is None and (depth >= 50 if imagenet else depth in DEEP_CIFAR)
+    if not isinstance(bottleneck, bool):
+        raise unknown("bottleneck", bottleneck, ["True", "False", "None"])
+    width = positive_integer("base_width", (64 if imagenet else 16) if base_width is None else base_width)
+    blocks = IMAGENET[depth] if imagenet else _cifar_blocks(depth, bottleneck) if blocks is None else blocks
+    blocks = positive_integers("blocks", blocks)
+    inner = tuple(width * 2**level for level in range(len(blocks)))
+    channels = tuple(4 * c for c in inner) if bottleneck else inner
+    return Layout(blocks, bottleneck, width, inner, channels)
+
+
+def aggregated(depth: int, cardinality: int, group_width: int) -> Layout:
+    """Returns the layout of a ResNeXt of depth 9n + 2 on three grids: bottlenecks of `cardinality` groups, 256 to 1024 channels.
+
+    Example:
+        >>> aggregated(29, 8, 64).inner, aggregated(29, 8, 64).channels
+        ((512, 1024, 2048), (256, 512, 1024))
+    """
+    base = layout(depth, bottleneck=True, base_width=64, blocks=_cifar_blocks(depth, bottleneck=True))
+    width = positive_integer("cardinality", cardinality) * positive_integer("group_width", group_width)
+    return replace(base, inner=tuple(width * 2**level for level in range(3)), groups=cardinality)
+
+
+def _cifar_blocks(depth: int, bottleneck: bool) -> tuple[int, ...]:
+    per_block = 9 if bottleneck else 6
+    if positive_integer("depth", depth) <= 2 or (depth - 2) % per_block:
+        known = ", ".join(map(str, IMAGENET))
+        raise ValueError(f"expected depth to be one of {known} or {per_block}n + 2. Received: depth={depth!r}")
+    return ((depth - 2) // per_block,) * 3
