@@ -82,10 +82,18 @@ def describe(model: keras.Model) -> str:
     total = _total([row.multiply_adds for row in rows])
     lines = [
         f"{model.name}: {type(model).__name__}, {count_params(model):,} parameters, {_mega(total)} multiply-adds per image",
+        *_scheme(model),
         f"levels: {sum(row.nu is not None for row in rows)}",
         f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
     ]
     return "\n".join(lines + [_line(row) for row in rows])
+
+
+def _scheme(model: keras.Model) -> list[str]:
+    method = getattr(model, "method", None)  # a clone is a plain Keras model and has none
+    if method is None:
+        return []
+    return [f"scheme: {method.name}, {method.step}", f"order: {method.order}; equation: {method.equation}"]
 
 
 class _Trace(keras.Operation):
@@ -121,7 +129,7 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
         name=layer.name,
         grid=grid,
         channels=tuple(dict.fromkeys(tensor.shape[-1] for tensor in outputs)),
-        nu=getattr(layer, "nu", getattr(layer, "blocks", None)),
+        nu=getattr(layer, "nu", None),
         params=count_params(layer),
         multiply_adds=_total([cost for _, cost in own] + ([] if dense is None else [_size(dense)])),
         uses=dict(Counter(conv.name for conv, _ in own)),

@@ -1,6 +1,8 @@
-"""Weights from PyTorch: state dicts of the authors' MgNet code and of kuangliu's ResNet and PreActResNet."""
+"""Weights from PyTorch: state dicts of the authors' code of MgNet and LM-ResNet and of kuangliu's ResNet and PreActResNet."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -8,11 +10,11 @@ import numpy as np
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.extras import extra
-from keras_mgnet.layers import Conv, Norm
+from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
-from keras_mgnet.models import MgNet, ResNet
+from keras_mgnet.models import LMResNet, MgNet, ResNet
 
-Named = Iterator[tuple[str, keras.layers.Layer]]
+Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
 ENTRIES = {  # torch name -> (our variable, axes that bring it into our order)
     Conv: {"weight": ("kernel", (2, 3, 1, 0))},
@@ -24,17 +26,20 @@ ENTRIES = {  # torch name -> (our variable, axes that bring it into our order)
         "running_var": ("moving_variance", (0,)),
     },
 }
-UNUSED = "num_batches_tracked"  # PyTorch's step counter of a norm with fixed momentum
+UNUSED = {  # entries that the code registers and never uses: in all families, and in one
+    keras.Model: r"(.*\.)?num_batches_tracked",  # PyTorch's step counter of a norm with fixed momentum
+    LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, no k stands at a transition
+}
 
 
 def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
     """Fills a model with the weights of a PyTorch state dict.
 
     Args:
-        model: a MgNet, ResNet or PreActResNet (with classifier).
+        model: a MgNet, ResNet, PreActResNet or LMResNet (with classifier).
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file (the last two
-            need torch, which reads them with `weights_only`). Names are those of XuTeam/MgNet_Code and
-            kuangliu/pytorch-cifar; prefixes "w/" and "module." are dropped. Where a tensor is shared here, all its names
+            need torch, which reads them with `weights_only`). Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose
+            ks are 1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar; prefixes "w/" and "module." are dropped. Where a tensor is shared here, all its names
             must hold equal values.
 
     Raises:
@@ -51,21 +56,18 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
     state = _strip_prefixes(_read(state_dict_or_path))
     values: dict[int, tuple[keras.Variable, np.ndarray, str]] = {}
     expected = set()
-    for prefix, layer in _layout(model):
-        if layer is None:  # a fixed restriction has no kernel
-            continue
-        for entry, (attribute, axes) in ENTRIES[_kind(layer)].items():
-            key = f"{prefix}.{entry}"
+    for prefix, part in _layout(model):
+        for key, variable, shape, convert in _entries(prefix, part):
             expected.add(key)
-            variable = getattr(layer, attribute)
-            value = _take(state, key, axes, variable)
+            value = convert(_take(state, key, shape))
             _, first, first_key = values.setdefault(id(variable), (variable, value, key))
             if not np.array_equal(first, value):
                 raise ValueError(
                     f"expected '{key}' to equal '{first_key}', which is the same tensor in this model. "
                     f"Received: a largest difference of {np.abs(first - value).max():.3g}"
                 )
-    surplus = [key for key in state if key not in expected and not key.endswith(UNUSED)]
+    unused = re.compile("|".join(pattern for kind, pattern in UNUSED.items() if isinstance(model, kind)))
+    surplus = [key for key in state if key not in expected and not unused.fullmatch(key)]
     if surplus:
         raise ValueError(f"expected no key beyond those of {model.name}. Received: {_some(surplus)}")
     if alien := [variable.path for variable in model.weights if id(variable) not in values]:
@@ -74,14 +76,26 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
         variable.assign(value)
 
 
-def _take(state: Mapping, key: str, axes: tuple[int, ...], variable: keras.Variable) -> np.ndarray:
+def _entries(prefix: str, part) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable]]:
+    """Yields (key, our variable, PyTorch's shape, what makes our value of PyTorch's) of a layer or of a k."""
+    if part is None:  # a fixed restriction has no kernel
+        return
+    if isinstance(part, keras.Variable):
+        yield prefix, part, (1,), lambda ks: 1 - ks[0]
+        return
+    for entry, (attribute, axes) in ENTRIES[_kind(part)].items():
+        variable = getattr(part, attribute)
+        shape = tuple(variable.shape[axes.index(axis)] for axis in range(len(axes)))
+        yield f"{prefix}.{entry}", variable, shape, partial(np.transpose, axes=axes)
+
+
+def _take(state: Mapping, key: str, shape: tuple[int, ...]) -> np.ndarray:
     if key not in state:
         raise ValueError(f"expected the key '{key}' in the state dict; it is missing. Received: {len(state)} keys")
     value = np.asarray(state[key])
-    shape = tuple(variable.shape[axes.index(axis)] for axis in range(len(axes)))
     if value.shape != shape:
         raise ValueError(f"expected '{key}' to have the shape {shape}. Received: {value.shape}")
-    return value.transpose(axes)
+    return value
 
 
 def _layout(model: keras.Model) -> Named:
@@ -118,19 +132,37 @@ def _resnet_layout(model: ResNet) -> Named:
     if stem.s is not None:
         yield "bn1", stem.s
     for level in _numbered(model, "level"):
-        for i in range(level.blocks):
-            block = f"{level.name.replace('level', 'layer')}.{i}"
-            yield from ((f"{block}.conv1", instance(level.B, i)), (f"{block}.conv2", instance(level.A, i)))
-            yield from ((f"{block}.bn1", level.s1[i]), (f"{block}.bn2", level.s2[i]))
-        if level.R is not None:
-            parts = [level.R] if level.preactivation else level.R.layers
-            yield from (
-                (f"{level.name.replace('level', 'layer')}.0.shortcut.{i}", part) for i, part in enumerate(parts)
-            )
+        module = level.name.replace("level", "layer")
+        for i in range(level.nu):
+            yield from _block(f"{module}.{i}", level.branch, i)
+        if isinstance(level.R, Branch):
+            yield from ((f"{module}.0.shortcut.0", level.R.conv(0, 0)), (f"{module}.0.shortcut.1", level.R.norms[0][0]))
+        elif isinstance(level.R, Conv):
+            yield f"{module}.0.shortcut.0", level.R
     yield "linear", model.get_layer("classifier")
 
 
-LAYOUTS = {MgNet: _mgnet_layout, ResNet: _resnet_layout}
+def _lm_resnet_layout(model: LMResNet) -> Named:
+    yield "conv1", model.get_layer("stem").conv
+    n = 0
+    for level in _numbered(model, "level"):
+        for i in range(level.nu):
+            yield from _block(f"blocks.{n + i}", level.branch, i)
+        yield from ((f"ks.{n + level.first + i}", k) for i, k in enumerate(level.k))
+        if level.R is not None:
+            number = level.name.removeprefix("level")
+            module = f"downsample{number}{'' if number == '1' else '1'}.downsample"
+            yield from ((f"{module}.0", level.R.norms[0][0]), (f"{module}.2", level.R.conv(0, 0)))
+        n += level.nu
+    yield from (("bn", model.get_layer("s")), ("fc", model.get_layer("classifier")))
+
+
+def _block(module: str, branch: Branch, i: int) -> Named:
+    for p in range(len(branch.convs)):
+        yield from ((f"{module}.conv{p + 1}", branch.conv(p, i)), (f"{module}.bn{p + 1}", branch.norms[p][i]))
+
+
+LAYOUTS = {MgNet: _mgnet_layout, ResNet: _resnet_layout, LMResNet: _lm_resnet_layout}
 
 
 def _numbered(model: keras.Model, prefix: str) -> list[keras.layers.Layer]:

@@ -71,7 +71,8 @@ def _layer(value: Any) -> Any:
         return type(value)(map(_layer, value))
     if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Sequential", "Model"):
         return value
-    return keras.saving.deserialize_keras_object(value)
+    unbuilt = {key: entry for key, entry in value.items() if key != "build_config"}  # the owner builds it, in its scope
+    return keras.saving.deserialize_keras_object(unbuilt)
 
 
 def _plain(value: Any) -> Any:

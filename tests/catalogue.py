@@ -2,10 +2,25 @@
 
 import keras
 
-from keras_mgnet import MgNet, PreActResNet, ResNet
-from keras_mgnet.layers import Conv, FullWeighting, GridLevel, GridTransfer, Norm, ResidualLevel, Restriction, Stem
+from keras_mgnet import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt
+from keras_mgnet.layers import (
+    Branch,
+    Conv,
+    FullWeighting,
+    GridLevel,
+    GridTransfer,
+    LinearMultistepLevel,
+    Norm,
+    ResidualLevel,
+    Restriction,
+    Stem,
+    ZeroPadding,
+    basic,
+    bottleneck,
+)
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
+NEXT = {"cardinality": 2, "group_width": 2, "depth": 11, "input_shape": (8, 8, 1), "classes": 3}
 RES = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
 
 MODELS = {
@@ -32,7 +47,24 @@ MODELS = {
     "preact_resnet18_imagenet": (PreActResNet, RES | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "preact_resnet18_shared_b": (PreActResNet, RES | {"share_B": True, "init": "torch_default"}),
     "preact_resnet18_published_size": (PreActResNet, RES | {"share_B": "published_size"}),
+    "resnet14": (ResNet, RES | {"depth": 14}),
+    "resnet_option_b_survival": (ResNet, RES | {"depth": 14, "shortcut": "projection", "survival": 0.5}),
+    "resnet50": (ResNet, RES | {"depth": 50}),
+    "preact_resnet50_imagenet": (PreActResNet, RES | {"depth": 50, "stem": "imagenet", "input_shape": (32, 32, 3)}),
+    "preact_resnet_bottleneck": (PreActResNet, RES | {"blocks": (1, 2), "bottleneck": True}),
+    "lm_resnet14": (LMResNet, RES | {"depth": 14}),
+    "lm_resnet_bottleneck": (LMResNet, RES | {"blocks": (2, 1, 2), "bottleneck": True}),
+    "lm_resnet_project_survival": (
+        LMResNet,
+        RES | {"blocks": (2, 2), "lm_transition": "project", "survival": 0.5, "survival_schedule": "lm_release"},
+    ),
+    "resnext11": (ResNeXt, NEXT),
+    "preact_resnext11": (ResNeXt, NEXT | {"preactivation": True}),
+    "lm_resnext11": (LMResNeXt, NEXT),
 }
+
+# models in which chance leaves out parts of a training step
+BY_CHANCE = {"resnet_option_b_survival", "lm_resnet_project_survival"}
 
 # layer -> shapes of its tensors
 LAYERS = {
@@ -41,7 +73,11 @@ LAYERS = {
     "stem": (lambda: Stem(4, "imagenet"), [(2, 16, 16, 3)]),
     "grid_level_first": (lambda: GridLevel(4, 3, 2), [(2, 4, 4, 3)]),
     "grid_level": (lambda: GridLevel(4, 3, 3, smoother="multistep", share_B=False), [(2, 4, 4, 3), (2, 4, 4, 4)]),
-    "residual_level": (lambda: ResidualLevel(4, 3, strides=2, share_A=True, share_B=True), [(2, 5, 5, 2)]),
+    "residual_level": (lambda: ResidualLevel(basic(4, uses=3), survival=(1, 0.9, 0.8)), [(2, 5, 5, 4)]),
+    "linear_multistep_level": (lambda: LinearMultistepLevel(basic(4, uses=3)), [(2, 5, 5, 4)]),
+    "branch": (lambda: Branch((3, 4), (3, 3), strides=2), [(2, 5, 5, 2)]),
+    "bottleneck": (lambda: bottleneck(8, 4, groups=2, order="postactivation", lead="activation"), [(2, 5, 5, 8)]),
+    "zero_padding": (lambda: ZeroPadding(5, 2, sampling="average", centered=True), [(2, 5, 5, 2)]),
     "restriction": (lambda: Restriction(4, "average"), [(2, 5, 5, 2)]),
     "full_weighting": (FullWeighting, [(2, 5, 5, 2)]),
     "grid_transfer": (lambda: GridTransfer(4, 5), [(2, 6, 6, 2), (2, 6, 6, 3)]),
@@ -55,6 +91,6 @@ def build(name: str, **overrides) -> keras.Model:
 
 
 def shared_kernels(model: keras.Model) -> dict[str, int]:
-    """Returns how many kernels named A (or B) each level owns."""
+    """Returns how many kernels each level owns."""
     levels = [layer for layer in model.layers if layer.name.startswith("level")]
-    return {f"{level.name}/{name}": len(getattr(level, name)) for level in levels for name in "AB"}
+    return {level.name: sum(isinstance(part, Conv) for part in level._flatten_layers()) for level in levels}

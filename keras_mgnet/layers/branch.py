@@ -10,7 +10,7 @@ from keras_mgnet.serialization import serializable
 
 ORDERS = ("preactivation", "postactivation")
 LEADS = ("norm", "activation", "none")
-NAMES = {1: ("K",), 2: ("B", "A"), 3: ("B", "K", "A")}
+NAMES = {2: ("B", "A"), 3: ("B", "K", "A")}  # a single convolution has the name of its branch
 
 
 @serializable
@@ -18,7 +18,7 @@ class Branch(keras.layers.Layer):
     """f^i(x), i < uses: a chain of convolutions, (N, H, W, c) -> (N, H/s, W/s, widths[-1]).
 
     "preactivation" is K s ... K s (x), "postactivation" is n K ... s K (x), with s the norm and sigma, n the norm alone.
-    The norms of each use are its own; which kernel a use takes is said by `sharing`.
+    Which kernel a use takes is said by `sharing`.
 
     Args:
         widths: output channels of each convolution.
@@ -30,12 +30,14 @@ class Branch(keras.layers.Layer):
             for what the order says.
         strides: of the first use, at its first convolution that is larger than 1x1 or else at its first.
         groups: of the convolutions larger than 1x1.
+        share_norms: one norm per place for all uses; else the norms of each use are its own.
+        dropout: rate of the dropout behind each convolution.
         activation: sigma.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
         >>> f = Branch((4, 4), (3, 3), uses=2, sharing=((0, 1), (0, 0)))
-        >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), 1).shape), [kernel.name for kernel in f.kernels()]
+        >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), i=1).shape), [kernel.name for kernel in f.kernels()]
         ((1, 8, 8, 4), ['B0', 'B1', 'A'])
     """
 
@@ -50,6 +52,8 @@ class Branch(keras.layers.Layer):
         lead=None,
         strides=1,
         groups=1,
+        share_norms=False,
+        dropout=0.0,
         activation="relu",
         init="he_fan_out",
         name=None,
@@ -63,14 +67,16 @@ class Branch(keras.layers.Layer):
             raise unknown("lead", lead, LEADS)
         policy = self.dtype_policy
         self.uses, self.order, self.lead = uses, order, lead
-        self.sharing = sharing or (own(uses),) * len(widths)
+        self.sharing, self.share_norms = sharing or (own(uses),) * len(widths), share_norms
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy) if dropout else None
         self.sigma = keras.layers.Activation(activation, dtype=policy)
         strided = next((p for p, k in enumerate(kernel_sizes) if k > 1), 0)
         self.convs, self.norms = [], []
         for p, (width, k) in enumerate(zip(widths, kernel_sizes, strict=True)):
             count = max(self.sharing[p]) + 1
             options = {"groups": groups if k > 1 else 1, "init": init, "dtype": policy}
-            names = [NAMES[len(widths)][p] + (str(i) if count > 1 else "") for i in range(count)]
+            stem = NAMES.get(len(widths), (self.name,))[p]
+            names = [f"{stem}{i}" if count > 1 else stem for i in range(count)]
             first = strides if p == strided else 1
             self.convs.append([Conv(width, k, strides=1 if i else first, name=n, **options) for i, n in enumerate(names)])
             self.norms.append(self._norms(p, count == uses, activation if p < len(widths) - 1 else None, policy))
@@ -85,6 +91,8 @@ class Branch(keras.layers.Layer):
                 "activation": self.sigma.activation,
                 "foldable": behind is not None and len(behind) == self.uses,
             }
+        if self.share_norms:
+            return [Norm(**options, name=f"s{p + 1}", dtype=policy)] * self.uses
         missing = 1 if p == 0 and self.order == "preactivation" and self.lead != "norm" else 0
         norms = [Norm(**options, name=f"s{p + 1}_{i}", dtype=policy) for i in range(missing, self.uses)]
         return [None] * missing + norms
@@ -132,6 +140,8 @@ class Branch(keras.layers.Layer):
             if p and self.order == "preactivation":
                 chain.append(self.norms[p][i])
             chain.append(self.conv(p, i))
+            if self.dropout is not None:
+                chain.append(self.dropout)
             if self.order == "postactivation":
                 chain.append(self.norms[p][i])
         return chain

@@ -16,7 +16,7 @@ class ResidualLevel(keras.layers.Layer):
     postactivation branch it is (2.3), (2.4).
 
     Args:
-        branch: f, called as branch(x, i); it has `uses` = number of blocks.
+        branch: f, called as branch(x, i=i); it has `uses` = number of blocks.
         R: the shortcut of the first block where it changes grid or channels.
         R_activated: whether R acts on sigma(norm(x)), the first thing the branch computes, in place of x.
         activation: sigma behind the addition, or None.
@@ -72,8 +72,8 @@ class ResidualLevel(keras.layers.Layer):
             activated = self.branch.activate(x, i)
             x, f = R(activated), self.branch.convolve(activated, i)
         else:
-            x, f = x if R is None else R(x), self.branch(x, i)
-        return x, f if self.gate is None else self.gate(f, i, training=training)
+            x, f = x if R is None else R(x), self.branch(x, i=i)
+        return x, f if self.gate is None else self.gate(f, i=i, training=training)
 
 
 @serializable

@@ -1,0 +1,60 @@
+"""The level of a DenseNet, in which every step reads all states before it, and the transition to the next grid."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.layers.branch import Branch
+from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class DenseLevel(keras.layers.Layer):
+    """A dense block, the multistep scheme over all states: x_{i+1} = f^i([x_0, ..., x_i]) with [ ] the concatenation.
+
+    (N, H, W, c) -> (N, H, W, c + nu growth), which is [x_0, ..., x_nu]. Source: Huang, Liu, van der Maaten, Weinberger 2017.
+
+    Args:
+        growth: channels of each new state.
+        nu: number of iterations.
+        bottleneck: f^i is K s, or with it A s B s, in which B is 1x1 to 4 growth channels; s is norm and sigma.
+        dropout: rate behind each convolution.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(DenseLevel(3, nu=2)(ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 10)
+    """
+
+    def __init__(
+        self,
+        growth,
+        nu,
+        *,
+        bottleneck=False,
+        dropout=0.0,
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.growth, self.nu = growth, nu
+        widths, kernel_sizes = ((4 * growth, growth), (1, 3)) if bottleneck else ((growth,), (3,))
+        options = {"dropout": dropout, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        self.branches = [Branch(widths, kernel_sizes, **options, name=f"f{i}") for i in range(nu)]
+
+    def build(self, input_shape):
+        for i, f in enumerate(self.branches):
+            f.build((*input_shape[:-1], input_shape[-1] + i * self.growth))
+
+    def compute_output_shape(self, input_shape):
+        return *input_shape[:-1], input_shape[-1] + self.nu * self.growth
+
+    def call(self, x):
+        for f in self.branches:
+            x = ops.concatenate([x, f(x)], axis=-1)
+        return x
