@@ -8,7 +8,7 @@ from rich.table import Table
 
 from keras_mgnet.cli.options import SetOption, parse_pairs
 from keras_mgnet.describe import describe
-from keras_mgnet.registry import create_model, list_models, model_info
+from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 
@@ -24,7 +24,9 @@ def list_command(pattern: Annotated[str, typer.Argument(help="shell pattern, suc
     names = list_models(pattern)
     if not names:
         raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
-    table = Table(caption="top-1 accuracy in percent as published; parameters: ours are exact")
+    table = Table(
+        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
+    )
     table.add_column("name", no_wrap=True)
     for heading in ("parameters", "published", *ACCURACIES.values()):
         table.add_column(heading, justify="right")
@@ -33,8 +35,19 @@ def list_command(pattern: Annotated[str, typer.Argument(help="shell pattern, suc
         info = model_info(name)
         reported = [info.reported.get(key) for key in ACCURACIES]
         accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-        table.add_row(name, f"{info.params:,}", info.reported.get("params", ""), *accuracies, info.source)
-    Console(width=None if Console().is_terminal else 160).print(table)
+        table.add_row(name, f"{info.params:,}", _published_size(info), *accuracies, info.source)
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    for info in (model_info(name) for name in names):
+        if info.size_matches is False:
+            console.print(
+                f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}", highlight=False
+            )
+
+
+def _published_size(info: ModelInfo) -> str:
+    mark = {None: "", True: " ✓", False: " ✗"}[info.size_matches]
+    return info.reported.get("params", "") + mark
 
 
 def describe_command(

@@ -2,18 +2,42 @@
 
 from keras_mgnet.describe import count_params, describe, features
 from keras_mgnet.interop import load_torch_weights
-from keras_mgnet.models import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt, k_values
+from keras_mgnet.models import (
+    DenseNet,
+    FractalNet,
+    HighwayNet,
+    LMResNeXt,
+    LMResNet,
+    MgNet,
+    MultiResNet,
+    PolyNet,
+    PreActResNet,
+    RecurrentResNet,
+    ResNeXt,
+    ResNet,
+    ShakeShake,
+    VeryDeepPolyNet,
+    k_values,
+)
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 from keras_mgnet.version import __version__
 
 __all__ = [
+    "DenseNet",
+    "FractalNet",
+    "HighwayNet",
     "LMResNeXt",
     "LMResNet",
     "MgNet",
     "ModelInfo",
+    "MultiResNet",
+    "PolyNet",
     "PreActResNet",
+    "RecurrentResNet",
     "ResNeXt",
     "ResNet",
+    "ShakeShake",
+    "VeryDeepPolyNet",
     "__version__",
     "count_params",
     "create_model",

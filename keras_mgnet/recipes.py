@@ -17,6 +17,7 @@ class Recipe:
         weight_decay: wd of g <- g + wd w.
         milestones: epochs (from 0) at whose start the rate is divided by 10.
         source: where it is published.
+        momentum, nesterov: of SGD.
     """
 
     epochs: int
@@ -26,10 +27,11 @@ class Recipe:
     milestones: tuple[int, ...]
     source: str
     momentum: float = 0.9
+    nesterov: bool = False
 
     def optimizer(self) -> SGD:
         """Returns the optimiser at the starting rate, which a model is compiled with."""
-        return SGD(self.learning_rate, momentum=self.momentum, coupled_weight_decay=self.weight_decay)
+        return SGD(self.learning_rate, self.momentum, self.nesterov, self.weight_decay)
 
 
 def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int) -> Recipe:
@@ -52,6 +54,12 @@ RECIPES = {
     "lu2018_cifar100": _lu2018(300, 150, 225),
     "lu2018_resnext": _lu2018(300, 150, 225, weight_decay=5e-4),
     "lu2018_imagenet": _lu2018(90, 30, 60, batch_size=256),
+    "densenet": Recipe(300, 64, 0.1, 1e-4, (150, 225), "liuzhuang13/DenseNet README", nesterov=True),
+    "densenet_imagenet": Recipe(90, 256, 0.1, 1e-4, (30, 60), "liuzhuang13/DenseNet README", nesterov=True),
+    "highway": Recipe(160, 128, 0.01, 1e-4, (80, 120), "this package; the published rate was not found"),
+    "stochastic_depth": Recipe(500, 128, 0.1, 1e-4, (250, 375), "yueatsprograms/Stochastic_Depth main.lua"),
+    "shake_shake": Recipe(1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake, with the cosine schedule"),
+    "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
 }
 
 

@@ -1,6 +1,7 @@
 """Models by name: list, look up, create."""
 
 import inspect
+import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -29,7 +30,8 @@ class ModelInfo:
         kwargs: its arguments.
         params: exact trainable parameters, every shared tensor once.
         source: where it is published.
-        reported: what the source prints: "params", and the top-1 accuracy in percent per data set.
+        reported: what the source prints: "params", and the top-1 accuracy in percent per data set. "params_exact" is our size
+            for the source's number of classes where it is another, "params_note" why the printed size is not reproducible.
         recipe: key of `recipes.RECIPES`.
     """
 
@@ -45,6 +47,22 @@ class ModelInfo:
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return self.kwargs["input_shape"]
+
+    @property
+    def size_matches(self) -> bool | None:
+        """Whether the printed size is the exact one, rounded or cut to its digits; None where no size is printed.
+
+        Example:
+            >>> model_info("lm_resnet20").size_matches, model_info("lm_resnet164").size_matches
+            (True, False)
+        """
+        if "params" not in self.reported:
+            return None
+        printed = self.reported["params"].removesuffix("M")
+        digits = len(printed.partition(".")[2])
+        exact = self.reported.get("params_exact", self.params) / 1e6
+        cut = math.floor(exact * 10**digits) / 10**digits
+        return float(printed) in (round(exact, digits), cut)
 
     @property
     def classes(self) -> int:

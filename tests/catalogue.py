@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mgnet import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt
+from keras_mgnet import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt, ShakeShake
 from keras_mgnet.layers import (
     Branch,
     Conv,
@@ -13,6 +13,8 @@ from keras_mgnet.layers import (
     Norm,
     ResidualLevel,
     Restriction,
+    Shake,
+    ShiftedProjection,
     Stem,
     ZeroPadding,
     basic,
@@ -61,6 +63,11 @@ MODELS = {
     "resnext11": (ResNeXt, NEXT),
     "preact_resnext11": (ResNeXt, NEXT | {"preactivation": True}),
     "lm_resnext11": (LMResNeXt, NEXT),
+    "shake_shake": (ShakeShake, {"depth": 14, "width": 4, "input_shape": (8, 8, 1), "classes": 3}),
+    "shake_shake_aggregated": (
+        ShakeShake,
+        {"depth": 11, "width": 2, "cardinality": 2, "mode": "batch", "input_shape": (8, 8, 1), "classes": 3},
+    ),
 }
 
 # models in which chance leaves out parts of a training step
@@ -77,6 +84,8 @@ LAYERS = {
     "linear_multistep_level": (lambda: LinearMultistepLevel(basic(4, uses=3)), [(2, 5, 5, 4)]),
     "branch": (lambda: Branch((3, 4), (3, 3), strides=2), [(2, 5, 5, 2)]),
     "bottleneck": (lambda: bottleneck(8, 4, groups=2, order="postactivation", lead="activation"), [(2, 5, 5, 8)]),
+    "shake": (lambda: Shake(basic(4), basic(4)), [(2, 5, 5, 4)]),
+    "shifted_projection": (lambda: ShiftedProjection(4, 2), [(2, 5, 5, 2)]),
     "zero_padding": (lambda: ZeroPadding(5, 2, sampling="average", centered=True), [(2, 5, 5, 2)]),
     "restriction": (lambda: Restriction(4, "average"), [(2, 5, 5, 2)]),
     "full_weighting": (FullWeighting, [(2, 5, 5, 2)]),

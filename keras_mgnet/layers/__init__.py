@@ -2,25 +2,47 @@
 
 from keras_mgnet.layers.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.dense import DenseLevel, DenseTransition
+from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
+from keras_mgnet.layers.highway import Affine, HighwayLevel
+from keras_mgnet.layers.inception import Inception, SharedConv
 from keras_mgnet.layers.level import GridLevel
 from keras_mgnet.layers.norm import Norm, separable_norms
+from keras_mgnet.layers.poly import Poly
+from keras_mgnet.layers.recurrent import RecurrentLevel
 from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
-from keras_mgnet.layers.shortcut import ZeroPadding
-from keras_mgnet.layers.stochastic import StochasticDepth
+from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
+from keras_mgnet.layers.stochastic import Shake, StochasticDepth
+from keras_mgnet.layers.sum import Sum
 from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, Restriction, Stem
 
 __all__ = [
+    "Affine",
     "Branch",
     "Conv",
+    "DenseLevel",
+    "DenseTransition",
+    "FractalLevel",
     "FullWeighting",
+    "GlobalPath",
     "GridLevel",
     "GridTransfer",
+    "HighwayLevel",
+    "Inception",
+    "Join",
     "LinearMultistepLevel",
     "Norm",
+    "Poly",
+    "RecurrentLevel",
     "ResidualLevel",
     "Restriction",
+    "Shake",
+    "SharedConv",
+    "ShiftedProjection",
+    "Standardize",
     "Stem",
     "StochasticDepth",
+    "Sum",
     "ZeroPadding",
     "basic",
     "bottleneck",

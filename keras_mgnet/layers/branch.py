@@ -26,8 +26,8 @@ class Branch(keras.layers.Layer):
         uses: how many iterations it serves.
         sharing: per convolution a table use -> kernel (see `sharing`); None gives each use its own kernels.
         order: one of `ORDERS`.
-        lead: what stands before the first convolution of the first use: "norm" (with sigma), "activation" or "none"; None
-            for what the order says.
+        lead: what stands before the first convolution: "norm" (with sigma) or, with preactivation for the first use alone,
+            "activation" or "none". None for what the order says.
         strides: of the first use, at its first convolution that is larger than 1x1 or else at its first.
         groups: of the convolutions larger than 1x1.
         share_norms: one norm per place for all uses; else the norms of each use are its own.
@@ -78,7 +78,9 @@ class Branch(keras.layers.Layer):
             stem = NAMES.get(len(widths), (self.name,))[p]
             names = [f"{stem}{i}" if count > 1 else stem for i in range(count)]
             first = strides if p == strided else 1
-            self.convs.append([Conv(width, k, strides=1 if i else first, name=n, **options) for i, n in enumerate(names)])
+            self.convs.append(
+                [Conv(width, k, strides=1 if i else first, name=n, **options) for i, n in enumerate(names)]
+            )
             self.norms.append(self._norms(p, count == uses, activation if p < len(widths) - 1 else None, policy))
 
     def _norms(self, p, unshared, activation_behind, policy):
@@ -130,9 +132,9 @@ class Branch(keras.layers.Layer):
         return _apply(self._trailing(i), x)
 
     def _leading(self, i):
-        if i == 0 and self.lead != "norm":
-            return [self.sigma] if self.lead == "activation" else []
-        return [self.norms[0][i]] if self.order == "preactivation" else []
+        if self.order == "preactivation" and (i > 0 or self.lead == "norm"):
+            return [self.norms[0][i]]
+        return [self.sigma] if self.lead == "activation" else []
 
     def _trailing(self, i):
         chain = []

@@ -1,4 +1,4 @@
-"""The papers' convolution: bias-free, padded on both sides as PyTorch does, initialised by a named rule."""
+"""The papers' convolution: padded on both sides as PyTorch does, without bias, initialised by a named rule."""
 
 import math
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from keras_mgnet.serialization import serializable
 INITIALIZERS = {
     "he_fan_out": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
     "torch_default": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+    "xavier": {"scale": 1.0, "mode": "fan_in", "distribution": "uniform"},
 }
 
 
@@ -21,7 +22,7 @@ def initializer(init: str) -> keras.initializers.Initializer:
     """Returns the kernel initialiser of a named rule.
 
     `he_fan_out` is N(0, 2 / (k^2 c_out)) (He et al. 2015, the repositories' rule); `torch_default` is U(+-1/sqrt(fan_in)),
-    what the released MgNet code has because it never re-initialises.
+    what the released MgNet code has because it never re-initialises; `xavier` is U(+-sqrt(3/fan_in)), as Caffe has it.
 
     Example:
         >>> initializer("he_fan_out").mode
@@ -59,16 +60,18 @@ def recorded_applications() -> Iterator[list[tuple["Conv", int | None]]]:
 
 @serializable
 class Conv(keras.layers.Conv2D):
-    """k x k convolution without bias, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
+    """k x k convolution, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
 
     Keras' own "same" padding puts the odd pixel of a stride-2 convolution behind the image and so samples the pixels
     1, 3, 5, ...; multigrid and the papers' code sample 0, 2, 4, ... .
 
     Args:
         filters: output channels.
-        kernel_size: k, odd.
+        kernel_size: k, odd; with s = 1 or without padding (k_h, k_w) as well.
         strides: s, 1 or 2.
         groups: the input channels are convolved in this many groups, each to filters / groups channels.
+        padded: whether zeros surround the image; without them the grid shrinks to (H - k) // s + 1.
+        use_bias: whether a bias, initially zero, is added.
         init: a key of `INITIALIZERS`.
 
     Example:
@@ -76,27 +79,63 @@ class Conv(keras.layers.Conv2D):
         (1, 4, 4, 8)
     """
 
-    def __init__(self, filters, kernel_size=3, *, strides=1, groups=1, init="he_fan_out", name=None, dtype=None):
+    def __init__(
+        self,
+        filters,
+        kernel_size=3,
+        *,
+        strides=1,
+        groups=1,
+        padded=True,
+        use_bias=False,
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
         super().__init__(
             filters,
             kernel_size,
             strides=strides,
             groups=groups,
-            padding="same" if strides == 1 else "valid",
-            use_bias=False,
+            padding="same" if padded and strides == 1 else "valid",
+            use_bias=use_bias,
             data_format="channels_last",
             kernel_initializer=initializer(init),
             name=name,
             dtype=dtype,
         )
-        self.margin = 0 if strides == 1 else kernel_size // 2
+        self.margin = kernel_size // 2 if padded and strides > 1 else 0
 
     def call(self, x):
+        self._record(self.compute_output_shape(tuple(x.shape))[1:3])
+        return super().call(pad(x, self.margin) if self.margin else x)
+
+    def adjoint(self, y, grid):
+        """Returns the adjoint of a convolution without groups and bias: <conv x, y> = <x, adjoint y> for every x on `grid`.
+
+        Args:
+            y: (N, h, w, filters).
+            grid: (H, W), of x; which of the sizes that the convolution maps to (h, w) is meant.
+        """
+        self._record(tuple(y.shape)[1:3])
+        x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
+        margins = [k // 2 if self.padding == "same" else self.margin for k in self.kernel_size]
+        unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # pixels behind the last kernel
+        x = ops.pad(x, ((0, 0), *((0, n) for n in unread), (0, 0))) if any(unread) else x
+        rows, columns = (slice(m, m + size) for m, size in zip(margins, grid, strict=True))
+        return x[:, rows, columns]
+
+    def convolution_op(self, inputs, kernel):
+        """Convolves; with a group per input channel by the backend's depthwise kernel, which needs no compilation."""
+        if self.groups == 1 or self.groups != inputs.shape[-1]:
+            return super().convolution_op(inputs, kernel)
+        kernel = ops.reshape(kernel, (*self.kernel_size, inputs.shape[-1], -1))
+        return ops.depthwise_conv(inputs, kernel, self.strides, self.padding, data_format="channels_last")
+
+    def _record(self, grid) -> None:
         applications = _applications.get()
         if applications is not None:
-            grid = self.compute_output_shape(tuple(x.shape))[1:3]
             applications.append((self, None if None in grid else math.prod(grid) * math.prod(self.kernel.shape)))
-        return super().call(pad(x, self.margin) if self.margin else x)
 
     def compute_output_shape(self, input_shape):
         n, h, w, c = input_shape

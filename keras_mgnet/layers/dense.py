@@ -1,12 +1,12 @@
 """The level of a DenseNet, in which every step reads all states before it, and the transition to the next grid."""
 
 import keras
-from keras import ops
 
+from keras_mgnet.layers import steps
 from keras_mgnet.layers.branch import Branch
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
-from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS
+from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS, coarser
 from keras_mgnet.serialization import serializable
 
 
@@ -25,7 +25,7 @@ class DenseLevel(keras.layers.Layer):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
-        >>> tuple(DenseLevel(3, nu=2)(ops.ones((1, 8, 8, 4))).shape)
+        >>> tuple(DenseLevel(3, nu=2)(keras.ops.ones((1, 8, 8, 4))).shape)
         (1, 8, 8, 10)
     """
 
@@ -56,5 +56,45 @@ class DenseLevel(keras.layers.Layer):
 
     def call(self, x):
         for f in self.branches:
-            x = ops.concatenate([x, f(x)], axis=-1)
+            x = steps.dense(x, f)
+        return x
+
+
+@serializable
+class DenseTransition(keras.layers.Layer):
+    """pool(R s(x)), s norm and sigma, R 1x1, pool the 2x2 mean: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+
+    R and pool commute; where no dropout stands between them the mean is taken first, at a quarter of R's products.
+
+    Args:
+        channels: output channels.
+        dropout: rate behind R.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(DenseTransition(3)(keras.ops.ones((1, 8, 8, 6))).shape)
+        (1, 4, 4, 3)
+    """
+
+    def __init__(self, channels, *, dropout=0.0, activation="relu", init="he_fan_out", name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.channels = channels
+        s = Norm(activation, foldable=False, name="s", dtype=policy)
+        R = Conv(channels, 1, init=init, name="R", dtype=policy)
+        pool = FIXED_RESTRICTIONS["average"](policy)
+        self.chain = [s, R, keras.layers.Dropout(dropout, dtype=policy), pool] if dropout else [s, pool, R]
+
+    def build(self, input_shape):
+        for layer in self.chain:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return coarser(input_shape, self.channels)
+
+    def call(self, x):
+        for layer in self.chain:
+            x = layer(x)
         return x

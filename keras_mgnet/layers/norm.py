@@ -47,7 +47,8 @@ class Norm(keras.layers.BatchNormalization):
 
     def affine(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns (scale, shift), each (C,), with y = scale x + shift in inference."""
-        gamma, beta, mean, variance = (ops.convert_to_numpy(w) for w in self.weights)
+        parts = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        gamma, beta, mean, variance = map(ops.convert_to_numpy, parts)
         scale = gamma / np.sqrt(variance + self.epsilon)
         return scale, beta - mean * scale
 

@@ -1,6 +1,6 @@
 """Smoothing schemes: how the corrections of one level are combined into its next iterate.
 
-A state is (u, r) or, in the feature form, (u,). Every scheme is a combination of candidates u^j + e^j with weights that
+A state is (u, r) or, in the feature form, (u,). Every scheme of this file combines candidates u^j + e^j with weights that
 sum to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`.
 """
 
@@ -20,15 +20,17 @@ class ResidualCorrection(keras.layers.Layer):
         nu: number of iterations.
     """
 
+    needs_B = True
+
     def __init__(self, nu, *, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.nu = nu
 
     def build(self, input_shape=None):
-        """Adds the trainable coefficients; the level that owns a scheme builds it and calls its methods."""
+        """Adds the trainable coefficients, for u of this shape; the level that owns a scheme builds it and calls its methods."""
 
-    def smoother(self, B):
-        """Returns the map that takes the place of B."""
+    def smoother(self, i: int, A, B):
+        """Returns the map r -> B * r of iteration i; a scheme without `needs_B` makes it of A."""
         return B
 
     def next_state(self, i: int, states, candidates):
@@ -46,7 +48,7 @@ class Damped(ResidualCorrection):
     def build(self, input_shape=None):
         self.a = self.add_weight(shape=(), initializer="ones", name="a")
 
-    def smoother(self, B):
+    def smoother(self, i, A, B):
         return lambda r: ops.sigmoid(self.a) * B(r)
 
 
@@ -54,7 +56,7 @@ class Damped(ResidualCorrection):
 class Chebyshev(ResidualCorrection):
     """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0; omega_i starts at 1.
 
-    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i.
+    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i; `chebyshev_omegas` are those of numerical analysis.
     """
 
     def build(self, input_shape=None):
@@ -96,3 +98,21 @@ def scheme(smoother: str, nu: int, dtype=None) -> ResidualCorrection:
     if smoother not in SMOOTHERS:
         raise unknown("smoother", smoother, SMOOTHERS)
     return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)
+
+
+def chebyshev_omegas(rho: float, n: int) -> tuple[float, ...]:
+    """Returns omega_1, ..., omega_n of the Chebyshev semi-iteration for a basic iteration of real spectrum in [-rho, rho].
+
+    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4), which tends to
+    2 / (1 + sqrt(1 - rho^2)) in (1, 2). LM-ResNet's k_i = 1 - omega_i then lies in (-1, 0] (Lu2018, Figure 4).
+
+    Example:
+        >>> [round(1 - omega, 4) for omega in chebyshev_omegas(0.9, 4)]
+        [0.0, -0.6807, -0.5159, -0.4429]
+    """
+    if not 0 <= rho < 1:
+        raise ValueError(f"expected 0 <= rho < 1. Received: rho={rho!r}")
+    omegas = [1.0]
+    for i in range(1, n):
+        omegas.append(1 / (1 - omegas[-1] * rho**2 / (2 if i == 1 else 4)))
+    return tuple(omegas[:n])

@@ -6,6 +6,7 @@ from keras import ops
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.branch import Branch
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable
 
@@ -45,6 +46,46 @@ class ZeroPadding(keras.layers.Layer):
         extra = self.channels - x.shape[-1]
         before = extra // 2 if self.centered else 0
         return ops.pad(x, ((0, 0), (0, 0), (0, 0), (before, extra - before)))
+
+
+@serializable
+class ShiftedProjection(keras.layers.Layer):
+    """Shake-shake's shortcut: n [K_1 s(x), K_2 S s(x)], (N, H, W, c) -> (N, H/s, W/s, channels).
+
+    K_1, K_2 are 1x1 convolutions to half the channels each, S shifts by one pixel to the right and down, so that the two
+    halves of a stride-2 shortcut sample different pixels; n is the norm, s is sigma.
+
+    Args:
+        channels: output channels, even.
+        strides: 1 or 2.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(ShiftedProjection(4, 2)(ops.ones((1, 5, 5, 2))).shape)
+        (1, 3, 3, 4)
+    """
+
+    def __init__(self, channels, strides=1, *, activation="relu", init="he_fan_out", name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        options = {"strides": strides, "init": init, "dtype": self.dtype_policy}
+        self.sigma = keras.activations.get(activation)
+        self.K1, self.K2 = (Conv(channels // 2, 1, name=name, **options) for name in ("K1", "K2"))
+        self.n = Norm(name="n", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        self.K1.build(input_shape)
+        self.K2.build(input_shape)
+        self.n.build(self.compute_output_shape(input_shape))
+
+    def compute_output_shape(self, input_shape):
+        *grid, half = self.K1.compute_output_shape(input_shape)
+        return *grid, 2 * half
+
+    def call(self, x):
+        x = self.sigma(x)
+        shifted = ops.pad(x[:, :-1, :-1], ((0, 0), (1, 0), (1, 0), (0, 0)))
+        return self.n(ops.concatenate([self.K1(x), self.K2(shifted)], axis=-1))
 
 
 def padding(channels, strides, options) -> ZeroPadding:

@@ -4,6 +4,8 @@ Shapes: u (N, H, W, c_u) feature, f and r (N, H, W, c_f) data and residual; A ma
 and sigma are normalisation and activation. A feature u that is zero may be the number 0.0: no zeros are stored or convolved.
 """
 
+from keras import ops
+
 
 def residual(f, u, A):
     """r = f - A * u, He2019 (3.4)."""
@@ -43,3 +45,43 @@ def euler(x, f):
 def linear_multistep(x, previous, f, k):
     """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1); a previous state that is zero may be 0.0."""
     return (1 - k) * x + k * previous + f
+
+
+def mix(f1, f2, eta):
+    """eta f_1 + (1 - eta) f_2: the branch of shake-shake, Lu2018 section 3."""
+    return eta * f1 + (1 - eta) * f2
+
+
+def powers(x, maps, sigma):
+    """F_1 x + F_2 s F_1 x + F_3 s F_2 s F_1 x + ...: with s = I and one F for all the map F + F^2 + ... as (I + (I + F) F) F."""
+    terms = [maps[0](x)]
+    for F in maps[1:]:
+        terms.append(F(sigma(terms[-1])))
+    return sum(terms)
+
+
+def ways(x, maps):
+    """F_1 x + F_2 x + ...: the N-way sum of PolyNet."""
+    return sum(F(x) for F in maps)
+
+
+def join(states, live):
+    """sum_c live_c x_c / sum_c live_c: the mean of the live inputs, FractalNet's join."""
+    share = 1 / sum(live[c] for c in range(len(states)))
+    return sum(share * live[c] * x for c, x in enumerate(states))
+
+
+def dense(x, f):
+    """[x, f(x)] along the channels, x = [x_0, ..., x_i], f(x) = x_{i+1}: DenseNet's step, a multistep scheme over all states."""
+    return ops.concatenate([x, f(x)], axis=-1)
+
+
+def highway(x, H, T):
+    """H T + x (1 - T) with H = H(x), T = T(x) in [0, 1]: the highway layer, Srivastava et al. 2015, Lu2017."""
+    return H * T + x * (1 - T)
+
+
+def superpose(fs):
+    """sum_j f_j(x): the fields of a multi-residual block, Lu2017, or all that drives one state of a recurrent network."""
+    first, *rest = fs
+    return sum(rest, start=first)

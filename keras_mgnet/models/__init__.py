@@ -1,12 +1,56 @@
 """The families: one file each."""
 
+from keras_mgnet.models.densenet import DenseNet
+from keras_mgnet.models.fractalnet import FractalNet
 from keras_mgnet.models.frame import Frame
+from keras_mgnet.models.highway import HighwayNet
 from keras_mgnet.models.lm_resnet import LMResNet, LMResNeXt, k_values
 from keras_mgnet.models.mgnet import MgNet
+from keras_mgnet.models.multi_resnet import MultiResNet
 from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.polynet import PolyNet
+from keras_mgnet.models.recurrent import RecurrentResNet
 from keras_mgnet.models.resnet import PreActResNet, ResNet
 from keras_mgnet.models.resnext import ResNeXt
+from keras_mgnet.models.shake_shake import ShakeShake
+from keras_mgnet.models.very_deep_polynet import VeryDeepPolyNet
 
-FAMILIES = (MgNet, ResNet, PreActResNet, LMResNet, ResNeXt, LMResNeXt)
+FAMILIES = (
+    MgNet,
+    ResNet,
+    PreActResNet,
+    LMResNet,
+    ResNeXt,
+    LMResNeXt,
+    ShakeShake,
+    DenseNet,
+    HighwayNet,
+    MultiResNet,
+    RecurrentResNet,
+    PolyNet,
+    VeryDeepPolyNet,
+    FractalNet,
+)
 
-__all__ = ["FAMILIES", "Frame", "Graph", "LMResNeXt", "LMResNet", "MgNet", "Network", "PreActResNet", "ResNeXt", "ResNet", "family", "k_values"]
+__all__ = [
+    "FAMILIES",
+    "DenseNet",
+    "FractalNet",
+    "Frame",
+    "Graph",
+    "HighwayNet",
+    "LMResNeXt",
+    "LMResNet",
+    "MgNet",
+    "MultiResNet",
+    "Network",
+    "PolyNet",
+    "PreActResNet",
+    "RecurrentResNet",
+    "ResNeXt",
+    "ResNet",
+    "ShakeShake",
+    "VeryDeepPolyNet",
+    "family",
+    "k_values",
+]

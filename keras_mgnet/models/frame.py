@@ -27,7 +27,7 @@ class Frame:
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: sigma, a Keras activation.
         weights: None or the path of a .weights.h5 file.
-        init: "he_fan_out" or "torch_default".
+        init: "he_fan_out", "torch_default" or "xavier".
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:

@@ -100,7 +100,11 @@ def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedul
         shape = (stage.channels, stage.strides, options)
         level = LinearMultistepLevel(
             plan.branch(
-                stage, strides=stage.strides, lead="none" if imagenet and stage.level == 1 else None, name="f", **options
+                stage,
+                strides=stage.strides,
+                lead="none" if imagenet and stage.level == 1 else None,
+                name="f",
+                **options,
             ),
             R=project(*shape) if stage.changes_shape else None,
             R_activated=not released,

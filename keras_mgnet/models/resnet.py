@@ -70,7 +70,10 @@ class ResNet(Network):
             coarse = stage.level > 1
             options = {"survival": survives, "preactivation": cls.preactivation, "padding": padding}
             if not plan.bottleneck:
-                options["sharing"] = (sharing_B(share_B, stage.blocks, coarse), sharing_A(share_A, stage.blocks, coarse))
+                options["sharing"] = (
+                    sharing_B(share_B, stage.blocks, coarse),
+                    sharing_A(share_A, stage.blocks, coarse),
+                )
             if coarse and share_B == PUBLISHED_SIZE:
                 r, stage = restrict_first(r, stage, frame, cls.preactivation)
                 options["lead"] = "activation" if cls.preactivation else None

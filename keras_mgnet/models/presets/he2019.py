@@ -1,37 +1,13 @@
-"""The published rows: every network of He2019 Tables 2-4 and of the MgNet tables, with its exact and its published size."""
+"""The rows of He2019, Tables 2 to 4."""
 
+from keras_mgnet.models.presets.rows import row
 from keras_mgnet.registry import ModelInfo
-
-IMAGES = {  # data set -> (input_shape, classes, stem)
-    "mnist": ((28, 28, 1), 10, "mnist"),
-    "cifar10": ((32, 32, 3), 10, "cifar"),
-    "imagenet": ((224, 224, 3), 1000, "imagenet"),
-}
-
-# name, nu, channels, share_B, data set, exact parameters, recipe, source, published
-MGNET = [
-    ("mgnet_2222_c256_shared_b", (2, 2, 2, 2), 256, True, "cifar10", 8_278_794, "xuteam", "XuTeam README",
-     {"params": "8.2M", "cifar10": 96.00, "cifar100": 79.94}),
-    ("mgnet_3463_c128_256_512_1024", (3, 4, 6, 3), (128, 256, 512, 1024), False, "imagenet", 71_270_504, "xuteam",
-     "XuTeam README", {"params": "71.3M", "imagenet": 78.59}),
-    ("mgnet_1111_c64_shared_b", (1, 1, 1, 1), 64, True, "cifar10", 520_394, "kaust", "KAUST lecture MG_MgNet", {}),
-    ("mgnet_2222_c256_shared_b_mnist", (2, 2, 2, 2), 256, True, "mnist", 8_274_186, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c256_mnist", (2, 2, 2, 2), 256, False, "mnist", 10_633_482, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c256", (2, 2, 2, 2), 256, False, "cifar10", 10_638_090, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c128_shared_b", (2, 2, 2, 2), 128, True, "cifar10", 2_075_018, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c128", (2, 2, 2, 2), 128, False, "cifar10", 2_664_842, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c64_shared_b", (2, 2, 2, 2), 64, True, "cifar10", 521_418, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c64", (2, 2, 2, 2), 64, False, "cifar10", 668_874, "xuteam", "XuTeam code", {}),
-    ("mgnet_2222_c64_128_256_512_shared_b", (2, 2, 2, 2), (64, 128, 256, 512), True, "cifar10", 9_381_706, "xuteam",
-     "XuTeam code", {}),
-    ("mgnet_2222_c64_128_256_512", (2, 2, 2, 2), (64, 128, 256, 512), False, "cifar10", 12_515_146, "xuteam",
-     "XuTeam code", {}),
-]  # fmt: skip
 
 # The suffix, share_A and share_B of the four modes of He2019: A^{l,i}-B^{l,i}, A^l-B^{l,i}, A^{l,i}-B^l, A^l-B^l.
 SHARED = {"": (False, False), "a": (True, False), "b": (False, True), "ab": (True, True)}
 
-# family, depth, mode, data set, exact parameters under rule P, under rule F ("published_size"), He2019 table, published
+# family, depth, mode, data set, exact parameters under rule P, under rule F ("published_size"), He2019 table, published.
+# The sizes that Table 3 prints are those of 100 classes.
 RESNET = [
     ("ResNet", 18, "", "mnist", 11_172_810, None, 2, {"params": "11M", "mnist": 99.56}),
     ("ResNet", 18, "a", "mnist", 8_039_370, 8_076_234, 2, {"params": "8.0M", "mnist": 99.58}),
@@ -66,32 +42,30 @@ RESNET = [
 ]  # fmt: skip
 
 
-def _images(dataset: str) -> dict:
-    input_shape, classes, stem = IMAGES[dataset]
-    return {"input_shape": input_shape, "classes": classes, "stem": stem}
+HUNDRED = 90 * (512 + 1)  # what 100 classes have more than 10
+OTHER_RULE = "the table's sizes follow the rule of the row ..._published_size"
 
 
-def _mgnet(name, nu, channels, share_B, dataset, params, recipe, source, reported) -> ModelInfo:
-    kwargs = {"nu": nu, "channels": channels, "share_B": share_B, **_images(dataset)}
-    return ModelInfo(name, "MgNet", kwargs, params, source, reported, recipe)
+def rows() -> list[ModelInfo]:
+    """Returns each network under rule P and, where it shares, under rule F."""
+    pairs = []
+    for family, depth, mode, dataset, params, params_F, table, reported in RESNET:
+        arguments = (family, depth, mode, dataset, table)
+        other = {"params_note": OTHER_RULE} if "b" in mode else {}
+        pairs.append(_row(*arguments, params, reported | other, True))
+        if params_F is not None:
+            pairs.append(_row(*arguments, params_F, reported, "published_size"))
+    return pairs
 
 
-def _resnet(family, depth, mode, dataset, params, table, reported, rule) -> ModelInfo:
+def _row(family, depth, mode, dataset, table, params, reported, rule) -> ModelInfo:
     words = [{"ResNet": "resnet", "PreActResNet": "preact_resnet"}[family] + str(depth)]
     words += [f"shared_{mode}"] if mode else []
     words += [] if dataset == "cifar10" else [dataset]
     words += [] if rule is True else [rule]
     shares = (rule if shared else False for shared in SHARED[mode])
-    kwargs = {"depth": depth, **dict(zip(("share_A", "share_B"), shares, strict=True)), **_images(dataset)}
+    kwargs = {"depth": depth, **dict(zip(("share_A", "share_B"), shares, strict=True))}
+    if dataset == "cifar10":
+        reported = reported | {"params_exact": params + HUNDRED}
     recipe = f"he2019_{dataset}" if dataset in ("mnist", "imagenet") else f"he2019_resnet{depth}"
-    return ModelInfo("_".join(words), family, kwargs, params, f"He2019 Table {table}", reported, recipe)
-
-
-def presets() -> list[ModelInfo]:
-    """Returns all rows: MgNet, then He2019's, each under rule P and, where it shares, under rule F."""
-    rows = [_mgnet(*row) for row in MGNET]
-    for family, depth, mode, dataset, params, params_F, table, reported in RESNET:
-        rows.append(_resnet(family, depth, mode, dataset, params, table, reported, True))
-        if params_F is not None:
-            rows.append(_resnet(family, depth, mode, dataset, params_F, table, reported, "published_size"))
-    return rows
+    return row("_".join(words), family, kwargs, params, f"He2019 Table {table}", reported, recipe, dataset)

@@ -1,0 +1,48 @@
+"""What a layer with a gradient of its own needs of the backend; `keras.ops` has the rest."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+
+
+def is_available() -> bool:
+    """Whether the backend differentiates by functions that are known here: TensorFlow and JAX."""
+    return keras.backend.backend() in ("tensorflow", "jax")
+
+
+def vjp(f: Callable, *primals) -> tuple:
+    """Returns f(*primals) and the function that maps a cotangent of it to those of the primals.
+
+    Example:
+        >>> y, pull = vjp(lambda a, b: a * b, keras.ops.array(2.0), keras.ops.array(3.0))
+        >>> float(y), [float(cotangent) for cotangent in pull(keras.ops.array(1.0))]
+        (6.0, [3.0, 2.0])
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(f, *primals)
+    import tensorflow as tf
+
+    primals = [tf.convert_to_tensor(primal) for primal in primals]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(primals)
+        y = f(*primals)
+    return y, lambda cotangent: tape.gradient(y, primals, cotangent, tf.UnconnectedGradients.ZERO)
+
+
+def after(event, tensors: Sequence) -> Sequence:
+    """Returns the tensors, which a compiled program may use only once it has computed the tensor `event`.
+
+    Example:
+        >>> [float(x) for x in after(keras.ops.array(0.0), [keras.ops.array(1.0)])]
+        [1.0]
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.lax.optimization_barrier((event, tensors))[1]
+    import tensorflow as tf
+
+    with tf.control_dependencies([event]):
+        return [tf.identity(tensor) for tensor in tensors]

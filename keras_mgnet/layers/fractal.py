@@ -1,0 +1,185 @@
+"""FractalNet's level: columns of layers of different depth, joined by means, some of which drop out in training."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.transfer import coarser
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class Standardize(Norm):
+    """`Norm` without gamma and beta: y = sigma((x - mean) / sqrt(var + 1e-5)).
+
+    Args:
+        activation, foldable: as `Norm`.
+
+    Example:
+        >>> layer = Standardize("relu")
+        >>> tuple(layer(ops.ones((2, 4, 4, 3))).shape), len(layer.trainable_variables)
+        ((2, 4, 4, 3), 0)
+    """
+
+    def __init__(self, activation=None, *, foldable=True, name=None, dtype=None):
+        super().__init__(activation, foldable=foldable, name=name, dtype=dtype)
+        self.scale = self.center = False
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gamma, self.beta = np.ones(input_shape[-1]), np.zeros(input_shape[-1])
+
+
+@serializable
+class Join(keras.layers.Layer):
+    """The mean of those of its inputs that are live, drop-path (Larsson, Maire, Shakhnarovich 2017); in inference of all.
+
+    In a training step each input is dropped with probability p; where that would drop all, one of them by chance stays (the
+    authors' fractal_join_layer). Given the column that the whole network uses, that input alone is live.
+
+    Call it with the inputs, equal shapes, and a vector that is one at the input of that column, or zero.
+
+    Args:
+        drop_path: p.
+        seed: of the draws; None for a random one.
+
+    Example:
+        >>> Join(0.15)([ops.ones((1, 2, 2, 1)), 3 * ops.ones((1, 2, 2, 1))])[0, 0, 0].numpy().tolist()
+        [2.0]
+    """
+
+    def __init__(self, drop_path=0.15, *, seed=None, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.drop_path = drop_path
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def compute_output_shape(self, states_shape, chosen_shape=None):
+        return states_shape[0]
+
+    def call(self, states, chosen=None, training=None):
+        if not training or len(states) == 1:
+            return steps.join(states, [1.0] * len(states))
+        draws = keras.random.uniform((len(states),), dtype="float32", seed=self.seed_generator)
+        live = draws >= ops.minimum(self.drop_path, ops.max(draws))  # the largest draw stays in any case
+        if chosen is not None:
+            live = ops.where(ops.any(chosen), ops.cast(chosen, "bool"), live)
+        return steps.join(states, ops.cast(live, states[0].dtype))
+
+
+@serializable
+class GlobalPath(keras.layers.Layer):
+    """The column that the whole network uses in a training step: one at its index in a vector (C,), or zero for all columns.
+
+    It is drawn anew in every step, in a compiled graph as well. In inference it is zero. The input is not read.
+
+    Args:
+        columns: C.
+        probability: of a step with one column, which is then each with the same probability.
+        seed: of the draws; None for a random one.
+
+    Example:
+        >>> GlobalPath(3)(ops.ones((1, 8, 8, 3))).numpy().tolist()
+        [0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, columns, probability=0.5, *, seed=None, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.columns, self.probability = columns, probability
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def compute_output_shape(self, input_shape):
+        return (self.columns,)
+
+    def call(self, x, training=None):
+        if not training:
+            return ops.zeros((self.columns,), dtype=self.compute_dtype)
+        edges = ops.linspace(0.0, self.probability, self.columns + 1, dtype="float32")
+        draw = keras.random.uniform((), dtype="float32", seed=self.seed_generator)
+        return ops.cast((edges[:-1] <= draw) & (draw < edges[1:]), self.compute_dtype)
+
+
+@serializable
+class FractalLevel(keras.layers.Layer):
+    """f_C(x) with f_1 = conv, f_{C+1} = (f_C o f_C) join conv: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+
+    Source: Larsson, Maire, Shakhnarovich 2017. Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), n the
+    norm without gamma and beta. Columns that end together are joined by one mean, and each goes on from there. Before the last
+    join every column is pooled, by 2x2 maxima.
+
+    Call it with x and, where the network has one, with the vector of its `GlobalPath`.
+
+    Args:
+        channels: output channels of every layer.
+        columns: C.
+        column: the column that this level consists of; None for all.
+        dropout: rate behind each convolution.
+        drop_path: as `Join`.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> level = FractalLevel(4, columns=3)
+        >>> tuple(level(ops.ones((1, 8, 8, 3))).shape), [conv.name for conv in level.K]
+        ((1, 4, 4, 4), ['K2_1', 'K1_2', 'K2_2', 'K2_3', 'K0_4', 'K1_4', 'K2_4'])
+    """
+
+    def __init__(
+        self,
+        channels,
+        columns,
+        *,
+        column=None,
+        dropout=0.0,
+        drop_path=0.15,
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.channels, self.nu = channels, 2 ** (columns - 1)
+        self.ends = ends(range(columns) if column is None else [column], self.nu)
+        places = [f"{c}_{n}" for n, ending in self.ends for c in ending]
+        self.K = [Conv(channels, use_bias=True, init=init, name=f"K{place}", dtype=policy) for place in places]
+        self.s = [Standardize(activation, name=f"s{place}", dtype=policy) for place in places]
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy)
+        self.join = Join(drop_path, name="join", dtype=policy)
+
+    def build(self, x_shape, chosen_shape=None):
+        inner, begun = (*x_shape[:-1], self.channels), set()
+        for conv, norm in zip(self.K, self.s, strict=True):
+            column = conv.name.partition("_")[0]
+            conv.build(inner if column in begun else x_shape)
+            norm.build(inner)
+            begun.add(column)
+
+    def compute_output_shape(self, x_shape, chosen_shape=None):
+        return coarser(x_shape, self.channels)
+
+    def call(self, x, chosen=None, training=None):
+        states, layers = {}, zip(self.K, self.s, strict=True)
+        for n, ending in self.ends:
+            ended = [norm(self.dropout(conv(states.get(c, x)))) for c, (conv, norm) in zip(ending, layers, strict=False)]
+            if n == self.nu:
+                ended = [ops.max_pool(state, 2, 2, "same", "channels_last") for state in ended]
+            only = None if chosen is None else ops.stack([chosen[c] for c in ending])
+            joined = self.join(ended, only, training=training)
+            states.update(dict.fromkeys(ending, joined))
+        return joined
+
+
+def ends(columns, nu: int) -> list[tuple[int, list[int]]]:
+    """Returns for n = 1, ..., nu the columns of which a layer ends there, where there are any: column c has nu, nu/2, ... of them.
+
+    Column c ends a layer at the multiples of nu / 2^c.
+
+    Example:
+        >>> ends([0, 1, 2], 4)
+        [(1, [2]), (2, [1, 2]), (3, [2]), (4, [0, 1, 2])]
+    """
+    table = [(n, [c for c in columns if n % (nu >> c) == 0]) for n in range(1, nu + 1)]
+    return [(n, ending) for n, ending in table if ending]

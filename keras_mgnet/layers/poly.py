@@ -1,0 +1,95 @@
+"""PolyNet's modules: polynomials of maps on one grid, as tables order -> map."""
+
+from functools import partial
+from typing import NamedTuple
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.serialization import serializable
+
+
+class Kind(NamedTuple):
+    """One kind of module.
+
+    Attributes:
+        maps: the map of each order.
+        composed: whether a map takes what the one before it returns; else all take x.
+    """
+
+    maps: tuple[int, ...]
+    composed: bool
+
+
+KINDS = {
+    "plain": Kind((0,), False),
+    "poly2": Kind((0, 0), True),
+    "poly3": Kind((0, 0, 0), True),
+    "mpoly2": Kind((0, 1), True),
+    "mpoly3": Kind((0, 1, 2), True),
+    "2way": Kind((0, 1), False),
+    "3way": Kind((0, 1, 2), False),
+}
+
+
+def module_kernels(kinds) -> tuple[int, ...]:
+    """Returns which kernel each application of a map uses, module by module: the sharing table of a branch.
+
+    Example:
+        >>> module_kernels(("poly2", "2way", "poly2"))
+        (0, 0, 1, 2, 3, 3)
+    """
+    table = []
+    for kind in kinds:
+        first = max(table, default=-1) + 1
+        table += [first + m for m in KINDS[kind].maps]
+    return tuple(table)
+
+
+@serializable
+class Poly(keras.layers.Layer):
+    """The modules of PolyNet (Zhang et al. 2017) without their I: a branch for `ResidualLevel`, called as branch(x, i=i).
+
+    plain F, poly2 F + F^2, poly3 F + F^2 + F^3, mpoly2 F + GF, mpoly3 F + GF + HGF, 2way F + G, 3way F + G + H; F^n takes n
+    applications of F. With I they are truncated Neumann series of (I - F)^{-1}, one step of backward Euler (Lu2018, section 2.1).
+
+    Args:
+        F: the maps of all modules as one branch, whose use n is application n; `module_kernels` is the sharing table by which
+            the powers of one F have the same kernels, and each order norms of its own.
+        kinds: of each module, keys of `KINDS`.
+        scales: of each module a factor; None for 1.
+        activation: sigma between the orders, F s F in place of F^2; None where the branch begins with one.
+
+    Example:
+        >>> from keras_mgnet.layers import basic
+        >>> table = module_kernels(("poly2", "poly2"))
+        >>> f = Poly(basic(4, uses=4, sharing=(table, table)), ("poly2", "poly2"))
+        >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), i=1).shape), [kernel.name for kernel in f.F.kernels()]
+        ((1, 8, 8, 4), ['B0', 'B1', 'A0', 'A1'])
+    """
+
+    def __init__(self, F, kinds, *, scales=None, activation=None, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        for kind in kinds:
+            if kind not in KINDS:
+                raise unknown("kind", kind, KINDS)
+        self.F, self.kinds, self.scales = F, tuple(KINDS[kind] for kind in kinds), scales
+        self.sigma = keras.activations.get(activation)
+
+    @property
+    def uses(self) -> int:
+        """Number of modules."""
+        return len(self.kinds)
+
+    def build(self, input_shape):
+        self.F.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return self.F.compute_output_shape(input_shape)
+
+    def call(self, x, i=0):
+        kind, first = self.kinds[i], sum(len(kind.maps) for kind in self.kinds[:i])
+        maps = [partial(self.F, i=first + n) for n in range(len(kind.maps))]
+        f = steps.powers(x, maps, self.sigma) if kind.composed else steps.ways(x, maps)
+        return f if self.scales is None else self.scales[i] * f

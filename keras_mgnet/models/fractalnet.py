@@ -1,0 +1,72 @@
+"""FractalNet: self-similar blocks without residuals, read as Runge-Kutta steps (Larsson, Maire, Shakhnarovich 2017; Lu2018)."""
+
+from keras_mgnet.layers import FractalLevel, GlobalPath
+from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
+from keras_mgnet.models.network import Graph, Network, family
+
+
+@family
+class FractalNet(Network):
+    """FractalNet: f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C), columns that end together under one mean.
+
+    Source: gustavla/fractalnet, with biases in the convolutions and norms without gamma and beta; each block ends with 2x2 max
+    pooling. A block of C = 3 is x' = k_1 x + k_2 y + f_2(y), y = k_3 x + f_1(x), a Runge-Kutta step (Lu2018, section 2.1). In training
+    joins drop inputs (drop-path): of their own or, in some steps, all but one column of the whole network. So each column alone
+    is a network, see `column_network`.
+
+    Args:
+        columns: C; the deepest column has 2^(C-1) layers per block.
+        channels: of each block; its length is the number of blocks.
+        column: the only column of the network, 0 the shallowest; None for all.
+        dropout: rate in the last block; it grows linearly from 0 in the first.
+        drop_path: probability of an input of a join to be dropped.
+        global_drop_path: probability of a step with one column.
+
+    The paper initialises with init="xavier". With stem="imagenet" that stem precedes the first block; the others stand for none.
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
+        >>> model.name, model.column_network(0).name
+        ('fractalnet8', 'fractalnet8_column0')
+    """
+
+    @classmethod
+    def graph(
+        cls,
+        frame,
+        columns=3,
+        channels=(64, 128, 256, 512, 512),
+        *,
+        column=None,
+        dropout=0.4,
+        drop_path=0.15,
+        global_drop_path=0.5,
+    ):
+        channels, columns = positive_integers("channels", channels), positive_integer("columns", columns)
+        if column is not None and not (is_integer(column) and 0 <= column < columns):
+            raise ValueError(f"expected column to be None or from 0 to {columns - 1}. Received: column={column!r}")
+        dropout = within("dropout", dropout, 0, 1)
+        drop_path = within("drop_path", drop_path, 0, 1)
+        global_drop_path = within("global_drop_path", global_drop_path, 0, 1)
+
+        options = {"column": column, "drop_path": drop_path, **frame.common}
+        grids = len(channels) + 1
+        x = frame.begin(channels[0], grids) if frame.stem == "imagenet" else frame.image(grids)
+        chosen = []
+        if column is None and global_drop_path:
+            chosen = [GlobalPath(columns, global_drop_path, name="global_path", dtype=options["dtype"])(x)]
+        for block, width in enumerate(channels):
+            rate = dropout * block / max(len(channels) - 1, 1)
+            x = FractalLevel(width, columns, dropout=rate, name=f"level{block + 1}", **options)(x, *chosen)
+        name = f"fractalnet{len(channels) * 2 ** (columns - 1)}"
+        return Graph(x, name if column is None else f"{name}_column{column}", "runge_kutta", "larsson2017")
+
+    def column_network(self, column: int) -> "FractalNet":
+        """Returns one column, 0 the shallowest, as a network of its own, with the values that it has here now."""
+        config = self.get_config() | {"column": column, "name": f"{self.name}_column{column}"}
+        alone = type(self).from_config(config)
+        values = {variable.path: variable for variable in self.weights}
+        for variable in alone.weights:
+            variable.assign(values[variable.path])
+        return alone

@@ -1,0 +1,62 @@
+"""Highway networks, convolutional and dense (Srivastava, Greff, Schmidhuber 2015)."""
+
+import math
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Affine, HighwayLevel
+from keras_mgnet.models.checks import positive_integers, within
+from keras_mgnet.models.network import Graph, Network, family
+
+KINDS = ("conv", "dense")
+
+
+@family
+class HighwayNet(Network):
+    """Highway network: x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)), T = sigmoid(W_T x_n + b_T) a transform gate with b_T < 0.
+
+    Source: Lu2017 and Srivastava et al. 2015. Convolutions and dense layers have biases, no norms. A plain layer
+    sigma(W x + b), strided where it is a convolution, leads to the next grid or width.
+
+    Args:
+        nu: highway layers per grid.
+        channels: an integer or one per grid.
+        kind: "conv", 3x3 on the grids of the image, or "dense", fully connected on the flattened image: the grids are then of
+            one pixel, and a plain layer takes the place of the stem.
+        transfer_bias: initial b_T.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> HighwayNet((48,), 50, kind="dense", input_shape=(8, 8, 1)).get_layer("level1").output.shape
+        (None, 1, 1, 50)
+    """
+
+    @classmethod
+    def graph(cls, frame, nu=(6, 6, 6), channels=(16, 32, 64), *, kind="conv", transfer_bias=-2.0):
+        nu = positive_integers("nu", nu)
+        channels = positive_integers("channels", channels, len(nu))
+        transfer_bias = within("transfer_bias", transfer_bias, -100, 100)
+        if kind not in KINDS:
+            raise unknown("kind", kind, KINDS)
+
+        dense, options = kind == "dense", frame.common
+        kernel_size, strides = (1, 1) if dense else (3, 2)
+        x = _flat(frame) if dense else frame.begin(channels[0], len(nu), normalize=False)
+        for level, (n, c) in enumerate(zip(nu, channels, strict=True), start=1):
+            if level > 1 or dense:
+                name = "stem" if level == 1 else f"transfer{level}"
+                x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
+            gate = {"kernel_size": kernel_size, "transfer_bias": transfer_bias}
+            x = HighwayLevel(c, n, name=f"level{level}", **gate, **options)(x)
+        name = f"highway_{kind}_{'x'.join(map(str, nu))}"
+        return Graph(x, name, "highway", "highway")
+
+
+def _flat(frame):
+    """Returns the image as one pixel with all its values, (N, 1, 1, H W C)."""
+    image = frame.image(levels=1)
+    if None in image.shape[1:]:
+        raise ValueError(f"expected a fixed image size for dense layers. Received: input_shape={image.shape[1:]}")
+    return keras.layers.Reshape((1, 1, math.prod(image.shape[1:])), name="flatten", dtype=frame.common["dtype"])(image)

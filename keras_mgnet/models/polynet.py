@@ -1,0 +1,55 @@
+"""PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Norm, Poly, ResidualLevel, shortcut
+from keras_mgnet.layers.poly import KINDS, module_kernels
+from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.layout import Layout, Stage, layout
+from keras_mgnet.models.network import Graph, Network, family
+
+
+@family
+class PolyNet(Network):
+    """PolyNet: x_{n+1} = (I + F + F^2) x_n, backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off, Lu2018 section 2.1.
+
+    F is the block of `PreActResNet`, s K s K, on the same grids and channels; the powers of one F have the same kernels and norms
+    of their own. So poly2 has the parameters of that network and its second norms, mpoly2 and 2way twice as many. The first
+    block of a coarser grid, whose F has no square, is the plain x_{n+1} = R x_n + F x_n.
+
+    Args:
+        kind: "poly2" I + F + F^2, "poly3" I + F + F^2 + F^3, "mpoly2" I + F + GF, "mpoly3" I + F + GF + HGF, "2way" I + F + G,
+            "3way" I + F + G + H, or "plain" I + F.
+        blocks: per grid.
+        base_width: channels of the first grid; each coarser one has twice as many.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> sizes = {kind: PolyNet(kind, (2, 2), base_width=4).count_params() for kind in ("poly2", "mpoly2", "2way")}
+        >>> sizes["poly2"] < sizes["mpoly2"] == sizes["2way"]
+        True
+    """
+
+    @classmethod
+    def graph(cls, frame, kind="poly2", blocks=(3, 3, 3), *, base_width=16):
+        if kind not in KINDS:
+            raise unknown("kind", kind, KINDS)
+        plan = layout(0, positive_integers("blocks", blocks), bottleneck=False, base_width=base_width)
+        x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
+        for stage in plan.stages():
+            x = poly_level(plan, stage, kind, frame.common)(x)
+        x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+        return Graph(x, f"polynet_{kind}_{plan.label(None)}", "neumann" if KINDS[kind].composed else "euler", "lu2018_cifar10")
+
+
+def poly_level(plan: Layout, stage: Stage, kind: str, options) -> ResidualLevel:
+    """Returns the level of a grid: modules of one kind, but a plain one where the shape changes."""
+    kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
+    table = module_kernels(kinds)
+    F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)
+    return ResidualLevel(
+        Poly(F, kinds, name="f", dtype=options["dtype"]),
+        R=shortcut.padding(stage.channels, stage.strides, options) if stage.changes_shape else None,
+        name=f"level{stage.level}",
+        dtype=options["dtype"],
+    )

@@ -1,0 +1,66 @@
+"""Recurrent residual networks: a ResNet whose kernels are the same at all times (Liao & Poggio 2016)."""
+
+from typing import NamedTuple
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Conv, Norm, RecurrentLevel
+from keras_mgnet.layers.sharing import check_share
+from keras_mgnet.models.checks import is_integer, positive_integer
+from keras_mgnet.models.network import Graph, Network, family
+
+
+class States(NamedTuple):
+    """The states of a network: how many grids, states on each, channels on the first, and steps on each."""
+
+    grids: int
+    states: int
+    width: int
+    steps: int
+
+
+STATES = {1: States(1, 1, 64, 10), 2: States(1, 2, 64, 10), 3: States(3, 1, 16, 3)}
+
+
+@family
+class RecurrentResNet(Network):
+    """Recurrent ResNet: x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t), K_ij the same at all times t: forward Euler, autonomous.
+
+    Source: Lu2017, Fig. 6, after Liao & Poggio 2016. K is s conv s conv with 3x3 kernels and s norm and sigma, a last norm
+    stands before the classifier, and a bare 3x3 convolution with stride 2 leads from state to state where grids change.
+
+    Args:
+        states: 1, one state of 64 channels, 10 steps; 2, two of them that drive themselves and each other, the image driving
+            the first and the classifier reading the second; 3, one state on each of three grids, of 16, 32 and 64 channels,
+            3 steps each.
+        steps: on each grid, in place of those.
+        base_width: channels of the first grid, in place of those.
+        share_K: whether the kernels are shared over time; False is the feed-forward twin.
+        share_norms: whether the norms are too; else they are time-specific.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> RecurrentResNet(3).count_params() < RecurrentResNet(3, share_K=False).count_params()
+        True
+    """
+
+    @classmethod
+    def graph(cls, frame, states=1, steps=None, *, base_width=None, share_K=True, share_norms=False):
+        if not is_integer(states) or states not in STATES:
+            raise unknown("number of states", states, map(str, STATES))
+        plan = STATES[states]
+        steps = positive_integer("steps", plan.steps if steps is None else steps)
+        width = positive_integer("base_width", plan.width if base_width is None else base_width)
+        check_share("share_K", share_K)
+        check_share("share_norms", share_norms)
+
+        options = frame.common
+        x = frame.begin(width, plan.grids, normalize=False)
+        for level in range(1, plan.grids + 1):
+            channels = width * 2 ** (level - 1)
+            if level > 1:
+                x = Conv(channels, strides=2, init=frame.init, name=f"transfer{level}", dtype=options["dtype"])(x)
+            sharing = {"share_K": share_K, "share_norms": share_norms}
+            x = RecurrentLevel(channels, steps, plan.states, name=f"level{level}", **sharing, **options)(x)
+        x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
+        return Graph(x, f"recurrent_resnet{states}", "recurrent", "lu2018_cifar10")

@@ -1,0 +1,108 @@
+"""The Very Deep PolyNet for ImageNet: Inception blocks as the maps of PolyNet's modules (Zhang, Li, Loy, Lin 2017)."""
+
+from numbers import Real
+
+import keras
+import numpy as np
+
+from keras_mgnet.layers import Inception, Poly, ResidualLevel, Stem
+from keras_mgnet.layers.inception import POOL
+from keras_mgnet.layers.poly import module_kernels
+from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.network import Graph, Network, family
+
+# The paths of `Inception`: (filters, k) is zero-padded, (filters, k, s) has the stride s and no padding.
+STEM = (
+    (((32, 3, 2), (32, 3, 1), (64, 3)),),
+    (POOL, ((96, 3, 2),)),
+    (((64, 1), (96, 3, 1)), ((64, 1), (64, (7, 1)), (64, (1, 7)), (96, 3, 1))),
+    (POOL, ((192, 3, 2),)),
+)
+STEM_CHANNELS = 384
+BLOCKS = {  # grid -> F
+    1: (((32, 1), (48, 3), (64, 3)), ((32, 1), (32, 3)), ((32, 1),)),
+    2: (((128, 1), (160, (1, 7)), (192, (7, 1))), ((192, 1),)),
+    3: (((192, 1), (224, (1, 3)), (256, (3, 1))), ((192, 1),)),
+}
+REDUCTIONS = {  # grid -> what leads to it
+    2: (((256, 1), (256, 3), (384, 3, 2)), ((384, 3, 2),), POOL),
+    3: (((256, 1), (256, 3), (256, 3, 2)), ((256, 1), (256, 3, 2)), ((256, 1), (384, 3, 2)), POOL),
+}
+CYCLES = {1: ("2way",), 2: ("poly3", "2way"), 3: ("poly3", "2way")}  # grid -> kinds of module, in turn
+LAST_SCALE = 0.7
+DROPOUT = 0.2
+LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> pixels that leave one on the last grid
+
+
+@family
+class VeryDeepPolyNet(Network):
+    """Very Deep PolyNet: x' = s(x + c P(x)), P the sum F + G of two Inception blocks or the polynomial F + F s F + F s F s F.
+
+    Source: CUHK-MMLAB/polynet, as ported by Cadene/pretrained-models.pytorch. The powers of F have the same kernels but for the
+    last, linear one, and norms of their own; c falls linearly from 1 to 0.7 over all modules.
+
+    Args:
+        modules: per grid; F + G on the first, the polynomial and F + G in turn on the others.
+        width: factor of all channels.
+
+    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels. The other arguments are
+    those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> model = VeryDeepPolyNet((1, 2, 1), width=1 / 32, stem="imagenet", input_shape=(75, 75, 3))
+        >>> model.get_layer("level3").output.shape
+        (None, 1, 1, 64)
+    """
+
+    @classmethod
+    def graph(cls, frame, modules=(10, 20, 10), *, width=1.0):
+        modules = positive_integers("modules", modules, len(BLOCKS))
+        if isinstance(width, bool) or not isinstance(width, Real) or width <= 0:
+            raise ValueError(f"expected width to be a number > 0. Received: width={width!r}")
+        options, scales = frame.common, iter(np.linspace(1, LAST_SCALE, sum(modules)).tolist())
+        x = begin(frame, width)
+        for level, count in enumerate(modules, start=1):
+            if level > 1:
+                x = Inception(scaled(REDUCTIONS[level], width), name=f"transfer{level}", **options)(x)
+            kinds = [CYCLES[level][m % len(CYCLES[level])] for m in range(count)]
+            table = module_kernels(kinds)
+            paths = scaled(BLOCKS[level], width)
+            F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
+            activated = {"activation": frame.activation, "dtype": options["dtype"]}
+            f = Poly(F, kinds, scales=[next(scales) for _ in kinds], name="f", **activated)
+            x = ResidualLevel(f, name=f"level{level}", **activated)(x)
+        if frame.include_top:  # of whole channels, so it is that of the pooled features
+            x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
+        return Graph(x, "very_deep_polynet", "neumann", "lu2018_imagenet")
+
+
+def begin(frame, width: float):
+    """Returns the image after the stem: that of Inception-ResNet-v2 or, on small images, the usual 3x3 convolution."""
+    image, options = frame.image(levels=1), frame.common
+    least = LEAST[frame.stem]
+    if any(size is not None and size < least for size in image.shape[1:3]):
+        raise ValueError(
+            f"expected an image of at least {least}x{least} pixels. Received: input_shape={tuple(image.shape[1:])}"
+        )
+    if frame.stem != "imagenet":
+        return Stem(scaled_channels(STEM_CHANNELS, width), frame.stem, name="stem", **options)(image)
+    parts = [Inception(scaled(paths, width), name=f"stem{n}", **options) for n, paths in enumerate(STEM, start=1)]
+    return keras.Sequential(parts, name="stem")(image)
+
+
+def scaled(paths, width: float):
+    """Returns paths with all channels multiplied.
+
+    Example:
+        >>> scaled((POOL, ((64, 1), (96, 3, 1))), 0.5)
+        ('pool', ((32, 1), (48, 3, 1)))
+    """
+    return tuple(
+        path if path == POOL else tuple((scaled_channels(filters, width), *rest) for filters, *rest in path)
+        for path in paths
+    )
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Returns the product, rounded, at least 1."""
+    return max(1, round(width * channels))

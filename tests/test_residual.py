@@ -1,0 +1,244 @@
+"""The residual networks as numerical schemes: the two-step method, stochastic depth, shake-shake, aggregated branches."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import randomize
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_mgnet import LMResNet, LMResNeXt, PreActResNet, ResNet, ResNeXt, ShakeShake, k_values
+from keras_mgnet.layers import (
+    Conv,
+    LinearMultistepLevel,
+    ResidualLevel,
+    Shake,
+    StochasticDepth,
+    basic,
+    bottleneck,
+    steps,
+)
+from keras_mgnet.layers.stochastic import survival_probabilities
+
+SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
+
+
+def copy_by_path(source, target):
+    values = {w.path: w for w in source.weights}
+    for w in target.weights:
+        if w.path in values:
+            w.assign(values[w.path])
+
+
+def assign_k(model, value):
+    for level in model.layers:
+        for k in getattr(level, "k", ()):
+            k.assign(value)
+
+
+def tensor(*shape):
+    return keras.ops.convert_to_tensor(np.random.default_rng(5).normal(size=shape))
+
+
+# the two-step method, Lu2018
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("lm", "plain"),
+    [
+        (LMResNet(50, **SMALL), PreActResNet(50, **SMALL)),
+        (
+            LMResNeXt(11, cardinality=2, group_width=2, lm_transition="plain", input_shape=(8, 8, 1)),
+            ResNeXt(11, cardinality=2, group_width=2, preactivation=True, input_shape=(8, 8, 1)),
+        ),
+    ],
+    ids=["lm_resnet", "lm_resnext"],
+)
+def test_k_zero_is_the_preactivation_network_bit_for_bit(lm, plain, training, images):
+    copy_by_path(randomize(lm), plain)
+    assign_k(lm, 0.0)
+    x = images(lm)
+    np.testing.assert_array_equal(lm(x, training=training), plain(x, training=training))
+
+
+@given(blocks=st.integers(1, 4), k_first=st.booleans(), gives_previous=st.booleans())
+def test_the_level_is_the_recursion_written_out(blocks, k_first, gives_previous):
+    level = LinearMultistepLevel(basic(2, uses=blocks, dtype="float64"), k_first=k_first, dtype="float64")
+    states = [tensor(2, 4, 4, 2) for _ in range(2)] if gives_previous else [tensor(2, 4, 4, 2)]
+    level(*states)
+    randomize(level)
+    x, previous = states[0], states[1] if gives_previous else 0.0
+    k = [float(value) for value in level.k]
+    ks = k if k_first else [None, *k]
+    for i in range(blocks):
+        f = level.branch(x, i=i)
+        x, previous = x + f if ks[i] is None else (1 - ks[i]) * x + ks[i] * previous + f, x
+    ours = level(*states)
+    np.testing.assert_allclose(ours[0], x, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours[1], previous, rtol=1e-12, atol=1e-12)
+
+
+def two_step(k, rate, dt, end=1.0):
+    """Iterates the scheme on u' = rate u / (1 + k) from two exact values; returns the last iterate."""
+    x, previous = np.exp(rate * dt / (1 + k)), 1.0
+    for _ in range(round(end / dt) - 1):
+        x, previous = steps.linear_multistep(x, previous, dt * rate * x, k), x
+    return x
+
+
+@pytest.mark.parametrize("k", [-0.5, -0.1, 0.0, 0.5])
+def test_the_limit_is_u_prime_equals_g_over_1_plus_k_with_order_1(k):
+    errors = [abs(two_step(k, -1.0, dt) - np.exp(-1 / (1 + k))) for dt in (1 / 200, 1 / 400, 1 / 800)]
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    np.testing.assert_allclose(orders, 1, atol=0.05)
+
+
+@pytest.mark.parametrize("k", [-0.5, -0.1, 0.0, 0.3])
+def test_the_modified_equation_is_one_order_closer(k):
+    """(1 + k) u' + (1 - k)(dt / 2) u'' = g: its principal exponent against that of the scheme, Lu2018 (3)."""
+    rate, gaps = -1.0, {"modified": [], "limit": []}
+    for dt in (1e-2, 5e-3, 2.5e-3):
+        scheme = np.log(np.roots([1, -(1 - k) - dt * rate, -k]).max()) / dt
+        modified = np.roots([(1 - k) * dt / 2, 1 + k, -rate]).max()
+        gaps["modified"].append(abs(scheme - modified))
+        gaps["limit"].append(abs(scheme - rate / (1 + k)))
+    for name, order in {"modified": 2, "limit": 1}.items():
+        np.testing.assert_allclose(np.log2(np.divide(gaps[name][:-1], gaps[name][1:])), order, atol=0.15)
+
+
+@pytest.mark.parametrize(("k", "growth"), [(-1.0, 1000), (-0.9, 11), (0.0, 1), (0.9, 1), (1.0, 1), (1.1, 1e20)])
+def test_zero_stability(k, growth):
+    """The roots of (z - 1)(z + k): bounded for -1 < k <= 1, linear growth at k = -1, exponential beyond."""
+    x, previous, largest = 1.0, 0.0, 1.0
+    for _ in range(999):
+        x, previous = steps.linear_multistep(x, previous, 0.0, k), x
+        largest = max(largest, abs(x))
+    assert growth / 2 <= largest <= 2 * growth if growth < 1e20 else largest > growth
+
+
+def test_k_one_is_the_midpoint_rule_and_k_minus_one_the_leapfrog():
+    x, previous, f = tensor(3), tensor(3) + 1, tensor(3) - 2
+    np.testing.assert_allclose(steps.linear_multistep(x, previous, f, 1.0), previous + f)
+    np.testing.assert_allclose(steps.linear_multistep(x, previous, f, -1.0), 2 * x - previous + f)
+
+
+def test_k_values_are_one_per_block_that_has_one(images):
+    plain, project = (LMResNet(blocks=(3, 2), lm_transition=t, **SMALL) for t in ("plain", "project"))
+    assert k_values(plain).shape == (3,)
+    assert k_values(project).shape == (5,)
+    assert np.all((k_values(project) <= 0) & (k_values(project) >= -0.1))
+    with pytest.raises(ValueError, match=r"expected a network with k, such as LMResNet\. Received: ResNet"):
+        k_values(ResNet(8, **SMALL))
+
+
+# stochastic depth
+
+
+@pytest.mark.parametrize(("blocks", "survival", "huang", "release"), [(27, 0.8, 24.20, 24.30), (54, 0.5, 40.25, 40.50)])
+def test_expected_number_of_surviving_blocks(blocks, survival, huang, release):
+    assert sum(survival_probabilities(blocks, survival)) == pytest.approx(huang)
+    assert sum(survival_probabilities(blocks, survival, "lm_release")) == pytest.approx(release)
+    assert survival_probabilities(blocks, survival)[-1] == survival_probabilities(blocks, survival, "lm_release")[-1]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_inference_branch_is_the_mean_of_the_training_branch(inverted):
+    gate = StochasticDepth((0.5, 0.8), inverted=inverted, seed=1, dtype="float64")
+    f = tensor(2, 3, 3, 1)
+    draws = np.stack([gate(f, i=1, training=True) for _ in range(2000)])
+    whole_batch = draws / np.asarray(f)
+    assert np.ptp(whole_batch, axis=(1, 2, 3, 4)).max() < 1e-6, "one draw for the whole batch"
+    np.testing.assert_allclose(whole_batch.mean(), np.mean(gate(f, i=1) / f), atol=0.03)
+
+
+def test_blocks_drop_in_the_published_share_of_compiled_steps():
+    import tensorflow as tf
+
+    p = survival_probabilities(5, 0.3)
+    level = ResidualLevel(basic(1, uses=5), survival=p)
+    x = np.ones((1, 4, 4, 1), "float32")
+    level(x)
+    survived = tf.function(lambda: tf.stack([tf.reduce_any(level.gate(x, i=i, training=True) != 0) for i in range(5)]))
+    counts = np.sum([survived().numpy() for _ in range(1500)], axis=0)
+    np.testing.assert_allclose(counts / 1500, p, atol=0.05)
+
+
+@pytest.mark.parametrize("family", [ResNet, PreActResNet, LMResNet])
+def test_survival_one_leaves_the_graph_alone(family):
+    model = family(blocks=(1, 1), survival=1.0, **SMALL)
+    assert all(level.gate is None for level in model.layers if level.name.startswith("level"))
+
+
+def test_the_linear_part_of_the_two_step_method_never_drops():
+    level = LinearMultistepLevel(basic(2, uses=3), survival=(0.0, 0.0, 0.0))
+    x = tensor(2, 4, 4, 2)
+    level(x)
+    for k, value in zip(level.k, (-0.5, 0.25), strict=True):
+        k.assign(value)
+    np.testing.assert_allclose(level(x, training=True)[0], x, rtol=1e-6)
+
+
+# shake-shake
+
+
+def test_the_mean_of_shakes_is_the_inference_branch():
+    f1, f2 = tensor(4, 3, 3, 2), tensor(4, 3, 3, 2) + 1
+    layer = Shake(basic(2), basic(2), seed=3, dtype="float64")
+    layer(f1)
+    layer.f1, layer.f2 = (lambda x, i: f1), (lambda x, i: f2)
+    expected = layer(f1)
+    np.testing.assert_allclose(expected, (f1 + f2) / 2)
+    draws = np.mean([layer(f1, training=True) for _ in range(800)], axis=0)
+    assert np.abs(draws - expected).max() < 5 / np.sqrt(12 * 800)
+
+
+@pytest.mark.parametrize("mode", ["image", "batch"])
+def test_the_gradient_takes_an_independent_eta(mode):
+    import tensorflow as tf
+
+    layer = Shake(ResidualLevel(basic(1)).branch, basic(1), mode=mode, seed=3)
+    layer(np.ones((4, 2, 2, 1), "float32"))
+    f1, f2 = tf.constant(np.full((4, 2, 2, 1), 2.0, "float32")), tf.constant(np.full((4, 2, 2, 1), 1.0, "float32"))
+    layer.f1, layer.f2 = (lambda x, i: f1), (lambda x, i: f2)
+    with tf.GradientTape() as tape:
+        tape.watch([f1, f2])
+        y = layer(f1, training=True)
+    forward = y.numpy()[:, 0, 0, 0] - 1  # y = 1 + eta
+    backward, rest = (g.numpy() for g in tape.gradient(y, [f1, f2]))
+    np.testing.assert_allclose(backward + rest, 1, rtol=1e-6)
+    assert np.abs(backward[:, 0, 0, 0] - forward).min() > 1e-3, "independent of the forward eta"
+    distinct = 4 if mode == "image" else 1
+    assert len(np.unique(backward)) == distinct
+    assert len(np.unique(np.round(forward, 5))) == distinct
+
+
+def test_equal_branches_make_shaking_irrelevant(images):
+    model = ShakeShake(8, 4, input_shape=(8, 8, 1))
+    for level in (layer for layer in model.layers if layer.name.startswith("level")):
+        level.branch.f2.set_weights(level.branch.f1.get_weights())
+    x = images(model)
+    np.testing.assert_allclose(model(x, training=True), model(x, training=True), rtol=1e-4, atol=1e-5)
+
+
+# aggregated branches
+
+
+def test_the_grouped_convolution_is_the_sum_over_explicit_branches():
+    """ResNeXt's form C (grouped) against form B (one chain per group, summed)."""
+    branch = bottleneck(8, 6, groups=3, order="postactivation")
+    x = keras.ops.cast(tensor(2, 5, 5, 4), "float32")
+    branch(x)
+    randomize(branch)
+    (first,), (second,), (third,) = branch.convs
+    n1, n2, n3 = (norms[0] for norms in branch.norms)
+    inside, total = n1(first(x)), 0.0
+    for g in range(3):
+        part = slice(2 * g, 2 * g + 2)
+        own = Conv(2)
+        own.build((None, 5, 5, 2))
+        own.kernel.assign(second.kernel[..., part])
+        scale, shift = (constant[part] for constant in n2.affine())
+        hidden = keras.ops.relu(own(inside[..., part]) * scale + shift)
+        total += keras.ops.tensordot(hidden, third.kernel[0, 0, part], axes=1)
+    np.testing.assert_allclose(branch(x), n3(total), rtol=1e-4, atol=1e-5)
