@@ -1,4 +1,4 @@
-"""`train`, `evaluate` and `predict`: from a data set to a run directory, and what it knows."""
+"""`train`, `evaluate`, `predict` and `compare`: from a data set to run directories, and what they know."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_mgnet.cli.options import from_fields
+from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
 from keras_mgnet.training.inference import evaluate, predict
 from keras_mgnet.training.loop import train
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
     app.command("evaluate")(evaluate_command)
     app.command("predict")(predict_command)
+    app.command("compare")(compare_command)
 
 
 def train_command(config: TrainConfig) -> None:
@@ -76,3 +78,21 @@ def predict_command(
         for rank, (name, probability) in enumerate(prediction["classes"].items()):
             table.add_row("" if rank else escape(prediction["image"]), escape(name), f"{probability:.4f}")
     Console().print(table)
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(help="directories of finished runs, several seeds per network")],
+    out: Annotated[Path, typer.Option(help="folder for comparison.md and comparison.png")] = Path("comparison"),
+) -> None:
+    """Compare networks over their seeds: mean and spread as a table and a plot."""
+    entries = compare(open_run(run) for run in runs)
+    table = Table(
+        "network", caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds"
+    )
+    for heading in ("parameters", "seeds", "mean", "spread"):
+        table.add_column(heading, justify="right")
+    for entry in entries:
+        numbers = (f"{entry.params:,}", str(len(entry.seeds)), f"{100 * entry.mean:.2f}", f"{100 * entry.spread:.2f}")
+        table.add_row(escape(entry.label), *numbers)
+    Console().print(table)
+    typer.echo(f"wrote {', '.join(str(path) for path in write_comparison(entries, out))}")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -41,14 +42,31 @@ def test_list_shows_every_name_with_ours_against_published():
 
 def test_describe_shows_levels_and_reuse():
     output = invoke("describe", "mgnet_2222_c64_shared_b", "--set", "channels=8", "--set", "nu=[3,2]")
-    assert "A reused 3 times" in output
-    assert [line.split()[0] for line in output.splitlines()[3:]] == [
+    assert "A reused 3 times" in output and "scheme: multigrid" in output
+    assert [line.split()[0] for line in output.splitlines()[5:]] == [
         "stem",
         "level1",
         "transfer2",
         "level2",
         "classifier",
     ]
+
+
+def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
+    for seed in (1, 2):
+        invoke("train", "digits", *QUICK, "--seed", seed, "--out", tmp_path / str(seed))
+    runs = [run, tmp_path / "1", tmp_path / "2"]
+    last = [json.loads((path / "run.json").read_text())["result"]["last_test_accuracy"] for path in runs]
+    output = invoke("compare", *runs, "--out", tmp_path / "out")
+    mean, spread = f"{100 * np.mean(last):.2f}", f"{100 * np.std(last, ddof=1):.2f}"
+    row = (tmp_path / "out" / "comparison.md").read_text().splitlines()[2]
+    assert f"**{mean} %** | ± {spread} |" in row and "(nu=[1], channels=4)" in row
+    assert mean in output and (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+
+    invoke("train", "digits", *QUICK, "--seed", 3, "--batch-size", 64, "--out", tmp_path / "other")
+    for arguments, message in [([run, tmp_path / "other"], "another batch_size"), ([run, run], "seed 0 of .* twice")]:
+        with pytest.raises(ValueError, match=message):
+            invoke("compare", *arguments)
 
 
 def test_evaluate_and_predict(run, tmp_path):
