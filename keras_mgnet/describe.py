@@ -9,6 +9,8 @@ import keras
 from keras_mgnet.layers import Conv, GridLevel
 from keras_mgnet.layers.conv import recorded_applications
 
+MANY = 6  # kernels of a level that a table names one by one
+
 
 @dataclass(frozen=True)
 class LevelInfo:
@@ -112,12 +114,20 @@ def _line(row: LevelInfo) -> str:
     channels = "/".join(map(str, row.channels))
     return (
         f"{row.name:<12}{grid:>11}{channels:>12}{row.nu or '':>4}{row.params:>13,}{_mega(row.multiply_adds):>12}   "
-        f"{', '.join(_reuse(name, times) for name, times in row.uses.items())}"
+        f"{_reuse(row.uses)}"
     ).rstrip()
 
 
-def _reuse(name: str, times: int) -> str:
-    return name if times == 1 else f"{name} reused {times} times"
+def _reuse(uses: dict[str, int]) -> str:
+    """Kernels by name or, where they are many, by number."""
+    if len(uses) > MANY:
+        uses = {f"{count} kernels": times for times, count in Counter(uses.values()).items()}
+    return ", ".join(name if times == 1 else f"{name} reused {times} times" for name, times in uses.items())
+
+
+def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
+    paths = (conv.path.removeprefix(f"{layer.path}/").removeprefix("f/") for conv, _ in own)
+    return dict(Counter("/".join(dict.fromkeys(path.split("/"))) for path in paths))  # R/R is R
 
 
 def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
@@ -132,7 +142,7 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
         nu=getattr(layer, "nu", None),
         params=count_params(layer),
         multiply_adds=_total([cost for _, cost in own] + ([] if dense is None else [_size(dense)])),
-        uses=dict(Counter(conv.name for conv, _ in own)),
+        uses=_uses(layer, own),
     )
 
 

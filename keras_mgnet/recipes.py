@@ -56,9 +56,11 @@ RECIPES = {
     "lu2018_imagenet": _lu2018(90, 30, 60, batch_size=256),
     "densenet": Recipe(300, 64, 0.1, 1e-4, (150, 225), "liuzhuang13/DenseNet README", nesterov=True),
     "densenet_imagenet": Recipe(90, 256, 0.1, 1e-4, (30, 60), "liuzhuang13/DenseNet README", nesterov=True),
-    "highway": Recipe(160, 128, 0.01, 1e-4, (80, 120), "this package; the published rate was not found"),
+    "highway": Recipe(160, 128, 0.03, 1e-4, (80, 120), "this package; the published rate was not found"),
     "stochastic_depth": Recipe(500, 128, 0.1, 1e-4, (250, 375), "yueatsprograms/Stochastic_Depth main.lua"),
     "shake_shake": Recipe(1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake, with the cosine schedule"),
+    "revnet": Recipe(160, 100, 0.1, 2e-4, (80, 120), "renmengye/revnet-public cifar_configs.py"),
+    "poly_mgnet": Recipe(400, 128, 0.1, 1e-4, (), "vanbetteray/Poly-MgNet base/trainer.py, with the cosine schedule"),
     "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
 }
 

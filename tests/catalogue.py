@@ -2,20 +2,62 @@
 
 import keras
 
-from keras_mgnet import LMResNet, LMResNeXt, MgNet, PreActResNet, ResNet, ResNeXt, ShakeShake
+from keras_mgnet import (
+    DenseNet,
+    FBResNet,
+    FractalNet,
+    HamiltonianNet,
+    HighwayNet,
+    LMResNet,
+    LMResNeXt,
+    MgNet,
+    MultiResNet,
+    PolyMgNet,
+    PolyNet,
+    PreActResNet,
+    RecurrentResNet,
+    ResNet,
+    ResNeXt,
+    RevNet,
+    ShakeShake,
+    VCycleMgNet,
+    VeryDeepPolyNet,
+)
 from keras_mgnet.layers import (
+    Affine,
     Branch,
     Conv,
+    CouplingTransfer,
+    CycleLevel,
+    CycleTransfer,
+    DenseLevel,
+    DenseTransition,
+    Force,
+    FractalLevel,
     FullWeighting,
+    GlobalPath,
     GridLevel,
     GridTransfer,
+    Halves,
+    HighwayLevel,
+    IdleTransfer,
+    Inception,
+    InceptionStem,
     LinearMultistepLevel,
     Norm,
+    Poly,
+    PolynomialSmoother,
+    RecurrentLevel,
     ResidualLevel,
     Restriction,
+    ReversibleLevel,
     Shake,
+    SharedConv,
     ShiftedProjection,
+    SkewConv,
+    Standardize,
     Stem,
+    Sum,
     ZeroPadding,
     basic,
     bottleneck,
@@ -24,6 +66,11 @@ from keras_mgnet.layers import (
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
 NEXT = {"cardinality": 2, "group_width": 2, "depth": 11, "input_shape": (8, 8, 1), "classes": 3}
 RES = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
+DEEP = {"modules": (1, 2, 1), "width": 1 / 32, "input_shape": (8, 8, 1), "classes": 3}
+POLY = {"nu": (2, 2), "channels": (4, 8), "input_shape": (8, 8, 1), "classes": 3}
+FRACTAL = {"columns": 3, "channels": (4, 6), "input_shape": (9, 8, 1), "classes": 3}
+DENSE = {"depth": 10, "growth": 3, "input_shape": (9, 8, 1), "classes": 3}
+REV = {"blocks": (1, 2), "channels": (4, 6), "input_shape": (8, 8, 1), "classes": 3}
 
 MODELS = {
     "mgnet": (MgNet, TINY),
@@ -68,10 +115,56 @@ MODELS = {
         ShakeShake,
         {"depth": 11, "width": 2, "cardinality": 2, "mode": "batch", "input_shape": (8, 8, 1), "classes": 3},
     ),
+    "polynet_poly2": (PolyNet, RES | {"kind": "poly2", "blocks": (1, 2, 2)}),
+    "polynet_mpoly3": (PolyNet, RES | {"kind": "mpoly3", "blocks": (1, 2)}),
+    "polynet_2way": (PolyNet, RES | {"kind": "2way", "blocks": (2,)}),
+    "very_deep_polynet": (VeryDeepPolyNet, DEEP),
+    "very_deep_polynet_imagenet": (VeryDeepPolyNet, DEEP | {"stem": "imagenet", "input_shape": (75, 75, 3)}),
+    "fractalnet": (FractalNet, FRACTAL),
+    "fractalnet_imagenet": (FractalNet, FRACTAL | {"stem": "imagenet", "input_shape": (32, 32, 3), "init": "xavier"}),
+    "fractalnet_column": (FractalNet, FRACTAL | {"column": 1}),
+    "densenet_10": (DenseNet, DENSE),
+    "densenet_bc_dropout": (DenseNet, DENSE | {"bottleneck": True, "reduction": 0.7, "dropout": 0.2}),
+    "densenet_imagenet": (
+        DenseNet,
+        DENSE | {"blocks": (1, 2, 1), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
+    ),
+    "highway_conv": (HighwayNet, {"nu": (2, 1), "channels": (3, 4), "input_shape": (9, 8, 1), "classes": 3}),
+    "highway_dense": (
+        HighwayNet,
+        {"nu": (1, 2), "channels": (6, 5), "kind": "dense", "input_shape": (4, 4, 1), "classes": 3},
+    ),
+    "multi_resnet14": (MultiResNet, RES | {"depth": 14, "branches": 3}),
+    "multi_resnet_bottleneck": (MultiResNet, RES | {"blocks": (2, 1), "bottleneck": True, "widen": 2}),
+    "multi_resnet_imagenet": (MultiResNet, RES | {"depth": 50, "stem": "imagenet", "input_shape": (32, 32, 3)}),
+    "recurrent_resnet1": (RecurrentResNet, RES | {"states": 1, "steps": 3, "share_norms": True}),
+    "recurrent_resnet2": (RecurrentResNet, RES | {"states": 2, "steps": 3}),
+    "recurrent_resnet3": (RecurrentResNet, RES | {"states": 3, "steps": 2}),
+    "recurrent_resnet2_unshared": (RecurrentResNet, RES | {"states": 2, "steps": 3, "share_K": False}),
+    "fb_resnet_linear_both": (FBResNet, TINY | {"channels": (4, 6)}),
+    "fb_resnet_post_pre": (FBResNet, TINY | {"A": "post", "B": "pre"}),
+    "fb_resnet_both_linear": (FBResNet, TINY | {"A": "both", "B": "linear", "channels": (3, 5), "input_shape": (9, 7, 1)}),
+    "vcycle_mgnet": (VCycleMgNet, TINY | {"channels": (4, 6), "input_shape": (9, 7, 1)}),
+    "vcycle_mgnet_unshared_b": (VCycleMgNet, TINY | {"share_B": False, "post_nu": 2}),
+    "vcycle_mgnet_no_post": (VCycleMgNet, TINY | {"post_nu": 0, "nu": (1, 1, 2)}),
+    "poly_mgnet_outside": (PolyMgNet, POLY | {"step": "outside", "residual": "bn_only"}),
+    "poly_mgnet_double": (PolyMgNet, POLY | {"B": "double", "step": "relu_outside_nobn"}),
+    "poly_mgnet_quadratic": (PolyMgNet, POLY | {"B": "quadratic", "nu": (1, 2), "residual": "plain", "share_B": True}),
+    "poly_mgnet_conv": (PolyMgNet, POLY | {"B": "conv"}),
+    "revnet": (RevNet, REV),
+    "revnet_bottleneck": (RevNet, REV | {"blocks": (2, 2), "bottleneck": True, "memory_free": False}),
+    "hamiltonian": (HamiltonianNet, REV),
+    "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
+    "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
+    "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),
+    "antisymmetric": (HamiltonianNet, REV | {"scheme": "antisymmetric", "gamma": 0.3}),
 }
 
+# the first model of each family, for what takes long
+ONE_PER_FAMILY = list({family: name for name, (family, _) in reversed(MODELS.items())}.values())[::-1]
+
 # models in which chance leaves out parts of a training step
-BY_CHANCE = {"resnet_option_b_survival", "lm_resnet_project_survival"}
+BY_CHANCE = {"resnet_option_b_survival", "lm_resnet_project_survival", "fractalnet", "fractalnet_imagenet"}
 
 # layer -> shapes of its tensors
 LAYERS = {
@@ -90,6 +183,41 @@ LAYERS = {
     "restriction": (lambda: Restriction(4, "average"), [(2, 5, 5, 2)]),
     "full_weighting": (FullWeighting, [(2, 5, 5, 2)]),
     "grid_transfer": (lambda: GridTransfer(4, 5), [(2, 6, 6, 2), (2, 6, 6, 3)]),
+    "poly": (lambda: Poly(basic(4, uses=4, sharing=((0, 0, 1, 2),) * 2), ("poly2", "2way")), [(2, 5, 5, 4)]),
+    "inception": (lambda: Inception((((2, 1), (3, (1, 7))), ((4, 3),)), 5, uses=2, sharing=(0, 0)), [(2, 9, 9, 5)]),
+    "inception_reduction": (lambda: Inception(("pool", ((4, 3, 2),))), [(2, 9, 9, 5)]),
+    "inception_stem": (lambda: InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),)))), [(2, 15, 15, 3)]),
+    "shared_conv": (lambda: SharedConv(3, (7, 1), sharing=(0, 0), activation="relu"), [(2, 9, 9, 5)]),
+    "fractal_level": (lambda: FractalLevel(4, 3, dropout=0.1), [(2, 9, 8, 3), (3,)]),
+    "global_path": (lambda: GlobalPath(3), [(2, 8, 8, 3)]),
+    "standardize": (lambda: Standardize("relu", foldable=False), [(2, 4, 4, 3)]),
+    "affine": (lambda: Affine(4, strides=2, bias=1.0, activation="relu"), [(2, 7, 6, 3)]),
+    "dense_level": (lambda: DenseLevel(2, 3, bottleneck=True, dropout=0.1), [(2, 5, 5, 3)]),
+    "dense_transition": (lambda: DenseTransition(4, dropout=0.1), [(2, 5, 5, 3)]),
+    "highway_level": (lambda: HighwayLevel(4, 2), [(2, 5, 5, 4)]),
+    "sum": (lambda: ResidualLevel(Sum([basic(4, uses=2), basic(4, uses=2)])), [(2, 5, 5, 4)]),
+    "recurrent_level": (lambda: RecurrentLevel(4, 3, 2, share_norms=True), [(2, 5, 5, 4)]),
+    "grid_level_feature": (
+        lambda: GridLevel(4, 3, 2, A=("sigma", "norm"), B=("norm", None), form="feature", last=True),
+        [(2, 4, 4, 3), (2, 4, 4, 4)],
+    ),
+    "grid_level_polynomial": (lambda: GridLevel(3, 3, 2, smoother=PolynomialSmoother(2, "quadratic")), [(2, 4, 4, 3)]),
+    "cycle_level": (lambda: CycleLevel(3, 1, 2, share_B=False), [(2, 4, 4, 3)] * 3),
+    "cycle_transfer": (lambda: CycleTransfer(4), [(2, 5, 6, 2), (2, 3, 3, 4)]),
+    "depthwise_restriction": (lambda: Restriction(4, "depthwise"), [(2, 5, 5, 2)]),
+    "idle_transfer": (lambda: IdleTransfer(4, 4, Pi="depthwise", R="depthwise"), [(2, 5, 5, 2)]),
+    "reversible_level": (lambda: ReversibleLevel([basic(4, uses=2) for _ in range(2)]), [(2, 5, 5, 4)] * 2),
+    "leapfrog_level": (
+        lambda: ReversibleLevel([Force(4, ("gradient",), (0.1,))], second_order=True, memory_free=False),
+        [(2, 5, 5, 4)] * 2,
+    ),
+    "coupling_transfer": (
+        lambda: CouplingTransfer(basic(4, uses=2, strides=2), Conv(4, 1, strides=2), ZeroPadding(4, 2)),
+        [(2, 5, 5, 2)] * 2,
+    ),
+    "halves": (Halves, [(2, 5, 5, 4)]),
+    "force": (lambda: Force(4, ("adjoint", "damped_skew"), (0.1, 0.2), gamma=0.3), [(2, 5, 4, 4)]),
+    "skew_conv": (lambda: SkewConv(4), [(2, 5, 4, 4)]),
 }
 
 

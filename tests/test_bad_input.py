@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from keras_mgnet import MgNet, PreActResNet, ResNet, create_model, load_torch_weights, model_info
+from keras_mgnet import (
+    LMResNet,
+    MgNet,
+    PreActResNet,
+    ResNet,
+    ResNeXt,
+    ShakeShake,
+    create_model,
+    load_torch_weights,
+    model_info,
+)
 from keras_mgnet.layers import GridLevel, Norm
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import recipe
@@ -43,7 +53,15 @@ REFUSED = {
         lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
         r"a \.weights\.h5 file\. Received: weights='imagenet'",
     ),
-    "depth": (lambda: PreActResNet(50), "expected depth to be one of 18, 34. Received: depth=50"),
+    "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
+    "blocks": (lambda: ResNet(blocks=(2, 0)), "expected blocks to be a non-empty sequence of integers >= 1"),
+    "shared bottleneck": (lambda: ResNet(50, share_A=True), "expected basic blocks to share A or B"),
+    "shortcut": (lambda: ResNet(20, shortcut="pading"), "unknown shortcut 'pading'; did you mean 'padding'"),
+    "survival": (lambda: LMResNet(20, survival=1.5), "expected survival between 0 and 1. Received: survival=1.5"),
+    "survival schedule": (lambda: ResNet(20, survival_schedule="huan"), "did you mean 'huang'"),
+    "lm transition": (lambda: LMResNet(20, lm_transition="projekt"), "did you mean 'project'"),
+    "shake mode": (lambda: ShakeShake(mode="images"), "unknown shake mode 'images'; did you mean 'image'"),
+    "resnext depth": (lambda: ResNeXt(30), r"9n \+ 2. Received: depth=30"),
     "share of mgnet": (lambda: MgNet((1,), 4, share_B="flase", **SMALL), "unknown share_B 'flase'"),
     "share by a rule of ResNet": (lambda: MgNet((1,), 4, share_A="published_size", **SMALL), "unknown share_A"),
     "no image": (lambda: MgNet((1,), 4, input_shape=None), r"expected input_shape=\(height"),

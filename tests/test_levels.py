@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
-from keras_mgnet import MgNet, features
-from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, ResidualLevel, separable_norms, steps
+from keras_mgnet import MgNet, PreActResNet, ResNet, features
+from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, separable_norms, steps
 from keras_mgnet.layers.scheme import SMOOTHERS
 
 
@@ -91,37 +91,44 @@ def test_what_an_unshared_A_means(form):
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_residual_level_equals_its_numpy_twin(preactivation, share_B):
     """He2019 (2.1)-(2.4), and (6.4) where the size is as published."""
-    level = ResidualLevel(3, 2, strides=2, share_A=True, share_B=share_B, preactivation=preactivation, dtype="float64")
+    family = PreActResNet if preactivation else ResNet
+    model = randomize(family(18, share_A=True, share_B=share_B, base_width=2, input_shape=(8, 8, 1), dtype="float64"))
+    restricts_first = share_B == "published_size"
+    chain = ["transfer2", *([] if preactivation else ["sigma2"])] if restricts_first else []
+    level, f = model.get_layer("level2"), model.get_layer("level2").branch
     r = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
-    level.build(r.shape)
-    randomize(level)
-    computed = level(keras.ops.convert_to_tensor(r))
-    A, B = level.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.B]
-    restrict_first = share_B == "published_size"
+    computed = keras.ops.convert_to_tensor(r)
+    for name in [*chain, "level2"]:
+        computed = model.get_layer(name)(computed)
 
     def norm(x, layer):
         scale, shift = layer.affine()
         return scale * x + shift
 
-    def R(x):
-        if preactivation:
-            return twin_conv(x, level.R.kernel.numpy(), 2)
-        conv, after = level.R.layers
-        return norm(twin_conv(x, conv.kernel.numpy(), 2), after)
+    def conv(x, layer, strides=1):
+        return twin_conv(x, layer.kernel.numpy(), strides)
 
-    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    def relu(x):
+        return np.maximum(x, 0)
+
+    first = model.get_layer("transfer2") if restricts_first else level.R
     for i in range(2):
-        s1, s2, B_i = level.s1[i], level.s2[i], B[min(i, len(B) - 1)]
-        strides = 2 if i == 0 and not restrict_first else 1
+        (B, s1), (A, s2) = ((f.conv(p, i), f.norms[p][i]) for p in (0, 1))
+        strides = 1 if i or restricts_first else 2
         if preactivation:
-            x = relu(norm(r, s1))
-            r = R(x) if i == 0 else r
-            x = relu(r) if i == 0 and restrict_first else x
-            r = r + twin_conv(relu(norm(twin_conv(x, B_i, strides), s2)), A)
+            if i == 0 and restricts_first:
+                r = conv(relu(norm(r, first.norms[0][0])), first.conv(0, 0), 2)
+                x = skip = r
+                x = relu(x)
+            else:
+                x = relu(norm(r, s1))
+                skip = r if i else conv(x, first, 2)
+            r = skip + conv(relu(norm(conv(x, B, strides), s2)), A)
         else:
-            x = relu(R(r)) if i == 0 and restrict_first else r
-            skip = R(r) if i == 0 and not restrict_first else x
-            r = relu(skip + norm(twin_conv(relu(norm(twin_conv(x, B_i, strides), s1)), A), s2))
+            skip = r if i else norm(conv(r, first.conv(0, 0), 2), first.norms[0][0])
+            r = relu(skip) if i == 0 and restricts_first else r
+            skip = r if restricts_first else skip
+            r = relu(skip + norm(conv(relu(norm(conv(r, B, strides), s1)), A), s2))
     np.testing.assert_allclose(computed, r, rtol=1e-8, atol=1e-8)
 
 

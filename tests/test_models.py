@@ -182,14 +182,30 @@ def test_levels_of_an_image_without_fixed_size():
     assert "? x ?" in text and "A reused 2 times" not in text and "B reused 2 times" in text
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float16", "float64"])
-@pytest.mark.parametrize("name", ["mgnet_chebyshev", "mgnet_average"])
+@every_model
+def test_the_plot_shows_stem_levels_and_head(name):
+    model = catalogue.build(name)
+    labels = [node.get("label") or "" for node in keras.utils.model_to_dot(model, show_layer_names=True).get_nodes()]
+    assert len(model.layers) <= 16
+    for layer in model.layers:
+        assert any(f">{layer.name}<" in label for label in labels), layer.name
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        (name, dtype)
+        for name in ("mgnet_chebyshev", "mgnet_average")
+        for dtype in ("mixed_bfloat16", "float16", "float64")
+    ]
+    + [(name, dtype) for name in catalogue.ONE_PER_FAMILY for dtype in ("mixed_bfloat16", "mixed_float16")],
+)
 def test_other_precisions(name, dtype, images, tmp_path):
     model = catalogue.build(name, dtype=dtype)
     x = images(model)
     reference = catalogue.build(name)
     reference.set_weights(model.get_weights())
-    tolerance = {"mixed_bfloat16": 0.1, "float16": 0.02, "float64": 1e-5}[dtype]
+    tolerance = {"mixed_bfloat16": 0.1, "mixed_float16": 0.02, "float16": 0.02, "float64": 1e-5}[dtype]
     expected = reference(x).numpy()
     assert np.abs(model(x).numpy() - expected).max() <= tolerance * max(1, np.abs(expected).max())
     assert model(x).dtype == ("float64" if dtype == "float64" else "float32")

@@ -93,7 +93,7 @@ def prepare(config: TrainConfig) -> Prepared:
         warmup_epochs=config.warmup_epochs,
         recipe=chosen,
     )
-    optimizer = SGD(rate, momentum=config.momentum, coupled_weight_decay=config.weight_decay)
+    optimizer = SGD(rate, config.momentum, chosen.nesterov, config.weight_decay)
     model.compile(optimizer, model.loss, metrics=["accuracy"], jit_compile=JIT_COMPILE[config.jit_compile])
     return Prepared(config, data, model, chosen, steps)
 

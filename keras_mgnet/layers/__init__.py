@@ -2,43 +2,57 @@
 
 from keras_mgnet.layers.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.cycle import CycleLevel, CycleTransfer
 from keras_mgnet.layers.dense import DenseLevel, DenseTransition
+from keras_mgnet.layers.force import Force, SkewConv
 from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
 from keras_mgnet.layers.highway import Affine, HighwayLevel
-from keras_mgnet.layers.inception import Inception, SharedConv
+from keras_mgnet.layers.inception import Inception, InceptionStem, SharedConv
 from keras_mgnet.layers.level import GridLevel
 from keras_mgnet.layers.norm import Norm, separable_norms
 from keras_mgnet.layers.poly import Poly
+from keras_mgnet.layers.polynomial import PolynomialSmoother
 from keras_mgnet.layers.recurrent import RecurrentLevel
 from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
+from keras_mgnet.layers.reversible import CouplingTransfer, Halves, ReversibleLevel
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import Shake, StochasticDepth
 from keras_mgnet.layers.sum import Sum
-from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, Restriction, Stem
+from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 
 __all__ = [
     "Affine",
     "Branch",
     "Conv",
+    "CouplingTransfer",
+    "CycleLevel",
+    "CycleTransfer",
     "DenseLevel",
     "DenseTransition",
+    "Force",
     "FractalLevel",
     "FullWeighting",
     "GlobalPath",
     "GridLevel",
     "GridTransfer",
+    "Halves",
     "HighwayLevel",
+    "IdleTransfer",
     "Inception",
+    "InceptionStem",
     "Join",
     "LinearMultistepLevel",
     "Norm",
     "Poly",
+    "PolynomialSmoother",
     "RecurrentLevel",
     "ResidualLevel",
     "Restriction",
+    "ReversibleLevel",
     "Shake",
     "SharedConv",
     "ShiftedProjection",
+    "SkewConv",
     "Standardize",
     "Stem",
     "StochasticDepth",

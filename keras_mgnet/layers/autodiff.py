@@ -10,6 +10,15 @@ def is_available() -> bool:
     return keras.backend.backend() in ("tensorflow", "jax")
 
 
+def read(variable: keras.Variable):
+    """Returns the value of a variable as a tensor."""
+    if keras.backend.backend() != "tensorflow":
+        return variable.value
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(variable.value)
+
+
 def vjp(f: Callable, *primals) -> tuple:
     """Returns f(*primals) and the function that maps a cotangent of it to those of the primals.
 
@@ -38,10 +47,9 @@ def after(event, tensors: Sequence) -> Sequence:
         >>> [float(x) for x in after(keras.ops.array(0.0), [keras.ops.array(1.0)])]
         [1.0]
     """
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.lax.optimization_barrier((event, tensors))[1]
+    if keras.backend.backend() != "tensorflow":
+        zero = 0 * event[(0,) * event.ndim]  # XLA on a CPU drops barriers, but no product by zero of what may be infinite
+        return [tensor + zero for tensor in tensors]
     import tensorflow as tf
 
     with tf.control_dependencies([event]):

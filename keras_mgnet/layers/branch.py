@@ -1,4 +1,4 @@
-"""The branch f^i of an iteration: convolutions with their norms, one set of norms per use, kernels by a sharing table."""
+"""The branch f^i of an iteration: convolutions with their norms, kernels and norms by use."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The papers' convolution: padded on both sides as PyTorch does, without bias, initialised by a named rule."""
+"""The papers' convolution: bias-free, padded on both sides as PyTorch does, initialised by a named rule."""
 
 import math
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def recorded_applications() -> Iterator[list[tuple["Conv", int | None]]]:
 
 @serializable
 class Conv(keras.layers.Conv2D):
-    """k x k convolution, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
+    """k x k convolution without bias, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
 
     Keras' own "same" padding puts the odd pixel of a stride-2 convolution behind the image and so samples the pixels
     1, 3, 5, ...; multigrid and the papers' code sample 0, 2, 4, ... .
@@ -71,7 +71,6 @@ class Conv(keras.layers.Conv2D):
         strides: s, 1 or 2.
         groups: the input channels are convolved in this many groups, each to filters / groups channels.
         padded: whether zeros surround the image; without them the grid shrinks to (H - k) // s + 1.
-        use_bias: whether a bias, initially zero, is added.
         init: a key of `INITIALIZERS`.
 
     Example:
@@ -87,7 +86,6 @@ class Conv(keras.layers.Conv2D):
         strides=1,
         groups=1,
         padded=True,
-        use_bias=False,
         init="he_fan_out",
         name=None,
         dtype=None,
@@ -98,7 +96,7 @@ class Conv(keras.layers.Conv2D):
             strides=strides,
             groups=groups,
             padding="same" if padded and strides == 1 else "valid",
-            use_bias=use_bias,
+            use_bias=False,
             data_format="channels_last",
             kernel_initializer=initializer(init),
             name=name,

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.highway import Affine
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable
@@ -105,9 +105,9 @@ class GlobalPath(keras.layers.Layer):
 class FractalLevel(keras.layers.Layer):
     """f_C(x) with f_1 = conv, f_{C+1} = (f_C o f_C) join conv: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
 
-    Source: Larsson, Maire, Shakhnarovich 2017. Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), n the
-    norm without gamma and beta. Columns that end together are joined by one mean, and each goes on from there. Before the last
-    join every column is pooled, by 2x2 maxima.
+    Source: Larsson, Maire, Shakhnarovich 2017. Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), with
+    n the norm without gamma and beta. Columns that end a layer together are joined by one mean, and each goes on from there.
+    Before the last join every column is pooled, by 2x2 maxima.
 
     Call it with x and, where the network has one, with the vector of its `GlobalPath`.
 
@@ -144,7 +144,7 @@ class FractalLevel(keras.layers.Layer):
         self.channels, self.nu = channels, 2 ** (columns - 1)
         self.ends = ends(range(columns) if column is None else [column], self.nu)
         places = [f"{c}_{n}" for n, ending in self.ends for c in ending]
-        self.K = [Conv(channels, use_bias=True, init=init, name=f"K{place}", dtype=policy) for place in places]
+        self.K = [Affine(channels, init=init, name=f"K{place}", dtype=policy) for place in places]
         self.s = [Standardize(activation, name=f"s{place}", dtype=policy) for place in places]
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy)
         self.join = Join(drop_path, name="join", dtype=policy)
@@ -163,7 +163,7 @@ class FractalLevel(keras.layers.Layer):
     def call(self, x, chosen=None, training=None):
         states, layers = {}, zip(self.K, self.s, strict=True)
         for n, ending in self.ends:
-            ended = [norm(self.dropout(conv(states.get(c, x)))) for c, (conv, norm) in zip(ending, layers, strict=False)]
+            ended = [self._layer(*next(layers), states.get(c, x)) for c in ending]
             if n == self.nu:
                 ended = [ops.max_pool(state, 2, 2, "same", "channels_last") for state in ended]
             only = None if chosen is None else ops.stack([chosen[c] for c in ending])
@@ -171,11 +171,12 @@ class FractalLevel(keras.layers.Layer):
             states.update(dict.fromkeys(ending, joined))
         return joined
 
+    def _layer(self, conv, norm, x):
+        return norm(self.dropout(conv(x)))
+
 
 def ends(columns, nu: int) -> list[tuple[int, list[int]]]:
-    """Returns for n = 1, ..., nu the columns of which a layer ends there, where there are any: column c has nu, nu/2, ... of them.
-
-    Column c ends a layer at the multiples of nu / 2^c.
+    """Returns for n = 1, ..., nu the columns that end a layer there, where there are any; column c does at multiples of nu / 2^c.
 
     Example:
         >>> ends([0, 1, 2], 4)

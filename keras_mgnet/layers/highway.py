@@ -65,7 +65,7 @@ class HighwayLevel(keras.layers.Layer):
         nu,
         *,
         kernel_size=3,
-        transfer_bias=-2.0,
+        transfer_bias=-4.0,
         activation="relu",
         init="he_fan_out",
         name=None,

@@ -46,18 +46,10 @@ class Inception(keras.layers.Layer):
     ):
         super().__init__(name=name, dtype=dtype)
         self.uses = uses
-        table = sharing or own(uses)
-        options = {"activation": activation, "init": init, "dtype": self.dtype_policy}
-        pool = {"data_format": "channels_last", "dtype": self.dtype_policy}
-        self.paths = [
-            [keras.layers.MaxPooling2D(3, 2, **pool)]
-            if path == POOL
-            else [SharedConv(*K, sharing=table, name=f"{self.name}_{p}{q}", **options) for q, K in enumerate(path, start=1)]
-            for p, path in enumerate(paths, start=1)
-        ]
-        self.A = None
-        if channels is not None:
-            self.A = SharedConv(channels, 1, sharing=own(uses), name="A", **options | {"activation": None})
+        options = {"init": init, "dtype": self.dtype_policy}
+        activated = {"sharing": sharing or own(uses), "activation": activation, **options}
+        self.paths = [_path(path, f"{self.name}_{p}", activated) for p, path in enumerate(paths, start=1)]
+        self.A = None if channels is None else SharedConv(channels, 1, sharing=own(uses), name="A", **options)
 
     def build(self, input_shape):
         for path in self.paths:
@@ -84,6 +76,41 @@ class Inception(keras.layers.Layer):
                 end = layer.compute_output_shape(end)
             shapes.append(end)
         return *shapes[0][:-1], sum(end[-1] for end in shapes)
+
+
+@serializable
+class InceptionStem(keras.layers.Layer):
+    """`Inception` layers without A, one behind the other: (N, H, W, c) -> (N, H', W', c').
+
+    Args:
+        parts: the paths of each.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),))))(ops.ones((1, 15, 15, 3))).shape)
+        (1, 3, 3, 10)
+    """
+
+    def __init__(self, parts, *, activation="relu", init="he_fan_out", name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        options = {"activation": activation, "init": init, "dtype": self.dtype_policy}
+        self.parts = [Inception(paths, name=f"{self.name}{n}", **options) for n, paths in enumerate(parts, start=1)]
+
+    def build(self, input_shape):
+        for part in self.parts:
+            part.build(input_shape)
+            input_shape = part.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        for part in self.parts:
+            input_shape = part.compute_output_shape(input_shape)
+        return input_shape
+
+    def call(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
 
 
 @serializable
@@ -127,6 +154,12 @@ class SharedConv(keras.layers.Layer):
 
     def call(self, x, i=0):
         return self.s[i](self.K[self.sharing[i]](x))
+
+
+def _path(path, name, options):
+    if path == POOL:
+        return [keras.layers.MaxPooling2D(3, 2, data_format="channels_last", dtype=options["dtype"])]
+    return [SharedConv(*K, name=f"{name}{q}", **options) for q, K in enumerate(path, start=1)]
 
 
 def _follow(path, x, i):

@@ -59,10 +59,7 @@ class ReversibleLevel(keras.layers.Layer):
         previous, x = (ops.cast(state, self.state_dtype) for state in (previous, x))
         if training and self.memory_free and autodiff.is_available():
             return self._recomputed(previous, x)
-        for f in self.branches:
-            for i in range(f.uses):
-                previous, x = x, self._next(previous, x, self._evaluate(f, i, x, training))
-        return previous, x
+        return self._iterate(previous, x, training)
 
     def inverse(self, previous, x, training=False):
         """Returns the (x^{-1}, x^0) that the level maps to (previous, x); moving statistics stay as they are.
@@ -71,7 +68,7 @@ class ReversibleLevel(keras.layers.Layer):
             previous, x: what the level returned, each (N, H, W, c).
             training: whether it did so in training, with the statistics of the batch.
         """
-        with keras.StatelessScope([(v, v.value) for v in self.variables]):
+        with keras.StatelessScope(zip(self.variables, self._values(), strict=True)):
             for f in reversed(self.branches):
                 for i in reversed(range(f.uses)):
                     previous, x = self._previous(previous, x, self._evaluate(f, i, previous, training)), previous
@@ -86,22 +83,116 @@ class ReversibleLevel(keras.layers.Layer):
     def _previous(self, x, following, f):
         return steps.leapfrog(following, x, f) if self.second_order else steps.coupling(following, -f)
 
+    def _iterate(self, previous, x, training):
+        for f in self.branches:
+            for i in range(f.uses):
+                previous, x = x, self._next(previous, x, self._evaluate(f, i, x, training))
+        return previous, x
+
+    def _values(self):
+        return [autodiff.read(variable) for variable in self.variables]
+
     def _recomputed(self, previous, x):
-        """Training without stored states. The values of the variables are arguments, as what has a gradient must be."""
+        """The training step without stored states. What has a gradient must be an argument, so variables come as values."""
 
         @ops.custom_gradient
         def run(previous, x, values):
             previous, x, values = keras.tree.map_structure(ops.stop_gradient, (previous, x, values))
-            *state, moved = self._forward(previous, x, values)
+            with keras.StatelessScope(zip(self.variables, values, strict=True)) as scope:
+                given = [scope.get_current_value(variable) for variable in self.variables]
+                last = self._iterate(previous, x, training=True)
+                current = [scope.get_current_value(variable) for variable in self.variables]
+            moved = {str(j): new for j, (old, new) in enumerate(zip(given, current, strict=True)) if new is not old}
 
             def gradient(*upstream):
                 d_previous, d_x, *_ = upstream if len(upstream) > 1 else upstream[0]
-                return self._backward(*state, values, d_previous, d_x)
+                return self._pull_back(last, (d_previous, d_x), values)
 
-            return (*state, moved), gradient
+            return (*last, moved), gradient
 
-        previous, x, moved = run(previous, x, [autodiff.values(f) for f in self.branches])
-        for k, updates in moved.items():
-            for j, value in updates.items():
-                self.branches[int(k)].variables[int(j)].assign(value)
+        previous, x, moved = run(previous, x, self._values())
+        for j, value in moved.items():
+            self.variables[int(j)].assign(value)
         return previous, x
+
+    def _pull_back(self, last, cotangents, values):
+        """Maps the cotangents of the last pair to those of the first and of the values, recomputing from the last pair."""
+        (previous, x), (d_previous, d_x) = last, cotangents
+        values = dict(zip(map(id, self.variables), values, strict=True))
+        d_values = {}
+        for f in reversed(self.branches):
+            keys = [id(variable) for variable in f.variables]
+            for i in reversed(range(f.uses)):
+                previous, x = autodiff.after(d_x, (previous, x))
+                force, pull = autodiff.vjp(
+                    lambda x, *given, f=f, i=i: self._given(f, i, x, given), previous, *(values[key] for key in keys)
+                )
+                previous, x = self._previous(previous, x, force), previous
+                d_force, *d_given = pull(d_x)
+                for key, d_value in zip(keys, d_given, strict=True):
+                    d_values[key] = d_values[key] + d_value if key in d_values else d_value
+                d_previous, d_x = self._pull_back_sum(d_previous, d_x, d_force)
+        return d_previous, d_x, [d_values[id(variable)] for variable in self.variables]
+
+    def _given(self, f, i, x, values):
+        """f^i(x) by given values of its variables."""
+        with keras.StatelessScope(zip(f.variables, values, strict=True)):
+            return self._evaluate(f, i, x, training=True)
+
+    def _pull_back_sum(self, d_previous, d_x, d_force):
+        """Cotangents of (x^{m-1}, x^m) by those of (x^m, x^{m+1}) and what came back through f^m."""
+        if self.second_order:
+            return -d_x, d_previous + 2 * d_x + d_force
+        return d_x, d_previous + d_force
+
+
+@serializable
+class CouplingTransfer(keras.layers.Layer):
+    """RevNet's transition unit: y_1 = R_1 x_1 + F(x_2), y_2 = R_2 x_2 + G(y_1), to another grid or other channels.
+
+    Args:
+        branch: F, which has the stride, as its use 0, and G as its use 1.
+        R1, R2: the shortcuts.
+
+    Example:
+        >>> from keras_mgnet.layers import ZeroPadding, basic
+        >>> unit = CouplingTransfer(basic(4, uses=2, strides=2), ZeroPadding(4, 2), ZeroPadding(4, 2))
+        >>> y1, y2 = unit(ops.ones((1, 8, 8, 2)), ops.ones((1, 8, 8, 2)))
+        >>> tuple(y2.shape)
+        (1, 4, 4, 4)
+    """
+
+    def __init__(self, branch, R1, R2, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.branch, self.R1, self.R2 = branch, R1, R2
+
+    def build(self, x1_shape, x2_shape):
+        self.branch.build(x2_shape)
+        self.R1.build(x1_shape)
+        self.R2.build(x2_shape)
+
+    def compute_output_shape(self, x1_shape, x2_shape):
+        return (self.branch.compute_output_shape(x2_shape),) * 2
+
+    def call(self, x1, x2):
+        y1 = steps.coupling(self.R1(x1), self.branch(x2, i=0))
+        return y1, steps.coupling(self.R2(x2), self.branch(y1, i=1))
+
+
+@serializable
+class Halves(keras.layers.Layer):
+    """x -> (x_1, x_2): the two halves of the channels, (N, H, W, 2c) -> (N, H, W, c) twice.
+
+    Example:
+        >>> [tuple(half.shape) for half in Halves()(ops.ones((1, 8, 8, 4)))]
+        [(1, 8, 8, 2), (1, 8, 8, 2)]
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape):
+        return ((*input_shape[:-1], input_shape[-1] // 2),) * 2
+
+    def call(self, x):
+        return tuple(ops.split(x, 2, axis=-1))

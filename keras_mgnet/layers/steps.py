@@ -17,9 +17,9 @@ def data(r, u, A):
     return r if isinstance(u, float) else r + A(u)
 
 
-def correction(r, B, s1, s2):
-    """e = s2(B * s1(r)): the smoother's answer to a residual, He2019 (3.4), (4.3)."""
-    return s2(B(s1(r)))
+def mapping(x, K, s1, s2):
+    """s2(K * s1(x)): the forms of A and B, He2019 (4.7); the correction e of a residual x with K = B, He2019 (3.4), (4.3)."""
+    return s2(K(s1(x)))
 
 
 def residual_correction(u, r, A, e):
@@ -85,3 +85,29 @@ def superpose(fs):
     """sum_j f_j(x): the fields of a multi-residual block, Lu2017, or all that drives one state of a recurrent network."""
     first, *rest = fs
     return sum(rest, start=first)
+
+
+def coupling(previous, f):
+    """x^{m-1} + f, f = f^m(x^m): RevNet's additive coupling and the explicit midpoint rule; undone by the same step with -f."""
+    return previous + f
+
+
+def leapfrog(previous, x, f):
+    """2 x - x^{m-1} + f, f = f^m(x): the leapfrog method for x'' = f, Chang et al. 2018; undone by the same step."""
+    return 2 * x - previous + f
+
+
+def root_pair(r, A, p, q):
+    """(2 a r - A * r) / (a^2 + b^2) for the roots a +- ib = 1 / (p -+ iq): Poly-MgNet's quadratic step."""
+    square = p * p + q * q  # 1 / (a^2 + b^2)
+    return square * (ops.divide_no_nan(2 * p, square) * r - A(r))
+
+
+def single_layer(x, W, b, sigma):
+    """sigma(W x + b): the right-hand side x' of the stable networks, W one of K, K^T, K - K^T, Haber & Ruthotto 2017."""
+    return sigma(W(x) + b)
+
+
+def damped(x, W, gamma):
+    """(W x - gamma x) / 2: with W = K - K^T the damped antisymmetric operator of Lu2017."""
+    return (W(x) - gamma * x) / 2

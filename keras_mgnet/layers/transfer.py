@@ -7,6 +7,7 @@ from keras import ops
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv, pad
+from keras_mgnet.layers.level import build_all, identity
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.serialization import serializable
 
@@ -50,7 +51,7 @@ FIXED_RESTRICTIONS = {
     ),
     "full_weighting": lambda policy: FullWeighting(dtype=policy),
 }
-RESTRICTIONS = ("conv", *FIXED_RESTRICTIONS)
+RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
 
 
 @serializable
@@ -59,8 +60,9 @@ class Restriction(keras.layers.Layer):
 
     Args:
         channels: output channels.
-        kind: "conv" (learned, 3x3, stride 2), "average" (2x2 means) or "full_weighting" (fixed stencil). The fixed ones
-            act on each channel; where the number of channels changes, a learned 1x1 convolution follows.
+        kind: "conv" (learned, 3x3, stride 2), "depthwise" (the same channel by channel, where `channels` is a multiple of
+            c), "average" (2x2 means) or "full_weighting" (fixed stencil). The fixed ones act on each channel; where the
+            number of channels changes, a learned 1x1 convolution follows.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -77,10 +79,12 @@ class Restriction(keras.layers.Layer):
         self.conv = None
 
     def build(self, input_shape):
+        c, options = input_shape[-1], {"init": self.init, "name": self.name, "dtype": self.dtype_policy}
         if self.grid is None:
-            self.conv = Conv(self.channels, strides=2, init=self.init, name=self.name, dtype=self.dtype_policy)
-        elif input_shape[-1] != self.channels:
-            self.conv = Conv(self.channels, 1, init=self.init, name=self.name, dtype=self.dtype_policy)
+            groups = check_groups(c, self.channels) if self.kind == "depthwise" else 1
+            self.conv = Conv(self.channels, strides=2, groups=groups, **options)
+        elif c != self.channels:
+            self.conv = Conv(self.channels, 1, **options)
         if self.conv is not None:
             self.conv.build(input_shape)
 
@@ -90,6 +94,13 @@ class Restriction(keras.layers.Layer):
     def call(self, x):
         x = x if self.grid is None else self.grid(x)
         return x if self.conv is None else self.conv(x)
+
+
+def check_groups(c: int, channels: int) -> int:
+    """Returns c, the groups of a depthwise restriction from c to a multiple of c channels."""
+    if channels % c:
+        raise ValueError(f"expected channels to be a multiple of those before, {c}. Received: channels={channels}")
+    return c
 
 
 @serializable
@@ -102,6 +113,7 @@ class GridTransfer(keras.layers.Layer):
     Args:
         channels, channels_f: c_u and c_f of the next grid.
         Pi, R: keys of `RESTRICTIONS`.
+        normalize: whether s1 and s2 are a norm and sigma; else they are left out, He2019 (4.4) as it is printed.
         activation: sigma.
         init: a key of `conv.INITIALIZERS`.
 
@@ -118,6 +130,7 @@ class GridTransfer(keras.layers.Layer):
         *,
         Pi="conv",
         R="conv",
+        normalize=True,
         activation="relu",
         init="he_fan_out",
         name=None,
@@ -127,21 +140,44 @@ class GridTransfer(keras.layers.Layer):
         policy = self.dtype_policy
         self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
         self.R = Restriction(channels_f, R, init=init, name="R", dtype=policy)
-        self.s1 = Norm(activation, name="s1", dtype=policy)
-        self.s2 = Norm(activation, name="s2", dtype=policy)
+        self.s1 = Norm(activation, name="s1", dtype=policy) if normalize else identity
+        self.s2 = Norm(activation, name="s2", dtype=policy) if normalize else identity
 
     def build(self, u_shape, r_shape):
         self.Pi.build(u_shape)
         self.R.build(r_shape)
         u_shape, r_shape = self.compute_output_shape(u_shape, r_shape)
-        self.s1.build(u_shape)
-        self.s2.build(r_shape)
+        build_all(u_shape, [self.s1])
+        build_all(r_shape, [self.s2])
 
     def compute_output_shape(self, u_shape, r_shape):
         return self.Pi.compute_output_shape(u_shape), self.R.compute_output_shape(r_shape)
 
     def call(self, u, r):
         return steps.transfer(u, r, self.Pi, self.R, self.s1, self.s2)
+
+
+@serializable
+class IdleTransfer(GridTransfer):
+    """r -> r: the transfer to a first grid. It has Pi and R without reading them, as the released code of Poly-MgNet does.
+
+    They count in that network's size. Arguments as `GridTransfer`.
+
+    Example:
+        >>> transfer = IdleTransfer(4, 4, Pi="depthwise", R="depthwise", normalize=False)
+        >>> transfer(ops.ones((1, 8, 8, 4))).shape[1], transfer.count_params()
+        (8, 72)
+    """
+
+    def build(self, r_shape):
+        self.Pi.build(r_shape)
+        self.R.build(r_shape)
+
+    def compute_output_shape(self, r_shape):
+        return r_shape
+
+    def call(self, r):
+        return r
 
 
 @serializable

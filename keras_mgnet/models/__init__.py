@@ -1,18 +1,23 @@
 """The families: one file each."""
 
 from keras_mgnet.models.densenet import DenseNet
+from keras_mgnet.models.fb_resnet import FBResNet
 from keras_mgnet.models.fractalnet import FractalNet
 from keras_mgnet.models.frame import Frame
+from keras_mgnet.models.hamiltonian import HamiltonianNet
 from keras_mgnet.models.highway import HighwayNet
 from keras_mgnet.models.lm_resnet import LMResNet, LMResNeXt, k_values
 from keras_mgnet.models.mgnet import MgNet
 from keras_mgnet.models.multi_resnet import MultiResNet
 from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.poly_mgnet import PolyMgNet
 from keras_mgnet.models.polynet import PolyNet
 from keras_mgnet.models.recurrent import RecurrentResNet
 from keras_mgnet.models.resnet import PreActResNet, ResNet
 from keras_mgnet.models.resnext import ResNeXt
+from keras_mgnet.models.revnet import RevNet
 from keras_mgnet.models.shake_shake import ShakeShake
+from keras_mgnet.models.vcycle import VCycleMgNet
 from keras_mgnet.models.very_deep_polynet import VeryDeepPolyNet
 
 FAMILIES = (
@@ -30,26 +35,36 @@ FAMILIES = (
     PolyNet,
     VeryDeepPolyNet,
     FractalNet,
+    FBResNet,
+    VCycleMgNet,
+    PolyMgNet,
+    RevNet,
+    HamiltonianNet,
 )
 
 __all__ = [
     "FAMILIES",
     "DenseNet",
+    "FBResNet",
     "FractalNet",
     "Frame",
     "Graph",
+    "HamiltonianNet",
     "HighwayNet",
     "LMResNeXt",
     "LMResNet",
     "MgNet",
     "MultiResNet",
     "Network",
+    "PolyMgNet",
     "PolyNet",
     "PreActResNet",
     "RecurrentResNet",
     "ResNeXt",
     "ResNet",
+    "RevNet",
     "ShakeShake",
+    "VCycleMgNet",
     "VeryDeepPolyNet",
     "family",
     "k_values",

@@ -48,3 +48,18 @@ def within(argument: str, value, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
         raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
     return float(value)
+
+
+def even_integers(argument: str, value, length: int) -> tuple[int, ...]:
+    """Returns value as a tuple of `length` even integers >= 2; one integer stands for that many equal ones.
+
+    Example:
+        >>> even_integers("channels", (4, 3), 2)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected channels to be even. Received: channels=(4, 3)
+    """
+    values = positive_integers(argument, value, length)
+    if any(v % 2 for v in values):
+        raise ValueError(f"expected {argument} to be even. Received: {argument}={value!r}")
+    return values

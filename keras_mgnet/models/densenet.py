@@ -44,7 +44,12 @@ class DenseNet(Network):
                 x = DenseTransition(max(int(theta * x.shape[-1]), 1), name=f"transfer{level}", **options)(x)
             x = DenseLevel(growth, n, bottleneck=bottleneck, name=f"level{level}", **options)(x)
         x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
-        words = ["densenet", *(["bc"] if bottleneck else []), depth if blocks is None else "x".join(map(str, nu)), growth]
+        words = [
+            "densenet",
+            *(["bc"] if bottleneck else []),
+            depth if blocks is None else "x".join(map(str, nu)),
+            growth,
+        ]
         return Graph(x, "_".join(map(str, words)), "dense", "densenet_imagenet" if imagenet else "densenet")
 
 

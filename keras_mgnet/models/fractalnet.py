@@ -10,9 +10,9 @@ class FractalNet(Network):
     """FractalNet: f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C), columns that end together under one mean.
 
     Source: gustavla/fractalnet, with biases in the convolutions and norms without gamma and beta; each block ends with 2x2 max
-    pooling. A block of C = 3 is x' = k_1 x + k_2 y + f_2(y), y = k_3 x + f_1(x), a Runge-Kutta step (Lu2018, section 2.1). In training
-    joins drop inputs (drop-path): of their own or, in some steps, all but one column of the whole network. So each column alone
-    is a network, see `column_network`.
+    pooling. A block of C = 3 is x' = k_1 x + k_2 y + f_2(y) with y = k_3 x + f_1(x), a Runge-Kutta step (Lu2018, section 2.1). In
+    training joins drop inputs (drop-path): each by its own draw or, in some steps, all but one column of the whole network. So
+    each column alone is a network, see `column_network`.
 
     Args:
         columns: C; the deepest column has 2^(C-1) layers per block.
@@ -64,8 +64,10 @@ class FractalNet(Network):
 
     def column_network(self, column: int) -> "FractalNet":
         """Returns one column, 0 the shallowest, as a network of its own, with the values that it has here now."""
-        config = self.get_config() | {"column": column, "name": f"{self.name}_column{column}"}
-        alone = type(self).from_config(config)
+        config = self.get_config()
+        if config["column"] is not None:
+            raise ValueError(f"expected a network of all columns. Received: column={config['column']}")
+        alone = type(self).from_config(config | {"column": column, "name": f"{self.name}_column{column}"})
         values = {variable.path: variable for variable in self.weights}
         for variable in alone.weights:
             variable.assign(values[variable.path])

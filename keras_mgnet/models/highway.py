@@ -24,7 +24,7 @@ class HighwayNet(Network):
         channels: an integer or one per grid.
         kind: "conv", 3x3 on the grids of the image, or "dense", fully connected on the flattened image: the grids are then of
             one pixel, and a plain layer takes the place of the stem.
-        transfer_bias: initial b_T.
+        transfer_bias: initial b_T; the deeper the network, the more negative.
 
     The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
@@ -34,7 +34,7 @@ class HighwayNet(Network):
     """
 
     @classmethod
-    def graph(cls, frame, nu=(6, 6, 6), channels=(16, 32, 64), *, kind="conv", transfer_bias=-2.0):
+    def graph(cls, frame, nu=(6, 6, 6), channels=(16, 32, 64), *, kind="conv", transfer_bias=-4.0):
         nu = positive_integers("nu", nu)
         channels = positive_integers("channels", channels, len(nu))
         transfer_bias = within("transfer_bias", transfer_bias, -100, 100)

@@ -20,8 +20,38 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "mgnet": Method(
+    "residual_correction": Method(
         "multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)"
+    ),
+    "damped": Method(
+        "multigrid, damped Jacobi", "u <- u + s B(f - A u), 0 < s < 1", "1 as forward Euler", "A u = f, by u' = s B(f - A u)"
+    ),
+    "chebyshev": Method(
+        "multigrid, Chebyshev semi-iteration",
+        "u_{n+1} = omega (u_n + B(f - A u_n)) + (1 - omega) u_{n-1}",
+        "1 as a linear two-step method",
+        "A u = f, by (2 - omega) u' = omega B(f - A u)",
+    ),
+    "multistep": Method(
+        "multigrid, multi-step residual correction",
+        "u_{n+1} = sum_j alpha_j (u_j + B(f - A u_j)), sum_j alpha_j = 1",
+        "1 as a linear multistep method",
+        "A u = f",
+    ),
+    "polynomial": Method(
+        "multigrid, polynomial (Richardson) smoother",
+        "u <- u + q(A)(f - A u), I - A q(A) = prod (I - A / z)",
+        "1 as forward Euler",
+        "A u = f, by u' = q(A)(f - A u)",
+    ),
+    "vcycle": Method(
+        "multigrid V-cycle",
+        "u <- u + B(f - A u); u <- u + R^T e, e from the coarse grid for R(f - A u); u <- u + B(f - A u)",
+        "1 as forward Euler",
+        "A u = f on every grid, by u' = B(f - A u)",
+    ),
+    "feature_iteration": Method(
+        "stationary iteration for the feature", "u <- u + B(f - A(u))", "1 as forward Euler", "A(u) = f, by u' = B(f - A(u))"
     ),
     "euler": Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)"),
     "linear_multistep": Method(
@@ -52,10 +82,54 @@ METHODS = {
         "a recursion with full memory, as multistep iterative methods have",
     ),
     "highway": Method(
-        "forward Euler with a gate for the step size", "x_{n+1} = x_n + T(x_n) (H(x_n) - x_n)", "1", "x' = T(x) (H(x) - x)"
+        "forward Euler with a gate for the step size",
+        "x_{n+1} = x_n + T(x_n) (H(x_n) - x_n)",
+        "1",
+        "x' = T(x) (H(x) - x)",
     ),
-    "euler_sum": Method("forward Euler", "x_{n+1} = x_n + f_1(x_n) + ... + f_k(x_n)", "1", "x' = f_1(x) + ... + f_k(x)"),
+    "euler_sum": Method(
+        "forward Euler", "x_{n+1} = x_n + f_1(x_n) + ... + f_k(x_n)", "1", "x' = f_1(x) + ... + f_k(x)"
+    ),
     "recurrent": Method(
-        "forward Euler, autonomous", "x_i <- x_i + K_i1(x_1) + ... + K_iS(x_S)", "1", "x_i' = sum_j K_ij(x_j), K_ij fixed in time"
+        "forward Euler, autonomous",
+        "x_i <- x_i + K_i1(x_1) + ... + K_iS(x_S)",
+        "1",
+        "x_i' = sum_j K_ij(x_j), K_ij fixed in time",
+    ),
+    "coupling": Method(
+        "symplectic Euler (additive coupling)",
+        "x_1 <- x_1 + F(x_2), x_2 <- x_2 + G(x_1)",
+        "1; 2 with x_2 read at half steps",
+        "x_1' = F(x_2), x_2' = G(x_1)",
+    ),
+    "hamiltonian": Method(
+        "symplectic Euler",
+        "Y <- Y + h K_1^T s(K_1 Z + b_1), Z <- Z - h K_2^T s(K_2 Y + b_2)",
+        "1; 2 with Z read at half steps",
+        "Y' = K_1^T s(K_1 Z + b_1), Z' = -K_2^T s(K_2 Y + b_2)",
+    ),
+    "midpoint": Method(
+        "explicit midpoint rule, begun by forward Euler",
+        "Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b)",
+        "2",
+        "Y' = s((K - K^T) Y + b)",
+    ),
+    "leapfrog": Method(
+        "leapfrog (Stoermer)",
+        "Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0",
+        "2; 1 from Y_{-1} = Y_0, which is rest at t = -h/2",
+        "Y'' = -K^T s(K Y + b), Y'(0) = 0",
+    ),
+    "verlet": Method(
+        "Stoermer-Verlet",
+        "Z <- Z - h s(K^T Y + b), Y <- Y + h s(K Z + b)",
+        "2 with Z read at half steps, else 1",
+        "Y' = s(K Z + b), Z' = -s(K^T Y + b)",
+    ),
+    "antisymmetric": Method(
+        "forward Euler, damped",
+        "Y <- Y + h s((K - K^T - gamma I) Y / 2 + b)",
+        "1",
+        "Y' = s((K - K^T - gamma I) Y / 2 + b)",
     ),
 }

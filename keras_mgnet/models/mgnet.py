@@ -20,7 +20,7 @@ class MgNet(Network):
         share_B: one B per grid (B^l) or per iteration (B^{l,i}).
         form: "residual" carries r = f - A * u, the same function at half the A-products; "feature" is the textbook form.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
-        Pi, R: restriction of u and r: "conv" (learned), "average" or "full_weighting" (fixed).
+        Pi, R: restriction of u and r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
 
     The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
@@ -57,10 +57,17 @@ class MgNet(Network):
         check_share("share_B", share_B)
 
         options = {"share_A": share_A, "share_B": share_B, "form": form, "smoother": smoother, **frame.common}
-        u, r = None, frame.begin(c_f[0], levels=len(nu))
-        for level, (n, u_channels, f_channels) in enumerate(zip(nu, c_u, c_f, strict=True), start=1):
-            if u is not None:
-                u, r = GridTransfer(u_channels, f_channels, Pi=Pi, R=R, name=f"transfer{level}", **frame.common)(u, r)
-            smooth = GridLevel(u_channels, f_channels, n, name=f"level{level}", **options)
-            u, r = smooth(r) if u is None else smooth(r, u)
-        return Graph(u, "mgnet", "mgnet", "xuteam")
+        grids = list(zip(range(1, len(nu) + 1), nu, c_u, c_f, strict=True))
+        levels = [GridLevel(u, f, n, name=f"level{j}", **options) for j, n, u, f in grids]
+        transfers = [GridTransfer(u, f, Pi=Pi, R=R, name=f"transfer{j}", **frame.common) for j, _, u, f in grids[1:]]
+        u = descend(frame.begin(c_f[0], len(nu)), levels, transfers)
+        return Graph(u, "mgnet", smoother, "xuteam")
+
+
+def descend(r, levels, transfers):
+    """Passes the data r of the first grid down all grids; `transfers` lead from each to the next. Returns the last u."""
+    u, r = levels[0](r)
+    for transfer, level in zip(transfers, levels[1:], strict=True):
+        u, r = transfer(u, r)
+        u, r = level(r, u)
+    return u

@@ -10,11 +10,11 @@ from keras_mgnet.models.network import Graph, Network, family
 
 @family
 class PolyNet(Network):
-    """PolyNet: x_{n+1} = (I + F + F^2) x_n, backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off, Lu2018 section 2.1.
+    """PolyNet: x_{n+1} = (I + F + F^2) x_n, which is backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off.
 
-    F is the block of `PreActResNet`, s K s K, on the same grids and channels; the powers of one F have the same kernels and norms
-    of their own. So poly2 has the parameters of that network and its second norms, mpoly2 and 2way twice as many. The first
-    block of a coarser grid, whose F has no square, is the plain x_{n+1} = R x_n + F x_n.
+    Source: Lu2018, section 2.1. F is the block of `PreActResNet`, s K s K, on the same grids and channels. The powers of one F
+    have the same kernels and norms of their own, so poly2 has the parameters of that network and its second norms, mpoly2 and
+    2way have twice as many. The first block of a coarser grid, whose F has no square, is the plain x_{n+1} = R x_n + F x_n.
 
     Args:
         kind: "poly2" I + F + F^2, "poly3" I + F + F^2 + F^3, "mpoly2" I + F + GF, "mpoly3" I + F + GF + HGF, "2way" I + F + G,
@@ -39,7 +39,8 @@ class PolyNet(Network):
         for stage in plan.stages():
             x = poly_level(plan, stage, kind, frame.common)(x)
         x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
-        return Graph(x, f"polynet_{kind}_{plan.label(None)}", "neumann" if KINDS[kind].composed else "euler", "lu2018_cifar10")
+        method = "neumann" if KINDS[kind].composed else "euler"
+        return Graph(x, f"polynet_{kind}_{plan.label(None)}", method, "lu2018_cifar10")
 
 
 def poly_level(plan: Layout, stage: Stage, kind: str, options) -> ResidualLevel:

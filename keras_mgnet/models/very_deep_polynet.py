@@ -1,11 +1,13 @@
 """The Very Deep PolyNet for ImageNet: Inception blocks as the maps of PolyNet's modules (Zhang, Li, Loy, Lin 2017)."""
 
+from collections.abc import Iterator
+from itertools import islice
 from numbers import Real
 
 import keras
 import numpy as np
 
-from keras_mgnet.layers import Inception, Poly, ResidualLevel, Stem
+from keras_mgnet.layers import Inception, InceptionStem, Poly, ResidualLevel, Stem
 from keras_mgnet.layers.inception import POOL
 from keras_mgnet.layers.poly import module_kernels
 from keras_mgnet.models.checks import positive_integers
@@ -28,7 +30,7 @@ REDUCTIONS = {  # grid -> what leads to it
     2: (((256, 1), (256, 3), (384, 3, 2)), ((384, 3, 2),), POOL),
     3: (((256, 1), (256, 3), (256, 3, 2)), ((256, 1), (256, 3, 2)), ((256, 1), (384, 3, 2)), POOL),
 }
-CYCLES = {1: ("2way",), 2: ("poly3", "2way"), 3: ("poly3", "2way")}  # grid -> kinds of module, in turn
+CYCLES = (("2way",), ("poly3", "2way"), ("poly3", "2way"))  # per grid the kinds of module, in turn
 LAST_SCALE = 0.7
 DROPOUT = 0.2
 LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> pixels that leave one on the last grid
@@ -59,21 +61,31 @@ class VeryDeepPolyNet(Network):
         modules = positive_integers("modules", modules, len(BLOCKS))
         if isinstance(width, bool) or not isinstance(width, Real) or width <= 0:
             raise ValueError(f"expected width to be a number > 0. Received: width={width!r}")
-        options, scales = frame.common, iter(np.linspace(1, LAST_SCALE, sum(modules)).tolist())
+        options = frame.common
+        activated = {"activation": frame.activation, "dtype": options["dtype"]}
         x = begin(frame, width)
-        for level, count in enumerate(modules, start=1):
+        for level, (kinds, scales) in enumerate(schedule(modules), start=1):
             if level > 1:
                 x = Inception(scaled(REDUCTIONS[level], width), name=f"transfer{level}", **options)(x)
-            kinds = [CYCLES[level][m % len(CYCLES[level])] for m in range(count)]
-            table = module_kernels(kinds)
-            paths = scaled(BLOCKS[level], width)
+            table, paths = module_kernels(kinds), scaled(BLOCKS[level], width)
             F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
-            activated = {"activation": frame.activation, "dtype": options["dtype"]}
-            f = Poly(F, kinds, scales=[next(scales) for _ in kinds], name="f", **activated)
+            f = Poly(F, kinds, scales=scales, name="f", **activated)
             x = ResidualLevel(f, name=f"level{level}", **activated)(x)
         if frame.include_top:  # of whole channels, so it is that of the pooled features
             x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
         return Graph(x, "very_deep_polynet", "neumann", "lu2018_imagenet")
+
+
+def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:
+    """Yields per grid the kinds of its modules and their factors c.
+
+    Example:
+        >>> list(schedule((1, 2, 1)))
+        [(['2way'], [1.0]), (['poly3', '2way'], [0.9, 0.8]), (['poly3'], [0.7])]
+    """
+    scales = iter(np.linspace(1, LAST_SCALE, sum(modules)).round(6).tolist())
+    for cycle, count in zip(CYCLES, modules, strict=True):
+        yield [cycle[m % len(cycle)] for m in range(count)], list(islice(scales, count))
 
 
 def begin(frame, width: float):
@@ -86,8 +98,7 @@ def begin(frame, width: float):
         )
     if frame.stem != "imagenet":
         return Stem(scaled_channels(STEM_CHANNELS, width), frame.stem, name="stem", **options)(image)
-    parts = [Inception(scaled(paths, width), name=f"stem{n}", **options) for n, paths in enumerate(STEM, start=1)]
-    return keras.Sequential(parts, name="stem")(image)
+    return InceptionStem([scaled(paths, width) for paths in STEM], name="stem", **options)(image)
 
 
 def scaled(paths, width: float):

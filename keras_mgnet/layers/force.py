@@ -1,0 +1,107 @@
+"""The right-hand sides of the stable networks: layers whose linear part is K and its adjoint, so that nothing can grow."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.conv import Conv
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class SkewConv(Conv):
+    """K - K^T as one convolution, on as many channels as it returns; its eigenvalues are imaginary. Arguments as `Conv`.
+
+    Example:
+        >>> x = ops.ones((1, 4, 4, 2))
+        >>> abs(float(ops.sum(x * SkewConv(2)(x)))) < 1e-5
+        True
+    """
+
+    def convolution_op(self, inputs, kernel):
+        adjoint = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
+        return super().convolution_op(inputs, kernel - adjoint)
+
+
+def _adjoint(K):
+    return lambda y: K.adjoint(y, ops.shape(y)[1:3])
+
+
+FORMS = {  # the convolution, and the force by x, K, b, sigma and gamma
+    "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
+    "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
+    "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),
+    "skew": (SkewConv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
+    "damped_skew": (
+        SkewConv,
+        lambda x, K, b, s, gamma: steps.single_layer(x, lambda x: steps.damped(x, K, gamma), b, s),
+    ),
+}
+
+
+@serializable
+class Force(keras.layers.Layer):
+    """The increments w_i g_i(x), i < uses, of a stable network, each by a 3x3 kernel K and a bias b; they preserve shape.
+
+    "single" is g(x) = s(K x + b), "adjoint" s(K^T x + b), "gradient" K^T s(K x + b), "skew" s((K - K^T) x + b) and
+    "damped_skew" s((K - K^T - gamma I) x / 2 + b), s for sigma (Haber & Ruthotto 2017; Chang et al. 2018; Lu2017).
+
+    Args:
+        channels: of x.
+        forms: per use a key of `FORMS`.
+        factors: w_i, the step size, its square, their negatives.
+        shared: one K and b for all uses; else each use has its own.
+        gamma: of the damped form.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`; b is zero at first.
+
+    Example:
+        >>> f = Force(4, ("gradient", "gradient"), (0.1, -0.1))
+        >>> tuple(f(ops.ones((1, 8, 8, 4)), i=1).shape), [weight.name for weight in f.weights]
+        ((1, 8, 8, 4), ['b0', 'b1', 'kernel', 'kernel'])
+    """
+
+    def __init__(
+        self,
+        channels,
+        forms,
+        factors,
+        *,
+        shared=False,
+        gamma=0.0,
+        activation="relu",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        for form in forms:
+            if form not in FORMS:
+                raise unknown("force", form, FORMS)
+        self.channels, self.forms, self.factors, self.gamma = channels, tuple(forms), tuple(factors), gamma
+        self.sigma = keras.activations.get(activation)
+        names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
+        kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
+        options = {"init": init, "dtype": self.dtype_policy}
+        self.K = [K(channels, name=name, **options) for K, name in zip(kinds, names, strict=True)]
+
+    @property
+    def uses(self) -> int:
+        """How many increments there are."""
+        return len(self.forms)
+
+    def build(self, input_shape):
+        for K in self.K:
+            K.build(input_shape)
+        self.b = [
+            self.add_weight(shape=(self.channels,), initializer="zeros", name=f"b{i}") for i in range(len(self.K))
+        ]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x, i=0):
+        own = min(i, len(self.K) - 1)
+        _, force = FORMS[self.forms[i]]
+        return self.factors[i] * force(x, self.K[own], self.b[own], self.sigma, self.gamma)

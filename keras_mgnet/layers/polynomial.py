@@ -1,0 +1,92 @@
+"""Polynomial smoothers: in place of B a polynomial in A, whose coefficients are trained (Poly-MgNet)."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.level import build_all, identity, norm_family
+from keras_mgnet.layers.scheme import ResidualCorrection
+from keras_mgnet.layers.sharing import instance, own, shared
+from keras_mgnet.serialization import serializable
+
+POLYNOMIALS = ("linear", "double", "quadratic")
+
+
+@serializable
+class PolynomialSmoother(ResidualCorrection):
+    """u^i = s3(u^{i-1} + q_i(A) r): a polynomial smoother, given by the roots z of its residual polynomial, alpha = 1 / z.
+
+    Without norms r <- (I - A q(A)) r. With "linear" q r = alpha r (Richardson) and I - A q(A) = I - A / z; with "double"
+    q r = alpha A * r. With "quadratic" the last step has a pair of roots z, conj(z), alpha = p + iq = 1 / z:
+    q r = 2 p r - (p^2 + q^2) A * r and I - A q(A) = (I - A / z)(I - A / conj(z)); the steps before it are linear.
+
+    A norm behind q(A) r cancels the size of a single alpha, so that training then hardly moves it.
+
+    Args:
+        nu: number of iterations.
+        kind: one of `POLYNOMIALS`.
+        share: whether one alpha serves all linear steps.
+        behind: s3 of every step, one of `level.PLACES`. The residual form needs s3 = I.
+        sigma_last: whether sigma follows the last step.
+        activation: sigma.
+
+    Example:
+        >>> from keras_mgnet.layers import GridLevel
+        >>> u, r = GridLevel(4, 4, nu=2, smoother=PolynomialSmoother(2))(ops.ones((1, 8, 8, 4)))
+        >>> tuple(u.shape)
+        (1, 8, 8, 4)
+    """
+
+    needs_B = False
+
+    def __init__(
+        self,
+        nu,
+        kind="linear",
+        *,
+        share=False,
+        behind=None,
+        sigma_last=False,
+        activation="relu",
+        name="scheme",
+        dtype=None,
+    ):
+        super().__init__(nu, name=name, dtype=dtype)
+        if kind not in POLYNOMIALS:
+            raise unknown("polynomial", kind, POLYNOMIALS)
+        pairs = 1 if kind == "quadratic" else 0
+        table = (shared if share else own)(nu - pairs)
+        self.kind = kind
+        self.sizes = (1,) * len(set(table)) + (2,) * pairs
+        self.table = table + (len(self.sizes) - 1,) * pairs
+        self.s3 = norm_family("s3", behind, nu, activation, self.dtype_policy)
+        self.sigma = keras.activations.get(activation) if sigma_last else identity
+
+    def build(self, input_shape):
+        build_all(input_shape, self.s3)
+        c = input_shape[-1]
+        sizes = enumerate(self.sizes)
+        self.alpha = [self.add_weight(shape=(n,), initializer=inverse_root(c), name=f"alpha{i}") for i, n in sizes]
+
+    def smoother(self, i, A, B):
+        alpha = self.alpha[self.table[i]]
+        if alpha.shape == (2,):
+            return lambda r: steps.root_pair(r, A, alpha[:1], alpha[1:])
+        return (lambda r: A(alpha * r)) if self.kind == "double" else (lambda r: alpha * r)
+
+    def next_state(self, i, states, candidates):
+        u, *r = candidates[i]
+        u = instance(self.s3, i)(u)
+        return (self.sigma(u) if i == self.nu - 1 else u, *r)
+
+
+def inverse_root(channels: int):
+    """Returns the initialiser of alpha = 1 / z: the parts of z from U(-1, 1) sqrt(6 / (2 c)), the released code's "Xavier"."""
+    part = keras.initializers.RandomUniform(-((3 / channels) ** 0.5), (3 / channels) ** 0.5)
+
+    def alpha(shape, dtype=None):
+        z = part(shape, dtype)
+        return z / ops.sum(z * z)
+
+    return alpha

@@ -1,0 +1,49 @@
+"""FB-ResNet: ResNet that iterates features, with linear or nonlinear A and B (He, Chen, Zhang, Xu 2019, Algorithm 2)."""
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import GridLevel, GridTransfer
+from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.mgnet import descend
+from keras_mgnet.models.network import Graph, Network, family
+
+MAPS = {  # what stands before and behind the convolution K, He2019 (4.7)
+    "linear": (None, None),
+    "post": (None, "sigma"),
+    "pre": ("sigma", None),
+    "both": ("sigma", "sigma"),
+}
+
+
+@family
+class FBResNet(Network):
+    """FB-ResNet: u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1})), a stationary iteration for A(u) = f on each grid.
+
+    u^{l+1,0} = Pi *_2 u^{l,nu_l} and f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0}), Pi and R without norm or
+    sigma; elsewhere a norm stands before each sigma (those of A: see `keras_mgnet.layers.GridLevel`). A linear A is iterated in
+    residual form, which is (4.6) for B "both". Source: He2019 (4.3)-(4.7), Table 1.
+
+    Args:
+        A, B: the form of A^l and of B^{l,i}: "linear" (K *), "post" (s K *), "pre" (K * s) or "both" (s K * s).
+        nu: iterations per grid; its length J is the number of grids.
+        channels: an integer or one per grid.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> FBResNet("post", "pre", nu=(1, 1), channels=4, input_shape=(8, 8, 1)).name
+        'fb_resnet_post_pre'
+    """
+
+    @classmethod
+    def graph(cls, frame, A="linear", B="both", *, nu=(2, 2, 2, 2), channels=(64, 128, 256, 512)):
+        for argument, value in (("A", A), ("B", B)):
+            if value not in MAPS:
+                raise unknown(argument, value, MAPS)
+        nu = positive_integers("nu", nu)
+        grids = list(zip(range(1, len(nu) + 1), nu, positive_integers("channels", channels, len(nu)), strict=True))
+
+        maps = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": "residual" if A == "linear" else "feature"}
+        levels = [GridLevel(c, c, n, **maps, last=j == len(nu), name=f"level{j}", **frame.common) for j, n, c in grids]
+        transfers = [GridTransfer(c, c, normalize=False, name=f"transfer{j}", **frame.common) for j, _, c in grids[1:]]
+        u = descend(frame.begin(levels[0].channels, len(nu)), levels, transfers)
+        return Graph(u, f"fb_resnet_{A}_{B}", "feature_iteration", "he2019_resnet18")

@@ -1,0 +1,124 @@
+"""Stable networks: Hamiltonian, midpoint, leapfrog (Chang et al. 2018), Verlet and antisymmetric (Haber, Ruthotto 2017)."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Force, Halves, Norm, ResidualLevel, ReversibleLevel, ZeroPadding
+from keras_mgnet.models.checks import even_integers, positive_integers, within
+from keras_mgnet.models.network import Graph, Network, family
+
+
+class Scheme(NamedTuple):
+    """How a scheme iterates.
+
+    Attributes:
+        forms: of the forces of a block, keys of `force.FORMS`.
+        factors: by the step size and the number of the block, those of the forces.
+        products: convolutions by K or its adjoint in a block.
+        halves: whether the state is the two halves of the channels, else two successive iterates.
+        shared: whether the forces of a block share K and b.
+        second_order: whether it solves x'' = f.
+        reversible: whether its steps can be undone.
+    """
+
+    forms: tuple[str, ...]
+    factors: Callable[[float, int], tuple[float, ...]]
+    products: int = 2
+    halves: bool = False
+    shared: bool = False
+    second_order: bool = False
+    reversible: bool = True
+
+
+SCHEMES = {
+    "hamiltonian": Scheme(("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
+    "midpoint": Scheme(("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
+    "leapfrog": Scheme(("gradient",), lambda dt, i: (-dt * dt,), second_order=True),
+    "verlet": Scheme(("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
+    "antisymmetric": Scheme(("damped_skew",), lambda dt, i: (dt,), reversible=False),
+}
+
+
+@family
+class HamiltonianNet(Network):
+    """Networks whose depth neither amplifies nor damps, by the antisymmetry of K and its adjoint K^T (zero padding).
+
+    Block j of the scheme, s for sigma, h for dt:
+
+    - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels;
+    - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), first Y_1 = Y_0 + h s((K - K^T) Y_0 + b);
+    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0;
+    - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y);
+    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler; it is the one that is not reversible.
+
+    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017; LiliMeng/hamiltonian-revnet for what
+    stands around: no norms but behind the stem and before the pooling. Between grids 2x2 means and zero channels on both sides.
+    (That code samples behind the first block of a grid: `blocks=(7, 6, 5)`.) Lu2017 exchanges the names of the second-order
+    scheme and Verlet's. The blocks of a grid are undone by `get_layer("level1").inverse(*state)`.
+
+    Args:
+        scheme: see above.
+        blocks: per grid.
+        channels: per grid, of both halves together; the stem has those of the first.
+        dt: h, the step size.
+        gamma: of the antisymmetric scheme alone, None for 0.4: at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes forward Euler
+            stable where (K - K^T) / 2 has eigenvalues up to i mu.
+        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.ReversibleLevel`.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> HamiltonianNet("verlet", blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1)).name
+        'verlet10'
+    """
+
+    @classmethod
+    def graph(
+        cls,
+        frame,
+        scheme="hamiltonian",
+        *,
+        blocks=(6, 6, 6),
+        channels=(32, 64, 112),
+        dt=0.1,
+        gamma=None,
+        memory_free=True,
+    ):
+        if scheme not in SCHEMES:
+            raise unknown("scheme", scheme, SCHEMES)
+        if gamma is not None and scheme != "antisymmetric":
+            raise ValueError(f"expected gamma with the antisymmetric scheme alone. Received: gamma={gamma!r}")
+        gamma = within("gamma", 0.4 if gamma is None else gamma, 0, math.inf)
+        dt = within("dt", dt, 0, math.inf)
+        row = SCHEMES[scheme]
+        blocks = positive_integers("blocks", blocks)
+        channels = (even_integers if row.halves else positive_integers)("channels", channels, len(blocks))
+
+        policy = frame.common["dtype"]
+        parts = [frame.begin(channels[0], len(blocks))]
+        parts = Halves(name="halves", dtype=policy)(*parts) if row.halves else parts
+        for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
+            c //= len(parts)
+            if level > 1:
+                restrict = ZeroPadding(c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy)
+                parts = [restrict(part) for part in parts]
+            iterate = _level(row, n, c, dt, gamma, memory_free, f"level{level}", frame)
+            parts = iterate(parts[0], parts[-1])[-len(parts) :] if row.reversible else [iterate(*parts)]
+        x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
+        x = Norm(frame.activation, name="s", dtype=policy)(x)
+        return Graph(x, f"{scheme}{2 + row.products * sum(blocks)}", scheme, "revnet")
+
+
+def _level(row: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
+    """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
+    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.common}
+    factors = [row.factors(dt, i) for i in range(blocks)]
+    if not row.reversible:
+        force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)
+        return ResidualLevel(force, name=name, dtype=policy)
+    forces = [Force(channels, row.forms, w, name=f"f{i}", **options) for i, w in enumerate(factors)]
+    return ReversibleLevel(forces, second_order=row.second_order, memory_free=memory_free, name=name, dtype=policy)

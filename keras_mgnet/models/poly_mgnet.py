@@ -1,0 +1,118 @@
+"""Poly-MgNet: MgNet whose smoother is a polynomial in A (van Betteray, Rottmann, Kahl 2025, arXiv 2503.10594)."""
+
+import itertools
+from typing import NamedTuple
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import GridLevel, GridTransfer, IdleTransfer, PolynomialSmoother
+from keras_mgnet.layers.polynomial import POLYNOMIALS
+from keras_mgnet.layers.sharing import check_share
+from keras_mgnet.layers.transfer import check_groups
+from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.mgnet import descend
+from keras_mgnet.models.network import Graph, Network, family
+
+
+class Step(NamedTuple):
+    """Where norm and sigma of a step stand: behind B r, behind the sum u + B r, and whether sigma ends the level."""
+
+    inside: str | None = None
+    outside: str | None = None
+    sigma_last: bool = False
+
+
+STEPS = {
+    "regular": Step(inside="sigma"),  # u + s n(B r)
+    "outside": Step(outside="sigma"),  # s n(u + B r)
+    "relu_outside": Step(inside="norm", sigma_last=True),  # s(... u + n(B r))
+    "relu_outside_nobn": Step(sigma_last=True),  # s(... u + B r)
+}
+RESIDUALS = {"regular": "sigma", "bn_only": "norm", "plain": None}  # s n(f - A u), n(f - A u), f - A u
+DEPTHWISE = {"Pi": "depthwise", "R": "depthwise", "normalize": False}
+
+
+@family
+class PolyMgNet(Network):
+    """Poly-MgNet: u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})), q a polynomial of trained coefficients.
+
+    Pi and R are depthwise, without norm or sigma; f^{l+1} = R *_2 s(f^l - A^l * u^l) + A^{l+1} * u^{l+1}. Source: the released
+    code, vanbetteray/Poly-MgNet. As there, the first grid has a Pi and an R that nothing reads; 18 channels[0] of the default
+    size 1,386,706 are theirs.
+
+    Args:
+        nu: smoothing iterations per grid; its length J is the number of grids.
+        channels: an integer or one per grid, each a multiple of the one before.
+        B: "linear" (alpha r), "double" (alpha A * r), "quadratic" (linear, but for each grid's last step: a pair of complex
+            roots), see `keras_mgnet.layers.PolynomialSmoother`; or "conv", a convolution as in MgNet.
+        share_B: one alpha, or one convolution, per grid instead of per iteration.
+        step: where norm n and sigma s stand: "regular" u + s n(B r), "outside" s n(u + B r), "relu_outside" u + n(B r) with s
+            behind the last step, "relu_outside_nobn" u + B r with s behind the last step.
+        residual: what B takes: "regular" s n(f - A u), "bn_only" n(f - A u), or "plain" f - A u.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> from keras_mgnet import count_params
+        >>> count_params(PolyMgNet())
+        1386706
+    """
+
+    @classmethod
+    def graph(
+        cls,
+        frame,
+        nu=(2, 2, 2, 2),
+        channels=(64, 128, 256, 256),
+        *,
+        B="linear",
+        share_B=False,
+        step="regular",
+        residual="regular",
+    ):
+        nu = positive_integers("nu", nu)
+        c = positive_integers("channels", channels, len(nu))
+        for fine, coarse in itertools.pairwise(c):
+            check_groups(fine, coarse)
+        check_smoother(B, share_B, step, residual)
+
+        options, places = frame.common, STEPS[step]
+        grids = list(zip(range(1, len(nu) + 1), nu, c, strict=True))
+        common = {"B": (RESIDUALS[residual], places.inside), "share_B": share_B, **options}
+        common["form"] = "feature" if places.outside or places.sigma_last else "residual"
+        levels = [
+            GridLevel(width, width, n, smoother=_smoother(n, B, share_B, places, options), name=f"level{j}", **common)
+            for j, n, width in grids
+        ]
+        transfers = [_transfer(j, width, options) for j, _, width in grids[1:]]
+        r = IdleTransfer(c[0], c[0], name="transfer1", **DEPTHWISE, **options)(frame.begin(c[0], len(nu)))
+        method = "residual_correction" if B == "conv" else "polynomial"
+        return Graph(descend(r, levels, transfers), "poly_mgnet", method, "poly_mgnet")
+
+
+def check_smoother(B, share_B, step, residual) -> None:
+    """Raises unless these make one of the smoothers of the released code."""
+    choices = {"B": (B, (*POLYNOMIALS, "conv")), "step": (step, STEPS), "residual": (residual, RESIDUALS)}
+    for argument, (value, known) in choices.items():
+        if value not in known:
+            raise unknown(argument, value, known)
+    check_share("share_B", share_B)
+    if B == "conv" and not step == residual == "regular":
+        raise ValueError(
+            f"expected the regular step and residual for B='conv'. Received: step={step!r}, residual={residual!r}"
+        )
+
+
+def _smoother(nu: int, B: str, share: bool, places: Step, options):
+    if B == "conv":
+        return "residual_correction"
+    sigma, dtype = options["activation"], options["dtype"]
+    where = {"behind": places.outside, "sigma_last": places.sigma_last}
+    return PolynomialSmoother(nu, B, share=share, **where, activation=sigma, dtype=dtype)
+
+
+def _transfer(level: int, channels: int, options):
+    sigma = keras.layers.Activation(options["activation"], name=f"sigma{level}", dtype=options["dtype"])
+    transfer = GridTransfer(channels, channels, name=f"transfer{level}", **DEPTHWISE, **options)
+    return lambda u, r: transfer(u, sigma(r))

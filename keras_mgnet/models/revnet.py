@@ -1,0 +1,85 @@
+"""RevNet: reversible residual networks (Gomez, Ren, Urtasun, Grosse 2017)."""
+
+import keras
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Conv, CouplingTransfer, Halves, Norm, ReversibleLevel, ZeroPadding, basic, bottleneck
+from keras_mgnet.models.checks import even_integers, positive_integers
+from keras_mgnet.models.network import Graph, Network, family
+
+DEPTHS = {  # blocks and channels per grid, and whether blocks are bottlenecks
+    38: ((3, 3, 3), (32, 64, 112), False),
+    110: ((9, 9, 9), (32, 64, 128), False),
+    164: ((9, 9, 9), (32, 64, 128), True),
+}
+
+
+@family
+class RevNet(Network):
+    """RevNet: y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) on the halves of the channels, pre-activation F and G.
+
+    Source: Gomez et al. 2017 and renmengye/revnet-public, but for the norms' constants and the stride of a bottleneck, which
+    stands at its 3x3. The block that begins a grid is a transfer: F has the stride, the halves are averaged over 2x2 pixels
+    and padded by zero channels on both sides or, with bottlenecks, projected. All other blocks can be undone by
+    `get_layer("level1").inverse(y1, y2)`, and their training needs no more memory for more of them.
+
+    Args:
+        depth: 38, 110 or 164 (bottlenecks).
+        blocks: pairs (F, G) per grid, in place of the depth's; 2 or more where a transfer is the first of them.
+        channels: per grid, of both halves together; the stem has those of the first. With bottlenecks a grid has four times
+            as many and the blocks inside have these. None for the depth's.
+        bottleneck: 1x1 - 3x3 - 1x1 branches in place of two 3x3; None for what the depth says.
+        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.ReversibleLevel`.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> model = RevNet(38)
+        >>> [half.shape for half in model.get_layer("level3").output]
+        [(None, 8, 8, 56), (None, 8, 8, 56)]
+    """
+
+    @classmethod
+    def graph(cls, frame, depth=38, *, blocks=None, channels=None, bottleneck=None, memory_free=True):
+        if depth not in DEPTHS:
+            raise unknown("depth", depth, map(str, DEPTHS))
+        name = f"revnet{depth}" if blocks is None else "revnet" + "x".join(map(str, blocks))
+        blocks, channels, deep = (
+            default if given is None else given
+            for given, default in zip((blocks, channels, bottleneck), DEPTHS[depth], strict=True)
+        )
+        blocks = positive_integers("blocks", blocks)
+        channels = even_integers("channels", channels, len(blocks))
+        if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
+            raise ValueError(f"expected 2 or more blocks where a transfer is the first. Received: blocks={blocks}")
+
+        policy = frame.common["dtype"]
+        state = Halves(name="halves", dtype=policy)(frame.begin(channels[0], len(blocks)))
+        for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
+            half = 2 * c if deep else c // 2
+            first = {"lead": "none"} if level == 1 else {}  # the stem's norm and sigma are those of the first F
+            if deep or level > 1:
+                state = _transfer(level, half, deep, frame, **first)(*state)
+                n, first = n - 1, {}
+            branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
+            state = ReversibleLevel(branches, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
+        x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
+        return Graph(Norm(frame.activation, name="s", dtype=policy)(x), name, "coupling", "revnet")
+
+
+def _branch(i, half, deep, frame, **options):
+    """F and G of a block, as the two uses of one branch."""
+    return (bottleneck if deep else basic)(half, uses=2, name=f"f{i}", **options, **frame.common)
+
+
+def _transfer(level, half, deep, frame, **options):
+    strides = 1 if level == 1 else 2
+    init, policy = frame.common["init"], frame.common["dtype"]
+
+    def shortcut(name):
+        if deep:
+            return Conv(half, 1, strides=strides, init=init, name=name, dtype=policy)
+        return ZeroPadding(half, strides, sampling="average", centered=True, name=name, dtype=policy)
+
+    branch = _branch(0, half, deep, frame, strides=strides, **options)
+    return CouplingTransfer(branch, shortcut("R1"), shortcut("R2"), name=f"transfer{level}", dtype=policy)

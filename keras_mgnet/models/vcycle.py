@@ -1,0 +1,55 @@
+"""V-cycle MgNet: MgNet's way down the grids, and the way up again (He & Xu 2019; KAUST m6_01, Algorithm 10)."""
+
+from keras_mgnet.layers import CycleLevel, CycleTransfer
+from keras_mgnet.layers.sharing import check_share
+from keras_mgnet.models.checks import is_integer, positive_integers
+from keras_mgnet.models.network import Graph, Network, family
+
+
+@family
+class VCycleMgNet(Network):
+    """V-cycle MgNet: down as `MgNet`, then up by u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l) and post-smoothing, l = J-1, ..., 1.
+
+    The way up uses the convolutions of the way down: A^l, B^l (with share_B) and the transpose of R. There is no Pi: while A
+    is linear, the steps of a grid see only r, so u^{l+1} - Pi u^l is what the coarse grid adds to u^{l+1} = 0, whatever Pi is.
+    Without norms and sigma, and with the stencils of multigrid, it is the textbook V-cycle. Its output is u^1, on the first
+    grid: with `include_top=False, pooling=None` it is the backbone of dense prediction, (N, H, W, channels). `features` gives
+    the states of the way down. Source: the linear algorithm is KAUST m6_01, Algorithm 10; sigma and norms stand where MgNet has
+    them, none on R *_2^T.
+
+    Args:
+        nu: smoothing iterations per grid on the way down; its length J is the number of grids.
+        channels: c_u = c_f, an integer or one per grid: R *_2^T makes features of what R *_2 takes as data.
+        post_nu: iterations per grid on the way up, an integer >= 0; None for nu of the grid. The coarsest has none.
+        share_B: one B per grid, for both ways, or one per iteration.
+
+    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+
+    Example:
+        >>> VCycleMgNet((1, 1), 4, input_shape=(9, 7, 1), include_top=False, pooling=None).output_shape
+        (None, 9, 7, 4)
+    """
+
+    @classmethod
+    def graph(cls, frame, nu=(2, 2, 2, 2), channels=256, *, post_nu=None, share_B=True):
+        nu = positive_integers("nu", nu)
+        channels = positive_integers("channels", channels, len(nu))
+        if post_nu is not None and not (is_integer(post_nu) and post_nu >= 0):
+            raise ValueError(f"expected post_nu to be an integer >= 0 or None. Received: post_nu={post_nu!r}")
+        check_share("share_B", share_B)
+
+        post = [*(n if post_nu is None else int(post_nu) for n in nu[:-1]), 0]
+        grids = list(zip(range(1, len(nu) + 1), nu, post, channels, strict=True))
+        levels = [CycleLevel(c, n, p, share_B=share_B, name=f"level{j}", **frame.common) for j, n, p, c in grids]
+        transfers = [CycleTransfer(c, name=f"transfer{j}", **frame.common) for j, *_, c in grids[1:]]
+        return Graph(cycle(frame.begin(channels[0], len(nu)), levels, transfers), "vcycle_mgnet", "vcycle", "xuteam")
+
+
+def cycle(r, levels, transfers):
+    """Returns u of one V-cycle from u = 0 with the data r, on the grid of levels[0] and those below it."""
+    (level, *levels), (transfer, *transfers) = levels, transfers or [None]
+    u, r = level(r)
+    if transfer is None:
+        return u
+    e = cycle(transfer(r), levels, transfers)
+    return level(r, u, transfer(r, e))

@@ -1,0 +1,495 @@
+"""Reversible levels: they are undone exactly, train without stored states, and do what their equations say."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import randomize
+from scipy.linalg import expm
+
+from keras_mgnet import HamiltonianNet, RevNet, count_params
+from keras_mgnet.layers import (
+    Conv,
+    CouplingTransfer,
+    Force,
+    Halves,
+    ReversibleLevel,
+    SkewConv,
+    ZeroPadding,
+    basic,
+    steps,
+)
+
+STABLE = ("hamiltonian", "midpoint", "leapfrog", "verlet")
+DENSE = {"input_shape": (1, 1, 1), "dtype": "float64", "activation": "linear"}
+
+
+def network(scheme, blocks, **options):
+    """One grid of a reversible network, on 8 channels."""
+    options = {"blocks": (blocks,), "channels": (8,), "input_shape": (8, 8, 1), **options}
+    return RevNet(**options) if scheme == "revnet" else HamiltonianNet(scheme, **options)
+
+
+def level_of(scheme, blocks, **options):
+    """Returns a built level and a function that draws a pair of states for it."""
+    keras.utils.set_random_seed(3)
+    level = network(scheme, blocks, **options).get_layer("level1")
+    rng, shape = np.random.default_rng(0), [4, *level.output[0].shape[1:]]
+    return level, lambda: [keras.ops.convert_to_tensor(rng.normal(size=shape), level.state_dtype) for _ in range(2)]
+
+
+def relative(a, b):
+    a, b = (np.asarray(keras.ops.convert_to_numpy(x), "float64") for x in (a, b))
+    return np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)
+
+
+# reversibility
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4), ("mixed_bfloat16", 2e-2)])
+@pytest.mark.parametrize("scheme", ["revnet", *STABLE])
+def test_the_inverse_recovers_the_state_at_entry(scheme, dtype, tolerance, training, monkeypatch):
+    level, draw = level_of(scheme, 9 if scheme == "revnet" else 20, dtype=dtype)
+    state = draw()
+    monkeypatch.setattr("keras_mgnet.layers.norm.MOMENTUM", 0.0)
+    level(*state, training=True)  # moving statistics that fit the data, as trained ones do
+    last = level(*state, training=training)
+    assert relative(last[1], state[1]) > 1e-3
+    before = [w.numpy() for w in level.non_trainable_variables]
+    for computed, expected in zip(level.inverse(*last, training=training), state, strict=True):
+        assert relative(computed, expected) <= tolerance
+    np.testing.assert_equal([w.numpy() for w in level.non_trainable_variables], before)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
+def test_states_have_float32_where_the_branches_compute_in_less(dtype):
+    level, draw = level_of("revnet", 2, dtype=dtype)
+    assert {tensor.dtype for tensor in level(*draw())} == {tf.float32}
+    assert {tensor.dtype for tensor in level.output} == {"float32"}
+
+
+# training without stored states
+
+MODES = {"eager": lambda f: f, "graph": tf.function, "xla": partial(tf.function, jit_compile=True)}
+
+
+def gradients(level, state, mode):
+    """Gradients by the states and all weights of a loss that reads both outputs, and what training made of the statistics."""
+    rng = np.random.default_rng(1)
+    weights = [keras.ops.convert_to_tensor(rng.normal(size=x.shape), x.dtype) for x in state]
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(state)
+            loss = sum(tf.reduce_mean(w * x) for w, x in zip(weights, level(*state, training=True), strict=True))
+        return tape.gradient(loss, [*state, *(v.value for v in level.trainable_variables)])
+
+    return MODES[mode](gradient)(), [v.numpy() for v in level.non_trainable_variables]
+
+
+def compared(scheme, mode, blocks=3, **options):
+    """Largest relative difference of gradients between recomputed and stored states; moving statistics must agree as well."""
+    results = []
+    for memory_free in (True, False):
+        level, draw = level_of(scheme, blocks, memory_free=memory_free, **options)
+        results.append(gradients(level, draw(), mode))
+    (computed, moved), (expected, reference) = results
+    for a, b in zip(moved, reference, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    return max(relative(a, b) for a, b in zip(computed, expected, strict=True))
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("scheme", ["revnet", *STABLE])
+def test_the_memory_free_gradient_is_that_of_autodiff(scheme, mode):
+    assert compared(scheme, mode) <= 1e-5
+
+
+@pytest.mark.parametrize("scheme", ["revnet", "leapfrog"])
+def test_the_memory_free_gradient_under_xla(scheme):
+    assert compared(scheme, "xla", blocks=2) <= 1e-5
+
+
+@pytest.mark.parametrize("scheme", ["revnet", "verlet"])
+def test_the_memory_free_gradient_in_mixed_precision(scheme):
+    assert compared(scheme, "graph", dtype="mixed_bfloat16") <= 1e-2
+
+
+def test_the_statistics_move_and_move_once():
+    level, draw = level_of("revnet", 2)
+    state = draw()
+    norm = level.branches[1].norms[0][0]
+    x = level.branches[0](state[1], i=0, training=False)  # builds nothing, moves nothing
+    assert not norm.moving_mean.numpy().any() and x.shape == state[1].shape
+    gradients(level, state, "eager")
+    moved = norm.moving_mean.numpy()
+    again, _ = level_of("revnet", 2)
+    again(*state, training=True)
+    assert moved.any()
+    np.testing.assert_array_equal(moved, again.branches[1].norms[0][0].moving_mean)
+
+
+def test_a_frozen_level_keeps_its_statistics_and_passes_gradients():
+    results = []
+    for memory_free in (True, False):
+        level, draw = level_of("revnet", 2, memory_free=memory_free)
+        randomize(level).trainable = False
+        before = [w.numpy() for w in level.weights]
+        state = draw()
+        results.append(gradients(level, state, "graph")[0])
+        np.testing.assert_equal([w.numpy() for w in level.weights], before)
+    assert max(relative(a, b) for a, b in zip(*results, strict=True)) <= 1e-5
+
+
+def test_inference_has_no_gradient_of_its_own():
+    """So exporters meet plain operations."""
+    level, draw = level_of("revnet", 2)
+    operations = [
+        {
+            op.type
+            for op in tf.function(partial(level, training=training))
+            .get_concrete_function(*draw())
+            .graph.get_operations()
+        }
+        for training in (False, True)
+    ]
+    assert "IdentityN" not in operations[0] and "IdentityN" in operations[1]
+
+
+JAX = """
+import sys
+import jax, keras, numpy as np
+from jax import numpy as jnp
+from keras_mgnet import HamiltonianNet, RevNet
+
+def program(scheme, blocks, memory_free, channels, size):
+    keras.utils.set_random_seed(0)
+    options = {"blocks": (blocks,), "channels": (channels,), "memory_free": memory_free, "input_shape": (size, size, 1)}
+    net = RevNet(**options) if scheme == "revnet" else HamiltonianNet(scheme, **options)
+    level = net.get_layer("level1")
+    rng, shape = np.random.default_rng(0), (8, *level.output[0].shape[1:])
+    state = [jnp.asarray(rng.normal(size=shape), "float32") for _ in range(2)]
+    trained, other = ([v.value for v in vs] for vs in (level.trainable_variables, level.non_trainable_variables))
+
+    def loss(trained, state):
+        (y, z), moved = level.stateless_call(trained, other, *state, training=True)
+        return jnp.mean(y * y + z), moved
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True)).lower(trained, state).compile(), trained, state
+
+for scheme in ("revnet", "leapfrog"):
+    results = []
+    for memory_free in (True, False):
+        run, *arguments = program(scheme, 2, memory_free, 8, 8)
+        results.append(jax.tree.leaves(run(*arguments)))
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * max(np.abs(b).max(), 1e-30), scheme
+
+def memory(scheme, blocks, memory_free):
+    return program(scheme, blocks, memory_free, 16, 32)[0].memory_analysis().temp_size_in_bytes
+
+for scheme, depths in {"hamiltonian": (4, 8, 16), "revnet": (2, 4)}.items():
+    free, kept = ([memory(scheme, blocks, memory_free) for blocks in depths] for memory_free in (True, False))
+    print(scheme, depths, [[size >> 10 for size in sizes] for sizes in (free, kept)])
+    assert max(free) <= 1.01 * min(free), (scheme, free)
+    assert all(later >= 1.6 * earlier for earlier, later in zip(kept, kept[1:])), (scheme, kept)
+"""
+
+
+def test_jax_trains_without_stored_states_in_memory_that_does_not_grow():
+    """Gradients as by autodiff, and the compiler's own account of the memory of a gradient: flat in the number of blocks."""
+    pytest.importorskip("jax", reason="jax is not installed")
+    result = subprocess.run(
+        [sys.executable, "-c", JAX], env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+TENSORFLOW = """
+import resource, sys
+import tensorflow as tf
+from keras_mgnet import RevNet
+
+blocks, memory_free = int(sys.argv[1]), sys.argv[2] == "True"
+options = {"blocks": (blocks,), "channels": (32,), "input_shape": (64, 64, 1), "memory_free": memory_free}
+level = RevNet(**options).get_layer("level1")
+
+@tf.function
+def gradient(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y, z = level(x, x, training=True)
+        loss = tf.reduce_mean(y * y + z)
+    return tape.gradient(loss, [x, *(v.value for v in level.trainable_variables)])
+
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+gradient(tf.ones((1, 64, 64, 16)))
+before = peak()
+gradient(tf.ones((64, 64, 64, 16)))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_tensorflow_trains_in_memory_that_does_not_grow():
+    """Peak resident memory of a training step in graph mode, KiB."""
+
+    def peak(blocks, memory_free):
+        command = [sys.executable, "-c", TENSORFLOW, str(blocks), str(memory_free)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    kept = peak(4, False)
+    assert peak(4, True) <= kept / 2
+    assert peak(16, True) <= 1.5 * peak(4, True)
+    assert peak(12, False) >= 2 * kept
+
+
+# the equations
+
+
+def matrix(K, shape):
+    """The linear map of a built layer on one image of a shape (H, W, c), as a matrix."""
+    basis = np.eye(np.prod(shape)).reshape(-1, *shape)
+    return keras.ops.convert_to_numpy(K(keras.ops.convert_to_tensor(basis))).reshape(len(basis), -1).T
+
+
+def twin(scheme, level, previous, x, dt):
+    """The schemes of section 5.10 in numpy, by the matrices of K; states are (N, H W c)."""
+    shape, s = level.output[0].shape[1:], lambda x: np.maximum(x, 0)
+    blocks = []
+    for force in level.branches:
+        K = [matrix(k, shape) for k in force.K]  # of the midpoint rule, K - K^T
+        b = [np.tile(keras.ops.convert_to_numpy(bias), np.prod(shape[:2])) for bias in force.b]
+        blocks.append((K, b))
+    for j, (K, b) in enumerate(blocks):
+        if scheme == "hamiltonian":
+            previous = previous + dt * s(x @ K[0].T + b[0]) @ K[0]
+            x = x - dt * s(previous @ K[1].T + b[1]) @ K[1]
+        elif scheme == "verlet":
+            previous = previous - dt * s(x @ K[0] + b[0])
+            x = x + dt * s(previous @ K[0].T + b[0])
+        elif scheme == "leapfrog":
+            previous, x = x, 2 * x - previous - dt**2 * s(x @ K[0].T + b[0]) @ K[0]
+        else:
+            previous, x = x, previous + (2 if j else 1) * dt * s(x @ K[0].T + b[0])
+    return previous, x
+
+
+@pytest.mark.parametrize("scheme", STABLE)
+def test_levels_equal_their_numpy_twins(scheme):
+    level, draw = level_of(scheme, 3, dt=0.3, dtype="float64", channels=(4,), input_shape=(3, 4, 1))
+    randomize(level)
+    state = draw()
+    flat = [x.numpy().reshape(len(x), -1) for x in state]
+    for computed, expected in zip(level(*state), twin(scheme, level, *flat, dt=0.3), strict=True):
+        np.testing.assert_allclose(computed.numpy().reshape(expected.shape), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2), (1, 1, 3), (2, 5, 1)])
+def test_the_adjoint_is_the_transposed_matrix(shape):
+    force = Force(shape[-1], ("single", "adjoint"), (1.0, 1.0), shared=True, activation="linear", dtype="float64")
+    force.build((None, *shape))
+    K, KT = (matrix(partial(force, i=i), shape) for i in range(2))
+    assert np.abs(KT - K.T).max() <= 1e-14
+
+
+def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalues():
+    shape = (3, 4, 2)
+    K = SkewConv(2, dtype="float64")
+    K.build((None, *shape))
+    skew = matrix(K, shape)
+    single = Conv(2, dtype="float64")
+    single.build((None, *shape))
+    single.kernel.assign(K.kernel)
+    np.testing.assert_allclose(skew, matrix(single, shape) - matrix(single, shape).T, atol=1e-14)
+    assert np.abs(skew + skew.T).max() <= 1e-15
+    assert np.abs(np.linalg.eigvals(skew).real).max() <= 1e-12
+
+
+def test_gamma_makes_forward_euler_stable_from_its_bound_on():
+    """gamma >= 2 (1 - sqrt(1 - h^2 mu^2)) / h: 0.3992 for h = 0.1 and mu = 1.988, 0.4041 for mu = 2."""
+    h, shape = 0.1, (3, 3, 2)
+
+    def bound(mu):
+        return 2 * (1 - np.sqrt(1 - h**2 * mu**2)) / h
+
+    def growth(mu, gamma):
+        force = Force(2, ("damped_skew",), (h,), gamma=gamma, activation="linear", dtype="float64")
+        force.build((None, *shape))
+        largest = np.abs(np.linalg.eigvals(matrix(force.K[0], shape) / 2)).max()
+        force.K[0].kernel.assign(force.K[0].kernel * (mu / largest))
+        return np.abs(np.linalg.eigvals(np.eye(np.prod(shape)) + matrix(force, shape))).max()
+
+    assert [round(bound(mu), 4) for mu in (1.988, 2.0)] == [0.3992, 0.4041]
+    for mu in (1.0, 1.988, 2.0):
+        assert growth(mu, bound(mu)) <= 1 + 1e-12 < growth(mu, bound(mu) - 1e-3)
+    assert growth(1.0, 0.0) == pytest.approx(np.sqrt(1 + h**2))
+
+
+K_GROWS, K_DECAYS, K_TURNS = (np.array(K, float) for K in ([[2, -2], [0, 2]], [[-2, 0], [2, -2]], [[0, -1], [1, 0]]))
+
+
+@pytest.mark.parametrize("sigma", [lambda x: x, np.tanh], ids=["linear", "tanh"])
+def test_features_over_a_thousand_layers(sigma):
+    """Lu2017, Fig. 1: by the matrix they explode, vanish or stay, the last with the midpoint rule and Verlet's method."""
+    h, start = 0.1, np.array([0.3, 0.4])
+
+    def euler(K):
+        x, sizes = start, []
+        for _ in range(1000):
+            x = steps.euler(x, h * steps.single_layer(x, K.dot, 0.0, sigma))
+            sizes.append(np.abs(x).max())
+        return sizes
+
+    def midpoint(K):
+        previous, x, sizes = start, start, []
+        for j in range(1000):
+            force = (2 * h if j else h) * steps.single_layer(x, K.dot, 0.0, sigma)
+            previous, x = x, steps.coupling(previous, force)
+            sizes.append(np.abs(x).max())
+        return sizes
+
+    def verlet(K):
+        z, y, sizes = np.zeros(2), start, []
+        for _ in range(1000):
+            z = steps.coupling(z, -h * steps.single_layer(y, K.T.dot, 0.0, sigma))
+            y = steps.coupling(y, h * steps.single_layer(z, K.dot, 0.0, sigma))
+            sizes.append(np.abs(y).max())
+        return sizes
+
+    assert euler(K_GROWS)[-1] > 50
+    assert euler(K_DECAYS)[-1] < 1e-12
+    assert euler(K_TURNS)[-1] > 1.5 * euler(K_TURNS)[0]
+    for scheme in (midpoint, verlet):
+        sizes = scheme(K_TURNS)
+        assert max(sizes) < 1 and max(sizes[-100:]) > 0.3
+
+
+def errors(scheme, blocks, exact_start):
+    """Error at T = 1 of a level of `blocks` blocks with one linear K, by the exponential of the system it discretises."""
+    h = 1 / blocks
+    net = network(scheme, blocks, dt=h, channels=(4,), **DENSE)
+    level, K = net.get_layer("level1"), np.random.default_rng(5).normal(size=(2, 2))
+    if scheme in ("midpoint", "leapfrog", "antisymmetric"):
+        K = np.random.default_rng(5).normal(size=(4, 4))
+    for conv in (part for part in level._flatten_layers() if isinstance(part, Conv)):
+        kernel = np.zeros(conv.kernel.shape)
+        kernel[1, 1] = K.T
+        conv.kernel.assign(kernel)
+    zero, gram, n = np.zeros_like(K), K.T @ K, len(K)
+    system = {
+        "hamiltonian": np.block([[zero, gram], [-gram, zero]]),
+        "verlet": np.block([[zero, -K.T], [K, zero]]),
+        "midpoint": K - K.T,
+        "antisymmetric": (K - K.T - 0.4 * np.eye(n)) / 2,
+        "leapfrog": np.block([[zero, np.eye(n)], [-gram, zero]]),
+    }[scheme]
+    start = np.random.default_rng(6).normal(size=len(system))
+    start[n:] *= scheme != "leapfrog"  # at rest
+
+    def state(t):
+        return expm(t * system) @ start
+
+    before, first, last = state(-h)[:n], state(0.0), state(1.0)
+    if scheme in ("hamiltonian", "verlet"):  # the halves at half steps: Z ahead of Y, or behind it
+        ahead, behind = (h / 2, 0.0) if scheme == "hamiltonian" else (0.0, -h / 2)
+        ahead, behind = (ahead, behind) if exact_start else (0.0, 0.0)
+        pair = state(behind)[:n], state(ahead)[n:]
+        expected = np.concatenate([state(1 + behind)[:n], state(1 + ahead)[n:]])
+    else:
+        pair = before if scheme == "leapfrog" and exact_start else first[:n], first[:n]
+        expected = last[:n]
+    pair = [keras.ops.convert_to_tensor(x.reshape(1, 1, 1, n)) for x in pair]
+    result = [level(pair[1])] if scheme == "antisymmetric" else level(*pair)[-(len(expected) // n) :]
+    return np.abs(np.concatenate([x.numpy().ravel() for x in result]) - expected).max()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "exact_start", "order"),
+    [
+        ("hamiltonian", False, 1),
+        ("hamiltonian", True, 2),
+        ("verlet", False, 1),
+        ("verlet", True, 2),
+        ("midpoint", False, 2),
+        ("leapfrog", False, 1),
+        ("leapfrog", True, 2),
+        ("antisymmetric", False, 1),
+    ],
+)
+def test_observed_orders(scheme, exact_start, order):
+    coarse, fine = (errors(scheme, blocks, exact_start) for blocks in (40, 80))
+    assert np.log2(coarse / fine) == pytest.approx(order, abs=0.15)
+
+
+# the networks
+
+
+@pytest.mark.parametrize(("depth", "params"), [(38, 464_890), (110, 1_729_194), (164, 1_748_778)])
+def test_revnets_have_their_exact_size(depth, params):
+    model = RevNet(depth)
+    assert count_params(model) == params
+    features = model.layers[-2].output.shape[-1]
+    assert params + 90 * (features + 1) == {38: 475_060, 110: 1_740_804, 164: 1_794_948}[depth]  # with 100 classes
+
+
+def test_the_convolutions_of_hamiltonian_74_have_their_exact_size():
+    model = HamiltonianNet(input_shape=(8, 8, 3))
+    kernels = [w for w in model.trainable_weights if w.path.startswith("level") and w.path.endswith("kernel")]
+    assert (model.name, sum(w.numpy().size for w in kernels)) == ("hamiltonian74", 476_928)
+
+
+def test_a_transition_averages_and_pads_each_half_and_puts_the_stride_into_F():
+    unit = CouplingTransfer(
+        basic(6, uses=2, strides=2), *(ZeroPadding(6, 2, sampling="average", centered=True) for _ in "12")
+    )
+    x1, x2 = np.random.default_rng(0).normal(size=(2, 1, 4, 4, 2)).astype("float32")
+    unit.build(x1.shape, x2.shape)
+    assert [conv.strides for conv in unit.branch.kernels()] == [(2, 2), (1, 1), (1, 1), (1, 1)]
+    for conv in unit.branch.kernels():
+        conv.kernel.assign(keras.ops.zeros_like(conv.kernel))
+    for y, x in zip(unit(x1, x2), (x1, x2), strict=True):
+        expected = np.zeros((1, 2, 2, 6), "float32")
+        expected[..., 2:4] = x.reshape(1, 2, 2, 2, 2, 2).mean((2, 4))
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+
+
+def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channels():
+    model = RevNet(blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1))
+    first, second = model.get_layer("level1").branches
+    assert [norm is None for norm in first.norms[0]] == [True, False]
+    assert all(norm is not None for norm in second.norms[0])
+    x = np.arange(4.0).reshape(1, 1, 1, 4)
+    assert [half.numpy().ravel().tolist() for half in Halves()(x)] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RevNet(39), "unknown depth '39'; did you mean '38'"),
+        (lambda: RevNet(blocks=(3, 1), channels=(4, 4)), r"expected 2 or more blocks .* Received: blocks=\(3, 1\)"),
+        (lambda: RevNet(blocks=(3, 2)), "expected channels to have 2 entries"),
+        (lambda: RevNet(channels=(4, 5, 6)), r"expected channels to be even\. Received: channels=\(4, 5, 6\)"),
+        (lambda: HamiltonianNet("hamilton"), "did you mean 'hamiltonian'"),
+        (lambda: HamiltonianNet(dt=-1), "expected dt between 0 and inf. Received: dt=-1"),
+        (lambda: HamiltonianNet("verlet", channels=(3, 4, 4)), "expected channels to be even"),
+        (lambda: HamiltonianNet(gamma=0.1), "expected gamma with the antisymmetric scheme alone. Received: gamma=0.1"),
+        (lambda: Force(4, ("gradients",), (1.0,)), "did you mean 'gradient'"),
+    ],
+)
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_branches_that_serve_one_use_and_two_may_stand_in_one_level():
+    level = ReversibleLevel([basic(3, uses=2), basic(3), basic(3, uses=3)], second_order=True, dtype="float64")
+    state = np.random.default_rng(0).normal(size=(2, 2, 5, 5, 3))
+    for computed, expected in zip(level.inverse(*level(*state)), state, strict=True):
+        assert relative(computed, expected) <= 1e-12
