@@ -47,8 +47,11 @@ def after(event, tensors: Sequence) -> Sequence:
         >>> [float(x) for x in after(keras.ops.array(0.0), [keras.ops.array(1.0)])]
         [1.0]
     """
-    if keras.backend.backend() != "tensorflow":
-        zero = 0 * event[(0,) * event.ndim]  # XLA on a CPU drops barriers, but no product by zero of what may be infinite
+    if keras.backend.backend() == "jax":
+        import jax
+
+        event, tensors = jax.lax.optimization_barrier((event, tensors))
+        zero = 0 * event[(0,) * event.ndim]
         return [tensor + zero for tensor in tensors]
     import tensorflow as tf
 

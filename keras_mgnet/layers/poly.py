@@ -91,5 +91,5 @@ class Poly(keras.layers.Layer):
     def call(self, x, i=0):
         kind, first = self.kinds[i], sum(len(kind.maps) for kind in self.kinds[:i])
         maps = [partial(self.F, i=first + n) for n in range(len(kind.maps))]
-        f = steps.powers(x, maps, self.sigma) if kind.composed else steps.ways(x, maps)
+        f = steps.powers(x, maps, self.sigma) if kind.composed else steps.superpose([F(x) for F in maps])
         return f if self.scales is None else self.scales[i] * f

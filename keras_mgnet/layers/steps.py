@@ -60,11 +60,6 @@ def powers(x, maps, sigma):
     return sum(terms)
 
 
-def ways(x, maps):
-    """F_1 x + F_2 x + ...: the N-way sum of PolyNet."""
-    return sum(F(x) for F in maps)
-
-
 def join(states, live):
     """sum_c live_c x_c / sum_c live_c: the mean of the live inputs, FractalNet's join."""
     share = 1 / sum(live[c] for c in range(len(states)))
@@ -82,7 +77,7 @@ def highway(x, H, T):
 
 
 def superpose(fs):
-    """sum_j f_j(x): the fields of a multi-residual block, Lu2017, or all that drives one state of a recurrent network."""
+    """sum_j f_j(x): the maps of an N-way or multi-residual block, Lu2017, or all that drives one state of a recurrent network."""
     first, *rest = fs
     return sum(rest, start=first)
 
