@@ -39,8 +39,8 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
         model: a MgNet, ResNet, PreActResNet or LMResNet (with classifier).
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file (the last two
             need torch, which reads them with `weights_only`). Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose
-            ks are 1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar; prefixes "w/" and "module." are dropped. Where a tensor is shared here, all its names
-            must hold equal values.
+            ks are 1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar; prefixes "w/" and "module." are
+            dropped. Where a tensor is shared here, all its names must hold equal values.
 
     Raises:
         ValueError: naming the key that is missing, surplus, of another shape, or at odds with its shared twin. The model is

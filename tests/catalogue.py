@@ -143,7 +143,10 @@ MODELS = {
     "recurrent_resnet2_unshared": (RecurrentResNet, RES | {"states": 2, "steps": 3, "share_K": False}),
     "fb_resnet_linear_both": (FBResNet, TINY | {"channels": (4, 6)}),
     "fb_resnet_post_pre": (FBResNet, TINY | {"A": "post", "B": "pre"}),
-    "fb_resnet_both_linear": (FBResNet, TINY | {"A": "both", "B": "linear", "channels": (3, 5), "input_shape": (9, 7, 1)}),
+    "fb_resnet_both_linear": (
+        FBResNet,
+        TINY | {"A": "both", "B": "linear", "channels": (3, 5), "input_shape": (9, 7, 1)},
+    ),
     "vcycle_mgnet": (VCycleMgNet, TINY | {"channels": (4, 6), "input_shape": (9, 7, 1)}),
     "vcycle_mgnet_unshared_b": (VCycleMgNet, TINY | {"share_B": False, "post_nu": 2}),
     "vcycle_mgnet_no_post": (VCycleMgNet, TINY | {"post_nu": 0, "nu": (1, 1, 2)}),

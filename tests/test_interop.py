@@ -2,12 +2,11 @@
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import randomize
 from safetensors.numpy import save_file
-
-import keras
 
 from keras_mgnet import LMResNet, MgNet, PreActResNet, ResNet, load_torch_weights
 from keras_mgnet.interop import ENTRIES, _kind, _layout

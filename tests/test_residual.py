@@ -127,6 +127,7 @@ def test_k_values_are_one_per_block_that_has_one(images):
     plain, project = (LMResNet(blocks=(3, 2), lm_transition=t, **SMALL) for t in ("plain", "project"))
     assert k_values(plain).shape == (3,)
     assert k_values(project).shape == (5,)
+    assert len(np.unique(k_values(project))) == 5
     assert np.all((k_values(project) <= 0) & (k_values(project) >= -0.1))
     with pytest.raises(ValueError, match=r"expected a network with k, such as LMResNet\. Received: ResNet"):
         k_values(ResNet(8, **SMALL))

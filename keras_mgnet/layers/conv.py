@@ -118,7 +118,9 @@ class Conv(keras.layers.Conv2D):
         self._record(tuple(y.shape)[1:3])
         x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
         margins = [k // 2 if self.padding == "same" else self.margin for k in self.kernel_size]
-        unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # pixels behind the last kernel
+        unread = [
+            max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)
+        ]  # pixels behind the last kernel
         x = ops.pad(x, ((0, 0), *((0, n) for n in unread), (0, 0))) if any(unread) else x
         rows, columns = (slice(m, m + size) for m, size in zip(margins, grid, strict=True))
         return x[:, rows, columns]

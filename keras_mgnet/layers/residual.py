@@ -1,7 +1,6 @@
 """The levels of the residual networks: forward Euler and the linear two-step method over a branch."""
 
 import keras
-from keras import ops
 
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.stochastic import StochasticDepth
@@ -25,7 +24,7 @@ class ResidualLevel(keras.layers.Layer):
 
     Example:
         >>> from keras_mgnet.layers import basic
-        >>> tuple(ResidualLevel(basic(4, uses=3))(ops.ones((1, 8, 8, 4))).shape)
+        >>> tuple(ResidualLevel(basic(4, uses=3))(keras.ops.ones((1, 8, 8, 4))).shape)
         (1, 8, 8, 4)
     """
 
@@ -90,7 +89,7 @@ class LinearMultistepLevel(ResidualLevel):
 
     Example:
         >>> from keras_mgnet.layers import basic
-        >>> x, previous = LinearMultistepLevel(basic(4, uses=3))(ops.ones((1, 8, 8, 4)))
+        >>> x, previous = LinearMultistepLevel(basic(4, uses=3))(keras.ops.ones((1, 8, 8, 4)))
         >>> tuple(previous.shape)
         (1, 8, 8, 4)
     """
@@ -116,9 +115,11 @@ class LinearMultistepLevel(ResidualLevel):
         super().build(x_shape)
         if self.R_previous is not None and previous_shape is not None:
             self.R_previous.build(previous_shape)
-        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)
-        indices = range(self.first, self.nu)
-        self.k = [self.add_weight(shape=(), initializer=near_zero, name=f"k{i}") for i in indices]
+        self.k = [self._add_k(i) for i in range(self.first, self.nu)]
+
+    def _add_k(self, i):
+        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # of its own: an initialiser repeats its values
+        return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
 
     def compute_output_shape(self, x_shape, previous_shape=None):
         shape = super().compute_output_shape(x_shape)

@@ -123,10 +123,8 @@ class ReversibleLevel(keras.layers.Layer):
         for f in reversed(self.branches):
             keys = [id(variable) for variable in f.variables]
             for i in reversed(range(f.uses)):
-                previous, x = autodiff.after(d_x, (previous, x))
-                force, pull = autodiff.vjp(
-                    lambda x, *given, f=f, i=i: self._given(f, i, x, given), previous, *(values[key] for key in keys)
-                )
+                given = autodiff.after(d_x, [values[key] for key in keys])
+                force, pull = autodiff.vjp(lambda x, *given, f=f, i=i: self._given(f, i, x, given), previous, *given)
                 previous, x = self._previous(previous, x, force), previous
                 d_force, *d_given = pull(d_x)
                 for key, d_value in zip(keys, d_given, strict=True):

@@ -23,9 +23,9 @@ def survival_probabilities(blocks: int, survival: float, schedule: str = "huang"
     """
     if schedule not in SCHEDULES:
         raise unknown("survival schedule", schedule, SCHEDULES)
-    fractions = [l / blocks for l in range(1, blocks + 1)]
+    fractions = [block / blocks for block in range(1, blocks + 1)]
     if schedule == "lm_release":
-        fractions = [l / max(blocks - 1, 1) for l in range(blocks)]
+        fractions = [block / max(blocks - 1, 1) for block in range(blocks)]
     return tuple(1 - fraction * (1 - survival) for fraction in fractions)
 
 

@@ -25,7 +25,7 @@ class LMResNet(Network):
         lm_transition: "plain" as above; "project": blocks that change shape have a k too, with a projection of x_{n-1} of
             its own, and x_{-1} = 0 before the first block.
         base_width: channels of the first grid; None for 16 on three grids, 64 on four.
-        survival: stochastic depth, the probability that the last block's f survives a training step; (1 - k) x + k x' never drops.
+        survival: stochastic depth, the probability that the last block's f survives a training step; the rest never drops.
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
 
     The other arguments are those of every network, see `keras_mgnet.models.Frame`.

@@ -24,7 +24,10 @@ METHODS = {
         "multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)"
     ),
     "damped": Method(
-        "multigrid, damped Jacobi", "u <- u + s B(f - A u), 0 < s < 1", "1 as forward Euler", "A u = f, by u' = s B(f - A u)"
+        "multigrid, damped Jacobi",
+        "u <- u + s B(f - A u), 0 < s < 1",
+        "1 as forward Euler",
+        "A u = f, by u' = s B(f - A u)",
     ),
     "chebyshev": Method(
         "multigrid, Chebyshev semi-iteration",
@@ -51,7 +54,10 @@ METHODS = {
         "A u = f on every grid, by u' = B(f - A u)",
     ),
     "feature_iteration": Method(
-        "stationary iteration for the feature", "u <- u + B(f - A(u))", "1 as forward Euler", "A(u) = f, by u' = B(f - A(u))"
+        "stationary iteration for the feature",
+        "u <- u + B(f - A(u))",
+        "1 as forward Euler",
+        "A(u) = f, by u' = B(f - A(u))",
     ),
     "euler": Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)"),
     "linear_multistep": Method(

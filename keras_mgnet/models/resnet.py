@@ -19,7 +19,7 @@ class ResNet(Network):
     (6n + 2 layers on three grids).
 
     Args:
-        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164 or 1001 (bottlenecks) on three.
+        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
         share_A: one A per grid, the pooling block's included (A^l); False for A^{l,i}.
         share_B: one B per grid (B^l), the pooling block's excluded; False for B^{l,i}. Both need basic blocks, and both also
             take "published_size", the rule that reproduces the sizes of He2019's tables: nothing is shared on the first grid,

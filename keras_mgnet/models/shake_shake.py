@@ -30,10 +30,8 @@ class ShakeShake(Network):
 
     @classmethod
     def graph(cls, frame, depth=26, width=32, *, cardinality=None, mode="image"):
-        if cardinality is None:
-            plan = replace(layout(depth, base_width=width), stem=16)
-        else:
-            plan = aggregated(depth, cardinality, width)
+        basic = cardinality is None
+        plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality, width)
         options = frame.common
         x = Stem(plan.stem, frame.stem, name="stem", **options | {"activation": None})(frame.image(len(plan.blocks)))
         for stage in plan.stages():
@@ -43,5 +41,5 @@ class ShakeShake(Network):
             shake = Shake(f1, f2, mode=mode, name="shake", dtype=options["dtype"])
             x = ResidualLevel(shake, R=R, name=f"level{stage.level}", dtype=options["dtype"])(x)
         x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
-        kind = f"{width}d" if cardinality is None else f"{cardinality}x{width}d"
+        kind = f"{width}d" if basic else f"{cardinality}x{width}d"
         return Graph(x, f"shake_shake_{depth}_2x{kind}", "shake", "shake_shake")

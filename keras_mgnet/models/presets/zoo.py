@@ -55,6 +55,19 @@ TABLES = [
         ("fractalnet40", {"columns": 4, "init": "xavier"}, 76_084_554,
          errors("22.9M", cifar100=22.49) | {"params_note": CHANNELS}, "cifar10"),
     ]),
+    ("RevNet", "renmengye/revnet-public", "revnet", [
+        ("revnet38", {"depth": 38}, 464_890, {}, "cifar10"),
+        ("revnet110", {"depth": 110}, 1_729_194, {}, "cifar10"),
+        ("revnet164", {"depth": 164}, 1_748_778, {}, "cifar10"),
+    ]),
+    ("VCycleMgNet", "KAUST m6_01, Algorithm 10", "xuteam", [
+        ("vcycle_mgnet_2222_c256_shared_b", {}, 6_513_930, {}, "cifar10"),
+    ]),
+    ("PolyMgNet", "vanbetteray/Poly-MgNet", "poly_mgnet", [
+        ("poly_mgnet", {}, 1_386_706, {}, "cifar10"),
+        ("poly_mgnet_conv_shared_b", {"B": "conv", "share_B": True}, 2_750_666, {}, "cifar10"),
+        ("poly_mgnet_conv", {"B": "conv"}, 4_114_634, {}, "cifar10"),
+    ]),
     ("RecurrentResNet", "Lu2017 Fig. 6", "lu2018_cifar10", [
         ("recurrent_resnet1", {"states": 1}, 78_794, {}, "cifar10"),
         ("recurrent_resnet1_shared_norms", {"states": 1, "share_norms": True}, 76_490, {}, "cifar10"),
@@ -65,11 +78,25 @@ TABLES = [
     ]),
 ]  # fmt: skip
 
+FORMS = ("linear", "post", "pre", "both")  # of B, the columns of He2019 Table 1
+FB_RESNET = {  # A -> CIFAR-10 accuracy, exact parameters
+    "linear": ((70.96, 92.82, 93.01, 93.49), (12_503_882, 12_507_722, 12_507_722, 12_511_562)),
+    "pre": ((92.64, 92.54, 93.46, 93.15), (12_507_722, 12_511_562, 12_511_562, 12_515_402)),
+    "post": ((91.91, 92.14, 93.37, 93.17), (12_507_722, 12_511_562, 12_511_562, 12_515_402)),
+    "both": ((92.70, 93.23, 93.37, 93.40), (12_511_562, 12_515_402, 12_515_402, 12_519_242)),
+}
+
 
 def rows() -> list[ModelInfo]:
     """Returns the rows of all families."""
-    return [
+    tables = [
         row(name, family, kwargs, params, source, reported, recipe, dataset)
         for family, source, recipe, entries in TABLES
         for name, kwargs, params, reported, dataset in entries
     ]
+    return tables + [
+        row(f"fb_resnet_{A}_{B}", "FBResNet", {"A": A, "B": B}, params, "He2019 Table 1", {"cifar10": accuracy},
+            "he2019_resnet18")
+        for A, published in FB_RESNET.items()
+        for B, accuracy, params in zip(FORMS, *published, strict=True)
+    ]  # fmt: skip
