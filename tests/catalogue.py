@@ -49,6 +49,7 @@ from keras_mgnet.layers import (
     PolynomialSmoother,
     RecurrentLevel,
     ResidualLevel,
+    Rest,
     Restriction,
     ReversibleLevel,
     Shake,
@@ -211,9 +212,10 @@ LAYERS = {
     "idle_transfer": (lambda: IdleTransfer(4, 4, Pi="depthwise", R="depthwise"), [(2, 5, 5, 2)]),
     "reversible_level": (lambda: ReversibleLevel([basic(4, uses=2) for _ in range(2)]), [(2, 5, 5, 4)] * 2),
     "leapfrog_level": (
-        lambda: ReversibleLevel([Force(4, ("gradient",), (0.1,))], second_order=True, memory_free=False),
+        lambda: ReversibleLevel([Force(4, ("gradient", "identity"), (-0.1, 0.1), shared=True)], memory_free=False),
         [(2, 5, 5, 4)] * 2,
     ),
+    "rest": (Rest, [(2, 5, 5, 4)]),
     "coupling_transfer": (
         lambda: CouplingTransfer(basic(4, uses=2, strides=2), Conv(4, 1, strides=2), ZeroPadding(4, 2)),
         [(2, 5, 5, 2)] * 2,

@@ -14,7 +14,7 @@ from keras_mgnet.layers.poly import Poly
 from keras_mgnet.layers.polynomial import PolynomialSmoother
 from keras_mgnet.layers.recurrent import RecurrentLevel
 from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
-from keras_mgnet.layers.reversible import CouplingTransfer, Halves, ReversibleLevel
+from keras_mgnet.layers.reversible import CouplingTransfer, Halves, Rest, ReversibleLevel
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import Shake, StochasticDepth
 from keras_mgnet.layers.sum import Sum
@@ -47,6 +47,7 @@ __all__ = [
     "PolynomialSmoother",
     "RecurrentLevel",
     "ResidualLevel",
+    "Rest",
     "Restriction",
     "ReversibleLevel",
     "Shake",

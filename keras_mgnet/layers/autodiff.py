@@ -44,6 +44,7 @@ def after(event, tensors: Sequence) -> list:
     """Returns the tensors, which a compiled program may use only once it has computed the tensor `event`.
 
     Zero times an entry of it is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
+    Where the event is infinite, the tensors are not numbers.
 
     Example:
         >>> [float(x) for x in after(keras.ops.zeros((2, 2)), [keras.ops.array(1.0)])]

@@ -19,6 +19,13 @@ class SkewConv(Conv):
         True
     """
 
+    def build(self, input_shape):
+        if input_shape[-1] != self.filters:
+            raise ValueError(
+                f"expected an input of {self.filters} channels. Received: input_shape={tuple(input_shape)}"
+            )
+        super().build(input_shape)
+
     def convolution_op(self, inputs, kernel):
         adjoint = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
         return super().convolution_op(inputs, kernel - adjoint)
@@ -32,6 +39,7 @@ FORMS = {  # the convolution, and the force by x, K, b, sigma and gamma
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
     "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),
+    "identity": (Conv, lambda x, K, b, s, gamma: x),
     "skew": (SkewConv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "damped_skew": (
         SkewConv,
@@ -44,13 +52,13 @@ FORMS = {  # the convolution, and the force by x, K, b, sigma and gamma
 class Force(keras.layers.Layer):
     """The increments w_i g_i(x), i < uses, of a stable network, each by a 3x3 kernel K and a bias b; they preserve shape.
 
-    "single" is g(x) = s(K x + b), "adjoint" s(K^T x + b), "gradient" K^T s(K x + b), "skew" s((K - K^T) x + b) and
-    "damped_skew" s((K - K^T - gamma I) x / 2 + b), s for sigma (Haber & Ruthotto 2017; Chang et al. 2018; Lu2017).
+    "single" is g(x) = s(K x + b), "adjoint" s(K^T x + b), "gradient" K^T s(K x + b), "identity" x, "skew" s((K - K^T) x + b)
+    and "damped_skew" s((K - K^T - gamma I) x / 2 + b), s for sigma (Haber & Ruthotto 2017; Chang et al. 2018; Lu2017).
 
     Args:
         channels: of x.
         forms: per use a key of `FORMS`.
-        factors: w_i, the step size, its square, their negatives.
+        factors: w_i, multiples of the step size.
         shared: one K and b for all uses; else each use has its own.
         gamma: of the damped form.
         activation: sigma.

@@ -1,5 +1,7 @@
 """Reversible levels: any state is recomputed from the next, so training need not keep them."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -9,21 +11,20 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class ReversibleLevel(keras.layers.Layer):
-    """A two-step recurrence on one grid whose every step can be undone: (x^{m-1}, x^m) -> (x^m, x^{m+1}).
+    """A two-step recurrence on one grid whose every step can be undone: (x^{m-1}, x^m) -> (x^m, x^{m-1} + f^m(x^m)).
 
-    x^{m+1} = x^{m-1} + f^m(x^m), or x^{m+1} = 2 x^m - x^{m-1} + f^m(x^m) with `second_order`. On a pair of states (x_1, x_2)
-    the first is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) with f = F, G, F, G, ... (Gomez et al. 2017), the Hamiltonian
-    network and Verlet's method; on two successive states it is the explicit midpoint rule. The second is the leapfrog method.
+    On a pair (x_1, x_2) it is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) with f = F, G, F, G, ... (Gomez et al. 2017), the
+    Hamiltonian network and Verlet's method; on velocity and position the leapfrog method; on two successive states the
+    explicit midpoint rule. Call it with (x^{-1}, x^0), each (N, H, W, c); it returns the last pair.
 
-    Call it with (x^{-1}, x^0), each (N, H, W, c); it returns the last pair. With `memory_free` a training step keeps that pair
-    alone and recomputes the others from it, last first, at the price of one more evaluation of each f (on TensorFlow and JAX;
-    other backends keep the states). Recomputed norms take the statistics of the batch again and leave the moving ones as
-    they are. States have at least float32, also where f computes in less: nothing is recovered from a sum in bfloat16.
+    With `memory_free` a training step keeps the last pair alone and recomputes the others from it, at the price of one more
+    evaluation of each f (on TensorFlow and JAX; other backends keep the states). Recomputed norms take the statistics of the
+    batch again and leave the moving ones as they are. States have at least float32, also where f computes in less: nothing
+    is recovered from a sum in bfloat16. There the states come back as exactly as f repeats itself.
 
     Args:
         branches: the f, one layer per iteration, called as f(x, i=i) for i < f.uses; each preserves shape, is deterministic
             and shares no weight with another.
-        second_order: which of the recurrences.
         memory_free: see above.
 
     Example:
@@ -34,10 +35,9 @@ class ReversibleLevel(keras.layers.Layer):
         True
     """
 
-    def __init__(self, branches, *, second_order=False, memory_free=True, name=None, dtype=None):
+    def __init__(self, branches, *, memory_free=True, name=None, dtype=None):
         super().__init__(autocast=False, name=name, dtype=dtype)
-        self.branches = list(branches)
-        self.second_order, self.memory_free = second_order, memory_free
+        self.branches, self.memory_free = list(branches), memory_free
         self.state_dtype = keras.backend.result_type(self.compute_dtype, "float32")
 
     @property
@@ -49,11 +49,11 @@ class ReversibleLevel(keras.layers.Layer):
         for f in self.branches:
             f.build(x_shape)
 
-    def compute_output_spec(self, previous, x, training=None):
-        return tuple(keras.KerasTensor(x.shape, dtype=self.state_dtype) for _ in range(2))
-
     def compute_output_shape(self, previous_shape, x_shape):
         return tuple(x_shape), tuple(x_shape)
+
+    def compute_output_spec(self, previous, x, training=None):
+        return tuple(keras.KerasTensor(x.shape, dtype=self.state_dtype) for _ in range(2))
 
     def call(self, previous, x, training=None):
         previous, x = (ops.cast(state, self.state_dtype) for state in (previous, x))
@@ -69,25 +69,20 @@ class ReversibleLevel(keras.layers.Layer):
             training: whether it did so in training, with the statistics of the batch.
         """
         with keras.StatelessScope(zip(self.variables, self._values(), strict=True)):
-            for f in reversed(self.branches):
-                for i in reversed(range(f.uses)):
-                    previous, x = self._previous(previous, x, self._evaluate(f, i, previous, training)), previous
+            for f, i in reversed(self._steps()):
+                previous, x = steps.coupling(x, -self._evaluate(f, i, previous, training)), previous
+        return previous, x
+
+    def _steps(self):
+        return [(f, i) for f in self.branches for i in range(f.uses)]
+
+    def _iterate(self, previous, x, training):
+        for f, i in self._steps():
+            previous, x = x, steps.coupling(previous, self._evaluate(f, i, x, training))
         return previous, x
 
     def _evaluate(self, f, i, x, training):
         return ops.cast(f(x, i=i, training=training), self.state_dtype)
-
-    def _next(self, previous, x, f):
-        return steps.leapfrog(previous, x, f) if self.second_order else steps.coupling(previous, f)
-
-    def _previous(self, x, following, f):
-        return steps.leapfrog(following, x, f) if self.second_order else steps.coupling(following, -f)
-
-    def _iterate(self, previous, x, training):
-        for f in self.branches:
-            for i in range(f.uses):
-                previous, x = x, self._next(previous, x, self._evaluate(f, i, x, training))
-        return previous, x
 
     def _values(self):
         return [autodiff.read(variable) for variable in self.variables]
@@ -118,30 +113,22 @@ class ReversibleLevel(keras.layers.Layer):
     def _pull_back(self, last, cotangents, values):
         """Maps the cotangents of the last pair to those of the first and of the values, recomputing from the last pair."""
         (previous, x), (d_previous, d_x) = last, cotangents
-        values = dict(zip(map(id, self.variables), values, strict=True))
-        d_values = {}
-        for f in reversed(self.branches):
+        values, d_values = dict(zip(map(id, self.variables), values, strict=True)), {}
+        for f, i in reversed(self._steps()):
             keys = [id(variable) for variable in f.variables]
-            for i in reversed(range(f.uses)):
-                given = autodiff.after(d_x, [values[key] for key in keys])
-                force, pull = autodiff.vjp(lambda x, *given, f=f, i=i: self._given(f, i, x, given), previous, *given)
-                previous, x = self._previous(previous, x, force), previous
-                d_force, *d_given = pull(d_x)
-                for key, d_value in zip(keys, d_given, strict=True):
-                    d_values[key] = d_values[key] + d_value if key in d_values else d_value
-                d_previous, d_x = self._pull_back_sum(d_previous, d_x, d_force)
+            given = autodiff.after(d_x, [values[key] for key in keys])
+            increment, pull = autodiff.vjp(partial(self._evaluate_by, f, i), previous, *given)
+            previous, x = steps.coupling(x, -increment), previous
+            d_increment, *d_given = pull(d_x)
+            d_previous, d_x = d_x, d_previous + d_increment
+            for key, d_value in zip(keys, d_given, strict=True):
+                d_values[key] = d_values[key] + d_value if key in d_values else d_value
         return d_previous, d_x, [d_values[id(variable)] for variable in self.variables]
 
-    def _given(self, f, i, x, values):
-        """f^i(x) by given values of its variables."""
+    def _evaluate_by(self, f, i, x, *values):
+        """f^i(x) in training, by given values of its variables."""
         with keras.StatelessScope(zip(f.variables, values, strict=True)):
             return self._evaluate(f, i, x, training=True)
-
-    def _pull_back_sum(self, d_previous, d_x, d_force):
-        """Cotangents of (x^{m-1}, x^m) by those of (x^m, x^{m+1}) and what came back through f^m."""
-        if self.second_order:
-            return -d_x, d_previous + 2 * d_x + d_force
-        return d_x, d_previous + d_force
 
 
 @serializable
@@ -194,3 +181,22 @@ class Halves(keras.layers.Layer):
 
     def call(self, x):
         return tuple(ops.split(x, 2, axis=-1))
+
+
+@serializable
+class Rest(keras.layers.Layer):
+    """x -> (0, x): a position without velocity.
+
+    Example:
+        >>> [float(part[0, 0, 0, 0]) for part in Rest()(ops.ones((1, 8, 8, 4)))]
+        [0.0, 1.0]
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape), tuple(input_shape)
+
+    def call(self, x):
+        return ops.zeros_like(x), x

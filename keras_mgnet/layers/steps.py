@@ -83,19 +83,8 @@ def superpose(fs):
 
 
 def coupling(previous, f):
-    """x^{m-1} + f, f = f^m(x^m): RevNet's additive coupling and the explicit midpoint rule; undone by the same step with -f."""
+    """x^{m-1} + f, f = f^m(x^m): the reversible step, RevNet's additive coupling; undone by the same step with -f."""
     return previous + f
-
-
-def leapfrog(previous, x, f):
-    """2 x - x^{m-1} + f, f = f^m(x): the leapfrog method for x'' = f, Chang et al. 2018; undone by the same step."""
-    return 2 * x - previous + f
-
-
-def root_pair(r, A, p, q):
-    """(2 a r - A * r) / (a^2 + b^2) for the roots a +- ib = 1 / (p -+ iq): Poly-MgNet's quadratic step."""
-    square = p * p + q * q  # 1 / (a^2 + b^2)
-    return square * (ops.divide_no_nan(2 * p, square) * r - A(r))
 
 
 def single_layer(x, W, b, sigma):

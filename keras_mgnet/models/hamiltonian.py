@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Force, Halves, Norm, ResidualLevel, ReversibleLevel, ZeroPadding
+from keras_mgnet.layers import Force, Halves, Norm, ResidualLevel, Rest, ReversibleLevel, ZeroPadding
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -19,9 +19,9 @@ class Scheme(NamedTuple):
         forms: of the forces of a block, keys of `force.FORMS`.
         factors: by the step size and the number of the block, those of the forces.
         products: convolutions by K or its adjoint in a block.
-        halves: whether the state is the two halves of the channels, else two successive iterates.
+        halves: whether the state is the two halves of the channels, handed from grid to grid; else each grid begins anew,
+        rests: whether from rest, the state being velocity and position; else from two equal iterates.
         shared: whether the forces of a block share K and b.
-        second_order: whether it solves x'' = f.
         reversible: whether its steps can be undone.
     """
 
@@ -29,15 +29,15 @@ class Scheme(NamedTuple):
     factors: Callable[[float, int], tuple[float, ...]]
     products: int = 2
     halves: bool = False
+    rests: bool = False
     shared: bool = False
-    second_order: bool = False
     reversible: bool = True
 
 
 SCHEMES = {
     "hamiltonian": Scheme(("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
     "midpoint": Scheme(("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
-    "leapfrog": Scheme(("gradient",), lambda dt, i: (-dt * dt,), second_order=True),
+    "leapfrog": Scheme(("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
     "verlet": Scheme(("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
     "antisymmetric": Scheme(("damped_skew",), lambda dt, i: (dt,), reversible=False),
 }
@@ -51,7 +51,7 @@ class HamiltonianNet(Network):
 
     - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels;
     - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), first Y_1 = Y_0 + h s((K - K^T) Y_0 + b);
-    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0;
+    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, by V' = V - h K^T s(K Y + b), Y' = Y + h V';
     - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y);
     - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler; it is the one that is not reversible.
 
@@ -107,7 +107,8 @@ class HamiltonianNet(Network):
                 restrict = ZeroPadding(c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy)
                 parts = [restrict(part) for part in parts]
             iterate = _level(row, n, c, dt, gamma, memory_free, f"level{level}", frame)
-            parts = iterate(parts[0], parts[-1])[-len(parts) :] if row.reversible else [iterate(*parts)]
+            pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
+            parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
         x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
         x = Norm(frame.activation, name="s", dtype=policy)(x)
         return Graph(x, f"{scheme}{2 + row.products * sum(blocks)}", scheme, "revnet")
@@ -121,4 +122,4 @@ def _level(row: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
         force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)
         return ResidualLevel(force, name=name, dtype=policy)
     forces = [Force(channels, row.forms, w, name=f"f{i}", **options) for i, w in enumerate(factors)]
-    return ReversibleLevel(forces, second_order=row.second_order, memory_free=memory_free, name=name, dtype=policy)
+    return ReversibleLevel(forces, memory_free=memory_free, name=name, dtype=policy)

@@ -123,7 +123,7 @@ METHODS = {
     "leapfrog": Method(
         "leapfrog (Stoermer)",
         "Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0",
-        "2; 1 from Y_{-1} = Y_0, which is rest at t = -h/2",
+        "2 with Y' read at half steps, else 1",
         "Y'' = -K^T s(K Y + b), Y'(0) = 0",
     ),
     "verlet": Method(

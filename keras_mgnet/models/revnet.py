@@ -43,11 +43,13 @@ class RevNet(Network):
     def graph(cls, frame, depth=38, *, blocks=None, channels=None, bottleneck=None, memory_free=True):
         if depth not in DEPTHS:
             raise unknown("depth", depth, map(str, DEPTHS))
-        name = f"revnet{depth}" if blocks is None else "revnet" + "x".join(map(str, blocks))
+        named = blocks is None
         blocks, channels, deep = (
             default if given is None else given
             for given, default in zip((blocks, channels, bottleneck), DEPTHS[depth], strict=True)
         )
+        if not isinstance(deep, bool):
+            raise unknown("bottleneck", deep, ["True", "False", "None"])
         blocks = positive_integers("blocks", blocks)
         channels = even_integers("channels", channels, len(blocks))
         if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
@@ -64,7 +66,8 @@ class RevNet(Network):
             branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
             state = ReversibleLevel(branches, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
         x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
-        return Graph(Norm(frame.activation, name="s", dtype=policy)(x), name, "coupling", "revnet")
+        x = Norm(frame.activation, name="s", dtype=policy)(x)
+        return Graph(x, f"revnet{depth if named else 'x'.join(map(str, blocks))}", "coupling", "revnet")
 
 
 def _branch(i, half, deep, frame, **options):
