@@ -243,3 +243,17 @@ def test_the_grouped_convolution_is_the_sum_over_explicit_branches():
         hidden = keras.ops.relu(own(inside[..., part]) * scale + shift)
         total += keras.ops.tensordot(hidden, third.kernel[0, 0, part], axes=1)
     np.testing.assert_allclose(branch(x), n3(total), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("groups", [2, 6])
+def test_grouped_convolutions_are_those_of_their_groups(groups, dtype):
+    conv, x = Conv(12, strides=2, groups=groups, dtype=dtype), tensor(2, 7, 6, 6)
+    x = keras.ops.cast(x, dtype)
+    y, size = conv(x), 6 // groups
+    for g in range(groups):
+        own = Conv(12 // groups, strides=2, dtype=dtype)
+        own.build((None, 7, 6, size))
+        part = slice(g * 12 // groups, (g + 1) * 12 // groups)
+        own.kernel.assign(conv.kernel[..., part])
+        np.testing.assert_allclose(y[..., part], own(x[..., g * size : (g + 1) * size]), rtol=1e-4, atol=1e-5)

@@ -87,6 +87,11 @@ def coupling(previous, f):
     return previous + f
 
 
+def root_pair(r, A, p, q):
+    """2 p r - (p^2 + q^2) A * r = q(A) r, I - A q(A) = (I - A / z)(I - A / conj(z)), p + iq = 1 / z (Poly-MgNet)."""
+    return 2 * p * r - (p * p + q * q) * A(r)
+
+
 def single_layer(x, W, b, sigma):
     """sigma(W x + b): the right-hand side x' of the stable networks, W one of K, K^T, K - K^T, Haber & Ruthotto 2017."""
     return sigma(W(x) + b)

@@ -109,10 +109,13 @@ class Shake(keras.layers.Layer):
         return _shake(f1, f2, forward, backward)
 
 
-@ops.custom_gradient
 def _shake(f1, f2, forward, backward):
-    def gradient(*arguments, upstream=None):
-        (upstream,) = arguments if upstream is None else (upstream,)
-        return backward * upstream, (1 - backward) * upstream, ops.zeros_like(forward), ops.zeros_like(backward)
+    @ops.custom_gradient  # not on every backend, so not before it is needed
+    def shake(f1, f2, forward, backward):
+        def gradient(*arguments, upstream=None):
+            (upstream,) = arguments if upstream is None else (upstream,)
+            return backward * upstream, (1 - backward) * upstream, ops.zeros_like(forward), ops.zeros_like(backward)
 
-    return steps.mix(f1, f2, forward), gradient
+        return steps.mix(f1, f2, forward), gradient
+
+    return shake(f1, f2, forward, backward)

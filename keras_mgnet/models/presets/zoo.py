@@ -60,6 +60,14 @@ TABLES = [
         ("revnet110", {"depth": 110}, 1_729_194, {}, "cifar10"),
         ("revnet164", {"depth": 164}, 1_748_778, {}, "cifar10"),
     ]),
+    ("HamiltonianNet", "LiliMeng/hamiltonian-revnet", "revnet", [
+        ("hamiltonian74", {}, 480_458, {}, "cifar10"),
+        ("hamiltonian218", {"blocks": (18, 18, 18), "channels": (32, 64, 128)}, 1_748_330, {}, "cifar10"),
+    ]),
+    ("HamiltonianNet", "Chang et al. 2018, layout ours", "revnet", [
+        ("midpoint38", {"scheme": "midpoint"}, 957_386, {}, "cifar10"),
+        ("leapfrog38", {"scheme": "leapfrog"}, 957_386, {}, "cifar10"),
+    ]),
     ("VCycleMgNet", "KAUST m6_01, Algorithm 10", "xuteam", [
         ("vcycle_mgnet_2222_c256_shared_b", {}, 6_513_930, {}, "cifar10"),
     ]),
