@@ -124,7 +124,7 @@ class Conv(keras.layers.Conv2D):
         return x[:, rows, columns]
 
     def convolution_op(self, inputs, kernel):
-        """Convolves; groups by TensorFlow's own kernels where it has them, as Keras' XLA is 100 times slower in training on CPU."""
+        """Convolves; groups by TensorFlow's own kernels where it has them: on CPU Keras' XLA takes 100 times as long to train."""
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
         if self.groups == inputs.shape[-1]:
