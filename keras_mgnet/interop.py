@@ -149,7 +149,7 @@ def _lm_resnet_layout(model: LMResNet) -> Named:
         for i in range(level.nu):
             yield from _block(f"blocks.{n + i}", level.branch, i)
         yield from ((f"ks.{n + level.first + i}", k) for i, k in enumerate(level.k))
-        if level.R is not None:
+        if isinstance(level.R, Branch):
             number = level.name.removeprefix("level")
             module = f"downsample{number}{'' if number == '1' else '1'}.downsample"
             yield from ((f"{module}.0", level.R.norms[0][0]), (f"{module}.2", level.R.conv(0, 0)))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from keras_mgnet import (
+    FBResNet,
+    HamiltonianNet,
     LMResNet,
     MgNet,
     PreActResNet,
@@ -61,7 +63,14 @@ REFUSED = {
     "survival schedule": (lambda: ResNet(20, survival_schedule="huan"), "did you mean 'huang'"),
     "lm transition": (lambda: LMResNet(20, lm_transition="projekt"), "did you mean 'project'"),
     "shake mode": (lambda: ShakeShake(mode="images"), "unknown shake mode 'images'; did you mean 'image'"),
-    "resnext depth": (lambda: ResNeXt(30), r"9n \+ 2. Received: depth=30"),
+    "resnext depth": (lambda: ResNeXt(50), "expected depth to be 9n . 2. Received: depth=50"),
+    "depth float": (lambda: ResNet(18.0), "expected depth to be an integer"),
+    "shake width": (lambda: ShakeShake(8, 3), "expected an even number of channels. Received: 3"),
+    "fewer channels": (
+        lambda: HamiltonianNet(blocks=(1, 1), channels=(6, 4), **SMALL),
+        "expected no fewer channels than before, zeros are added. Received: 2 behind 3",
+    ),
+    "fb form": (lambda: FBResNet(A="bth"), "unknown A 'bth'; did you mean 'both'"),
     "share of mgnet": (lambda: MgNet((1,), 4, share_B="flase", **SMALL), "unknown share_B 'flase'"),
     "share by a rule of ResNet": (lambda: MgNet((1,), 4, share_A="published_size", **SMALL), "unknown share_A"),
     "no image": (lambda: MgNet((1,), 4, input_shape=None), r"expected input_shape=\(height"),

@@ -40,6 +40,16 @@ def test_list_shows_every_name_with_ours_against_published():
     assert len([line for line in invoke("list", "resnet18_shared_a").splitlines() if "resnet18" in line]) == 1
 
 
+def test_list_says_which_published_sizes_cannot_be_reproduced():
+    output = invoke("list", "*resnet164")
+    assert "2.55M ✗" in output
+    assert "✗ lm_resnet164: published size not reproducible: 1.7M (ResNet110) times 27/18" in output
+    assert (
+        "0.27M ✓" in invoke("list", "lm_resnet20")
+        and "not reproducible" not in invoke("list", "lm_resnet20").splitlines()[-1]
+    )
+
+
 def test_describe_shows_levels_and_reuse():
     output = invoke("describe", "mgnet_2222_c64_shared_b", "--set", "channels=8", "--set", "nu=[3,2]")
     assert "A reused 3 times" in output and "scheme: multigrid" in output
@@ -64,7 +74,13 @@ def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
     assert mean in output and (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
 
     invoke("train", "digits", *QUICK, "--seed", 3, "--batch-size", 64, "--out", tmp_path / "other")
-    for arguments, message in [([run, tmp_path / "other"], "another batch_size"), ([run, run], "seed 0 of .* twice")]:
+    resnet = ["--model", "resnet20", "--set", "depth=8", "--set", "base_width=2", "--weight-decay", "5e-4"]
+    invoke("train", "digits", *QUICK[4:], *resnet, "--out", tmp_path / "drop")
+    for arguments, message in [
+        ([run, tmp_path / "other"], "another batch_size"),
+        ([run, tmp_path / "drop"], "another milestones"),
+        ([run, run], "seed 0 of .* twice"),
+    ]:
         with pytest.raises(ValueError, match=message):
             invoke("compare", *arguments)
 

@@ -18,6 +18,7 @@ from keras_mgnet.layers import (
     bottleneck,
     steps,
 )
+from keras_mgnet.layers.scheme import chebyshev_omegas
 from keras_mgnet.layers.stochastic import survival_probabilities
 
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
@@ -133,6 +134,17 @@ def test_k_values_are_one_per_block_that_has_one(images):
         k_values(ResNet(8, **SMALL))
 
 
+@pytest.mark.parametrize("rho", [0.5, 0.9])
+def test_with_k_equal_1_minus_omega_it_is_the_chebyshev_iteration(rho):
+    """On A u = f with I - A of spectrum [-rho, rho] the error falls as 1 / T_n(1 / rho), the least possible."""
+    spectrum = np.linspace(-rho, rho, 21)
+    e, previous = np.ones(21), np.zeros(21)  # the error of each eigenvector
+    for omega in chebyshev_omegas(rho, 12):
+        e, previous = steps.linear_multistep(e, previous, omega * (spectrum - 1) * e, 1 - omega), e
+    least = 1 / np.polynomial.chebyshev.Chebyshev.basis(12)(1 / rho)
+    assert np.abs(e).max() == pytest.approx(least, rel=1e-6)
+
+
 # stochastic depth
 
 
@@ -171,13 +183,19 @@ def test_survival_one_leaves_the_graph_alone(family):
     assert all(level.gate is None for level in model.layers if level.name.startswith("level"))
 
 
-def test_the_linear_part_of_the_two_step_method_never_drops():
-    level = LinearMultistepLevel(basic(2, uses=3), survival=(0.0, 0.0, 0.0))
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_linear_part_of_the_two_step_method_never_drops(inverted):
+    level = LinearMultistepLevel(basic(2, uses=3), survival=(0.0, 0.0, 0.0), inverted=inverted)
     x = tensor(2, 4, 4, 2)
     level(x)
     for k, value in zip(level.k, (-0.5, 0.25), strict=True):
         k.assign(value)
     np.testing.assert_allclose(level(x, training=True)[0], x, rtol=1e-6)
+
+
+def test_a_dropped_branch_does_no_harm():
+    gate = StochasticDepth((0.0,))
+    assert not np.any(gate(np.full((1, 2, 2, 1), np.inf, "float32"), training=True))
 
 
 # shake-shake

@@ -64,9 +64,9 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         config, result = run.record["config"], run.record.get("result", {})
         if result.get("status") != "finished":
             raise ValueError(f"expected finished runs. Received: '{run.path}', {result.get('status')}")
-        fixed = {key: value for key, value in config.items() if key not in FREE}
+        fixed = {key: value for key, value in (config | run.record.get("training", {})).items() if key not in FREE}
         reference = reference or (run, fixed)
-        if differing := [key for key in fixed if fixed[key] != reference[1].get(key)]:
+        if differing := [key for key in fixed | reference[1] if fixed.get(key) != reference[1].get(key)]:
             raise ValueError(f"expected runs that differ in {', '.join(FREE)} alone. Received: another "
                              f"{', '.join(differing)} in '{reference[0].path}' and '{run.path}'")  # fmt: skip
         group = groups[_label(config)]

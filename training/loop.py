@@ -145,6 +145,7 @@ def _record(prepared: Prepared) -> dict[str, Any]:
         "versions": versions(),
         "config": prepared.config.to_dict(),
         "recipe": prepared.recipe.source,
+        "training": {"nesterov": prepared.recipe.nesterov, "milestones": _milestones(prepared)},
         "data": {
             "input_shape": data.input_shape,
             "class_names": data.class_names,
@@ -156,6 +157,10 @@ def _record(prepared: Prepared) -> dict[str, Any]:
         "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},
         "result": {"status": "running"},
     }
+
+
+def _milestones(prepared: Prepared) -> list[int]:
+    return list(prepared.recipe.milestones) if prepared.config.schedule == "step" else []
 
 
 def _outcome(directory: Path) -> dict[str, Any]:

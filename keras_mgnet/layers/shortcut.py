@@ -37,6 +37,12 @@ class ZeroPadding(keras.layers.Layer):
             raise unknown("sampling", sampling, SAMPLINGS)
         self.channels, self.strides, self.sampling, self.centered = channels, strides, sampling, centered
 
+    def build(self, input_shape):
+        if input_shape[-1] > self.channels:
+            raise ValueError(
+                f"expected no fewer channels than before, zeros are added. Received: {self.channels} behind {input_shape[-1]}"
+            )
+
     def compute_output_shape(self, input_shape):
         return coarser(input_shape, self.channels) if self.strides == 2 else (*input_shape[:-1], self.channels)
 
@@ -68,6 +74,8 @@ class ShiftedProjection(keras.layers.Layer):
 
     def __init__(self, channels, strides=1, *, activation="relu", init="he_fan_out", name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
+        if channels % 2:
+            raise ValueError(f"expected an even number of channels. Received: {channels}")
         options = {"strides": strides, "init": init, "dtype": self.dtype_policy}
         self.sigma = keras.activations.get(activation)
         self.K1, self.K2 = (Conv(channels // 2, 1, name=name, **options) for name in ("K1", "K2"))

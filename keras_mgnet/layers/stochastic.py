@@ -58,8 +58,8 @@ class StochasticDepth(keras.layers.Layer):
         p = self.survival[i]
         if not training:
             return f if self.inverted else p * f
-        eta = keras.random.uniform((), seed=self.seed_generator) < p
-        return ops.cast(eta, f.dtype) * (f / p if self.inverted else f)
+        survives = keras.random.uniform((), seed=self.seed_generator) < p
+        return ops.where(survives, f / p if self.inverted and p else f, ops.zeros_like(f))
 
 
 @serializable

@@ -37,7 +37,7 @@ class FBResNet(Network):
     @classmethod
     def graph(cls, frame, A="linear", B="both", *, nu=(2, 2, 2, 2), channels=(64, 128, 256, 512)):
         for argument, value in (("A", A), ("B", B)):
-            if value not in MAPS:
+            if not isinstance(value, str) or value not in MAPS:
                 raise unknown(argument, value, MAPS)
         nu = positive_integers("nu", nu)
         grids = list(zip(range(1, len(nu) + 1), nu, positive_integers("channels", channels, len(nu)), strict=True))

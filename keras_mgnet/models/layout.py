@@ -7,7 +7,7 @@ from typing import NamedTuple
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.stochastic import survival_probabilities
-from keras_mgnet.models.checks import positive_integer, positive_integers, within
+from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 DEEP_CIFAR = (164, 1001)  # bottlenecks by default; 164 is 6n + 2 as well
@@ -78,20 +78,20 @@ def layout(depth: int, blocks=None, bottleneck: bool | None = None, base_width: 
         depth: number of layers with weights; ignored where `blocks` is given.
         blocks: per grid, in place of the depth's.
         bottleneck: None for what the depth says.
-        base_width: channels inside the blocks of the first grid; None for 64 on the depths of `IMAGENET`, else 16.
+        base_width: channels inside the blocks of the first grid; None for 64 on four grids, else 16.
 
     Example:
         >>> layout(164).blocks, layout(164).channels
         ((18, 18, 18), (64, 128, 256))
     """
-    imagenet = blocks is None and depth in IMAGENET
+    imagenet = blocks is None and is_integer(depth) and depth in IMAGENET
     if bottleneck is None:
         bottleneck = blocks is None and (depth >= 50 if imagenet else depth in DEEP_CIFAR)
     if not isinstance(bottleneck, bool):
         raise unknown("bottleneck", bottleneck, ["True", "False", "None"])
-    width = positive_integer("base_width", (64 if imagenet else 16) if base_width is None else base_width)
     blocks = IMAGENET[depth] if imagenet else _cifar_blocks(depth, bottleneck) if blocks is None else blocks
     blocks = positive_integers("blocks", blocks)
+    width = positive_integer("base_width", (64 if len(blocks) == 4 else 16) if base_width is None else base_width)
     inner = tuple(width * 2**level for level in range(len(blocks)))
     channels = tuple(4 * c for c in inner) if bottleneck else inner
     return Layout(blocks, bottleneck, width, inner, channels)
@@ -104,14 +104,14 @@ def aggregated(depth: int, cardinality: int, group_width: int) -> Layout:
         >>> aggregated(29, 8, 64).inner, aggregated(29, 8, 64).channels
         ((512, 1024, 2048), (256, 512, 1024))
     """
-    base = layout(depth, bottleneck=True, base_width=64, blocks=_cifar_blocks(depth, bottleneck=True))
+    base = layout(depth, bottleneck=True, base_width=64, blocks=_cifar_blocks(depth, bottleneck=True, known=()))
     width = positive_integer("cardinality", cardinality) * positive_integer("group_width", group_width)
     return replace(base, inner=tuple(width * 2**level for level in range(3)), groups=cardinality)
 
 
-def _cifar_blocks(depth: int, bottleneck: bool) -> tuple[int, ...]:
+def _cifar_blocks(depth: int, bottleneck: bool, known=tuple(IMAGENET)) -> tuple[int, ...]:
     per_block = 9 if bottleneck else 6
     if positive_integer("depth", depth) <= 2 or (depth - 2) % per_block:
-        known = ", ".join(map(str, IMAGENET))
-        raise ValueError(f"expected depth to be one of {known} or {per_block}n + 2. Received: depth={depth!r}")
+        others = f"one of {', '.join(map(str, known))} or " if known else ""
+        raise ValueError(f"expected depth to be {others}{per_block}n + 2. Received: depth={depth!r}")
     return ((depth - 2) // per_block,) * 3

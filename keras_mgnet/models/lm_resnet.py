@@ -24,7 +24,7 @@ class LMResNet(Network):
         bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None for what the depth says.
         lm_transition: "plain" as above; "project": blocks that change shape have a k too, with a projection of x_{n-1} of
             its own, and x_{-1} = 0 before the first block.
-        base_width: channels of the first grid; None for 16 on three grids, 64 on four.
+        base_width: channels of the first grid; None for 64 on four grids, else 16.
         survival: stochastic depth, the probability that the last block's f survives a training step; the rest never drops.
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
 
@@ -52,10 +52,11 @@ class LMResNet(Network):
         plan = layout(depth, blocks, bottleneck, base_width)
         survivals = plan.survivals(survival, survival_schedule)
         # the published size of the ImageNet networks is that of fb.resnet.torch's pre-activation layout and the k
-        released = len(plan.blocks) == 3 or blocks is not None
+        released = len(plan.blocks) != 4
         x = linear_multistep(frame, plan, lm_transition, survivals, survival_schedule, released)
         name = f"lm_resnet{plan.label(depth if blocks is None else None)}"
-        return Graph(x, name, "linear_multistep", "lu2018_cifar10" if released else "lu2018_imagenet")
+        method = "linear_multistep" if survival == 1 else "stochastic_two_step"
+        return Graph(x, name, method, "lu2018_imagenet" if frame.stem == "imagenet" else "lu2018_cifar10")
 
 
 @family

@@ -63,6 +63,18 @@ METHODS = {
     "linear_multistep": Method(
         "linear two-step method", "x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)", "1", "(1 + k) x' = f(x)"
     ),
+    "stochastic_euler": Method(
+        "Euler-Maruyama",
+        "x_{n+1} = x_n + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
+        "1/2 strong, 1 weak",
+        "dx = p f dt + (p (1 - p))^(1/2) f dW",
+    ),
+    "stochastic_two_step": Method(
+        "stochastic linear two-step method",
+        "x_{n+1} = (1 - k) x_n + k x_{n-1} + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
+        "1/2 strong, 1 weak",
+        "(1 + k) dx = p f dt + (p (1 - p))^(1/2) f dW",
+    ),
     "shake": Method(
         "Euler-Maruyama",
         "x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1)",

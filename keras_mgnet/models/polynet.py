@@ -39,7 +39,7 @@ class PolyNet(Network):
         for stage in plan.stages():
             x = poly_level(plan, stage, kind, frame.common)(x)
         x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
-        method = "neumann" if KINDS[kind].composed else "euler"
+        method = "neumann" if KINDS[kind].composed else "euler_sum"
         return Graph(x, f"polynet_{kind}_{plan.label(None)}", method, "lu2018_cifar10")
 
 

@@ -24,7 +24,7 @@ class ResNet(Network):
         share_B: one B per grid (B^l), the pooling block's excluded; False for B^{l,i}. Both need basic blocks, and both also
             take "published_size", the rule that reproduces the sizes of He2019's tables: nothing is shared on the first grid,
             and with share_B the pooling block restricts first and then uses the shared B, (6.4).
-        base_width: channels of the first grid; each coarser one has twice as many. None for 64 on four grids, 16 on three.
+        base_width: channels of the first grid; each coarser one has twice as many. None for 64 on four grids, else 16.
         blocks: blocks per grid, in place of the depth's.
         bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None for what the depth says.
         shortcut: where the shape changes, "projection" (1x1 convolution, option B) or "padding" (zero channels, option A); None
@@ -83,7 +83,9 @@ class ResNet(Network):
         if cls.preactivation and not classic:
             r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
         name = ("preact_" if cls.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
-        return Graph(r, name, "euler", f"he2019_resnet{depth}" if classic else "lu2018_cifar10")
+        return Graph(
+            r, name, "euler" if survival == 1 else "stochastic_euler", recipe_of(frame, depth if classic else None)
+        )
 
 
 @family
@@ -130,6 +132,13 @@ def restrict_first(r, stage: Stage, frame, preactivation: bool):
         r = Branch((stage.channels,), (1,), order="postactivation", **options)(r)
         r = keras.layers.Activation(frame.activation, name=f"sigma{stage.level}", dtype=options["dtype"])(r)
     return r, stage._replace(strides=1, changes_shape=False)
+
+
+def recipe_of(frame, depth: int | None) -> str:
+    """Returns the recipe of the images and, for the networks of He2019, of the depth."""
+    if frame.stem == "imagenet":
+        return "lu2018_imagenet" if depth is None else "he2019_imagenet"
+    return "lu2018_cifar10" if depth is None else f"he2019_resnet{depth}"
 
 
 def pads(shortcut: str | None, plan: Layout) -> bool:
