@@ -183,6 +183,13 @@ def test_survival_one_leaves_the_graph_alone(family):
     assert all(level.gate is None for level in model.layers if level.name.startswith("level"))
 
 
+@pytest.mark.parametrize("family", [ResNet, PreActResNet, LMResNet])
+def test_the_schedule_of_the_released_code_scales_in_training(family):
+    for schedule, inverted in (("huang", False), ("lm_release", True)):
+        model = family(blocks=(1, 1), survival=0.5, survival_schedule=schedule, **SMALL)
+        assert [model.get_layer(f"level{j}").gate.inverted for j in (1, 2)] == [inverted] * 2
+
+
 @pytest.mark.parametrize("inverted", [False, True])
 def test_the_linear_part_of_the_two_step_method_never_drops(inverted):
     level = LinearMultistepLevel(basic(2, uses=3), survival=(0.0, 0.0, 0.0), inverted=inverted)

@@ -68,7 +68,12 @@ class ResNet(Network):
         r = frame.begin(plan.stem, len(plan.blocks), normalize=not cls.preactivation or frame.stem == "imagenet")
         for stage, survives in zip(plan.stages(), survivals, strict=True):
             coarse = stage.level > 1
-            options = {"survival": survives, "preactivation": cls.preactivation, "padding": padding}
+            options = {
+                "survival": survives,
+                "inverted": survival_schedule == "lm_release",
+                "preactivation": cls.preactivation,
+                "padding": padding,
+            }
             if not plan.bottleneck:
                 options["sharing"] = (
                     sharing_B(share_B, stage.blocks, coarse),
@@ -105,7 +110,16 @@ class PreActResNet(ResNet):
 
 
 def residual_level(
-    plan: Layout, stage: Stage, frame, *, preactivation, padding=False, lead=None, sharing=None, survival=None
+    plan: Layout,
+    stage: Stage,
+    frame,
+    *,
+    preactivation,
+    padding=False,
+    lead=None,
+    sharing=None,
+    survival=None,
+    inverted=False,
 ) -> ResidualLevel:
     """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
     options = frame.common
@@ -118,6 +132,7 @@ def residual_level(
         R_activated=preactivation and not padding,
         activation=None if preactivation else frame.activation,
         survival=survival,
+        inverted=inverted,
         name=f"level{stage.level}",
         dtype=options["dtype"],
     )
