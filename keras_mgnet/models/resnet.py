@@ -88,9 +88,8 @@ class ResNet(Network):
         if cls.preactivation and not classic:
             r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
         name = ("preact_" if cls.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
-        return Graph(
-            r, name, "euler" if survival == 1 else "stochastic_euler", recipe_of(frame, depth if classic else None)
-        )
+        method = "euler" if survival == 1 else "stochastic_euler"
+        return Graph(r, name, method, recipe_of(frame, depth if classic else None))
 
 
 @family
