@@ -4,6 +4,7 @@ import keras
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.level import build_chain
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.sharing import own
 from keras_mgnet.serialization import serializable
@@ -110,10 +111,7 @@ class Branch(keras.layers.Layer):
     def build(self, input_shape):
         for use in range(self.uses):
             shape = input_shape if use == 0 else self.compute_output_shape(input_shape)
-            for layer in [*self._leading(use), *self._trailing(use)]:
-                if not layer.built:
-                    layer.build(shape)
-                shape = layer.compute_output_shape(shape)
+            build_chain([*self._leading(use), *self._trailing(use)], shape)
 
     def compute_output_shape(self, input_shape):
         for p in range(len(self.convs)):

@@ -5,6 +5,7 @@ import keras
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.branch import Branch
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.level import build_chain
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS, coarser
 from keras_mgnet.serialization import serializable
@@ -87,9 +88,7 @@ class DenseTransition(keras.layers.Layer):
         self.chain = [s, R, keras.layers.Dropout(dropout, dtype=policy), pool] if dropout else [s, pool, R]
 
     def build(self, input_shape):
-        for layer in self.chain:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
+        build_chain(self.chain, input_shape)
 
     def compute_output_shape(self, input_shape):
         return coarser(input_shape, self.channels)

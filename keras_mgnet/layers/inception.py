@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.level import build_chain
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.sharing import own
 from keras_mgnet.serialization import serializable
@@ -53,10 +54,7 @@ class Inception(keras.layers.Layer):
 
     def build(self, input_shape):
         for path in self.paths:
-            shape = input_shape
-            for layer in path:
-                layer.build(shape)
-                shape = layer.compute_output_shape(shape)
+            build_chain(path, input_shape)
         if self.A is not None:
             self.A.build(self._concatenated(input_shape))
 
@@ -98,9 +96,7 @@ class InceptionStem(keras.layers.Layer):
         self.parts = [Inception(paths, name=f"{self.name}{n}", **options) for n, paths in enumerate(parts, start=1)]
 
     def build(self, input_shape):
-        for part in self.parts:
-            part.build(input_shape)
-            input_shape = part.compute_output_shape(input_shape)
+        build_chain(self.parts, input_shape)
 
     def compute_output_shape(self, input_shape):
         for part in self.parts:

@@ -135,6 +135,15 @@ def build_all(shape, *groups) -> None:
         layer.build(shape)
 
 
+def build_chain(layers, shape):
+    """Builds layers, each on what the one before it returns, unless they are built; returns the shape behind the last."""
+    for layer in layers:
+        if not layer.built:
+            layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+    return shape
+
+
 def conv_family(name: str, filters: int, count: int, init: str, policy) -> list[Conv]:
     """Returns `count` 3x3 convolutions named `name` or, where there are several, `name` and index."""
     names = [name] if count == 1 else [f"{name}{i}" for i in range(count)]
