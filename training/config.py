@@ -48,6 +48,13 @@ class TrainConfig:
     seed: int = option(0, "of initialisation, order and augmentation")
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")
+    strategy: str = option("auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)")
+    sync_norms: bool = option(False, "batch statistics of the global batch instead of each replica's share; without XLA")
+    scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
+    reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
+    resume: bool = option(False, "go on with the run in --out where it stopped, or start it there")
+    checkpoint_steps: int | None = option(None, "steps between checkpoints inside an epoch; each epoch ends with one")
+    keep: int = option(2, "newest checkpoints to keep, besides that of the best epoch")
     image_size: int | None = option(None, "folder: resize every image to this square")
     on_corrupt: str = option("skip", "folder: skip an unreadable image with a warning, or error")
 
@@ -65,6 +72,10 @@ class TrainConfig:
                 raise ValueError(f"expected {name} >= {least}. Received: {name}={value!r}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
+        if self.resume and self.out is None:
+            raise ValueError("expected out, the directory of the run to go on with. Received: resume=True, out=None")
+        if self.reproducible and self.jit_compile == "on":
+            raise ValueError("expected jit_compile auto or off in a reproducible run. Received: jit_compile='on'")
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
@@ -95,14 +106,17 @@ CHOICES = {
     "jit_compile": tuple(JIT_COMPILE),
     "on_corrupt": ON_CORRUPT,
 }
-LEAST = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "momentum": 0, "weight_decay": 0, "seed": 0, "image_size": 1}
+LEAST = {
+    **{name: 1 for name in ("epochs", "batch_size", "image_size", "checkpoint_steps", "keep")},
+    **{name: 0 for name in ("warmup_epochs", "momentum", "weight_decay", "seed")},
+}
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
     kinds = tuple(get_origin(kind) or kind for kind in get_args(annotation)) or (annotation,)
     kinds = (dict,) if get_origin(annotation) is dict else kinds
-    valid = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(value, bool)
+    valid = isinstance(value, (*kinds, int) if float in kinds else kinds) and isinstance(value, bool) == (bool in kinds)
     if not valid or (isinstance(value, float) and not math.isfinite(value)):
         names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
         raise ValueError(f"expected {name} to be {names}, finite. Received: {name}={value!r}")
