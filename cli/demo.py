@@ -40,6 +40,8 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do."""
     console = Console()
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), console)
+    if (status := run.record["result"]["status"]) != "finished":
+        raise ValueError(f"expected the training to finish. Received: {status}, in {run.path}")
     model = run.load_model()
     console.print(describe(model), highlight=False, soft_wrap=True)
 

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(config: TrainConfig) -> None:
-    """Train a network on a data set and write a run directory."""
+    """Train a network on a data set and write a run directory; with --resume, go on with one."""
     run = train(config)
     result = run.record["result"]
     summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
@@ -39,9 +39,13 @@ def train_command(config: TrainConfig) -> None:
             f": test accuracy {result['last_test_accuracy']:.2%} "
             f"(best {result['best_test_accuracy']:.2%} in epoch {result['best_epoch']})"
         )
-    typer.echo(f"{summary}\nwrote {run.path}: {', '.join(sorted(path.name for path in run.path.iterdir()))}")
-    if result["status"] == "interrupted":
-        raise typer.Exit(130)
+    written = sorted(path.name for path in run.path.glob("[!.]*"))
+    typer.echo(f"{summary}\nwrote {run.path}: {', '.join(written)}")
+    if result["status"] in ("interrupted", "preempted"):
+        typer.echo(f"go on with the same command and --out {run.path} --resume")
+    if result["status"] == "diverged":
+        typer.echo(f"{result['reason']}; {result['hint']}", err=True)
+        raise typer.Exit(1)
 
 
 def evaluate_command(

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+STAGED = ".staged-"  # begins the names of temporary folders
+
 
 @contextmanager
 def workspace(parent: str | Path) -> Iterator[Path]:
@@ -31,7 +33,7 @@ def workspace(parent: str | Path) -> Iterator[Path]:
     try:
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=".staged-", dir=parent))
+            folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=parent))
         except OSError as error:
             raise OSError(f"expected a folder that can be written. Received: '{parent}' ({error.strerror})") from error
         try:
@@ -80,6 +82,12 @@ def publish(staged: Path, target: Path) -> Path:
     staged.replace(target)
     _flush(target.parent)
     return target
+
+
+def clear_staged(parent: Path) -> None:
+    """Removes the temporary folders that killed processes have left in `parent`."""
+    for folder in parent.glob(f"{STAGED}*"):
+        shutil.rmtree(folder)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -1,136 +1,182 @@
-"""What happens at the end of each epoch and step: checkpoints written whole, and a progress line with images per second."""
+"""What happens between two steps: a signal stops the run, a loss that is lost ends it, a checkpoint is due, the bar moves."""
 
+import math
 import signal
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-from keras_mgnet.files import staged_file
+from keras_mgnet.training import state
 
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a .keras file whole."""
-    with staged_file(path) as staged:
-        model.save(staged)
+CHECK_EVERY = 50  # steps between two looks at the loss, which on a GPU wait for it
+DIVERGED = 10  # times the loss of guessing
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Writes last.keras after every epoch and best.keras where the test accuracy is the highest so far.
+class Stopped(KeyboardInterrupt):
+    """A run that was asked to end; holds how far it has come.
 
-    Args:
-        directory: of the run.
+    Attributes:
+        progress: at the end of its last step.
+        signal: that asked.
     """
 
-    def __init__(self, directory: Path):
-        super().__init__()
-        self.directory = directory
-        self.best = -1.0
-
-    def on_epoch_end(self, epoch, logs=None):
-        save_model(self.model, self.directory / "last.keras")
-        if logs["val_accuracy"] > self.best:
-            self.best = logs["val_accuracy"]
-            save_model(self.model, self.directory / "best.keras")
+    def __init__(self, progress: state.Progress, signal: signal.Signals):
+        super().__init__(signal.name)
+        self.progress, self.signal = progress, signal
 
 
-class InterruptAtStep(keras.callbacks.Callback):
-    """While open, turns Ctrl-C into a KeyboardInterrupt at the end of the running step; a second one interrupts at once.
+class StopSignals:
+    """While open, remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption); another one acts at once.
 
-    Raised by the signal itself, the exception could land in a destructor, where Python drops it, or half-way through an
-    update of the weights.
+    Raised by the signal itself, an exception could land in a destructor, where Python drops it, or half-way through an update
+    of the weights.
+
+    Attributes:
+        received: the signal, None before one.
     """
+
+    HANDLED = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self):
-        super().__init__()
-        self.requested = False
+        self.received = None
 
-    def __enter__(self):
-        self.handles_signals = threading.current_thread() is threading.main_thread()
-        if self.handles_signals:
-            self.previous = signal.signal(signal.SIGINT, self._request)
+    def __enter__(self) -> "StopSignals":
+        self.previous = {}
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {number: signal.signal(number, self._receive) for number in self.HANDLED}
         return self
 
-    def __exit__(self, *error):
-        if self.handles_signals:
-            signal.signal(signal.SIGINT, self.previous)
+    def __exit__(self, *error) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
 
-    def on_train_batch_end(self, batch, logs=None):
-        if self.requested:
-            raise KeyboardInterrupt
-
-    on_test_batch_end = on_train_batch_end
-
-    def _request(self, number, frame):
-        self.requested = True
+    def _receive(self, number: int, frame) -> None:
+        self.received = signal.Signals(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-class EpochRecord(keras.callbacks.Callback):
-    """Adds to the logs of each epoch: the learning rate of its first step, seconds and images per second of its training.
-
-    Args:
-        images: number of training images.
-    """
-
-    def __init__(self, images: int):
-        super().__init__()
-        self.images = images
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.start = time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        self.seconds = time.perf_counter() - self.start
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = self.rate
-        logs["seconds"] = round(self.seconds, 3)
-        logs["images_per_second"] = round(self.images / self.seconds, 1)
-
-
-class ProgressLine(keras.callbacks.Callback):
-    """A progress bar over the steps of the run and one line per epoch.
+class StepWatch(keras.callbacks.Callback):
+    """Follows one epoch step by step, from where it was left.
 
     Args:
-        console: where to print.
-        epochs: of the run.
-        steps: per epoch.
-        batch_size: images per step.
+        progress: where the epoch is taken up.
+        batch_size: images per step; the last step of an epoch takes what is left of `images`.
+        images: of an epoch.
+        classes: of the data, which say what loss guessing has.
+        signals: that may stop the run.
+        save_every: steps between two calls of `save`, None for none.
+        save: takes the progress.
+        bar: that shows it.
+
+    Raises:
+        Stopped: at the end of the step in which a signal came.
+        DivergenceError: where the mean loss is not finite or above ten times that of guessing.
     """
 
-    def __init__(self, console: Console, epochs: int, steps: int, batch_size: int):
+    def __init__(
+        self,
+        progress: state.Progress,
+        *,
+        batch_size: int,
+        images: int,
+        classes: int,
+        signals: StopSignals,
+        save_every: int | None,
+        save: Callable[[state.Progress], None],
+        bar: "ProgressBar",
+    ):
         super().__init__()
-        self.console, self.epochs, self.steps, self.batch_size = console, epochs, steps, batch_size
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
-        self.progress = Progress(*columns, TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console)
+        self.start, self.batch_size, self.images = progress, batch_size, images
+        self.highest_loss = DIVERGED * math.log(max(classes, 2))
+        self.signals, self.save_every, self.save, self.bar = signals, save_every, save, bar
 
     def on_train_begin(self, logs=None):
-        self.task = self.progress.add_task("", total=self.epochs * self.steps, rate="")
-        self.progress.start()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.progress.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
-        self.start = time.perf_counter()
+        self.begun, self.step = time.perf_counter(), self.start.step
 
     def on_train_batch_end(self, batch, logs=None):
-        rate = (batch + 1) * self.batch_size / (time.perf_counter() - self.start)
-        self.progress.update(self.task, advance=1, rate=f"{rate:,.0f} images/s")
+        self.step += 1
+        self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
+        due = self.save_every is not None and self.step % self.save_every == 0
+        if not (self.signals.received or due or self.step % CHECK_EVERY == 0):
+            return
+        progress = self.progress(logs)
+        if self.signals.received:
+            raise Stopped(progress, self.signals.received)
+        if due:
+            self.save(progress)
 
-    def on_epoch_end(self, epoch, logs=None):
-        width = len(str(self.epochs))
-        self.progress.console.print(
-            f"epoch {epoch + 1:>{width}}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.2%}  "
-            f"test loss {logs['val_loss']:.4f}  test accuracy {logs['val_accuracy']:.2%}  "
-            f"rate {logs['learning_rate']:.2g}  {logs['images_per_second']:,.0f} images/s",
+    def progress(self, logs) -> state.Progress:
+        """Returns the progress at this step, given the means of the metrics since the epoch was taken up."""
+        means = {key: float(value) for key, value in logs.items()}
+        if not means["loss"] <= self.highest_loss:
+            raise state.DivergenceError(f"expected a loss below {self.highest_loss:.3g}. Received: {means['loss']:.3g}")
+        return self.start.after(self.step, self._trained(), time.perf_counter() - self.begun, means)
+
+    def _trained(self) -> int:
+        return min(self.step * self.batch_size, self.images) - self.start.step * self.batch_size
+
+
+class StopInEvaluation(keras.callbacks.Callback):
+    """Ends an evaluation in which a signal comes.
+
+    Args:
+        progress: to be kept, of a run all of whose steps of this epoch are done.
+        signals: that may stop the run.
+    """
+
+    def __init__(self, progress: state.Progress, signals: StopSignals):
+        super().__init__()
+        self.progress, self.signals = progress, signals
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.signals.received:
+            raise Stopped(self.progress, self.signals.received)
+
+
+class ProgressBar:
+    """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error.
+
+    Args:
+        console: where to print, None for nowhere.
+        epochs: of the run.
+        steps: per epoch.
+    """
+
+    def __init__(self, console: Console | None, epochs: int, steps: int):
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+        rest = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.bar = Bar(*columns, *rest, console=console or Console(quiet=True))
+        self.epochs, self.steps = epochs, steps
+
+    def __enter__(self) -> "ProgressBar":
+        self.task = self.bar.add_task("", total=self.epochs * self.steps, rate="")
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.stop()
+
+    def begin(self, progress: state.Progress) -> None:
+        """Shows that an epoch begins or is taken up."""
+        done = progress.epoch * self.steps + progress.step
+        self.bar.update(self.task, completed=done, description=f"epoch {progress.epoch + 1}/{self.epochs}")
+
+    def advance(self, images_per_second: float) -> None:
+        """Shows one more step."""
+        self.bar.update(self.task, advance=1, rate=f"{images_per_second:,.0f} images/s")
+
+    def end(self, row: dict[str, float]) -> None:
+        """Prints the line of a finished epoch."""
+        self.bar.console.print(
+            f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  "
+            f"test loss {row['val_loss']:.4f}  test accuracy {row['val_accuracy']:.2%}  "
+            f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
             highlight=False,
             soft_wrap=True,
         )
-
-    def stop(self) -> None:
-        """Ends the bar, also after an error."""
-        self.progress.stop()

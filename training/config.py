@@ -11,6 +11,7 @@ from keras_mgnet.recipes import Recipe
 from keras_mgnet.training.data import ON_CORRUPT
 from keras_mgnet.training.pipeline import AUGMENTATIONS
 from keras_mgnet.training.schedule import SCHEDULES
+from keras_mgnet.training.strategy import STRATEGIES
 
 DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE or folder:DIR"
 
@@ -49,7 +50,9 @@ class TrainConfig:
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")
     strategy: str = option("auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)")
-    sync_norms: bool = option(False, "batch statistics of the global batch instead of each replica's share; without XLA")
+    sync_norms: bool = option(
+        False, "batch statistics of the global batch instead of each replica's share; without XLA"
+    )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
     resume: bool = option(False, "go on with the run in --out where it stopped, or start it there")
@@ -100,6 +103,7 @@ class TrainConfig:
 
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
 CHOICES = {
+    "strategy": STRATEGIES,
     "schedule": tuple(SCHEDULES),
     "augment": tuple(AUGMENTATIONS),
     "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
@@ -107,8 +111,8 @@ CHOICES = {
     "on_corrupt": ON_CORRUPT,
 }
 LEAST = {
-    **{name: 1 for name in ("epochs", "batch_size", "image_size", "checkpoint_steps", "keep")},
-    **{name: 0 for name in ("warmup_epochs", "momentum", "weight_decay", "seed")},
+    **dict.fromkeys(("epochs", "batch_size", "image_size", "checkpoint_steps", "keep"), 1),
+    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed"), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
 

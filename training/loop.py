@@ -1,46 +1,36 @@
-"""The training loop: from a configuration to a run directory."""
+"""The training loop: from a configuration to a run directory, and on from where it stopped."""
 
-import datetime
 import math
-import shlex
-import sys
+import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 from rich.console import Console
 
 from keras_mgnet.describe import count_params
-from keras_mgnet.files import workspace, write_json
-from keras_mgnet.optimizers import SGD
-from keras_mgnet.recipes import Recipe, recipe
-from keras_mgnet.registry import create_model, model_info
-from keras_mgnet.training.callbacks import Checkpoints, EpochRecord, InterruptAtStep, ProgressLine, save_model
+from keras_mgnet.files import workspace
+from keras_mgnet.training.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
-from keras_mgnet.training.data import Dataset, load
-from keras_mgnet.training.pipeline import steps_per_epoch, test_batches, train_batches
-from keras_mgnet.training.plots import plot_curves
-from keras_mgnet.training.rundir import Run, model_config, new_run_directory, open_run, read_log, versions
-from keras_mgnet.training.schedule import schedule
+from keras_mgnet.training.ema import averaged_weights
+from keras_mgnet.training.pipeline import test_batches, train_batches
+from keras_mgnet.training.prepare import Prepared, check_same, now, prepare, record
+from keras_mgnet.training.rundir import Run, new_run_directory, open_run
+from keras_mgnet.training.state import DivergenceError, Progress
+from keras_mgnet.training.strategy import connect
+from keras_mgnet.training.writer import Follower, RunWriter
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that a run needs, checked and built, with nothing written yet."""
-
-    config: TrainConfig
-    data: Dataset
-    model: keras.Model
-    recipe: Recipe
-    steps: int
+STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
+HINT = "lower the learning rate or lengthen the warm-up"
 
 
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a model and writes its run directory (see `rundir`).
 
-    Ctrl-C ends the run early with a usable last checkpoint; run.json then says "interrupted".
+    Ctrl-C and SIGTERM end the run after the running step with a checkpoint; run.json then says "interrupted" or "preempted". A
+    loss or weight that is not finite, or a loss far above that of guessing, ends it as "diverged"; the last good checkpoint stays.
+    With `resume` it goes on from the newest intact checkpoint; on a CPU in reproducible mode bit for bit as if it had never
+    stopped.
 
     Args:
         config: the configuration; what it leaves open comes from the model's recipe.
@@ -54,133 +44,147 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         >>> run.record["result"]["status"]  # doctest: +SKIP
         'finished'
     """
-    console = console or Console(stderr=True)
-    directory = new_run_directory(config.out, config.dataset, config.model)
-    with workspace(directory):  # a directory that cannot be written stops here; a refused configuration leaves none
-        prepared = prepare(config)
-        record = _record(prepared)
-        write_json(directory / "run.json", record)
-    console.print(_headline(prepared, directory), highlight=False, soft_wrap=True, markup=False)
-
-    start, status = time.perf_counter(), "failed"
-    try:
-        status = _fit(prepared, directory, console)
-    finally:
-        seconds = round(time.perf_counter() - start, 1)
-        record["result"] = {"status": status, "seconds": seconds, **_outcome(directory)}
-        write_json(directory / "run.json", record)
-    if record["result"]["epochs"]:
-        plot_curves(directory / "log.csv", directory / "curves.png", f"{prepared.model.name} on {config.dataset}")
+    with StopSignals() as signals:
+        strategy = connect(config.strategy)
+        if strategy.workers > 1 and config.out is None:
+            raise ValueError("expected out, a directory that all workers share. Received: out=None")
+        resumed = config.resume and (Path(config.out) / "run.json").is_file()
+        is_new = strategy.is_chief and not resumed
+        directory = new_run_directory(config.out, config.dataset, config.model) if is_new else Path(config.out)
+        with workspace(directory):  # one that cannot be written stops here; a refused configuration leaves none
+            prepared = prepare(config, strategy)
+            content = record(prepared)
+        if resumed:
+            found = open_run(directory)
+            check_same(content, found.record, directory)
+            if found.record["result"]["status"] == "finished":
+                return found
+            content = found.record | {"resumed": [*found.record.get("resumed", []), now()]}
+        with (RunWriter if strategy.is_chief else Follower)(directory, config.keep) as writer:
+            _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
     return open_run(directory)
 
 
-def prepare(config: TrainConfig) -> Prepared:
-    """Loads the data and builds the compiled model of a configuration; writes nothing."""
-    row = model_info(config.model)
-    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
-    chosen = recipe(row.recipe)
-    config = config.resolve(chosen, data.input_shape[-1])
-    keras.utils.set_random_seed(config.seed)
-    images = {"input_shape": data.input_shape, "classes": data.classes}
-    stem = {} if row.kwargs["stem"] != "imagenet" or min(data.input_shape[:2]) >= 64 else {"stem": "cifar"}
-    model = create_model(config.model, dtype=config.dtype, **images, **{**stem, **config.set})
-    steps = steps_per_epoch(data.train, config.batch_size)
-    rate = schedule(
-        config.schedule,
-        config.learning_rate,
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        warmup_epochs=config.warmup_epochs,
-        recipe=chosen,
-    )
-    optimizer = SGD(rate, config.momentum, chosen.nesterov, config.weight_decay)
-    model.compile(optimizer, model.loss, metrics=["accuracy"], jit_compile=JIT_COMPILE[config.jit_compile])
-    return Prepared(config, data, model, chosen, steps)
+class _Loop:
+    """A run at work; `progress` says how far it has come."""
 
+    def __init__(self, prepared: Prepared, writer: Follower, signals: StopSignals, console: Console):
+        self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
+        self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
+        self.normalization = {"mean": prepared.data.mean, "std": prepared.data.std}
+        self.progress = Progress()
 
-def _fit(prepared: Prepared, directory: Path, console: Console) -> str:
-    config, data, model = prepared.config, prepared.data, prepared.model
-    constants = {"mean": data.mean, "std": data.std}
-    progress = ProgressLine(console, config.epochs, prepared.steps, config.batch_size)
-    logs = [
-        keras.callbacks.CSVLogger(str(directory / "log.csv")),
-        keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False),
-    ]
-    try:
+    def run(self, content: dict[str, Any]) -> None:
+        """Runs what is left, between two versions of run.json."""
+        if self.config.resume:
+            with self.strategy.scope():
+                self.progress = self.writer.take_up(self.model)
+        self.strategy.install(self.model, JIT_COMPILE[self.config.jit_compile])
+        self.writer.record(content | {"result": {"status": "running"}})
+        self._print(_headline(self.prepared, self.writer.directory, self.progress))
+        begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
+        try:
+            result = {"status": self._epochs()}
+        except DivergenceError as error:
+            result = {"status": "diverged", "reason": str(error), "hint": HINT}
+        except KeyboardInterrupt:  # a second Ctrl-C
+            result = {"status": "interrupted"}
+        finally:
+            seconds = round(time.perf_counter() - begun, 1)
+            self.writer.record(content | {"result": {**result, "seconds": seconds, **_outcome(self.progress)}})
+        self.writer.draw(f"{self.model.name} on {self.config.dataset}")
+
+    def _epochs(self) -> str:
+        try:
+            with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
+                for _ in range(self.progress.epoch, self.config.epochs):
+                    bar.begin(self.progress)
+                    if self.progress.step < self.prepared.steps:
+                        self.progress = self._train(bar)
+                    self.progress = self._end_epoch()
+                    bar.end(self.progress.rows[-1])
+        except Stopped as stopped:
+            self.progress = stopped.progress
+            self.writer.stop(self.model, self.progress)
+            return STATUS[stopped.signal]
+        return "finished"
+
+    def _train(self, bar: ProgressBar) -> Progress:
+        config, split, start = self.config, self.prepared.data.train, self.progress
         batches = train_batches(
-            data.train,
+            split,
             config.batch_size,
-            **constants,
+            **self.normalization,
             seed=config.seed,
             augment=config.augment,
-            epochs=config.epochs,
+            first_epoch=start.epoch,
+            first_step=start.step,
+            epochs=1,
         )
-        with InterruptAtStep() as interrupt:
-            model.fit(
-                batches,
-                epochs=config.epochs,
-                steps_per_epoch=prepared.steps,
-                shuffle=False,
-                validation_data=test_batches(data.test, config.batch_size, **constants),
-                callbacks=[EpochRecord(len(data.train.labels)), *logs, Checkpoints(directory), progress, interrupt],
+        watch = StepWatch(
+            start,
+            batch_size=config.batch_size,
+            images=len(split.labels),
+            classes=self.prepared.data.classes,
+            signals=self.signals,
+            save_every=config.checkpoint_steps,
+            save=lambda progress: self.writer.checkpoint(self.model, progress),
+            bar=bar,
+        )
+        steps = self.prepared.steps - start.step
+        history = self.model.fit(
+            self.strategy.distribute(batches), steps_per_epoch=steps, shuffle=False, callbacks=[watch], verbose=0
+        )
+        return watch.progress({key: values[-1] for key, values in history.history.items()})
+
+    def _end_epoch(self) -> Progress:
+        begun = time.perf_counter()
+        batches = test_batches(self.prepared.data.test, self.config.batch_size, **self.normalization)
+        self.strategy.average_statistics(self.model)
+        with averaged_weights(self.model):
+            tested = self.model.evaluate(
+                self.strategy.distribute(batches),
+                callbacks=[StopInEvaluation(self.progress, self.signals)],
+                return_dict=True,
                 verbose=0,
             )
-    except BaseException as error:
-        for log in logs if getattr(logs[0], "csv_file", None) else []:
-            log.on_train_end()  # closes its files
-        if not isinstance(error, KeyboardInterrupt):
-            raise
-        save_model(model, directory / "last.keras")
-        return "interrupted"
-    finally:
-        progress.stop()
-    return "finished"
+        images, seconds = self.progress.sums["images"], self.progress.sums["seconds"]
+        row = {
+            "epoch": self.progress.epoch,
+            **self.progress.means(),
+            **{f"val_{key}": value for key, value in tested.items()},
+            "learning_rate": float(self.prepared.rate(self.progress.epoch * self.prepared.steps)),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1),
+        }
+        progress = self.progress.next_epoch(row, time.perf_counter() - begun)
+        self.writer.end_epoch(self.model, progress)
+        return progress
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _record(prepared: Prepared) -> dict[str, Any]:
-    data, model = prepared.data, prepared.model
-    return {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["keras-mgnet", *sys.argv[1:]]),
-        "versions": versions(),
-        "config": prepared.config.to_dict(),
-        "recipe": prepared.recipe.source,
-        "training": {"nesterov": prepared.recipe.nesterov, "milestones": _milestones(prepared)},
-        "data": {
-            "input_shape": data.input_shape,
-            "class_names": data.class_names,
-            "mean": data.mean,
-            "std": data.std,
-            "train": len(data.train.labels),
-            "test": len(data.test.labels),
-        },
-        "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},
-        "result": {"status": "running"},
-    }
-
-
-def _milestones(prepared: Prepared) -> list[int]:
-    return list(prepared.recipe.milestones) if prepared.config.schedule == "step" else []
-
-
-def _outcome(directory: Path) -> dict[str, Any]:
-    rows = read_log(directory / "log.csv")
-    if not rows:
+def _outcome(progress: Progress) -> dict[str, Any]:
+    if progress.best is None:
         return {"epochs": 0}
-    accuracies, loss = [float(row["val_accuracy"]) for row in rows], float(rows[-1]["val_loss"])
+    accuracies, loss = [row["val_accuracy"] for row in progress.rows], progress.rows[-1]["val_loss"]
     return {
-        "epochs": len(rows),
+        "epochs": progress.epoch,
         "last_test_accuracy": accuracies[-1],
-        "best_test_accuracy": max(accuracies),
-        "best_epoch": 1 + accuracies.index(max(accuracies)),
+        "best_test_accuracy": accuracies[progress.best],
+        "best_epoch": 1 + progress.best,
         "last_test_loss": loss if math.isfinite(loss) else None,
     }
 
 
-def _headline(prepared: Prepared, directory: Path) -> str:
-    config, data = prepared.config, prepared.data
+def _headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
+    config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     return (
-        f"{prepared.model.name} ({count_params(prepared.model):,} parameters) on {config.dataset} "
+        f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
         f"({len(data.train.labels):,} training and {len(data.test.labels):,} test images), "
-        f"{config.epochs} epochs of {prepared.steps} steps -> {directory}"
+        f"{config.epochs} epochs of {prepared.steps} steps"
+        + (f" on {replicas} replicas" if replicas > 1 else "")
+        + (f", from {progress.name}" if progress.epoch or progress.step else "")
+        + f" -> {directory}"
     )

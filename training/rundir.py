@@ -1,11 +1,12 @@
 """A run directory: what a training run leaves, and how later commands read it.
 
 run.json      versions, command, configuration, data, model, result
-last.keras    checkpoint of the last epoch, also after Ctrl-C
-best.keras    checkpoint of the epoch with the best test accuracy
+last.keras    the model after the last epoch, also after Ctrl-C or SIGTERM
+best.keras    the model after the epoch with the best test accuracy
 log.csv       one row per epoch
 curves.png    loss, accuracy and learning rate
 tensorboard/  event files
+checkpoints/  from which a stopped run goes on (see `checkpoint`)
 """
 
 import csv
@@ -92,7 +93,7 @@ def open_run(path: str | Path) -> Run:
 
 
 def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
-    """Returns the path of a new run: `out`, which must be new or empty, or the next free number in runs/."""
+    """Returns the path of a new run: `out`, which must be new or empty (hidden files aside), or the next free number in runs/."""
     if out is None:
         form, _, place = dataset.partition(":")
         stem = re.sub(r"[^\w.-]+", "_", f"{form}{place and '_' + Path(place).name}-{model}")
@@ -100,7 +101,7 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
         number = next(n for n in range(1, len(taken) + 2) if f"{stem}-{n:03d}" not in taken)
         return Path("runs") / f"{stem}-{number:03d}"
     path = Path(out)
-    if path.is_dir() and any(path.iterdir()):
+    if any(path.glob("[!.]*")) or path.is_file():
         raise ValueError(f"expected a new or empty run directory. Received: '{path}'{_owner(path)}")
     return path
 
