@@ -53,12 +53,13 @@ class Norm(keras.layers.BatchNormalization):
         return scale, beta - mean * scale
 
     def _normalize_by_batch(self, x):
-        if _has_fused_kernel(x):
+        if _has_fused_kernel(x) and not self.synchronized:
             y, mean, variance = _fused(x, self.gamma, self.beta)
         else:
-            mean, variance = ops.moments(_wide(x), axes=(0, 1, 2))
+            mean, variance = ops.moments(_wide(x), axes=(0, 1, 2), synchronized=self.synchronized)
             y = self._normalize(x, mean, variance)
             count = ops.cast(ops.prod(ops.shape(x)[:-1]), variance.dtype)
+            count = _sum_over_replicas(count) if self.synchronized else count
             variance = variance * count / ops.maximum(count - 1, 1)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(MOMENTUM * moving + (1 - MOMENTUM) * ops.cast(batch, moving.dtype))
@@ -103,6 +104,31 @@ def separable_norms(model: keras.Model) -> Iterator[None]:
     finally:
         for norm in norms:
             norm._constants = None
+
+
+def synchronize_norms(model: keras.Model) -> None:
+    """Makes training under a TensorFlow strategy normalise by the statistics of the global batch, as one device does.
+
+    Without it each replica normalises its share by itself. XLA cannot compile it. The file of a model does not keep it. On
+    the JAX backend norms always see the global batch.
+
+    Args:
+        model: before its training step is traced.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> synchronize_norms(MgNet((1,), 4, input_shape=(8, 8, 1)))
+    """
+    if keras.backend.backend() == "tensorflow":
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+
+def _sum_over_replicas(value):
+    import tensorflow as tf  # only with its strategies are norms synchronised
+
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def _wide(x):
