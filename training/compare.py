@@ -36,14 +36,42 @@ class Entry:
         return [epochs[-1] for epochs in self.accuracies]
 
     @property
+    def best(self) -> list[float]:
+        """Test accuracy after the best epoch, per seed."""
+        return [max(epochs) for epochs in self.accuracies]
+
+    @property
     def mean(self) -> float:
         """Of the last epochs."""
         return statistics.fmean(self.last)
 
     @property
     def spread(self) -> float:
-        """Standard deviation over the seeds (n - 1); 0 for one seed."""
-        return statistics.stdev(self.last) if len(self.last) > 1 else 0.0
+        """Of the last epochs."""
+        return deviation(self.last)
+
+    @classmethod
+    def of(cls, label: str, group: dict[int, Run]) -> "Entry":
+        """Returns the network of finished runs by seed."""
+        runs = [group[seed] for seed in sorted(group)]
+        logs = [read_log(run.path / "log.csv") for run in runs]
+        return cls(
+            label=label,
+            params=runs[0].record["model"]["params"],
+            seeds=tuple(sorted(group)),
+            accuracies=tuple(tuple(float(row["val_accuracy"]) for row in log) for log in logs),
+            seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
+        )
+
+
+def deviation(values: list[float]) -> float:
+    """Returns the standard deviation over the seeds (n - 1); 0 for one seed.
+
+    Example:
+        >>> deviation([0.5, 0.75, 1.0])
+        0.25
+    """
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def compare(runs: Iterable[Run]) -> list[Entry]:
@@ -75,7 +103,7 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         group[config["seed"]] = run
     if not groups:
         raise ValueError("expected at least one finished run. Received: none")
-    return sorted((_entry(label, group) for label, group in groups.items()), key=lambda entry: -entry.mean)
+    return sorted((Entry.of(label, group) for label, group in groups.items()), key=lambda entry: -entry.mean)
 
 
 def markdown(entries: list[Entry]) -> str:
@@ -126,15 +154,3 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
 def _label(config) -> str:
     arguments = ", ".join(f"{key}={value}" for key, value in config["set"].items())
     return config["model"] + (f" ({arguments})" if arguments else "")
-
-
-def _entry(label: str, group: dict[int, Run]) -> Entry:
-    runs = [group[seed] for seed in sorted(group)]
-    logs = [read_log(run.path / "log.csv") for run in runs]
-    return Entry(
-        label=label,
-        params=runs[0].record["model"]["params"],
-        seeds=tuple(sorted(group)),
-        accuracies=tuple(tuple(float(row["val_accuracy"]) for row in log) for log in logs),
-        seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
-    )

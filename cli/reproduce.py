@@ -1,0 +1,96 @@
+"""`reproduce`: a table of the papers rerun, ours against published."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
+from keras_mgnet.training.cost import Cost, estimate
+from keras_mgnet.training.report import Outcome
+from keras_mgnet.training.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
+from keras_mgnet.training.request import BUDGET, Reproduction
+from keras_mgnet.training.tables import TABLES
+
+PAIRS = "KEY=VALUE"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this file."""
+    app.command("reproduce", cls=SeveralWords)(reproduce_command)
+
+
+def reproduce_command(
+    table: Annotated[str, typer.Argument(help=", ".join(TABLES))],
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(help="numbers from 1, or shell patterns such as 'resnet18*-cifar10'; all if not given"),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(metavar=PAIRS, help=f"what replaces the published recipe's, and is named: {', '.join(BUDGET)}"),
+    ] = None,
+    set: SetOption = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar=PAIRS, help="where a data set of the table is: imagenet=folder:DIR")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="runs per row, with the seeds 1, 2, ...")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="directory of runs and report; reproduced/TABLE if not given")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would cost; run nothing")] = False,
+) -> None:
+    """Rerun a published table, or go on with it, and write it ours against published: Markdown, JSON and a plot."""
+    asked = Reproduction(
+        table=table,
+        out=out or Path("reproduced") / table.replace(":", "-"),
+        rows=tuple(rows or ()),
+        budget=parse_pairs(budget),
+        set=parse_pairs(set),
+        data=parse_pairs(data),
+        seeds=seeds,
+    )
+    if dry_run:
+        _show_cost(asked)
+    else:
+        _summarise(reproduce(asked))
+
+
+def _summarise(outcome: Outcome) -> None:
+    rows = outcome.results
+    complete = sum(not result.gap for result in rows)
+    typer.echo(f"{complete} of {len(rows)} rows complete\nwrote {', '.join(map(str, outcome.paths))}")
+    if outcome.stopped:
+        typer.echo(f"{outcome.stopped}: the same command goes on where it stopped")
+    if outcome.stopped == "interrupted":
+        raise typer.Exit(130)
+
+
+def _show_cost(asked: Reproduction) -> None:
+    pending = pending_runs(asked, existing_runs(asked))
+    runs = {row.key: sum(other.key == row.key for other, _ in pending) for row in asked.selected}
+    progress = Console(stderr=True)
+    costs = list(track(estimate(asked, runs), "timing training steps", len(runs), console=progress, transient=True))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(_cost_table(asked, costs))
+    for name, reason in find_obstacles(asked, pending).items():
+        console.print(f"{name} cannot be loaded here: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _cost_table(asked: Reproduction, costs: list[Cost]) -> Table:
+    hours = sum(cost.hours for cost in costs)
+    table = Table(
+        title=f"{asked.table}: {hours:,.2f} hours for {sum(cost.runs for cost in costs)} runs\n{asked.headline}",
+        caption="multiply-adds: of one image, forward; hours: training alone, by steps timed on this machine after warm-up, "
+        "the runs one after the other",
+    )
+    table.add_column("row", no_wrap=True)
+    for heading in ("parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"):
+        table.add_column(heading, justify="right")
+    for cost in costs:
+        size = (f"{cost.params:,}", f"{cost.multiply_adds / 1e6:,.1f} M", f"{cost.epochs}", f"{cost.steps:,}")
+        table.add_row(cost.row.key, *size, f"{cost.seconds_per_step:.3f}", f"{cost.runs}", f"{cost.hours:,.2f}")
+    return table

@@ -1,0 +1,86 @@
+"""What a reproduction would cost: parameters, multiply-adds, and hours from training steps timed on this machine."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_mgnet.describe import count_params, level_table
+from keras_mgnet.models.presets.rows import IMAGES
+from keras_mgnet.recipes import recipe
+from keras_mgnet.registry import create_model
+from keras_mgnet.training.request import Reproduction
+from keras_mgnet.training.tables import DATASETS, Row
+
+WARM_UP, TIMED = 2, 3  # steps: the first ones trace, compile and fill caches
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one row.
+
+    Attributes:
+        row: which.
+        params: trainable parameters.
+        multiply_adds: per image, forward.
+        epochs: of a run.
+        steps: per epoch.
+        seconds_per_step: median of the timed steps.
+        runs: how many are still to be made.
+    """
+
+    row: Row
+    params: int
+    multiply_adds: int
+    epochs: int
+    steps: int
+    seconds_per_step: float
+    runs: int
+
+    @property
+    def hours(self) -> float:
+        """Of training alone, for all runs, one after the other.
+
+        Example:
+            >>> Cost(None, 0, 0, epochs=10, steps=360, seconds_per_step=0.5, runs=2).hours
+            1.0
+        """
+        return self.runs * self.epochs * self.steps * self.seconds_per_step / 3600
+
+
+def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[Cost]:
+    """Yields the cost of every row asked for, on images of the published size; no data is needed.
+
+    Args:
+        asked: what to reproduce.
+        runs: key of the row -> how many of its runs are still to be made.
+    """
+    for row in asked.selected:
+        shape, classes, _ = IMAGES[row.dataset]
+        config = asked.config(row, 1).resolve(recipe(row.recipe), shape[-1])
+        model = create_model(row.model, **{"classes": classes, "dtype": config.dtype, **config.set})
+        yield Cost(
+            row=row,
+            params=count_params(model),
+            multiply_adds=sum(level.multiply_adds for level in level_table(model)),
+            epochs=config.epochs,
+            steps=-(-DATASETS[row.dataset][1] // config.batch_size),
+            seconds_per_step=seconds_per_step(model, config.batch_size),
+            runs=runs[row.key],
+        )
+
+
+def seconds_per_step(model: keras.Model, batch_size: int) -> float:
+    """Returns the median time of a training step of a compiled classifier on a batch of noise, after warm-up."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
+    labels = rng.integers(0, model.output_shape[-1], batch_size)
+    seconds = []
+    for _ in range(WARM_UP + TIMED):
+        start = time.perf_counter()
+        model.train_on_batch(images, labels)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[WARM_UP:])

@@ -1,0 +1,204 @@
+"""A table of the papers, ours against published, as Markdown, JSON and a plot."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.training.compare import Entry, deviation
+from keras_mgnet.training.rundir import Run, versions
+from keras_mgnet.training.tables import Row, Table
+
+COLUMNS = (
+    *("row", "data", "parameters", "printed", "published", "last epoch", "difference", "best epoch", "difference"),
+    *("seeds", "training"),
+)
+MARKS = {None: "", True: " ✓", False: " ✗"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of a table and what its runs gave.
+
+    Attributes:
+        row: as published.
+        training: recipe, epochs and what differs from the recipe, in words.
+        seeds: how many are asked for.
+        runs: by seed, as far as they were begun.
+        obstacle: why it cannot be run here; None where it can.
+    """
+
+    row: Row
+    training: str
+    seeds: int
+    runs: dict[int, Run]
+    obstacle: str | None = None
+
+    @cached_property
+    def entry(self) -> Entry | None:
+        """Parameters and accuracies of the finished runs; None where there are none."""
+        finished = {seed: run for seed, run in self.runs.items() if run.record["result"]["status"] == "finished"}
+        return Entry.of(self.row.key, finished) if finished else None
+
+    @property
+    def gap(self) -> str:
+        """What is missing, in words; empty where every seed has finished."""
+        if not self.runs:
+            return self.obstacle or "not run"
+        missing = [f"seed {seed} not run" for seed in range(1, self.seeds + 1) if seed not in self.runs]
+        ends = {seed: run.record["result"] for seed, run in self.runs.items()}
+        return "; ".join(
+            [f"seed {seed} {end['status']} after {end.get('epochs', 0)} epochs" for seed, end in ends.items()
+             if end["status"] != "finished"] + missing
+        )  # fmt: skip
+
+    @property
+    def accuracies(self) -> dict[str, dict[str, float | None]]:
+        """{"last": {"mean", "spread", "difference"}, "best": ...} in percent; spread is None for one seed."""
+        if self.entry is None:
+            return {}
+        return {name: self._percent(values) for name, values in (("last", self.entry.last), ("best", self.entry.best))}
+
+    def _percent(self, values: list[float]) -> dict[str, float | None]:
+        mean, published = 100 * statistics.fmean(values), self.row.published
+        return {
+            "mean": round(mean, 3),
+            "spread": round(100 * deviation(values), 3) if len(values) > 1 else None,
+            "difference": None if published is None else round(mean - published, 3),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A report as it was written.
+
+    Attributes:
+        results: one per row of the table.
+        paths: of its files.
+        stopped: "interrupted" or "preempted" where the runs did not come to their end, else None.
+    """
+
+    results: list[Result]
+    paths: list[Path]
+    stopped: str | None = None
+
+
+def write_report(table: Table, results: Sequence[Result], headline: str, directory: Path) -> list[Path]:
+    """Writes table.md, table.json and table.png; returns their paths.
+
+    Args:
+        table: what is reproduced.
+        results: one per row.
+        headline: how the rows were trained and on which data.
+        directory: where to.
+    """
+    paths = [directory / f"table.{suffix}" for suffix in ("md", "json", "png")]
+    with staged_file(paths[0]) as staged:
+        staged.write_text(markdown(table, results, headline))
+    write_json(paths[1], record(table, results, headline))
+    plot(table, results, headline, paths[2])
+    return paths
+
+
+def markdown(table: Table, results: Sequence[Result], headline: str) -> str:
+    """Returns the report as text."""
+    lines = [
+        f"# {table.title}",
+        "",
+        f"**{headline}**",
+        "",
+        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last epoch and after "
+        "the best one, and the difference from the published accuracy. Printed sizes: ✓ ours, rounded or cut; ✗ not "
+        "reproducible.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|" + "---|" * len(COLUMNS),
+        *(f"| {' | '.join(_cells(result))} |" for result in results),
+        "",
+    ]
+    notes = dict.fromkeys(f"{r.row.model}, printed {r.row.size}: {r.row.note}" for r in results if r.row.note)
+    notes |= {f"printed, but not in this package: {', '.join(table.absent)}": None} if table.absent else {}
+    return "\n".join(lines + [f"- {note}" for note in notes]).rstrip() + "\n"
+
+
+def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, Any]:
+    """Returns the report as JSON-ready values."""
+    return {
+        "title": table.title,
+        "training": headline,
+        "versions": versions(),
+        "absent": list(table.absent),
+        "rows": [
+            {
+                **asdict(result.row),
+                "training": result.training,
+                "params": result.entry and result.entry.params,
+                "accuracy": result.accuracies,
+                "seeds": result.seeds,
+                "gap": result.gap,
+                "runs": {seed: run.record["result"] for seed, run in result.runs.items()},
+            }
+            for result in results
+        ],
+    }
+
+
+def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:
+    """Draws to a PNG, a panel per data set: ours after the last and the best epoch, with spread, against published."""
+    from matplotlib.figure import Figure
+
+    panels = {name: [r for r in results if r.row.dataset == name] for name in table.datasets}
+    tallest = max(map(len, panels.values()))
+    figure = Figure(figsize=(2 + 5.5 * len(panels), 2.2 + 0.32 * tallest), layout="constrained")
+    figure.suptitle(f"{table.title}\n{headline}", fontsize="medium", wrap=True)
+    for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw(axes, rows)
+        axes.set(xlabel=f"{name}: test accuracy in percent", ylim=(len(rows) - 0.5, -0.5))
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    with staged_file(path) as staged:
+        figure.savefig(staged, dpi=120)
+
+
+def _draw(axes, results: Sequence[Result]) -> None:
+    places = range(len(results))
+    published = [float("nan") if r.row.published is None else r.row.published for r in results]
+    axes.plot(published, places, "|", color="black", markersize=14, markeredgewidth=2, label="published")
+    for name, style, color, shift in (("last", "o", "C0", -0.12), ("best", "s", "C1", 0.12)):
+        values = [r.accuracies.get(name, {}) for r in results]
+        means = [v.get("mean", float("nan")) for v in values]
+        spreads = [v.get("spread") or 0 for v in values]
+        rows = [place + shift for place in places]
+        axes.errorbar(
+            means, rows, xerr=spreads, fmt=style, color=color, markersize=5, capsize=3, label=f"ours, {name} epoch"
+        )
+    axes.set_yticks(places, [r.row.model + (" (gap)" if r.gap else "") for r in results], fontsize="small")
+    axes.grid(alpha=0.3)
+
+
+def _cells(result: Result) -> list[str]:
+    row, entry = result.row, result.entry
+    size = "" if row.size is None else row.size + MARKS[row.size_matches]
+    accuracies = [_accuracy(result.accuracies.get(name)) for name in ("last", "best")]
+    done = 0 if entry is None else len(entry.seeds)
+    seeds = f"{done} of {result.seeds} ({result.gap})" if result.gap else str(done)
+    return [
+        row.key,
+        row.dataset,
+        "—" if entry is None else f"{entry.params:,}",
+        size,
+        "not printed" if row.published is None else f"{row.published:.2f}",
+        *(cell for pair in accuracies for cell in pair),
+        seeds,
+        result.training,
+    ]
+
+
+def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
+    if values is None:
+        return "—", "—"
+    spread = "" if values["spread"] is None else f" ± {values['spread']:.2f}"
+    difference = "—" if values["difference"] is None else f"{values['difference']:+.2f}"
+    return f"{values['mean']:.2f}{spread}", difference

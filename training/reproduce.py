@@ -1,0 +1,143 @@
+"""The papers' tables rerun: every row and seed a run directory, resumed or reused, and the table ours against published."""
+
+from dataclasses import replace
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from keras_mgnet.recipes import recipe
+from keras_mgnet.training.data import load
+from keras_mgnet.training.loop import train
+from keras_mgnet.training.prepare import check_same
+from keras_mgnet.training.report import Outcome, Result, write_report
+from keras_mgnet.training.request import Reproduction
+from keras_mgnet.training.rundir import Run, open_run
+from keras_mgnet.training.tables import Row, table, table_rows
+
+ENDED = ("finished", "diverged")  # a run that diverged would diverge again
+STOPPED = ("interrupted", "preempted")
+Pending = list[tuple[Row, int]]
+
+
+def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
+    """Runs, resumes or reuses every row and seed, and writes the report at the start and after each run.
+
+    Seed 1 of all rows comes first, so that a table without spread is there early.
+
+    Args:
+        asked: what to reproduce.
+        console: where progress is shown; None for standard error.
+
+    Raises:
+        ValueError: before anything is run, where no row has its data on this machine, or the directory holds a run that is
+            not the one asked for.
+
+    Example:
+        >>> reproduce(Reproduction("he2019:2", Path("he2019-2"), ("resnet18*",), {"epochs": 2}))  # doctest: +SKIP
+    """
+    console = console or Console(stderr=True)
+    pending = pending_runs(asked, existing_runs(asked))
+    obstacles = find_obstacles(asked, pending)
+    runnable = [(row, seed) for row, seed in pending if row.dataset not in obstacles]
+    if obstacles:
+        message = _cannot_run(pending, obstacles)
+        if not runnable:
+            raise ValueError(message)
+        _say(console, f"skipped: {message}")
+
+    outcome = _report(asked, obstacles)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    with progress:
+        bar = progress.add_task(asked.table, total=len(runnable))
+        for row, seed in runnable:
+            progress.update(bar, description=f"{row.key}, seed {seed}")
+            try:
+                result = train(asked.config(row, seed), console).record["result"]
+            finally:  # a run that failed is a gap of the report too
+                outcome = _report(asked, obstacles)
+            _say(console, _line(row, seed, result))
+            progress.advance(bar)
+            if result["status"] in STOPPED:
+                return replace(outcome, stopped=result["status"])
+    return outcome
+
+
+def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
+    """Returns the runs of the table that the directory holds: key of the row -> seed -> run.
+
+    Raises:
+        ValueError: where one of them is not the run that is asked for, naming the field.
+    """
+    return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
+
+
+def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pending:
+    """Returns the rows and seeds that have not come to their end."""
+    ended = {
+        (key, seed)
+        for key, runs in existing.items()
+        for seed, run in runs.items()
+        if run.record["result"]["status"] in ENDED
+    }
+    every = [(row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected]
+    return [(row, seed) for row, seed in every if (row.key, seed) not in ended]
+
+
+def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:
+    """Returns the data sets that cannot be loaded on this machine, and why."""
+    obstacles = {}
+    for name, (row, seed) in {row.dataset: (row, seed) for row, seed in pending}.items():
+        config = asked.config(row, seed)
+        try:
+            load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+        except (ValueError, ImportError, OSError) as error:
+            obstacles[name] = str(error)
+    return obstacles
+
+
+def _runs(asked: Reproduction, row: Row) -> dict[int, Run]:
+    records = sorted(asked.directory(row, 1).parent.glob("seed-*/run.json"))
+    runs = {int(record.parent.name.removeprefix("seed-")): open_run(record.parent) for record in records}
+    for seed, run in runs.items():
+        config = asked.config(row, seed)
+        wanted = config.resolve(recipe(row.recipe), run.input_shape[-1]).to_dict()
+        check_same(run.record | {"config": wanted}, run.record, run.path)
+    return dict(sorted(runs.items()))
+
+
+def _cannot_run(pending: Pending, obstacles: dict[str, str]) -> str:
+    reasons = []
+    for name, reason in obstacles.items():
+        rows = dict.fromkeys(row.key for row, _ in pending if row.dataset == name)
+        reasons.append(f"{', '.join(rows)} cannot run here, unless --data {name}=... says where the data is: {reason}")
+    return "\n".join(reasons)
+
+
+def _report(asked: Reproduction, obstacles: dict[str, str]) -> Outcome:
+    existing = existing_runs(asked)
+    results = [
+        Result(
+            row,
+            asked.training(row),
+            asked.seeds,
+            existing[row.key],
+            f"no {row.dataset} on this machine" if row.dataset in obstacles else None,
+        )
+        for row in table_rows(asked.table)
+    ]
+    paths = write_report(table(asked.table), results, asked.headline, asked.out)
+    return Outcome(results, paths)
+
+
+def _line(row: Row, seed: int, result: dict) -> str:
+    text = f"{row.key}, seed {seed}: {result['status']} after {result['epochs']} epochs"
+    if result["epochs"]:
+        last, best = (100 * result[f"{name}_test_accuracy"] for name in ("last", "best"))
+        text += f", last {last:.2f} %, best {best:.2f} %"
+    return text if row.published is None else f"{text}; published {row.published:.2f} %"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
