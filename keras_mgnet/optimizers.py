@@ -3,6 +3,10 @@
 import keras
 from keras import ops
 
+from keras_mgnet.errors import unknown
+
+DECAYED = ("all", "kernels")
+
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class SGD(keras.optimizers.SGD):
@@ -11,11 +15,17 @@ class SGD(keras.optimizers.SGD):
     This is PyTorch's form. Keras' `weight_decay` is decoupled (w <- (1 - lr wd) w, outside the momentum), which with
     mu = 0.9 decays about ten times less, and Keras' momentum contains the learning rate, which differs where that changes.
 
+    With `ema_momentum` it keeps the average a <- ema a + (1 - ema) w beside every weight (a = w after the first step). Unlike
+    Keras' optimisers it never writes it into the weights; `keras_mgnet.training.ema.averaged_weights` does, for a while.
+
     Args:
         learning_rate: a float or a schedule.
         momentum: mu.
         nesterov: whether to look ahead.
-        coupled_weight_decay: wd, applied to every trainable variable, biases and norms included.
+        coupled_weight_decay: wd.
+        decayed: what it is applied to: "all" trainable variables, biases and norms included, or "kernels" of
+            convolutions and dense layers only.
+        ema_momentum: ema, between 0 and 1; 0 keeps no average.
         name: of the optimiser.
 
     Example:
@@ -23,11 +33,30 @@ class SGD(keras.optimizers.SGD):
         0.0005
     """
 
-    def __init__(self, learning_rate=0.1, momentum=0.0, nesterov=False, coupled_weight_decay=0.0, name="sgd"):
-        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
+    def __init__(
+        self,
+        learning_rate=0.1,
+        momentum=0.0,
+        nesterov=False,
+        coupled_weight_decay=0.0,
+        decayed="all",
+        ema_momentum=0.0,
+        name="sgd",
+    ):
+        average = {"use_ema": ema_momentum > 0, "ema_momentum": ema_momentum}
+        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name, **average)
         if coupled_weight_decay < 0:
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
-        self.coupled_weight_decay = coupled_weight_decay
+        if decayed not in DECAYED:
+            raise unknown("decayed", decayed, DECAYED)
+        self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
+
+    @property
+    def averages(self):
+        """Returns [(weight, its average)]; empty without averages, and before the first step, which gives them their value."""
+        if not (self.use_ema and self.built and int(ops.convert_to_numpy(self.iterations))):
+            return []
+        return list(zip(self._trainable_variables, self._model_variables_moving_average, strict=True))
 
     def apply(self, grads, trainable_variables=None):
         """Treats a gradient of None as zero where others are given: A of a last level with nu = 1 cancels from the output,
@@ -40,19 +69,26 @@ class SGD(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype) + self.coupled_weight_decay * variable
+        gradient = ops.cast(gradient, variable.dtype)
+        if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
+            gradient = gradient + self.coupled_weight_decay * variable
         if self.momentum:
             m = self.momentums[self._get_variable_index(variable)]
             self.assign(m, self.momentum * m + gradient)
             gradient = gradient + self.momentum * m if self.nesterov else m
         self.assign_sub(variable, learning_rate * gradient)
 
+    def finalize_variable_values(self, var_list):
+        """Leaves the weights as they are at the end of `fit`, where Keras would write their averages into them."""
+
     def load_own_variables(self, store):
-        """Loads the state of an optimiser that has made a step; one saved before its first step has no momenta to load."""
-        if not self.momentum or len(store.keys()) > 2:
+        """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
+        unbuilt = 1 + isinstance(self._learning_rate, keras.Variable)  # the counter, and a rate that is no schedule
+        if len(store.keys()) > unbuilt or not (self.momentum or self.use_ema):
             super().load_own_variables(store)
 
     def get_config(self):
         keys = ("name", "learning_rate", "momentum", "nesterov")
         config = {key: value for key, value in super().get_config().items() if key in keys}
-        return {**config, "coupled_weight_decay": self.coupled_weight_decay}
+        own = {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
+        return {**config, **own, "ema_momentum": self.ema_momentum}

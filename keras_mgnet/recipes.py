@@ -8,16 +8,23 @@ from keras_mgnet.optimizers import SGD
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: SGD with momentum and coupled weight decay, and a learning rate that falls by epoch.
+    """How a model is trained: SGD with momentum and coupled weight decay, and a learning rate that falls over the run.
 
     Attributes:
         epochs: length of the run.
         batch_size: global batch.
-        learning_rate: at the start.
+        learning_rate: at its height.
         weight_decay: wd of g <- g + wd w.
-        milestones: epochs (from 0) at whose start the rate is divided by 10.
+        milestones: epochs (from 0) at whose start a "step" schedule divides the rate by 10.
         source: where it is published.
         momentum, nesterov: of SGD.
+        schedule: "step", "cosine" (half a period over the run, step by step) or "constant".
+        warmup_epochs: over which the rate rises linearly from 0.
+        decayed: what decays, "all" trainable variables or "kernels" (see `optimizers.SGD`).
+        augment: of colour images, a key of `keras_mgnet.training.views.AUGMENTATIONS`. The crops of several scales that
+            sources take from ImageNet are not among them.
+        label_smoothing: share of a label that is spread over all classes.
+        ema: momentum of the average of the weights that is evaluated; 0 for none.
     """
 
     epochs: int
@@ -28,25 +35,32 @@ class Recipe:
     source: str
     momentum: float = 0.9
     nesterov: bool = False
+    schedule: str = "step"
+    warmup_epochs: float = 0.0
+    decayed: str = "all"
+    augment: str = "crop_flip"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
 
     def optimizer(self) -> SGD:
         """Returns the optimiser at the starting rate, which a model is compiled with."""
-        return SGD(self.learning_rate, self.momentum, self.nesterov, self.weight_decay)
+        return SGD(self.learning_rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
 
 
-def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int) -> Recipe:
+def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int, augment: str = "crop_flip") -> Recipe:
     milestones = tuple(range(drop_every, epochs, drop_every))
-    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1")
+    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1", augment=augment)
 
 
 def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4, batch_size: int = 128) -> Recipe:
     return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "Lu2018, implementation details")
 
 
+# Milestones are where the source's code changes the rate: one that counts epochs from 1 and compares with 50 does so at 49.
 RECIPES = {
     "xuteam": Recipe(300, 128, 0.1, 5e-4, (49, 99, 149, 199, 249), "XuTeam/MgNet_Code train_mgnet.py"),
     "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),
-    "he2019_mnist": _he2019(60, 128, 1e-4, 30),
+    "he2019_mnist": _he2019(60, 128, 1e-4, 30, augment="none"),
     "he2019_resnet18": _he2019(120, 128, 1e-4, 30),
     "he2019_resnet34": _he2019(120, 128, 1e-3, 30),
     "he2019_imagenet": _he2019(120, 256, 1e-4, 40),
@@ -56,12 +70,42 @@ RECIPES = {
     "lu2018_imagenet": _lu2018(90, 30, 60, batch_size=256),
     "densenet": Recipe(300, 64, 0.1, 1e-4, (150, 225), "liuzhuang13/DenseNet README", nesterov=True),
     "densenet_imagenet": Recipe(90, 256, 0.1, 1e-4, (30, 60), "liuzhuang13/DenseNet README", nesterov=True),
+    "resnext": Recipe(300, 128, 0.1, 5e-4, (147, 222), "facebookresearch/ResNeXt train.lua", nesterov=True),
     "highway": Recipe(160, 128, 0.03, 1e-4, (80, 120), "this package; the published rate was not found"),
-    "stochastic_depth": Recipe(500, 128, 0.1, 1e-4, (250, 375), "yueatsprograms/Stochastic_Depth main.lua"),
-    "shake_shake": Recipe(1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake, with the cosine schedule"),
-    "revnet": Recipe(160, 100, 0.1, 2e-4, (80, 120), "renmengye/revnet-public cifar_configs.py"),
-    "poly_mgnet": Recipe(400, 128, 0.1, 1e-4, (), "vanbetteray/Poly-MgNet base/trainer.py, with the cosine schedule"),
+    "stochastic_depth": Recipe(
+        500, 128, 0.1, 1e-4, (249, 374), "yueatsprograms/Stochastic_Depth main.lua", nesterov=True
+    ),
+    "shake_shake": Recipe(
+        1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake train.lua", nesterov=True, schedule="cosine"
+    ),
+    "revnet": Recipe(
+        160, 100, 0.1, 2e-4, (80, 120), "renmengye/revnet-public cifar_configs.py, resnet_model.py", decayed="kernels"
+    ),
+    "poly_mgnet": Recipe(
+        400,
+        128,
+        0.1,
+        1e-4,
+        (),
+        "vanbetteray/Poly-MgNet base/trainer.py, whose cosine falls by epoch",
+        schedule="cosine",
+    ),
     "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
+    "modern": Recipe(
+        200,
+        128,
+        0.1,
+        5e-4,
+        (),
+        "this package: cosine, warm-up, label smoothing, averaged weights, RandAugment and CutMix",
+        nesterov=True,
+        schedule="cosine",
+        warmup_epochs=5.0,
+        decayed="kernels",
+        augment="rand_augment_cut_mix",
+        label_smoothing=0.1,
+        ema=0.999,
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Real data sets as they are loaded, and the pipeline as a pure function of (seed, epoch)."""
+"""Real data sets as they are loaded."""
 
 import os
 from functools import cache
@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_mgnet.training import data, pipeline
+from keras_mgnet.training import data
 
 TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED / "data" / "tfds")).expanduser()
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-PLAIN = {"mean": (0.0,), "std": (1.0,)}
 
 
 @cache
@@ -36,16 +35,6 @@ def split(count, size=8, channels=1):
     """Noise whose labels tell the images apart."""
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, channels), dtype=np.uint8)
     return data.Split(images, np.arange(count, dtype=np.int32))
-
-
-def raw(images):
-    """Takes back `normalize` with the constants of PLAIN."""
-    return np.rint(np.asarray(images) * 255).astype(np.uint8)
-
-
-def collected(batches):
-    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------
@@ -301,101 +290,3 @@ def test_folder_without_enough_to_learn_from(tmp_path):
     write(tmp_path / "set" / "train")
     write(tmp_path / "set" / "test", modes="L")
     refused(r"same class folders.*\['class1'\]")
-
-
-# --- pipeline --------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 40), st.integers(1, 50), st.integers(-(2**63), 2**63 - 1), st.integers(0, 10**6))
-def test_every_epoch_is_a_permutation(count, batch_size, seed, first_epoch):
-    numbered = split(count)
-    batches = pipeline.train_batches(numbered, batch_size, **PLAIN, seed=seed, first_epoch=first_epoch, epochs=2)
-    assert len(batches) == 2 * pipeline.steps_per_epoch(numbered, batch_size)
-    images, labels = collected(batches)
-    for epoch in np.split(labels, 2):
-        assert sorted(epoch) == list(range(count))
-    assert np.array_equal(raw(images), numbered.images[labels])
-
-
-def test_epoch_depends_on_seed_and_number_alone():
-    def epochs(first, number, seed=5, batch_size=7):
-        options = {"seed": seed, "augment": "crop_flip", "first_epoch": first, "epochs": number}
-        images, labels = collected(pipeline.train_batches(split(60), batch_size, **PLAIN, **options))
-        return [(images[i : i + 60].tobytes(), labels[i : i + 60].tobytes()) for i in range(0, 60 * number, 60)]
-
-    full = epochs(0, 4)
-    assert epochs(3, 1) == full[3:] and epochs(1, 2) == full[1:3]
-    assert epochs(0, 4, batch_size=60) == full
-    seen = full + epochs(0, 4, seed=6)
-    assert all(len(set(part)) == len(seen) for part in zip(*seen, strict=True))
-
-
-def test_views_differ_between_epochs_and_batches():
-    same = data.Split(np.repeat(split(1).images, 64, axis=0), np.zeros(64, np.int32))
-    run = pipeline.train_batches(same, 32, **PLAIN, seed=0, augment="crop_flip", epochs=2)
-    assert len({images.tobytes() for images, _ in run.as_numpy_iterator()}) == 4
-
-
-def view(image, number, augmentation):
-    """The numpy twin of one view."""
-    side, pad = 2 * augmentation.pad + 1, augmentation.pad
-    offset, mirrored = divmod(number, 2) if augmentation.flip else (number, 0)
-    top, left = divmod(offset, side)
-    framed = np.pad(image, [(pad, pad), (pad, pad), (0, 0)])
-    crop = framed[top : top + image.shape[0], left : left + image.shape[1]]
-    return crop[:, ::-1] if mirrored else crop
-
-
-@pytest.mark.parametrize("name", pipeline.AUGMENTATIONS)
-def test_views_against_numpy(name):
-    augmentation = pipeline.AUGMENTATIONS[name]
-    image = np.random.default_rng(1).integers(1, 256, (9, 12, 3), dtype=np.uint8)
-    numbers = np.arange(augmentation.views)
-    ours = pipeline.augmented(np.repeat(image[None], len(numbers), axis=0), numbers, augmentation).numpy()
-    assert np.array_equal(ours, [view(image, number, augmentation) for number in numbers])
-
-
-@pytest.mark.parametrize("name", pipeline.AUGMENTATIONS)
-def test_training_sees_every_view_about_equally_often(name):
-    augmentation, each = pipeline.AUGMENTATIONS[name], 25
-    image = np.random.default_rng(1).integers(1, 256, (12, 12, 1), dtype=np.uint8)
-    count = augmentation.views * each
-    same = data.Split(np.repeat(image[None], count, axis=0), np.zeros(count, np.int32))
-    images, _ = collected(pipeline.train_batches(same, 512, **PLAIN, seed=0, augment=name, epochs=1))
-    number = {view(image, n, augmentation).tobytes(): n for n in range(augmentation.views)}
-    seen = np.bincount([number[x.tobytes()] for x in raw(images)], minlength=augmentation.views)
-    assert each / 4 < seen.min() and seen.max() < 2.5 * each
-
-
-def test_frame_is_raw_zero():
-    bright = data.Split(np.full((64, 8, 8, 3), 255, np.uint8), np.zeros(64, np.int32))
-    constants = {"mean": (0.5, 0.25, 0.0), "std": (0.5, 0.25, 0.5)}
-    images, _ = collected(pipeline.train_batches(bright, 64, **constants, seed=0, augment="shift", epochs=1))
-    assert [set(np.unique(images[..., c])) for c in range(3)] == [{-1.0, 1.0}, {-1.0, 3.0}, {0.0, 2.0}]
-
-
-@given(st.integers(1, 40), st.integers(1, 50))
-def test_test_batches_are_the_split_in_order(count, batch_size):
-    coloured = split(count, channels=3)
-    mean, std = data.NORMALIZATION["cifar10"]
-    batches = pipeline.test_batches(coloured, batch_size, mean=mean, std=std)
-    assert len(batches) == pipeline.steps_per_epoch(coloured, batch_size)
-    images, labels = collected(batches)
-    assert images.dtype == np.float32 and np.array_equal(labels, coloured.labels)
-    np.testing.assert_allclose(images, (coloured.images / 255 - mean) / std, atol=1e-6)
-    assert np.array_equal(images, pipeline.normalize(coloured.images, mean, std))
-
-
-def test_shapes_are_known_before_the_data():
-    mean, std = digits().mean, digits().std
-    train = pipeline.train_batches(digits().train, 32, mean=mean, std=std, seed=0, augment="shift", epochs=1)
-    test = pipeline.test_batches(digits().test, 32, mean=mean, std=std)
-    for images, labels in (train.element_spec, test.element_spec):
-        assert images.shape.as_list() == [None, 8, 8, 1] and labels.shape.as_list() == [None]
-
-
-def test_pipeline_rejects():
-    with pytest.raises(ValueError, match="unknown augmentation 'cropflip'; did you mean 'crop_flip'"):
-        pipeline.train_batches(GOOD, 2, **PLAIN, seed=0, augment="cropflip", epochs=1)
-    with pytest.raises(ValueError, match=r"expected batch_size >= 1\. Received: 0"):
-        pipeline.steps_per_epoch(GOOD, 0)

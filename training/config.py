@@ -7,11 +7,11 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.recipes import Recipe
+from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.training.data import ON_CORRUPT
-from keras_mgnet.training.pipeline import AUGMENTATIONS
 from keras_mgnet.training.schedule import SCHEDULES
 from keras_mgnet.training.strategy import STRATEGIES
+from keras_mgnet.training.views import AUGMENTATIONS
 
 DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE or folder:DIR"
 
@@ -34,18 +34,23 @@ class TrainConfig:
 
     dataset: str = option("digits", DATASET_HELP)
     model: str = option("mgnet_2222_c64_shared_b", "a name of `keras-mgnet list`")
+    recipe: str | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
     epochs: int | None = option(None, "epochs; the milestones of a step schedule scale with it")
     batch_size: int | None = option(None, "images per step")
     learning_rate: float | None = option(None, "learning rate at its height")
-    schedule: str = option("step", "step (divided by 10 at the recipe's milestones), cosine or constant")
-    warmup_epochs: float = option(0.0, "epochs over which the rate rises linearly from 0")
-    momentum: float | None = option(None, "momentum of SGD")
-    weight_decay: float | None = option(None, "coupled weight decay, on every trainable variable")
-    augment: str | None = option(
-        None, "none, shift or crop_flip; none for grey images, crop_flip for colour if not given"
+    schedule: str | None = option(None, "step (divided by 10 at the recipe's milestones), cosine or constant")
+    warmup_epochs: float | None = option(
+        None, "epochs over which the rate rises linearly from 0; those of a recipe scale with epochs"
     )
+    momentum: float | None = option(None, "momentum of SGD")
+    weight_decay: float | None = option(None, "coupled weight decay, on the variables that the recipe names")
+    augment: str | None = option(
+        None, f"{', '.join(AUGMENTATIONS)}; the recipe's for colour, none for grey images if not given"
+    )
+    label_smoothing: float | None = option(None, "share of each training label that is spread over all classes")
+    ema: float | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
     seed: int = option(0, "of initialisation, order and augmentation")
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")
@@ -73,6 +78,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"expected {name} >= {least}. Received: {name}={value!r}")
+        for name in SHARES:
+            if (getattr(self, name) or 0) >= 1:
+                raise ValueError(f"expected {name} < 1. Received: {name}={getattr(self, name)!r}")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
         if self.resume and self.out is None:
@@ -87,10 +95,11 @@ class TrainConfig:
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
-        names = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay")
-        values = {name: getattr(recipe, name) for name in names if getattr(self, name) is None}
-        if self.augment is None:
-            values["augment"] = "none" if channels == 1 else "crop_flip"
+        values = {name: getattr(recipe, name) for name in FROM_RECIPE if getattr(self, name) is None}
+        if "augment" in values and channels == 1:  # a mirrored digit is another one
+            values["augment"] = "none"
+        if "warmup_epochs" in values:
+            values["warmup_epochs"] *= (self.epochs or recipe.epochs) / recipe.epochs
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
             raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
@@ -102,7 +111,12 @@ class TrainConfig:
 
 
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
+FROM_RECIPE = (
+    *("epochs", "batch_size", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay"),
+    *("augment", "label_smoothing", "ema"),
+)
 CHOICES = {
+    "recipe": tuple(RECIPES),
     "strategy": STRATEGIES,
     "schedule": tuple(SCHEDULES),
     "augment": tuple(AUGMENTATIONS),
@@ -110,9 +124,10 @@ CHOICES = {
     "jit_compile": tuple(JIT_COMPILE),
     "on_corrupt": ON_CORRUPT,
 }
+SHARES = ("label_smoothing", "ema")  # below 1
 LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "image_size", "checkpoint_steps", "keep"), 1),
-    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed"), 0),
+    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", *SHARES), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
 

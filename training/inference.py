@@ -10,8 +10,10 @@ from keras import ops
 
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.images import decode
-from keras_mgnet.training.pipeline import normalize, test_batches
+from keras_mgnet.training.objective import label_classes
+from keras_mgnet.training.pipeline import test_batches
 from keras_mgnet.training.rundir import Run
+from keras_mgnet.training.views import normalize
 
 
 def load_data(run: Run, dataset: str | None = None) -> Dataset:
@@ -35,8 +37,10 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> 
     """Returns loss and accuracy of a run's model on the test images of its data set, or of another that fits it."""
     data = load_data(run, dataset)
     mean, std = run.normalization
-    batches = test_batches(data.test, run.record["config"]["batch_size"], mean=mean, std=std)
-    result = run.load_model(checkpoint).evaluate(batches, return_dict=True, verbose=0)
+    model, batch_size = run.load_model(checkpoint), run.record["config"]["batch_size"]
+    classes = label_classes(model, data.classes)
+    batches = test_batches(data.test, batch_size, mean=mean, std=std, classes=classes)
+    result = model.evaluate(batches, return_dict=True, verbose=0)
     return {"dataset": data.name, "checkpoint": checkpoint, "images": len(data.test.labels), **result}
 
 

@@ -1,38 +1,19 @@
-"""Batches on the fly: uint8 in memory, shuffled, augmented and normalised a batch at a time, reproducibly."""
+"""Batches on the fly: bytes in memory, shuffled, augmented and normalised a batch at a time, reproducibly."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+from collections.abc import Iterable
+from functools import lru_cache
+from types import ModuleType
 
-import tensorflow as tf
+import keras
 
-from keras_mgnet import preprocessing
 from keras_mgnet.errors import unknown
+from keras_mgnet.training.batch import BatchForm
 from keras_mgnet.training.data import Split
+from keras_mgnet.training.plan import Plan
+from keras_mgnet.training.views import AUGMENTATIONS
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """A random crop of the image in a frame of raw zeros, perhaps mirrored.
-
-    Attributes:
-        pad: width of the frame in pixels.
-        flip: whether half of the images are mirrored left to right.
-
-    Example:
-        >>> Augmentation(pad=4, flip=True).views
-        162
-    """
-
-    pad: int
-    flip: bool
-
-    @property
-    def views(self) -> int:
-        """Number of equally likely views of one image."""
-        return (2 * self.pad + 1) ** 2 * (1 + self.flip)
-
-
-AUGMENTATIONS = {"none": Augmentation(0, False), "shift": Augmentation(2, False), "crop_flip": Augmentation(4, True)}
+BACKENDS = {"tensorflow": "on_host", "jax": "on_device"}  # Keras' backend -> the module that makes its batches
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -43,45 +24,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
         >>> steps_per_epoch(load("digits").train, 128)
         12
     """
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size >= 1. Received: {batch_size}")
-    return -(-len(split.labels) // batch_size)
-
-
-def normalize(images: tf.Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.Tensor:
-    """Returns uint8 images normalised (see `keras_mgnet.preprocessing`), as float32.
-
-    Example:
-        >>> float(normalize([[[[255]]]], mean=(0.5,), std=(0.25,))[0, 0, 0, 0])
-        2.0
-    """
-    images = tf.cast(images, tf.float32)
-    # Spread over the whole image first: TensorFlow's kernels are four times slower with a last axis of 3 to broadcast.
-    mean, std = (tf.broadcast_to(tf.constant(v, tf.float32), tf.shape(images)[1:]) for v in (mean, std))
-    return preprocessing.normalize(images, mean, std)
-
-
-def augmented(images: tf.Tensor, view: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Returns one view of each image.
-
-    Args:
-        images: (B, H, W, C), of any type.
-        view: (B,) integers below `augmentation.views`: (row offset, column offset, mirrored) as digits of one number.
-        augmentation: width of the frame, and whether views are mirrored.
-
-    Example:
-        >>> augmented([[[[1], [2]]]], [1], Augmentation(pad=0, flip=True))[0, 0, :, 0].numpy().tolist()
-        [2, 1]
-    """
-    images, view = tf.convert_to_tensor(images), tf.cast(view, tf.int32)
-    height, width = images.shape[1:3]
-    pad, mirrored = augmentation.pad, 1 + augmentation.flip
-    offset, mirror = view // mirrored, view % mirrored
-    top, left = offset // (2 * pad + 1), offset % (2 * pad + 1)
-    rows = top[:, None] + tf.range(height)
-    columns = left[:, None] + tf.where(mirror[:, None] > 0, tf.range(width)[::-1], tf.range(width))
-    framed = tf.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-    return tf.gather(tf.gather(framed, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+    return Plan(0, len(split.labels), batch_size, 0, 0, 1).steps
 
 
 def train_batches(
@@ -92,13 +35,17 @@ def train_batches(
     std: tuple[float, ...],
     seed: int,
     augment: str = "none",
+    classes: int | None = None,
+    label_smoothing: float = 0.0,
     first_epoch: int = 0,
+    first_step: int = 0,
     epochs: int,
-) -> tf.data.Dataset:
+) -> Iterable:
     """Returns the batches of epochs first_epoch .. first_epoch + epochs - 1, one epoch after the other.
 
-    Order and views of an epoch are a pure function of (seed, epoch), whatever the batch size: a run that starts at
-    epoch 3 sees bit for bit what a run from epoch 0 sees there.
+    Order and views of an epoch are a pure function of (seed, epoch), whatever the batch size, and what RandAugment and
+    CutMix draw of (seed, epoch, step): a run that starts at step 7 of epoch 3 sees bit for bit what a run from the
+    beginning sees there. The backends draw differently.
 
     Args:
         split: images and labels.
@@ -107,14 +54,19 @@ def train_batches(
         std: of each channel, on the same scale.
         seed: of the whole run.
         augment: a key of `AUGMENTATIONS`; the frame is raw zeros, put on before the normalisation as in torchvision.
+        classes: length of one-hot labels, which smoothing and CutMix need; None for integer labels.
+        label_smoothing: share of a label that is spread evenly over all classes.
         first_epoch: number of the first epoch.
-        epochs: how many.
+        first_step: batches of the first epoch that are left out.
+        epochs: how many, the first one included.
 
     Returns:
-        A data set of (images (B, H, W, C) float32, labels (B,) int32).
+        What `fit` takes: a tf.data.Dataset on TensorFlow, a keras.utils.PyDataset on JAX, of (images (B, H, W, C)
+        float32, labels (B,) int32 or (B, classes) float32).
 
     Raises:
-        ValueError: on an unknown augmentation or an empty batch.
+        ValueError: on an unknown augmentation, an empty batch, a first step that an epoch does not have, or labels that
+            are to be smoothed or mixed without the number of classes.
 
     Example:
         >>> from keras_mgnet.training.data import load
@@ -125,26 +77,15 @@ def train_batches(
     """
     if augment not in AUGMENTATIONS:
         raise unknown("augmentation", augment, AUGMENTATIONS)
-    augmentation, count, steps = AUGMENTATIONS[augment], len(split.labels), steps_per_epoch(split, batch_size)
-    images, labels = _on_host(split)
-
-    def places(epoch: tf.Tensor) -> tf.data.Dataset:
-        order_key, view_key = tf.unstack(tf.random.split(tf.stack([tf.constant(seed, tf.int64), epoch])))
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), order_key)
-        view = tf.random.stateless_uniform([count], view_key, 0, augmentation.views, tf.int32)
-        batch = tf.data.Dataset.range(0, count, batch_size)
-        return batch.map(lambda start: (order[start : start + batch_size], view[start : start + batch_size]))
-
-    def batch(place: tf.Tensor, view: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen = augmented(tf.gather(images, place), view, augmentation)
-        return normalize(chosen, mean, std), tf.gather(labels, place)
-
-    all_places = tf.data.Dataset.range(first_epoch, first_epoch + epochs).flat_map(places)
-    return _batches(all_places.apply(tf.data.experimental.assert_cardinality(steps * epochs)), batch)
+    plan = Plan(seed, len(split.labels), batch_size, first_epoch, first_step, epochs)
+    form = _form(tuple(mean), tuple(std), augment, classes, label_smoothing)
+    return _backend().train_batches(split, form, plan)
 
 
-def test_batches(split: Split, batch_size: int, *, mean: tuple[float, ...], std: tuple[float, ...]) -> tf.data.Dataset:
-    """Returns the whole split in its own order, as batches of (images (B, H, W, C) float32, labels (B,) int32).
+def test_batches(
+    split: Split, batch_size: int, *, mean: tuple[float, ...], std: tuple[float, ...], classes: int | None = None
+) -> Iterable:
+    """Returns the whole split in its own order, as batches of (images (B, H, W, C) float32, labels), see `train_batches`.
 
     Example:
         >>> from keras_mgnet.training.data import load
@@ -152,18 +93,18 @@ def test_batches(split: Split, batch_size: int, *, mean: tuple[float, ...], std:
         >>> len(test_batches(digits.test, 128, mean=digits.mean, std=digits.std))
         3
     """
-    images, labels = _on_host(split)
-
-    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return normalize(images[start : start + batch_size], mean, std), labels[start : start + batch_size]
-
-    return _batches(tf.data.Dataset.range(0, len(split.labels), batch_size), batch)
+    steps_per_epoch(split, batch_size)
+    return _backend().test_batches(split, _form(tuple(mean), tuple(std), "none", classes, 0.0), batch_size)
 
 
-def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    with tf.device("CPU"):  # tf.data runs there; on a GPU every batch would first have to come back
-        return tf.constant(split.images), tf.constant(split.labels)
+@lru_cache(maxsize=8)  # the same form for each epoch of a run, so that it is traced and compiled once
+def _form(mean: tuple[float, ...], std: tuple[float, ...], augment: str, classes: int | None, smoothing: float):
+    return BatchForm(mean, std, AUGMENTATIONS[augment], classes, smoothing)
 
 
-def _batches(places: tf.data.Dataset, batch: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
-    return places.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+def _backend() -> ModuleType:
+    """Returns the module for Keras' backend, which is imported here because only one of them can be expected to be installed."""
+    name = keras.backend.backend()
+    if name not in BACKENDS:
+        raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
+    return importlib.import_module(f"keras_mgnet.training.{BACKENDS[name]}")

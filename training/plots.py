@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_mgnet.describe import features
 from keras_mgnet.files import staged_file
-from keras_mgnet.training.pipeline import normalize
 from keras_mgnet.training.rundir import read_log
+from keras_mgnet.training.views import normalize
 
 PANELS = {  # title -> (columns with their labels, scale of the axis)
     "cross-entropy": ({"loss": "training", "val_loss": "test"}, "log"),

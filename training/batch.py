@@ -1,0 +1,66 @@
+"""How a batch is made of raw images and labels, the same on every backend."""
+
+from keras import ops
+
+from keras_mgnet.training.mixing import CutMix, RandAugment, Seeds
+from keras_mgnet.training.views import AUGMENTATIONS, Augmentation, augmented, normalize
+
+
+class BatchForm:
+    """What becomes of the images and labels of a batch.
+
+    Args:
+        mean: of each channel, on the scale where 255 is 1.
+        std: of each channel, on the same scale.
+        augmentation: of training images.
+        classes: length of one-hot labels; None for integer labels.
+        label_smoothing: share of a training label that is spread evenly over all classes.
+
+    Example:
+        >>> form = BatchForm((0.0,), (1.0,), classes=2)
+        >>> ops.convert_to_numpy(form.test([[[[255]]]], [1])[1]).tolist()
+        [[0.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        augmentation: Augmentation = AUGMENTATIONS["none"],
+        classes: int | None = None,
+        label_smoothing: float = 0.0,
+    ):
+        if classes is None and (label_smoothing or augmentation.cut_mix):
+            raise ValueError(
+                "expected the number of classes, for labels that are smoothed or mixed. Received: classes=None"
+            )
+        self.mean, self.std, self.augmentation = mean, std, augmentation
+        self.classes, self.label_smoothing = classes, label_smoothing
+        # Keras' layers make variables, which a traced function cannot.
+        self.rand_augment = RandAugment(augmentation.operations, len(mean)) if augmentation.operations else None
+        self.cut_mix = CutMix() if augmentation.cut_mix else None
+
+    def train(self, images, labels, view, key):
+        """Returns augmented images (B, H, W, C) float32 and labels, (B,) int32 or (B, classes) float32.
+
+        Args:
+            images: (B, H, W, C) uint8.
+            labels: (B,) int32.
+            view: (B,) of each image, see `views.augmented`.
+            key: two integers, which decide every other draw.
+        """
+        seeds = Seeds(key)
+        images = augmented(images, view, self.augmentation)
+        if self.rand_augment:
+            images = self.rand_augment(images, seeds)
+        images, labels = normalize(images, self.mean, self.std), self._labels(labels, self.label_smoothing)
+        return self.cut_mix(images, labels, seeds) if self.cut_mix else (images, labels)
+
+    def test(self, images, labels):
+        """Returns the images as they are, normalised, and labels that are not smoothed."""
+        return normalize(images, self.mean, self.std), self._labels(labels, 0.0)
+
+    def _labels(self, labels, smoothing: float):
+        if self.classes is None:
+            return ops.cast(labels, "int32")
+        return ops.one_hot(labels, self.classes, dtype="float32") * (1.0 - smoothing) + smoothing / self.classes

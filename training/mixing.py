@@ -1,0 +1,90 @@
+"""RandAugment and CutMix from Keras' image layers, with every draw derived from a key instead of a generator's state."""
+
+import keras
+from keras import layers, ops
+
+OPERATIONS = (  # Keras' layers with the strength of their draws, about the middle of RandAugment's scale
+    (layers.RandomRotation, {"factor": 15 / 360}),
+    (layers.RandomTranslation, {"height_factor": 0.15, "width_factor": 0.15}),
+    (layers.RandomShear, {"x_factor": 0.15, "y_factor": 0.15}),
+    (layers.RandomBrightness, {"factor": 0.3}),
+    (layers.RandomContrast, {"factor": 0.5}),
+    (layers.RandomColorDegeneration, {"factor": 0.9}),
+    (layers.RandomSharpness, {"factor": 0.9}),
+    (layers.RandomPosterization, {"factor": (4, 8)}),
+    (layers.Solarization, {"threshold_factor": 1.0}),
+    (layers.AutoContrast, {}),
+)
+COLOUR = (layers.RandomColorDegeneration,)
+
+
+class Seeds(keras.random.SeedGenerator):
+    """The seeds of one batch: a pure function of its key and of how many were drawn before.
+
+    Keras' layers draw from a SeedGenerator, whose state would make a batch depend on all batches before it.
+
+    Args:
+        key: two integers, as the backend's random functions take them.
+    """
+
+    def __init__(self, key):  # not the parent's, which makes a variable for the state
+        self.key, self.drawn = key, 0
+
+    def next(self, ordered=True):
+        """Returns the next seed."""
+        self.drawn += 1
+        return self.key + ops.convert_to_tensor([0, self.drawn], self.key.dtype)
+
+
+class RandAugment:
+    """Applies randomly chosen operations to each image, one after the other (Cubuk et al. 2020).
+
+    A round deals the images of a batch to the operations at random, the same number to each (give or take one), so that
+    every operation is computed for its own images alone. `keras.layers.RandAugment` draws one set of operations for a
+    whole batch, computes all of them for every image, and rotates, shears and shifts in one direction only. Its
+    equalisation is left out: it takes one histogram of the whole batch.
+
+    Args:
+        operations: how many on each image.
+        channels: 3, or 1 for grey images, to which operations on colour are not applied.
+    """
+
+    def __init__(self, operations: int, channels: int):
+        chosen = [(kind, options) for kind, options in OPERATIONS if channels == 3 or kind not in COLOUR]
+        form = {"data_format": "channels_last", "dtype": "float32"}
+        self.layers = [kind(**options, **form) for kind, options in chosen]
+        self.operations = operations
+
+    def __call__(self, images, seeds: Seeds):
+        """Returns images (B, H, W, C) of 0..255, as float32 of 0..255."""
+        images = ops.cast(images, "float32")
+        for _ in range(self.operations):
+            images = self._round(images, seeds)
+        return ops.clip(images, 0.0, 255.0)
+
+    def _round(self, images, seeds: Seeds):
+        count, parts = ops.shape(images)[0], len(self.layers)
+        order = keras.random.shuffle(ops.arange(count), seed=seeds)
+        dealt, results = ops.take(images, order, axis=0), []
+        for number, layer in enumerate(self.layers):
+            part = dealt[number * count // parts : (number + 1) * count // parts]
+            transformation = layer.get_random_transformation(part, training=True, seed=seeds)
+            results.append(layer.transform_images(part, transformation))
+        return ops.take(ops.concatenate(results), ops.argsort(order), axis=0)
+
+
+class CutMix:
+    """Pastes into each image a box of another of its batch, and mixes the labels by area (Yun et al. 2019, alpha = 1).
+
+    `keras.layers.CutMix` mixes the labels by the box before it is rounded to pixels; here they are mixed by the pixels pasted.
+    """
+
+    def __init__(self):
+        self.layer = layers.CutMix(factor=(1.0, 1.0), data_format="channels_last", dtype="float32")
+
+    def __call__(self, images, labels, seeds: Seeds):
+        """Returns images (B, H, W, C) and labels (B, classes), mixed."""
+        mix = self.layer.get_random_transformation(images, training=True, seed=seeds)
+        pasted = ops.mean(ops.cast(mix["batch_masks"][..., 0], "float32"), axis=(1, 2))
+        mix["mix_weight"] = 1.0 - pasted
+        return self.layer.transform_images(images, mix), self.layer.transform_labels(labels, mix)

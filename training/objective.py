@@ -1,0 +1,63 @@
+"""What a run minimises and by which steps: loss, metric and optimiser of a compiled model."""
+
+import keras
+from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.recipes import Recipe
+from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
+from keras_mgnet.training.schedule import schedule
+from keras_mgnet.training.views import AUGMENTATIONS
+
+
+def compile_model(
+    model: keras.Model, config: TrainConfig, recipe: Recipe, steps_per_epoch: int
+) -> LearningRateSchedule:
+    """Compiles a model for a run; to be called inside the scope of its strategy.
+
+    The loss is the cross-entropy with integer labels, or with one-hot labels where they are smoothed or mixed (the smoothing
+    itself is done to the labels of training, so that a test loss is a cross-entropy). The metric is called "accuracy" in both
+    cases.
+
+    Args:
+        model: a network of this package, as `create_model` returns it.
+        config: resolved, see `TrainConfig.resolve`.
+        recipe: for what the configuration does not say: milestones, Nesterov's step, and which variables decay.
+        steps_per_epoch: optimiser steps.
+
+    Returns:
+        The learning rate over the steps.
+    """
+    rate = schedule(
+        config.schedule,
+        config.learning_rate,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        warmup_epochs=config.warmup_epochs,
+        recipe=recipe,
+    )
+    one_hot = config.label_smoothing > 0 or AUGMENTATIONS[config.augment].cut_mix
+    loss, metric = (
+        (CategoricalCrossentropy, keras.metrics.CategoricalAccuracy)
+        if one_hot
+        else (SparseCategoricalCrossentropy, keras.metrics.SparseCategoricalAccuracy)
+    )
+    model.compile(
+        SGD(rate, config.momentum, recipe.nesterov, config.weight_decay, recipe.decayed, config.ema),
+        loss(from_logits=model.loss.from_logits),
+        metrics=[metric(name="accuracy")],
+        jit_compile=JIT_COMPILE[config.jit_compile],
+    )
+    return rate
+
+
+def label_classes(model: keras.Model, classes: int) -> int | None:
+    """Returns the length of the one-hot labels that a compiled model takes, None where it takes integer labels.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> label_classes(MgNet(channels=2), 10) is None
+        True
+    """
+    return classes if isinstance(model.loss, CategoricalCrossentropy) else None

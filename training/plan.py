@@ -1,0 +1,51 @@
+"""Which batches a leg of a run sees."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The batches of several epochs, one after the other, perhaps from within the first.
+
+    Attributes:
+        seed: of the whole run.
+        count: images of an epoch.
+        batch_size: images of a batch; the last one of an epoch holds what is left.
+        first_epoch: number of the first epoch.
+        first_step: batches of the first epoch that are left out.
+        epochs: how many, the first one included.
+
+    Raises:
+        ValueError: for an empty batch, or a first step that the epoch does not have.
+
+    Example:
+        >>> plan = Plan(seed=0, count=10, batch_size=4, first_epoch=2, first_step=1, epochs=2)
+        >>> plan.steps, len(plan), plan.place(1), plan.place(2)
+        (3, 5, (2, 2), (3, 0))
+    """
+
+    seed: int
+    count: int
+    batch_size: int
+    first_epoch: int
+    first_step: int
+    epochs: int
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1. Received: {self.batch_size}")
+        if not 0 <= self.first_step < self.steps:
+            raise ValueError(f"expected first_step in 0..{self.steps - 1}. Received: {self.first_step}")
+
+    @property
+    def steps(self) -> int:
+        """Batches of a whole epoch."""
+        return -(-self.count // self.batch_size)
+
+    def __len__(self) -> int:
+        return self.steps * self.epochs - self.first_step
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Returns (epoch, step) of a batch, counted from 0."""
+        epoch, step = divmod(self.first_step + number, self.steps)
+        return self.first_epoch + epoch, step
