@@ -58,3 +58,11 @@ __all__ = [
     "load_torch_weights",
     "model_info",
 ]
+
+
+def __getattr__(name):
+    if name in ("HyperMgNet", "HyperNetwork"):  # they need KerasTuner, an extra
+        from keras_mgnet import tuner
+
+        return getattr(tuner, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

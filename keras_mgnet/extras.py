@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-EXPORT, TFDS = "keras-mgnet[export]", "keras-mgnet[tfds]"
+EXPORT, TFDS, TUNE = "keras-mgnet[export]", "keras-mgnet[tfds]", "keras-mgnet[tune]"
 
 
 def extra(module: str, requirement: str) -> ModuleType:

@@ -1,0 +1,247 @@
+"""Hypermodels: the families as search spaces of KerasTuner, in which every network keeps within a budget."""
+
+import bisect
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mgnet.describe import count_params, level_table
+from keras_mgnet.errors import unknown
+from keras_mgnet.extras import TUNE, extra
+from keras_mgnet.layers.transfer import STEMS
+from keras_mgnet.models.checks import positive_integer, positive_integers
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.registry import create_model, model_info
+
+keras_tuner = extra("keras_tuner", TUNE)
+
+MOST_LEVELS, COARSEST = 4, 2  # grids, and pixels along the shorter side of the coarsest
+GROWTHS = (1.0, 1.5, 2.0)  # channels of a level over those of the level before
+LEAST_SIZE = 1 / 16
+EITHER = (True, False)
+MAPS = ("linear", "post", "pre", "both")
+
+
+class Cost(NamedTuple):
+    """What a network costs: trainable parameters, every shared tensor once, and multiply-adds per image."""
+
+    params: int
+    madds: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched in a family, besides the share of the budget, learning rate and weight decay.
+
+    Attributes:
+        width: the argument that sets the channels: "channels" takes a number a level, any other one number.
+        iterations: the argument that takes the iterations of each level; None where a family has none.
+        nu: fewest and most iterations of a level.
+        choices: further arguments; the first choice is the default, the last makes the largest network.
+        multiple: which channels are multiples of.
+    """
+
+    width: str
+    iterations: str | None
+    nu: tuple[int, int] = (1, 4)
+    choices: dict[str, tuple] = field(default_factory=dict)
+    multiple: int = 1
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the number of levels is searched too."""
+        return self.iterations is not None or self.width == "channels"
+
+
+SHARED = {"share_A": EITHER, "share_B": EITHER}
+GROUPED = {"depth": (11, 20, 29), "cardinality": (2, 4, 8)}
+SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
+SCHEMES = ("leapfrog", "verlet", "midpoint", "antisymmetric", "hamiltonian")
+
+SPACES = {
+    "MgNet": Space("channels", "nu", choices={**SHARED, "smoother": SMOOTHERS}),
+    "VCycleMgNet": Space("channels", "nu", choices={"share_B": EITHER}),
+    "PolyMgNet": Space("channels", "nu", choices={"B": ("linear", "double", "quadratic", "conv"), "share_B": EITHER}),
+    "FBResNet": Space("channels", "nu", choices={"A": MAPS, "B": MAPS}),
+    "ResNet": Space("base_width", "blocks", choices=SHARED),
+    "PreActResNet": Space("base_width", "blocks", choices=SHARED),
+    "LMResNet": Space("base_width", "blocks", choices={"lm_transition": ("plain", "project")}),
+    "MultiResNet": Space("base_width", "blocks", choices={"branches": (2, 3, 4)}),
+    "PolyNet": Space("base_width", "blocks", choices={"kind": ("poly2", "poly3", "mpoly2", "2way", "mpoly3")}),
+    "RecurrentResNet": Space("base_width", None, choices={"states": (1, 2, 3), "steps": (2, 4, 8), "share_K": EITHER}),
+    "RevNet": Space("channels", "blocks", (2, 4), multiple=2),
+    "HamiltonianNet": Space("channels", "blocks", choices={"scheme": SCHEMES}, multiple=2),
+    "DenseNet": Space("growth", "blocks", (2, 12)),
+    "FractalNet": Space("channels", None, choices={"columns": (2, 3, 4)}),
+    "ShakeShake": Space("width", None, choices={"depth": (8, 14, 20, 26)}, multiple=2),
+    "ResNeXt": Space("group_width", None, choices=GROUPED),
+    "LMResNeXt": Space("group_width", None, choices=GROUPED),
+}
+
+
+class HyperNetwork(keras_tuner.HyperModel):
+    """The family of a network as a search space; none of its networks exceeds the budget.
+
+    Searched are the number of levels, the iterations nu_l, the growth of the channels from level to level, what else the family
+    has in `SPACES`, the learning rate and the weight decay. The channels themselves are no free choice: a draw has a `size`, the
+    share of the budget it may use, and gets the largest width within it, so no draw is wasted on a network that is too large.
+    The cost is counted exactly and without allocating a variable, before anything is built.
+
+    Args:
+        model: a name of `list_models`; its family is searched, starting from its arguments and with its recipe's momentum.
+        input_shape: (height, width, channels).
+        classes: number of classes.
+        max_params: most trainable parameters, every shared tensor once; None for no such bound.
+        max_madds: most multiply-adds of convolutions and classifier for one image; None for no such bound.
+
+    Raises:
+        ValueError: for a family that has no space, and a budget too small for the deepest network of the space.
+
+    Example:
+        >>> space = HyperNetwork("resnet20", (8, 8, 1), 10, max_params=5000)
+        >>> model = space.build(keras_tuner.HyperParameters())
+        >>> count_params(model) <= 5000
+        True
+    """
+
+    def __init__(self, model, input_shape, classes, *, max_params=1_000_000, max_madds=None):
+        super().__init__()
+        row = model_info(model)
+        if row.family not in SPACES:
+            raise unknown("family with a search space", row.family, SPACES)
+        self.model, self.space = model, SPACES[row.family]
+        self.input_shape = positive_integers("input_shape", input_shape)
+        self.classes = positive_integer("classes", classes)
+        bounds = {"max_params": max_params, "max_madds": max_madds}
+        self.budget = {name: positive_integer(name, bound) for name, bound in bounds.items() if bound is not None}
+        if not self.budget:
+            raise ValueError("expected max_params, max_madds or both. Received: neither")
+        _, strides, pools = STEMS[row.kwargs["stem"]]
+        finest = min(self.input_shape[:2]) // (strides * (2 if pools else 1))
+        self.most_levels = max(1, min(MOST_LEVELS, (finest // COARSEST).bit_length()))
+        self._check_budget()
+
+    def build(self, hp) -> keras.Model:
+        """Returns the compiled network of `hp`."""
+        network = create_model(self.model, **self.arguments(hp), **self._images)
+        recipe = network.optimizer
+        optimizer = SGD(hp["learning_rate"], recipe.momentum, recipe.nesterov, hp["weight_decay"])
+        network.compile(optimizer, network.loss, metrics=["accuracy"])
+        return network
+
+    def arguments(self, hp) -> dict[str, Any]:
+        """Returns the arguments of `create_model` for `hp`, besides those that fit the network to the images.
+
+        Example:
+            >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (8, 8, 1), 10, max_params=5000)
+            >>> space.arguments(keras_tuner.HyperParameters())["channels"]
+            (3, 6, 12)
+        """
+        chosen, growths = self.declare(hp)
+        widest = (
+            math.isqrt(min(self.budget.values()) // 9) + 1
+        )  # every family has a 3x3 convolution of that many channels
+        width = bisect.bisect_right(
+            range(1, widest + 1), hp["size"], key=lambda width: self._load(chosen | self._width(width, growths))
+        )
+        return chosen | self._width(max(1, width), growths)
+
+    def declare(self, hp) -> tuple[dict[str, Any], list[float]]:
+        """Draws everything but the width; returns the arguments drawn, and the growth of the channels from level to level."""
+        space, chosen, growths = self.space, {}, []
+        if space.has_levels:
+            levels = hp.Int("levels", 1, self.most_levels, default=self.most_levels)
+            nu = []
+            for level in range(1, self.most_levels + 1):
+                with hp.conditional_scope("levels", list(range(level, self.most_levels + 1))):
+                    if space.iterations:
+                        nu.append(hp.Int(f"nu_{level}", *space.nu, default=min(2, space.nu[1])))
+                    if space.width == "channels" and level > 1:
+                        growths.append(hp.Choice(f"growth_{level}", list(GROWTHS), default=GROWTHS[-1]))
+            if space.iterations:
+                chosen[space.iterations] = tuple(nu[:levels])
+            growths = growths[: levels - 1]
+        for name, values in space.choices.items():
+            either = values == EITHER  # KerasTuner makes integers of a choice of booleans
+            chosen[name] = hp.Boolean(name, default=values[0]) if either else hp.Choice(name, list(values))
+        hp.Float("size", LEAST_SIZE, 1.0, sampling="log", default=1.0)
+        hp.Float("learning_rate", 0.01, 0.3, sampling="log", default=0.1)
+        hp.Float("weight_decay", 1e-5, 1e-3, sampling="log", default=1e-4)
+        return chosen, growths
+
+    def cost(self, arguments: dict[str, Any]) -> Cost:
+        """Returns the exact cost of a network, which is traced without its classifier and without a single value.
+
+        Example:
+            >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (32, 32, 3), 10)
+            >>> space.cost({})
+            Cost(params=521418, madds=226493056)
+        """
+        with keras.StatelessScope(initialize_variables=False):
+            network = self._trunk(arguments)
+            return Cost(self._params(network), self._madds(network))
+
+    @property
+    def _images(self) -> dict[str, Any]:
+        return {"input_shape": self.input_shape, "classes": self.classes}
+
+    def _width(self, width: int, growths: list[float]) -> dict[str, Any]:
+        unit = self.space.multiple
+        if self.space.width != "channels":
+            return {self.space.width: unit * width}
+        factors = itertools.accumulate([1.0, *growths], lambda product, growth: product * growth)
+        return {"channels": tuple(unit * round(width * factor) for factor in factors)}
+
+    def _trunk(self, arguments: dict[str, Any]) -> keras.Model:
+        return create_model(self.model, **arguments, **self._images, include_top=False, pooling=None)
+
+    def _params(self, trunk: keras.Model) -> int:
+        return count_params(trunk) + (trunk.output_shape[-1] + 1) * self.classes
+
+    def _madds(self, trunk: keras.Model) -> int:
+        return sum(row.multiply_adds for row in level_table(trunk)) + trunk.output_shape[-1] * self.classes
+
+    def _load(self, arguments: dict[str, Any]) -> float:
+        """The share of the budget that a network takes; above 1 it exceeds it."""
+        measures = {"max_params": self._params, "max_madds": self._madds}
+        with keras.StatelessScope(initialize_variables=False):
+            trunk = self._trunk(arguments)
+            return max(measures[name](trunk) / bound for name, bound in self.budget.items())
+
+    def _check_budget(self) -> None:
+        space = self.space
+        deepest = {name: values[-1] for name, values in space.choices.items()}
+        if space.iterations:
+            deepest[space.iterations] = (space.nu[1],) * self.most_levels
+        needed = self.cost(deepest | self._width(1, [GROWTHS[-1]] * (self.most_levels - 1)))
+        for name, bound in self.budget.items():
+            least = getattr(needed, name.removeprefix("max_"))
+            if least > bound:
+                raise ValueError(
+                    f"expected {name} >= {least}, which the deepest network of this space needs. Received: {name}={bound}"
+                )
+
+
+class HyperMgNet(HyperNetwork):
+    """MgNet as a search space: J, nu_l, channels per level, what A and B share, the smoother, learning rate and weight decay.
+
+    Source: the family of He2019 (3.4), with the budget of `HyperNetwork`, whose other arguments these are.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: number of classes.
+        max_params: most trainable parameters.
+        max_madds: most multiply-adds per image.
+
+    Example:
+        >>> hp = keras_tuner.HyperParameters()
+        >>> model = HyperMgNet((8, 8, 1), 10, max_params=20_000).build(hp)
+        >>> hp.values["levels"], model.output_shape
+        (3, (None, 10))
+    """
+
+    def __init__(self, input_shape, classes, *, max_params=1_000_000, max_madds=None):
+        super().__init__("mgnet_2222_c64_shared_b", input_shape, classes, max_params=max_params, max_madds=max_madds)
