@@ -40,7 +40,7 @@ class Result:
     @cached_property
     def entry(self) -> Entry | None:
         """Parameters and accuracies of the finished runs; None where there are none."""
-        finished = {seed: run for seed, run in self.runs.items() if run.record["result"]["status"] == "finished"}
+        finished = {seed: run for seed, run in self.runs.items() if _is_finished(run)}
         return Entry.of(self.row.key, finished) if finished else None
 
     @property
@@ -49,11 +49,8 @@ class Result:
         if not self.runs:
             return self.obstacle or "not run"
         missing = [f"seed {seed} not run" for seed in range(1, self.seeds + 1) if seed not in self.runs]
-        ends = {seed: run.record["result"] for seed, run in self.runs.items()}
-        return "; ".join(
-            [f"seed {seed} {end['status']} after {end.get('epochs', 0)} epochs" for seed, end in ends.items()
-             if end["status"] != "finished"] + missing
-        )  # fmt: skip
+        unfinished = [_end(seed, run.record["result"]) for seed, run in self.runs.items() if not _is_finished(run)]
+        return "; ".join(unfinished + missing)
 
     @property
     def accuracies(self) -> dict[str, dict[str, float | None]]:
@@ -176,6 +173,16 @@ def _draw(axes, results: Sequence[Result]) -> None:
         )
     axes.set_yticks(places, [r.row.model + (" (gap)" if r.gap else "") for r in results], fontsize="small")
     axes.grid(alpha=0.3)
+
+
+def _is_finished(run: Run) -> bool:
+    return run.record["result"]["status"] == "finished"
+
+
+def _end(seed: int, result: dict[str, Any]) -> str:
+    if result["status"] == "running":  # or killed before it could say anything else
+        return f"seed {seed} not ended"
+    return f"seed {seed} {result['status']} after {result['epochs']} epochs"
 
 
 def _cells(result: Result) -> list[str]:
