@@ -58,7 +58,7 @@ def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4, batch_siz
 
 # Milestones are where the source's code changes the rate: one that counts epochs from 1 and compares with 50 does so at 49.
 RECIPES = {
-    "xuteam": Recipe(300, 128, 0.1, 5e-4, (49, 99, 149, 199, 249), "XuTeam/MgNet_Code train_mgnet.py"),
+    "xuteam": Recipe(300, 128, 0.1, 5e-4, tuple(range(49, 300, 50)), "XuTeam/MgNet_Code train_mgnet.py"),
     "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),
     "he2019_mnist": _he2019(60, 128, 1e-4, 30, augment="none"),
     "he2019_resnet18": _he2019(120, 128, 1e-4, 30),
