@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keras_mgnet.cli import demo, export, models, reproduce, runs
+from keras_mgnet.cli import demo, export, models, reproduce, runs, tune
 
 app = typer.Typer(
     help="Convolutional networks as numerical methods: MgNet and the ResNet family.",
@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (models, runs, reproduce, export, demo):
+for group in (models, runs, tune, reproduce, export, demo):
     group.register(app)
 
 

@@ -1,0 +1,128 @@
+"""The processes of a search on one machine, a chief and its workers, and what is shown while they run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from keras_mgnet.training.search import TuneConfig
+from keras_mgnet.training.trials import read_trials
+
+HOST, CHIEF = "127.0.0.1", "chief"
+RESTARTS = 3  # of a worker that a signal has killed
+POLL, GRACE = 0.5, 60  # seconds: between looks, and for a process to save what it is doing
+
+
+def run_processes(config: TuneConfig, console: Console) -> None:
+    """Runs the chief and the workers of a search that has begun, until it is complete.
+
+    A worker that a signal kills starts again and goes on with its trial. The end of this process, however it comes, ends the
+    others.
+
+    Raises:
+        ChildProcessError: where one of them fails, with the last line it printed.
+    """
+    workers = [f"worker{number}" for number in range(config.workers)]
+    environment, restarts = _environment(config.workers), dict.fromkeys(workers, RESTARTS)
+    with _Display(config, console) as display:
+        running = {name: _start(config, name, environment) for name in (CHIEF, *workers)}
+        try:
+            while any(running[name].poll() is None for name in workers):
+                display.update()
+                for name, process in running.items():
+                    if process.poll() and process.returncode < 0 and restarts.get(name):
+                        restarts[name] -= 1
+                        running[name] = _start(config, name, environment)
+                    elif process.returncode:
+                        raise ChildProcessError(
+                            f"expected every process of the search to end well. Received: {name} with code "
+                            f"{process.returncode}, {_last_line(_log(config, name))}"
+                        )
+                time.sleep(POLL)
+            display.update()
+        finally:
+            _stop([running[name] for name in workers])  # a chief that has nothing left to serve looks up every 20 s
+            _stop([running[CHIEF]])
+
+
+def _environment(workers: int) -> dict[str, str]:
+    cores = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), cores)
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = str(free.getsockname()[1])
+    protocol = {"KERASTUNER_ORACLE_IP": HOST, "KERASTUNER_ORACLE_PORT": port, "no_grpc_proxy": HOST}
+    return threads | os.environ | protocol
+
+
+def _start(config: TuneConfig, name: str, environment: dict[str, str]) -> subprocess.Popen:
+    log = _log(config, name)
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keras_mgnet.training.trial_tuner", config.record],
+            env=environment | {"KERASTUNER_TUNER_ID": name},
+            stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this process, which ends the others in order
+        )
+
+
+def _stop(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        process.stdin.close()
+
+
+def _log(config: TuneConfig, name: str) -> Path:
+    return Path(config.out) / "logs" / f"{name}.log"
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "without a word"
+
+
+class _Display:
+    """A bar over the trials, and a line for each that ends."""
+
+    def __init__(self, config: TuneConfig, console: Console):
+        self.config = config
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"))
+        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+        self.shown = {trial.number for trial in read_trials(config.trials_directory)}
+
+    def __enter__(self):
+        self.task = self.progress.add_task("starting", total=self.config.trials)
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error):
+        self.progress.stop()
+
+    def update(self) -> None:
+        """Shows what has ended since the last look."""
+        trials = read_trials(self.config.trials_directory)
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            if trial.number not in self.shown:
+                self.shown.add(trial.number)
+                line = f"trial {trial.number:>3}  accuracy {trial.accuracy:7.2%}  {trial.params:>10,} parameters"
+                self._print(f"{line}  {trial.seconds:>5.0f} s  {trial.label}")
+        best = f"best {trials[0].accuracy:.2%}" if trials else "starting"
+        self.progress.update(self.task, completed=len(trials), description=best)
+
+    def _print(self, line: str) -> None:
+        self.progress.console.print(line, highlight=False, soft_wrap=True, markup=False)

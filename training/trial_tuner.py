@@ -1,0 +1,143 @@
+"""KerasTuner over training runs: a tuner whose trials are run directories, and oracles that outlive a kill."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from keras_mgnet.extras import TUNE, extra
+from keras_mgnet.files import write_json
+from keras_mgnet.training.data import Dataset, load
+from keras_mgnet.training.local_search import CHIEF
+from keras_mgnet.training.loop import train
+from keras_mgnet.training.search import TuneConfig
+from keras_mgnet.training.trials import Trial
+from keras_mgnet.tuner import HyperNetwork
+
+keras_tuner = extra("keras_tuner", TUNE)
+
+
+PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none while a round is not over
+
+
+class TrialTuner(keras_tuner.Tuner):
+    """A tuner in the role that the environment names, as KerasTuner defines it: chief, worker or alone.
+
+    Args:
+        config: of a search that has begun.
+    """
+
+    def __init__(self, config: TuneConfig):
+        self.config = config
+        self.network = hypermodel(config, load(self._data))
+        super().__init__(oracle(config), self._declare, directory=config.out, project_name=config.trials_directory.name)
+        if not self._is_worker():
+            self.oracle.reload()
+
+    def run_trial(self, trial) -> dict[str, float]:
+        """Trains the network of a trial, or what is left of it; returns its accuracy on the held-out images."""
+        hp, directory = trial.hyperparameters, Path(self.get_trial_dir(trial.trial_id))
+        rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
+        arguments = self.network.arguments(hp)
+        shared = self.config.run(hp.values.get("tuner/epochs", self.config.epochs))
+        place = {"dataset": self._data, "image_size": None, "out": str(directory / "run")}
+        try:
+            run = train(replace(shared, **place, **rates, set=arguments, resume=True, keep=1))
+        except Exception:
+            traceback.print_exc()  # KerasTuner's protocol does not carry it
+            raise
+        result = run.record["result"]
+        if result["status"] in ("interrupted", "preempted"):
+            raise KeyboardInterrupt
+        record = Trial(
+            number=int(trial.trial_id),
+            accuracy=result["last_test_accuracy"] if result["status"] == "finished" else 0.0,
+            **self.network.cost(arguments)._asdict(),
+            arguments=arguments,
+            **rates,
+            epochs=shared.epochs,
+            seconds=result["seconds"],
+            status=result["status"],
+            worker=self.tuner_id,
+        )
+        record.write(directory)
+        return {"val_accuracy": record.accuracy}
+
+    def pre_create_trial(self):
+        time.sleep(PAUSE)
+
+    def save(self):
+        """Keeps what the oracle knows; a tuner itself knows nothing."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    @property
+    def _data(self) -> str:
+        return f"npz:{self.config.data}"
+
+    def _declare(self, hp) -> None:
+        self.network.declare(hp)
+
+
+def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
+    """Returns the search space of a search on images and classes such as those of `data`."""
+    budget = {"max_params": config.max_params, "max_madds": config.max_madds}
+    return HyperNetwork(config.model, data.input_shape, data.classes, **budget)
+
+
+def oracle(config: TuneConfig) -> keras_tuner.Oracle:
+    """Returns the oracle of a search's method."""
+    shared = {"objective": keras_tuner.Objective("val_accuracy", "max"), "seed": config.seed + 1}  # 0 would be any seed
+    oracles = keras_tuner.oracles
+    if config.method == "hyperband":
+        endless = _durable(oracles.HyperbandOracle)(**shared, max_epochs=config.epochs, hyperband_iterations=None)
+        endless.max_trials = config.trials
+        return endless
+    if config.method == "bayesian":
+        at_random = max(3, config.trials // 3)  # before the model; KerasTuner takes three per hyperparameter
+        shared |= {"num_initial_points": at_random}
+    kinds = {"random": oracles.RandomSearchOracle, "bayesian": oracles.BayesianOptimizationOracle}
+    return _durable(kinds[config.method])(**shared, max_trials=config.trials)
+
+
+def _durable(kind: type[keras_tuner.Oracle]) -> type[keras_tuner.Oracle]:
+    """Returns that kind of oracle with files that are whole at any moment."""
+
+    class Durable(kind):
+        def save(self):
+            write_json(self._get_oracle_fname(), self.get_state())
+
+        def _save_trial(self, trial):
+            write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+
+        def reload(self):
+            file = Path(self._get_oracle_fname())
+            known = json.loads(file.read_text())["start_order"] if file.is_file() else []
+            for directory in file.parent.glob("trial_*"):
+                if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
+                    shutil.rmtree(directory)
+            if file.is_file():
+                super().reload()
+
+    return Durable
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # returns where the parent has ended
+    os._exit(1)
+
+
+if __name__ == "__main__":  # a process of `local_search`
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if os.environ["KERASTUNER_TUNER_ID"] != CHIEF:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    (path,) = sys.argv[1:]
+    with suppress(KeyboardInterrupt):
+        TrialTuner(TuneConfig(**json.loads(Path(path).read_text())["config"])).search()

@@ -1,0 +1,119 @@
+"""The trials of a search: one record each, their table, and which of them no other beats in accuracy and size."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_mgnet.files import staged_file, write_json
+
+RECORD = "result.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial has shown.
+
+    Attributes:
+        number: from 0, in the order in which trials began.
+        accuracy: on the validation images after the last epoch, in [0, 1]; 0 where the training diverged.
+        params: trainable parameters.
+        madds: multiply-adds per image.
+        arguments: of the network.
+        learning_rate: at its height.
+        weight_decay: coupled.
+        epochs: trained.
+        seconds: of training.
+        status: of the run.
+        worker: who trained it.
+    """
+
+    number: int
+    accuracy: float
+    params: int
+    madds: int
+    arguments: dict[str, Any]
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    seconds: float
+    status: str
+    worker: str
+
+    @property
+    def label(self) -> str:
+        """The arguments in one line."""
+        return ", ".join(f"{key}={_short(value)}" for key, value in self.arguments.items())
+
+    def write(self, directory: Path) -> None:
+        """Writes the record into the directory of the trial."""
+        write_json(directory / RECORD, asdict(self))
+
+
+def read_trials(directory: Path) -> list[Trial]:
+    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest.
+
+    Example:
+        >>> read_trials(Path("nowhere"))
+        []
+    """
+    records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
+    return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns the trials that no other beats: none is as accurate with fewer parameters. From the smallest to the most accurate.
+
+    Example:
+        >>> pareto_front([])
+        []
+    """
+    front = []
+    for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
+        if not front or trial.accuracy > front[-1].accuracy:
+            front.append(trial)
+    return front
+
+
+def markdown(trials: list[Trial]) -> str:
+    """Returns the trials as a table; those of the Pareto front are bold."""
+    lines = [
+        "| trial | validation accuracy | parameters | multiply-adds | network | rate | weight decay | epochs | time |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    front = pareto_front(trials)
+    for t in trials:
+        mark = "**" if t in front else ""
+        lines.append(
+            f"| {t.number} | {mark}{100 * t.accuracy:.2f} %{mark} | {t.params:,} | {t.madds:,} | {t.label} "
+            f"| {t.learning_rate:.3g} | {t.weight_decay:.1g} | {t.epochs} | {t.seconds:.0f} s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
+    """Draws to a PNG: validation accuracy against parameters, and the Pareto front with the networks on it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    front = pareto_front(trials)
+    for group, style, label in ((trials, "o", "trials"), (front, "s-", "Pareto front")):
+        steps = {"drawstyle": "steps-post"} if group is front else {"alpha": 0.5}
+        axes.plot([t.params for t in group], [100 * t.accuracy for t in group], style, label=label, **steps)
+    for t in front:
+        axes.annotate(t.number, (t.params, 100 * t.accuracy), textcoords="offset points", xytext=(4, -12))
+    least = min(t.accuracy for t in front)
+    bottom = max(0, 100 * least - 0.3 * max(5, 100 * (front[-1].accuracy - least)))
+    axes.set(
+        title=title, xlabel="parameters", xscale="log", ylabel="validation accuracy in percent", ylim=(bottom, None)
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    with staged_file(path) as staged:
+        figure.savefig(staged, dpi=120)
+
+
+def _short(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)

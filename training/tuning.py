@@ -1,0 +1,146 @@
+"""A search over networks: KerasTuner draws, every trial is a training run, the best network is trained on all images.
+
+OUT/search.json     versions and configuration
+OUT/data.npz        the training images that trials are trained on, and those held out, on which they are compared
+OUT/trials/         what KerasTuner keeps, and of every trial its run directory and its record
+OUT/logs/           what the local processes print
+OUT/best/           the run directory of the best network, trained on the whole training split
+OUT/results.md, results.json, pareto.png
+"""
+
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.training.data import Dataset, load
+from keras_mgnet.training.local_search import CHIEF, POLL, run_processes
+from keras_mgnet.training.loop import train
+from keras_mgnet.training.rundir import Run, open_run, versions
+from keras_mgnet.training.search import TuneConfig
+from keras_mgnet.training.trial_tuner import TrialTuner, hypermodel
+from keras_mgnet.training.trials import Trial, markdown, plot_pareto, read_trials
+
+PATIENCE = 3600  # seconds that a worker waits for its chief; as KerasTuner's own
+
+
+def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
+    """Searches, and trains the best network found on all training images; only its test accuracy is ever taken.
+
+    A chief and `workers` local processes speak KerasTuner's own protocol. Where a cluster has set KERASTUNER_TUNER_ID,
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this process takes that role instead. A search that was killed goes on
+    with `resume`: finished trials stand, begun ones go on from their last checkpoint.
+
+    Args:
+        config: the configuration.
+        console: where progress is shown; None for standard error.
+
+    Returns:
+        The run of the best network; None for a worker of a cluster, whose chief ends the search.
+
+    Raises:
+        ValueError: for a configuration, data set or directory that cannot work, before anything is written.
+        ChildProcessError: where a local process fails or no trial ends.
+        TimeoutError: where the chief of a cluster does not begin.
+
+    Example:
+        >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
+        'best'
+    """
+    console = console or Console(stderr=True)
+    role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
+    if role not in (None, CHIEF):
+        _await_chief(config)
+        TrialTuner(config).search()
+        return None
+    _begin(config)
+    start = time.perf_counter()
+    if role == CHIEF:
+        TrialTuner(config).search()
+    else:
+        run_processes(config, console)
+    return _finish(config, time.perf_counter() - start, console)
+
+
+def _begin(config: TuneConfig) -> None:
+    out, resumed = Path(config.out), config.resume and config.record.is_file()
+    if resumed:
+        config.check_same()
+    elif out.is_dir() and any(out.iterdir()):
+        advice = ", or --resume" if config.record.is_file() else ""
+        raise ValueError(f"expected a new or empty directory{advice}. Received: '{out}'")
+    data = load(config.dataset, image_size=config.image_size)
+    hypermodel(config, data)
+    kept, held_out = _hold_out(data, config)
+    if not config.data.is_file():
+        _write_data(config.data, data, kept, held_out)
+    write_json(config.record, {"versions": versions(), "config": config.to_dict()})
+
+
+def _hold_out(data: Dataset, config: TuneConfig) -> list[np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    labels, share = data.train.labels, config.validation
+    rarest = np.bincount(labels, minlength=data.classes).min()
+    if min(share, 1 - share) * rarest < 1:
+        raise ValueError(
+            f"expected an image of every class on both sides of validation={share}. "
+            f"Received: {rarest} training images of one class"
+        )
+    return train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=config.seed)
+
+
+def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarray) -> None:
+    x, y = data.train.images, data.train.labels
+    parts = {"x_train": x[kept], "y_train": y[kept], "x_test": x[held_out], "y_test": y[held_out]}
+    with staged_file(path) as staged:
+        np.savez(staged, class_names=np.array(data.class_names), **parts)
+
+
+def _finish(config: TuneConfig, seconds: float, console: Console) -> Run:
+    out, trials = Path(config.out), read_trials(config.trials_directory)
+    if not trials:
+        raise ChildProcessError(f"expected a finished trial. Received: none, see '{config.trials_directory}'")
+    title = f"{len(trials)} trials on {config.dataset}, {config.method} search"
+    plot_pareto(trials, out / "pareto.png", title)
+    console.print(f"trial {trials[0].number} is the best; training its network on all training images")
+    run = _train_best(config, trials[0], console)
+    accuracy = run.record["result"]["last_test_accuracy"]
+    summary = {"seconds": round(seconds, 1), "best": trials[0].number, "test_accuracy": accuracy}
+    records = [asdict(trial) for trial in trials]
+    write_json(out / "results.json", {**summary, "config": config.to_dict(), "trials": records})
+    with staged_file(out / "results.md") as staged:
+        staged.write_text(
+            f"# {title}\n\n{markdown(trials)}\nBold: the Pareto front. The network of trial {trials[0].number}, trained on "
+            f"all training images: test accuracy **{accuracy:.2%}**.\n\n![Pareto front](pareto.png)\n"
+        )
+    return run
+
+
+def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
+    directory = Path(config.out) / "best"
+    chosen = {"set": best.arguments, "learning_rate": best.learning_rate, "weight_decay": best.weight_decay}
+    if (directory / "run.json").is_file():
+        found = open_run(directory).record["config"]
+        if any(found[name] != value for name, value in chosen.items()):  # the search went on and found a better one
+            shutil.rmtree(directory)
+    run = train(replace(config.run(best.epochs), **chosen, out=str(directory), resume=True), console)
+    if run.record["result"]["status"] != "finished":
+        raise KeyboardInterrupt
+    return run
+
+
+def _await_chief(config: TuneConfig) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not config.record.is_file():
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"expected a chief that begins a search in '{config.out}'. Received: none in {PATIENCE} s"
+            )
+        time.sleep(POLL)
+    config.check_same()
