@@ -81,9 +81,9 @@ def _show_cost(asked: Reproduction) -> None:
 
 
 def _cost_table(asked: Reproduction, costs: list[Cost]) -> Table:
-    hours = sum(cost.hours for cost in costs)
+    hours, runs = sum(cost.hours for cost in costs), sum(cost.runs for cost in costs)
     table = Table(
-        title=f"{asked.table}: {hours:,.2f} hours for {sum(cost.runs for cost in costs)} runs\n{asked.headline}",
+        title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
         caption="multiply-adds: of one image, forward; hours: training alone, by steps timed on this machine after warm-up, "
         "the runs one after the other",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.recipes import recipe
 from keras_mgnet.training.compare import Entry, deviation
 from keras_mgnet.training.rundir import Run, versions
 from keras_mgnet.training.tables import Row, Table
@@ -107,18 +108,16 @@ def markdown(table: Table, results: Sequence[Result], headline: str) -> str:
         "",
         f"**{headline}**",
         "",
-        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last epoch and after "
-        "the best one, and the difference from the published accuracy. Printed sizes: ✓ ours, rounded or cut; ✗ not "
-        "reproducible.",
+        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
+        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained; a "
+        "printed size with ✓ is the exact one of the full network, rounded or cut, with ✗ it is not reproducible.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|" + "---|" * len(COLUMNS),
         *(f"| {' | '.join(_cells(result))} |" for result in results),
         "",
     ]
-    notes = dict.fromkeys(f"{r.row.model}, printed {r.row.size}: {r.row.note}" for r in results if r.row.note)
-    notes |= {f"printed, but not in this package: {', '.join(table.absent)}": None} if table.absent else {}
-    return "\n".join(lines + [f"- {note}" for note in notes]).rstrip() + "\n"
+    return "\n".join(lines + [f"- {note}" for note in _notes(table, results)]) + "\n"
 
 
 def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, 
         "title": table.title,
         "training": headline,
         "versions": versions(),
-        "absent": list(table.absent),
+        "notes": _notes(table, results),
         "rows": [
             {
                 **asdict(result.row),
@@ -173,6 +172,12 @@ def _draw(axes, results: Sequence[Result]) -> None:
         )
     axes.set_yticks(places, [r.row.model + (" (gap)" if r.gap else "") for r in results], fontsize="small")
     axes.grid(alpha=0.3)
+
+
+def _notes(table: Table, results: Sequence[Result]) -> list[str]:
+    recipes = dict.fromkeys(result.row.recipe for result in results)
+    sizes = dict.fromkeys(f"{r.row.model}, printed {r.row.size}: {r.row.note}" for r in results if r.row.note)
+    return [*(f"recipe {name}: {recipe(name).source}" for name in recipes), *table.remarks, *sizes]
 
 
 def _is_finished(run: Run) -> bool:

@@ -58,9 +58,9 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
             finally:  # a run that failed is a gap of the report too
                 outcome = _report(asked, obstacles)
             _say(console, _line(row, seed, result))
-            progress.advance(bar)
             if result["status"] in STOPPED:
                 return replace(outcome, stopped=result["status"])
+            progress.advance(bar)
     return outcome
 
 

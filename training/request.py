@@ -82,10 +82,10 @@ class Reproduction:
 
         Example:
             >>> Reproduction("he2019:2", Path("out"), budget={"epochs": 2}, data={"mnist": "digits"}).headline
-            'Not the published training: epochs=2. Data: mnist is digits.'
+            'Not the full recipe of each row: epochs=2. Data: mnist is digits.'
         """
         changes = ", ".join(f"{key}={value}" for part in (self.budget, self.set) for key, value in part.items())
-        training = f"Not the published training: {changes}." if changes else "The published recipe of each row."
+        training = f"Not the full recipe of each row: {changes}." if changes else "The full recipe of each row."
         data = ", ".join(f"{name} is {source}" for name, source in self.data.items())
         return f"{training} Data: {data}." if data else training
 

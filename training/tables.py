@@ -58,7 +58,7 @@ class Table:
         quoted: networks of another source that it compares with -> data sets on which it does.
         printed: networks for which it prints other numbers than their own source -> these numbers.
         recipe: of the networks in `printed`; their own where it is None.
-        absent: networks that it prints and this package does not have.
+        remarks: what a reader of the report must know.
     """
 
     title: str
@@ -68,10 +68,11 @@ class Table:
     quoted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     printed: dict[str, dict] = field(default_factory=dict)
     recipe: str | None = None
-    absent: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 CIFAR = ("cifar10", "cifar100")
+UNSTATED = "the source does not say how the networks that it compares with were trained; here it is as its own"
 TABLES = {
     "he2019:1": Table("He2019 Table 1: the 16 schemes of FB-ResNet", "He2019 Table 1", ("cifar10",)),
     "he2019:2": Table("He2019 Table 2: ResNet18 with shared A on MNIST", "He2019 Table 2", ("mnist",)),
@@ -101,7 +102,7 @@ TABLES = {
             "preact_resnet1001": {"params": "10.2M", "cifar10": 95.08, "cifar100": 77.29},
         },
         recipe="xuteam",
-        absent=("AlexNet", "VGG19", "WideResNet 28x10"),
+        remarks=("printed, but not in this package: AlexNet, VGG19, WideResNet 28x10", UNSTATED),
     ),
     "xuteam:imagenet": Table(
         "XuTeam README: MgNet on ImageNet",
@@ -109,7 +110,11 @@ TABLES = {
         ("imagenet",),
         printed={"resnet18_imagenet": {"params": "11.2M", "imagenet": 72.12, "params_note": "should read 11.7M"}},
         recipe="xuteam",
-        absent=("AlexNet", "VGG19", "pre-activation ResNet200", "WideResNet 50x2"),
+        remarks=(
+            "printed, but not in this package: AlexNet, VGG19, pre-activation ResNet200, WideResNet 50x2",
+            UNSTATED,
+            "how the networks were trained on ImageNet was not found; the recipe is that of CIFAR",
+        ),
     ),
     "densenet:cifar": Table("DenseNet README: CIFAR", "DenseNet README", CIFAR),
     "densenet:imagenet": Table("DenseNet README: ImageNet", "DenseNet README", ("imagenet",)),
