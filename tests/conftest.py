@@ -19,6 +19,14 @@ settings.register_profile(
 settings.load_profile("keras_mgnet")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_power_cut():
+    """The machine outlives its tests: to wait for the disk would only make them slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test starts from the same random state."""

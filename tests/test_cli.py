@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
     output = invoke("train", "digits", *QUICK, "--out", path)
     assert "finished after 2 epochs" in output
-    assert f"wrote {path}: best.keras, curves.png, last.keras, log.csv, run.json, tensorboard" in output
+    assert f"wrote {path}: best.keras, checkpoints, curves.png, last.keras, log.csv, run.json, tensorboard" in output
     return path
 
 

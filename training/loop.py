@@ -13,6 +13,7 @@ from keras_mgnet.files import workspace
 from keras_mgnet.training.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.ema import averaged_weights
+from keras_mgnet.training.objective import label_classes
 from keras_mgnet.training.pipeline import test_batches, train_batches
 from keras_mgnet.training.prepare import Prepared, check_same, now, prepare, record
 from keras_mgnet.training.rundir import Run, new_run_directory, open_run
@@ -28,7 +29,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a model and writes its run directory (see `rundir`).
 
     Ctrl-C and SIGTERM end the run after the running step with a checkpoint; run.json then says "interrupted" or "preempted". A
-    loss or weight that is not finite, or a loss far above that of guessing, ends it as "diverged"; the last good checkpoint stays.
+    loss or weight that is not finite, or a loss far above that of guessing, ends it as "diverged", and the last good one stays.
     With `resume` it goes on from the newest intact checkpoint; on a CPU in reproducible mode bit for bit as if it had never
     stopped.
 
@@ -72,6 +73,7 @@ class _Loop:
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
         self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
         self.normalization = {"mean": prepared.data.mean, "std": prepared.data.std}
+        self.classes = label_classes(prepared.model, prepared.data.classes)
         self.progress = Progress()
 
     def run(self, content: dict[str, Any]) -> None:
@@ -117,6 +119,8 @@ class _Loop:
             **self.normalization,
             seed=config.seed,
             augment=config.augment,
+            classes=self.classes,
+            label_smoothing=config.label_smoothing,
             first_epoch=start.epoch,
             first_step=start.step,
             epochs=1,
@@ -139,7 +143,8 @@ class _Loop:
 
     def _end_epoch(self) -> Progress:
         begun = time.perf_counter()
-        batches = test_batches(self.prepared.data.test, self.config.batch_size, **self.normalization)
+        test = self.prepared.data.test
+        batches = test_batches(test, self.config.batch_size, **self.normalization, classes=self.classes)
         self.strategy.average_statistics(self.model)
         with averaged_weights(self.model):
             tested = self.model.evaluate(
