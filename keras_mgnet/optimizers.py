@@ -64,7 +64,7 @@ class SGD(keras.optimizers.SGD):
         grads = list(grads)
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         if any(g is not None for g in grads):
-            grads = [ops.zeros_like(v) if g is None else g for g, v in zip(grads, variables, strict=True)]
+            grads = [ops.zeros(v.shape, v.dtype) if g is None else g for g, v in zip(grads, variables, strict=True)]
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,0 +1,60 @@
+"""Training on the JAX backend where TensorFlow is not installed: batches made on the device, and the whole command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from keras_mgnet.training.rundir import open_run, read_log
+
+pytest.importorskip("jax", reason="jax is not installed")
+
+TESTS = Path(__file__).parent
+ALONE = "import sys; sys.modules['tensorflow'] = None; "
+PYTEST = ALONE + "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+COMMAND = ALONE + "from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()"
+QUICK = "within_an_epoch or cut_mix_labels or smoothed_labels or taken_again"
+TRAIN = [
+    *("--set", "nu=[1]", "--set", "channels=4", "--epochs", 2, "--recipe", "modern", "--augment", "crop_flip"),
+    *("--dtype", "mixed_bfloat16", "--jit-compile", "on"),
+]
+
+
+def run(program, *arguments):
+    result = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.mark.parametrize("selected", [QUICK, pytest.param(f"not ({QUICK})", marks=pytest.mark.slow)])
+def test_the_pipeline_has_the_same_properties_on_jax(selected):
+    arguments = ["-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", selected]
+    run(PYTEST, *arguments, TESTS / "test_pipeline.py")
+
+
+def test_train_and_evaluate_from_arrays(tmp_path):
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    parts = {"train": slice(0, 1200), "test": slice(1200, None)}
+    arrays = {f"x_{name}": images[part] for name, part in parts.items()}
+    arrays |= {f"y_{name}": digits.target[part] for name, part in parts.items()}
+    np.savez(tmp_path / "digits.npz", **arrays)
+
+    run(COMMAND, "train", f"npz:{tmp_path / 'digits.npz'}", *TRAIN, "--out", tmp_path / "run")
+    result = open_run(tmp_path / "run").record["result"]
+    assert (result["status"], result["epochs"]) == ("finished", 2)
+    assert len(read_log(tmp_path / "run" / "log.csv")) == 2
+    evaluated = json.loads(run(COMMAND, "evaluate", tmp_path / "run", "--json"))
+    assert evaluated["images"] == 597
+    assert evaluated["accuracy"] == pytest.approx(result["last_test_accuracy"])
+    assert evaluated["loss"] == pytest.approx(result["last_test_loss"], rel=1e-3)
