@@ -6,7 +6,7 @@ and backward pass is compiled by itself; all-reduce and update stay outside.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import keras
@@ -23,7 +23,6 @@ LOST_WORKER = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
 )
 
 
@@ -63,7 +62,9 @@ class Replicas(Strategy):
         _separate_streams(self._strategy, model)
         model.train_function = self._function(model, _train_step(model, self.replicas, jit))
         model.test_function = self._function(model, _test_step(model, self.replicas, jit))
+        model._average_statistics = tf.function(partial(self._strategy.run, _averaging(model)), autograph=False)
         model._maybe_symbolic_build = lambda iterator: self._build(model, iterator)
+        model._get_metrics_result_or_logs = lambda logs: logs  # Keras would sum once more what the step has summed
 
     def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
         """Splits each global batch into nearly equal shares; a share's weights make up for the difference."""
@@ -83,17 +84,8 @@ class Replicas(Strategy):
         return distributed
 
     def average_statistics(self, model: keras.Model) -> None:
-        norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-        statistics = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
-
-        def average():
-            context = tf.distribute.get_replica_context()
-            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(v.value) for v in statistics])
-            for variable, mean in zip(statistics, means, strict=True):
-                variable.assign(mean)
-
         with self._reports_lost_workers():
-            self._strategy.run(average)
+            model._average_statistics()
 
     def _function(self, model: keras.Model, replica_step: Callable[..., None]) -> Callable[[Any], dict[str, tf.Tensor]]:
         @tf.function(autograph=False, reduce_retracing=True)
@@ -126,8 +118,27 @@ class Replicas(Strategy):
                 raise
             raise ConnectionError(
                 f"expected an answer of all {self.workers} workers; start all of them again with --resume. "
-                f"Received: {error.message.splitlines()[0]}"
+                f"Received: {_place(error)}"
             ) from error
+
+
+def _place(error: tf.errors.OpError) -> str:
+    """The line of a long report that names a worker."""
+    lines = error.message.splitlines()
+    return next((line for line in lines if "/job:" in line), lines[0])
+
+
+def _averaging(model: keras.Model) -> Callable[[], None]:
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    statistics = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
+
+    def average():
+        own = [tf.identity(variable.value) for variable in statistics]
+        means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, own) if own else []
+        for variable, mean in zip(statistics, means, strict=True):
+            variable.assign(mean)
+
+    return average
 
 
 def _share(images: tf.Tensor, labels: tf.Tensor, place: tf.Tensor, replicas: int) -> tuple[tf.Tensor, ...]:
@@ -215,7 +226,7 @@ def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> N
             seed, counter = tf.unstack(layer.seed_generator.state.value)
             layer.seed_generator.state.assign(tf.stack([seed % STREAM + place * STREAM, counter]))
 
-    strategy.run(separate)
+    tf.function(partial(strategy.run, separate), autograph=False)()
 
 
 def _shakes_images(layer: keras.layers.Layer) -> bool:

@@ -1,0 +1,194 @@
+"""Replicas train as one device does on the global batch, on the devices of one machine and on several machines."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import replicas
+
+from keras_mgnet.training.strategy import STRATEGIES, Cluster, Strategy, connect, read_cluster
+
+PROGRAM = Path(__file__).with_name("replicas.py")
+TWO = {"cluster": {"worker": ["127.0.0.1:0", "127.0.0.1:1"]}, "task": {"type": "worker", "index": 1}}
+TOLERANCE = {"mixed_bfloat16": 1e-4, "mixed_float16": 2e-2}  # float16 kernels add the gradients of a batch in float16
+PIXELS = 64  # of every level of the network of the halves
+
+
+def start(program, **environment):
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, str(PROGRAM), program], env=environment, **pipes)
+
+
+def results(process, lines=1):
+    output, errors = process.communicate()
+    found = [json.loads(line) for line in output.splitlines()]
+    assert len(found) == lines, errors[-3000:]
+    return found
+
+
+@pytest.fixture(scope="module")
+def mirrored():
+    return results(start("mirrored"))[0]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """The reports of two workers, of which the second kills itself in the end."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    configs = [json.dumps({"cluster": jobs, "task": {"type": "worker", "index": i}}) for i in range(2)]
+    processes = [start("worker", TF_CONFIG=config) for config in configs]
+    return [results(process, lines) for process, lines in zip(processes, (2, 1), strict=True)]
+
+
+def assert_same(expected, received, case):
+    """All that two trainings left agrees; without synchronised norms up to what a replica cannot know of the variance."""
+    tolerance = TOLERANCE.get(case.get("dtype"), 1e-5)
+    unsynchronised = not case.get("sync") and case.get("network") != "no_norms"
+    assert expected.keys() == received.keys()
+    for key, value in expected.items():
+        one, many = np.array(value), np.array(received[key])
+        if unsynchronised and key == "tested":
+            np.testing.assert_allclose(many, one, atol=0.01)
+        elif unsynchronised and key.endswith("moving_variance"):
+            steps = len(expected["steps"])
+            images = 8 * PIXELS
+            if case.get("network") is None:
+                one = 0.9**steps + (one - 0.9**steps) * (images - 1) / images
+                many = 0.9**steps + (many - 0.9**steps) * (images // 2 - 1) / (images // 2)
+                np.testing.assert_allclose(many, one, atol=tolerance, err_msg=key)
+        else:
+            np.testing.assert_allclose(many, one, atol=tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("name", replicas.CASES)
+def test_two_replicas_train_as_one_device(mirrored, name):
+    assert_same(*mirrored[name], replicas.CASES[name])
+
+
+@pytest.mark.slow
+def test_more_of_the_same():
+    found = results(start("mirrored_slow"))[0]
+    for name, case in replicas.SLOW_CASES.items():
+        assert_same(*found[name], case)
+
+
+def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
+    for found in mirrored["overflow_in_last_share"]:
+        iterations = next(value for key, value in found.items() if key.endswith("iteration"))
+        scale = next(value for key, value in found.items() if key.endswith("dynamic_scale"))
+        assert iterations == len(found["steps"]) - replicas.EPOCHS
+        assert scale == 2**15 / 2**replicas.EPOCHS
+        assert all(np.isfinite(value).all() for key, value in found.items() if key.endswith(("kernel", "gamma")))
+
+
+def test_moving_statistics_become_the_mean_over_the_replicas(mirrored):
+    before, after = mirrored["statistics"]
+    assert before > 1e-3
+    assert after < 1e-7
+
+
+def test_replicas_draw_alike_for_a_batch_and_apart_for_an_image(mirrored):
+    dropout, stochastic_depth = mirrored["draws"]
+    assert stochastic_depth
+    assert not dropout
+
+
+def test_auto_takes_all_devices_of_the_machine(mirrored):
+    assert mirrored["connected"] == ["mirrored", 2, 1, True]
+
+
+@pytest.mark.parametrize("name", replicas.WORKER_CASES)
+def test_two_workers_train_as_one_device(pair, mirrored, name):
+    for found, *_ in pair:
+        assert_same(mirrored[name][0], found[name], replicas.CASES[name])
+
+
+def test_auto_takes_all_workers_and_the_first_is_chief(pair):
+    assert [found["connected"] for found, *_ in pair] == [["multiworker", 2, 2, True], ["multiworker", 2, 2, False]]
+
+
+def test_a_worker_that_dies_is_reported(pair):
+    assert re.search(r"expected an answer of all 2 workers.*--resume\. Received: .*/job:", pair[0][1]["error"])
+
+
+@pytest.mark.slow
+def test_threads_and_memory_stay_flat():
+    for measured in results(start("flat"))[0].values():
+        threads, kilobytes = np.array(measured).T
+        assert np.ptp(threads[5:]) <= 2
+        assert kilobytes[-1] - kilobytes[5] < 20_000
+
+
+def test_one_device_leaves_keras_alone(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    strategy, batches = connect("one"), object()
+    assert strategy.distribute(batches) is batches
+    with strategy.scope():
+        strategy.install(None, "auto")
+    strategy.check(128, 129, sync_norms=True, jit_compile=True)
+    assert (strategy.name, strategy.replicas, strategy.workers, strategy.is_chief) == ("one", 1, 1, True)
+
+
+@pytest.mark.parametrize("images", [1, 65])
+def test_a_batch_with_fewer_images_than_replicas_is_refused(images):
+    strategy = Strategy("mirrored", replicas=2)
+    strategy.check(64, 66)
+    with pytest.raises(
+        ValueError, match=r"at least one image for each of 2 replicas.*Received: batch_size=64, .* 1 images"
+    ):
+        strategy.check(64, images)
+
+
+def test_synchronised_norms_are_refused_under_xla():
+    strategy = Strategy("mirrored", replicas=2)
+    strategy.check(64, 64, sync_norms=True, jit_compile="auto")
+    with pytest.raises(ValueError, match=r"synchronised norms.*Received: jit_compile on"):
+        strategy.check(64, 64, sync_norms=True, jit_compile=True)
+
+
+def test_an_unknown_strategy_names_the_nearest():
+    assert set(STRATEGIES) == {"auto", "one", "mirrored", "multiworker"}
+    with pytest.raises(ValueError, match="unknown strategy 'multi_worker'; did you mean 'multiworker'"):
+        connect("multi_worker")
+
+
+@pytest.mark.parametrize(
+    "config", ["", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})]
+)
+def test_multiworker_needs_several_workers(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match=r"expected TF_CONFIG to name several workers\. Received"):
+        connect("multiworker")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps(TWO | {"task": {"type": "worker", "index": 2}}),
+        json.dumps(TWO | {"task": {"type": "ps"}}),
+    ],
+)
+def test_a_tf_config_without_a_place_for_this_process_is_refused(monkeypatch, config):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match=r"expected TF_CONFIG as .*Received: TF_CONFIG="):
+        connect("auto")
+
+
+def test_a_chief_comes_before_the_workers():
+    config = {"cluster": {"worker": ["b:1"], "chief": ["a:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": "0"}}
+    assert read_cluster(json.dumps(config)) == Cluster(("a:1", "b:1"), 1)

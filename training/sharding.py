@@ -1,0 +1,65 @@
+"""Strategies on JAX: variables on every device, each batch split between them; the compiler does the rest.
+
+Whatever a step computes, it computes over the global batch: norms, losses, metrics and random numbers are those of one device.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mgnet.training.strategy import Cluster, Strategy
+
+
+def connect_devices(cluster: Cluster | None) -> Strategy:
+    """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
+    if cluster:
+        keras.distribution.initialize(",".join(cluster.addresses), len(cluster.addresses), cluster.index)
+    distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+    strategy = Sharded("multiworker" if cluster else "mirrored", distribution.num_model_replicas, cluster)
+    if strategy.replicas > 1:
+        keras.distribution.set_distribution(distribution)
+    return strategy
+
+
+class Sharded(Strategy):
+    """`keras.distribution.DataParallel`, in force from the start for all models of the process."""
+
+    def __init__(self, name: str, replicas: int, cluster: Cluster | None):
+        super().__init__(name, replicas, cluster)
+        self._worker = cluster.index if cluster else 0
+
+    def distribute(self, batches: Any) -> Any:
+        """Cuts this worker's part out of each global batch; one worker alone hands them on to Keras."""
+        if self.workers == 1:
+            return batches
+        if isinstance(batches, keras.utils.PyDataset):
+            return _Parts(self, batches)
+        return (self.part(batch) for batch in batches)
+
+    def part(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Returns the images and labels of this worker."""
+        size = len(batch[0]) // self.workers
+        return tuple(array[self._worker * size : (self._worker + 1) * size] for array in batch)
+
+    def _check_shares(self, batch_size: int, images: int) -> None:
+        if images % self.replicas:
+            raise ValueError(
+                f"expected batches that {self.replicas} JAX devices share equally; choose another batch_size. "
+                f"Received: batch_size={batch_size}, with a batch of {images} images"
+            )
+
+
+class _Parts(keras.utils.PyDataset):
+    def __init__(self, strategy: Sharded, batches: keras.utils.PyDataset):
+        super().__init__()
+        self._strategy, self._batches = strategy, batches
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        return self._strategy.part(self._batches[index])
+
+    def on_epoch_end(self):
+        self._batches.on_epoch_end()
