@@ -129,6 +129,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         network = create_model(self.model, **self.arguments(hp), **self._images)
         recipe = network.optimizer
         optimizer = SGD(hp["learning_rate"], recipe.momentum, recipe.nesterov, hp["weight_decay"])
+        optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
         network.compile(optimizer, network.loss, metrics=["accuracy"])
         return network
 
