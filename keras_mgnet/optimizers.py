@@ -15,8 +15,10 @@ class SGD(keras.optimizers.SGD):
     This is PyTorch's form. Keras' `weight_decay` is decoupled (w <- (1 - lr wd) w, outside the momentum), which with
     mu = 0.9 decays about ten times less, and Keras' momentum contains the learning rate, which differs where that changes.
 
-    With `ema_momentum` it keeps the average a <- ema a + (1 - ema) w beside every weight (a = w after the first step). Unlike
-    Keras' optimisers it never writes it into the weights; `keras_mgnet.training.ema.averaged_weights` does, for a while.
+    With `ema_momentum` it keeps an average a <- e a + (1 - e) w beside every weight, where e = min(ema, t / (t + 9)) after t
+    steps, as TensorFlow's ExponentialMovingAverage counts updates: a = w after the first step, and an average over about the
+    last tenth of a run that is still short. Unlike Keras' optimisers it never writes the average into the weights;
+    `keras_mgnet.training.ema.averaged_weights` does, for a while.
 
     Args:
         learning_rate: a float or a schedule.
@@ -77,6 +79,13 @@ class SGD(keras.optimizers.SGD):
             self.assign(m, self.momentum * m + gradient)
             gradient = gradient + self.momentum * m if self.nesterov else m
         self.assign_sub(variable, learning_rate * gradient)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        steps = ops.cast(self.iterations, "float32")
+        kept = ops.minimum(self.ema_momentum, steps / (steps + 9.0))
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            e = ops.cast(kept, variable.dtype)
+            average.assign(e * average + (1.0 - e) * variable)
 
     def finalize_variable_values(self, var_list):
         """Leaves the weights as they are at the end of `fit`, where Keras would write their averages into them."""

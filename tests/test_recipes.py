@@ -210,18 +210,19 @@ def test_an_option_comes_before_the_recipe():
 
 
 def test_averages_against_numpy():
-    """a = w after the first step, a <- ema a + (1 - ema) w after each other; the weights are those without averages."""
+    """a <- e a + (1 - e) w with e = min(ema, t / (t + 9)); the weights are those without averages."""
     rng = np.random.default_rng(0)
-    gradients = rng.normal(size=(6, 5)).astype("float32")
+    gradients = rng.normal(size=(20, 5)).astype("float32")
     start = rng.normal(size=5).astype("float32")
     plain, averaged = keras.Variable(start), keras.Variable(start)
-    optimizers = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9, ema_momentum=0.8)
+    optimizers = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9, ema_momentum=0.6)
     assert optimizers[1].averages == []
+    twin = np.zeros(5)
     for number, gradient in enumerate(gradients):
         for optimizer, variable in zip(optimizers, (plain, averaged), strict=True):
             optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
-        w = plain.numpy()
-        twin = w if number == 0 else 0.8 * twin + 0.2 * w  # noqa: F821
+        e = min(0.6, number / (number + 9))
+        twin = e * twin + (1 - e) * plain.numpy()
     optimizers[1].finalize_variable_values([averaged])
     np.testing.assert_array_equal(averaged.numpy(), plain.numpy())
     ((variable, average),) = optimizers[1].averages
