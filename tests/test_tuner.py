@@ -29,7 +29,7 @@ from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.rundir import open_run
 from keras_mgnet.training.search import METHODS, TuneConfig
 from keras_mgnet.training.trials import Trial, markdown, pareto_front, read_trials
-from keras_mgnet.training.tuning import _begin, _finish, tune
+from keras_mgnet.training.tuning import begin, finish, tune
 from keras_mgnet.tuner import SPACES, Cost
 
 pytestmark = [
@@ -196,7 +196,7 @@ def small(images, out, **changes):
 @pytest.mark.parametrize("method", [case(method, method == "random") for method in METHODS])
 def test_trials_are_runs_within_the_budget(method, images, tmp_path):
     config = small(images, tmp_path, method=method, trials=4, epochs=2 if method == "hyperband" else 1)
-    _begin(config)
+    begin(config)
     trial_tuner.TrialTuner(config).search()
     trials = sorted(read_trials(config.trials_directory), key=lambda trial: trial.number)
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
@@ -205,20 +205,20 @@ def test_trials_are_runs_within_the_budget(method, images, tmp_path):
         assert run.record["model"]["params"] == trial.params <= 4_000
         assert run.record["result"]["last_test_accuracy"] == trial.accuracy
         assert run.record["data"]["test"] == 24  # a fifth of the training images
-    run = _finish(config, 1.0, Console(file=io.StringIO()))
+    run = finish(config, 1.0, Console(file=io.StringIO()))
     assert run.record["data"] | {"train": 120, "test": 30} == run.record["data"]
     assert evaluate(run)["accuracy"] == pytest.approx(run.record["result"]["last_test_accuracy"])
 
 
 def test_held_out_images_are_training_images_of_every_class(images, tmp_path):
     config = small(images, tmp_path / "out", validation=0.25)
-    _begin(config)
+    begin(config)
     whole, parts = load(images), load(f"npz:{config.data}")
     assert np.bincount(parts.test.labels).tolist() == [3] * 10
     pixels = [tuple(image.ravel()) for split in (parts.train, parts.test) for image in split.images]
     assert sorted(pixels) == sorted(tuple(image.ravel()) for image in whole.train.images)
     with pytest.raises(ValueError, match=r"expected an image of every class.*Received: 12 training images"):
-        _begin(small(images, tmp_path / "other", validation=0.05))
+        begin(small(images, tmp_path / "other", validation=0.05))
     assert not (tmp_path / "other").exists()
 
 
@@ -269,7 +269,7 @@ def fake_run(config):
     return SimpleNamespace(record={"result": result})
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [case(method, method != "bayesian") for method in METHODS])
 def test_a_search_killed_at_any_write_goes_on_as_if_it_had_not_been(method, stubs, monkeypatch):
     """The process ends in place of the nth file, for every n; the trials are those of an undisturbed search."""
     begun, trained = stubs
@@ -380,11 +380,11 @@ def invoke(config, *more):
 
 
 def test_a_chief_and_two_workers(images, tmp_path):
-    config = small(images, tmp_path / "out", trials=4, workers=2)
+    config = small(images, tmp_path / "out", trials=3, workers=2)
     output = invoke(config)
     trials = read_trials(config.trials_directory)
     assert {trial.worker for trial in trials} == {"worker0", "worker1"}
-    assert sorted(trial.number for trial in trials) == [0, 1, 2, 3]
+    assert sorted(trial.number for trial in trials) == [0, 1, 2]
     assert all(f"{trial.params:,}" in output for trial in trials)
     out = tmp_path / "out"
     assert {"best", "data.npz", "pareto.png", "results.json", "results.md", "search.json"} <= {
@@ -400,7 +400,7 @@ def test_a_chief_and_two_workers(images, tmp_path):
     with pytest.raises(ValueError, match=r"expected a new or empty directory, or --resume\. Received"):
         tune(config)
     with pytest.raises(ValueError, match=r"expected epochs=1, of the search in .*Received: epochs=2"):
-        tune(small(images, out, trials=4, epochs=2, resume=True))
+        tune(small(images, out, epochs=2, resume=True))
 
 
 def children(process):

@@ -58,16 +58,21 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
         _await_chief(config)
         TrialTuner(config).search()
         return None
-    _begin(config)
+    begin(config)
     start = time.perf_counter()
     if role == CHIEF:
         TrialTuner(config).search()
     else:
         run_processes(config, console)
-    return _finish(config, time.perf_counter() - start, console)
+    return finish(config, time.perf_counter() - start, console)
 
 
-def _begin(config: TuneConfig) -> None:
+def begin(config: TuneConfig) -> None:
+    """Checks the whole search, and writes what its processes begin with: the data of the trials and the configuration.
+
+    Raises:
+        ValueError: as `tune`, before anything is written.
+    """
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
@@ -102,7 +107,8 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
         np.savez(staged, class_names=np.array(data.class_names), **parts)
 
 
-def _finish(config: TuneConfig, seconds: float, console: Console) -> Run:
+def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
+    """Draws and writes the results of a complete search, and trains its best network; `seconds` is what the search took."""
     out, trials = Path(config.out), read_trials(config.trials_directory)
     if not trials:
         raise ChildProcessError(f"expected a finished trial. Received: none, see '{config.trials_directory}'")
