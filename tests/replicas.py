@@ -47,8 +47,11 @@ WORKER_CASES = ("halves_float16", "sync", "uneven_xla")
 def build(network, dtype):
     """Returns a small model with L2 regularisers on its kernels, the shared ones among them."""
     if network == "no_norms":
-        layers = [keras.layers.Conv2D(3, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(CLASSES)]
-        model = keras.Sequential([keras.Input(SHAPE), *layers])
+        conv, dense = (
+            keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
+            keras.layers.Dense(CLASSES, name="dense"),
+        )
+        model = keras.Sequential([keras.Input(SHAPE), conv, keras.layers.Flatten(), dense], name="no_norms")
     elif network == "stochastic_depth":
         model = ResNet(8, base_width=2, survival=0.5, share_B=True, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
     else:
@@ -78,7 +81,10 @@ def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0
         if sync:
             synchronize_norms(model)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(SGD(0.1, 0.9, False, 5e-4, ema_momentum=ema), loss, metrics=["accuracy"], jit_compile=jit)
+        optimizer = SGD(0.1, 0.9, False, 5e-4, ema_momentum=ema)
+        if dtype == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=jit)
     strategy.install(model, jit)
     return model
 

@@ -16,7 +16,10 @@ from keras_mgnet.training.strategy import STRATEGIES, Cluster, Strategy, connect
 
 PROGRAM = Path(__file__).with_name("replicas.py")
 TWO = {"cluster": {"worker": ["127.0.0.1:0", "127.0.0.1:1"]}, "task": {"type": "worker", "index": 1}}
-TOLERANCE = {"mixed_bfloat16": 1e-4, "mixed_float16": 2e-2}  # float16 kernels add the gradients of a batch in float16
+TOLERANCE = {
+    "mixed_bfloat16": 1e-4,
+    "mixed_float16": 2e-2,
+}  # a CPU adds up gradients in float16: twice as far from float32
 PIXELS = 64  # of every level of the network of the halves
 
 
@@ -56,20 +59,17 @@ def assert_same(expected, received, case):
     """All that two trainings left agrees; without synchronised norms up to what a replica cannot know of the variance."""
     tolerance = TOLERANCE.get(case.get("dtype"), 1e-5)
     unsynchronised = not case.get("sync") and case.get("network") != "no_norms"
+    spoiled = {"steps", "epochs", "tested"} if "spoiled" in case else set()  # the other share alone is worth something
     assert expected.keys() == received.keys()
-    for key, value in expected.items():
-        one, many = np.array(value), np.array(received[key])
-        if unsynchronised and key == "tested":
-            np.testing.assert_allclose(many, one, atol=0.01)
-        elif unsynchronised and key.endswith("moving_variance"):
-            steps = len(expected["steps"])
-            images = 8 * PIXELS
-            if case.get("network") is None:
-                one = 0.9**steps + (one - 0.9**steps) * (images - 1) / images
-                many = 0.9**steps + (many - 0.9**steps) * (images // 2 - 1) / (images // 2)
-                np.testing.assert_allclose(many, one, atol=tolerance, err_msg=key)
-        else:
-            np.testing.assert_allclose(many, one, atol=tolerance, err_msg=key)
+    for key in expected.keys() - spoiled:
+        one, many = np.array(expected[key]), np.array(received[key])
+        if unsynchronised and key.endswith("moving_variance"):
+            if case.get("network") is not None:
+                continue  # the factors below depend on the level
+            kept = 0.9 ** len(expected["steps"])
+            one, many = (kept + (v - kept) * (1 - 1 / count) for v, count in ((one, 8 * PIXELS), (many, 4 * PIXELS)))
+        atol = 0.01 if unsynchronised and key == "tested" else tolerance
+        np.testing.assert_allclose(many, one, rtol=0, atol=atol, err_msg=key)
 
 
 @pytest.mark.parametrize("name", replicas.CASES)
@@ -86,7 +86,7 @@ def test_more_of_the_same():
 
 def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
     for found in mirrored["overflow_in_last_share"]:
-        iterations = next(value for key, value in found.items() if key.endswith("iteration"))
+        iterations = max(value for key, value in found.items() if key.endswith("iteration"))  # of the wrapped optimiser
         scale = next(value for key, value in found.items() if key.endswith("dynamic_scale"))
         assert iterations == len(found["steps"]) - replicas.EPOCHS
         assert scale == 2**15 / 2**replicas.EPOCHS
