@@ -139,7 +139,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         Example:
             >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (8, 8, 1), 10, max_params=5000)
             >>> space.arguments(keras_tuner.HyperParameters())["channels"]
-            (3, 6, 12)
+            (2, 4, 8)
         """
         chosen, growths = self.declare(hp)
         widest = (
