@@ -97,15 +97,16 @@ def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    front = pareto_front(trials)
-    for group, style, label in ((trials, "o", "trials"), (front, "s-", "Pareto front")):
-        steps = {"drawstyle": "steps-post"} if group is front else {"alpha": 0.5}
-        axes.plot([t.params for t in group], [100 * t.accuracy for t in group], style, label=label, **steps)
+    axes, front = figure.subplots(), pareto_front(trials)
+    least, most = front[0].accuracy, front[-1].accuracy
+    bottom = max(0, 100 * least - 0.3 * max(5, 100 * (most - least)))  # far below the front nothing is of interest
+    hidden = sum(100 * t.accuracy < bottom for t in trials)
+    label = f"{len(trials)} trials" + (f", {hidden} below the frame" if hidden else "")
+    axes.plot([t.params for t in trials], [100 * t.accuracy for t in trials], "o", alpha=0.5, label=label)
+    corners = [t.params for t in front], [100 * t.accuracy for t in front]
+    axes.plot(*corners, "s-", drawstyle="steps-post", label="Pareto front, with the numbers of its trials")
     for t in front:
         axes.annotate(t.number, (t.params, 100 * t.accuracy), textcoords="offset points", xytext=(4, -12))
-    least = min(t.accuracy for t in front)
-    bottom = max(0, 100 * least - 0.3 * max(5, 100 * (front[-1].accuracy - least)))
     axes.set(
         title=title, xlabel="parameters", xscale="log", ylabel="validation accuracy in percent", ylim=(bottom, None)
     )
