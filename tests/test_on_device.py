@@ -14,11 +14,11 @@ from keras_mgnet.training.rundir import open_run, read_log
 
 pytest.importorskip("jax", reason="jax is not installed")
 
-TESTS = Path(__file__).parent
 ALONE = "import sys; sys.modules['tensorflow'] = None; "
 PYTEST = ALONE + "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 COMMAND = ALONE + "from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()"
-QUICK = "within_an_epoch or cut_mix_labels or smoothed_labels or taken_again"
+FILES = [Path(__file__).parent / name for name in ("test_pipeline.py", "test_recipes.py")]
+QUICK = "within_an_epoch or cut_mix_labels or smoothed_labels or taken_again or bit_for_bit or stopped_evaluation"
 TRAIN = [
     *("--set", "nu=[1]", "--set", "channels=4", "--epochs", 2, "--recipe", "modern", "--augment", "crop_flip"),
     *("--dtype", "mixed_bfloat16", "--jit-compile", "on"),
@@ -36,10 +36,10 @@ def run(program, *arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("selected", [QUICK, pytest.param(f"not ({QUICK})", marks=pytest.mark.slow)])
-def test_the_pipeline_has_the_same_properties_on_jax(selected):
+@pytest.mark.parametrize("selected", [QUICK, pytest.param(f"not ({QUICK} or two_replicas)", marks=pytest.mark.slow)])
+def test_pipeline_and_averages_have_the_same_properties_on_jax(selected):
     arguments = ["-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", selected]
-    run(PYTEST, *arguments, TESTS / "test_pipeline.py")
+    run(PYTEST, *arguments, *FILES)
 
 
 def test_train_and_evaluate_from_arrays(tmp_path):

@@ -254,6 +254,23 @@ def test_averaged_weights_come_and_go_bit_for_bit(dtype, tmp_path):
     assert all(np.array_equal(w, a) for w, a in zip(loaded.trainable_weights, averages, strict=True))
 
 
+class StopAtOnce(keras.callbacks.Callback):
+    def on_test_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_stopped_evaluation_leaves_the_model_as_it_was(ema):
+    model, config, _ = prepared("xuteam", ema=ema)
+    fitted(model, config)
+    before = [np.array(v) for v in model.variables + model.optimizer.variables]
+    x, y = np.zeros((4, 8, 8, 1), "float32"), np.zeros(4, "int32")
+    with pytest.raises(KeyboardInterrupt), averaged_weights(model):
+        model.evaluate(x, y, callbacks=[StopAtOnce()], verbose=0)
+    after = [np.array(v) for v in model.variables + model.optimizer.variables]
+    assert all(np.array_equal(b, a) for b, a in zip(before, after, strict=True))
+
+
 def test_models_without_averages_are_left_alone():
     model = ResNet(base_width=2, input_shape=(8, 8, 1))
     model.compile("adam", model.loss)

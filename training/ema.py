@@ -12,7 +12,8 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     """While open, a model whose optimiser keeps averages holds them; afterwards the weights are back bit for bit.
 
     Keras' SwapEMAWeights adds and subtracts, which rounds. Nothing happens to a model without averages, and before the first
-    step. Moving statistics of norms are not averaged: the model keeps those of its own weights.
+    step. Moving statistics of norms are not averaged: the model keeps those of its own weights. After an exception the weights
+    are back too, also where it ended an evaluation.
 
     Args:
         model: compiled; on a tf.distribute strategy to be used outside of its replicas.
@@ -30,5 +31,9 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
             weight.assign(ops.convert_to_numpy(average))
         yield
     finally:
+        if (
+            keras.backend.backend() == "jax"
+        ):  # an evaluation that an exception ends has taken the values of all variables
+            model.jax_state_sync()
         for (weight, _), value in zip(pairs, raw, strict=True):
             weight.assign(value)
