@@ -138,12 +138,16 @@ def draws(strategy):
 
 def mirrored(cases):
     """Each case on one device and on two replicas."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     one, two = connect("one"), connect("auto")
     report = {name: [train(one, **case), train(two, **case)] for name, case in cases.items()}
     report |= {"statistics": statistics(two), "draws": draws(two)}
     print(json.dumps(report | {"connected": connected(two)}))
+
+
+def split_cpu():
+    """Makes two logical devices of the processor; before anything else runs on it."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 def connected(strategy):
@@ -168,12 +172,10 @@ def worker():
         print(json.dumps({"error": str(error)}), flush=True)
 
 
-def flat():
-    """Threads and resident memory (MB) over fits and over steps, for one device and for two replicas."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+def flat(*names):
+    """Threads and resident memory (kB) over 20 fits and then over 300 steps, for each strategy."""
     report = {}
-    for name in ("one", "mirrored"):
+    for name in names:
         strategy = connect(name)
         model = compiled(strategy)
         report[name] = [_fit(strategy, model, 3) for _ in range(20)] + [_fit(strategy, model, 100) for _ in range(3)]
@@ -193,7 +195,10 @@ PROGRAMS = {
     "mirrored": lambda: mirrored(CASES),
     "mirrored_slow": lambda: mirrored(SLOW_CASES),
     "worker": worker,
-    "flat": flat,
+    "flat": lambda: flat("one", "mirrored"),
+    "flat_worker": lambda: flat("multiworker"),
 }
 if __name__ == "__main__":
+    if "TF_CONFIG" not in os.environ:
+        split_cpu()
     PROGRAMS[sys.argv[1]]()

@@ -31,7 +31,7 @@ def start(program, **environment):
 
 def results(process, lines=1):
     output, errors = process.communicate()
-    found = [json.loads(line) for line in output.splitlines()]
+    found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert len(found) == lines, errors[-3000:]
     return found
 
@@ -41,17 +41,21 @@ def mirrored():
     return results(start("mirrored"))[0]
 
 
-@pytest.fixture(scope="module")
-def pair():
-    """The reports of two workers, of which the second kills itself in the end."""
+def two_workers():
+    """Returns the TF_CONFIG of each of two workers on this machine."""
     ports = []
     for _ in range(2):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             ports.append(free.getsockname()[1])
     jobs = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    configs = [json.dumps({"cluster": jobs, "task": {"type": "worker", "index": i}}) for i in range(2)]
-    processes = [start("worker", TF_CONFIG=config) for config in configs]
+    return [json.dumps({"cluster": jobs, "task": {"type": "worker", "index": i}}) for i in range(2)]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """The reports of two workers, of which the second kills itself in the end."""
+    processes = [start("worker", TF_CONFIG=config) for config in two_workers()]
     return [results(process, lines) for process, lines in zip(processes, (2, 1), strict=True)]
 
 
@@ -125,7 +129,10 @@ def test_a_worker_that_dies_is_reported(pair):
 
 @pytest.mark.slow
 def test_threads_and_memory_stay_flat():
-    for measured in results(start("flat"))[0].values():
+    processes = [start("flat"), *(start("flat_worker", TF_CONFIG=config) for config in two_workers())]
+    reports = [results(process)[0] for process in processes]
+    assert [[*report] for report in reports] == [["one", "mirrored"], ["multiworker"], ["multiworker"]]
+    for measured in [values for report in reports for values in report.values()]:
         threads, kilobytes = np.array(measured).T
         assert np.ptp(threads[5:]) <= 2
         assert kilobytes[-1] - kilobytes[5] < 20_000
@@ -192,3 +199,67 @@ def test_a_tf_config_without_a_place_for_this_process_is_refused(monkeypatch, co
 def test_a_chief_comes_before_the_workers():
     config = {"cluster": {"worker": ["b:1"], "chief": ["a:1"], "ps": ["c:1"]}, "task": {"type": "worker", "index": "0"}}
     assert read_cluster(json.dumps(config)) == Cluster(("a:1", "b:1"), 1)
+
+
+JAX = """
+import json
+import sys
+import keras
+import numpy as np
+from keras_mgnet import MgNet
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.training.strategy import connect
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        rng = np.random.default_rng(i)
+        return rng.normal(size=(6, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 6)
+
+strategy = connect("auto")
+with strategy.scope():
+    keras.utils.set_random_seed(0)
+    model = MgNet((1,), 3, input_shape=(8, 8, 1), classes=3)
+    model.compile(SGD(0.1, 0.9, False, 5e-4), model.loss, metrics=["accuracy"])
+strategy.install(model, "auto")
+batches = strategy.distribute(Batches())
+logs = model.fit(batches, shuffle=False, verbose=0, validation_data=batches).history
+strategy.average_statistics(model)
+try:
+    strategy.check(6, 9)
+    refused = None
+except ValueError as error:
+    refused = str(error)
+weights = [keras.ops.convert_to_numpy(variable).ravel().tolist() for variable in model.weights]
+connected = [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
+print(json.dumps({"connected": connected, "found": [*logs.values(), *weights], "refused": refused}))
+"""
+
+
+def start_jax(**environment):
+    pytest.importorskip("jax", reason="jax is not installed")
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", JAX], env=environment | {"KERAS_BACKEND": "jax"}, **pipes)
+
+
+def test_two_jax_devices_train_as_one():
+    one, two = start_jax(), start_jax(XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    (one,), (two,) = results(one), results(two)
+    assert [one["connected"], two["connected"]] == [["one", 1, 1, True], ["mirrored", 2, 1, True]]
+    for expected, received in zip(one["found"], two["found"], strict=True):
+        np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
+    assert one["refused"] is None
+    assert re.search(r"2 JAX devices share equally.*Received: batch_size=6, .* 3 images", two["refused"])
+
+
+@pytest.mark.slow
+def test_two_jax_workers_train_as_one_device():
+    (one,) = results(start_jax())
+    pair = [results(process)[0] for process in [start_jax(TF_CONFIG=config) for config in two_workers()]]
+    assert [found["connected"] for found in pair] == [["multiworker", 2, 2, True], ["multiworker", 2, 2, False]]
+    for found in pair:
+        for expected, received in zip(one["found"], found["found"], strict=True):
+            np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
