@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import replicas
 
+from keras_mgnet.layers.norm import Norm, synchronize_norms
 from keras_mgnet.training.strategy import STRATEGIES, Cluster, Strategy, connect, read_cluster
 
 PROGRAM = Path(__file__).with_name("replicas.py")
@@ -163,6 +165,14 @@ def test_synchronised_norms_are_refused_under_xla():
     strategy.check(64, 64, sync_norms=True, jit_compile="auto")
     with pytest.raises(ValueError, match=r"synchronised norms.*Received: jit_compile on"):
         strategy.check(64, 64, sync_norms=True, jit_compile=True)
+
+
+def test_synchronised_norms_keep_the_digits_of_a_small_variance():
+    x = 10 + 0.01 * np.random.default_rng(0).normal(size=(4, 5, 5, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((5, 5, 3)), Norm()])
+    expected = model(x, training=True)
+    synchronize_norms(model)
+    np.testing.assert_allclose(model(x, training=True), expected, atol=2e-3)
 
 
 def test_an_unknown_strategy_names_the_nearest():

@@ -56,10 +56,8 @@ class Norm(keras.layers.BatchNormalization):
         if _has_fused_kernel(x) and not self.synchronized:
             y, mean, variance = _fused(x, self.gamma, self.beta)
         else:
-            mean, variance = ops.moments(_wide(x), axes=(0, 1, 2), synchronized=self.synchronized)
+            mean, variance, count = _moments(_wide(x), _sum_over_replicas if self.synchronized else list)
             y = self._normalize(x, mean, variance)
-            count = ops.cast(ops.prod(ops.shape(x)[:-1]), variance.dtype)
-            count = _sum_over_replicas(count) if self.synchronized else count
             variance = variance * count / ops.maximum(count - 1, 1)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(MOMENTUM * moving + (1 - MOMENTUM) * ops.cast(batch, moving.dtype))
@@ -125,10 +123,23 @@ def synchronize_norms(model: keras.Model) -> None:
                 layer.synchronized = True
 
 
-def _sum_over_replicas(value):
-    import tensorflow as tf  # only with its strategies are norms synchronised
+def _moments(x, total):
+    """Mean, variance and number of values per channel, with sums made global by `total`.
 
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    In two passes: E[x^2] - E[x]^2, as `keras.ops.moments` has it when synchronised, loses all digits of a small variance.
+    """
+    count = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
+    axes = (0, 1, 2)
+    sums, count = total([ops.sum(x, axes), count])
+    mean = sums / count
+    (squares,) = total([ops.sum(ops.square(x - mean), axes)])
+    return mean, squares / count, count
+
+
+def _sum_over_replicas(values):
+    import tensorflow as tf  # only under its strategies are norms synchronised
+
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def _wide(x):
