@@ -290,3 +290,14 @@ def test_folder_without_enough_to_learn_from(tmp_path):
     write(tmp_path / "set" / "train")
     write(tmp_path / "set" / "test", modes="L")
     refused(r"same class folders.*\['class1'\]")
+
+
+def test_an_npz_file_may_bring_its_normalization(tmp_path):
+    images, labels = np.zeros((4, 8, 8, 3), "uint8"), np.arange(4)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "d.npz", **arrays, mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    loaded = data.load(f"npz:{tmp_path / 'd.npz'}")
+    assert (loaded.mean, loaded.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    np.savez(tmp_path / "e.npz", **arrays, mean=[0.1, 0.2, 0.3], std=[0.4, 0.0, 0.6])
+    with pytest.raises(ValueError, match="expected 3 means and as many positive deviations"):
+        data.load(f"npz:{tmp_path / 'e.npz'}")

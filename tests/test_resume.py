@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -340,6 +342,7 @@ def test_a_kill_between_checkpoint_and_models_is_made_good(whole, tmp_path):
         (writer.directory / "best.keras").write_bytes(b"of a lost epoch")
         model = whole.load_model()
         progress = writer.take_up(model)
+        writer.catch_up(model, progress)
     assert progress.epoch == 3
     for name in ("last", "best"):
         copy = keras.saving.load_model(tmp_path / "run" / f"{name}.keras")
@@ -382,3 +385,72 @@ def test_progress_survives_json():
     progress = Progress().after(3, 30, 0.5, {"loss": 1.0}).after(5, 20, 0.5, {"loss": 2.0})
     assert Progress(**json.loads(json.dumps(progress.to_dict()))) == progress
     assert progress.means() == {"loss": pytest.approx(1.4)}
+
+
+# Several workers
+
+
+def start_workers(out, ports, *options):
+    """Starts two processes of the real command that train one run together."""
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()",
+    ]
+    arguments = [
+        "train",
+        "digits",
+        "--set",
+        "nu=[1]",
+        "--set",
+        "channels=2",
+        "--epochs",
+        "4",
+        "--strategy",
+        "multiworker",
+    ]
+    return [
+        subprocess.Popen(
+            [*command, *arguments, "--batch-size", "128", "--out", str(out), "--reproducible", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ
+            | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+            | {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})},
+        )
+        for index in range(2)
+    ]
+
+
+def free_ports():
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@pytest.mark.slow
+def test_workers_go_on_after_one_was_killed(tmp_path):
+    def run(out, *options):
+        processes = start_workers(out, free_ports(), *options)
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        return Checkpoints(out / "checkpoints").newest()
+
+    name, reference, _ = run(tmp_path / "whole")
+    chief, follower = start_workers(tmp_path / "killed", free_ports())
+    while not (tmp_path / "killed" / "checkpoints" / "epoch-0001").exists() and chief.poll() is None:
+        time.sleep(0.1)
+    follower.kill()
+    output, _ = chief.communicate(timeout=300)
+    follower.communicate()
+    assert chief.returncode == 2 and "expected an answer of all 2 workers" in output
+    resumed = run(tmp_path / "killed", "--resume")
+    assert resumed[0] == name == "epoch-0004"
+    for key, array in reference.items():
+        np.testing.assert_array_equal(resumed[1][key], array)

@@ -102,7 +102,8 @@ class StepWatch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
-        due = self.save_every is not None and self.step % self.save_every == 0
+        is_last = self.step * self.batch_size >= self.images  # the end of the epoch comes with a checkpoint of its own
+        due = self.save_every is not None and self.step % self.save_every == 0 and not is_last
         if not (self.signals.received or due or self.step % CHECK_EVERY == 0):
             return
         progress = self.progress(logs)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ NORMALIZATION = {
 FORMS = ("digits", "npz:FILE", "folder:DIR")
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 CHUNK_BYTES = 2**22
 
@@ -84,6 +85,9 @@ class Dataset:
         shapes = self.input_shape, self.test.images.shape[1:]
         if shapes[0] != shapes[1]:
             raise ValueError(f"expected train and test images of one shape. Received: {shapes[0]} and {shapes[1]}")
+        if not len(self.mean) == len(self.std) == shapes[0][-1] or not all(std > 0 for std in self.std):
+            expected = f"{shapes[0][-1]} means and as many positive deviations, one a channel"
+            raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
         for part, labels in (("train", self.train.labels), ("test", self.test.labels)):
             if labels.min() < 0 or labels.max() >= self.classes:
                 span = f"{labels.min()}..{labels.max()}"
@@ -105,8 +109,9 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
 
     Args:
         name: `digits` (8x8, of scikit-learn), `npz:FILE` (Keras' keys x_train, y_train, x_test, y_test, perhaps
-            class_names), `folder:DIR` (DIR/train/<class>/* and DIR/test/<class>/*, or DIR/<class>/* of which a fifth is
-            held out), or the TFDS name of a set prepared in TFDS_DATA_DIR, such as `cifar10`.
+            class_names, and mean and std per channel on the scale where 255 is 1), `folder:DIR` (DIR/train/<class>/* and
+            DIR/test/<class>/*, or DIR/<class>/* of which a fifth is held out), or the TFDS name of a set prepared in
+            TFDS_DATA_DIR, such as `cifar10`.
         image_size: with `folder:DIR`, side in pixels of the square that every image is resized to.
         on_corrupt: with `folder:DIR`, whether to "skip" an unreadable image with a warning or to raise an "error".
 
@@ -176,14 +181,15 @@ def _digits() -> Dataset:
 def _npz(name: str, file: Path) -> Dataset:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, "class_names")}
+            arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, *NPZ_OPTIONS)}
     except Exception as error:  # damaged bytes surface as OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
         raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
     if missing := [key for key in NPZ_KEYS if key not in arrays]:
         raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
     splits = [_npz_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
     names = arrays.get("class_names", np.arange(1 + max(split.labels.max() for split in splits)))
-    return _dataset(name, splits, names.astype(str).tolist())
+    constants = {key: tuple(arrays[key].astype(float).tolist()) for key in ("mean", "std") if key in arrays}
+    return replace(_dataset(name, splits, names.astype(str).tolist()), **constants)
 
 
 def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:

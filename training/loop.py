@@ -1,8 +1,10 @@
 """The training loop: from a configuration to a run directory, and on from where it stopped."""
 
+import json
 import math
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         resumed = config.resume and (Path(config.out) / "run.json").is_file()
         is_new = strategy.is_chief and not resumed
         directory = new_run_directory(config.out, config.dataset, config.model) if is_new else Path(config.out)
-        with workspace(directory):  # one that cannot be written stops here; a refused configuration leaves none
+        # A directory that cannot be written stops here; a refused configuration leaves none.
+        with workspace(directory) if strategy.is_chief else nullcontext():
             prepared = prepare(config, strategy)
             content = record(prepared)
         if resumed:
@@ -62,25 +65,27 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
                 return found
             content = found.record | {"resumed": [*found.record.get("resumed", []), now()]}
         with (RunWriter if strategy.is_chief else Follower)(directory, config.keep) as writer:
-            _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
-    return open_run(directory)
+            finished = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
+    return Run(directory, json.loads(json.dumps(finished)))  # as run.json says, which a follower may not find yet
 
 
 class _Loop:
     """A run at work; `progress` says how far it has come."""
 
-    def __init__(self, prepared: Prepared, writer: Follower, signals: StopSignals, console: Console):
+    def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
         self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
         self.normalization = {"mean": prepared.data.mean, "std": prepared.data.std}
         self.classes = label_classes(prepared.model, prepared.data.classes)
         self.progress = Progress()
 
-    def run(self, content: dict[str, Any]) -> None:
-        """Runs what is left, between two versions of run.json."""
+    def run(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Runs what is left, between two versions of run.json, the second of which it returns."""
         if self.config.resume:
             with self.strategy.scope():
                 self.progress = self.writer.take_up(self.model)
+            if self.progress.epoch or self.progress.step:
+                self.writer.catch_up(self.model, self.progress)
         self.strategy.install(self.model, JIT_COMPILE[self.config.jit_compile])
         self.writer.record(content | {"result": {"status": "running"}})
         self._print(_headline(self.prepared, self.writer.directory, self.progress))
@@ -93,12 +98,14 @@ class _Loop:
             result = {"status": "interrupted"}
         finally:
             seconds = round(time.perf_counter() - begun, 1)
-            self.writer.record(content | {"result": {**result, "seconds": seconds, **_outcome(self.progress)}})
+            content = content | {"result": {**result, "seconds": seconds, **_outcome(self.progress)}}
+            self.writer.record(content)
         self.writer.draw(f"{self.model.name} on {self.config.dataset}")
+        return content
 
     def _epochs(self) -> str:
         try:
-            with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
+            with self.strategy.reports_lost_workers(), self._bar() as bar:
                 for _ in range(self.progress.epoch, self.config.epochs):
                     bar.begin(self.progress)
                     if self.progress.step < self.prepared.steps:
@@ -110,6 +117,9 @@ class _Loop:
             self.writer.stop(self.model, self.progress)
             return STATUS[stopped.signal]
         return "finished"
+
+    def _bar(self) -> ProgressBar:
+        return ProgressBar(self.console, self.config.epochs, self.prepared.steps)
 
     def _train(self, bar: ProgressBar) -> Progress:
         config, split, start = self.config, self.prepared.data.train, self.progress

@@ -91,6 +91,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
         "recipe": prepared.recipe.source,
         "training": {
             "nesterov": prepared.recipe.nesterov,
+            "decayed": prepared.recipe.decayed,
             "milestones": list(prepared.recipe.milestones) if config.schedule == "step" else [],
             "replicas": prepared.strategy.replicas,
         },

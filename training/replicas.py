@@ -84,7 +84,7 @@ class Replicas(Strategy):
         return distributed
 
     def average_statistics(self, model: keras.Model) -> None:
-        with self._reports_lost_workers():
+        with self.reports_lost_workers():
             model._average_statistics()
 
     def _function(self, model: keras.Model, replica_step: Callable[..., None]) -> Callable[[Any], dict[str, tf.Tensor]]:
@@ -95,7 +95,7 @@ class Replicas(Strategy):
                 return model.get_metrics_result()  # summed over the replicas
 
         def function(iterator):
-            with self._reports_lost_workers():
+            with self.reports_lost_workers():
                 return step(iterator)
 
         return function
@@ -110,7 +110,7 @@ class Replicas(Strategy):
             model._symbolic_build(data_batch=batch)
 
     @contextmanager
-    def _reports_lost_workers(self) -> Iterator[None]:
+    def reports_lost_workers(self) -> Iterator[None]:
         try:
             yield
         except LOST_WORKER as error:

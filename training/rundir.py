@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import keras
 from keras_mgnet.errors import unknown
 
 CHECKPOINTS = ("last", "best")
-PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy")
+PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,13 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions that a result depends on."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
+def versions() -> dict[str, str | None]:
+    """Returns the versions that a result depends on; of an absent package None."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return {"python": platform.python_version(), **dict.fromkeys(PACKAGES), **found, "backend": keras.backend.backend()}
 
 
 def _owner(path: Path) -> str:

@@ -70,6 +70,10 @@ class Strategy:
         To be called by all workers at once before the model is evaluated or saved; training itself is not changed by it.
         """
 
+    def reports_lost_workers(self) -> AbstractContextManager:
+        """Inside, a worker that does not answer any more is a ConnectionError which says what to do."""
+        return nullcontext()
+
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
         """Raises ValueError for what this strategy cannot train exactly.
 

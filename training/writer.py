@@ -17,55 +17,20 @@ from keras_mgnet.training.plots import plot_curves
 from keras_mgnet.training.state import Progress, capture, restore
 
 
-class Follower:
-    """Takes part in a run that another process writes: it reads the checkpoints and writes nothing.
+class RunWriter:
+    """The one process that writes a run directory (see `rundir`); others are kept out while it is open.
 
     Args:
         directory: of the run.
         keep: newest checkpoints to keep, besides that of the best epoch.
+
+    Raises:
+        ValueError: on entry, where another process writes there.
     """
 
     def __init__(self, directory: Path, keep: int):
         self.directory, self.keep = directory, keep
         self.checkpoints = Checkpoints(directory / "checkpoints")
-
-    def __enter__(self) -> "Follower":
-        return self
-
-    def __exit__(self, *error) -> None:
-        """Nothing is open."""
-
-    def take_up(self, model: keras.Model) -> Progress:
-        """Gives a model the state of the newest intact checkpoint, if there is one, and returns how far that had come."""
-        found = self.checkpoints.newest()
-        if found is None:
-            return Progress()
-        _, arrays, progress = found
-        restore(model, arrays)
-        return Progress(**progress)
-
-    def record(self, content: dict[str, Any]) -> None:
-        """Writes run.json."""
-
-    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
-        """Writes a checkpoint, then removes old ones; raises `DivergenceError` rather than keep weights that are not finite."""
-
-    def end_epoch(self, model: keras.Model, progress: Progress) -> None:
-        """Writes what an epoch leaves: first the checkpoint, then what can be made of it again."""
-
-    def stop(self, model: keras.Model, progress: Progress) -> None:
-        """Writes what a run leaves that stops inside an epoch."""
-
-    def draw(self, title: str) -> None:
-        """Draws the curves of the finished epochs."""
-
-
-class RunWriter(Follower):
-    """The one process that writes a run directory (see `rundir`); others are kept out while it is open.
-
-    Raises:
-        ValueError: on entry, where another process writes there.
-    """
 
     def __enter__(self) -> "RunWriter":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -85,39 +50,17 @@ class RunWriter(Follower):
         os.close(self.lock)
 
     def take_up(self, model: keras.Model) -> Progress:
-        progress = super().take_up(model)
-        if progress.step or progress.rows:
-            self._catch_up(model, progress)
-        return progress
+        """Gives a model the state of the newest intact checkpoint, if there is one, and returns how far that had come."""
+        found = self.checkpoints.newest()
+        if found is None:
+            return Progress()
+        _, arrays, progress = found
+        restore(model, arrays)
+        return Progress(**progress)
 
-    def record(self, content: dict[str, Any]) -> None:
-        write_json(self.directory / "run.json", content)
-
-    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
-        self.checkpoints.write(progress.name, capture(model), progress.to_dict())
-        self.checkpoints.prune(self.keep, [progress.best_name])
-
-    def end_epoch(self, model: keras.Model, progress: Progress) -> None:
-        self.checkpoint(model, progress)
-        self._save(model, "last")
-        if progress.best == progress.epoch - 1:
-            self._save(model, "best")
-        self._log(progress)
-        for key, value in progress.rows[-1].items():
-            self._events.add_scalar(f"epoch_{key}", value, progress.epoch - 1)
-        self._events.flush()
-
-    def stop(self, model: keras.Model, progress: Progress) -> None:
-        self.checkpoint(model, progress)
-        self._save(model, "last")
-
-    def draw(self, title: str) -> None:
-        if (self.directory / "log.csv").is_file():
-            plot_curves(self.directory / "log.csv", self.directory / "curves.png", title)
-
-    def _catch_up(self, model: keras.Model, progress: Progress) -> None:
-        """Makes models and log again what they were when the checkpoint was written; a kill may have come in between."""
-        self._log(progress)
+    def catch_up(self, model: keras.Model, progress: Progress) -> None:
+        """Makes models and log again what they were at the checkpoint just taken up; a kill may have come in between."""
+        self.log(progress)
         self._save(model, "last")
         if progress.best_name is None:
             return
@@ -128,11 +71,36 @@ class RunWriter(Follower):
             self._save(model, "best")
             restore(model, newest)
 
-    def _save(self, model: keras.Model, name: str) -> None:
-        with averaged_weights(model), staged_file(self.directory / f"{name}.keras") as staged:
+    def end_epoch(self, model: keras.Model, progress: Progress) -> None:
+        """Writes what an epoch leaves: first the checkpoint, then what can be made of it again."""
+        self.checkpoint(model, progress)
+        self._save(model, "last")
+        if progress.best == progress.epoch - 1:
+            self._save(model, "best")
+        self.log(progress)
+        self.event(progress)
+
+    def stop(self, model: keras.Model, progress: Progress) -> None:
+        """Writes what a run leaves that stops inside an epoch."""
+        self.checkpoint(model, progress)
+        self._save(model, "last")
+
+    def record(self, content: dict[str, Any]) -> None:
+        """Writes run.json."""
+        write_json(self.directory / "run.json", content)
+
+    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
+        """Writes a checkpoint, then removes old ones; raises `DivergenceError` rather than keep weights that are not finite."""
+        self.checkpoints.write(progress.name, capture(model), progress.to_dict())
+        self.checkpoints.prune(self.keep, [progress.best_name])
+
+    def save(self, model: keras.Model, name: str) -> None:
+        """Writes NAME.keras."""
+        with staged_file(self.directory / f"{name}.keras") as staged:
             model.save(staged)
 
-    def _log(self, progress: Progress) -> None:
+    def log(self, progress: Progress) -> None:
+        """Writes log.csv."""
         if not progress.rows:
             return
         with staged_file(self.directory / "log.csv") as staged, staged.open("w", newline="") as file:
@@ -140,8 +108,38 @@ class RunWriter(Follower):
             table.writeheader()
             table.writerows(progress.rows)
 
+    def event(self, progress: Progress) -> None:
+        """Adds the last epoch to TensorBoard's events."""
+        for key, value in progress.rows[-1].items():
+            self._events.add_scalar(f"epoch_{key}", value, progress.epoch - 1)
+        self._events.flush()
+
+    def draw(self, title: str) -> None:
+        """Draws the curves of the finished epochs."""
+        if (self.directory / "log.csv").is_file():
+            plot_curves(self.directory / "log.csv", self.directory / "curves.png", title)
+
+    def _save(self, model: keras.Model, name: str) -> None:
+        with averaged_weights(model):  # in all workers alike: giving mirrored variables values is done together
+            self.save(model, name)
+
     @cached_property
     def _events(self):
         from tensorboard.summary import Writer
 
         return Writer(str(self.directory / "tensorboard"))
+
+
+class Follower(RunWriter):
+    """A worker that trains in a run which another process writes: it does all the same and writes nothing."""
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *error) -> None:
+        """Nothing is open."""
+
+    def _nothing(self, *what) -> None:
+        """In place of what writes."""
+
+    record = checkpoint = save = log = event = draw = _nothing
