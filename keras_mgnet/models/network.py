@@ -42,6 +42,7 @@ class Network(keras.Model):
         inputs = keras.utils.get_source_inputs(graph.features)
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(graph.features), name=frame.name or graph.name)
+        self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
         self.method = METHODS[graph.method]
         if frame.include_top:
             self.compile(recipe(graph.recipe).optimizer(), frame.loss(), metrics=["accuracy"])
