@@ -39,7 +39,7 @@ def workspace(parent: str | Path) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # another process may have cleared it
     except BaseException:
         with suppress(OSError):  # others may have written there meanwhile
             for created in missing:

@@ -23,8 +23,9 @@ from keras_mgnet import files
 from keras_mgnet.training import callbacks, checkpoint
 from keras_mgnet.training.checkpoint import ARRAYS, MANIFEST, STATE, Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.training.identity import digest
 from keras_mgnet.training.loop import train
-from keras_mgnet.training.rundir import read_log
+from keras_mgnet.training.rundir import open_run, read_log
 from keras_mgnet.training.state import Progress
 from keras_mgnet.training.writer import RunWriter
 
@@ -72,9 +73,13 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
     monkeypatch.setattr(callbacks.StepWatch, "on_train_batch_end", patched)
 
 
+def checkpoints_of(run):
+    return Checkpoints(run.path / "checkpoints", digest(run.record))
+
+
 def assert_same(run, other):
     """Equal weights, optimiser and generator states, to the bit; equal logs, to the rounding of a mean taken in two parts."""
-    states = [Checkpoints(r.path / "checkpoints").newest()[1] for r in (run, other)]
+    states = [checkpoints_of(r).newest()[1] for r in (run, other)]
     assert states[0].keys() == states[1].keys()
     for key, array in states[0].items():
         np.testing.assert_array_equal(array, states[1][key], err_msg=key)
@@ -135,7 +140,7 @@ def test_a_run_stopped_in_an_evaluation_goes_on_bit_for_bit(whole, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.StopInEvaluation, "on_test_batch_end", stop)
         run = digits(tmp_path / "run")
-    assert Checkpoints(run.path / "checkpoints").names() == ["epoch-0000-step-000010", "epoch-0000-step-000012"]
+    assert checkpoints_of(run).names() == ["epoch-000000-step-000010", "epoch-000000-step-000012"]
     assert_same(whole, digits(tmp_path / "run", resume=True))
 
 
@@ -157,7 +162,7 @@ def test_a_signal_to_the_command_saves_and_exits_with_0(number, tmp_path):
     assert process.returncode == 0, process.stderr
     status = "preempted" if number == signal.SIGTERM else "interrupted"
     assert f"{status} after 0 epochs" in process.stdout and "--resume" in process.stdout
-    assert Checkpoints(tmp_path / "run" / "checkpoints").newest()[0] == "epoch-0000-step-000001"
+    assert checkpoints_of(open_run(tmp_path / "run")).newest()[0] == "epoch-000000-step-000001"
     assert keras.saving.load_model(tmp_path / "run" / "last.keras").input_shape == (None, 8, 8, 1)
 
 
@@ -167,7 +172,7 @@ def crash(out, kills):
     assert process.returncode == 0, process.stderr
     assert int(process.stdout) == kills
     finished = sorted(out.iterdir())
-    states = [Checkpoints(run / "checkpoints").newest()[1] for run in finished]
+    states = [checkpoints_of(open_run(run)).newest()[1] for run in finished]
     return finished, states
 
 
@@ -196,7 +201,7 @@ def flip(path):
 
 
 def swap(path):
-    other = path.parent.with_name("epoch-0001") / path.name
+    other = path.parent.with_name("epoch-000001") / path.name
     kept = path.read_bytes()
     path.write_bytes(other.read_bytes())
     other.write_bytes(kept)
@@ -214,20 +219,20 @@ DAMAGES = {"truncated": truncate, "flipped": flip, "emptied": empty, "gone": Pat
 def test_a_damaged_checkpoint_is_detected(file, damage, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for i in (0, 1, 2):
-        checkpoints.write(f"epoch-000{i}", {"w": np.full(3, i, "float32")}, {"step": i})
-    DAMAGES[damage](tmp_path / "epoch-0002" / file)
-    with pytest.raises(DamagedCheckpointError, match=r"expected an intact checkpoint\. Received: '.*epoch-0002'"):
-        checkpoints.read("epoch-0002")
+        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i, "float32")}, {"step": i})
+    DAMAGES[damage](tmp_path / "epoch-000002" / file)
+    with pytest.raises(DamagedCheckpointError, match=r"expected an intact checkpoint\. Received: '.*epoch-000002'"):
+        checkpoints.read("epoch-000002")
     with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
-        assert checkpoints.newest()[0] == ("epoch-0000" if damage == "swapped" else "epoch-0001")
+        assert checkpoints.newest()[0] == ("epoch-000000" if damage == "swapped" else "epoch-000001")
 
 
 def test_exchanged_checkpoints_are_detected(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for i in (1, 2):
-        checkpoints.write(f"epoch-000{i}", {"w": np.full(3, i)}, {"step": i})
-    (tmp_path / "epoch-0002").rename(tmp_path / "epoch-0003")
-    (tmp_path / "epoch-0001").rename(tmp_path / "epoch-0002")
+        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i)}, {"step": i})
+    (tmp_path / "epoch-000002").rename(tmp_path / "epoch-000003")
+    (tmp_path / "epoch-000001").rename(tmp_path / "epoch-000002")
     for name in checkpoints.names():
         with pytest.raises(DamagedCheckpointError):
             checkpoints.read(name)
@@ -236,19 +241,52 @@ def test_exchanged_checkpoints_are_detected(tmp_path):
 @given(file=st.sampled_from([ARRAYS, STATE, MANIFEST]), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_detected(file, place, bit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bits")
-    Checkpoints(folder).write("epoch-0001", {"w": np.arange(4.0), "n": np.array(3)}, {"step": 1})
-    path = folder / "epoch-0001" / file
+    Checkpoints(folder).write("epoch-000001", {"w": np.arange(4.0), "n": np.array(3)}, {"step": 1})
+    path = folder / "epoch-000001" / file
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1 << bit
     path.write_bytes(content)
     with pytest.raises(DamagedCheckpointError):
-        Checkpoints(folder).read("epoch-0001")
+        Checkpoints(folder).read("epoch-000001")
+
+
+def test_a_checkpoint_of_another_run_is_detected(tmp_path):
+    Checkpoints(tmp_path, "one run").write("epoch-000001", {"w": np.ones(3)}, {})
+    with pytest.raises(DamagedCheckpointError, match="or of another run"):
+        Checkpoints(tmp_path, "another").read("epoch-000001")
+
+
+def test_damaged_checkpoints_do_not_push_out_intact_ones(tmp_path):
+    """The run went on from 4, though 5 was there; keeping one must keep what was just written."""
+    checkpoints = Checkpoints(tmp_path)
+    for name in ("epoch-000003", "epoch-000004", "epoch-000005"):
+        checkpoints.write(name, {"w": np.ones(3)}, {})
+    flip(tmp_path / "epoch-000005" / ARRAYS)
+    checkpoints.write("epoch-000004-step-000005", {"w": np.ones(3)}, {})
+    checkpoints.prune("epoch-000004-step-000005", 1, ["epoch-000003"])
+    assert checkpoints.names() == ["epoch-000003", "epoch-000004-step-000005"]
+
+
+def test_an_intact_checkpoint_is_not_put_at_risk(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": True})
+    monkeypatch.setattr(checkpoint, "publish", lambda *paths: pytest.fail("written again"))
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": False})
+    assert checkpoints.read("epoch-000001")[1] == {"first": True}
+
+
+def test_a_damaged_checkpoint_is_replaced(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {})
+    flip(tmp_path / "epoch-000001" / ARRAYS)
+    checkpoints.write("epoch-000001", {"w": np.zeros(3)}, {})
+    np.testing.assert_array_equal(checkpoints.read("epoch-000001")[0]["w"], np.zeros(3))
 
 
 @pytest.mark.parametrize("damage", [truncate, flip])
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, stopped):
-    damage(stopped.path / "checkpoints" / "epoch-0001-step-000007" / ARRAYS)
-    with pytest.warns(UserWarning, match="skipped a damaged checkpoint: .*epoch-0001-step-000007"):
+    damage(stopped.path / "checkpoints" / "epoch-000001-step-000007" / ARRAYS)
+    with pytest.warns(UserWarning, match="skipped a damaged checkpoint: .*epoch-000001-step-000007"):
         run = digits(stopped.path, resume=True)
     assert_same(whole, run)
 
@@ -277,8 +315,8 @@ def test_a_failed_write_loses_nothing(code, place, whole, stopped, monkeypatch):
 def test_the_newest_and_the_best_are_kept(tmp_path):
     run = digits(tmp_path / "run", epochs=6, keep=2, checkpoint_steps=None)
     best = run.record["result"]["best_epoch"]
-    expected = {f"epoch-{epoch:04d}" for epoch in (best, 5, 6)}
-    assert set(Checkpoints(run.path / "checkpoints").names()) == expected
+    expected = {f"epoch-{epoch:06d}" for epoch in (best, 5, 6)}
+    assert set(checkpoints_of(run).names()) == expected
 
 
 @pytest.mark.parametrize(
@@ -331,13 +369,13 @@ def test_resume_starts_a_run_that_has_not_begun(tmp_path):
 
 
 def test_two_processes_do_not_write_one_run(tmp_path):
-    with RunWriter(tmp_path, 2), pytest.raises(ValueError, match="expected no other process in the run directory"):
-        RunWriter(tmp_path, 2).__enter__()
+    with RunWriter(tmp_path, 2, ""), pytest.raises(ValueError, match="expected no other process in the run directory"):
+        RunWriter(tmp_path, 2, "").__enter__()
 
 
 def test_a_kill_between_checkpoint_and_models_is_made_good(whole, tmp_path):
     """best.keras and log.csv are those of the checkpoint again, whatever stood there."""
-    with RunWriter(tmp_path / "run", 2) as writer:
+    with RunWriter(tmp_path / "run", 2, digest(whole.record)) as writer:
         shutil.copytree(whole.path / "checkpoints", writer.checkpoints.directory, dirs_exist_ok=True)
         (writer.directory / "best.keras").write_bytes(b"of a lost epoch")
         model = whole.load_model()
@@ -365,7 +403,7 @@ def test_a_diverging_run_ends_with_its_last_good_checkpoint(tmp_path, monkeypatc
     run = digits(tmp_path / "run")
     result = run.record["result"]
     assert result["status"] == "diverged" and result["epochs"] == 1 and "learning rate" in result["hint"]
-    assert Checkpoints(run.path / "checkpoints").newest()[0] == "epoch-0001"
+    assert checkpoints_of(run).newest()[0] == "epoch-000001"
     assert all(np.isfinite(weight).all() for weight in run.load_model().get_weights())
 
 
@@ -440,17 +478,17 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
         processes = start_workers(out, free_ports(), *options)
         outputs = [process.communicate(timeout=300)[0] for process in processes]
         assert [process.returncode for process in processes] == [0, 0], outputs
-        return Checkpoints(out / "checkpoints").newest()
+        return checkpoints_of(open_run(out)).newest()
 
     name, reference, _ = run(tmp_path / "whole")
     chief, follower = start_workers(tmp_path / "killed", free_ports())
-    while not (tmp_path / "killed" / "checkpoints" / "epoch-0001").exists() and chief.poll() is None:
+    while not (tmp_path / "killed" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
         time.sleep(0.1)
     follower.kill()
     output, _ = chief.communicate(timeout=300)
     follower.communicate()
     assert chief.returncode == 2 and "expected an answer of all 2 workers" in output
     resumed = run(tmp_path / "killed", "--resume")
-    assert resumed[0] == name == "epoch-0004"
+    assert resumed[0] == name == "epoch-000004"
     for key, array in reference.items():
         np.testing.assert_array_equal(resumed[1][key], array)

@@ -22,12 +22,11 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         progress: at the end of its last step.
-        signal: that asked.
     """
 
-    def __init__(self, progress: state.Progress, signal: signal.Signals):
-        super().__init__(signal.name)
-        self.progress, self.signal = progress, signal
+    def __init__(self, progress: state.Progress):
+        super().__init__(progress.name)
+        self.progress = progress
 
 
 class StopSignals:
@@ -69,13 +68,13 @@ class StepWatch(keras.callbacks.Callback):
         batch_size: images per step; the last step of an epoch takes what is left of `images`.
         images: of an epoch.
         classes: of the data, which say what loss guessing has.
-        signals: that may stop the run.
+        stop_asked: whether to stop, the same for all workers.
         save_every: steps between two calls of `save`, None for none.
         save: takes the progress.
         bar: that shows it.
 
     Raises:
-        Stopped: at the end of the step in which a signal came.
+        Stopped: at the end of a step after which to stop.
         DivergenceError: where the mean loss is not finite or above ten times that of guessing.
     """
 
@@ -86,7 +85,7 @@ class StepWatch(keras.callbacks.Callback):
         batch_size: int,
         images: int,
         classes: int,
-        signals: StopSignals,
+        stop_asked: Callable[[], bool],
         save_every: int | None,
         save: Callable[[state.Progress], None],
         bar: "ProgressBar",
@@ -94,7 +93,7 @@ class StepWatch(keras.callbacks.Callback):
         super().__init__()
         self.start, self.batch_size, self.images = progress, batch_size, images
         self.highest_loss = DIVERGED * math.log(max(classes, 2))
-        self.signals, self.save_every, self.save, self.bar = signals, save_every, save, bar
+        self.stop_asked, self.save_every, self.save, self.bar = stop_asked, save_every, save, bar
 
     def on_train_begin(self, logs=None):
         self.begun, self.step = time.perf_counter(), self.start.step
@@ -104,11 +103,12 @@ class StepWatch(keras.callbacks.Callback):
         self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
         is_last = self.step * self.batch_size >= self.images  # the end of the epoch comes with a checkpoint of its own
         due = self.save_every is not None and self.step % self.save_every == 0 and not is_last
-        if not (self.signals.received or due or self.step % CHECK_EVERY == 0):
+        stop = self.stop_asked()
+        if not (stop or due or self.step % CHECK_EVERY == 0):
             return
         progress = self.progress(logs)
-        if self.signals.received:
-            raise Stopped(progress, self.signals.received)
+        if stop:
+            raise Stopped(progress)
         if due:
             self.save(progress)
 
@@ -137,7 +137,7 @@ class StopInEvaluation(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         if self.signals.received:
-            raise Stopped(self.progress, self.signals.received)
+            raise Stopped(self.progress)
 
 
 class ProgressBar:

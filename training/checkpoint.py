@@ -4,6 +4,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,37 +26,42 @@ class Checkpoints:
     """The checkpoints of a run. Names sort by age.
 
     Attributes:
-        directory: that holds them, one directory each: arrays.safetensors, state.json, and manifest.json with the name, and
-            the length and SHA-256 of the other two.
+        directory: that holds them, one directory each: arrays.safetensors, state.json, and manifest.json with the run, the
+            name, and the length and SHA-256 of the other two.
+        run: what the run is known by, see `identity.digest`; a checkpoint of another run is a damaged one.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as out:
         ...     checkpoints = Checkpoints(Path(out))
-        ...     checkpoints.write("epoch-0001", {"w": np.ones(2)}, {"step": 7})
-        ...     checkpoints.names(), checkpoints.read("epoch-0001")[1]
-        (['epoch-0001'], {'step': 7})
+        ...     checkpoints.write("epoch-000001", {"w": np.ones(2)}, {"step": 7})
+        ...     checkpoints.names(), checkpoints.read("epoch-000001")[1]
+        (['epoch-000001'], {'step': 7})
     """
 
     directory: Path
+    run: str = ""
 
     def names(self) -> list[str]:
         """Returns the names of all checkpoints, the oldest first."""
         return sorted(path.name for path in self.directory.glob("[!.]*") if path.is_dir())
 
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        """Writes a checkpoint through to the disk; one of the same name is replaced.
+        """Writes a checkpoint through to the disk; an intact one of the same name stays, a damaged one is replaced.
 
         Raises:
             OSError: where it cannot be written. All that was there before is still there then.
         """
+        if (self.directory / name).exists():
+            with suppress(DamagedCheckpointError):
+                self.read(name)
+                return
         with workspace(self.directory) as folder:
             staged = folder / name
             staged.mkdir()
             save_file({key: np.asarray(array, order="C") for key, array in arrays.items()}, staged / ARRAYS)
             (staged / STATE).write_text(json.dumps(state))
-            manifest = {"name": name, "files": {file: _fingerprint(staged / file) for file in (ARRAYS, STATE)}}
-            (staged / MANIFEST).write_text(json.dumps(manifest))
+            (staged / MANIFEST).write_text(json.dumps(self._manifest(name, staged)))
             if (self.directory / name).exists():
                 (self.directory / name).replace(folder / "replaced")
             publish(staged, self.directory / name)
@@ -69,9 +75,8 @@ class Checkpoints:
         folder = self.directory / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            expected = {"name": name, "files": {file: _fingerprint(folder / file) for file in (ARRAYS, STATE)}}
-            if manifest != expected:
-                raise ValueError("its files are not those of its manifest")
+            if manifest != self._manifest(name, folder):
+                raise ValueError("its files are not those of its manifest, or of another run")
             return load_file(folder / ARRAYS), json.loads((folder / STATE).read_text())
         except (OSError, ValueError) as error:
             raise DamagedCheckpointError(f"expected an intact checkpoint. Received: '{folder}' ({error})") from error
@@ -88,11 +93,19 @@ class Checkpoints:
                 warnings.warn(f"skipped a damaged checkpoint: {error}", stacklevel=2)
         return None
 
-    def prune(self, keep: int, protected: Iterable[str] = ()) -> None:
-        """Removes all but the newest `keep` checkpoints and the protected ones."""
-        for name in set(self.names()[:-keep]) - set(protected):
+    def prune(self, newest: str, keep: int, protected: Iterable[str] = ()) -> None:
+        """Removes all but the last `keep` checkpoints up to `newest`, and the protected ones.
+
+        Those after it are damaged, since the run went on from before them.
+        """
+        names = self.names()
+        kept = [name for name in names if name <= newest][-keep:]
+        for name in set(names) - {*kept, *protected}:
             with workspace(self.directory) as folder:  # a half-removed checkpoint would look like a damaged one
                 (self.directory / name).replace(folder / name)
+
+    def _manifest(self, name: str, folder: Path) -> dict[str, Any]:
+        return {"run": self.run, "name": name, "files": {f: _fingerprint(folder / f) for f in (ARRAYS, STATE)}}
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:

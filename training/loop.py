@@ -15,12 +15,13 @@ from keras_mgnet.files import workspace
 from keras_mgnet.training.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.ema import averaged_weights
+from keras_mgnet.training.identity import check_same, digest
 from keras_mgnet.training.objective import label_classes
 from keras_mgnet.training.pipeline import test_batches, train_batches
-from keras_mgnet.training.prepare import Prepared, check_same, now, prepare, record
+from keras_mgnet.training.prepare import Prepared, now, prepare, record
 from keras_mgnet.training.rundir import Run, new_run_directory, open_run
 from keras_mgnet.training.state import DivergenceError, Progress
-from keras_mgnet.training.strategy import connect
+from keras_mgnet.training.strategy import Strategy, connect
 from keras_mgnet.training.writer import Follower, RunWriter
 
 STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
@@ -49,24 +50,36 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     """
     with StopSignals() as signals:
         strategy = connect(config.strategy)
-        if strategy.workers > 1 and config.out is None:
-            raise ValueError("expected out, a directory that all workers share. Received: out=None")
-        resumed = config.resume and (Path(config.out) / "run.json").is_file()
-        is_new = strategy.is_chief and not resumed
-        directory = new_run_directory(config.out, config.dataset, config.model) if is_new else Path(config.out)
-        # A directory that cannot be written stops here; a refused configuration leaves none.
-        with workspace(directory) if strategy.is_chief else nullcontext():
-            prepared = prepare(config, strategy)
-            content = record(prepared)
-        if resumed:
-            found = open_run(directory)
-            check_same(content, found.record, directory)
-            if found.record["result"]["status"] == "finished":
-                return found
-            content = found.record | {"resumed": [*found.record.get("resumed", []), now()]}
-        with (RunWriter if strategy.is_chief else Follower)(directory, config.keep) as writer:
-            finished = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
-    return Run(directory, json.loads(json.dumps(finished)))  # as run.json says, which a follower may not find yet
+        with strategy.reports_lost_workers():
+            directory = _directory(config, strategy)
+            # A directory that cannot be written stops here; a refused configuration leaves none.
+            with workspace(directory) if strategy.is_chief else nullcontext():
+                prepared = prepare(config, strategy)
+                content = record(prepared)
+            role = RunWriter if strategy.is_chief else Follower
+            with role(directory, config.keep, digest(content)) as writer:
+                content = _taken_up(content, config, directory)
+                if content["result"]["status"] != "finished":
+                    content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
+    return Run(directory, json.loads(json.dumps(content)))  # as run.json says, which a follower may not find yet
+
+
+def _directory(config: TrainConfig, strategy: Strategy) -> Path:
+    if strategy.workers > 1 and config.out is None:
+        raise ValueError("expected out, a directory that all workers share. Received: out=None")
+    if not strategy.is_chief or (config.resume and (Path(config.out) / "run.json").is_file()):
+        return Path(config.out)
+    return new_run_directory(config.out, config.dataset, config.model)
+
+
+def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> dict[str, Any]:
+    if not (config.resume and (directory / "run.json").is_file()):
+        return content
+    found = open_run(directory).record
+    check_same(content, found, directory)
+    if found["result"]["status"] == "finished":
+        return found
+    return found | {"resumed": [*found.get("resumed", []), now()]}
 
 
 class _Loop:
@@ -86,7 +99,8 @@ class _Loop:
                 self.progress = self.writer.take_up(self.model)
             if self.progress.epoch or self.progress.step:
                 self.writer.catch_up(self.model, self.progress)
-        self.strategy.install(self.model, JIT_COMPILE[self.config.jit_compile])
+        jit_compile = "off" if self.config.reproducible else self.config.jit_compile
+        self.strategy.install(self.model, JIT_COMPILE[jit_compile])
         self.writer.record(content | {"result": {"status": "running"}})
         self._print(_headline(self.prepared, self.writer.directory, self.progress))
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
@@ -105,7 +119,7 @@ class _Loop:
 
     def _epochs(self) -> str:
         try:
-            with self.strategy.reports_lost_workers(), self._bar() as bar:
+            with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
                 for _ in range(self.progress.epoch, self.config.epochs):
                     bar.begin(self.progress)
                     if self.progress.step < self.prepared.steps:
@@ -114,12 +128,10 @@ class _Loop:
                     bar.end(self.progress.rows[-1])
         except Stopped as stopped:
             self.progress = stopped.progress
+            self.strategy.average_statistics(self.model)
             self.writer.stop(self.model, self.progress)
-            return STATUS[stopped.signal]
+            return STATUS[self.signals.received or signal.SIGTERM]  # of another worker, where this one has none
         return "finished"
-
-    def _bar(self) -> ProgressBar:
-        return ProgressBar(self.console, self.config.epochs, self.prepared.steps)
 
     def _train(self, bar: ProgressBar) -> Progress:
         config, split, start = self.config, self.prepared.data.train, self.progress
@@ -140,9 +152,9 @@ class _Loop:
             batch_size=config.batch_size,
             images=len(split.labels),
             classes=self.prepared.data.classes,
-            signals=self.signals,
+            stop_asked=lambda: self.strategy.agree(self.signals.received is not None),
             save_every=config.checkpoint_steps,
-            save=lambda progress: self.writer.checkpoint(self.model, progress),
+            save=self._save,
             bar=bar,
         )
         steps = self.prepared.steps - start.step
@@ -150,6 +162,10 @@ class _Loop:
             self.strategy.distribute(batches), steps_per_epoch=steps, shuffle=False, callbacks=[watch], verbose=0
         )
         return watch.progress({key: values[-1] for key, values in history.history.items()})
+
+    def _save(self, progress: Progress) -> None:
+        self.strategy.average_statistics(self.model)
+        self.writer.checkpoint(self.model, progress)
 
     def _end_epoch(self) -> Progress:
         begun = time.perf_counter()
@@ -159,7 +175,7 @@ class _Loop:
         with averaged_weights(self.model):
             tested = self.model.evaluate(
                 self.strategy.distribute(batches),
-                callbacks=[StopInEvaluation(self.progress, self.signals)],
+                callbacks=[StopInEvaluation(self.progress, self.signals)] if self.strategy.workers == 1 else [],
                 return_dict=True,
                 verbose=0,
             )

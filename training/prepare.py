@@ -2,10 +2,8 @@
 
 import datetime
 import hashlib
-import json
 import shlex
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +19,6 @@ from keras_mgnet.training.objective import compile_model
 from keras_mgnet.training.pipeline import steps_per_epoch
 from keras_mgnet.training.rundir import model_config, versions
 from keras_mgnet.training.strategy import Strategy, connect
-
-MAY_DIFFER = ("out", "resume", "strategy", "keep", "checkpoint_steps")  # between a run and its resumption
 
 
 @dataclass(frozen=True)
@@ -109,25 +105,9 @@ def record(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def check_same(asked: Mapping[str, Any], found: Mapping[str, Any], where: object) -> None:
-    """Raises ValueError, naming the first differing field, unless two records describe one run."""
-    for part in ("config", "recipe", "data", "model"):
-        new, old = (_flat(part, json.loads(json.dumps(content[part]))) for content in (asked, found))
-        for key in new | old:
-            if key not in MAY_DIFFER and new.get(key) != old.get(key):
-                raise ValueError(
-                    f"expected the {key} of the run in '{where}', {old.get(key)!r}, or another directory. "
-                    f"Received: {new.get(key)!r}"
-                )
-
-
 def now() -> str:
     """Returns the time, as run.json has it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _flat(part: str, content: Any) -> dict[str, Any]:
-    return content if isinstance(content, dict) else {part: content}
 
 
 def _make_deterministic() -> None:

@@ -87,6 +87,12 @@ class Replicas(Strategy):
         with self.reports_lost_workers():
             model._average_statistics()
 
+    def _any(self, asked: bool) -> bool:
+        def count():
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(float(asked)))
+
+        return bool(self._strategy.experimental_local_results(self._strategy.run(count))[0] > 0)
+
     def _function(self, model: keras.Model, replica_step: Callable[..., None]) -> Callable[[Any], dict[str, tf.Tensor]]:
         @tf.function(autograph=False, reduce_retracing=True)
         def step(iterator):

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.data import load
 from keras_mgnet.training.loop import train
-from keras_mgnet.training.prepare import check_same
+from keras_mgnet.training.identity import check_same
 from keras_mgnet.training.report import Outcome, Result, write_report
 from keras_mgnet.training.request import Reproduction
 from keras_mgnet.training.rundir import Run, open_run

@@ -3,6 +3,7 @@
 Whatever a step computes, it computes over the global batch: norms, losses, metrics and random numbers are those of one device.
 """
 
+from functools import cache
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from keras_mgnet.training.strategy import Cluster, Strategy
 
 
+@cache  # JAX connects a process once
 def connect_devices(cluster: Cluster | None) -> Strategy:
     """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
     if cluster:
@@ -36,6 +38,11 @@ class Sharded(Strategy):
         if isinstance(batches, keras.utils.PyDataset):
             return _Parts(self, batches)
         return (self.part(batch) for batch in batches)
+
+    def _any(self, asked: bool) -> bool:
+        from jax.experimental import multihost_utils
+
+        return bool(multihost_utils.process_allgather(np.array(asked)).any())
 
     def part(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Returns the images and labels of this worker."""

@@ -25,7 +25,7 @@ class Progress:
 
     Example:
         >>> Progress(rows=[{"val_accuracy": 0.5}], step=3).name
-        'epoch-0001-step-000003'
+        'epoch-000001-step-000003'
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -92,6 +92,8 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
     Raises:
         DivergenceError: where one is not finite.
     """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()  # inside `fit` the state is not in the variables
     arrays = {key: ops.convert_to_numpy(variable) for key, variable in _variables(model).items()}
     for key, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
@@ -116,7 +118,7 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _name(epochs: int) -> str:
-    return f"epoch-{epochs:04d}"
+    return f"epoch-{epochs:06d}"
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import keras
 from keras_mgnet.errors import unknown
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+CONFER_EVERY = 10  # steps; each time costs all workers a message
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Strategy:
         cluster = cluster or Cluster()
         self.name, self.replicas = name, replicas
         self.workers, self.is_chief = len(cluster.addresses), cluster.index == 0
+        self._steps = 0
 
     def scope(self) -> AbstractContextManager:
         """Variables created inside have a copy on every replica: create, load and compile the model there."""
@@ -69,6 +71,14 @@ class Strategy:
 
         To be called by all workers at once before the model is evaluated or saved; training itself is not changed by it.
         """
+
+    def agree(self, asked: bool) -> bool:
+        """Returns whether a worker asks to stop; to be called by all workers after each step, of which they confer after some."""
+        self._steps += 1
+        return asked if self.workers == 1 else self._steps % CONFER_EVERY == 0 and self._any(asked)
+
+    def _any(self, asked: bool) -> bool:
+        return asked
 
     def reports_lost_workers(self) -> AbstractContextManager:
         """Inside, a worker that does not answer any more is a ConnectionError which says what to do."""

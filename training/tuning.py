@@ -104,7 +104,7 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
     x, y = data.train.images, data.train.labels
     parts = {"x_train": x[kept], "y_train": y[kept], "x_test": x[held_out], "y_test": y[held_out]}
     with staged_file(path) as staged:
-        np.savez(staged, class_names=np.array(data.class_names), **parts)
+        np.savez(staged, class_names=np.array(data.class_names), mean=data.mean, std=data.std, **parts)
 
 
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:

@@ -3,6 +3,7 @@
 import csv
 import fcntl
 import os
+import shutil
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -23,21 +24,22 @@ class RunWriter:
     Args:
         directory: of the run.
         keep: newest checkpoints to keep, besides that of the best epoch.
+        run: what its checkpoints are known by, see `identity.digest`.
 
     Raises:
         ValueError: on entry, where another process writes there.
     """
 
-    def __init__(self, directory: Path, keep: int):
+    def __init__(self, directory: Path, keep: int, run: str):
         self.directory, self.keep = directory, keep
-        self.checkpoints = Checkpoints(directory / "checkpoints")
+        self.checkpoints = Checkpoints(directory / "checkpoints", run)
 
     def __enter__(self) -> "RunWriter":
         self.directory.mkdir(parents=True, exist_ok=True)
         self.lock = os.open(self.directory, os.O_RDONLY)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(self.lock)
             raise ValueError(f"expected no other process in the run directory. Received: '{self.directory}'") from error
         for folder in (self.directory, self.checkpoints.directory):
@@ -61,6 +63,7 @@ class RunWriter:
     def catch_up(self, model: keras.Model, progress: Progress) -> None:
         """Makes models and log again what they were at the checkpoint just taken up; a kill may have come in between."""
         self.log(progress)
+        self.events(progress, 0)
         self._save(model, "last")
         if progress.best_name is None:
             return
@@ -78,7 +81,7 @@ class RunWriter:
         if progress.best == progress.epoch - 1:
             self._save(model, "best")
         self.log(progress)
-        self.event(progress)
+        self.events(progress, progress.epoch - 1)
 
     def stop(self, model: keras.Model, progress: Progress) -> None:
         """Writes what a run leaves that stops inside an epoch."""
@@ -92,7 +95,7 @@ class RunWriter:
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
         """Writes a checkpoint, then removes old ones; raises `DivergenceError` rather than keep weights that are not finite."""
         self.checkpoints.write(progress.name, capture(model), progress.to_dict())
-        self.checkpoints.prune(self.keep, [progress.best_name])
+        self.checkpoints.prune(progress.name, self.keep, [progress.best_name])
 
     def save(self, model: keras.Model, name: str) -> None:
         """Writes NAME.keras."""
@@ -108,10 +111,13 @@ class RunWriter:
             table.writeheader()
             table.writerows(progress.rows)
 
-    def event(self, progress: Progress) -> None:
-        """Adds the last epoch to TensorBoard's events."""
-        for key, value in progress.rows[-1].items():
-            self._events.add_scalar(f"epoch_{key}", value, progress.epoch - 1)
+    def events(self, progress: Progress, first: int) -> None:
+        """Adds the epochs from `first` on to TensorBoard's events; from 0 on they begin anew."""
+        if first == 0:
+            shutil.rmtree(self.directory / "tensorboard", ignore_errors=True)
+        for epoch, row in enumerate(progress.rows[first:], first):
+            for key, value in row.items():
+                self._events.add_scalar(f"epoch_{key}", value, epoch)
         self._events.flush()
 
     def draw(self, title: str) -> None:
@@ -142,4 +148,7 @@ class Follower(RunWriter):
     def _nothing(self, *what) -> None:
         """In place of what writes."""
 
-    record = checkpoint = save = log = event = draw = _nothing
+    record = save = log = events = draw = _nothing
+
+    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
+        capture(model)  # to end as the writer does where weights are not finite
