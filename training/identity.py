@@ -1,0 +1,41 @@
+"""What makes two records those of one run, so that one may go on where the other stopped."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+PARTS = ("config", "training", "data", "model")
+MAY_DIFFER = ("dataset", "out", "resume", "strategy", "keep", "checkpoint_steps")  # the data are known by their hash
+
+
+def identity(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a record (see `prepare.record`) that decide what is trained, and how.
+
+    Example:
+        >>> identity({"config": {"seed": 1, "out": "runs/a"}, "training": {}, "data": {}, "model": {}})
+        {'recipe': None, 'seed': 1}
+    """
+    record = json.loads(json.dumps(record))
+    fields = {"recipe": record.get("recipe")}
+    for part in PARTS:
+        fields |= {key: value for key, value in record.get(part, {}).items() if key not in MAY_DIFFER}
+    if not fields.get("scale_learning_rate"):
+        fields.pop("replicas", None)
+    return fields
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of the identity of a record."""
+    return hashlib.sha256(json.dumps(identity(record), sort_keys=True).encode()).hexdigest()
+
+
+def check_same(asked: Mapping[str, Any], found: Mapping[str, Any], where: object) -> None:
+    """Raises ValueError, naming the first differing field, unless two records describe one run."""
+    new, old = identity(asked), identity(found)
+    for key in new | old:
+        if new.get(key) != old.get(key):
+            raise ValueError(
+                f"expected the {key} of the run in '{where}', {old.get(key)!r}, or another directory. "
+                f"Received: {new.get(key)!r}"
+            )
