@@ -145,6 +145,7 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
     points.set(yticks=range(len(entries)), yticklabels=[entry.label for entry in reversed(entries)],
                xlabel="test accuracy in percent, last epoch: seeds and mean")  # fmt: skip
     curves.set(xlabel="epoch", ylabel="mean test accuracy in percent")
+    points.margins(y=0.12)
     for axes in (points, curves):
         axes.grid(alpha=0.3)
     with staged_file(path) as staged:
