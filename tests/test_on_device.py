@@ -17,7 +17,9 @@ pytest.importorskip("jax", reason="jax is not installed")
 ALONE = "import sys; sys.modules['tensorflow'] = None; "
 PYTEST = ALONE + "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 COMMAND = ALONE + "from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()"
-FILES = [Path(__file__).parent / name for name in ("test_pipeline.py", "test_recipes.py")]
+HERE = Path(__file__).parent
+PIPELINE = [HERE / "test_pipeline.py", HERE / "test_recipes.py"]
+RESUME = [HERE / "test_resume.py"]
 QUICK = "within_an_epoch or cut_mix_labels or smoothed_labels or taken_again or bit_for_bit or stopped_evaluation"
 TRAIN = [
     *("--set", "nu=[1]", "--set", "channels=4", "--epochs", 2, "--recipe", "modern", "--augment", "crop_flip"),
@@ -36,10 +38,18 @@ def run(program, *arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize("selected", [QUICK, pytest.param(f"not ({QUICK} or two_replicas)", marks=pytest.mark.slow)])
-def test_pipeline_and_averages_have_the_same_properties_on_jax(selected):
-    arguments = ["-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", selected]
-    run(PYTEST, *arguments, *FILES)
+@pytest.mark.parametrize(
+    "files, selected",
+    [
+        (PIPELINE, QUICK),
+        (RESUME, "inside_an_epoch and average"),
+        pytest.param(PIPELINE, f"not ({QUICK} or two_replicas)", marks=pytest.mark.slow),
+        pytest.param(RESUME, "inside_an_epoch and not average", marks=pytest.mark.slow),
+    ],
+    ids=["pipeline", "resume", "pipeline_more", "resume_more"],
+)
+def test_the_same_properties_hold_on_jax(files, selected):
+    run(PYTEST, "-n0", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", selected, *files)
 
 
 def test_train_and_evaluate_from_arrays(tmp_path):

@@ -44,9 +44,10 @@ RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dr
 def undo_determinism():
     """Reproducible runs make the whole process deterministic; TensorFlow has no public way back."""
     yield
-    from tensorflow.python.framework import config
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import config
 
-    config.disable_op_determinism()
+        config.disable_op_determinism()
 
 
 def digits(out, resume=False, **changes):

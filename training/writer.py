@@ -113,6 +113,8 @@ class RunWriter:
 
     def events(self, progress: Progress, first: int) -> None:
         """Adds the epochs from `first` on to TensorBoard's events; from 0 on they begin anew."""
+        if not progress.rows:
+            return
         if first == 0:
             shutil.rmtree(self.directory / "tensorboard", ignore_errors=True)
         for epoch, row in enumerate(progress.rows[first:], first):
