@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
-from keras_mgnet.training.cost import Cost, estimate
+from keras_mgnet.training.cost import RowCost, estimate
 from keras_mgnet.training.report import Outcome
 from keras_mgnet.training.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
 from keras_mgnet.training.request import BUDGET, Reproduction
@@ -65,8 +65,6 @@ def _summarise(outcome: Outcome) -> None:
     typer.echo(f"{complete} of {len(rows)} rows complete\nwrote {', '.join(map(str, outcome.paths))}")
     if outcome.stopped:
         typer.echo(f"{outcome.stopped}: the same command goes on where it stopped")
-    if outcome.stopped == "interrupted":
-        raise typer.Exit(130)
 
 
 def _show_cost(asked: Reproduction) -> None:
@@ -80,12 +78,12 @@ def _show_cost(asked: Reproduction) -> None:
         console.print(f"{name} cannot be loaded here: {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _cost_table(asked: Reproduction, costs: list[Cost]) -> Table:
+def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
     hours, runs = sum(cost.hours for cost in costs), sum(cost.runs for cost in costs)
     table = Table(
         title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
-        caption="multiply-adds: of one image, forward; hours: training alone, by steps timed on this machine after warm-up, "
-        "the runs one after the other",
+        caption="multiply-adds: of one image, forward; hours: training alone, by steps on noise timed on one device of "
+        "this machine after warm-up, without input pipeline and evaluation, the runs one after the other",
     )
     table.add_column("row", no_wrap=True)
     for heading in ("parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"):

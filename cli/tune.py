@@ -26,8 +26,8 @@ def tune_command(config: TuneConfig) -> None:
     try:
         run = tune(config)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with the same command and --resume: {config.out}")
-        raise typer.Exit(130) from None
+        typer.echo(f"stopped; go on with the same command and --resume: {config.out}")
+        return
     if run is None:
         return
     console = Console(width=None if Console().is_terminal else 160)

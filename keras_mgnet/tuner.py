@@ -3,7 +3,7 @@
 import bisect
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +13,7 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS
 from keras_mgnet.models.checks import positive_integer, positive_integers
-from keras_mgnet.optimizers import SGD
+from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import create_model, model_info
 
 keras_tuner = extra("keras_tuner", TUNE)
@@ -91,7 +91,7 @@ class HyperNetwork(keras_tuner.HyperModel):
     The cost is counted exactly and without allocating a variable, before anything is built.
 
     Args:
-        model: a name of `list_models`; its family is searched, starting from its arguments and with its recipe's momentum.
+        model: a name of `list_models`; its family is searched, starting from its arguments and trained by its recipe otherwise.
         input_shape: (height, width, channels).
         classes: number of classes.
         max_params: most trainable parameters, every shared tensor once; None for no such bound.
@@ -127,10 +127,10 @@ class HyperNetwork(keras_tuner.HyperModel):
     def build(self, hp) -> keras.Model:
         """Returns the compiled network of `hp`."""
         network = create_model(self.model, **self.arguments(hp), **self._images)
-        recipe = network.optimizer
-        optimizer = SGD(hp["learning_rate"], recipe.momentum, recipe.nesterov, hp["weight_decay"])
-        optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
-        network.compile(optimizer, network.loss, metrics=["accuracy"])
+        rates = {name: hp[name] for name in ("learning_rate", "weight_decay")}
+        chosen = replace(recipe(model_info(self.model).recipe), **rates)
+        network.compile(chosen.optimizer(), network.loss, metrics=["accuracy"])
+        network.optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
         return network
 
     def arguments(self, hp) -> dict[str, Any]:
@@ -142,9 +142,8 @@ class HyperNetwork(keras_tuner.HyperModel):
             (2, 4, 8)
         """
         chosen, growths = self.declare(hp)
-        widest = (
-            math.isqrt(min(self.budget.values()) // 9) + 1
-        )  # every family has a 3x3 convolution of that many channels
+        # Every family has a 3x3 convolution of as many channels as it is wide.
+        widest = math.isqrt(min(self.budget.values()) // 9) + 1
         width = bisect.bisect_right(
             range(1, widest + 1), hp["size"], key=lambda width: self._load(chosen | self._width(width, growths))
         )

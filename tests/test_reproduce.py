@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +239,31 @@ def test_a_stopped_reproduction_goes_on_where_it_stopped(status, trained, tmp_pa
     outcome, _ = run(tmp_path, "1", "2", "3")
     assert outcome.stopped is None
     assert [config.model for config in trained[2:]] == ["resnet18_shared_a_mnist", "preact_resnet18_mnist"]
+
+
+def test_a_signal_between_two_runs_stops_too(trained, tmp_path, monkeypatch):
+    def train_and_be_stopped(config, console=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return trained.train(config)
+
+    monkeypatch.setattr(module, "train", train_and_be_stopped)
+    outcome, _ = run(tmp_path, "1", "2")
+    assert outcome.stopped == "preempted" and len(trained) == 1
+    assert [result.gap for result in outcome.results[:2]] == ["", "not run"]
+
+
+def test_the_command_ends_well_where_all_is_saved(trained, tmp_path):
+    trained.ends = {1: "interrupted"}
+    output = invoke("reproduce", "he2019:2", "--data", "mnist=digits", "--out", tmp_path)
+    assert "interrupted: the same command goes on where it stopped" in output
+
+
+def test_several_machines_are_refused(trained, tmp_path, monkeypatch):
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ValueError, match=r"expected reproduce on one machine.*Received: 2 workers in TF_CONFIG"):
+        run(tmp_path, "1")
+    assert trained == [] and not list(tmp_path.iterdir())
 
 
 def test_a_killed_run_is_a_gap_and_goes_on(trained, tmp_path):

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from keras_mgnet import HyperMgNet, HyperNetwork, count_params, list_models, mod
 from keras_mgnet.cli import app
 from keras_mgnet.describe import level_table
 from keras_mgnet.files import write_json
-from keras_mgnet.training import trial_tuner
+from keras_mgnet.training import local_search, trial_tuner, tuning
 from keras_mgnet.training import trials as trials_module
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate
@@ -118,6 +121,21 @@ def test_the_space_of_mgnet_has_what_the_papers_vary():
         *(f"growth_{level}" for level in levels if level > 1),
     }
     assert HyperMgNet((8, 8, 1), 10).most_levels == 3
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_draw_is_trained_by_the_recipe_but_for_what_is_searched(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        hp = keras_tuner.HyperParameters()
+        optimizer = space("RevNet", max_params=50_000).build(hp).optimizer
+    finally:
+        keras.config.set_dtype_policy(before)
+    if policy == "mixed_float16":  # the loss is scaled
+        optimizer = optimizer.inner_optimizer
+    assert (optimizer.decayed, optimizer.momentum, optimizer.built) == ("kernels", 0.9, True)
+    assert optimizer.coupled_weight_decay == hp["weight_decay"]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +370,118 @@ def test_the_front_is_what_no_other_beats(points):
     assert markdown(trials).count("**") == 2 * len(front)
 
 
+# The best network
+
+
+@pytest.fixture
+def ended(monkeypatch, tmp_path):
+    """Returns a search whose trials have ended, a function that adds one, and how the best network is trained: its status, and
+    whether anew."""
+    config = small("digits", tmp_path / "out")
+    ends = SimpleNamespace(status="finished", is_new=[])
+
+    def add(added):
+        directory = config.trials_directory / f"trial_{added.number}"
+        directory.mkdir(parents=True)
+        added.write(directory)
+
+    def train(config, console):
+        record = Path(config.out) / "run.json"
+        ends.is_new.append(not record.exists())
+        record.parent.mkdir(parents=True, exist_ok=True)
+        result = {"status": ends.status, "reason": "a loss of nan", "hint": "lower the rate", "last_test_accuracy": 0.5}
+        write_json(record, {"config": asdict(config), "model": {}, "data": {}, "result": result})
+        return open_run(config.out)
+
+    monkeypatch.setattr(tuning, "train", train)
+    return config, add, ends
+
+
+def results(config):
+    return json.loads((Path(config.out) / "results.json").read_text())
+
+
+def test_a_better_trial_replaces_the_best_network_even_if_only_its_epochs_differ(ended):
+    config, add, ends = ended
+    console = Console(file=io.StringIO())
+    add(trial(0, 0.5, 10))
+    finish(config, 1.0, console)
+    (Path(config.out) / "best" / "last.keras").touch()
+    finish(config, 1.0, console)
+    assert ends.is_new == [True, False]
+    add(replace(trial(1, 0.6, 10), epochs=3))
+    assert finish(config, 1.0, console).record["config"]["epochs"] == 3
+    assert ends.is_new == [True, False, True] and not (Path(config.out) / "best" / "last.keras").exists()
+    assert (results(config)["best"], results(config)["test_accuracy"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        ("diverged", ChildProcessError, "expected the network of trial 0 .* lower the rate .*Received: a loss of nan"),
+        ("preempted", KeyboardInterrupt, None),
+    ],
+)
+def test_the_results_stand_where_the_best_network_is_not_trained(status, error, message, ended):
+    config, add, ends = ended
+    add(trial(0, 0.5, 10))
+    ends.status = status
+    with pytest.raises(error, match=message):
+        finish(config, 1.0, Console(file=io.StringIO()))
+    assert results(config)["trials"][0]["accuracy"] == 0.5 and results(config)["test_accuracy"] is None
+    assert "all training images: not finished" in (Path(config.out) / "results.md").read_text()
+
+
+# What a killed search leaves
+
+
+@pytest.mark.parametrize("place", ["write_json", "_write_data"])
+def test_a_search_killed_while_it_begins_goes_on(place, images, tmp_path, monkeypatch):
+    def die(*arguments):
+        raise Killed
+
+    config = small(images, tmp_path, resume=True)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(tuning, place, die)
+        begin(config)
+    (tmp_path / ".staged-left" / "half").mkdir(parents=True)
+    begin(config)
+    assert {path.name for path in tmp_path.iterdir()} == {"search.json", "data.npz"}
+    assert len(load(f"npz:{config.data}").test.labels) == 24
+
+
+def test_files_of_others_are_not_touched(images, tmp_path):
+    (tmp_path / "data.npz").touch()
+    with pytest.raises(ValueError, match="expected a new or empty directory"):
+        begin(small(images, tmp_path, resume=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
+
+
 # Processes
+
+
+@pytest.mark.parametrize(
+    ("visible", "installed", "expected"),
+    [
+        (None, 0, [None, None, None]),
+        (None, 2, ["0", "1", "0"]),
+        ("5,7", 8, ["5", "7", "5"]),
+        ("", 8, ["", "", ""]),
+    ],
+)
+def test_each_worker_has_one_gpu_and_the_chief_none(visible, installed, expected, tmp_path, monkeypatch):
+    for number in range(installed):
+        (tmp_path / f"0000:{number}").mkdir()
+    monkeypatch.setattr(local_search, "GPUS", tmp_path)
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environments = local_search._environments(["worker0", "worker1", "worker2"])
+    assert environments["chief"]["CUDA_VISIBLE_DEVICES"] == ""
+    assert [environments[f"worker{n}"].get("CUDA_VISIBLE_DEVICES") for n in range(3)] == expected
+    assert all(v["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and "TF_CONFIG" not in v for v in environments.values())
+    assert small("digits", tmp_path).run(1).strategy == "one"
 
 
 def arguments(config):
@@ -440,6 +569,26 @@ def test_killed_workers_and_a_killed_search_repeat_no_trial(images, tmp_path):
     invoke(config, "--resume")
     assert sorted(trial.number for trial in read_trials(trials)) == list(range(8))
     assert done == {path: path.stat().st_mtime_ns for path in done}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_search_ends_well_and_says_how_to_go_on(number, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "run_processes", lambda *arguments: os.kill(os.getpid(), number))
+    handler = signal.getsignal(signal.SIGTERM)
+    assert "go on with the same command and --resume" in invoke(small(images, tmp_path / "out"))
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_processes_in_order(images, tmp_path):
+    config = small(images, tmp_path / "out", trials=1, epochs=500)
+    process = subprocess.Popen(command(config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = config.trials_directory / "trial_0" / "run"
+    wait_for((run / "log.csv").is_file)
+    processes = children(process.pid)
+    process.terminate()
+    assert process.wait(120) == 0 and not any(map(is_alive, processes))
+    assert open_run(run).record["result"]["status"] == "preempted"
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""What a reproduction would cost: parameters, multiply-adds, and hours from training steps timed on this machine."""
+"""What a reproduction would cost: parameters, multiply-adds, and hours from training steps timed on this machine.
+
+The hours are those of one device on batches of noise: without the input pipeline, without evaluation.
+"""
 
 import statistics
 import time
@@ -19,7 +22,7 @@ WARM_UP, TIMED = 2, 3  # steps: the first ones trace, compile and fill caches
 
 
 @dataclass(frozen=True)
-class Cost:
+class RowCost:
     """Of one row.
 
     Attributes:
@@ -45,13 +48,13 @@ class Cost:
         """Of training alone, for all runs, one after the other.
 
         Example:
-            >>> Cost(None, 0, 0, epochs=10, steps=360, seconds_per_step=0.5, runs=2).hours
+            >>> RowCost(None, 0, 0, epochs=10, steps=360, seconds_per_step=0.5, runs=2).hours
             1.0
         """
         return self.runs * self.epochs * self.steps * self.seconds_per_step / 3600
 
 
-def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[Cost]:
+def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
     """Yields the cost of every row asked for, on images of the published size; no data is needed.
 
     Args:
@@ -62,7 +65,7 @@ def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[Cost]:
         shape, classes, _ = IMAGES[row.dataset]
         config = asked.config(row, 1).resolve(recipe(row.recipe), shape[-1])
         model = create_model(row.model, **{"classes": classes, "dtype": config.dtype, **config.set})
-        yield Cost(
+        yield RowCost(
             row=row,
             params=count_params(model),
             multiply_adds=sum(level.multiply_adds for level in level_table(model)),

@@ -15,6 +15,7 @@ from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trials import read_trials
 
 HOST, CHIEF = "127.0.0.1", "chief"
+GPUS = Path("/proc/driver/nvidia/gpus")
 RESTARTS = 3  # of a worker that a signal has killed
 POLL, GRACE = 0.5, 60  # seconds: between looks, and for a process to save what it is doing
 
@@ -22,23 +23,23 @@ POLL, GRACE = 0.5, 60  # seconds: between looks, and for a process to save what 
 def run_processes(config: TuneConfig, console: Console) -> None:
     """Runs the chief and the workers of a search that has begun, until it is complete.
 
-    A worker that a signal kills starts again and goes on with its trial. The end of this process, however it comes, ends the
-    others.
+    Each worker trains on one GPU, several on the same where they are more than the GPUs. A worker that a signal kills starts
+    again and goes on with its trial. The end of this process, however it comes, ends the others.
 
     Raises:
         ChildProcessError: where one of them fails, with the last line it printed.
     """
     workers = [f"worker{number}" for number in range(config.workers)]
-    environment, restarts = _environment(config.workers), dict.fromkeys(workers, RESTARTS)
+    environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)
     with _Display(config, console) as display:
-        running = {name: _start(config, name, environment) for name in (CHIEF, *workers)}
+        running = {name: _start(config, environment) for name, environment in environments.items()}
         try:
             while any(running[name].poll() is None for name in workers):
                 display.update()
                 for name, process in running.items():
                     if process.poll() and process.returncode < 0 and restarts.get(name):
                         restarts[name] -= 1
-                        running[name] = _start(config, name, environment)
+                        running[name] = _start(config, environments[name])
                     elif process.returncode:
                         raise ChildProcessError(
                             f"expected every process of the search to end well. Received: {name} with code "
@@ -51,23 +52,36 @@ def run_processes(config: TuneConfig, console: Console) -> None:
             _stop([running[CHIEF]])
 
 
-def _environment(workers: int) -> dict[str, str]:
-    cores = str(max(1, (os.cpu_count() or 1) // workers))
+def _environments(workers: list[str]) -> dict[str, dict[str, str]]:
+    cores = str(max(1, (os.cpu_count() or 1) // len(workers)))
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), cores)
+    shared_gpus = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     with socket.socket() as free:
         free.bind((HOST, 0))
         port = str(free.getsockname()[1])
     protocol = {"KERASTUNER_ORACLE_IP": HOST, "KERASTUNER_ORACLE_PORT": port, "no_grpc_proxy": HOST}
-    return threads | os.environ | protocol
+    common = threads | shared_gpus | os.environ | protocol
+    common.pop("TF_CONFIG", None)  # of a cluster of one training, which a search is not
+    gpus, own = _gpus(), {CHIEF: {"CUDA_VISIBLE_DEVICES": ""}}
+    for number, name in enumerate(workers):
+        own[name] = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+    return {name: common | variables | {"KERASTUNER_TUNER_ID": name} for name, variables in own.items()}
 
 
-def _start(config: TuneConfig, name: str, environment: dict[str, str]) -> subprocess.Popen:
-    log = _log(config, name)
+def _gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return [str(number) for number, _ in enumerate(GPUS.glob("*"))]
+    return [name for name in named.split(",") if name]
+
+
+def _start(config: TuneConfig, environment: dict[str, str]) -> subprocess.Popen:
+    log = _log(config, environment["KERASTUNER_TUNER_ID"])
     log.parent.mkdir(exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "keras_mgnet.training.trial_tuner", config.record],
-            env=environment | {"KERASTUNER_TUNER_ID": name},
+            env=environment,
             stdin=subprocess.PIPE,  # its end tells the process that this one is gone
             stdout=output,
             stderr=subprocess.STDOUT,

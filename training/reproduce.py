@@ -1,17 +1,20 @@
 """The papers' tables rerun: every row and seed a run directory, resumed or reused, and the table ours against published."""
 
+import os
 from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from keras_mgnet.recipes import recipe
+from keras_mgnet.training.callbacks import StopSignals
 from keras_mgnet.training.data import load
-from keras_mgnet.training.loop import train
 from keras_mgnet.training.identity import check_same
+from keras_mgnet.training.loop import STATUS, train
 from keras_mgnet.training.report import Outcome, Result, write_report
 from keras_mgnet.training.request import Reproduction
 from keras_mgnet.training.rundir import Run, open_run
+from keras_mgnet.training.strategy import read_cluster
 from keras_mgnet.training.tables import Row, table, table_rows
 
 ENDED = ("finished", "diverged")  # a run that diverged would diverge again
@@ -22,19 +25,21 @@ Pending = list[tuple[Row, int]]
 def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
     """Runs, resumes or reuses every row and seed, and writes the report at the start and after each run.
 
-    Seed 1 of all rows comes first, so that a table without spread is there early.
+    Seed 1 of all rows comes first, so that a table without spread is there early. Ctrl-C and SIGTERM end it after the running
+    step with a checkpoint, from which the same call goes on.
 
     Args:
         asked: what to reproduce.
         console: where progress is shown; None for standard error.
 
     Raises:
-        ValueError: before anything is run, where no row has its data on this machine, or the directory holds a run that is
-            not the one asked for.
+        ValueError: before anything is run, where no row has its data on this machine, the directory holds a run that is not
+            the one asked for, or TF_CONFIG names several machines.
 
     Example:
         >>> reproduce(Reproduction("he2019:2", Path("he2019-2"), ("resnet18*",), {"epochs": 2}))  # doctest: +SKIP
     """
+    _check_alone()
     console = console or Console(stderr=True)
     pending = pending_runs(asked, existing_runs(asked))
     obstacles = find_obstacles(asked, pending)
@@ -49,9 +54,11 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     )
-    with progress:
+    with StopSignals() as signals, progress:
         bar = progress.add_task(asked.table, total=len(runnable))
         for row, seed in runnable:
+            if signals.received:  # between two runs; within one, it is the run's
+                return replace(outcome, stopped=STATUS[signals.received])
             progress.update(bar, description=f"{row.key}, seed {seed}")
             try:
                 result = train(asked.config(row, seed), console).record["result"]
@@ -103,8 +110,23 @@ def _runs(asked: Reproduction, row: Row) -> dict[int, Run]:
     for seed, run in runs.items():
         config = asked.config(row, seed)
         wanted = config.resolve(recipe(row.recipe), run.input_shape[-1]).to_dict()
+        asked_for, found = wanted["dataset"], run.record["config"]["dataset"]
+        if asked_for != found:  # `check_same` goes by the images, which are not read here
+            raise ValueError(
+                f"expected the dataset of the run in '{run.path}', {found!r}, or another directory. "
+                f"Received: {asked_for!r}"
+            )
         check_same(run.record | {"config": wanted}, run.record, run.path)
     return dict(sorted(runs.items()))
+
+
+def _check_alone() -> None:
+    workers = len(read_cluster(os.environ.get("TF_CONFIG", "")).addresses)
+    if workers > 1:
+        raise ValueError(
+            f"expected reproduce on one machine; each of several would write every run. Received: {workers} workers in "
+            "TF_CONFIG"
+        )
 
 
 def _cannot_run(pending: Pending, obstacles: dict[str, str]) -> str:

@@ -74,10 +74,11 @@ class TuneConfig:
         return Path(self.out) / "trials"
 
     def run(self, epochs: int) -> TrainConfig:
-        """Returns what the runs of the search share: one period of the cosine after a warm-up of a tenth of their epochs."""
+        """Returns what the runs of the search share: one period of the cosine after a warm-up of a tenth of their epochs,
+        on one device: networks of this size train side by side."""
         names = ("dataset", "model", "batch_size", "augment", "seed", "image_size")
         shared = TrainConfig(**{name: getattr(self, name) for name in names}, epochs=epochs)
-        return replace(shared, schedule="cosine", warmup_epochs=epochs / 10)
+        return replace(shared, schedule="cosine", warmup_epochs=epochs / 10, strategy="one")
 
     def check_same(self) -> None:
         """Raises unless the search in `out` is this one, but for what one that goes on may change."""

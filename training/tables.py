@@ -7,18 +7,16 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.models.presets.rows import IMAGES, errors
 from keras_mgnet.registry import ModelInfo, model_info
 
-OTHER_READING = (
-    "_published_size"  # the reading of He2019's sharing rule that gives the printed size where the text does not
-)
+# Ends the names of the other reading of He2019's sharing rule, which gives the printed size where the text does not.
+OTHER_READING = "_published_size"
 DATASETS = {  # as the tables name them -> the TFDS name, training images
     "mnist": ("mnist", 60_000),
     "cifar10": ("cifar10", 50_000),
     "cifar100": ("cifar100", 50_000),
     "imagenet": ("imagenet2012", 1_281_167),
 }
-RECIPES_BY_DATASET = {
-    ("lu2018_cifar10", "cifar100"): "lu2018_cifar100"
-}  # where the preset's recipe is another data set's
+# Where the recipe of a preset is another data set's.
+RECIPES_BY_DATASET = {("lu2018_cifar10", "cifar100"): "lu2018_cifar100"}
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,19 @@ OUT/results.md, results.json, pareto.png
 
 import os
 import shutil
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.local_search import CHIEF, POLL, run_processes
 from keras_mgnet.training.loop import train
@@ -45,14 +50,31 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
 
     Raises:
         ValueError: for a configuration, data set or directory that cannot work, before anything is written.
-        ChildProcessError: where a local process fails or no trial ends.
+        ChildProcessError: where a local process fails, no trial ends or the best network diverges.
         TimeoutError: where the chief of a cluster does not begin.
+        KeyboardInterrupt: on Ctrl-C and on SIGTERM, once the local processes have saved what they are doing.
 
     Example:
         >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
         'best'
     """
-    console = console or Console(stderr=True)
+    with _sigterm_interrupts():
+        return _search(config, console or Console(stderr=True))
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _search(config: TuneConfig, console: Console) -> Run | None:
     role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
     if role not in (None, CHIEF):
         _await_chief(config)
@@ -76,15 +98,17 @@ def begin(config: TuneConfig) -> None:
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
-    elif out.is_dir() and any(out.iterdir()):
+    elif any(out.glob("[!.]*")) or out.is_file():
         advice = ", or --resume" if config.record.is_file() else ""
         raise ValueError(f"expected a new or empty directory{advice}. Received: '{out}'")
     data = load(config.dataset, image_size=config.image_size)
     hypermodel(config, data)
     kept, held_out = _hold_out(data, config)
+    for folder in (out, config.trials_directory, *config.trials_directory.glob("trial_*")):
+        clear_staged(folder)
+    write_json(config.record, {"versions": versions(), "config": config.to_dict()})
     if not config.data.is_file():
         _write_data(config.data, data, kept, held_out)
-    write_json(config.record, {"versions": versions(), "config": config.to_dict()})
 
 
 def _hold_out(data: Dataset, config: TuneConfig) -> list[np.ndarray]:
@@ -108,42 +132,73 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 
 
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
-    """Draws and writes the results of a complete search, and trains its best network; `seconds` is what the search took."""
-    out, trials = Path(config.out), read_trials(config.trials_directory)
+    """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
+
+    Args:
+        config: of the search.
+        seconds: that the search has taken since it was begun or taken up.
+        console: where progress is shown.
+
+    Raises:
+        ChildProcessError: where no trial has ended, and where the best network diverges, which leaves the results without it.
+        KeyboardInterrupt: where its training was stopped.
+    """
+    trials = read_trials(config.trials_directory)
     if not trials:
         raise ChildProcessError(f"expected a finished trial. Received: none, see '{config.trials_directory}'")
-    title = f"{len(trials)} trials on {config.dataset}, {config.method} search"
-    plot_pareto(trials, out / "pareto.png", title)
+    plot_pareto(trials, Path(config.out) / "pareto.png", _title(config, trials))
+    _write_results(config, trials, seconds)
     console.print(f"trial {trials[0].number} is the best; training its network on all training images")
     run = _train_best(config, trials[0], console)
-    accuracy = run.record["result"]["last_test_accuracy"]
-    summary = {"seconds": round(seconds, 1), "best": trials[0].number, "test_accuracy": accuracy}
+    _write_results(config, trials, seconds, run.record["result"]["last_test_accuracy"])
+    return run
+
+
+def _title(config: TuneConfig, trials: list[Trial]) -> str:
+    return f"{len(trials)} trials on {config.dataset}, {config.method} search"
+
+
+def _write_results(config: TuneConfig, trials: list[Trial], seconds: float, accuracy: float | None = None) -> None:
+    out = Path(config.out)
+    summary = {"session_seconds": round(seconds, 1), "best": trials[0].number, "test_accuracy": accuracy}
     records = [asdict(trial) for trial in trials]
     write_json(out / "results.json", {**summary, "config": config.to_dict(), "trials": records})
+    tested = "not finished" if accuracy is None else f"test accuracy **{accuracy:.2%}**"
     with staged_file(out / "results.md") as staged:
         staged.write_text(
-            f"# {title}\n\n{markdown(trials)}\nBold: the Pareto front. The network of trial {trials[0].number}, trained on "
-            f"all training images: test accuracy **{accuracy:.2%}**.\n\n![Pareto front](pareto.png)\n"
+            f"# {_title(config, trials)}\n\n{markdown(trials)}\nBold: the Pareto front. The network of trial "
+            f"{trials[0].number}, trained on all training images: {tested}.\n\n![Pareto front](pareto.png)\n"
         )
-    return run
 
 
 def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
     directory = Path(config.out) / "best"
     chosen = {"set": best.arguments, "learning_rate": best.learning_rate, "weight_decay": best.weight_decay}
-    if (directory / "run.json").is_file():
-        found = open_run(directory).record["config"]
-        if any(found[name] != value for name, value in chosen.items()):  # the search went on and found a better one
-            shutil.rmtree(directory)
+    if not _holds(directory, chosen | {"epochs": best.epochs}):  # the search went on and found a better one
+        shutil.rmtree(directory, ignore_errors=True)
     run = train(replace(config.run(best.epochs), **chosen, out=str(directory), resume=True), console)
-    if run.record["result"]["status"] != "finished":
+    result = run.record["result"]
+    if result["status"] == "diverged":
+        raise ChildProcessError(
+            f"expected the network of trial {best.number} to train on all training images too; the trials are in "
+            f"'{config.out}/results.md': {result['hint']} with `train`, or search on with --resume and more --trials. "
+            f"Received: {result['reason']}"
+        )
+    if result["status"] != "finished":
         raise KeyboardInterrupt
     return run
 
 
+def _holds(directory: Path, chosen: dict[str, Any]) -> bool:
+    if not (directory / "run.json").is_file():
+        return False
+    found = open_run(directory).record["config"]
+    return all(found[name] == value for name, value in chosen.items())
+
+
 def _await_chief(config: TuneConfig) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not config.record.is_file():
+    while not (config.record.is_file() and config.data.is_file()):
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"expected a chief that begins a search in '{config.out}'. Received: none in {PATIENCE} s"
