@@ -493,3 +493,15 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
     assert resumed[0] == name == "epoch-000004"
     for key, array in reference.items():
         np.testing.assert_array_equal(resumed[1][key], array)
+
+
+@pytest.mark.slow
+def test_workers_stop_together_when_one_is_asked_to(tmp_path):
+    chief, follower = start_workers(tmp_path / "run", free_ports(), "--epochs", "500")
+    while not (tmp_path / "run" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
+        time.sleep(0.1)
+    follower.send_signal(signal.SIGTERM)
+    for process in (chief, follower):
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0 and "preempted after" in output
+    assert checkpoints_of(open_run(tmp_path / "run")).newest() is not None

@@ -23,7 +23,8 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
         >>> with averaged_weights(MgNet(channels=2, input_shape=(8, 8, 1))):
         ...     pass
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
+    # mixed_float16 wraps it
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     pairs = getattr(optimizer, "averages", [])
     raw = [ops.convert_to_numpy(weight) for weight, _ in pairs]
     try:

@@ -48,19 +48,18 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         >>> run.record["result"]["status"]  # doctest: +SKIP
         'finished'
     """
-    with StopSignals() as signals:
-        strategy = connect(config.strategy)
-        with strategy.reports_lost_workers():
-            directory = _directory(config, strategy)
-            # A directory that cannot be written stops here; a refused configuration leaves none.
-            with workspace(directory) if strategy.is_chief else nullcontext():
-                prepared = prepare(config, strategy)
-                content = record(prepared)
-            role = RunWriter if strategy.is_chief else Follower
-            with role(directory, config.keep, digest(content)) as writer:
-                content = _taken_up(content, config, directory)
-                if content["result"]["status"] != "finished":
-                    content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
+    strategy = connect(config.strategy)  # first: several workers make TensorFlow take SIGTERM for itself
+    with StopSignals() as signals, strategy.reports_lost_workers():
+        directory = _directory(config, strategy)
+        # A directory that cannot be written stops here; a refused configuration leaves none.
+        with workspace(directory) if strategy.is_chief else nullcontext():
+            prepared = prepare(config, strategy)
+            content = record(prepared)
+        role = RunWriter if strategy.is_chief else Follower
+        with role(directory, config.keep, digest(content)) as writer:
+            content = _taken_up(content, config, directory)
+            if content["result"]["status"] != "finished":
+                content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
     return Run(directory, json.loads(json.dumps(content)))  # as run.json says, which a follower may not find yet
 
 
