@@ -32,9 +32,8 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
             weight.assign(ops.convert_to_numpy(average))
         yield
     finally:
-        if (
-            keras.backend.backend() == "jax"
-        ):  # an evaluation that an exception ends has taken the values of all variables
+        # An evaluation that an exception ends has taken the values of all variables.
+        if keras.backend.backend() == "jax":
             model.jax_state_sync()
         for (weight, _), value in zip(pairs, raw, strict=True):
             weight.assign(value)
