@@ -55,8 +55,9 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         with workspace(directory) if strategy.is_chief else nullcontext():
             prepared = prepare(config, strategy)
             content = record(prepared)
+            run = digest(content)
         role = RunWriter if strategy.is_chief else Follower
-        with role(directory, config.keep, digest(content)) as writer:
+        with role(directory, config.keep, run) as writer:
             content = _taken_up(content, config, directory)
             if content["result"]["status"] != "finished":
                 content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
