@@ -575,7 +575,11 @@ def test_killed_workers_and_a_killed_search_repeat_no_trial(images, tmp_path):
 def test_a_stopped_search_ends_well_and_says_how_to_go_on(number, images, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "run_processes", lambda *arguments: os.kill(os.getpid(), number))
     handler = signal.getsignal(signal.SIGTERM)
-    assert "go on with the same command and --resume" in invoke(small(images, tmp_path / "out"))
+    ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    try:
+        assert "go on with the same command and --resume" in invoke(small(images, tmp_path / "out"))
+    finally:
+        signal.signal(signal.SIGINT, ignoring)
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
