@@ -11,6 +11,7 @@ import keras
 
 from keras_mgnet import models
 from keras_mgnet.errors import unknown
+from keras_mgnet.models.network import compile_by
 from keras_mgnet.recipes import recipe
 
 # Arguments that fit a network to images and use; any other makes it another network than its row, without the row's name.
@@ -122,5 +123,5 @@ def create_model(name: str, **overrides) -> keras.Model:
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
     model = family(**{**own_name, **row.kwargs, **overrides})
     if getattr(model, "optimizer", None) is not None:  # a model without classifier is not compiled
-        model.compile(recipe(row.recipe).optimizer(), model.loss, metrics=["accuracy"])
+        compile_by(model, recipe(row.recipe), model.loss)
     return model

@@ -11,7 +11,7 @@ import keras
 
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.methods import METHODS
-from keras_mgnet.recipes import recipe
+from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.serialization import serializable
 
 
@@ -45,7 +45,7 @@ class Network(keras.Model):
         self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
         self.method = METHODS[graph.method]
         if frame.include_top:
-            self.compile(recipe(graph.recipe).optimizer(), frame.loss(), metrics=["accuracy"])
+            compile_by(self, recipe(graph.recipe), frame.loss())
         if frame.weights is not None:
             check_weights(self, frame.weights)
             self.load_weights(frame.weights)
@@ -80,6 +80,15 @@ def family(cls: type[Network]) -> type[Network]:
     init.__signature__ = signature
     cls.__init__ = init
     return serializable(cls)
+
+
+def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> None:
+    """Compiles a model with the optimiser of a recipe at its starting rate."""
+    model.compile(recipe.optimizer(), loss, metrics=["accuracy"])
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        model.optimizer.build(
+            model.trainable_variables
+        )  # Keras could not load one that was saved before its first step
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
