@@ -13,7 +13,7 @@ from keras_mgnet.cli.options import from_fields
 from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
 from keras_mgnet.training.inference import evaluate, predict
-from keras_mgnet.training.loop import train
+from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.rundir import open_run
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
@@ -41,7 +41,7 @@ def train_command(config: TrainConfig) -> None:
         )
     written = sorted(path.name for path in run.path.glob("[!.]*"))
     typer.echo(f"{summary}\nwrote {run.path}: {', '.join(written)}")
-    if result["status"] in ("interrupted", "preempted"):
+    if result["status"] in STOPPED:
         typer.echo(f"go on with the same command and --out {run.path} --resume")
     if result["status"] == "diverged":
         typer.echo(f"{result['reason']}; {result['hint']}", err=True)

@@ -144,15 +144,15 @@ class ProgressBar:
     """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error.
 
     Args:
-        console: where to print, None for nowhere.
+        console: where to print.
         epochs: of the run.
         steps: per epoch.
     """
 
-    def __init__(self, console: Console | None, epochs: int, steps: int):
+    def __init__(self, console: Console, epochs: int, steps: int):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
         rest = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        self.bar = Bar(*columns, *rest, console=console or Console(quiet=True))
+        self.bar = Bar(*columns, *rest, console=console)
         self.epochs, self.steps = epochs, steps
 
     def __enter__(self) -> "ProgressBar":

@@ -25,6 +25,7 @@ from keras_mgnet.training.strategy import Strategy, connect
 from keras_mgnet.training.writer import Follower, RunWriter
 
 STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
+STOPPED = tuple(STATUS.values())  # a run that goes on with the same command
 HINT = "lower the learning rate or lengthen the warm-up"
 
 

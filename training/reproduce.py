@@ -10,7 +10,7 @@ from keras_mgnet.recipes import recipe
 from keras_mgnet.training.callbacks import StopSignals
 from keras_mgnet.training.data import load
 from keras_mgnet.training.identity import check_same
-from keras_mgnet.training.loop import STATUS, train
+from keras_mgnet.training.loop import STATUS, STOPPED, train
 from keras_mgnet.training.report import Outcome, Result, write_report
 from keras_mgnet.training.request import Reproduction
 from keras_mgnet.training.rundir import Run, open_run
@@ -18,7 +18,6 @@ from keras_mgnet.training.strategy import read_cluster
 from keras_mgnet.training.tables import Row, table, table_rows
 
 ENDED = ("finished", "diverged")  # a run that diverged would diverge again
-STOPPED = ("interrupted", "preempted")
 Pending = list[tuple[Row, int]]
 
 

@@ -94,12 +94,11 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()  # inside `fit` the state is not in the variables
-    arrays = {key: ops.convert_to_numpy(variable) for key, variable in _variables(model).items()}
+    variables = _variables(model)
+    arrays = {key: ops.convert_to_numpy(variable) for key, variable in variables.items()}
     for key, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise DivergenceError(
-                f"expected finite weights. Received: {_variables(model)[key].path} with NaN or infinity"
-            )
+            raise DivergenceError(f"expected finite weights. Received: {variables[key].path} with NaN or infinity")
     return arrays
 
 

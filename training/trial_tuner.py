@@ -16,7 +16,7 @@ from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.files import write_json
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.local_search import CHIEF
-from keras_mgnet.training.loop import train
+from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trials import Trial
 from keras_mgnet.tuner import HyperNetwork
@@ -54,7 +54,7 @@ class TrialTuner(keras_tuner.Tuner):
             traceback.print_exc()  # KerasTuner's protocol does not carry it
             raise
         result = run.record["result"]
-        if result["status"] in ("interrupted", "preempted"):
+        if result["status"] in STOPPED:
             raise KeyboardInterrupt
         record = Trial(
             number=int(trial.trial_id),
