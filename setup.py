@@ -8,5 +8,5 @@ setup(
     packages=find_packages(include=["keras_mgnet", "keras_mgnet.*"]) + list(FOLDERS),
     package_dir=FOLDERS,
     scripts=["cli/keras-mgnet"],
-    package_data={"keras_mgnet": ["py.typed"]},
+    package_data={"keras_mgnet": ["py.typed", "__init__.pyi"], "keras_mgnet.export": ["__init__.pyi"]},
 )

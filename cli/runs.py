@@ -1,4 +1,4 @@
-"""`train`, `evaluate`, `predict` and `compare`: from a data set to run directories, and what they know."""
+"""`train`, `evaluate` and `compare`: from a data set to run directories, and what they know."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from rich.table import Table
 from keras_mgnet.cli.options import from_fields
 from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
-from keras_mgnet.training.inference import evaluate, predict
+from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.rundir import open_run
 
@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
     app.command("evaluate")(evaluate_command)
-    app.command("predict")(predict_command)
     app.command("compare")(compare_command)
 
 
@@ -63,25 +62,6 @@ def evaluate_command(
             f"{result['checkpoint']} of {run} on {result['images']:,} test images of {result['dataset']}: "
             f"accuracy {result['accuracy']:.2%}, cross-entropy {result['loss']:.4f}"
         )
-
-
-def predict_command(
-    run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(help="image files")],
-    checkpoint: CheckpointOption = "last",
-    top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
-    json_: JsonOption = False,
-) -> None:
-    """Classify image files: class names and probabilities."""
-    predictions = predict(open_run(run), images, checkpoint, top)
-    if json_:
-        typer.echo(json.dumps(predictions))
-        return
-    table = Table("image", "class", "probability")
-    for prediction in predictions:
-        for rank, (name, probability) in enumerate(prediction["classes"].items()):
-            table.add_row("" if rank else escape(prediction["image"]), escape(name), f"{probability:.4f}")
-    Console().print(table)
 
 
 def compare_command(

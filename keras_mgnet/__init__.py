@@ -1,68 +1,18 @@
-"""Convolutional networks as numerical methods: MgNet and the ResNet family on Keras 3."""
+"""Convolutional networks as numerical methods: MgNet and the ResNet family on Keras 3.
 
-from keras_mgnet.describe import count_params, describe, features
-from keras_mgnet.interop import load_torch_weights
-from keras_mgnet.models import (
-    DenseNet,
-    FBResNet,
-    FractalNet,
-    HamiltonianNet,
-    HighwayNet,
-    LMResNet,
-    LMResNeXt,
-    MgNet,
-    MultiResNet,
-    PolyMgNet,
-    PolyNet,
-    PreActResNet,
-    RecurrentResNet,
-    ResNet,
-    ResNeXt,
-    RevNet,
-    ShakeShake,
-    VCycleMgNet,
-    VeryDeepPolyNet,
-    k_values,
-)
-from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
-from keras_mgnet.version import __version__
+What this package offers stands in `__init__.pyi` and is loaded on first use, so that whatever only runs an artifact loads
+neither Keras nor a backend. Once Keras is loaded, by whomever, it knows the layers and models of this package.
+"""
 
-__all__ = [
-    "DenseNet",
-    "FBResNet",
-    "FractalNet",
-    "HamiltonianNet",
-    "HighwayNet",
-    "LMResNeXt",
-    "LMResNet",
-    "MgNet",
-    "ModelInfo",
-    "MultiResNet",
-    "PolyMgNet",
-    "PolyNet",
-    "PreActResNet",
-    "RecurrentResNet",
-    "ResNeXt",
-    "ResNet",
-    "RevNet",
-    "ShakeShake",
-    "VCycleMgNet",
-    "VeryDeepPolyNet",
-    "__version__",
-    "count_params",
-    "create_model",
-    "describe",
-    "features",
-    "k_values",
-    "list_models",
-    "load_torch_weights",
-    "model_info",
-]
+from importlib import import_module
+
+import lazy_loader
+import wrapt
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` does without KerasTuner
 
 
-def __getattr__(name):
-    if name in ("HyperMgNet", "HyperNetwork"):  # they need KerasTuner, an extra
-        from keras_mgnet import tuner
-
-        return getattr(tuner, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+@wrapt.when_imported("keras")
+def _register(keras) -> None:
+    import_module("keras_mgnet.models")

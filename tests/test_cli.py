@@ -11,14 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from keras_mgnet import list_models
-from keras_mgnet.cli import app, main
+from keras_mgnet.cli import GROUPS, command_line, main
 from keras_mgnet.cli.options import parse_pairs
 
 QUICK = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--learning-rate", "0.05"]
 
 
 def invoke(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    words = [str(argument) for argument in arguments]
+    result = CliRunner().invoke(command_line(words), words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -161,3 +162,10 @@ def test_the_installed_command_starts_quietly():
     result = subprocess.run([command, "list", "mgnet_1111*"], capture_output=True, text=True, check=True)
     assert "520,394" in result.stdout
     assert result.stderr == ""
+
+
+def test_groups_say_which_commands_a_file_has():
+    for commands in GROUPS.values():
+        app = command_line(commands[:1])
+        assert [command.name for command in app.registered_commands] == list(commands)
+    assert all(command in invoke("--help") for commands in GROUPS.values() for command in commands)

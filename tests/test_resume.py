@@ -411,11 +411,11 @@ def test_a_diverging_run_ends_with_its_last_good_checkpoint(tmp_path, monkeypatc
 def test_a_far_too_high_rate_is_divergence_and_exit_code_1(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from keras_mgnet.cli import app
+    from keras_mgnet.cli import command_line
 
     monkeypatch.setattr(callbacks, "CHECK_EVERY", 2)
     options = ["--set", "nu=[1]", "--set", "channels=2", "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
-    result = CliRunner().invoke(app, ["train", "digits", *options])
+    result = CliRunner().invoke(command_line(["train"]), ["train", "digits", *options])
     assert result.exit_code == 1
     assert "diverged" in result.output and "lower the learning rate" in result.output
 

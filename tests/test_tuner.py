@@ -22,7 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from keras_mgnet import HyperMgNet, HyperNetwork, count_params, list_models, model_info
-from keras_mgnet.cli import app
+from keras_mgnet.cli import command_line
 from keras_mgnet.describe import level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.training import local_search, trial_tuner, tuning
@@ -183,6 +183,7 @@ def test_the_stock_tuners_take_it(method, tmp_path):
 def test_the_package_and_its_commands_need_no_keras_tuner():
     program = (
         "import sys; sys.modules['keras_tuner'] = None; import keras_mgnet, keras_mgnet.cli\n"
+        "keras_mgnet.cli.command_line([])\n"
         "try: keras_mgnet.HyperMgNet\n"
         "except ImportError as error: print(error)"
     )
@@ -503,7 +504,7 @@ def wait_for(condition, seconds=180):
 
 
 def invoke(config, *more):
-    result = CliRunner().invoke(app, [*arguments(config), *more], catch_exceptions=False)
+    result = CliRunner().invoke(command_line(arguments(config)), [*arguments(config), *more], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 

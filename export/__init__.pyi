@@ -1,0 +1,18 @@
+from .formats import FORMATS, check_formats, export_formats
+from .runtimes import open_artifact
+from .to_onnx import onnx
+from .to_savedmodel import savedmodel
+from .to_tflite import tflite
+from .verification import Report, verify
+
+__all__ = [
+    "FORMATS",
+    "Report",
+    "check_formats",
+    "export_formats",
+    "onnx",
+    "open_artifact",
+    "savedmodel",
+    "tflite",
+    "verify",
+]
