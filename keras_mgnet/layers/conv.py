@@ -42,8 +42,8 @@ _applications: ContextVar[list | None] = ContextVar("applications", default=None
 
 
 @contextmanager
-def recorded_applications() -> Iterator[list[tuple["Conv", int | None]]]:
-    """While open, every `Conv` that is traced adds (itself, its multiply-adds per image or None for an unknown grid).
+def recorded_applications() -> Iterator[list[tuple[keras.layers.Layer, int | None]]]:
+    """While open, every convolution that is traced adds (itself, its multiply-adds per image or None for an unknown grid).
 
     Example:
         >>> with recorded_applications() as applications:
@@ -56,6 +56,13 @@ def recorded_applications() -> Iterator[list[tuple["Conv", int | None]]]:
         yield _applications.get()
     finally:
         _applications.reset(token)
+
+
+def record(layer: keras.layers.Layer, grid, kernel_shape) -> None:
+    """Notes that a layer applies a kernel at every point of a grid (H, W), see `recorded_applications`."""
+    applications = _applications.get()
+    if applications is not None:
+        applications.append((layer, None if None in grid else math.prod(grid) * math.prod(kernel_shape)))
 
 
 @serializable
@@ -105,7 +112,7 @@ class Conv(keras.layers.Conv2D):
         self.margin = kernel_size // 2 if padded and strides > 1 else 0
 
     def call(self, x):
-        self._record(self.compute_output_shape(tuple(x.shape))[1:3])
+        record(self, self.compute_output_shape(tuple(x.shape))[1:3], self.kernel.shape)
         return super().call(pad(x, self.margin) if self.margin else x)
 
     def adjoint(self, y, grid):
@@ -115,7 +122,7 @@ class Conv(keras.layers.Conv2D):
             y: (N, h, w, filters).
             grid: (H, W), of x; which of the sizes that the convolution maps to (h, w) is meant.
         """
-        self._record(tuple(y.shape)[1:3])
+        record(self, tuple(y.shape)[1:3], self.kernel.shape)
         x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
         margins = [k // 2 if self.padding == "same" else self.margin for k in self.kernel_size]
         unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # behind the last kernel
@@ -136,11 +143,6 @@ class Conv(keras.layers.Conv2D):
         import tensorflow as tf
 
         return tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper())
-
-    def _record(self, grid) -> None:
-        applications = _applications.get()
-        if applications is not None:
-            applications.append((self, None if None in grid else math.prod(grid) * math.prod(self.kernel.shape)))
 
     def compute_output_shape(self, input_shape):
         n, h, w, c = input_shape

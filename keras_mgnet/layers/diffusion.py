@@ -1,0 +1,233 @@
+"""Nonlinear diffusion with a reaction: u <- u - (K^T psi(K u) + lambda (u - f)), K a bank of filters on a mirrored grid."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.layers.conv import record
+from keras_mgnet.layers.rbf import RadialBasis
+from keras_mgnet.serialization import serializable
+
+
+def reaction_diffusion(u, f, K, psi, lambda_):
+    """One explicit Euler step of reaction-diffusion, Chen & Pock 2017 (4): u - (K^T psi(K u) + lambda (u - f)).
+
+    Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
+    lambda_ the strength of the reaction.
+    Returns: the next u.
+    """
+    return u - K.adjoint(psi(K(u))) - lambda_ * (u - f)
+
+
+def mirrored(u, margin: int):
+    """Continues u (N, H, W, c) by `margin` pixels on all sides, mirrored at its edges: b a | a b ... y z | z y."""
+    for axis in (1, 2):
+        first, _, last = _parts(u, axis, margin)
+        u = ops.concatenate([ops.flip(first, axis), u, ops.flip(last, axis)], axis)
+    return u
+
+
+def mirrored_adjoint(v, margin: int):
+    """Returns the adjoint of `mirrored`: what lies beyond an edge is added where it came from; H, W >= 2 `margin`."""
+    for axis in (2, 1):
+        before, inside, behind = _parts(v, axis, margin)
+        first, middle, last = _parts(inside, axis, margin)
+        v = ops.concatenate([first + ops.flip(before, axis), middle, last + ops.flip(behind, axis)], axis)
+    return v
+
+
+def _parts(x, axis: int, margin: int):
+    rows = (slice(None, margin), slice(margin, -margin), slice(-margin, None))
+    return [x[:, part] if axis == 1 else x[:, :, part] for part in rows]
+
+
+def cosines(size: int) -> np.ndarray:
+    """Returns the orthonormal DCT-II basis of size x size images, one a column, the constant first: (size^2, size^2)."""
+    n = np.arange(size)
+    basis = np.sqrt(2 / size) * np.cos(np.pi * (n[:, None] + 0.5) * n / size)
+    basis[:, 0] /= np.sqrt(2)
+    return np.kron(basis, basis)
+
+
+class FilterBank(keras.layers.Layer):
+    """K, the filters of `kernel()` (m, m, 1, n), m odd, on a grid mirrored at its edges: (N, H, W, 1) -> (N, H, W, n)."""
+
+    def kernel(self):
+        """Returns the filters, (m, m, 1, n)."""
+        raise NotImplementedError
+
+    def call(self, u):
+        kernel = self.kernel()
+        record(self, tuple(u.shape)[1:3], kernel.shape)
+        return ops.conv(mirrored(u, kernel.shape[0] // 2), kernel, 1, "valid", data_format="channels_last")
+
+    def adjoint(self, v):
+        """Returns K^T v, the exact adjoint: <K u, v> = <u, K^T v>, edges included.
+
+        Args:
+            v: (N, H, W, n), H and W at least m - 1.
+        """
+        kernel = self.kernel()
+        record(self, tuple(v.shape)[1:3], kernel.shape)
+        spread = ops.conv_transpose(v, kernel, 1, "valid", data_format="channels_last")
+        return mirrored_adjoint(spread, kernel.shape[0] // 2)
+
+
+@serializable
+class CosineFilters(FilterBank):
+    """Filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||, d_j the DCT basis of m x m images.
+
+    Each filter has m^2 coefficients, as the published sizes count them; that of the constant d_0 has no effect, neither on
+    the sum nor on the norm. The initial filters are d_1, d_2, ... themselves.
+
+    Args:
+        size: m, odd.
+        count: n, at most m^2 - 1; None for all of these.
+
+    Example:
+        >>> K = CosineFilters(5)
+        >>> tuple(K(keras.ops.ones((1, 8, 9, 1))).shape)
+        (1, 8, 9, 24)
+    """
+
+    def __init__(self, size=5, count=None, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        if size % 2 != 1 or size < 3:
+            raise ValueError(f"expected filters of odd size >= 3. Received: size={size!r}")
+        self.size, self.count = size, size**2 - 1 if count is None else count
+        if not 1 <= self.count < size**2:
+            raise ValueError(f"expected 1 to {size**2 - 1} filters of size {size}. Received: count={count!r}")
+
+    def build(self, shape):
+        start = np.eye(self.size**2, self.count, -1)
+        self.c = self.add_weight(shape=start.shape, initializer=lambda shape, dtype: ops.array(start, dtype), name="c")
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.count)
+
+    def kernel(self):
+        c = ops.convert_to_tensor(self.c)[1:]
+        unit = c / ops.sqrt(ops.sum(c**2, axis=0))
+        kernel = ops.matmul(ops.array(cosines(self.size)[:, 1:], unit.dtype), unit)
+        return ops.reshape(kernel, (self.size, self.size, 1, self.count))
+
+
+@serializable
+class DiffusionStep(keras.layers.Layer):
+    """A learned step of `reaction_diffusion`: filters K, influence functions psi and the scalar lambda, all its own.
+
+    Args:
+        size, filters: of `CosineFilters`.
+        functions: Gaussians of each influence function, see `RadialBasis`.
+        reaction: the initial lambda.
+
+    Example:
+        >>> u = keras.ops.ones((1, 8, 8, 1))
+        >>> bool(keras.ops.all(DiffusionStep()(u, u) == u))
+        True
+    """
+
+    def __init__(self, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.K = CosineFilters(size, filters, name="K", dtype=self.dtype_policy)
+        self.psi = RadialBasis(functions, name="psi", dtype=self.dtype_policy)
+        self.reaction = reaction
+
+    def build(self, shape, f_shape=None):
+        self.K.build(shape)
+        self.psi.build(self.K.compute_output_shape(shape))
+        self.lambda_ = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.reaction), name="lambda")
+
+    def compute_output_shape(self, shape, f_shape=None):
+        return tuple(shape)
+
+    def call(self, u, f):
+        return reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
+
+
+@serializable
+class DiffusionLevel(keras.layers.Layer):
+    """nu steps of learned reaction-diffusion from the data, u^0 = f: (N, H, W, 1) -> (N, H, W, 1), in grey values 0..255.
+
+    Args:
+        nu: number of steps.
+        size, filters, functions, reaction: of `DiffusionStep`.
+
+    Example:
+        >>> tuple(DiffusionLevel(2)(keras.ops.ones((1, 8, 9, 1))).shape)
+        (1, 8, 9, 1)
+    """
+
+    def __init__(self, nu, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.nu = nu
+        self.steps = [
+            DiffusionStep(size, filters, functions, reaction=reaction, name=f"step{i}", dtype=self.dtype_policy)
+            for i in range(nu)
+        ]
+
+    def build(self, shape):
+        for step in self.steps:
+            step.build(shape)
+
+    def compute_output_shape(self, shape):
+        return tuple(shape)
+
+    def call(self, f):
+        u = f
+        for step in self.steps:
+            u = step(u, f)
+        return u
+
+
+class Differences(FilterBank):
+    """The gradient by forward differences, zero beyond the edges (Neumann); its adjoint is minus the divergence.
+
+    Example:
+        >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
+        [2.0, 1.0]
+    """
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 2)
+
+    def kernel(self):
+        kernel = np.zeros((3, 3, 1, 2))
+        kernel[1, 1], kernel[2, 1, 0, 0], kernel[1, 2, 0, 1] = -1, 1, 1
+        return ops.array(kernel, self.compute_dtype)
+
+
+@serializable
+class PeronaMalik(keras.layers.Layer):
+    """Edge-preserving diffusion u_t = div(g(|grad u|) grad u), g(x) = 1 / (1 + k x^2), by explicit Euler; nothing is learned.
+
+    It is `reaction_diffusion` with lambda = 0, the differences as filters and the influence function psi(d) = dt g(|d|) d of
+    both differences together. The mean of the image stays; its values stay between the least and the largest for
+    dt <= 1/4. Source: Perona, Malik 1990; Lu2017.
+
+    Args:
+        nu: number of steps.
+        k: 1 / k^(1/2) is the jump in grey values from which an edge is kept.
+        dt: step size.
+
+    Example:
+        >>> image = keras.ops.reshape(keras.ops.arange(16.0), (1, 4, 4, 1))
+        >>> float(keras.ops.mean(PeronaMalik(10)(image)))
+        7.5
+    """
+
+    def __init__(self, nu, k=0.01, *, dt=0.25, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.nu, self.k, self.dt = nu, k, dt
+        self.K = Differences(name="K", dtype=self.dtype_policy)
+
+    def compute_output_shape(self, shape):
+        return tuple(shape)
+
+    def call(self, u):
+        for _ in range(self.nu):
+            u = reaction_diffusion(u, u, self.K, self._flux, 0.0)
+        return u
+
+    def _flux(self, d):
+        return self.dt * d / (1 + self.k * ops.sum(d**2, axis=-1, keepdims=True))
