@@ -30,6 +30,7 @@ UNUSED = {  # entries that the code registers and never uses: in all families, a
     keras.Model: r"(.*\.)?num_batches_tracked",  # PyTorch's step counter of a norm with fixed momentum
     LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, no k stands at a transition
 }
+MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # weights hardly compress: bytes out of one, and bytes of zeros at most
 
 
 def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
@@ -192,6 +193,9 @@ def _read(source) -> Mapping:
 
 def _read_npz(path: Path) -> Mapping:
     with np.load(path, allow_pickle=False) as archive:
+        for member in archive.zip.infolist():
+            if member.file_size > MAX_EXPANSION * member.compress_size + ALWAYS_ALLOWED:
+                raise ValueError(f"{member.filename} is {member.file_size} bytes from {member.compress_size}")
         return {key: archive[key] for key in archive.files}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from keras_mgnet.files import publish, workspace
@@ -78,7 +79,7 @@ class Checkpoints:
             if manifest != self._manifest(name, folder):
                 raise ValueError("its files are not those of its manifest, or of another run")
             return load_file(folder / ARRAYS), json.loads((folder / STATE).read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise DamagedCheckpointError(f"expected an intact checkpoint. Received: '{folder}' ({error})") from error
 
     def newest(self) -> tuple[str, dict[str, np.ndarray], dict[str, Any]] | None:

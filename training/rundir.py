@@ -22,6 +22,7 @@ from typing import Any
 import keras
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.loading import load_model
 
 CHECKPOINTS = ("last", "best")
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
@@ -61,7 +62,7 @@ class Run:
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
             raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
-        model = keras.saving.load_model(file)
+        model = load_model(file)
         expected, received = self.record["model"]["config"], model_config(model)
         if expected != received:
             fields = [key for key in expected | received if expected.get(key) != received.get(key)]

@@ -6,9 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import keras
 
+from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.methods import METHODS
 from keras_mgnet.recipes import Recipe, recipe
@@ -92,15 +92,8 @@ def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> N
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
-    """Raises unless a .weights.h5 file holds variables of just this model's shapes; Keras would ignore a surplus."""
-    found = []
-
-    def collect(name: str, entry: h5py.HLObject) -> None:
-        if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer/"):
-            found.append(entry.shape)
-
-    with h5py.File(path) as file:
-        file.visititems(collect)
+    """Raises unless a .weights.h5 file holds plain arrays of just this model's shapes; Keras would ignore a surplus."""
+    found = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
     if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
         raise ValueError(
             f"expected the weights of {model.name}, {len(model.weights)} variables of its shapes. "

@@ -1,0 +1,53 @@
+"""What a weights file may hold: arrays that lie in it plainly. HDF5 offers more, and each of it has been misused."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+import h5py
+
+
+def plain_arrays(file: str | Path | BinaryIO) -> list[tuple[str, tuple[int, ...]]]:
+    """Returns (name, shape) of every array in a weights file, as Keras writes them; reads none of them.
+
+    Raises:
+        ValueError: where a link points elsewhere, or an array lies outside the file, in pieces, compressed, or holds other
+            than numbers, so that its size in memory would not be its size in the file.
+        OSError: where it is no HDF5 file.
+
+    Example:
+        >>> import io
+        >>> stream = io.BytesIO()
+        >>> with h5py.File(stream, "w") as file:
+        ...     file["stolen"] = h5py.SoftLink("/elsewhere")
+        >>> plain_arrays(stream)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected a weights file of plain arrays. Received: the SoftLink 'stolen'
+    """
+    arrays = []
+
+    def foreign(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> str | None:
+        return None if isinstance(link, h5py.HardLink) else f"the {type(link).__name__} '{name}'"
+
+    def flaw(name: str, entry: h5py.HLObject) -> str | None:
+        if not isinstance(entry, h5py.Dataset):
+            return None
+        arrays.append((name, entry.shape))
+        return (found := _flaw(entry)) and f"'{name}', {found}"
+
+    with h5py.File(file) as opened:  # a visit ends at the first thing returned
+        if received := opened.visititems_links(foreign) or opened.visititems(flaw):
+            raise ValueError(f"expected a weights file of plain arrays. Received: {received}")
+    return arrays
+
+
+def _flaw(array: h5py.Dataset) -> str | None:
+    if array.external:
+        return "an array in another file"
+    if array.is_virtual:
+        return "a virtual array"
+    if array.shape is None or array.dtype.hasobject:
+        return f"of the type {array.dtype}"
+    if array.chunks is not None or array.id.get_storage_size() != array.nbytes:
+        return f"{array.nbytes} bytes in memory from {array.id.get_storage_size()} in the file"
+    return None

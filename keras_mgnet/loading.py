@@ -1,0 +1,87 @@
+"""Loads `.keras` files of others: what could run code, reach other files or exhaust memory is refused before it is read."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+import keras
+
+from keras_mgnet.hdf5 import plain_arrays
+from keras_mgnet.models.network import Network
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+MEMBERS = sorted((CONFIG, WEIGHTS, "metadata.json"))
+MESSAGE = 300  # characters of another library's error
+
+
+def load_model(path: str | Path) -> Network:
+    """Loads a network of this package from a .keras file.
+
+    Keras itself refuses lambdas, classes that nobody has registered, and functions of other packages. Here the archive must
+    also be as Keras writes one, its weights plain arrays (`hdf5.plain_arrays`), and its configuration must name no other file.
+
+    Raises:
+        ValueError: in one line, for a file that is damaged, or holds anything else.
+        OSError: where it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_mgnet import MgNet
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     MgNet((1,), 4, input_shape=(8, 8, 1)).save(f"{out}/model.keras")
+        ...     load_model(f"{out}/model.keras").name
+        'mgnet'
+    """
+    path = Path(path)
+    path.open("rb").close()
+    try:
+        _check_archive(path)
+        return keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # each damage and each attack ends in another of Keras' errors, some of many lines
+        raise ValueError(f"expected a .keras file of keras_mgnet. Received: '{path}' ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = str(error).rpartition("Exception encountered: ")[-1] or type(error).__name__
+    return textwrap.shorten(cause, MESSAGE, placeholder=" ...")
+
+
+def _check_archive(path: Path) -> None:
+    with ZipFile(path) as archive:
+        received = sorted(archive.namelist())
+        if received != MEMBERS:
+            raise ValueError(f"expected the members {', '.join(MEMBERS)}. Received: {', '.join(received[:5])}")
+        for member in archive.infolist():
+            if member.compress_type != ZIP_STORED or member.file_size != member.compress_size:
+                raise ValueError(
+                    f"expected members that are not compressed, as Keras writes them. Received: {member.filename}, "
+                    f"{member.file_size} bytes from {member.compress_size}"
+                )
+        _check_config(json.loads(archive.read(CONFIG)))
+        with archive.open(WEIGHTS) as weights:
+            plain_arrays(weights)
+
+
+def _check_config(config: Any) -> None:
+    name = config.get("registered_name") if isinstance(config, dict) else None
+    cls = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    if not (isinstance(cls, type) and issubclass(cls, Network)):
+        raise ValueError(f"expected a network of keras_mgnet. Received: {name!r}")
+    for part in _dictionaries(config):
+        if (
+            part.get("weights") is not None
+        ):  # a saved network has its own; this would read a file of the writer's choice
+            raise ValueError(f"expected a configuration that names no other file. Received: {part['weights']!r}")
+
+
+def _dictionaries(tree: Any) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+        if isinstance(part, (dict, list)):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
