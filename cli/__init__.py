@@ -15,6 +15,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "tune": ("tune",),
     "reproduce": ("reproduce",),
     "export": ("export",),
+    "serve": ("serve",),
     "demo": ("demo",),
 }
 

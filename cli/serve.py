@@ -1,0 +1,43 @@
+"""`serve`: exported models behind a server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_mgnet.serving.launch import LOOPBACK, SERVERS, Service, launch
+
+DEFAULTS = Service(Path(), "")
+SERVER_HELP = "auto, for the first of these that can: " + "; ".join(
+    f"{name}: {row.summary}" for name, row in SERVERS.items()
+)
+CURL = """\
+echo '{{"signature_name": "serving_bytes", "instances": [{{"image_bytes": {{"b64": "'$(base64 < cat.jpg)'"}}}}]}}' \\
+  | tr -d '\\n' | curl -d @- {url}:predict"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this file."""
+    app.command("serve")(serve_command)
+
+
+def serve_command(
+    base: Annotated[Path, typer.Argument(help="folder of versions that export wrote, or an .onnx file")],
+    name: Annotated[
+        str | None, typer.Option(help="of the model in URLs; by default that of the folder or file")
+    ] = None,
+    with_: Annotated[str, typer.Option("--with", help=SERVER_HELP)] = "auto",
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = LOOPBACK,
+    rest_port: Annotated[int, typer.Option(min=1, max=65535, help="of the REST protocol")] = DEFAULTS.rest_port,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="of gRPC")] = DEFAULTS.grpc_port,
+    max_request_mb: Annotated[
+        int, typer.Option(min=1, help="largest request; the embedded server alone has a limit")
+    ] = DEFAULTS.max_request_bytes // 2**20,
+) -> None:
+    """Serve an exported model over REST and gRPC, on this machine alone unless --host says otherwise.
+
+    TensorFlow Serving has the gRPC PredictionService, batching across requests, several models and C++; the embedded server
+    has REST's predict protocol and the open inference protocol over REST and gRPC. docs/serving.md compares them.
+    """
+    service = Service(base, name or base.resolve().stem, host, rest_port, grpc_port, max_request_mb * 2**20)
+    launch(service, with_, lambda line: typer.echo(line))
