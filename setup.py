@@ -1,8 +1,8 @@
-"""Maps the two generic source folders into the one installed package, `keras_mgnet`."""
+"""Maps the generic source folders into the one installed package, `keras_mgnet`."""
 
 from setuptools import find_packages, setup
 
-FOLDERS = {"keras_mgnet.training": "training", "keras_mgnet.export": "export", "keras_mgnet.cli": "cli"}
+FOLDERS = {f"keras_mgnet.{folder}": folder for folder in ("training", "export", "serving", "cli")}
 
 setup(
     packages=find_packages(include=["keras_mgnet", "keras_mgnet.*"]) + list(FOLDERS),

@@ -3,7 +3,8 @@
 import importlib
 from types import ModuleType
 
-EXPORT, TFDS, TUNE = "keras-mgnet[export]", "keras-mgnet[tfds]", "keras-mgnet[tune]"
+EXPORT, SERVE = "keras-mgnet[export]", "keras-mgnet[serve]"
+TFDS, TUNE = "keras-mgnet[tfds]", "keras-mgnet[tune]"
 
 
 def extra(module: str, requirement: str) -> ModuleType:

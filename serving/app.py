@@ -79,7 +79,8 @@ class Predictions:
         """Describes the signatures of a version."""
         self._check_name(request)
         version = self._version(request)
-        return _json(metadata(self._model.name, version.number, version.engine.signatures))
+        engine = version.engine
+        return _json(metadata(self._model.name, version.number, engine.signatures, engine.class_names))
 
     async def status(self, request: Request) -> Response:
         """Lists the state of every version, or of the one that is asked for."""

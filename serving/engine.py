@@ -22,10 +22,12 @@ class Engine(Protocol):
     Attributes:
         signatures: what it serves, by name.
         platform: the name of its runtime in the open inference protocol.
+        class_names: one per class, where the artifact holds them.
     """
 
     signatures: dict[str, Signature]
     platform: str
+    class_names: list[str] | None
 
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """Returns the outputs; raises RequestError where the content of the inputs is refused."""

@@ -1,5 +1,6 @@
 """An ONNX file in ONNX Runtime: its graph as `serving_default`, and encoded images in front of it as `serving_bytes`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except RuntimeError as error:  # the base of what ONNX Runtime raises
             raise ValueError(f"expected a whole ONNX graph in '{path}'. Received: {error}") from error
+        class_names = self._session.get_modelmeta().custom_metadata_map.get("class_names")
+        self.class_names = None if class_names is None else json.loads(class_names)
         inputs, outputs = _tensors(self._session.get_inputs()), _tensors(self._session.get_outputs())
         self.signatures = {DEFAULT: Signature(inputs, outputs)}
         if _takes_pictures(inputs):

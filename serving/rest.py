@@ -87,8 +87,8 @@ def encode(outputs: Arrays, by_rows: bool) -> bytes:
     return orjson.dumps({"predictions" if by_rows else "outputs": content}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def metadata(name: str, version: int, signatures: dict[str, Signature]) -> dict:
-    """Returns TensorFlow Serving's metadata of a version."""
+def metadata(name: str, version: int, signatures: dict[str, Signature], class_names: list[str] | None) -> dict:
+    """Returns TensorFlow Serving's metadata of a version, and beside them `class_names`, where they are known."""
     definitions = {
         key: {
             "inputs": {tensor.name: _tensor_info(tensor) for tensor in signature.inputs.values()},
@@ -97,9 +97,10 @@ def metadata(name: str, version: int, signatures: dict[str, Signature]) -> dict:
         }
         for key, signature in signatures.items()
     }
+    named = {} if class_names is None else {"class_names": class_names}
     return {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
-        "metadata": {"signature_def": {"signature_def": definitions}},
+        "metadata": {"signature_def": {"signature_def": definitions}} | named,
     }
 
 

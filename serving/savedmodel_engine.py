@@ -9,6 +9,7 @@ from keras_mgnet.serving.engine import Arrays
 from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.signature import Signature, Tensor
 
+CLASS_NAMES = "assets/class_names.txt"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 
 
@@ -27,6 +28,8 @@ class SavedModelEngine:
             self._loaded = tf.saved_model.load(str(folder))  # owns the variables
         except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
             raise ValueError(f"expected a whole SavedModel in '{folder}'. Received: {error}") from error
+        names = folder / CLASS_NAMES
+        self.class_names = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
         self._functions = dict(self._loaded.signatures)
         self.signatures = {name: _signature(function) for name, function in self._functions.items()}
 
