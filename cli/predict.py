@@ -1,16 +1,13 @@
-"""`predict`: the classes of image files, by the model of a run."""
+"""`predict`: the classes of image files, by the model of a run or by a server."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from keras_mgnet.training.inference import predict
-from keras_mgnet.training.rundir import open_run
 
 
 def register(app: typer.Typer) -> None:
@@ -19,19 +16,63 @@ def register(app: typer.Typer) -> None:
 
 
 def predict_command(
-    run: Annotated[Path, typer.Argument(help="a run directory")],
-    images: Annotated[list[Path], typer.Argument(help="image files")],
+    paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="ask a server, http://HOST:PORT or grpc://HOST:PORT, instead of a run"),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="of the server's model, where it has several or does not list them")
+    ] = None,
+    signature: Annotated[
+        str | None, typer.Option(help="of the server's model; by default the one of fewest bytes")
+    ] = None,
+    class_names: Annotated[
+        Path | None, typer.Option(help="text file, a class a line; by default what the server says")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds to wait for each answer of the server")] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="how often to try again where no server is there yet")] = 0,
     top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
     json_: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Classify image files: class names and probabilities."""
-    predictions = predict(open_run(run), images, checkpoint, top)
+    if server is None:
+        predictions = _by_run(paths, checkpoint, top)
+    else:
+        predictions = _by_server(server, paths, name, signature, class_names, timeout, retries, top)
     if json_:
         typer.echo(json.dumps(predictions))
         return
     table = Table("image", "class", "probability")
     for prediction in predictions:
-        for rank, (name, probability) in enumerate(prediction["classes"].items()):
-            table.add_row("" if rank else escape(prediction["image"]), escape(name), f"{probability:.4f}")
+        for rank, (label, probability) in enumerate(prediction["classes"].items()):
+            table.add_row("" if rank else escape(prediction["image"]), escape(label), f"{probability:.4f}")
     Console().print(table)
+
+
+def _by_run(paths: list[Path], checkpoint: str, top: int) -> list[dict[str, Any]]:
+    from keras_mgnet.training.inference import predict
+    from keras_mgnet.training.rundir import open_run
+
+    run, *images = paths
+    if not images:
+        raise ValueError(f"expected a run directory and image files. Received: '{run}'")
+    return predict(open_run(run), images, checkpoint, top)
+
+
+def _by_server(
+    server: str,
+    images: list[Path],
+    name: str | None,
+    signature: str | None,
+    class_names: Path | None,
+    timeout: float,
+    retries: int,
+    top: int,
+) -> list[dict[str, Any]]:
+    from keras_mgnet.serving.client import classify, connect
+
+    names = class_names and class_names.read_text(encoding="utf-8").splitlines()
+    with connect(server, name, timeout, retries) as model:
+        return classify(model, images, top, signature=signature, class_names=names)

@@ -11,9 +11,6 @@ DEFAULTS = Service(Path(), "")
 SERVER_HELP = "auto, for the first of these that can: " + "; ".join(
     f"{name}: {row.summary}" for name, row in SERVERS.items()
 )
-CURL = """\
-echo '{{"signature_name": "serving_bytes", "instances": [{{"image_bytes": {{"b64": "'$(base64 < cat.jpg)'"}}}}]}}' \\
-  | tr -d '\\n' | curl -d @- {url}:predict"""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,5 +36,12 @@ def serve_command(
     TensorFlow Serving has the gRPC PredictionService, batching across requests, several models and C++; the embedded server
     has REST's predict protocol and the open inference protocol over REST and gRPC. docs/serving.md compares them.
     """
-    service = Service(base, name or base.resolve().stem, host, rest_port, grpc_port, max_request_mb * 2**20)
+    service = Service(
+        base,
+        name or (base.stem if base.is_file() else base.resolve().name),
+        host,
+        rest_port,
+        grpc_port,
+        max_request_mb * 2**20,
+    )
     launch(service, with_, lambda line: typer.echo(line))

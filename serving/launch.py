@@ -20,6 +20,10 @@ EVERYWHERE = {"0.0.0.0": LOOPBACK, "::": "::1"}  # and where clients of the same
 BINARY, IMAGE = "tensorflow_model_server", "tensorflow/serving"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 DOCKER_ANSWERS_WITHIN = 5  # seconds
+CURL = (
+    """(echo '{{"signature_name": "serving_bytes", "instances": [{{"image_bytes": {{"b64": "'; base64 < cat.jpg; """
+    """echo '"}}}}]}}') | tr -d '\\n' | curl -d @- {url}:predict"""
+)
 CONFIG_FLAGS = {  # file of the base folder -> what makes TensorFlow Serving read it
     "batching.config": ("--enable_batching=true", "--batching_parameters_file={path}"),
     "monitoring.config": ("--monitoring_config_file={path}",),
@@ -43,7 +47,7 @@ class Service:
     host: str = LOOPBACK
     rest_port: int = 8501
     grpc_port: int = 8500
-    max_request_bytes: int = 32 * 2**20
+    max_request_bytes: int = 16 * 2**20
 
     @property
     def url(self) -> str:
@@ -124,8 +128,10 @@ def launch(service: Service, wanted: str, say: Callable[[str], None]) -> None:
     service.check()
     name, skipped = choose(service, wanted)
     for reason in skipped:
-        say(f"not {reason}")
-    say(f"{service.url} by {name}: {SERVERS[name].summary}")
+        say(f"not by {reason}")
+    say(f"{service.url} by {name}: {SERVERS[name].summary}. Try:")
+    say(f"  keras-mgnet predict --server {service.url} cat.jpg")
+    say(f"  {CURL.format(url=service.url)}")
     command = SERVERS[name].command
     if command is None:
         _embedded(service)
@@ -218,6 +224,6 @@ SERVERS = {  # in the order in which "auto" tries them
     BINARY: Server(_binary_obstacle, _binary_command, "TensorFlow Serving, as installed"),
     "docker": Server(_docker_obstacle, _docker_command, "TensorFlow Serving, in a container"),
     "embedded": Server(
-        lambda service: None, None, "the embedded server; TensorFlow Serving's gRPC PredictionService is not in it"
+        lambda service: None, None, "KServe's server in this process, without the gRPC PredictionService"
     ),
 }
