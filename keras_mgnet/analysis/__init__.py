@@ -1,0 +1,75 @@
+"""Analyses of networks as numerical methods: pure functions to numbers, each with a picture (Lu2017; sources in each file).
+
+`ANALYSES` has them by name. The networks are not rebuilt: what an analysis changes in one is as before when it ends.
+"""
+
+from keras_mgnet.analysis.activation_maps import ActivationMaps, activation_maps
+from keras_mgnet.analysis.coefficients import Coefficients, coefficients
+from keras_mgnet.analysis.estimation import Estimation, estimation, optimal_combination
+from keras_mgnet.analysis.initialization import Initialization, chain_variances, initialization
+from keras_mgnet.analysis.lesion import Lesions, lesions
+from keras_mgnet.analysis.modules import Module, modules, rewired
+from keras_mgnet.analysis.moments import (
+    Moments,
+    derivative_coefficient,
+    kernel_of_moments,
+    moment_matrix,
+    moments,
+    nearest_stencil,
+    vanishing_order,
+)
+from keras_mgnet.analysis.paths import Paths, path_gradient, path_lengths, paths
+from keras_mgnet.analysis.randomization import Randomization, interpolating_network, randomization
+from keras_mgnet.analysis.residuals import Residuals, residuals
+from keras_mgnet.analysis.spectra import Spectra, smoothing_factor, spectra, step_symbol, symbol
+from keras_mgnet.analysis.stability import Stability, amplification, arnoldi, stability
+from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
+
+__all__ = [
+    "ANALYSES",
+    "ActivationMaps",
+    "Analysis",
+    "Coefficients",
+    "Estimation",
+    "Initialization",
+    "Lesions",
+    "Module",
+    "Moments",
+    "Paths",
+    "Randomization",
+    "Residuals",
+    "Spectra",
+    "Stability",
+    "Subject",
+    "activation_maps",
+    "amplification",
+    "analyze",
+    "arnoldi",
+    "chain_variances",
+    "check_names",
+    "coefficients",
+    "derivative_coefficient",
+    "estimation",
+    "inapplicable",
+    "initialization",
+    "interpolating_network",
+    "kernel_of_moments",
+    "lesions",
+    "modules",
+    "moment_matrix",
+    "moments",
+    "nearest_stencil",
+    "optimal_combination",
+    "path_gradient",
+    "path_lengths",
+    "paths",
+    "randomization",
+    "residuals",
+    "rewired",
+    "smoothing_factor",
+    "spectra",
+    "stability",
+    "step_symbol",
+    "symbol",
+    "vanishing_order",
+]

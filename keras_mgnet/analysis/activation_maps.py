@@ -1,0 +1,120 @@
+"""Class activation maps: where in an image a class is seen (Zhou et al. 2016). Exact for a mean under a linear classifier."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import new_figure, save
+from keras_mgnet.analysis.result import PICTURE_ONLY, batches
+
+SHOWN = 16
+
+
+@dataclass(frozen=True)
+class ActivationMaps:
+    """Maps whose mean over the grid is the logit, but for the bias.
+
+    Attributes:
+        images: (N, H, W, C), as they were given.
+        maps: (N, h, w), of the predicted class.
+        predicted, labels: (N,) classes.
+        logits: (N,), of the predicted class.
+        bias: (N,), its part that belongs to no place.
+    """
+
+    images: np.ndarray = field(metadata=PICTURE_ONLY)
+    maps: np.ndarray
+    predicted: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    bias: np.ndarray
+
+    def summary(self) -> str:
+        """In one line."""
+        return (
+            f"maps of {len(self.maps)} images, {int(np.sum(self.predicted == self.labels))} of them classified rightly"
+        )
+
+
+def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> ActivationMaps:
+    """Returns M(y, x) = sum_k w_{k, class} F_k(y, x) with F the input of the global mean; logit = mean M + bias.
+
+    Args:
+        model: a network of this package with its classifier.
+        images: (N, H, W, C), normalised.
+        labels: (N,) classes.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> model = MgNet((1, 1), 4, input_shape=(8, 8, 1))
+        >>> found = activation_maps(model, np.ones((2, 8, 8, 1)), np.zeros(2))
+        >>> found.maps.shape, bool(np.allclose(found.maps.mean((1, 2)) + found.bias, found.logits, atol=1e-6))
+        ((2, 4, 4), True)
+    """
+    pool, classifier = classifier_head(model)
+    below = keras.Model(model.input, pool.input)
+    F = np.concatenate([ops.convert_to_numpy(below(x, training=False)) for x in batches(images)])
+    W, b = (ops.convert_to_numpy(weight) for weight in (classifier.kernel, classifier.bias))
+    logits = F.mean((1, 2)) @ W + b
+    predicted = logits.argmax(-1)
+    return ActivationMaps(
+        images=images,
+        maps=np.einsum("nhwk,kn->nhw", F, W[:, predicted]),
+        predicted=predicted,
+        labels=np.asarray(labels),
+        logits=np.take_along_axis(logits, predicted[:, None], 1)[:, 0],
+        bias=b[predicted],
+    )
+
+
+def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> [layer.name for layer in classifier_head(MgNet((1,), 4, input_shape=(8, 8, 1)))]
+        ['pool', 'classifier']
+    """
+    kinds = [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
+    if [type(layer) for layer in model.layers[-2:]] != kinds:
+        raise ValueError(f"expected a network that ends in a global mean and a classifier. Received: {model.name}")
+    pool, classifier = model.layers[-2:]
+    return pool, classifier
+
+
+def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None:
+    """Draws the first images with their maps over them to a PNG."""
+    n = min(SHOWN, len(result.maps))
+    columns = min(n, 8)
+    rows = -(-n // columns)
+    figure = new_figure(
+        1.6 * columns + 0.4, 3.9 * rows + 0.7, "Where the predicted class is seen: class activation maps"
+    )
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    bound = np.abs(result.maps[:n]).max() or 1.0
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for i in range(n):
+        image = _displayable(result.images[i])
+        above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
+        height, width = image.shape[:2]
+        above.imshow(image, cmap="gray", vmin=0, vmax=1)
+        below.imshow(image.mean(-1) if image.ndim == 3 else image, cmap="gray", vmin=0, vmax=1)
+        shown = below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, alpha=0.65, interpolation="bilinear",
+                             extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
+        above.set_title(f"{_name(result.labels[i], class_names)}", fontsize="small")
+        below.set_title(f"→ {_name(result.predicted[i], class_names)}", fontsize="small")
+    figure.colorbar(shown, ax=grid, shrink=0.5, label="share of the logit per place")
+    save(figure, path)
+
+
+def _displayable(image: np.ndarray) -> np.ndarray:
+    low, high = image.min(), image.max()
+    image = (image - low) / max(high - low, np.finfo(np.float32).tiny)
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _name(label, class_names) -> str:
+    return str(int(label)) if class_names is None else class_names[int(label)]

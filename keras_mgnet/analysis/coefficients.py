@@ -1,0 +1,105 @@
+"""The learned coefficients of two-step schemes, beside those of the Chebyshev semi-iteration (Lu2018, Figure 4)."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.intercept import levels
+from keras_mgnet.layers import GridLevel, LinearMultistepLevel
+from keras_mgnet.layers.scheme import Chebyshev, Damped, chebyshev_omegas
+
+RHOS = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level.
+
+    Attributes:
+        k: per level; of a Chebyshev smoother k_i = 1 - omega_i.
+        first: per level the index of the iteration that has the first k.
+        damping: per level sigmoid(a), the factor of a damped smoother.
+        chebyshev: per rho and level k_i = 1 - omega_i of the Chebyshev semi-iteration for a spectrum in [-rho, rho], that begins
+            anew on every level.
+        stable: the share of the k in (-1, 1], where the scheme is zero-stable.
+        negative: the share of negative k.
+    """
+
+    k: dict[str, list[float]]
+    first: dict[str, int]
+    damping: dict[str, float]
+    chebyshev: dict[float, dict[str, list[float]]]
+    stable: float
+    negative: float
+
+    def summary(self) -> str:
+        """In one line."""
+        if not self.k:
+            return f"damping {', '.join(f'{level} {value:.3f}' for level, value in self.damping.items())}"
+        values = [value for own in self.k.values() for value in own]
+        shares = f"{self.stable:.0%} in (-1, 1], {self.negative:.0%} negative"
+        return f"{len(values)} values of k from {min(values):.3f} to {max(values):.3f}, {shares}"
+
+
+def coefficients(model: keras.Model) -> Coefficients:
+    """Returns the learned k_n of an LM-ResNet, or the omegas or damping factors of an MgNet.
+
+    Example:
+        >>> from keras_mgnet import LMResNet
+        >>> result = coefficients(LMResNet(20, base_width=2))
+        >>> [len(k) for k in result.k.values()], result.stable, result.negative
+        ([2, 2, 2], 1.0, 1.0)
+    """
+    k, first = {}, {}
+    for level in levels(model, LinearMultistepLevel, GridLevel):
+        if isinstance(level, LinearMultistepLevel):
+            k[level.name] = [float(ops.convert_to_numpy(value)) for value in level.k]
+            first[level.name] = level.first
+        elif isinstance(level.scheme, Chebyshev):
+            k[level.name] = (1 - ops.convert_to_numpy(level.scheme.omega)).tolist()
+            first[level.name] = 0
+    damped = [level for level in levels(model, GridLevel) if isinstance(level.scheme, Damped)]
+    if not k and not damped:
+        raise ValueError(
+            f"expected an LM network, or an MgNet with smoother='chebyshev' or 'damped'. Received: {type(model).__name__}"
+        )
+    values = np.array([value for own in k.values() for value in own])
+    return Coefficients(
+        k=k,
+        first=first,
+        damping={level.name: float(ops.convert_to_numpy(ops.sigmoid(level.scheme.a))) for level in damped},
+        chebyshev={rho: {name: _chebyshev(rho, first[name], len(own)) for name, own in k.items()} for rho in RHOS},
+        stable=float(np.mean((values > -1) & (values <= 1))) if len(values) else 1.0,
+        negative=float(np.mean(values < 0)) if len(values) else 0.0,
+    )
+
+
+def plot_coefficients(result: Coefficients, path) -> None:
+    """Draws the coefficients of every level side by side to a PNG."""
+    figure = new_figure(8, 4, "Learned coefficients of the scheme, and those of the Chebyshev semi-iteration")
+    axes, start, ticks = figure.subplots(), 0, {}
+    names = list(result.k or result.damping)
+    for n, name in enumerate(names):
+        values = result.k.get(name, [result.damping.get(name, 0.0)])
+        places = np.arange(start, start + len(values))
+        ticks |= {place: f"{name}\n{result.first.get(name, 0) + i}" if i == 0 else str(result.first[name] + i)
+                  for i, place in enumerate(places)}  # fmt: skip
+        for c, (rho, table) in enumerate(result.chebyshev.items() if result.k else ()):
+            label = f"Chebyshev, rho = {rho}" if n == 0 else None
+            axes.plot(places, table[name], linestyle="--", marker=".", color=COLORS[c + 1], label=label)
+        learned = ("learned k" if result.k else "learned damping") if n == 0 else None
+        axes.plot(places, values, marker="o", linewidth=2, color=COLORS[0], label=learned)
+        start += len(values) + 1
+        if n < len(names) - 1:
+            axes.axvline(start - 1, color="gray", linewidth=0.8)
+    axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    finish(axes, xlabel="level and iteration", ylabel="k" if result.k else "sigmoid(a)")
+    save(figure, path)
+
+
+def _chebyshev(rho: float, first: int, n: int) -> list[float]:
+    return [1 - omega for omega in chebyshev_omegas(rho, first + n)][first:]

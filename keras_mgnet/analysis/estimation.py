@@ -1,0 +1,111 @@
+"""Unrolled iterative estimation: do the modules of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.drawing import finish, new_figure, save, style
+from keras_mgnet.analysis.states import iterates
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """The errors x^i - x^nu of the states of a level as estimates of its last one, in units of the deviation of x^nu.
+
+    Attributes:
+        mean: per level and state, over images, grid and channels: E[x^i - x^nu] / std(x^nu).
+        bias: the root mean square over grid and channels of the mean over the images; the mean alone may cancel.
+        spread: std(x^i - x^nu) / std(x^nu).
+    """
+
+    mean: dict[str, list[float]]
+    bias: dict[str, list[float]]
+    spread: dict[str, list[float]]
+
+    def summary(self) -> str:
+        """In one line."""
+        mean = max(abs(value) for values in self.mean.values() for value in values)
+        falls = sum(all(np.diff(values) <= 0) for values in self.spread.values())
+        return f"|mean error| at most {mean:.2f} deviations; the spread falls throughout on {falls} of {len(self.spread)} levels"
+
+
+def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
+    """Returns how far each state of a level is from the last one; if the levels estimate, mean and bias are near 0, spread falls.
+
+    Args:
+        model: a network of residual blocks or smoothing steps.
+        images: (N, H, W, C), normalised.
+
+    Example:
+        >>> from keras_mgnet import PreActResNet
+        >>> model = PreActResNet(8, blocks=(3, 2), base_width=2, input_shape=(8, 8, 1))
+        >>> estimation(model, np.ones((2, 8, 8, 1))).mean["level2"][-1]
+        0.0
+    """
+    sums: dict[str, _Sums] = {}
+    for states in iterates(model, images):
+        for level, xs in states.items():
+            sums.setdefault(level, _Sums(xs)).add(xs)
+    found = {level: total.ratios() for level, total in sums.items()}
+    return Estimation(*({level: values[n] for level, values in found.items()} for n in range(3)))
+
+
+def optimal_combination(variance_a: float, variance_b: float, covariance: float) -> tuple[float, float]:
+    """Returns (q_1, q_2), q_1 + q_2 = 1, for which q_1 A + q_2 B estimates C with the least variance, Lu2017.
+
+    Args:
+        variance_a, variance_b: of A - C and B - C, both of mean zero.
+        covariance: of A - C and B - C.
+
+    Raises:
+        ValueError: where A - B has no variance, so that every combination is as good.
+
+    Example:
+        >>> optimal_combination(1.0, 3.0, 0.0)
+        (0.75, 0.25)
+    """
+    alpha_1, alpha_2 = variance_b - covariance, variance_a - covariance
+    if alpha_1 + alpha_2 <= 0:
+        raise ValueError(f"expected A and B that differ. Received: {variance_a}, {variance_b}, {covariance}")
+    return alpha_1 / (alpha_1 + alpha_2), alpha_2 / (alpha_1 + alpha_2)
+
+
+def plot_estimation(result: Estimation, path) -> None:
+    """Draws mean, bias and spread over the states of every level to a PNG."""
+    figure = new_figure(12, 4, "States of each level as estimates of its last state x^nu, in units of std(x^nu)")
+    panels = {"mean error": result.mean, "bias per unit (root mean square)": result.bias, "spread": result.spread}
+    for axes, (title, table) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for n, (level, values) in enumerate(table.items()):
+            axes.plot(range(1 - len(values), 1), values, label=level, **style(n))
+        axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
+        finish(axes, title=title, xlabel="state, counted back from the last")
+    save(figure, path)
+
+
+class _Sums:
+    """Sums over the images seen so far."""
+
+    def __init__(self, xs):
+        self.count = 0
+        self.errors = [np.zeros(xs[-1].shape[1:], np.float64) for _ in xs]
+        self.squares = np.zeros(len(xs))
+        self.last, self.last_squares = 0.0, 0.0
+
+    def add(self, xs) -> None:
+        self.count += len(xs[-1])
+        for n, x in enumerate(xs):
+            d = x.astype(np.float64) - xs[-1]
+            self.errors[n] += d.sum(0)
+            self.squares[n] += np.square(d).sum()
+        self.last += xs[-1].sum(dtype=np.float64)
+        self.last_squares += np.square(xs[-1].astype(np.float64)).sum()
+
+    def ratios(self) -> tuple[list[float], list[float], list[float]]:
+        """Mean, bias and spread."""
+        values = self.count * self.errors[0].size
+        deviation = np.sqrt(max(self.last_squares / values - (self.last / values) ** 2, np.finfo(float).tiny))
+        means = np.array([error.sum() / values for error in self.errors])
+        biases = np.array([np.sqrt(np.mean(np.square(error / self.count))) for error in self.errors])
+        spreads = np.sqrt(np.maximum(self.squares / values - means**2, 0))
+        return tuple((part / deviation).tolist() for part in (means, biases, spreads))

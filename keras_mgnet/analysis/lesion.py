@@ -1,0 +1,153 @@
+"""Lesion study: a trained network without single modules, without several, and with some in another order (Veit et al. 2016)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.modules import Module, can_be_deleted, modules, rewired
+from keras_mgnet.analysis.result import error
+
+MOST = 20  # modules deleted, or pairs exchanged, at once
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Errors in [0, 1].
+
+    Attributes:
+        intact: of the whole network.
+        chance: of guessing the most frequent class.
+        modules: all that can be deleted, in order.
+        deleted: error without each of them.
+        several: number of deleted modules that change no shape -> error of each draw.
+        exchanged: number of exchanged pairs -> (Kendall's tau of the order, error) of each draw.
+    """
+
+    intact: float
+    chance: float
+    modules: list[Module]
+    deleted: list[float]
+    several: dict[int, list[float]]
+    exchanged: dict[int, list[tuple[float, float]]]
+
+    @property
+    def median_increase(self) -> float:
+        """Median of error - intact error over the single deletions that change no shape; NaN where there are none."""
+        increases = [e - self.intact for m, e in zip(self.modules, self.deleted, strict=True) if not m.changes_shape]
+        return float(np.median(increases)) if increases else float("nan")
+
+    def summary(self) -> str:
+        """In one line."""
+        worst = max(range(len(self.modules)), key=lambda n: self.deleted[n])
+        name = f"{self.modules[worst].level}.{self.modules[worst].index}"
+        return (
+            f"error {self.intact:.1%}; one module less adds {self.median_increase:.1%} in the median, "
+            f"{self.deleted[worst] - self.intact:.1%} at most ({name})"
+        )
+
+
+def lesions(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: int = 5, most: int = MOST, seed: int = 0
+) -> Lesions:
+    """Returns the error of a trained network after each kind of lesion, at test time and without any training.
+
+    Source: section "Residual learning: an exponential ensemble" of Lu2017, after Veit, Wilber, Belongie 2016.
+
+    Args:
+        model: a network that has `modules`.
+        images: (N, H, W, C), normalised.
+        labels: (N,) classes.
+        draws: random choices per number of deleted modules and of exchanged pairs.
+        most: largest such number.
+        seed: of the choices.
+
+    Example:
+        >>> from keras_mgnet import ResNet
+        >>> model, images = ResNet(8, base_width=2, input_shape=(8, 8, 1)), np.ones((3, 8, 8, 1))
+        >>> result = lesions(model, images, np.zeros(3))
+        >>> len(result.deleted), list(result.several)
+        (3, [1])
+    """
+    rng = np.random.default_rng(seed)
+    found = [m for m in modules(model) if can_be_deleted(model, m)]
+    inner = [m for m in found if not m.changes_shape]
+
+    def lesioned(table) -> float:
+        with rewired(model, table):
+            return error(model, images, labels)
+
+    orders = {n: [exchange(inner, n, rng) for _ in range(draws)] for n in range(1, min(most, _pairs(inner)) + 1)}
+    choices = {m: [rng.permutation(len(inner))[:m] for _ in range(draws)] for m in range(1, min(most, len(inner)) + 1)}
+    return Lesions(
+        intact=error(model, images, labels),
+        chance=1 - np.bincount(labels.astype(int)).max() / len(labels),
+        modules=found,
+        deleted=[lesioned({module: None}) for module in found],
+        several={m: [lesioned({inner[c]: None for c in chosen}) for chosen in drawn] for m, drawn in choices.items()},
+        exchanged={
+            n: [(kendall_tau(inner, order), lesioned(dict(zip(inner, order, strict=True)))) for order in drawn]
+            for n, drawn in orders.items()
+        },
+    )
+
+
+def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) -> list[Module]:
+    """Returns the modules after as many exchanges of two of one level, each pair drawn from all."""
+    order = list(ordered)
+    candidates = [(a, b) for a in range(len(order)) for b in range(a) if order[a].level == order[b].level]
+    for a, b in rng.permutation(candidates)[:pairs]:
+        order[a], order[b] = order[b], order[a]
+    return order
+
+
+def kendall_tau(before: Sequence, after: Sequence) -> float:
+    """Returns the share of pairs in the same order minus that of pairs in the opposite one.
+
+    Example:
+        >>> kendall_tau("abc", "abc"), kendall_tau("abc", "cba")
+        (1.0, -1.0)
+    """
+    places = [before.index(entry) for entry in after]
+    signs = [np.sign(b - a) for n, a in enumerate(places) for b in places[n + 1 :]]
+    return float(np.mean(signs)) if signs else 1.0
+
+
+def plot_lesions(result: Lesions, path) -> None:
+    """Draws the three kinds of lesion side by side to a PNG."""
+    figure = new_figure(15, 4.2, "Test error after lesions of the trained network, nothing retrained")
+    single, several, order = figure.subplots(1, 3, sharey=True, width_ratios=[1.4, 1, 1])
+    places = np.arange(len(result.modules))
+    for changes, color, label in ((False, COLORS[0], "keeps the shape"), (True, COLORS[1], "changes the shape")):
+        own = [p for p in places if result.modules[p].changes_shape == changes]
+        if own:
+            single.bar(own, [100 * result.deleted[p] for p in own], color=color, label=label)
+    names = [f"{m.level.removeprefix('level')}.{m.index}" for m in result.modules]
+    single.set_xticks(places, names, rotation=90 if len(names) > 12 else 0)
+    _draw_draws(several, {m: (m, e) for m, e in result.several.items()})
+    for drawn in result.exchanged.values():
+        order.plot([tau for tau, _ in drawn], [100 * e for _, e in drawn], "o", color=COLORS[0], alpha=0.6)
+    order.set_xlim(1.02, None)
+    for axes in (single, several, order):
+        axes.axhline(100 * result.intact, color=COLORS[2], linewidth=1.5, label="intact")
+        axes.axhline(100 * result.chance, color="gray", linestyle=":", linewidth=1.5, label="guessing")
+    finish(single, title="one module deleted", xlabel="deleted module, level.iteration", ylabel="test error in percent")
+    finish(several, title="m random modules deleted", xlabel="m", ylim=(0, 100))
+    finish(order, title="modules exchanged within levels", xlabel="order: Kendall's tau, 1 is the trained one")
+    save(figure, path)
+
+
+def _draw_draws(axes, series) -> None:
+    for place, errors in series.values():
+        axes.plot([place] * len(errors), [100 * e for e in errors], "o", color=COLORS[0], alpha=0.6)
+    if series:
+        medians = [100 * np.median(errors) for _, errors in series.values()]
+        axes.plot([place for place, _ in series.values()], medians, color=COLORS[0], label="median")
+
+
+def _pairs(ordered: Sequence[Module]) -> int:
+    sizes = [len(list(group)) for _, group in groupby(ordered, key=lambda module: module.level)]
+    return sum(n * (n - 1) // 2 for n in sizes)

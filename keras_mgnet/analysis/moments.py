@@ -1,0 +1,183 @@
+"""Kernels as differential operators: moments, order of vanishing moments, nearest derivative stencil (Lu2017)."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.layers import Conv
+
+TOLERANCE = 0.1  # of a moment, relative to what the absolute values of the kernel would give
+LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+STENCILS = {  # what a 3x3 kernel is compared with, rows are x; scaled kernels and their negatives count as the same
+    "1": np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
+    "mean": np.ones((3, 3)),
+    "d/dx": np.outer([-1, 0, 1], [0, 1, 0]),
+    "d/dy": np.outer([0, 1, 0], [-1, 0, 1]),
+    "Sobel x": np.outer([-1, 0, 1], [1, 2, 1]),
+    "Sobel y": np.outer([1, 2, 1], [-1, 0, 1]),
+    "d2/dx2": np.outer([1, -2, 1], [0, 1, 0]),
+    "d2/dy2": np.outer([0, 1, 0], [1, -2, 1]),
+    "d2/dxdy": np.outer([-1, 0, 1], [-1, 0, 1]),
+    "Laplacian": LAPLACIAN,
+    "d3/dx2dy": np.outer([1, -2, 1], [-1, 0, 1]),
+    "d3/dxdy2": np.outer([-1, 0, 1], [1, -2, 1]),
+    "d4/dx2dy2": np.outer([1, -2, 1], [1, -2, 1]),
+}
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the 3x3 kernels of a network are as differential operators, convolution by convolution.
+
+    Attributes:
+        nearest: per convolution the share of its kernels whose nearest stencil is this one.
+        cosine: per convolution the median |cosine| between a kernel and its nearest stencil.
+        order: per convolution the share of kernels whose moments vanish below order 0, 1, 2, 3 or more.
+        high_pass: per convolution the median of |sum q| / sum |q|; 0 is a high-pass filter.
+    """
+
+    nearest: dict[str, dict[str, float]]
+    cosine: dict[str, float]
+    order: dict[str, list[float]]
+    high_pass: dict[str, float]
+
+    def summary(self) -> str:
+        """In one line."""
+        total = {s: np.mean([shares[s] for shares in self.nearest.values()]) for s in STENCILS}
+        most = sorted(STENCILS, key=lambda s: -total[s])[:3]
+        return f"nearest stencils: {', '.join(f'{s} {total[s]:.0%}' for s in most)}"
+
+
+def moment_matrix(q: np.ndarray) -> np.ndarray:
+    """Returns M[a, b] = sum_k k_1^a k_2^b q[k] of kernels q (n, n, ...), n odd, k counted from the middle: (n, n, ...).
+
+    Example:
+        >>> moment_matrix(LAPLACIAN).astype(int).tolist()
+        [[0, 0, 2], [0, 0, 0], [2, 0, 0]]
+    """
+    V = _powers(len(q))
+    return np.einsum("ak,bl,kl...->ab...", V, V, q)
+
+
+def kernel_of_moments(M: np.ndarray) -> np.ndarray:
+    """Returns the kernels (n, n, ...) that have these moments; the inverse of `moment_matrix`.
+
+    Example:
+        >>> kernel_of_moments(moment_matrix(LAPLACIAN)).round(12).astype(int).tolist() == LAPLACIAN.tolist()
+        True
+    """
+    V = np.linalg.inv(_powers(len(M)))
+    return np.einsum("ka,lb,ab...->kl...", V, V, M)
+
+
+def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
+    """Returns the smallest a + b at which a moment of each kernel (n, n, ...) does not vanish: (...).
+
+    A moment vanishes where |M[a, b]| <= tolerance * sum_k |k_1^a k_2^b q[k]|. The order is that of the differential operator:
+    eps^{-order} q * F(x + eps k) tends to a derivative of this order. A kernel whose n^2 moments all vanish has 2 n - 1.
+
+    Example:
+        >>> int(vanishing_order(LAPLACIAN)), int(vanishing_order(np.ones((3, 3)))), int(vanishing_order(STENCILS["d/dx"]))
+        (2, 0, 1)
+    """
+    n = len(q)
+    V = np.abs(_powers(n))
+    bound = tolerance * np.einsum("ak,bl,kl...->ab...", V, V, np.abs(q))
+    remains = np.abs(moment_matrix(q)) > bound
+    order = np.add.outer(np.arange(n), np.arange(n)).reshape(n, n, *[1] * (q.ndim - 2))
+    return np.where(remains, order, 2 * n - 1).min((0, 1))
+
+
+def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
+    """Returns C = M[a, b] / (a! b!): eps^{-a-b} sum_k q[k] F(x + eps k) = C d^{a+b} F / dx^a dy^b (x) + O(eps).
+
+    That is so where the moments vanish below the order a + b, and the others of that order too (sum rules); Lu2017.
+
+    Example:
+        >>> derivative_coefficient(LAPLACIAN, 2, 0)
+        1.0
+    """
+    return float(moment_matrix(q)[a, b] / (math.factorial(a) * math.factorial(b)))
+
+
+def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the number in `STENCILS` of the largest |cosine| to each 3x3 kernel of (3, 3, ...), and that |cosine|.
+
+    Example:
+        >>> number, cosine = nearest_stencil(-2.0 * LAPLACIAN)
+        >>> list(STENCILS)[int(number)], round(float(cosine), 12)
+        ('Laplacian', 1.0)
+    """
+    table = np.stack([stencil / np.linalg.norm(stencil) for stencil in STENCILS.values()])
+    norm = np.sqrt(np.square(q).sum((0, 1)))
+    cosines = np.abs(np.einsum("skl,kl...->s...", table, q)) / np.maximum(norm, np.finfo(float).tiny)
+    return cosines.argmax(0), cosines.max(0)
+
+
+def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
+    """Returns what every 3x3 kernel of a network, from one channel to another, is as a differential operator.
+
+    Learned kernels have no moment that is exactly zero, so the order is that up to a tolerance, as `vanishing_order` has it.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> list(moments(MgNet((1, 1), 4, input_shape=(8, 8, 1))).nearest)
+        ['stem/conv', 'level1/A', 'level1/B', 'transfer2/Pi', 'transfer2/R', 'level2/A', 'level2/B']
+    """
+    kernels = {
+        _name(part): ops.convert_to_numpy(part.kernel).astype(np.float64)
+        for layer in model.layers
+        for part in layer._flatten_layers()
+        if isinstance(part, Conv) and tuple(part.kernel_size) == (3, 3)
+    }
+    if not kernels:
+        raise ValueError(f"expected a network with 3x3 convolutions. Received: {type(model).__name__}")
+    nearest = {name: nearest_stencil(q) for name, q in kernels.items()}
+    orders = {name: np.minimum(vanishing_order(q, tolerance), 3).ravel() for name, q in kernels.items()}
+    high_pass = {name: np.abs(q.sum((0, 1))) / np.abs(q).sum((0, 1)) for name, q in kernels.items()}
+    return Moments(
+        nearest={name: _shares(number.ravel()) for name, (number, _) in nearest.items()},
+        cosine={name: float(np.median(cosine)) for name, (_, cosine) in nearest.items()},
+        order={name: (np.bincount(order, minlength=4) / order.size).tolist() for name, order in orders.items()},
+        high_pass={name: float(np.median(ratio)) for name, ratio in high_pass.items()},
+    )
+
+
+def plot_moments(result: Moments, path) -> None:
+    """Draws, per convolution, the nearest stencils as a map and the orders as bars to a PNG."""
+    names = list(result.nearest)
+    figure = new_figure(13, 2.2 + 0.3 * len(names), "3x3 kernels as differential operators, convolution by convolution")
+    stencils, orders = figure.subplots(1, 2, width_ratios=[1.6, 1], sharey=True)
+    shares = np.array([[result.nearest[name][stencil] for stencil in STENCILS] for name in names])
+    shown = stencils.imshow(100 * shares, cmap="viridis", aspect="auto", vmin=0)
+    figure.colorbar(shown, ax=stencils, label="percent of the kernels")
+    stencils.set_xticks(range(len(STENCILS)), STENCILS, rotation=45, ha="right")
+    stencils.set_yticks(range(len(names)), [f"{name}  ({result.cosine[name]:.2f})" for name in names])
+    stencils.set(title="nearest stencil (median |cosine| in brackets)")
+    left = np.zeros(len(names))
+    for order in range(4):
+        width = 100 * np.array([result.order[name][order] for name in names])
+        label = f"{order}" if order < 3 else "3 or more"
+        orders.barh(range(len(names)), width, left=left, color=COLORS[order], label=label)
+        left += width
+    finish(orders, title="order of the first moment that remains", xlabel="percent of the kernels")
+    orders.legend(title="order", loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+    save(figure, path)
+
+
+def _powers(n: int) -> np.ndarray:
+    """The Vandermonde matrix k^a, row a."""
+    return np.vander(np.arange(n) - n // 2, increasing=True).T.astype(np.float64)
+
+
+def _shares(numbers: np.ndarray) -> dict[str, float]:
+    counts = np.bincount(numbers, minlength=len(STENCILS)) / numbers.size
+    return dict(zip(STENCILS, counts.tolist(), strict=True))
+
+
+def _name(conv: Conv) -> str:
+    return "/".join(dict.fromkeys(conv.path.split("/")))

@@ -1,0 +1,121 @@
+"""The paths of a residual network: how many there are of each length, and how much gradient they carry (Veit et al. 2016)."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.intercept import all_intercepted, levels
+from keras_mgnet.analysis.modules import Module, modules
+from keras_mgnet.layers import LinearMultistepLevel, ResidualLevel, autodiff
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The 2^n paths of a network of n modules, by their length 0, ..., n.
+
+    Attributes:
+        share: of all paths, which is Binomial(n, 1/2).
+        gradient: mean norm of the gradient with respect to the images that comes along one path of this length.
+        total: share * gradient, scaled to the sum 1.
+    """
+
+    share: list[float]
+    gradient: list[float]
+    total: list[float]
+
+    def summary(self) -> str:
+        """In one line."""
+        lengths = np.arange(len(self.share))
+        return f"mean length of a path {lengths @ self.share:.1f}, weighted by the gradient {lengths @ self.total:.1f}"
+
+
+def path_lengths(n: int) -> np.ndarray:
+    """Returns the share of paths of each length 0, ..., n in a network of n residual modules.
+
+    Example:
+        >>> shares = path_lengths(54)
+        >>> round(float(shares[19:36].sum()), 4), round(float(shares[5:18].sum()), 5)
+        (0.9802, 0.00454)
+    """
+    return np.array([math.comb(n, length) / 2**n for length in range(n + 1)])
+
+
+def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: int = 5, seed: int = 0) -> Paths:
+    """Returns how the gradient of the loss is spread over the paths of a residual network, by their length.
+
+    Args:
+        model: a network whose levels are `ResidualLevel`, forward Euler.
+        images: (N, H, W, C), normalised.
+        labels: (N,) classes.
+        draws: paths per length.
+        seed: of the paths.
+
+    Example:
+        >>> from keras_mgnet import ResNet
+        >>> result = paths(ResNet(8, base_width=2, input_shape=(8, 8, 1)), np.ones((2, 8, 8, 1)), np.zeros(2), draws=1)
+        >>> result.share
+        [0.125, 0.375, 0.375, 0.125]
+    """
+    found, rng = modules(model), np.random.default_rng(seed)
+    lengths = range(len(found) + 1)
+    chosen = [[{found[m] for m in rng.permutation(len(found))[:n]} for _ in range(draws)] for n in lengths]
+    norms = [np.mean([np.linalg.norm(path_gradient(model, images, labels, taken)) for taken in c]) for c in chosen]
+    share = path_lengths(len(found))
+    weight = share * norms
+    total = weight / max(weight.sum(), np.finfo(float).tiny)
+    return Paths(share.tolist(), [float(norm) for norm in norms], total.tolist())
+
+
+def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, taken: Collection[Module]) -> np.ndarray:
+    """Returns what comes along one path of the gradient of the mean loss with respect to the images, (N, H, W, C).
+
+    The network runs forward as it is; backward the gradient goes through the branches of the modules `taken` and the shortcuts
+    of the others. The sum over all 2^n sets of modules is the whole gradient.
+
+    Args:
+        model: a network whose levels are `ResidualLevel`, forward Euler.
+        images: (N, H, W, C), normalised.
+        labels: (N,) classes.
+        taken: of `modules(model)`.
+    """
+    indices = {(module.level, module.index) for module in taken}
+
+    def parts(level, original, i, x, training):
+        shortcut, f = original(i, x, training)
+        if (level.name, i) in indices:
+            return ops.stop_gradient(shortcut), f
+        return shortcut, ops.stop_gradient(f)
+
+    def loss(x):
+        return ops.mean(model.loss(labels, model(x, training=False)))
+
+    with all_intercepted(euler_levels(model), "parts", parts):
+        _, pull = autodiff.vjp(loss, ops.convert_to_tensor(images, dtype=model.inputs[0].dtype))
+        return ops.convert_to_numpy(pull(ops.ones(()))[0])
+
+
+def euler_levels(model: keras.Model) -> list[ResidualLevel]:
+    """Returns the levels x + f(x) of a network; raises ValueError where it has none."""
+    found = [level for level in levels(model, ResidualLevel) if not isinstance(level, LinearMultistepLevel)]
+    if not found:
+        raise ValueError(f"expected a network of blocks x + f(x), such as ResNet. Received: {type(model).__name__}")
+    return found
+
+
+def plot_paths(result: Paths, path) -> None:
+    """Draws the three distributions over the length to a PNG."""
+    figure = new_figure(13, 3.8, "Paths through the residual modules, by the number of branches that they take")
+    share, single, total = figure.subplots(1, 3)
+    lengths = range(len(result.share))
+    share.bar(lengths, result.share, color=COLORS[0])
+    single.semilogy(lengths, result.gradient, marker="o", color=COLORS[1])
+    total.bar(lengths, result.total, color=COLORS[2])
+    finish(share, title="paths: Binomial(n, 1/2)", xlabel="length", ylabel="share of all paths")
+    finish(single, title="gradient along one path", xlabel="length", ylabel="norm of the gradient by the image")
+    finish(total, title="gradient along all paths of a length", xlabel="length", ylabel="share of the gradient")
+    save(figure, path)

@@ -1,0 +1,137 @@
+"""Randomisation test: a network has room for any labels (Zhang et al. 2017; Lu2017)."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.drawing import finish, new_figure, save, style
+from keras_mgnet.optimizers import SGD
+
+TRAINED = 0.75  # of the images; the others are the test
+
+
+@dataclass(frozen=True)
+class TwoLayer:
+    """c(x) = sum_j w_j max(<a, x> - b_j, 0), 2 n + d numbers for n points in d dimensions.
+
+    Attributes:
+        a: (d,).
+        b: (n,), rising.
+        w: (n,).
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    w: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Returns c at points (m, d): (m,)."""
+        return np.maximum((points @ self.a)[:, None] - self.b, 0) @ self.w
+
+
+@dataclass(frozen=True)
+class Randomization:
+    """Accuracies in [0, 1] over the epochs, for the true labels and for random ones.
+
+    Attributes:
+        train: of the images that were trained on.
+        test: of the others, against their true labels.
+    """
+
+    train: dict[str, list[float]]
+    test: dict[str, list[float]]
+
+    def summary(self) -> str:
+        """In one line."""
+        return "; ".join(
+            f"{name} labels: {self.train[name][-1]:.1%} of the training images, {self.test[name][-1]:.1%} of the others"
+            for name in self.train
+        )
+
+
+def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> TwoLayer:
+    """Returns the network of two layers that takes any values on any distinct points, the construction of Zhang et al.
+
+    a is drawn; b_1 < x_1 < b_2 < x_2 < ... for the sorted x = <a, point>, so that max(x_i - b_j, 0) is lower triangular.
+
+    Args:
+        points: (n, d).
+        values: (n,).
+        seed: of a.
+
+    Raises:
+        ValueError: where two points are equal.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> points, values = rng.normal(size=(50, 8)), rng.normal(size=50)
+        >>> network = interpolating_network(points, values)
+        >>> network.a.size + network.b.size + network.w.size, bool(np.abs(network(points) - values).max() < 1e-9)
+        (108, True)
+    """
+    a = np.random.default_rng(seed).normal(size=points.shape[1])
+    order = np.argsort(points @ a)
+    x = (points @ a)[order]
+    gaps = np.diff(x)
+    if not (gaps > 0).all():
+        raise ValueError(f"expected distinct points. Received: {int((gaps <= 0).sum())} of {len(x)} that equal another")
+    b = np.concatenate([[x[0] - 1], (x[1:] + x[:-1]) / 2])
+    return TwoLayer(a, b, np.linalg.solve(np.maximum(x[:, None] - b, 0), values[order]))
+
+
+def randomization(
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    epochs: int = 30,
+    learning_rate: float = 0.05,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Randomization:
+    """Trains two fresh copies of a network, on true and on random labels, without augmentation and weight decay.
+
+    Args:
+        model: any network of this package that returns logits or probabilities; its values are not read.
+        images: (N, H, W, C), normalised; three quarters are trained on.
+        labels: (N,) classes.
+        epochs, learning_rate, batch_size: of SGD with momentum 0.9.
+        seed: of weights, labels and order.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> model = MgNet((1,), 2, input_shape=(8, 8, 1), classes=2)
+        >>> result = randomization(model, np.ones((8, 8, 8, 1)), np.arange(8) % 2, epochs=2)
+        >>> list(result.train), len(result.test["random"])
+        (['true', 'random'], 2)
+    """
+    held = int(TRAINED * len(images))
+    random = np.random.default_rng(seed).permutation(labels[:held])
+    train, test = {}, {}
+    for name, chosen in (("true", labels[:held]), ("random", random)):
+        keras.utils.set_random_seed(seed)
+        fresh = type(model).from_config(model.get_config() | {"weights": None})
+        fresh.compile(SGD(learning_rate, momentum=0.9), model.loss, metrics=["accuracy"])
+        history = fresh.fit(
+            images[:held],
+            chosen,
+            validation_data=(images[held:], labels[held:]),
+            epochs=epochs,
+            batch_size=batch_size,
+            verbose=0,
+        ).history
+        train[name], test[name] = history["accuracy"], history["val_accuracy"]
+    return Randomization(train, test)
+
+
+def plot_randomization(result: Randomization, path) -> None:
+    """Draws the accuracies over the epochs to a PNG."""
+    figure = new_figure(7, 4, "Fresh networks trained on true and on random labels of the same images")
+    axes = figure.subplots()
+    for n, name in enumerate(result.train):
+        epochs = range(1, len(result.train[name]) + 1)
+        axes.plot(epochs, [100 * a for a in result.train[name]], label=f"{name} labels, training", **style(n))
+        axes.plot(epochs, [100 * a for a in result.test[name]], "--", label=f"{name} labels, test", **style(n))
+    finish(axes, xlabel="epoch", ylabel="accuracy in percent", ylim=(0, 102))
+    save(figure, path)

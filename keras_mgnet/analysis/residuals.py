@@ -1,0 +1,66 @@
+"""How far the smoothing of a trained MgNet has come: the residual f - A(u) after each iteration."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.drawing import finish, new_figure, save, style
+from keras_mgnet.analysis.states import residuals_of
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Norms of residuals.
+
+    Attributes:
+        first: per level the mean over the images of ||r^0||, the norm over grid and channels.
+        relative: per level and iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1.
+        spread: the standard deviation over the images.
+    """
+
+    first: dict[str, float]
+    relative: dict[str, list[float]]
+    spread: dict[str, list[float]]
+
+    def summary(self) -> str:
+        """In one line."""
+        last = ", ".join(f"{level} {values[-1]:.2f}" for level, values in self.relative.items())
+        return f"||r|| after the last iteration over that at the entry: {last}"
+
+
+def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
+    """Returns ||f - A(u)|| per level and iteration of an MgNet, relative to the one at the level's entry.
+
+    Args:
+        model: a network with levels of the kind `GridLevel`.
+        images: (N, H, W, C), normalised.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> residuals(MgNet((1, 2), 4, input_shape=(8, 8, 1)), np.ones((2, 8, 8, 1))).relative["level2"][0]
+        1.0
+    """
+    norms: dict[str, list[np.ndarray]] = {}
+    for states in residuals_of(model, images):
+        for level, rs in states.items():
+            norms.setdefault(level, []).append(np.stack([np.linalg.norm(r.reshape(len(r), -1), axis=1) for r in rs], 1))
+    table = {level: np.concatenate(parts) for level, parts in norms.items()}
+    ratio = {level: rows / np.maximum(rows[:, :1], np.finfo(rows.dtype).tiny) for level, rows in table.items()}
+    return Residuals(
+        first={level: float(rows[:, 0].mean()) for level, rows in table.items()},
+        relative={level: rows.mean(0).tolist() for level, rows in ratio.items()},
+        spread={level: rows.std(0).tolist() for level, rows in ratio.items()},
+    )
+
+
+def plot_residuals(result: Residuals, path) -> None:
+    """Draws a line per level to a PNG."""
+    figure = new_figure(6.4, 4, "Residual ||f - A(u)|| of each level, over the one at its entry")
+    axes = figure.subplots()
+    for n, (level, values) in enumerate(result.relative.items()):
+        axes.errorbar(range(len(values)), values, result.spread[level], capsize=3, label=level, **style(n))
+    axes.axhline(1, color="gray", linewidth=0.8, linestyle=":")
+    axes.set_xticks(range(max(map(len, result.relative.values()))))
+    finish(axes, xlabel="iteration i", ylabel="||r^i|| / ||r^0||, mean and spread over images", ylim=(0, None))
+    save(figure, path)

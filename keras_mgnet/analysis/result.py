@@ -1,0 +1,59 @@
+"""What all analyses share: their numbers as JSON, their networks batch by batch."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+BATCH = 250
+DIGITS = 6
+PICTURE_ONLY = {"json": False}  # metadata of a field that is too large to be read
+
+
+def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
+    """Yields (n, H, W, C) pieces of (N, H, W, C) images."""
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Returns what the model says, (N, classes), as it is now: not by a program that was compiled before.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> logits(MgNet((1,), 4, input_shape=(8, 8, 1)), np.ones((3, 8, 8, 1))).shape
+        (3, 10)
+    """
+    return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches(images)])
+
+
+def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the share of images that the model classifies wrongly."""
+    return float(np.mean(logits(model, images).argmax(-1) != labels))
+
+
+def to_json(value: Any) -> Any:
+    """Returns a result as JSON knows it: fields by name, arrays as lists, complex numbers as [Re, Im], infinite ones as None.
+
+    Numbers have `DIGITS` significant digits. Fields that are `PICTURE_ONLY` are left out.
+
+    Example:
+        >>> to_json({"a": np.array([1 + 2j, 1 / 3]), "b": float("nan")})
+        {'a': [[1.0, 2.0], [0.333333, 0.0]], 'b': None}
+    """
+    if dataclasses.is_dataclass(value):
+        shown = [field.name for field in dataclasses.fields(value) if field.metadata.get("json", True)]
+        value = {name: getattr(value, name) for name in shown}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [to_json(entry) for entry in value]
+    if isinstance(value, (complex, np.complexfloating)):
+        return [to_json(float(value.real)), to_json(float(value.imag))]
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

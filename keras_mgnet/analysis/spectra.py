@@ -1,0 +1,226 @@
+"""Is the learned smoother a smoother? The local Fourier symbol of I - A B, r <- (I - A B) r, on every level of an MgNet."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import SEQUENTIAL, finish, new_figure, save, style
+from keras_mgnet.analysis.intercept import intercepted, levels
+from keras_mgnet.analysis.result import PICTURE_ONLY, batches
+from keras_mgnet.analysis.states import residuals_of
+from keras_mgnet.layers import GridLevel, Norm, autodiff
+from keras_mgnet.layers.sharing import instance
+
+FREQUENCIES = 32  # per axis
+BINS = 8
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """The error of one smoothing step by frequency; a frequency is high where max(|theta_1|, |theta_2|) >= pi / 2.
+
+    Attributes:
+        radius: per level the spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2.
+        eigenvalues: per level all eigenvalues of the symbol, (nu, T, T, c).
+        pairs: per level mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel.
+        high, low: per level and iteration the largest radius over the high frequencies (the smoothing factor) and the low ones.
+        measured: per level and iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS`
+            rings of equal width in max(|theta_1|, |theta_2|).
+    """
+
+    radius: dict[str, np.ndarray]
+    eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)
+    pairs: dict[str, np.ndarray]
+    high: dict[str, list[float]]
+    low: dict[str, list[float]]
+    measured: dict[str, np.ndarray]
+
+    def summary(self) -> str:
+        """In one line."""
+        smooth = sum(h < 1 for own in self.high.values() for h in own)
+        below = sum(bool(v[BINS // 2 :].mean() < v[: BINS // 2].mean()) for own in self.measured.values() for v in own)
+        steps = sum(map(len, self.high.values()))
+        return f"of {steps} steps {smooth} have a smoothing factor below 1, {below} reduce high frequencies more than low ones"
+
+
+def frequencies(n: int = FREQUENCIES) -> np.ndarray:
+    """Returns the n x n pairs (theta_1, theta_2) of a grid over [-pi, pi)^2, (n, n, 2).
+
+    Example:
+        >>> frequencies(4)[2, 3].tolist() == [0.0, np.pi / 2]
+        True
+    """
+    theta = 2 * np.pi * (np.arange(n) - n // 2) / n
+    return np.stack(np.meshgrid(theta, theta, indexing="ij"), axis=-1)
+
+
+def symbol(kernel: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Returns sum_k K[k]^T exp(i k theta), what a convolution does to a wave: (T, T, c_out, c_in) for K (k, k, c_in, c_out).
+
+    Example:
+        >>> laplace = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[:, :, None, None]
+        >>> round(float(symbol(laplace, np.array([[[np.pi, np.pi]]])).real.item()), 12)
+        8.0
+    """
+    rows, columns = (np.arange(size) - size // 2 for size in kernel.shape[:2])
+    waves = np.exp(1j * (theta[..., 0, None, None] * rows[:, None] + theta[..., 1, None, None] * columns))
+    return np.einsum("xyhw,hwio->xyoi", waves, kernel)
+
+
+def step_symbol(A: np.ndarray, B: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """Returns the symbol of I - A B, (T, T, c_f, c_f), for A (k, k, c_u, c_f) and B (k, k, c_f, c_u)."""
+    product = symbol(A, theta) @ symbol(B, theta)
+    return np.eye(product.shape[-1]) - product
+
+
+def is_high(theta: np.ndarray) -> np.ndarray:
+    """Whether the next grid cannot represent a frequency, (T, T)."""
+    return np.abs(theta).max(-1) >= np.pi / 2 - 1e-12
+
+
+def smoothing_factor(A: np.ndarray, B: np.ndarray, n: int = 2 * FREQUENCIES) -> float:
+    """Returns the largest spectral radius of the symbol of I - A B over the high frequencies.
+
+    Example:
+        >>> A = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[:, :, None, None]  # Poisson
+        >>> B = np.array([[4 / 5 / 4]])[:, :, None, None]  # Jacobi, omega = 4/5
+        >>> round(smoothing_factor(A, B), 12)
+        0.6
+    """
+    theta = frequencies(n)
+    return float(np.abs(np.linalg.eigvals(step_symbol(A, B, theta)[is_high(theta)])).max())
+
+
+def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
+    """Returns the symbols of the smoothing steps of a trained MgNet, I - A_i D_i s2' B_i s1', and what they do to its residuals.
+
+    A norm counts as its scale per channel. sigma, which no Fourier mode passes unchanged, counts as the mean of its derivative
+    over the images, per channel; `measured` does without any such approximation.
+
+    Args:
+        model: a network whose levels have an A and a B.
+        images: (N, H, W, C), normalised.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> spectra(MgNet((1, 2), 3, input_shape=(8, 8, 1)), np.ones((2, 8, 8, 1))).radius["level2"].shape
+        (2, 32, 32)
+    """
+    own = smoothing_levels(model)
+    theta = frequencies()
+    high = is_high(theta)
+    gains = _mean_slopes(model, images, own)
+    symbols = {level.name: _symbols(level, gains, theta) for level in own}
+    eigenvalues = {name: np.linalg.eigvals(found) for name, found in symbols.items()}
+    radius = {name: np.abs(found).max(-1) for name, found in eigenvalues.items()}
+    return Spectra(
+        radius=radius,
+        eigenvalues=eigenvalues,
+        pairs={name: np.abs(found[:, high]).mean(1) for name, found in symbols.items()},
+        high={name: found[:, high].max(1).tolist() for name, found in radius.items()},
+        low={name: found[:, ~high].max(1).tolist() for name, found in radius.items()},
+        measured=_measured(model, images, own),
+    )
+
+
+def smoothing_levels(model: keras.Model) -> list[GridLevel]:
+    """Returns the levels of a network that have an A, linear, and a B; raises ValueError where it has none."""
+    found = [level for level in levels(model, GridLevel) if level.B and not isinstance(level.t1[0], Norm)]
+    if not found:
+        raise ValueError(f"expected a network with A and B, such as MgNet. Received: {type(model).__name__}")
+    return found
+
+
+def plot_spectra(result: Spectra, path) -> None:
+    """Draws a row per level to a PNG: radius over theta, eigenvalues at high frequencies, channel pairs, measured reduction."""
+    figure = new_figure(
+        16, 3.5 * len(result.radius), "Smoothing steps r <- (I - A B) r by frequency, iteration by iteration"
+    )
+    for row, name in zip(figure.subplots(len(result.radius), 4, squeeze=False), result.radius, strict=True):
+        _draw_radius(figure, row[0], name, result.radius[name][-1])
+        _draw_eigenvalues(row[1], result.eigenvalues[name])
+        shown = row[2].imshow(result.pairs[name][-1], cmap=SEQUENTIAL, vmin=0)
+        figure.colorbar(shown, ax=row[2])
+        row[2].set(title="mean |symbol| at high theta, last step", xlabel="from channel", ylabel="to channel")
+        for i, values in enumerate(result.measured[name]):
+            places = (np.arange(BINS) + 0.5) / BINS
+            row[3].semilogy(places, values, label=f"step {i}", **style(i))
+        row[3].axhline(1, color="gray", linewidth=0.8, linestyle=":")
+        row[3].axvline(0.5, color="gray", linewidth=0.8)
+        finish(row[3], title="measured: ||r^{i+1}|| / ||r^i||", xlabel="max |theta| / pi; high behind 0.5")
+    save(figure, path)
+
+
+def _draw_radius(figure, axes, name: str, radius: np.ndarray) -> None:
+    shown = axes.imshow(radius.T, cmap=SEQUENTIAL, origin="lower", extent=(-1, 1, -1, 1), vmin=0)
+    axes.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="white", linestyle="--")
+    figure.colorbar(shown, ax=axes)
+    axes.set(title=f"{name}: spectral radius, last step", xlabel="theta_1 / pi", ylabel="theta_2 / pi")
+
+
+def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
+    high = is_high(frequencies())
+    for i, own in enumerate(eigenvalues):
+        values = own[high].ravel()
+        axes.plot(values.real, values.imag, ".", markersize=1.5, alpha=0.4, color=style(i)["color"], label=f"step {i}")
+    turn = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(turn), np.sin(turn), color="gray", linewidth=1)
+    axes.set_aspect("equal", adjustable="datalim")
+    finish(axes, title="eigenvalues at high theta, unit circle", xlabel="Re", ylabel="Im")
+
+
+def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
+    """The symbol of each iteration, (nu, T, T, c_f, c_f)."""
+    steps = []
+    for i in range(level.nu):
+        A, B = (ops.convert_to_numpy(instance(convs, i).kernel).astype(np.float64) for convs in (level.A, level.B))
+        before, behind = (_scale(norms[i], gains) for norms in (level.s1, level.s2))
+        steps.append(step_symbol(A, B * before[:, None] * behind, theta))
+    return np.stack(steps)
+
+
+def _scale(norm, gains: dict[str, np.ndarray]) -> np.ndarray:
+    return norm.affine()[0] * gains[norm.path] if isinstance(norm, Norm) else np.ones(1)
+
+
+def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> dict[str, np.ndarray]:
+    """The mean of sigma' behind each norm of the levels, (c,) by path."""
+    norms = [norm for level in own for norm in (*level.s1, *level.s2) if isinstance(norm, Norm)]
+    sums: dict[str, list[np.ndarray]] = {norm.path: [] for norm in norms}
+
+    def record(norm):
+        def activation(original, x):
+            y, pull = autodiff.vjp(original, x)
+            (slope,) = pull(ops.ones_like(y))
+            sums[norm.path].append(ops.convert_to_numpy(ops.mean(slope, axis=(0, 1, 2))) * len(x))
+            return y
+
+        return activation
+
+    with ExitStack() as stack:
+        for norm in norms:
+            stack.enter_context(intercepted(norm, "activation", record(norm)))
+        for x in batches(images):
+            model(x, training=False)
+    return {path: np.sum(found, axis=0) / len(images) for path, found in sums.items()}
+
+
+def _measured(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> dict[str, np.ndarray]:
+    power: dict[str, np.ndarray] = {}
+    for states in residuals_of(model, images):
+        for level in own:
+            rings = np.stack([_rings(r) for r in states[level.name][: level.nu + 1]])
+            power[level.name] = power.get(level.name, 0) + rings
+    tiny = np.finfo(float).tiny
+    return {name: np.sqrt(found[1:] / np.maximum(found[:-1], tiny)) for name, found in power.items()}
+
+
+def _rings(r: np.ndarray) -> np.ndarray:
+    """The squared norm of r (N, H, W, c) in each ring of frequencies, (BINS,)."""
+    power = np.square(np.abs(np.fft.fft2(r, axes=(1, 2)))).sum((0, 3))
+    rows, columns = (np.abs(np.fft.fftfreq(size)) * 2 for size in power.shape)
+    ring = np.minimum((np.maximum(rows[:, None], columns) * BINS).astype(int), BINS - 1)
+    return np.bincount(ring.ravel(), power.ravel(), minlength=BINS)

@@ -1,0 +1,208 @@
+"""Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides beside the scheme's region (Lu2017)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.intercept import levels
+from keras_mgnet.analysis.spectra import smoothing_levels
+from keras_mgnet.analysis.states import iterates, residuals_of
+from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, autodiff
+from keras_mgnet.layers.scheme import Chebyshev, Multistep
+from keras_mgnet.layers.sharing import instance
+
+STEPS = 40  # of Arnoldi's method
+
+
+class Recursion(NamedTuple):
+    """A scheme for x' = lambda x: x_{n+1} = sum_j (a_j + b_j lambda) x_{n-j}."""
+
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+
+
+EULER = Recursion((1.0,), (1.0,))
+
+
+@dataclass(frozen=True)
+class Block:
+    """One iteration.
+
+    Attributes:
+        level, index: which one.
+        scheme: its recursion.
+        eigenvalues: of the Jacobian of f at the state of one image, those that Arnoldi's method finds: the outer ones.
+        residuals: ||J v - lambda v|| of each, for ||v|| = 1.
+        growth: the largest amplification of the scheme over these eigenvalues; above 1 a disturbance grows.
+        rightmost: the largest Re lambda; the equation x' = f(x) is stable where it is at most 0.
+    """
+
+    level: str
+    index: int
+    scheme: Recursion
+    eigenvalues: np.ndarray
+    residuals: np.ndarray
+    growth: float
+    rightmost: float
+
+
+@dataclass(frozen=True)
+class Stability:
+    """The blocks of a network that keep the shape, in order."""
+
+    blocks: list[Block]
+
+    def summary(self) -> str:
+        """In one line."""
+        growth = [block.growth for block in self.blocks]
+        stable = sum(block.growth <= 1 for block in self.blocks)
+        return f"{stable} of {len(growth)} iterations are stable; a disturbance grows by {min(growth):.2f} to {max(growth):.2f}"
+
+
+def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = STEPS, seed: int = 0) -> Stability:
+    """Returns eigenvalues of the Jacobian of f in x_{n+1} = x_n + f(x_n), or of the correction e in u_{n+1} = u_n + e(u_n).
+
+    Args:
+        model: a network of residual blocks, or of smoothing steps with a linear A.
+        images: (N, H, W, C), normalised; the first is the one at which f is linearised.
+        arnoldi_steps: matrix-vector products per block.
+        seed: of the starting vectors.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> model = MgNet((1, 1), 2, input_shape=(8, 8, 1))
+        >>> [(block.level, block.index) for block in stability(model, np.ones((1, 8, 8, 1)), arnoldi_steps=5).blocks]
+        [('level1', 0), ('level2', 0)]
+    """
+    image, rng, blocks = images[:1], np.random.default_rng(seed), []
+    for level, i, f, x in right_hand_sides(model, image):
+        x = ops.convert_to_tensor(x)
+
+        def transposed(v, f=f, x=x):
+            _, pull = autodiff.vjp(f, x)
+            return ops.convert_to_numpy(pull(ops.convert_to_tensor(v.reshape(x.shape), dtype=x.dtype))[0]).ravel()
+
+        eigenvalues, residuals = arnoldi(transposed, rng.normal(size=int(np.prod(x.shape))), arnoldi_steps)
+        scheme = recursion(level, i)
+        growth = float(amplification(eigenvalues, scheme).max())
+        blocks.append(Block(level.name, i, scheme, eigenvalues, residuals, growth, float(eigenvalues.real.max())))
+    return Stability(blocks)
+
+
+def right_hand_sides(model: keras.Model, image: np.ndarray):
+    """Yields (level, i, f, x) of every iteration that keeps the shape: the network goes from x by a step of x' = f(x).
+
+    For a smoothing step x is a change of u^i, at which r = r^i - A x and f is the correction.
+    """
+    own = stepping_levels(model)
+    if isinstance(own[0], GridLevel):
+        states = next(residuals_of(model, image))
+        for level in own:
+            for i, r in enumerate(states[level.name][: level.nu]):
+                A = instance(level.A, i)
+                zero = np.zeros((*r.shape[:-1], level.channels), r.dtype)
+                yield level, i, lambda x, i=i, r=r, A=A, level=level: level._correction(i, r - A(x)), zero
+        return
+    states = next(iterates(model, image))
+    for level in own:
+        first = 0 if level.R is None else 1
+        for i, x in enumerate(states[level.name][:-1], start=first):
+            yield level, i, lambda x, i=i, level=level: level.parts(i, x, False)[1], x
+
+
+def stepping_levels(model: keras.Model) -> list[ResidualLevel] | list[GridLevel]:
+    """Returns the levels of residual blocks of a network, else of smoothing steps; raises ValueError where it has neither."""
+    return levels(model, ResidualLevel) or smoothing_levels(model)
+
+
+def recursion(level, i: int) -> Recursion:
+    """Returns the scheme of iteration i of a level.
+
+    Example:
+        >>> from keras_mgnet.layers import ResidualLevel, basic
+        >>> recursion(ResidualLevel(basic(4)), 0)
+        Recursion(a=(1.0,), b=(1.0,))
+    """
+    if isinstance(level, LinearMultistepLevel) and i >= level.first:
+        k = float(ops.convert_to_numpy(level.k[i - level.first]))
+        return Recursion((1 - k, k), (1.0, 0.0))
+    if isinstance(level, GridLevel) and isinstance(level.scheme, Chebyshev):
+        omega = float(ops.convert_to_numpy(level.scheme.omega)[i])
+        return Recursion((omega, 1 - omega), (omega, 0.0))
+    if isinstance(level, GridLevel) and isinstance(level.scheme, Multistep) and i:
+        early = ops.convert_to_numpy(level.scheme.alpha[i - 1]).tolist()
+        weights = (1 - sum(early), *early[::-1])
+        return Recursion(weights, weights)
+    return EULER
+
+
+def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
+    """Returns the largest |z|, z^p = sum_j (a_j + b_j lambda) z^{p-1-j}, for each lambda; the scheme is stable where it is <= 1.
+
+    Example:
+        >>> amplification(np.array([-1.0, -2.0, 1j]), EULER).round(4).tolist()
+        [0.0, 1.0, 1.4142]
+    """
+    a, b = (np.array(part) for part in scheme)
+    companion = np.zeros((*np.shape(eigenvalues), len(a), len(a)), complex)
+    companion[..., 0, :] = a + b * np.asarray(eigenvalues)[..., None]
+    companion[..., range(1, len(a)), range(len(a) - 1)] = 1
+    return np.abs(np.linalg.eigvals(companion)).max(-1)
+
+
+def arnoldi(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the Ritz values of a linear map after some steps of Arnoldi's method, and the residual norm of each.
+
+    Example:
+        >>> values, residuals = arnoldi(lambda v: np.array([1.0, 2.0, 3.0]) * v, np.ones(3), 5)
+        >>> sorted(values.real.round(9).tolist())
+        [1.0, 2.0, 3.0]
+    """
+    steps = min(steps, start.size)
+    Q, H = np.zeros((steps + 1, start.size)), np.zeros((steps + 1, steps))
+    Q[0] = start / np.linalg.norm(start)
+    scale = 0.0
+    for j in range(steps):
+        w = apply(Q[j]).astype(np.float64)
+        scale = max(scale, np.linalg.norm(w))
+        for _ in range(2):  # twice is enough
+            h = Q[: j + 1] @ w
+            w -= h @ Q[: j + 1]
+            H[: j + 1, j] += h
+        H[j + 1, j] = np.linalg.norm(w)
+        if H[j + 1, j] <= 1e-7 * scale:  # the space is invariant, up to the round-off of float32
+            steps = j + 1
+            break
+        Q[j + 1] = w / H[j + 1, j]
+    values, vectors = np.linalg.eig(H[:steps, :steps])
+    return values.astype(complex), np.abs(H[steps, steps - 1] * vectors[-1]) if steps < start.size else np.zeros(steps)
+
+
+def plot_stability(result: Stability, path) -> None:
+    """Draws a panel per level to a PNG: the eigenvalues of each block, and the edge of its region of stability."""
+    names = list(dict.fromkeys(block.level for block in result.blocks))
+    figure = new_figure(
+        4.6 * len(names), 4.6, "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
+    )
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = [block for block in result.blocks if block.level == name]
+        values = np.concatenate([block.eigenvalues for block in own])
+        for n, block in enumerate(own):
+            color = COLORS[n % len(COLORS)]
+            label = f"{block.index}: growth {block.growth:.2f}"
+            axes.plot(block.eigenvalues.real, block.eigenvalues.imag, ".", color=color, label=label)
+        span = 1.1 * max(2.2, np.abs(values).max())
+        grid = np.linspace(-span, span, 241)
+        plane = grid[None, :] + 1j * grid[:, None]
+        for n, scheme in enumerate(dict.fromkeys(block.scheme for block in own)):
+            color = "black" if scheme == EULER else COLORS[n % len(COLORS)]
+            axes.contour(grid, grid, amplification(plane, scheme), levels=[1], colors=[color], linewidths=1)
+        axes.axvline(0, color="gray", linewidth=0.8, linestyle=":")
+        axes.set_aspect("equal")
+        finish(axes, title=name, xlabel="Re lambda", ylabel="Im lambda")
+    save(figure, path)

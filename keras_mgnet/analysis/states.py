@@ -1,0 +1,112 @@
+"""The states that a network passes through, iteration by iteration."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.intercept import all_intercepted, intercepted, levels
+from keras_mgnet.analysis.result import batches
+from keras_mgnet.layers import GridLevel, ResidualLevel
+
+States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
+
+
+def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
+    """Yields, batch by batch, the states of every level: x^0 (where block 0 keeps the shape), x^1, ..., x^nu, or u^0, ..., u^nu.
+
+    Without u^0 where it is zero.
+
+    Example:
+        >>> from keras_mgnet import ResNet
+        >>> model = ResNet(8, blocks=(2, 3), base_width=2, input_shape=(8, 8, 1))
+        >>> {level: len(states) for level, states in next(iterates(model, np.ones((1, 8, 8, 1)))).items()}
+        {'level1': 3, 'level2': 3}
+    """
+    yield from _recorded(model, images, _iterates_into, recorded_levels(model))
+
+
+def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
+    """Yields, batch by batch, the residuals r^0, r^1, ..., r^nu = f - A(u^nu) of every level of an MgNet.
+
+    A V-cycle's go on with those after the correction by the coarse grid.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> states = next(residuals_of(MgNet((1, 2), 4, input_shape=(8, 8, 1)), np.ones((1, 8, 8, 1))))
+        >>> {level: len(residuals) for level, residuals in states.items()}
+        {'level1': 2, 'level2': 3}
+    """
+    yield from _recorded(model, images, _residuals_into, grid_levels(model))
+
+
+def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the levels that have `iterates`; raises ValueError where there are none."""
+    found = levels(model, ResidualLevel, GridLevel)
+    if not found:
+        raise ValueError(f"expected a network of residual blocks or smoothing steps. Received: {type(model).__name__}")
+    return found
+
+
+def grid_levels(model: keras.Model) -> list[GridLevel]:
+    """Returns the levels that have `residuals_of`; raises ValueError where there are none."""
+    found = levels(model, GridLevel)
+    if not found:
+        raise ValueError(f"expected a network with residuals f - A(u), such as MgNet. Received: {type(model).__name__}")
+    return found
+
+
+def _recorded(model, images, record: Callable, own) -> Iterator[States]:
+    for x in batches(images):
+        states = {level.name: [] for level in own}
+        with record(own, states):
+            model(x, training=False)
+        yield {name: [ops.convert_to_numpy(state) for state in found] for name, found in states.items()}
+
+
+@contextmanager
+def _iterates_into(own, states) -> Iterator[None]:
+    def parts(level, original, i, x, training):
+        if i > 0 or level.R is None:
+            states[level.name].append(x)
+        return original(i, x, training)
+
+    def next_state(level, original, i, before, candidates):
+        if i == 0 and not isinstance(before[0][0], float):
+            states[level.name].append(before[0][0])
+        state = original(i, before, candidates)
+        states[level.name].append(state[0])
+        return state
+
+    def call(level, original, *args, **kwargs):
+        output = original(*args, **kwargs)
+        states[level.name].append(output[0] if isinstance(output, tuple) else output)
+        return output
+
+    residual = [level for level in own if isinstance(level, ResidualLevel)]
+    grid = [level for level in own if isinstance(level, GridLevel)]
+    with ExitStack() as stack:
+        stack.enter_context(all_intercepted(residual, "parts", parts))
+        stack.enter_context(all_intercepted(residual, "call", call))
+        for level in grid:
+            stack.enter_context(intercepted(level.scheme, "next_state", partial(next_state, level)))
+        yield
+
+
+@contextmanager
+def _residuals_into(own, states) -> Iterator[None]:
+    def correction(level, original, i, r):
+        states[level.name].append(r)
+        return original(i, r)
+
+    def call(level, original, *args, **kwargs):
+        output = original(*args, **kwargs)
+        if isinstance(output, tuple):  # not on the way up of a cycle
+            states[level.name].append(output[1])
+        return output
+
+    with all_intercepted(own, "_correction", correction), all_intercepted(own, "call", call):
+        yield

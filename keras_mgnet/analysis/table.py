@@ -1,0 +1,190 @@
+"""The table of analyses: what each computes and draws, and of which networks."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.activation_maps import SHOWN, activation_maps, classifier_head, plot_activation_maps
+from keras_mgnet.analysis.coefficients import coefficients, plot_coefficients
+from keras_mgnet.analysis.estimation import estimation, plot_estimation
+from keras_mgnet.analysis.initialization import initialization, plot_initialization
+from keras_mgnet.analysis.lesion import lesions, plot_lesions
+from keras_mgnet.analysis.modules import modules
+from keras_mgnet.analysis.moments import moments, plot_moments
+from keras_mgnet.analysis.paths import euler_levels, paths, plot_paths
+from keras_mgnet.analysis.randomization import plot_randomization, randomization
+from keras_mgnet.analysis.residuals import plot_residuals, residuals
+from keras_mgnet.analysis.result import to_json
+from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
+from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
+from keras_mgnet.analysis.states import grid_levels, recorded_levels
+from keras_mgnet.errors import unknown
+from keras_mgnet.files import write_json
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is analysed.
+
+    Attributes:
+        model: the network.
+        images: (N, H, W, C), normalised.
+        labels: (N,) classes.
+        class_names: name of each class; None for numbers.
+        seed: of all that is drawn.
+    """
+
+    model: keras.Model
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One row of `ANALYSES`.
+
+    Attributes:
+        compute: subject -> result, a dataclass of numbers with a `summary()`.
+        plot: (result, path of a PNG, subject) -> None.
+        check: model -> anything; raises ValueError, saying why, where the analysis does not apply.
+        help: in one sentence.
+    """
+
+    compute: Callable[[Subject], Any]
+    plot: Callable[[Any, Path, Subject], None]
+    check: Callable[[keras.Model], Any]
+    help: str
+
+
+def _any(model: keras.Model) -> None:
+    """Every network will do."""
+
+
+def _drawn_by(plot: Callable) -> Callable:
+    return lambda result, path, subject: plot(result, path)
+
+
+ANALYSES = {
+    "residuals": Analysis(
+        lambda s: residuals(s.model, s.images),
+        _drawn_by(plot_residuals),
+        grid_levels,
+        "||f - A(u)|| per level and iteration",
+    ),
+    "k_values": Analysis(
+        lambda s: coefficients(s.model),
+        _drawn_by(plot_coefficients),
+        coefficients,
+        "learned k_n, or omegas, beside those of Chebyshev",
+    ),
+    "lesion": Analysis(
+        lambda s: lesions(s.model, s.images, s.labels, seed=s.seed),
+        _drawn_by(plot_lesions),
+        modules,
+        "test error with modules deleted or exchanged",
+    ),
+    "estimation": Analysis(
+        lambda s: estimation(s.model, s.images),
+        _drawn_by(plot_estimation),
+        recorded_levels,
+        "the states of a level as estimates of its last one",
+    ),
+    "paths": Analysis(
+        lambda s: paths(s.model, s.images, s.labels, seed=s.seed),
+        _drawn_by(plot_paths),
+        euler_levels,
+        "paths by their length, and the gradient along them",
+    ),
+    "spectra": Analysis(
+        lambda s: spectra(s.model, s.images),
+        _drawn_by(plot_spectra),
+        smoothing_levels,
+        "Fourier symbol of I - A B: is the learned smoother one?",
+    ),
+    "moments": Analysis(
+        lambda s: moments(s.model), _drawn_by(plot_moments), moments, "3x3 kernels as differential operators"
+    ),
+    "stability": Analysis(
+        lambda s: stability(s.model, s.images, seed=s.seed),
+        _drawn_by(plot_stability),
+        stepping_levels,
+        "eigenvalues of Jacobians beside the region of the scheme",
+    ),
+    "initialization": Analysis(
+        lambda s: initialization(s.model, s.images, s.labels, seed=s.seed),
+        _drawn_by(plot_initialization),
+        _any,
+        "variances and gradients through fresh copies, with and without norms",
+    ),
+    "randomization": Analysis(
+        lambda s: randomization(s.model, s.images, s.labels, seed=s.seed),
+        _drawn_by(plot_randomization),
+        _any,
+        "fresh copies trained on true and on random labels",
+    ),
+    "cam": Analysis(
+        lambda s: activation_maps(s.model, s.images[:SHOWN], s.labels[:SHOWN]),
+        lambda result, path, s: plot_activation_maps(result, path, s.class_names),
+        classifier_head,
+        "where in the images the predicted class is seen",
+    ),
+}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises unless all are keys of `ANALYSES`.
+
+    Example:
+        >>> check_names(["lesions"])
+        Traceback (most recent call last):
+            ...
+        ValueError: unknown analysis 'lesions'; did you mean 'lesion'? Expected one of: residuals, ... Received: 'lesions'
+    """
+    for name in names:
+        if name not in ANALYSES:
+            raise unknown("analysis", name, ANALYSES)
+
+
+def inapplicable(model: keras.Model) -> dict[str, str]:
+    """Returns the analyses that do not apply to a network, and why.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> sorted(inapplicable(MgNet((1,), 4, input_shape=(8, 8, 1))))
+        ['k_values', 'paths']
+    """
+    reasons = {}
+    for name, analysis in ANALYSES.items():
+        try:
+            analysis.check(model)
+        except ValueError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str, Any] | None = None) -> Any:
+    """Runs one analysis and writes NAME.json and NAME.png, each whole; returns its result.
+
+    Args:
+        subject: what is analysed.
+        name: a key of `ANALYSES`.
+        directory: where to.
+        about: what else the JSON file shall say.
+
+    Raises:
+        ValueError: for an unknown name, or a network to which the analysis does not apply, before anything is computed.
+    """
+    check_names([name])
+    analysis = ANALYSES[name]
+    analysis.check(subject.model)
+    result = analysis.compute(subject)
+    content = {"analysis": name, "summary": result.summary(), "about": about or {}, "result": to_json(result)}
+    write_json(Path(directory) / f"{name}.json", content)
+    analysis.plot(result, Path(directory) / f"{name}.png", subject)
+    return result
