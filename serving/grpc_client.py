@@ -1,9 +1,9 @@
 """A model behind gRPC: KServe's open inference protocol, or else the PredictionService of TensorFlow Serving."""
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import sleep as pause
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,11 @@ from keras_mgnet.extras import EXPORT, SERVE, extra
 from keras_mgnet.serving.image_input import Image, ImageInput, image_input
 
 URL = re.compile(r"grpc://(?P<address>[^/?#]+)(?:/(?P<name>[^/?#]+))?/*")
-OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]  # the server has the limits
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),  # the server has the limits
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_reconnect_backoff_ms", 400),  # so that each further attempt connects anew
+]
 IS_LIVE = "/inference.GRPCInferenceService/ServerLive"
 DATATYPES = {
     "BYTES": ("serving_bytes", "bytes"),
@@ -163,7 +167,7 @@ def _speaks_open_protocol(channel, call: _Call, retries: int) -> bool:
         except ConnectionError:
             if attempt == retries:
                 raise
-            time.sleep(FIRST_PAUSE * 2**attempt)
+            pause(FIRST_PAUSE * 2**attempt)
 
 
 def _defined_input(definition) -> ImageInput | None:
