@@ -13,7 +13,7 @@ from keras_mgnet.export.serving_function import serving_module
 from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
-from keras_mgnet.layers import separable_norms
+from keras_mgnet.layers import separable_scales
 
 OPSETS = range(13, 19)
 
@@ -70,7 +70,7 @@ def onnx(
 def _convert(servable: Servable, opset: int):
     serve = serving_module(servable).serve
     convert = extra("tf2onnx", EXPORT).convert.from_function
-    with separable_norms(servable.model):
+    with separable_scales():
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
     return proto
 

@@ -10,7 +10,7 @@ from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.serving_function import serving_module
 from keras_mgnet.export.verification import compare
 from keras_mgnet.files import staged_file
-from keras_mgnet.layers import separable_norms
+from keras_mgnet.layers import separable_scales
 
 QUANTIZATIONS = {  # name -> (converter optimizations, stored float types)
     None: ((), ()),
@@ -65,7 +65,7 @@ def _convert(servable: Servable, quantize: str | None) -> bytes:
     import tensorflow as tf
 
     module = serving_module(servable)
-    with separable_norms(servable.model):
+    with separable_scales():
         function = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
     optimizations, float_types = QUANTIZATIONS[quantize]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_levels import twin_conv
 
 from keras_mgnet import PolyNet, PreActResNet, VeryDeepPolyNet, count_params
-from keras_mgnet.layers import Branch, Conv, Inception, Norm, Poly, ResidualLevel, basic, separable_norms
+from keras_mgnet.layers import Branch, Conv, Inception, Norm, Poly, ResidualLevel, basic, separable_scales
 from keras_mgnet.layers.conv import recorded_applications
 from keras_mgnet.layers.poly import KINDS, module_kernels
 from keras_mgnet.models.very_deep_polynet import BLOCKS, REDUCTIONS, STEM, schedule
@@ -316,11 +316,11 @@ def test_rectangular_kernels_are_not_transposed():
     assert np.flatnonzero(y.any(axis=1)).tolist() == [4] and np.count_nonzero(y) == 7
 
 
-def test_separable_norms_keep_the_values_of_a_very_deep_net(images):
+def test_separable_scales_keep_the_values_of_a_very_deep_net(images):
     model = randomize(VeryDeepPolyNet((1, 1, 1), width=1 / 64, input_shape=(8, 8, 1)))
     x = images(model)
     expected = model(x)
-    with separable_norms(model):
+    with separable_scales():
         np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -9,12 +9,13 @@ from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardi
 from keras_mgnet.layers.highway import Affine, HighwayLevel
 from keras_mgnet.layers.inception import Inception, InceptionStem, SharedConv
 from keras_mgnet.layers.level import GridLevel
-from keras_mgnet.layers.norm import Norm, separable_norms
+from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.poly import Poly
 from keras_mgnet.layers.polynomial import PolynomialSmoother
 from keras_mgnet.layers.recurrent import RecurrentLevel
 from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
 from keras_mgnet.layers.reversible import CouplingTransfer, Halves, Rest, ReversibleLevel
+from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import Shake, StochasticDepth
 from keras_mgnet.layers.sum import Sum
@@ -61,5 +62,5 @@ __all__ = [
     "ZeroPadding",
     "basic",
     "bottleneck",
-    "separable_norms",
+    "separable_scales",
 ]

@@ -88,7 +88,7 @@ class CycleTransfer(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.R = Restriction(channels, init=init, name="R", dtype=policy)
-        self.s = Norm(activation, name="s", dtype=policy) if normalize else identity
+        self.s = Norm(activation, foldable=False, name="s", dtype=policy) if normalize else identity
 
     def build(self, r_shape, e_shape=None):
         self.R.build(r_shape)

@@ -1,12 +1,9 @@
 """The one normalisation layer: the papers' constants, the backend's fused kernel, and the form exporters need."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import keras
-import numpy as np
 from keras import ops
 
+from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
 MOMENTUM = 0.9  # weight of the old statistic; PyTorch writes 0.1 for the new one
@@ -23,7 +20,7 @@ class Norm(keras.layers.BatchNormalization):
     Args:
         activation: sigma, any Keras activation; None for the identity.
         foldable: whether the convolution before it belongs to this layer alone. A converter may then fold the scale into
-            that kernel; a shared kernel would be copied once per use, so `separable_norms` keeps the others apart.
+            that kernel; a shared kernel would be copied once per use, so `separable_scales` keeps the others apart.
 
     Example:
         >>> tuple(Norm("relu")(ops.ones((2, 4, 4, 3))).shape)
@@ -34,23 +31,21 @@ class Norm(keras.layers.BatchNormalization):
         super().__init__(momentum=MOMENTUM, epsilon=EPSILON, name=name, dtype=dtype)
         self.activation = keras.activations.get(activation)
         self.foldable = foldable
-        self._constants = None
 
     def call(self, x, training=None):
-        if self._constants is not None:
-            y = _depthwise_affine(x, *self._constants)
+        if is_separable() and not self.foldable:
+            scale, shift = self.affine()
+            y = scaled(x, scale) + ops.cast(shift, x.dtype)
         elif training and self.trainable:
             y = self._normalize_by_batch(x)
         else:
             y = self._normalize_by_moving(x)
         return self.activation(y)
 
-    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+    def affine(self):
         """Returns (scale, shift), each (C,), with y = scale x + shift in inference."""
-        parts = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
-        gamma, beta, mean, variance = map(ops.convert_to_numpy, parts)
-        scale = gamma / np.sqrt(variance + self.epsilon)
-        return scale, beta - mean * scale
+        scale = self.gamma / ops.sqrt(self.moving_variance + self.epsilon)
+        return scale, self.beta - self.moving_mean * scale
 
     def _normalize_by_batch(self, x):
         if _has_fused_kernel(x) and not self.synchronized:
@@ -79,29 +74,6 @@ class Norm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         return ops.cast(y, x.dtype)
-
-
-@contextmanager
-def separable_norms(model: keras.Model) -> Iterator[None]:
-    """While open, inference writes each norm behind a shared convolution as a 1x1 depthwise convolution with bias.
-
-    The TFLite and ONNX converters fold a batch normalisation into a copy of the kernel before it; they leave a depthwise
-    convolution alone, so a shared kernel stays one tensor in the exported file. Same values, any sign of gamma.
-
-    Example:
-        >>> from keras_mgnet import MgNet
-        >>> with separable_norms(model := MgNet((1,), 4, input_shape=(8, 8, 1))):
-        ...     tuple(model(ops.ones((1, 8, 8, 1))).shape)
-        (1, 10)
-    """
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, Norm) and not layer.foldable]
-    for norm in norms:
-        norm._constants = norm.affine()
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm._constants = None
 
 
 def synchronize_norms(model: keras.Model) -> None:
@@ -144,11 +116,6 @@ def _sum_over_replicas(values):
 
 def _wide(x):
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
-
-
-def _depthwise_affine(x, scale, shift):
-    kernel, bias = (ops.convert_to_tensor(constant, dtype=x.dtype) for constant in (scale[None, None, :, None], shift))
-    return ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last") + bias
 
 
 def _has_fused_kernel(x) -> bool:

@@ -7,6 +7,7 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.level import build_all, identity, norm_family
 from keras_mgnet.layers.scheme import ResidualCorrection
+from keras_mgnet.layers.separable import scaled
 from keras_mgnet.layers.sharing import instance, own, shared
 from keras_mgnet.serialization import serializable
 
@@ -73,7 +74,7 @@ class PolynomialSmoother(ResidualCorrection):
         alpha = self.alpha[self.table[i]]
         if alpha.shape == (2,):
             return lambda r: steps.root_pair(r, A, alpha[:1], alpha[1:])
-        return (lambda r: A(alpha * r)) if self.kind == "double" else (lambda r: alpha * r)
+        return (lambda r: A(scaled(r, alpha))) if self.kind == "double" else (lambda r: scaled(r, alpha))
 
     def next_state(self, i, states, candidates):
         u, *r = candidates[i]

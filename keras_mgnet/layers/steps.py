@@ -6,6 +6,8 @@ and sigma are normalisation and activation. A feature u that is zero may be the 
 
 from keras import ops
 
+from keras_mgnet.layers.separable import scaled
+
 
 def residual(f, u, A):
     """r = f - A * u, He2019 (3.4)."""
@@ -89,7 +91,7 @@ def coupling(previous, f):
 
 def root_pair(r, A, p, q):
     """2 p r - (p^2 + q^2) A * r = q(A) r, I - A q(A) = (I - A / z)(I - A / conj(z)), p + iq = 1 / z (Poly-MgNet)."""
-    return 2 * p * r - (p * p + q * q) * A(r)
+    return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
 
 
 def single_layer(x, W, b, sigma):
