@@ -1,4 +1,4 @@
-"""`predict`: the classes of image files, by the model of a run or by a server."""
+"""`predict`: the classes of image files, by the model of a run or by a server; or the images without their noise."""
 
 import json
 from pathlib import Path
@@ -34,31 +34,42 @@ def predict_command(
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds to wait for each answer of the server")] = 30.0,
     retries: Annotated[int, typer.Option(min=0, help="how often to try again where no server is there yet")] = 0,
     top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
+    out: Annotated[Path, typer.Option(help="of a denoiser: folder for the images without noise")] = Path("denoised"),
     json_: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Classify image files: class names and probabilities."""
+    """Classify image files, class names and probabilities; with the run of a denoiser, clean them of noise."""
     if server is None:
-        predictions = _by_run(paths, checkpoint, top)
+        predictions = _by_run(paths, checkpoint, top, out)
     else:
         predictions = _by_server(server, paths, name, signature, class_names, timeout, retries, top)
     if json_:
         typer.echo(json.dumps(predictions))
         return
+    Console().print(_table(predictions))
+
+
+def _table(predictions: list[dict[str, Any]]) -> Table:
+    if "denoised" in predictions[0]:
+        table = Table("image", "without noise")
+        for prediction in predictions:
+            table.add_row(escape(prediction["image"]), escape(prediction["denoised"]))
+        return table
     table = Table("image", "class", "probability")
     for prediction in predictions:
         for rank, (label, probability) in enumerate(prediction["classes"].items()):
             table.add_row("" if rank else escape(prediction["image"]), escape(label), f"{probability:.4f}")
-    Console().print(table)
+    return table
 
 
-def _by_run(paths: list[Path], checkpoint: str, top: int) -> list[dict[str, Any]]:
-    from keras_mgnet.training.inference import predict
+def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:
+    from keras_mgnet.training.inference import denoise, predict
     from keras_mgnet.training.rundir import open_run
 
-    run, *images = paths
+    place, *images = paths
     if not images:
-        raise ValueError(f"expected a run directory and image files. Received: '{run}'")
-    return predict(open_run(run), images, checkpoint, top)
+        raise ValueError(f"expected a run directory and image files. Received: '{place}'")
+    run = open_run(place)
+    return predict(run, images, checkpoint, top) if run.class_names else denoise(run, images, out, checkpoint)
 
 
 def _by_server(

@@ -14,6 +14,7 @@ from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
+from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import open_run
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
@@ -34,10 +35,9 @@ def train_command(config: TrainConfig) -> None:
     result = run.record["result"]
     summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
     if result["epochs"]:
-        summary += (
-            f": test accuracy {result['last_test_accuracy']:.2%} "
-            f"(best {result['best_test_accuracy']:.2%} in epoch {result['best_epoch']})"
-        )
+        measure = measure_of(result)
+        last, best = (measure.text.format(result[f"{name}_test_{measure.key}"]) for name in ("last", "best"))
+        summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
     written = sorted(path.name for path in run.path.glob("[!.]*"))
     typer.echo(f"{summary}\nwrote {run.path}: {', '.join(written)}")
     if result["status"] in STOPPED:
@@ -58,9 +58,10 @@ def evaluate_command(
     if json_:
         typer.echo(json.dumps(result))
     else:
+        measure = measure_of(result)
         typer.echo(
             f"{result['checkpoint']} of {run} on {result['images']:,} test images of {result['dataset']}: "
-            f"accuracy {result['accuracy']:.2%}, cross-entropy {result['loss']:.4f}"
+            f"{measure.text.format(result[measure.key])}, {measure.loss} {result['loss']:.4f}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent exactly as the papers' code has it."""
+"""Stochastic gradient descent exactly as the papers' code has it, and Adam that trains a part."""
 
 import keras
 from keras import ops
@@ -101,3 +101,22 @@ class SGD(keras.optimizers.SGD):
         config = {key: value for key, value in super().get_config().items() if key in keys}
         own = {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
         return {**config, **own, "ema_momentum": self.ema_momentum}
+
+
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, which leaves a variable without gradient as it is, with its moments, and says nothing about it.
+
+    Example:
+        >>> Adam(0.01).get_config()["beta_1"]
+        0.9
+    """
+
+    def apply(self, grads, trainable_variables=None):
+        """Steps along the gradients that there are."""
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        if not self.built:
+            with keras.name_scope(self.name, caller=self):
+                self.build(variables)
+        pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+        super().apply(*zip(*pairs, strict=True))

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+import keras
+
 from keras_mgnet.errors import unknown
-from keras_mgnet.optimizers import SGD
+from keras_mgnet.optimizers import SGD, Adam
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: SGD with momentum and coupled weight decay, and a learning rate that falls over the run.
+    """How a model is trained: by SGD with momentum and coupled weight decay, or Adam, at a learning rate that falls over the run.
 
     Attributes:
         epochs: length of the run.
@@ -17,7 +19,7 @@ class Recipe:
         weight_decay: wd of g <- g + wd w.
         milestones: epochs (from 0) at whose start a "step" schedule divides the rate by 10.
         source: where it is published.
-        momentum, nesterov: of SGD.
+        momentum, nesterov: of SGD; the momentum of Adam is its beta_1.
         schedule: "step", "cosine" (half a period over the run, step by step) or "constant".
         warmup_epochs: over which the rate rises linearly from 0.
         decayed: what decays, "all" trainable variables or "kernels" (see `optimizers.SGD`).
@@ -25,6 +27,7 @@ class Recipe:
             sources take from ImageNet are not among them.
         label_smoothing: share of a label that is spread over all classes.
         ema: momentum of the average of the weights that is evaluated; 0 for none.
+        rule: "sgd" or "adam", which knows neither weight decay nor averages.
     """
 
     epochs: int
@@ -41,10 +44,19 @@ class Recipe:
     augment: str = "crop_flip"
     label_smoothing: float = 0.0
     ema: float = 0.0
+    rule: str = "sgd"
 
-    def optimizer(self) -> SGD:
+    def optimizer(self) -> keras.optimizers.Optimizer:
         """Returns the optimiser at the starting rate, which a model is compiled with."""
-        return SGD(self.learning_rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
+        return self.optimizer_at(self.learning_rate, self.momentum, self.weight_decay, self.ema)
+
+    def optimizer_at(self, rate, momentum: float, weight_decay: float, ema: float) -> keras.optimizers.Optimizer:
+        """Returns the optimiser with other numbers; the rate may be a schedule."""
+        if self.rule == "adam":
+            if weight_decay or ema:
+                raise ValueError(f"expected weight_decay=0 and ema=0 with Adam. Received: {weight_decay}, {ema}")
+            return Adam(rate, beta_1=momentum)
+        return SGD(rate, momentum, self.nesterov, weight_decay, self.decayed, ema)
 
 
 def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int, augment: str = "crop_flip") -> Recipe:
@@ -91,6 +103,17 @@ RECIPES = {
         schedule="cosine",
     ),
     "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
+    "tnrd": Recipe(
+        40,
+        8,
+        0.01,
+        0.0,
+        (),
+        "this package: Adam; the paper has L-BFGS over all images at once",
+        schedule="cosine",
+        augment="none",
+        rule="adam",
+    ),
     "modern": Recipe(
         200,
         128,

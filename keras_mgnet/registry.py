@@ -31,8 +31,9 @@ class ModelInfo:
         kwargs: its arguments.
         params: exact trainable parameters, every shared tensor once.
         source: where it is published.
-        reported: what the source prints: "params", and the top-1 accuracy in percent per data set. "params_exact" is our size
-            for the source's number of classes where it is another, "params_note" why the printed size is not reproducible.
+        reported: what the source prints: "params", and per data set the top-1 accuracy in percent or the PSNR in dB.
+            "params_exact" is our size for the source's number of classes where it is another, "params_note" why the printed
+            size is not reproducible.
         recipe: key of `recipes.RECIPES`.
     """
 
@@ -66,9 +67,9 @@ class ModelInfo:
         return float(printed) in (round(exact, digits), cut)
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.kwargs["classes"]
+    def classes(self) -> int | None:
+        """Number of classes; None of a network that maps images to images."""
+        return self.kwargs.get("classes")
 
 
 @cache

@@ -1,6 +1,5 @@
 """What happens between two steps: a signal stops the run, a loss that is lost ends it, a checkpoint is due, the bar moves."""
 
-import math
 import signal
 import threading
 import time
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from keras_mgnet.training import state
+from keras_mgnet.training.measure import measure_of
 
 CHECK_EVERY = 50  # steps between two looks at the loss, which on a GPU wait for it
 DIVERGED = 10  # times the loss of guessing
@@ -67,7 +67,7 @@ class StepWatch(keras.callbacks.Callback):
         progress: where the epoch is taken up.
         batch_size: images per step; the last step of an epoch takes what is left of `images`.
         images: of an epoch.
-        classes: of the data, which say what loss guessing has.
+        trivial_loss: of guessing.
         stop_asked: whether to stop, the same for all workers.
         save_every: steps between two calls of `save`, None for none.
         save: takes the progress.
@@ -84,7 +84,7 @@ class StepWatch(keras.callbacks.Callback):
         *,
         batch_size: int,
         images: int,
-        classes: int,
+        trivial_loss: float,
         stop_asked: Callable[[], bool],
         save_every: int | None,
         save: Callable[[state.Progress], None],
@@ -92,7 +92,7 @@ class StepWatch(keras.callbacks.Callback):
     ):
         super().__init__()
         self.start, self.batch_size, self.images = progress, batch_size, images
-        self.highest_loss = DIVERGED * math.log(max(classes, 2))
+        self.highest_loss = DIVERGED * trivial_loss
         self.stop_asked, self.save_every, self.save, self.bar = stop_asked, save_every, save, bar
 
     def on_train_begin(self, logs=None):
@@ -174,9 +174,11 @@ class ProgressBar:
 
     def end(self, row: dict[str, float]) -> None:
         """Prints the line of a finished epoch."""
+        measure = measure_of(row)
+        trained, tested = (measure.text.format(row[prefix + measure.key]) for prefix in ("", "val_"))
         self.bar.console.print(
-            f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  "
-            f"test loss {row['val_loss']:.4f}  test accuracy {row['val_accuracy']:.2%}  "
+            f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  {trained}  "
+            f"test loss {row['val_loss']:.4f}  test {tested}  "
             f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
             highlight=False,
             soft_wrap=True,

@@ -13,7 +13,16 @@ from keras_mgnet.training.schedule import SCHEDULES
 from keras_mgnet.training.strategy import STRATEGIES
 from keras_mgnet.training.views import AUGMENTATIONS
 
-DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE or folder:DIR"
+DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE, folder:DIR or denoise:DIR"
+DENOISING = "denoise"  # the form of a data set of clean images
+
+
+CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
+NOISE = {
+    "sigma": 25.0,
+    "patch_size": 64,
+    "greedy_epochs": 0,
+}  # what denoising takes, and its values where none is given
 
 
 def option(default: Any, help: str) -> Any:
@@ -33,7 +42,7 @@ class TrainConfig:
     """
 
     dataset: str = option("digits", DATASET_HELP)
-    model: str = option("mgnet_2222_c64_shared_b", "a name of `keras-mgnet list`")
+    model: str | None = option(None, f"a name of `keras-mgnet list`; {CLASSIFIER}, for denoise {DENOISER} if not given")
     recipe: str | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
@@ -65,6 +74,12 @@ class TrainConfig:
     keep: int = option(2, "newest checkpoints to keep, besides that of the best epoch")
     image_size: int | None = option(None, "folder: resize every image to this square")
     on_corrupt: str = option("skip", "folder: skip an unreadable image with a warning, or error")
+    sigma: float | None = option(None, "denoise: deviation of the noise in grey values 0..255; 25 if not given")
+    patch_size: int | None = option(None, "denoise: side of the training patches; 64 if not given")
+    greedy_epochs: int | None = option(
+        None,
+        "denoise: epochs for each stage alone, the earlier ones fixed, before all are trained together; 0 if not given",
+    )
 
     def __post_init__(self):
         object.__setattr__(self, "set", dict(self.set or {}))
@@ -81,6 +96,7 @@ class TrainConfig:
         for name in SHARES:
             if (getattr(self, name) or 0) >= 1:
                 raise ValueError(f"expected {name} < 1. Received: {name}={getattr(self, name)!r}")
+        self._settle_denoising()
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
         if self.resume and self.out is None:
@@ -105,6 +121,25 @@ class TrainConfig:
             raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
         return resolved
 
+    @property
+    def is_denoising(self) -> bool:
+        """Whether images are mapped to images."""
+        return self.dataset.partition(":")[0] == DENOISING
+
+    def _settle_denoising(self) -> None:
+        if self.model is None:
+            object.__setattr__(self, "model", DENOISER if self.is_denoising else CLASSIFIER)
+        for name, value in NOISE.items():
+            if self.is_denoising and getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+            elif not self.is_denoising and getattr(self, name) is not None:
+                raise ValueError(f"expected {name} with denoise:DIR only. Received: {name}={getattr(self, name)!r}")
+        if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
+            received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
+            raise ValueError(
+                f"expected no augment and label_smoothing with denoise:DIR, which turns patches. Received: {received}"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values."""
         return asdict(self)
@@ -126,8 +161,8 @@ CHOICES = {
 }
 SHARES = ("label_smoothing", "ema")  # below 1
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "image_size", "checkpoint_steps", "keep"), 1),
-    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", *SHARES), 0),
+    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep"), 1),
+    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "sigma", "greedy_epochs", *SHARES), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ NORMALIZATION = {
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
-FORMS = ("digits", "npz:FILE", "folder:DIR")
+FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -102,6 +103,21 @@ class Dataset:
     def input_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""
         return self.train.images.shape[1:]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of training and of test images."""
+        return len(self.train.labels), len(self.test.labels)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Of which the data set consists."""
+        return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """What a network for it is made with."""
+        return {"input_shape": self.input_shape, "classes": self.classes}
 
 
 def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") -> Dataset:

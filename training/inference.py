@@ -1,4 +1,4 @@
-"""What a run directory answers: its accuracy on a data set, and the classes of image files."""
+"""What a run directory answers: how good it is on a data set, the classes of image files, image files without their noise."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,40 +8,46 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.training.data import Dataset, load
+from keras_mgnet.files import staged_file
+from keras_mgnet.training import task
+from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.training.data import Dataset
+from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.images import decode
-from keras_mgnet.training.objective import label_classes
-from keras_mgnet.training.pipeline import test_batches
 from keras_mgnet.training.rundir import Run
 from keras_mgnet.training.views import normalize
 
 
-def load_data(run: Run, dataset: str | None = None) -> Dataset:
+def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
     """Returns the data set of a run, or another one, whose images and classes fit its model.
 
     Raises:
         ValueError: where they do not fit.
     """
-    config = run.record["config"]
-    name = dataset or config["dataset"]
-    height, width, _ = run.input_shape
-    square = height if name.startswith("folder:") and height == width else None
-    data = load(name, image_size=square, on_corrupt=config["on_corrupt"])
+    config = _config(run, dataset)
+    data = task.load_data(config)
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
     if expected != received:
-        raise ValueError(f"expected images {expected[0]} of the classes {expected[1]}. Received: {name}, {received}")
+        raise ValueError(
+            f"expected images {expected[0]} of the classes {expected[1]}. Received: {config.dataset}, {received}"
+        )
     return data
 
 
+def _config(run: Run, dataset: str | None) -> TrainConfig:
+    recorded = run.record["config"]
+    name = dataset or recorded["dataset"]
+    height, width, _ = run.input_shape
+    square = height if name.startswith("folder:") and height == width else None
+    return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
+
+
 def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
-    """Returns loss and accuracy of a run's model on the test images of its data set, or of another that fits it."""
-    data = load_data(run, dataset)
-    mean, std = run.normalization
-    model, batch_size = run.load_model(checkpoint), run.record["config"]["batch_size"]
-    classes = label_classes(model, data.classes)
-    batches = test_batches(data.test, batch_size, mean=mean, std=std, classes=classes)
+    """Returns loss and accuracy or PSNR of a run's model on the test images of its data set, or of another that fits it."""
+    data, model = load_data(run, dataset), run.load_model(checkpoint)
+    batches = task.task(_config(run, dataset), data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
-    return {"dataset": data.name, "checkpoint": checkpoint, "images": len(data.test.labels), **result}
+    return {"dataset": data.name, "checkpoint": checkpoint, "images": data.counts[1], **result}
 
 
 def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int = 3) -> list[dict[str, Any]]:
@@ -56,6 +62,31 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
         {"image": str(path), "classes": {run.class_names[c]: float(row[c]) for c in np.argsort(-row)[:top]}}
         for path, row in zip(images, probabilities, strict=True)
     ]
+
+
+def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:
+    """Writes each grey image file without its noise, as out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
+
+    What is written is rounded to grey values 0..255.
+
+    Raises:
+        ValueError: for a run that is no denoiser, and for two images of one name, before anything is written.
+    """
+    from PIL import Image
+
+    if run.class_names:
+        raise ValueError(f"expected the run of a denoiser. Received: '{run.path}', of {run.record['config']['model']}")
+    targets = {out / f"{Path(path).stem}.png": Path(path) for path in images}
+    if len(targets) < len(images):
+        raise ValueError(f"expected images of different names. Received: {', '.join(str(path) for path in images)}")
+    model = run.load_model(checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    for target, path in targets.items():
+        noisy = decode(path, channels=1).astype("float32")
+        clean = ops.convert_to_numpy(model(noisy[None], training=False))[0, ..., 0]
+        with staged_file(target) as staged:
+            Image.fromarray(np.rint(clean.clip(0, 255)).astype("uint8")).save(staged, format="PNG")
+    return [{"image": str(path), "denoised": str(target)} for target, path in targets.items()]
 
 
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:

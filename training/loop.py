@@ -16,8 +16,7 @@ from keras_mgnet.training.callbacks import ProgressBar, StepWatch, StopInEvaluat
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.ema import averaged_weights
 from keras_mgnet.training.identity import check_same, digest
-from keras_mgnet.training.objective import label_classes
-from keras_mgnet.training.pipeline import test_batches, train_batches
+from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.prepare import Prepared, now, prepare, record
 from keras_mgnet.training.rundir import Run, new_run_directory, open_run
 from keras_mgnet.training.state import DivergenceError, Progress
@@ -89,8 +88,7 @@ class _Loop:
     def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
         self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
-        self.normalization = {"mean": prepared.data.mean, "std": prepared.data.std}
-        self.classes = label_classes(prepared.model, prepared.data.classes)
+        self.task = prepared.task
         self.progress = Progress()
 
     def run(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +121,7 @@ class _Loop:
             with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
                 for _ in range(self.progress.epoch, self.config.epochs):
                     bar.begin(self.progress)
+                    self.task.begin_epoch(self.progress.epoch)
                     if self.progress.step < self.prepared.steps:
                         self.progress = self._train(bar)
                     self.progress = self._end_epoch()
@@ -135,24 +134,13 @@ class _Loop:
         return "finished"
 
     def _train(self, bar: ProgressBar) -> Progress:
-        config, split, start = self.config, self.prepared.data.train, self.progress
-        batches = train_batches(
-            split,
-            config.batch_size,
-            **self.normalization,
-            seed=config.seed,
-            augment=config.augment,
-            classes=self.classes,
-            label_smoothing=config.label_smoothing,
-            first_epoch=start.epoch,
-            first_step=start.step,
-            epochs=1,
-        )
+        config, start = self.config, self.progress
+        batches = self.task.train_batches(start.epoch, start.step)
         watch = StepWatch(
             start,
             batch_size=config.batch_size,
-            images=len(split.labels),
-            classes=self.prepared.data.classes,
+            images=self.prepared.data.counts[0],
+            trivial_loss=self.task.trivial_loss,
             stop_asked=lambda: self.strategy.agree(self.signals.received is not None),
             save_every=config.checkpoint_steps,
             save=self._save,
@@ -170,8 +158,7 @@ class _Loop:
 
     def _end_epoch(self) -> Progress:
         begun = time.perf_counter()
-        test = self.prepared.data.test
-        batches = test_batches(test, self.config.batch_size, **self.normalization, classes=self.classes)
+        batches = self.task.test_batches()
         self.strategy.average_statistics(self.model)
         with averaged_weights(self.model):
             tested = self.model.evaluate(
@@ -200,11 +187,11 @@ class _Loop:
 def _outcome(progress: Progress) -> dict[str, Any]:
     if progress.best is None:
         return {"epochs": 0}
-    accuracies, loss = [row["val_accuracy"] for row in progress.rows], progress.rows[-1]["val_loss"]
+    tested, loss, key = progress.tested(), progress.rows[-1]["val_loss"], measure_of(progress.rows[-1]).key
     return {
         "epochs": progress.epoch,
-        "last_test_accuracy": accuracies[-1],
-        "best_test_accuracy": accuracies[progress.best],
+        f"last_test_{key}": tested[-1],
+        f"best_test_{key}": tested[progress.best],
         "best_epoch": 1 + progress.best,
         "last_test_loss": loss if math.isfinite(loss) else None,
     }
@@ -214,8 +201,8 @@ def _headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
     config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     return (
         f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
-        f"({len(data.train.labels):,} training and {len(data.test.labels):,} test images), "
-        f"{config.epochs} epochs of {prepared.steps} steps"
+        "({:,} training and {:,} test images), ".format(*data.counts)
+        + f"{config.epochs} epochs of {prepared.steps} steps"
         + (f" on {replicas} replicas" if replicas > 1 else "")
         + (f", from {progress.name}" if progress.epoch or progress.step else "")
         + f" -> {directory}"

@@ -4,7 +4,6 @@ import keras
 from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import Recipe
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.schedule import schedule
@@ -16,9 +15,9 @@ def compile_model(
 ) -> LearningRateSchedule:
     """Compiles a model for a run; to be called inside the scope of its strategy.
 
-    The loss is the cross-entropy with integer labels, or with one-hot labels where they are smoothed or mixed (the smoothing
-    itself is done to the labels of training, so that a test loss is a cross-entropy). The metric is called "accuracy" in both
-    cases.
+    A denoiser keeps its own loss and metric. Of a classifier the loss is the cross-entropy with integer labels, or with one-hot
+    labels where they are smoothed or mixed (the smoothing itself is done to the labels of training, so that a test loss is a
+    cross-entropy). The metric is called "accuracy" in both cases.
 
     Args:
         model: a network of this package, as `create_model` returns it.
@@ -37,19 +36,24 @@ def compile_model(
         warmup_epochs=config.warmup_epochs,
         recipe=recipe,
     )
+    loss, metrics = (model.loss, type(model).frame.measures()) if config.is_denoising else _of_classes(model, config)
+    model.compile(
+        recipe.optimizer_at(rate, config.momentum, config.weight_decay, config.ema),
+        loss,
+        metrics=metrics,
+        jit_compile=JIT_COMPILE[config.jit_compile],
+    )
+    return rate
+
+
+def _of_classes(model: keras.Model, config: TrainConfig) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
     one_hot = config.label_smoothing > 0 or AUGMENTATIONS[config.augment].cut_mix
     loss, metric = (
         (CategoricalCrossentropy, keras.metrics.CategoricalAccuracy)
         if one_hot
         else (SparseCategoricalCrossentropy, keras.metrics.SparseCategoricalAccuracy)
     )
-    model.compile(
-        SGD(rate, config.momentum, recipe.nesterov, config.weight_decay, recipe.decayed, config.ema),
-        loss(from_logits=model.loss.from_logits),
-        metrics=[metric(name="accuracy")],
-        jit_compile=JIT_COMPILE[config.jit_compile],
-    )
-    return rate
+    return loss(from_logits=model.loss.from_logits), [metric(name="accuracy")]
 
 
 def label_classes(model: keras.Model, classes: int) -> int | None:

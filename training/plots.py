@@ -8,28 +8,33 @@ import numpy as np
 
 from keras_mgnet.describe import features
 from keras_mgnet.files import staged_file
+from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import read_log
 from keras_mgnet.training.views import normalize
 
-PANELS = {  # title -> (columns with their labels, scale of the axis)
-    "cross-entropy": ({"loss": "training", "val_loss": "test"}, "log"),
-    "error in percent": ({"accuracy": "training", "val_accuracy": "test"}, "log"),
-    "learning rate": ({"learning_rate": None}, "linear"),
+QUALITY = {  # key of the measure -> title of its panel, column -> what is drawn, scale of the axis
+    "accuracy": ("error in percent", lambda accuracy: 100 * (1 - accuracy), "log"),
+    "psnr": ("PSNR in dB", lambda psnr: psnr, "linear"),
 }
 
 
 def plot_curves(log: Path, path: Path, title: str) -> None:
-    """Draws loss, error and learning rate per epoch from log.csv to a PNG."""
+    """Draws loss, error or PSNR, and learning rate per epoch from log.csv to a PNG."""
     from matplotlib.figure import Figure
 
     rows = read_log(log)
+    measure = measure_of(rows[0])
+    quality, drawn, scale = QUALITY[measure.key]
+    panels = (
+        (measure.loss, {"loss": "training", "val_loss": "test"}, float, "log"),
+        (quality, {measure.key: "training", f"val_{measure.key}": "test"}, lambda text: drawn(float(text)), scale),
+        ("learning rate", {"learning_rate": None}, float, "linear"),
+    )
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     figure.suptitle(title)
-    for axes, (name, (columns, scale)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+    for axes, (name, columns, value, scale) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for column, label in columns.items():
-            values = [float(row[column]) for row in rows]
-            if "accuracy" in column:
-                values = [100 * (1 - value) for value in values]
+            values = [value(row[column]) for row in rows]
             axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
         axes.set(title=name, xlabel="epoch", yscale=scale)
         axes.grid(alpha=0.3)

@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mgnet.describe import count_params
 from keras_mgnet.layers.norm import synchronize_norms
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
-from keras_mgnet.training.data import Dataset, load
+from keras_mgnet.training.data import Dataset
+from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.objective import compile_model
-from keras_mgnet.training.pipeline import steps_per_epoch
 from keras_mgnet.training.rundir import model_config, versions
 from keras_mgnet.training.strategy import Strategy, connect
+from keras_mgnet.training.task import Task, load_data, task
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class Prepared:
         steps: per epoch.
         strategy: the devices it is trained on.
         rate: learning rate of a step.
+        task: what it is trained for.
     """
 
     config: TrainConfig
-    data: Dataset
+    data: Dataset | CleanImages
     model: keras.Model
     recipe: Recipe
     steps: int
     strategy: Strategy
     rate: keras.optimizers.schedules.LearningRateSchedule
+    task: Task
 
 
 def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
@@ -56,24 +60,28 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
     """
     strategy = strategy or connect("one")
     row = model_info(config.model)
-    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+    if (row.classes is None) != config.is_denoising:
+        expected = "from images to images" if config.is_denoising else "of classes"
+        raise ValueError(f"expected a network {expected} for {config.dataset}. Received: model={config.model!r}")
+    if config.is_denoising and strategy.replicas > 1:
+        raise ValueError(f"expected one device for denoise:DIR; strategy one takes one. Received: {strategy.replicas}")
+    data = load_data(config)
     chosen = recipe(config.recipe or row.recipe)
     config = config.resolve(chosen, data.input_shape[-1])
-    for split in (data.train, data.test):
-        strategy.check(config.batch_size, len(split.labels), config.sync_norms, JIT_COMPILE[config.jit_compile])
+    for count in data.counts:
+        strategy.check(config.batch_size, count, config.sync_norms, JIT_COMPILE[config.jit_compile])
     if config.reproducible:
         _make_deterministic()
     keras.utils.set_random_seed(config.seed)
-    images = {"input_shape": data.input_shape, "classes": data.classes}
-    stem = {} if row.kwargs["stem"] != "imagenet" or min(data.input_shape[:2]) >= 64 else {"stem": "cifar"}
-    steps = steps_per_epoch(data.train, config.batch_size)
+    stem = {} if row.kwargs.get("stem") != "imagenet" or min(data.input_shape[:2]) >= 64 else {"stem": "cifar"}
+    steps = -(-data.counts[0] // config.batch_size)
     factor = strategy.replicas if config.scale_learning_rate else 1
     with strategy.scope():
-        model = create_model(config.model, dtype=config.dtype, **images, **{**stem, **config.set})
+        model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
-    return Prepared(config, data, model, chosen, steps, strategy, rate)
+    return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model))
 
 
 def record(prepared: Prepared) -> dict[str, Any]:
@@ -96,8 +104,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
             "class_names": list(data.class_names),
             "mean": list(data.mean),
             "std": list(data.std),
-            "train": len(data.train.labels),
-            "test": len(data.test.labels),
+            **dict(zip(("train", "test"), data.counts, strict=True)),
             "sha256": _digest(data),
         },
         "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},
@@ -117,9 +124,8 @@ def _make_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _digest(data: Dataset) -> str:
+def _digest(data: Dataset | CleanImages) -> str:
     digest = hashlib.sha256()
-    for split in (data.train, data.test):
-        digest.update(memoryview(split.images).cast("B"))
-        digest.update(memoryview(split.labels).cast("B"))
+    for array in data.arrays:
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
     return digest.hexdigest()

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.training.measure import measure_of
+
 
 class DivergenceError(ArithmeticError):
     """A run whose loss or weights are no longer finite, or whose loss is far above that of guessing."""
@@ -45,14 +47,18 @@ class Progress:
 
     @property
     def best(self) -> int | None:
-        """Index of the epoch with the best test accuracy, the first of several; None before the first."""
-        accuracies = [row["val_accuracy"] for row in self.rows]
-        return accuracies.index(max(accuracies)) if accuracies else None
+        """Index of the epoch with the best test accuracy or PSNR, the first of several; None before the first."""
+        values = self.tested()
+        return values.index(max(values)) if values else None
 
     @property
     def best_name(self) -> str | None:
         """Of the checkpoint after the best epoch."""
         return None if self.best is None else _name(self.best + 1)
+
+    def tested(self) -> list[float]:
+        """Returns the test accuracy or PSNR of each finished epoch."""
+        return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
         """Returns the progress when the running epoch has come to `step`.

@@ -4,6 +4,7 @@ from keras_mgnet.layers.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.cycle import CycleLevel, CycleTransfer
 from keras_mgnet.layers.dense import DenseLevel, DenseTransition
+from keras_mgnet.layers.diffusion import CosineFilters, DiffusionLevel, DiffusionStep, PeronaMalik
 from keras_mgnet.layers.force import Force, SkewConv
 from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
 from keras_mgnet.layers.highway import Affine, HighwayLevel
@@ -12,6 +13,7 @@ from keras_mgnet.layers.level import GridLevel
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.poly import Poly
 from keras_mgnet.layers.polynomial import PolynomialSmoother
+from keras_mgnet.layers.rbf import RadialBasis
 from keras_mgnet.layers.recurrent import RecurrentLevel
 from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
 from keras_mgnet.layers.reversible import CouplingTransfer, Halves, Rest, ReversibleLevel
@@ -25,11 +27,14 @@ __all__ = [
     "Affine",
     "Branch",
     "Conv",
+    "CosineFilters",
     "CouplingTransfer",
     "CycleLevel",
     "CycleTransfer",
     "DenseLevel",
     "DenseTransition",
+    "DiffusionLevel",
+    "DiffusionStep",
     "Force",
     "FractalLevel",
     "FullWeighting",
@@ -44,8 +49,10 @@ __all__ = [
     "Join",
     "LinearMultistepLevel",
     "Norm",
+    "PeronaMalik",
     "Poly",
     "PolynomialSmoother",
+    "RadialBasis",
     "RecurrentLevel",
     "ResidualLevel",
     "Rest",

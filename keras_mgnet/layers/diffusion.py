@@ -153,6 +153,9 @@ class DiffusionLevel(keras.layers.Layer):
         nu: number of steps.
         size, filters, functions, reaction: of `DiffusionStep`.
 
+    Attributes:
+        greedy: number of the step, from 0, with which the level ends for now, and which alone is trained; None for all.
+
     Example:
         >>> tuple(DiffusionLevel(2)(keras.ops.ones((1, 8, 9, 1))).shape)
         (1, 8, 9, 1)
@@ -160,7 +163,7 @@ class DiffusionLevel(keras.layers.Layer):
 
     def __init__(self, nu, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.nu = nu
+        self.nu, self.greedy = nu, None
         self.steps = [
             DiffusionStep(size, filters, functions, reaction=reaction, name=f"step{i}", dtype=self.dtype_policy)
             for i in range(nu)
@@ -175,9 +178,9 @@ class DiffusionLevel(keras.layers.Layer):
 
     def call(self, f):
         u = f
-        for step in self.steps:
+        for step in self.steps[: self.greedy]:
             u = step(u, f)
-        return u
+        return u if self.greedy is None else self.steps[self.greedy](ops.stop_gradient(u), f)
 
 
 class Differences(FilterBank):

@@ -6,12 +6,14 @@ from keras_mgnet.models.fractalnet import FractalNet
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.hamiltonian import HamiltonianNet
 from keras_mgnet.models.highway import HighwayNet
+from keras_mgnet.models.image_frame import ImageFrame
 from keras_mgnet.models.lm_resnet import LMResNet, LMResNeXt, k_values
 from keras_mgnet.models.mgnet import MgNet
 from keras_mgnet.models.multi_resnet import MultiResNet
 from keras_mgnet.models.network import Graph, Network, family
 from keras_mgnet.models.poly_mgnet import PolyMgNet
 from keras_mgnet.models.polynet import PolyNet
+from keras_mgnet.models.reaction_diffusion import ReactionDiffusion
 from keras_mgnet.models.recurrent import RecurrentResNet
 from keras_mgnet.models.resnet import PreActResNet, ResNet
 from keras_mgnet.models.resnext import ResNeXt
@@ -40,6 +42,7 @@ FAMILIES = (
     PolyMgNet,
     RevNet,
     HamiltonianNet,
+    ReactionDiffusion,
 )
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "Graph",
     "HamiltonianNet",
     "HighwayNet",
+    "ImageFrame",
     "LMResNeXt",
     "LMResNet",
     "MgNet",
@@ -59,6 +63,7 @@ __all__ = [
     "PolyMgNet",
     "PolyNet",
     "PreActResNet",
+    "ReactionDiffusion",
     "RecurrentResNet",
     "ResNeXt",
     "ResNet",

@@ -59,10 +59,7 @@ class Frame:
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
         if self.classifier_activation not in (None, "softmax"):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
-        if self.weights is not None:
-            path = Path(self.weights)
-            if not path.name.endswith(".weights.h5") or not h5py.is_hdf5(path):
-                raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
+        check_weights_path(self.weights)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -77,9 +74,7 @@ class Frame:
             return keras.Input(tuple(self.input_shape), dtype=dtype, name="image")
         if not isinstance(self.input_tensor, dict):
             self._check_shape(self.input_tensor.shape[1:], levels)
-            return self.input_tensor
-        config = copy.deepcopy(self.input_tensor)  # Keras empties what it deserialises
-        return keras.saving.deserialize_keras_object(config).output
+        return input_tensor(self.input_tensor)
 
     def begin(self, channels: int, levels: int, normalize: bool = True):
         """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
@@ -96,6 +91,11 @@ class Frame:
     def loss(self) -> keras.losses.Loss:
         """Returns the cross-entropy that fits the classifier's activation."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
+
+    @staticmethod
+    def measures() -> list[str]:
+        """Returns what the model is judged by."""
+        return ["accuracy"]
 
     def _check_shape(self, shape, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -121,6 +121,20 @@ class Frame:
             dtype="float64" if dtype == "float64" else "float32",
             name="classifier",
         )
+
+
+def input_tensor(given):
+    """Returns a symbolic tensor as it is, and the one that a config stands for."""
+    if not isinstance(given, dict):
+        return given
+    return keras.saving.deserialize_keras_object(copy.deepcopy(given)).output  # Keras empties what it deserialises
+
+
+def check_weights_path(weights: str | Path | None) -> None:
+    """Raises unless weights are None or the path of a .weights.h5 file."""
+    path = None if weights is None else Path(weights)
+    if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
+        raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
 
 
 def _pooled(features, kind: str):

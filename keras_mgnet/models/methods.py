@@ -59,6 +59,12 @@ METHODS = {
         "1 as forward Euler",
         "A(u) = f, by u' = B(f - A(u))",
     ),
+    "reaction_diffusion": Method(
+        "forward Euler with steps of its own",
+        "u <- u - (K^T psi(K u) + lambda (u - f))",
+        "1",
+        "u' = -K^T psi(K u) - lambda (u - f), reaction-diffusion",
+    ),
     "euler": Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)"),
     "linear_multistep": Method(
         "linear two-step method", "x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)", "1", "(1 + k) x' = f(x)"

@@ -36,7 +36,12 @@ class Network(keras.Model):
 
     A family is a subclass under the decorator `family` with a class method `graph(frame, ...) -> Graph`. Its constructor takes
     the arguments of `graph` and then those of `Frame`. The result returns logits (N, classes) for images (N, H, W, C).
+
+    Attributes:
+        frame: what it has besides its graph, `Frame` or another class with the same methods.
     """
+
+    frame = Frame
 
     def __init__(self, graph: Graph, frame: Frame):
         inputs = keras.utils.get_source_inputs(graph.features)
@@ -52,7 +57,7 @@ class Network(keras.Model):
 
 
 def family(cls: type[Network]) -> type[Network]:
-    """Gives a network class its constructor, made of its `graph` and of `Frame`, and registers it with Keras.
+    """Gives a network class its constructor, made of its `graph` and its `frame`, and registers it with Keras.
 
     Example:
         >>> @family
@@ -65,7 +70,7 @@ def family(cls: type[Network]) -> type[Network]:
     """
     own = list(inspect.signature(cls.graph).parameters.values())[1:]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(Frame)]
+    shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(cls.frame)]
     self_ = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     signature = inspect.Signature([self_, *own, *shared])
 
@@ -73,7 +78,7 @@ def family(cls: type[Network]) -> type[Network]:
     def init(self, *args, **kwargs):
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        frame = Frame(**{p.name: bound.arguments[p.name] for p in shared})
+        frame = cls.frame(**{p.name: bound.arguments[p.name] for p in shared})
         graph = type(self).graph(frame, **{p.name: bound.arguments[p.name] for p in own})
         Network.__init__(self, graph, frame)
 
@@ -84,7 +89,7 @@ def family(cls: type[Network]) -> type[Network]:
 
 def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> None:
     """Compiles a model with the optimiser of a recipe at its starting rate."""
-    model.compile(recipe.optimizer(), loss, metrics=["accuracy"])
+    model.compile(recipe.optimizer(), loss, metrics=type(model).frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         model.optimizer.build(
             model.trainable_variables

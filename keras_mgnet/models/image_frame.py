@@ -1,0 +1,65 @@
+"""What a network from images to images has besides the arguments of its family; the counterpart of `Frame`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mgnet.metrics import PSNR
+from keras_mgnet.models.frame import check_weights_path, input_tensor
+
+
+@dataclass(frozen=True)
+class ImageFrame:
+    """The arguments that all networks from grey images to grey images share; they follow those of the family, by keyword.
+
+    Attributes:
+        input_shape: (height, width, 1), None for any.
+        input_tensor: as in keras.applications.
+        weights: None or the path of a .weights.h5 file.
+        name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
+
+    Example:
+        >>> ImageFrame((None, None, 3))
+        Traceback (most recent call last):
+            ...
+        ValueError: expected input_shape=(height, width, 1). Received: input_shape=(None, None, 3)
+    """
+
+    input_shape: tuple[int | None, int | None, int] = (None, None, 1)
+    input_tensor: Any = None
+    weights: str | Path | None = None
+    name: str | None = None
+    dtype: Any = None
+    include_top = True  # it has no head to leave out
+
+    def __post_init__(self):
+        shape = self.input_shape
+        if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 1:
+            raise ValueError(f"expected input_shape=(height, width, 1). Received: input_shape={shape}")
+        check_weights_path(self.weights)
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments of every layer."""
+        return {"dtype": keras.dtype_policies.get(self.dtype)}
+
+    def image(self):
+        """Returns the symbolic image (N, H, W, 1)."""
+        if self.input_tensor is not None:
+            return input_tensor(self.input_tensor)
+        return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
+
+    def head(self, image):
+        """Returns the image as it is."""
+        return image
+
+    def loss(self) -> keras.losses.Loss:
+        """Returns the mean squared error."""
+        return keras.losses.MeanSquaredError()
+
+    @staticmethod
+    def measures() -> list[keras.metrics.Metric]:
+        """Returns what the model is judged by."""
+        return [PSNR()]
