@@ -33,8 +33,8 @@ def serve_command(
 ) -> None:
     """Serve an exported model over REST and gRPC, on this machine alone unless --host says otherwise.
 
-    TensorFlow Serving has the gRPC PredictionService, batching across requests, several models and C++; the embedded server
-    has REST's predict protocol and the open inference protocol over REST and gRPC. docs/serving.md compares them.
+    All have REST's predict protocol. TensorFlow Serving alone has the gRPC PredictionService; the embedded server has
+    KServe's open inference protocol over REST and gRPC. docs/serving.md compares them.
     """
     service = Service(
         base,

@@ -19,7 +19,8 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from conftest import randomize
+import yaml
+from conftest import ROOT, randomize
 from PIL import Image
 from test_launch import free_ports
 from typer.testing import CliRunner
@@ -29,6 +30,7 @@ from keras_mgnet.cli import command_line, main
 from keras_mgnet.serving import client, grpc_client
 from keras_mgnet.serving.client import classify, connect
 from keras_mgnet.serving.image_input import ImageInput
+from keras_mgnet.serving.launch import CURL
 from keras_mgnet.training.images import decode
 
 NAMES = ["cat", "dog", "fish"]
@@ -435,8 +437,6 @@ def test_what_a_server_may_not_decode_is_sent_as_png(tmp_path):
 
 
 def test_the_printed_curl_line_works(servers, pictures, tmp_path):
-    from keras_mgnet.serving.launch import CURL
-
     (tmp_path / "cat.jpg").write_bytes(pictures[1].read_bytes())
     line = CURL.format(url=f"{servers[0]}/v1/models/tiny")
     result = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -444,14 +444,23 @@ def test_the_printed_curl_line_works(servers, pictures, tmp_path):
     assert row.keys() == {"logits", "probabilities", "classes"}
 
 
-def test_the_health_check_of_compose_works(servers):
-    import yaml
-    from conftest import ROOT
+def test_the_python_of_the_documentation_runs(servers, prediction_service, pictures, tmp_path, monkeypatch, capsys):
+    (tmp_path / "digit.png").write_bytes(pictures[0].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "serving.md").read_text().replace("http://127.0.0.1:8501", servers[0])
+    text = text.replace("models/digits", "models/tiny").replace('"digits"', '"saved"')
+    text = text.replace("127.0.0.1:8500", prediction_service.removeprefix("grpc://"))
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    for block in blocks:
+        exec(block, {})  # our own file
+    assert len(blocks) == len(capsys.readouterr().out.splitlines()) == 3
 
+
+def test_the_health_check_of_compose_works(servers):
     compose = yaml.safe_load((ROOT / "docs" / "deploy" / "compose.yaml").read_text())
     _, *command = next(iter(compose["services"].values()))["healthcheck"]["test"]
     port = servers[0].rpartition(":")[2]
-    here = [word.replace("8501", port).replace("/models/mgnet", "/models/tiny") for word in command]
+    here = [word.replace("8501", port).replace("${NAME}", "tiny") for word in command]
     elsewhere = [word.replace("/models/tiny", "/models/other") for word in here]
     assert subprocess.run(here, env=os.environ).returncode == 0
     assert subprocess.run(elsewhere).returncode != 0
