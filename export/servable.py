@@ -46,10 +46,11 @@ class Servable:
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
 
     def __call__(self, image):
-        if self.normalization is not None:
-            mean, std = self.normalization
-            image = normalize(image, mean, std)
-        return self.model(image, training=False)
+        return self.model(self.preprocess(image), training=False)
+
+    def preprocess(self, image):
+        """Returns float32 images as the model takes them."""
+        return image if self.normalization is None else normalize(image, *self.normalization)
 
     def images(self, samples: np.ndarray | None = None) -> np.ndarray:
         """Returns samples as float32, for None a few random ones; raises where they do not have the model's shape."""

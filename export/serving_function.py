@@ -1,4 +1,4 @@
-"""The function that all artifacts hold, and the one place where TensorFlow traces the model."""
+"""The function that all artifacts hold, from images to what a client reads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def serving_module(servable: Servable) -> tf.Module:
     """Returns a module with the model's variables, each once, and `serve`, a tf.function of one signature.
 
-    `serve` maps `image` (N, H, W, C) in float32, N free, to {"logits": (N, classes), "probabilities": (N, classes),
-    "classes": (N,) in int64}.
+    `serve` maps `image` (N, H, W, C) in float32, N free, to `answers`.
 
     Raises:
         ValueError: where Keras runs on another backend than TensorFlow.
@@ -27,18 +26,33 @@ def serving_module(servable: Servable) -> tf.Module:
         >>> sorted(serving_module(servable).serve(servable.images()))
         ['classes', 'logits', 'probabilities']
     """
+    check_backend()
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.variables_of_model = [weight.value for weight in servable.model.weights]
+    spec = image_spec(servable.image_shape, "float32")
+    module.serve = tf.function(lambda image: answers(servable(image)), input_signature=[spec], autograph=False)
+    return module
+
+
+def answers(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns {"logits": (N, classes), "probabilities": (N, classes), "classes": (N,) in int64} of logits (N, classes)."""
+    import tensorflow as tf
+
+    return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
+
+
+def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec:
+    """Returns the input `image` (N, H, W, C), N free."""
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, *image_shape), dtype, name="image")
+
+
+def check_backend() -> None:
+    """Raises ValueError where Keras runs on another backend than TensorFlow, which traces the model."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"
         )
-    import tensorflow as tf
-
-    def serve(image):
-        logits = servable(image)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
-
-    signature = tf.TensorSpec((None, *servable.image_shape), tf.float32, name="image")
-    module = tf.Module()
-    module.variables_of_model = [weight.value for weight in servable.model.weights]
-    module.serve = tf.function(serve, input_signature=[signature], autograph=False)
-    return module

@@ -6,8 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_mgnet.export.compaction import compact
 from keras_mgnet.export.servable import Normalization, Servable
-from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.signatures import served_signatures
+from keras_mgnet.export.tfserving import config_files, write_warmup
 from keras_mgnet.export.verification import compare
 from keras_mgnet.files import publish, workspace
 
@@ -24,12 +26,15 @@ def savedmodel(
 ) -> Path:
     """Writes a model as the next version below a folder, and returns that version's folder.
 
-    Its signature `serving_default` maps `image` (N, H, W, C) in float32 to `logits`, `probabilities` (N, classes) and
-    `classes` (N,). Every variable is stored once. It appears under its number only when its logits agree with Keras.
+    Its signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features
+    of every level. Every weight is stored once. It appears under its number only when its logits agree with Keras. It holds
+    a warm-up request for each signature, and beside the versions lie `batching.config`, `models.config` and
+    `monitoring.config` for TensorFlow Serving; existing ones stay as they are.
 
     Args:
         model: a model of this package with its classifier.
-        base_dir: the folder of all versions; made where missing. The version is one above the highest there.
+        base_dir: the folder of all versions; made where missing. The version is one above the highest there. Its name is
+            that of the model at the server.
         class_names: one name per class, for the asset `assets/class_names.txt`.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
         samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
@@ -37,6 +42,7 @@ def savedmodel(
     Raises:
         ValueError: for arguments that do not fit the model, or where the logits disagree; nothing is left behind.
         OSError: where the folder cannot be written; before the conversion where that can be known.
+        ImportError: where the export packages are not installed.
 
     Example:
         >>> import tempfile
@@ -47,23 +53,31 @@ def savedmodel(
     """
     servable = Servable(model, normalization)
     samples = servable.images(samples)
-    names = None if class_names is None else servable.check_names(class_names)
-    with workspace(base_dir) as folder:
+    class_names = None if class_names is None else servable.check_names(class_names)
+    base = Path(base_dir)
+    name = base.resolve().name
+    configs = config_files(name)
+    with workspace(base) as folder:
         staged = folder / "version"
-        _write(servable, staged, names)
+        signatures = _write(servable, staged, class_names)
         compare(servable, staged, samples)
-        return _publish_next(staged, Path(base_dir))
+        write_warmup(staged, name, signatures, samples.shape[1:], float(samples.mean()))
+        version = _publish_next(staged, base)
+        _publish_missing(configs, folder, base)
+        return version
 
 
-def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> None:
+def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> dict:
     import tensorflow as tf
 
-    module = serving_module(servable)
+    module, signatures = served_signatures(servable)
     if class_names is not None:
         source = staged.with_name(CLASS_NAMES)
         source.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module.class_names = tf.saved_model.Asset(str(source))
-    tf.saved_model.save(module, str(staged), signatures={"serving_default": module.serve})
+    tf.saved_model.save(module, str(staged), signatures=signatures)
+    compact(staged)
+    return signatures
 
 
 def _publish_next(staged: Path, base: Path) -> Path:
@@ -74,3 +88,10 @@ def _publish_next(staged: Path, base: Path) -> Path:
         except OSError:
             if not (base / str(version)).exists():  # else another export took the number a moment ago
                 raise
+
+
+def _publish_missing(files: dict[str, str], folder: Path, base: Path) -> None:
+    for name, text in files.items():
+        if not (base / name).exists():
+            (folder / name).write_text(text)
+            publish(folder / name, base / name)

@@ -1,0 +1,63 @@
+"""Image files as tensors of a graph, with the pixels that Pillow reads from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+GREY = (19595, 38470, 7471)  # of red, green, blue in 2^16, ITU-R 601, as Pillow rounds them
+
+
+def can_decode(image_shape: tuple[int | None, ...]) -> bool:
+    """Returns whether `decode_images` makes images of a shape (H, W, C): of one size, grey or colour.
+
+    Example:
+        >>> can_decode((32, 32, 3)), can_decode((None, None, 3)), can_decode((32, 32, 2))
+        (True, False, False)
+    """
+    *size, channels = image_shape
+    return None not in size and channels in (1, 3)
+
+
+def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """Returns the pixels of JPEG, PNG and GIF files, of any sizes, as whole numbers 0..255 in float32.
+
+    They are those of `training.images.decode`: the exact inverse transform of JPEG, Pillow's grey, antialiased bilinear
+    resizing first along rows, then along columns, each rounded. Alpha is dropped.
+
+    Args:
+        files: (N,) strings, the content of each file.
+        image_shape: (H, W, C) with C 1 or 3.
+
+    Raises:
+        tf.errors.InvalidArgumentError: where a file is empty, truncated or no image, when the graph runs.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> file = tf.io.encode_png(tf.fill((5, 7, 3), tf.constant(9, tf.uint8)))
+        >>> decode_images(file[None], (2, 2, 1))[0, ..., 0].numpy().tolist()
+        [[9.0, 9.0], [9.0, 9.0]]
+    """
+    import tensorflow as tf
+
+    spec = tf.TensorSpec(image_shape, tf.float32)
+    return tf.map_fn(lambda file: _decode(file, *image_shape), files, fn_output_signature=spec)
+
+
+def _decode(file: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
+    import tensorflow as tf
+
+    pixels = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG and GIF as well
+    if channels == 1:
+        weighted = tf.reduce_sum(tf.cast(pixels, tf.int32) * GREY, axis=-1, keepdims=True)
+        pixels = (weighted + 2**15) // 2**16
+    rows = _resize(tf.cast(pixels, tf.float32), (tf.shape(pixels)[0], width))
+    return _resize(rows, (height, width))
+
+
+def _resize(pixels: tf.Tensor, size) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.floor(tf.image.resize(pixels, size, antialias=True) + 0.5)

@@ -1,0 +1,89 @@
+"""The files that TensorFlow Serving reads beside and inside a version: configuration, and warm-up requests."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_mgnet.extras import EXPORT, extra
+
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+MOUNT = "/models"  # where the images of TensorFlow Serving expect models
+
+BATCHING = """\
+# For --enable_batching --batching_parameters_file=<this file>. All models of a server share it.
+max_batch_size { value: 32 }
+batch_timeout_micros { value: 1000 }  # how long a request waits for others
+max_enqueued_batches { value: 100 }  # beyond them the server answers UNAVAILABLE
+"""
+MONITORING = """\
+# For --monitoring_config_file=<this file>: metrics for Prometheus, at the REST port.
+prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
+"""
+
+
+def config_files(name: str) -> dict[str, str]:
+    """Returns {file name: text} of the configuration that belongs beside the versions of a model.
+
+    Example:
+        >>> print(config_files("digits")["models.config"])
+        model_config_list {
+          config {
+            name: "digits"
+            base_path: "/models/digits"
+            model_platform: "tensorflow"
+          }
+        }
+        <BLANKLINE>
+    """
+    from google.protobuf import text_format
+
+    proto = extra("tensorflow_serving.config.model_server_config_pb2", EXPORT).ModelServerConfig()
+    proto.model_config_list.config.add(name=name, base_path=f"{MOUNT}/{name}", model_platform="tensorflow")
+    models = text_format.MessageToString(proto)
+    return {"batching.config": BATCHING, "models.config": models, "monitoring.config": MONITORING}
+
+
+def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[int, ...], level: float) -> None:
+    """Writes one request for every signature into a version, which the server answers before it takes others.
+
+    The images are of one value, which takes a few bytes: what a request warms up is its signature and shape, and four
+    bytes a pixel would weigh more than a small network.
+
+    Args:
+        folder: of the version.
+        name: of the model at the server.
+        signatures: tf.functions by name, each with one input, named `image` or `image_bytes`.
+        image_shape: (H, W, C) of the images.
+        level: value of all pixels.
+    """
+    import tensorflow as tf
+
+    path = folder / WARM_UP
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, function in signatures.items():
+            (spec,) = function.input_signature
+            request = _request(name, signature, spec.name, _input(spec.dtype, image_shape, level))
+            writer.write(request.SerializeToString())
+
+
+def _input(dtype, image_shape: tuple[int, ...], level: float):
+    import tensorflow as tf
+
+    if dtype != tf.string:
+        value = dtype.as_numpy_dtype(level if dtype.is_floating else _pixel(level))
+        return tf.make_tensor_proto(value, dtype, (1, *image_shape))
+    png = tf.io.encode_png(tf.fill(image_shape, tf.constant(_pixel(level), tf.uint8)))
+    return tf.make_tensor_proto([png.numpy()])
+
+
+def _pixel(level: float) -> int:
+    return int(np.clip(np.rint(level), 0, 255))
+
+
+def _request(name: str, signature: str, key: str, tensor):
+    log = extra("tensorflow_serving.apis.prediction_log_pb2", EXPORT).PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name, request.model_spec.signature_name = name, signature
+    request.inputs[key].CopyFrom(tensor)
+    return log
