@@ -20,7 +20,7 @@ class Job:
     inputs: Arrays
     weight: int
     alone: bool
-    answer: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future = field(init=False)
 
     @property
     def rows(self) -> int:
@@ -68,6 +68,7 @@ class Batcher:
         """
         if job.weight + sum(other.weight for other in self._waiting) > self._max_waiting:
             raise RequestError("expected fewer requests at a time. Received: more than the queue holds", status=503)
+        job.answer = asyncio.get_running_loop().create_future()
         self._waiting.append(job)
         if self._work is None:
             self._work = asyncio.create_task(self._work_off())

@@ -119,6 +119,7 @@ class _Uvicorn(uvicorn.Server):
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             lifespan="off",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SECONDS_TO_ANSWER,

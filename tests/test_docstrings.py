@@ -9,9 +9,10 @@ import pytest
 import keras_mgnet
 import keras_mgnet.cli
 import keras_mgnet.export
+import keras_mgnet.serving
 import keras_mgnet.training
 
-PACKAGES = (keras_mgnet, keras_mgnet.training, keras_mgnet.export, keras_mgnet.cli)
+PACKAGES = (keras_mgnet, keras_mgnet.training, keras_mgnet.export, keras_mgnet.serving, keras_mgnet.cli)
 MODULES = sorted({info.name for p in PACKAGES for info in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")})
 
 
