@@ -1,4 +1,5 @@
 from .formats import FORMATS, check_formats, export_formats
+from .metadata import read_metadata
 from .runtimes import open_artifact
 from .to_onnx import onnx
 from .to_savedmodel import savedmodel
@@ -12,6 +13,7 @@ __all__ = [
     "export_formats",
     "onnx",
     "open_artifact",
+    "read_metadata",
     "savedmodel",
     "tflite",
     "verify",

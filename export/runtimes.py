@@ -50,6 +50,11 @@ def tflite_dtypes(path: str | Path) -> set[str]:
     return {np.dtype(tensor["dtype"]).name for tensor in _interpreter(path).get_tensor_details()}
 
 
+def onnx_session(path: str | Path):
+    """Returns ONNX Runtime's session of a .onnx file on the CPU."""
+    return extra("onnxruntime", EXPORT).InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
 def _open_savedmodel(path: Path) -> Runner:
     import tensorflow as tf
 
@@ -64,11 +69,31 @@ def _open_savedmodel(path: Path) -> Runner:
 
 def _open_tflite(path: Path) -> Runner:
     serve = _interpreter(path).get_signature_runner("serving_default")
-    return lambda images: serve(image=images)
+    image, answers = serve.get_input_details()["image"], serve.get_output_details()
+
+    def run(images):
+        outputs = serve(image=_quantized(images, image))
+        return {name: _dequantized(values, answers[name]) for name, values in outputs.items()}
+
+    return run
+
+
+def _quantized(x: np.ndarray, tensor: dict) -> np.ndarray:
+    """Returns float32 values as a tensor of a .tflite file stores them: real = scale (stored - zero)."""
+    scale, zero = tensor["quantization"]
+    if scale == 0:
+        return x
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(x / scale) + zero, limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantized(stored: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero = tensor["quantization"]
+    return stored if scale == 0 else np.float32(scale) * (stored.astype("float32") - zero)
 
 
 def _open_onnx(path: Path) -> Runner:
-    session = extra("onnxruntime", EXPORT).InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnx_session(path)
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
 

@@ -1,13 +1,16 @@
 """ONNX, with every shared kernel stored once."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_mgnet.errors import unknown
+from keras_mgnet.export.calibration import calibration_images
+from keras_mgnet.export.metadata import entries, write_onnx
 from keras_mgnet.export.onnx_operations import HANDLERS
+from keras_mgnet.export.onnx_quantization import quantize_all, quantize_weights
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.serving_function import serving_module
 from keras_mgnet.export.verification import compare
@@ -16,6 +19,11 @@ from keras_mgnet.files import staged_file
 from keras_mgnet.layers import separable_scales
 
 OPSETS = range(13, 19)
+QUANTIZATIONS = {  # name -> of a model, images and a folder for temporary files
+    None: lambda proto, images, folder: proto,
+    "dynamic": lambda proto, images, folder: quantize_weights(proto, folder),
+    "int8": quantize_all,
+}
 
 
 def onnx(
@@ -25,19 +33,26 @@ def onnx(
     class_names: Sequence[str] | None = None,
     normalization: Normalization | None = None,
     opset: int = 18,
+    quantize: str | None = None,
     samples: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
 ) -> Path:
     """Writes a model as a .onnx file and returns its path; an existing file is replaced in one step.
 
     Input `image` (batch, H, W, C), float32; outputs `logits`, `probabilities` (batch, classes) and `classes` (batch,).
+    Metadata: class names, normalisation and input range, see `export.read_metadata`.
 
     Args:
         model: a model of this package with its classifier.
         path: of the file.
-        class_names: one name per class, stored as a JSON list in the metadata entry `class_names`.
+        class_names: one name per class, for the metadata.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
         opset: version of the operator set, 13 to 18.
+        quantize: None (float32), "dynamic" (weights in uint8, activations quantised while it runs) or "int8" (both in eight
+            bits where they enter products); a quarter of the bytes.
         samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
+        calibration: images likewise on which "int8" measures the ranges of activations; None for the samples, which are then
+            to be real images.
 
     Raises:
         ValueError: for arguments that do not fit, or where the logits disagree with Keras; nothing is left behind.
@@ -53,14 +68,18 @@ def onnx(
     """
     if opset not in OPSETS:
         raise ValueError(f"expected opset between {OPSETS[0]} and {OPSETS[-1]}. Received: opset={opset!r}")
+    if quantize not in QUANTIZATIONS:
+        raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
     servable = Servable(model, normalization)
+    calibrated = calibration_images(servable, quantize, calibration, samples)
     samples = servable.images(samples)
-    names = None if class_names is None else servable.check_names(class_names)
+    told = entries(servable, class_names)
     with staged_file(path, ".onnx") as staged:
         proto = _convert(servable, opset)
         _name_batch_axis(proto)
-        if names is not None:
-            extra("onnx", EXPORT).helper.set_model_props(proto, {"class_names": json.dumps(names)})
+        _check(proto, opset)
+        proto = QUANTIZATIONS[quantize](proto, calibrated, staged.parent)
+        write_onnx(proto, told)
         _check(proto, opset)
         extra("onnx", EXPORT).save(proto, str(staged))
         compare(servable, staged, samples)

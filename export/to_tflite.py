@@ -1,21 +1,38 @@
 """TFLite flatbuffers of built-in operations, with every shared kernel stored once."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.export.adjoints import store_adjoints_once
+from keras_mgnet.export.calibration import calibration_images
+from keras_mgnet.export.metadata import entries, write_tflite
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.serving_function import serving_module
 from keras_mgnet.export.verification import compare
+from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
 from keras_mgnet.layers import separable_scales
 
-QUANTIZATIONS = {  # name -> (converter optimizations, stored float types)
-    None: ((), ()),
-    "float16": (("DEFAULT",), ("float16",)),
-    "dynamic": (("DEFAULT",), ()),
+
+class Quantization(NamedTuple):
+    """What the converter is told: its optimizations, the float types it may store, the set of operations."""
+
+    optimizations: tuple[str, ...] = ("DEFAULT",)
+    float_types: tuple[str, ...] = ()
+    operations: str = "TFLITE_BUILTINS"
+
+
+QUANTIZATIONS = {
+    None: Quantization(optimizations=()),
+    "float16": Quantization(float_types=("float16",)),
+    "dynamic": Quantization(),
+    "int8": Quantization(operations="TFLITE_BUILTINS_INT8"),
 }
 
 
@@ -23,26 +40,34 @@ def tflite(
     model: keras.Model,
     path: str | Path,
     *,
+    class_names: Sequence[str] | None = None,
     normalization: Normalization | None = None,
     quantize: str | None = None,
     samples: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
 ) -> Path:
     """Writes a model as a .tflite file and returns its path; an existing file is replaced in one step.
 
     The signature `serving_default` maps `image` (N, H, W, C) in float32, N resizable, to `logits`, `probabilities`
-    (N, classes) and `classes` (N,).
+    (N, classes) and `classes` (N,). With "int8" logits and probabilities are stored in eight bits, and so is `image`: with a
+    normalisation in uint8, the pixels as they are, else in int8 with scale and zero as the tensor says. `open_artifact` takes
+    and gives float32 all the same. Metadata: class names, normalisation and input range, see `export.read_metadata`.
 
     Args:
         model: a model of this package with its classifier.
         path: of the file.
+        class_names: one name per class, for the metadata.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
-        quantize: None (float32), "float16" (weights in half the bytes) or "dynamic" (weights in int8, a quarter of the
-            bytes, and activations quantised while it runs).
+        quantize: None (float32), "float16" (weights in half the bytes), "dynamic" (weights in int8, a quarter of the bytes,
+            and activations quantised while it runs) or "int8" (all in int8, also for hardware without floating point).
         samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
+        calibration: images likewise on which "int8" measures the ranges of activations; None for the samples, which are then
+            to be real images.
 
     Raises:
         ValueError: for arguments that do not fit, or where the logits disagree with Keras; nothing is left behind.
         OSError: where the folder cannot be written; before the conversion where that can be known.
+        ImportError: where the export packages are not installed.
 
     Example:
         >>> import tempfile
@@ -54,22 +79,45 @@ def tflite(
     if quantize not in QUANTIZATIONS:
         raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
     servable = Servable(model, normalization)
+    calibrated = calibration_images(servable, quantize, calibration, samples)
     samples = servable.images(samples)
+    told = entries(servable, class_names)
+    flatbuffers = extra("ai_edge_litert.tools.flatbuffer_utils", EXPORT)
     with staged_file(path, ".tflite") as staged:
-        staged.write_bytes(_convert(servable, quantize))
+        content = flatbuffers.convert_bytearray_to_object(_convert(servable, quantize, calibrated))
+        store_adjoints_once(content)
+        write_tflite(content, told)
+        staged.write_bytes(flatbuffers.convert_object_to_bytearray(content))
         compare(servable, staged, samples)
     return Path(path)
 
 
-def _convert(servable: Servable, quantize: str | None) -> bytes:
+def _convert(servable: Servable, quantize: str | None, images: np.ndarray | None) -> bytes:
     import tensorflow as tf
 
     module = serving_module(servable)
+    pixels = images is not None and servable.normalization is not None
+    serve = _of_pixels(module.serve) if pixels else module.serve
     with separable_scales():
-        function = module.serve.get_concrete_function()
+        function = serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    optimizations, float_types = QUANTIZATIONS[quantize]
-    converter.optimizations = [tf.lite.Optimize[name] for name in optimizations]
-    converter.target_spec.supported_types = [tf.as_dtype(name) for name in float_types]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter.convert()
+    told = QUANTIZATIONS[quantize]
+    converter.optimizations = [tf.lite.Optimize[name] for name in told.optimizations]
+    converter.target_spec.supported_types = [tf.as_dtype(name) for name in told.float_types]
+    converter.target_spec.supported_ops = [tf.lite.OpsSet[told.operations]]
+    if images is not None:
+        converter.representative_dataset = lambda: ({"image": image[None]} for image in images)
+        converter.inference_input_type = converter.inference_output_type = tf.uint8 if pixels else tf.int8
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")  # its calibrator
+        return converter.convert()
+
+
+def _of_pixels(serve):
+    """The same function, of images whose range the converter knows to be 0..255: it then stores a pixel as the byte it is."""
+    import tensorflow as tf
+
+    def serve_pixels(image):
+        return serve(tf.quantization.fake_quant_with_min_max_args(image, 0.0, 255.0))
+
+    return tf.function(serve_pixels, input_signature=serve.input_signature, autograph=False)

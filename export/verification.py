@@ -196,7 +196,7 @@ def _check_labels(labels: np.ndarray, samples: int, classes: int) -> np.ndarray:
 
 
 def _precision(path: Path) -> str:
-    stored = STORED_TYPES[artifact_format(path)](path)
+    stored = {name.removeprefix("u") for name in STORED_TYPES[artifact_format(path)](path)}  # int8 and uint8 alike
     return next((name for name in ("int8", "float16") if name in stored), "float32")
 
 

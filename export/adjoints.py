@@ -1,0 +1,76 @@
+"""A kernel that a TFLite file uses for a convolution and for its adjoint, stored once."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from keras_mgnet.extras import EXPORT, extra
+
+SWAP = (3, 1, 2, 0)  # of the axes (out, H, W, in), which a convolution and a transposed one both have
+
+
+def store_adjoints_once(model) -> int:
+    """Lets every K^T read the kernel of K where both are there, transposed while it runs; returns how many do.
+
+    TFLite stores the kernels of K and K^T alike as (out, H, W, in), with in and out exchanged: two tensors for one kernel.
+
+    Args:
+        model: an object of LiteRT's `ModelT`; changed in place. Kernels that are not float32 stay as they are: in eight bits
+            each has scales of its own.
+    """
+    schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
+    graph = model.subgraphs[0]
+    kernels = {K.transpose(SWAP).tobytes(): tensor for tensor, K in _kernels(schema, model, "CONV_2D")}
+    adjoints = {
+        tensor: kernels[K.tobytes()]
+        for tensor, K in _kernels(schema, model, "TRANSPOSE_CONV")
+        if K.tobytes() in kernels
+    }
+    if adjoints:
+        code, axes = _add_transpose(schema, model), _add_axes(schema, model)
+        graph.operators[:0] = [_transpose(schema, code, K, axes, adjoint) for adjoint, K in adjoints.items()]
+    stored = [graph.tensors[adjoint].buffer for adjoint in adjoints]
+    for adjoint in adjoints:
+        graph.tensors[adjoint].buffer = 0  # what a tensor has that is computed
+    for unread in set(stored) - {tensor.buffer for tensor in graph.tensors}:
+        model.buffers[unread].data = None
+    return len(adjoints)
+
+
+def _kernels(schema, model, operation: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the tensors that hold kernels of that operation in float32, with their values."""
+    graph, wanted = model.subgraphs[0], getattr(schema.BuiltinOperator, operation)
+    for operator in graph.operators:
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == wanted:
+            index = int(operator.inputs[1])
+            tensor = graph.tensors[index]
+            data = model.buffers[tensor.buffer].data
+            if data is not None and tensor.type == schema.TensorType.FLOAT32:
+                yield index, np.asarray(data, "uint8").view("float32").reshape(tensor.shape)
+
+
+def _add_transpose(schema, model) -> int:
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TRANSPOSE
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def _add_axes(schema, model) -> int:
+    buffer, tensor = schema.BufferT(), schema.TensorT()
+    buffer.data = np.array(SWAP, "<i4").view("uint8")
+    tensor.name, tensor.type, tensor.shape = b"swap", schema.TensorType.INT32, np.array([len(SWAP)], "int32")
+    tensor.buffer = len(model.buffers)
+    model.buffers.append(buffer)
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def _transpose(schema, code: int, kernel: int, axes: int, adjoint: int):
+    operator = schema.OperatorT()
+    operator.opcodeIndex = code
+    operator.inputs, operator.outputs = np.array([kernel, axes], "int32"), np.array([adjoint], "int32")
+    operator.builtinOptionsType = schema.BuiltinOptions.TransposeOptions
+    operator.builtinOptions = schema.TransposeOptionsT()
+    return operator

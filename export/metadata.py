@@ -1,0 +1,102 @@
+"""What a TFLite or ONNX file says about itself, and how to read it back without TensorFlow.
+
+ONNX has entries for it (`metadata_props`), each a JSON value here. TFLite has named buffers; these files have one, `keras_mgnet`,
+with all entries as one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_mgnet.export.runtimes import artifact_format, onnx_session
+from keras_mgnet.extras import EXPORT, extra
+from keras_mgnet.version import __version__
+
+if TYPE_CHECKING:
+    from keras_mgnet.export.servable import Servable
+
+BUFFER = "keras_mgnet"
+
+
+def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Returns what there is to say, ready for JSON.
+
+    "producer", a string; "class_names", a list, where they are given; with a normalisation "normalization", {"mean", "std"} per
+    channel on the scale where 255 is 1, applied inside, and "input_range", [0, 255].
+
+    Raises:
+        ValueError: where class_names are not one line of text per class.
+    """
+    told: dict[str, Any] = {"producer": f"keras_mgnet {__version__}"}
+    if class_names is not None:
+        told["class_names"] = servable.check_names(class_names)
+    if servable.normalization is not None:
+        mean, std = (list(map(_shortest, part)) for part in servable.normalization)
+        told |= {"normalization": {"mean": mean, "std": std}, "input_range": [0, 255]}
+    return told
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Returns the entries of a .tflite or .onnx file, see `entries`; {} where this package has not written it.
+
+    Raises:
+        ValueError: where `path` is neither.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_mgnet import MgNet, export
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     model = MgNet((1,), 4, input_shape=(8, 8, 1), classes=2)
+        ...     path = export.onnx(model, f"{out}/model.onnx", class_names=["cat", "dog"])
+        ...     read_metadata(path)["class_names"]
+        ['cat', 'dog']
+    """
+    path = Path(path)
+    read = READERS.get(artifact_format(path))
+    if read is None:
+        raise ValueError(f"expected a .tflite or .onnx file. Received: '{path}'")
+    return read(path)
+
+
+def write_onnx(proto, told: dict[str, Any]) -> None:
+    """Stores the entries in an ONNX model, in place of those it has."""
+    proto.producer_name, proto.producer_version = "keras_mgnet", __version__
+    extra("onnx", EXPORT).helper.set_model_props(proto, {name: json.dumps(value) for name, value in told.items()})
+
+
+def write_tflite(model, told: dict[str, Any]) -> None:
+    """Appends the entries to a TFLite model, an object of LiteRT's `ModelT`."""
+    schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(json.dumps(told).encode(), "uint8")
+    entry.name, entry.buffer = BUFFER.encode(), len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def _shortest(number: np.float32) -> float:
+    """The float with the digits that tell a float32 from its neighbours: 0.4 in place of 0.4000000059604645."""
+    return float(str(number))
+
+
+def _read_onnx(path: Path) -> dict[str, Any]:
+    told = onnx_session(path).get_modelmeta().custom_metadata_map
+    return {name: json.loads(value) for name, value in told.items()} if "producer" in told else {}
+
+
+def _read_tflite(path: Path) -> dict[str, Any]:
+    schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
+    model = schema.Model.GetRootAs(path.read_bytes())
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == BUFFER.encode():
+            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return {}
+
+
+READERS = {"onnx": _read_onnx, "tflite": _read_tflite}
