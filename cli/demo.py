@@ -10,9 +10,8 @@ from rich.table import Table
 
 from keras_mgnet.cli.export import export_run
 from keras_mgnet.describe import describe
-from keras_mgnet.export import FORMATS, Report, open_artifact
+from keras_mgnet.export import FLOAT32, Report
 from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.data import Split
 from keras_mgnet.training.inference import evaluate, load_data
 from keras_mgnet.training.loop import train
 from keras_mgnet.training.plots import plot_states
@@ -45,15 +44,16 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     model = run.load_model()
     console.print(describe(model), highlight=False, soft_wrap=True)
 
-    test = load_data(run).test
+    data = load_data(run)
+    test = data.test
     result = evaluate(run)
-    reports = export_run(run, out / "export", FORMATS, "last", test.images)
+    reports = export_run(run, out / "export", FLOAT32, "last", data, console)
     table = Table("format", title=f"MgNet on {len(test.labels)} test digits")
     for heading in ("size", "accuracy", "largest difference", "latency"):
         table.add_column(heading, justify="right")
     table.add_row("keras", _kilobytes(run.path / "last.keras"), f"{result['accuracy']:.2%}", "", "")
     for report in reports:
-        table.add_row(*_row(report, test))
+        table.add_row(*_row(report))
     console.print(table)
 
     chosen = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(PICTURED)]
@@ -64,18 +64,17 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
         highlight=False,
     )
     console.print(
-        f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats)",
+        f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats, a model card)",
         soft_wrap=True,
         highlight=False,
     )
 
 
-def _row(report: Report, test: Split) -> tuple[str, ...]:
-    classes = open_artifact(report.path)(test.images)["classes"]
+def _row(report: Report) -> tuple[str, ...]:
     return (
         report.format,
         f"{report.size_bytes / 1e3:,.0f} kB",
-        f"{np.mean(classes == test.labels):.2%}",
+        f"{report.accuracy:.2%}",
         f"{report.max_difference:.1e}",
         f"{report.latency_ms:.2f} ms",
     )

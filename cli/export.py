@@ -1,19 +1,22 @@
-"""`export`: the model of a run as SavedModel, TFLite and ONNX."""
+"""`export`: the model of a run as SavedModel, TFLite and ONNX, with a model card."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from keras_mgnet.cli.options import SeveralWords
-from keras_mgnet.export import FORMATS, Report, check_formats, export_formats
+from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
+from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.inference import load_data
 from keras_mgnet.training.rundir import Run, open_run
 
-SAMPLES = 256
+COMPARED, CALIBRATED = 2000, 256  # test images to compare on, training images to learn ranges from, at most
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
 
 
@@ -25,31 +28,64 @@ def register(app: typer.Typer) -> None:
 def export_command(
     run: Annotated[Path, typer.Argument(help="a run directory")],
     out: Annotated[Path, typer.Option(help="folder to write to")],
-    format: Annotated[list[str], typer.Option(help=f"one or several of {FORMAT_HELP}")] = [*FORMATS],  # noqa: B006
+    format: Annotated[list[str], typer.Option(help=f"one or several of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
 ) -> None:
     """Export a run's model, verified in its own runtime on test images; the files take images 0..255."""
     check_formats(format)
-    opened = open_run(run)
-    reports = export_run(opened, out, format, checkpoint, samples=load_data(opened).test.images[:SAMPLES])
-    Console().print(report_table(reports))
-    typer.echo(f"wrote {', '.join(str(report.path) for report in reports)}")
+    opened, console = open_run(run), Console()
+    reports = export_run(opened, out, format, checkpoint, load_data(opened), console)
+    console.print(report_table(reports))
+    typer.echo(f"wrote {', '.join(str(report.path) for report in reports)}, {out / 'card.md'}, {out / 'card.json'}")
 
 
-def export_run(run: Run, out: Path, formats: Iterable[str], checkpoint: str, samples) -> list[Report]:
-    """Exports the model of a run with its class names and with its normalisation inside."""
+def export_run(
+    run: Run, out: Path, formats: Iterable[str], checkpoint: str, data: Dataset, console: Console
+) -> list[Report]:
+    """Exports the model of a run with its class names and its normalisation inside, and writes the model card."""
     model = run.load_model(checkpoint)
-    return export_formats(
-        model, out, formats, class_names=run.class_names, normalization=run.normalization, samples=samples
-    )
+    compared = _draw(len(data.test.labels), COMPARED)
+    images = {
+        "samples": data.test.images[compared],
+        "labels": data.test.labels[compared],
+        "calibration": data.train.images[_draw(len(data.train.labels), CALIBRATED)],
+    }
+    served = {"class_names": run.class_names, "normalization": run.normalization}
+    reports = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("export", total=len(formats := check_formats(formats)))
+        for name in formats:
+            progress.update(task, description=name)
+            reports += export_formats(model, out, [name], **served, **images)
+            progress.advance(task)
+    write_card(out, model, reports, **served, record={**run.record, "checkpoint": checkpoint})
+    return reports
 
 
 def report_table(reports: list[Report]) -> Table:
-    """Returns one row per artifact: size, largest difference of a logit from Keras, equal classes, latency."""
-    table = Table("format", caption="difference: largest of a logit from Keras; latency: batch 1, median")
-    for heading in ("size", "difference", "same class", "latency"):
+    """Returns one row per artifact: sizes, agreement with Keras, accuracies and latency."""
+    caption = (
+        f"on {reports[0].samples:,} test images. bytes/4P: over 4 bytes a parameter; difference: largest of a logit from "
+        f"Keras; drop: of the accuracy from Keras' {reports[0].keras_accuracy:.2%}, in points; latency: batch 1, median"
+    )
+    table = Table("format", caption=caption)
+    for heading in ("size", "bytes/4P", "difference", "same class", "accuracy", "drop", "latency"):
         table.add_column(heading, justify="right")
     for report in reports:
-        values = (f"{report.size_bytes / 1e3:,.0f} kB", f"{report.max_difference:.1e}", f"{report.agreement:.2%}")
-        table.add_row(report.format, *values, f"{report.latency_ms:.2f} ms")
+        table.add_row(
+            report.format,
+            f"{report.size_bytes / 1e3:,.0f} kB",
+            f"{report.size_ratio:.3f}",
+            f"{report.max_difference:.1e}",
+            f"{report.agreement:.2%}",
+            f"{report.accuracy:.2%}",
+            f"{100 * report.drop:+.2f}",
+            f"{report.latency_ms:.2f} ms",
+        )
     return table
+
+
+def _draw(available: int, wanted: int) -> np.ndarray:
+    """Returns indices of at most `wanted` images, the same for every export."""
+    return np.sort(np.random.default_rng(0).permutation(available)[:wanted])

@@ -1,4 +1,6 @@
-from .formats import FORMATS, check_formats, export_formats
+from .card import write_card
+from .digests import check_card
+from .formats import FLOAT32, FORMATS, check_formats, export_formats
 from .metadata import read_metadata
 from .runtimes import open_artifact
 from .to_onnx import onnx
@@ -7,8 +9,10 @@ from .to_tflite import tflite
 from .verification import Report, verify
 
 __all__ = [
+    "FLOAT32",
     "FORMATS",
     "Report",
+    "check_card",
     "check_formats",
     "export_formats",
     "onnx",
@@ -17,4 +21,5 @@ __all__ = [
     "savedmodel",
     "tflite",
     "verify",
+    "write_card",
 ]

@@ -1,8 +1,9 @@
 """The export formats as data, and the export to several of them at once."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,20 +24,30 @@ class Format:
         export: its exporter.
         target: what it writes below the output folder; "{name}" stands for the model's name.
         summary: what it is for, in a few words.
-        stores_class_names: whether the exporter takes `class_names`.
+        options: arguments of the exporter.
+        calibrated: whether the exporter takes `calibration`, images to learn the ranges of activations from.
     """
 
     export: Callable[..., Path]
     target: str
     summary: str
-    stores_class_names: bool
+    options: dict[str, Any] = field(default_factory=dict)
+    calibrated: bool = False
 
 
 FORMATS = {
-    "savedmodel": Format(savedmodel, "savedmodel", "TensorFlow Serving: a folder per version", True),
-    "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards: one file", False),
-    "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime: one file", True),
+    "savedmodel": Format(savedmodel, "savedmodel", "TensorFlow Serving, a folder per version"),
+    "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards, one file"),
+    "tflite_float16": Format(tflite, "{name}.float16.tflite", "the same in half the bytes", {"quantize": "float16"}),
+    "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "in a quarter, weights in int8", {"quantize": "dynamic"}),
+    "tflite_int8": Format(
+        tflite, "{name}.int8.tflite", "in a quarter, all in int8, for integer hardware", {"quantize": "int8"}, True
+    ),
+    "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime and browsers, one file"),
+    "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "in a quarter, weights in int8", {"quantize": "dynamic"}),
+    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}, True),
 }
+FLOAT32 = ("savedmodel", "tflite", "onnx")  # what is exported where nobody asks for anything else
 
 
 def check_formats(formats: Iterable[str]) -> list[str]:
@@ -56,14 +67,19 @@ def export_formats(
     class_names: Sequence[str] | None = None,
     normalization: Normalization | None = None,
     samples: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
 ) -> list[Report]:
     """Writes a model in several formats and returns a report of each file as it lies there.
 
     Args:
         model: a model of this package with its classifier.
-        out_dir: gets savedmodel/<version>/, <model name>.tflite and <model name>.onnx.
+        out_dir: gets what `FORMATS` says, such as savedmodel/<version>/ and <model name>.onnx.
         formats: keys of `FORMATS`.
         class_names, normalization, samples: as in `savedmodel`.
+        labels: class of each sample, for the accuracies of the reports.
+        calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
+            training set. None for the samples.
 
     Raises:
         ValueError: for an unknown format, before anything is written; else as the exporters do, and what is already
@@ -73,16 +89,18 @@ def export_formats(
         >>> import tempfile
         >>> from keras_mgnet import MgNet
         >>> with tempfile.TemporaryDirectory() as out:
-        ...     reports = export_formats(MgNet((1,), 4, input_shape=(8, 8, 1)), out, ["tflite", "onnx"])
+        ...     reports = export_formats(MgNet((1,), 4, input_shape=(8, 8, 1)), out, ["tflite", "tflite_float16"])
         >>> [report.path.name for report in reports]
-        ['mgnet.tflite', 'mgnet.onnx']
+        ['mgnet.tflite', 'mgnet.float16.tflite']
     """
     formats = check_formats(formats)
     samples = Servable(model, normalization).images(samples)
-    common = {"normalization": normalization, "samples": samples}
+    common = {"class_names": class_names, "normalization": normalization, "samples": samples}
     reports = []
-    for row in map(FORMATS.get, formats):
-        names = {"class_names": class_names} if row.stores_class_names else {}
-        path = row.export(model, Path(out_dir) / row.target.format(name=model.name), **common, **names)
-        reports.append(verify(model, path, samples, normalization=normalization))
+    for name in formats:
+        row = FORMATS[name]
+        ranges = {"calibration": samples if calibration is None else calibration} if row.calibrated else {}
+        path = row.export(model, Path(out_dir) / row.target.format(name=model.name), **common, **row.options, **ranges)
+        report = verify(model, path, samples, normalization=normalization, labels=labels)
+        reports.append(replace(report, format=name))
     return reports

@@ -1,0 +1,239 @@
+"""The model card: what lies in an export folder, where it comes from, what it was seen to do. As JSON, and as Markdown."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mgnet.describe import count_params, describe, level_table
+from keras_mgnet.export.digests import JSON, file_digest
+from keras_mgnet.export.runtimes import artifact_format
+from keras_mgnet.export.servable import Normalization
+from keras_mgnet.export.verification import Report
+from keras_mgnet.files import staged_file, write_json
+
+MARKDOWN = "card.md"
+PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+OUTPUTS = {
+    "logits": "(N, classes), float32",
+    "probabilities": "(N, classes), float32, the softmax of the logits",
+    "classes": "(N,), int64, the index of the largest logit",
+}
+LOADING = {  # how each is run on float32 `images` (N, H, W, C)
+    "savedmodel": """\
+import tensorflow as tf
+model = tf.saved_model.load("{path}")
+classes = model.signatures["serving_default"](image=tf.constant(images))["classes"]""",
+    "tflite": """\
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter("{path}").get_signature_runner("serving_default")
+classes = run(image=images)["classes"]""",
+    "onnx": """\
+import onnxruntime
+session = onnxruntime.InferenceSession("{path}")
+classes = session.run(["classes"], {{"image": images}})[0]""",
+    "tflite_int8": """\
+from keras_mgnet.export import open_artifact  # brings images and logits to the file's eight bits and back
+run = open_artifact("{path}")
+classes = run(images)["classes"]""",
+}
+OF_THE_MACHINE = (
+    "out",
+    "resume",
+    "keep",
+    "checkpoint_steps",
+)  # fields of a configuration that say nothing of the network
+MEASURED = (
+    "precision",
+    "max_difference",
+    "batch_difference",
+    "agreement",
+    "samples",
+    "accuracy",
+    "keras_accuracy",
+    "drop",
+)
+
+
+def write_card(
+    out_dir: str | Path,
+    model: keras.Model,
+    reports: Sequence[Report],
+    *,
+    class_names: Sequence[str] | None = None,
+    normalization: Normalization | None = None,
+    record: dict[str, Any] | None = None,
+) -> Path:
+    """Writes card.json and card.md beside artifacts and returns the path of card.json; each replaces an older one whole.
+
+    The same artifacts and reports give the same card, to the byte.
+
+    Args:
+        out_dir: the folder that holds the artifacts.
+        model: the model that was exported.
+        reports: of the artifacts, as `export_formats` returns them.
+        class_names, normalization: as they were exported.
+        record: the content of a run's run.json: data, recipe, configuration and result of the training; perhaps with
+            "checkpoint", which of the run's models it is.
+
+    Raises:
+        ValueError: where there is no artifact, or one does not lie in the folder.
+        OSError: where the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from keras_mgnet import MgNet, export
+        >>> model = MgNet((1,), 4, input_shape=(8, 8, 1))
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     card = write_card(out, model, export.export_formats(model, out, ["onnx"]))
+        ...     export.check_card(card)["model"]["parameters"]
+        398
+    """
+    if not reports:
+        raise ValueError("expected the report of at least one artifact. Received: none")
+    out_dir = Path(out_dir)
+    card = _facts(out_dir, model, reports, class_names, normalization, record)
+    write_json(out_dir / JSON, card)
+    with staged_file(out_dir / MARKDOWN) as staged:
+        staged.write_text(_markdown(card, describe(model)), encoding="utf-8")
+    return out_dir / JSON
+
+
+def _facts(
+    out_dir: Path,
+    model: keras.Model,
+    reports: Sequence[Report],
+    class_names: Sequence[str] | None,
+    normalization: Normalization | None,
+    record: dict[str, Any] | None,
+) -> dict[str, Any]:
+    mean_std = None if normalization is None else dict(zip(("mean", "std"), normalization, strict=True))
+    levels = [asdict(row) for row in level_table(model)]
+    return {
+        "model": {
+            "name": model.name,
+            "family": type(model).__name__,
+            "parameters": count_params(model),
+            "levels": levels,
+            "config": model.get_config(),
+        },
+        "input": {
+            "name": "image",
+            "shape": ["N", *model.input_shape[1:]],
+            "dtype": "float32",
+            "range": None if normalization is None else [0, 255],
+            "normalization": mean_std,
+        },
+        "outputs": OUTPUTS,
+        "classes": None if class_names is None else list(class_names),
+        "training": record and {key: value for key, value in record.items() if key != "model"},
+        "artifacts": [_artifact(out_dir, report) for report in reports],
+        "versions": _versions(),
+    }
+
+
+def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:
+    files = sorted(report.path.rglob("*")) if report.path.is_dir() else [report.path]
+    path = report.path.relative_to(out_dir).as_posix()
+    return {
+        "format": report.format,
+        "path": path,
+        "bytes": report.size_bytes,
+        "bytes_over_parameters": round(report.size_ratio, 4),
+        "latency_ms": round(report.latency_ms, 3),
+        **{name: getattr(report, name) for name in MEASURED},
+        "files": {file.relative_to(out_dir).as_posix(): file_digest(file) for file in files if file.is_file()},
+        "load": (LOADING.get(report.format) or LOADING[artifact_format(report.path)]).format(path=path),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _markdown(card: dict[str, Any], description: str) -> str:
+    return "\n\n".join(
+        [
+            f"# {card['model']['name']}",
+            f"```\n{description}\n```",
+            _training(card["training"]),
+            f"## Input and outputs\n\n{_ends(card)}",
+            f"## Artifacts\n\n{_table(card['artifacts'])}",
+            *(f"`{artifact['path']}`:\n\n```python\n{artifact['load']}\n```" for artifact in card["artifacts"]),
+            f"## Digests\n\n{_digests(card['artifacts'])}",
+            "Exported with " + ", ".join(f"{name} {version}" for name, version in card["versions"].items()) + ".\n",
+        ]
+    )
+
+
+def _training(training: dict[str, Any] | None) -> str:
+    if training is None:
+        return "## Training\n\nNot recorded."
+    data, config, result = training["data"], training["config"], training.get("result", {})
+    lines = [
+        f"- Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images.",
+        f"- Recipe: {training['recipe']}.",
+        f"- Command: `{training['command']}`",
+        "- Configuration: "
+        + ", ".join(f"{key}={value!r}" for key, value in config.items() if key not in OF_THE_MACHINE)
+        + ".",
+    ]
+    if "checkpoint" in training:
+        lines.append(f"- Checkpoint: {training['checkpoint']}.")
+    if "last_test_accuracy" in result:
+        lines.append(
+            f"- Result: {result['status']} after {result['epochs']} epochs, test accuracy "
+            f"{result['last_test_accuracy']:.2%} (best {result['best_test_accuracy']:.2%}, epoch {result['best_epoch']})."
+        )
+    return "## Training\n\n" + "\n".join(lines)
+
+
+def _ends(card: dict[str, Any]) -> str:
+    image, classes = card["input"], card["classes"]
+    shape = ", ".join("any" if size is None else str(size) for size in image["shape"])
+    pixels = "as the network takes them"
+    if image["normalization"] is not None:
+        mean, std = image["normalization"].values()
+        pixels = f"0..255; ((image / 255) - {mean}) / {std} happens inside"
+    lines = [f"- `image` ({shape}), {image['dtype']}, {pixels}."]
+    lines += [f"- `{name}` {meaning}." for name, meaning in card["outputs"].items()]
+    if classes is not None:
+        lines.append("- Classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(classes)) + ".")
+    return "\n".join(lines)
+
+
+def _table(artifacts: list[dict[str, Any]]) -> str:
+    lines = [
+        "| format | file | kB | bytes / (4 x parameters) | largest difference | same class | accuracy | drop | latency |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for a in artifacts:
+        accuracy = "" if a["accuracy"] is None else f"{a['accuracy']:.2%}"
+        drop = "" if a["drop"] is None else f"{100 * a['drop']:+.2f}"
+        lines.append(
+            f"| {a['format']} | `{a['path']}` | {a['bytes'] / 1000:,.1f} | {a['bytes_over_parameters']:.3f} "
+            f"| {a['max_difference']:.1e} | {a['agreement']:.2%} | {accuracy} | {drop} | {a['latency_ms']:.2f} ms |"
+        )
+    return "\n".join(lines) + f"\n\n{_compared(artifacts)}"
+
+
+def _compared(artifacts: list[dict[str, Any]]) -> str:
+    first = artifacts[0]
+    accuracy = "" if first["accuracy"] is None else f" Keras' accuracy on them is {first['keras_accuracy']:.2%}."
+    return (
+        f"On {first['samples']:,} images, each artifact in its own runtime.{accuracy} Difference: of a logit from Keras in "
+        "float32; drop: of the accuracy from Keras', in points; latency: one image, median."
+    )
+
+
+def _digests(artifacts: list[dict[str, Any]]) -> str:
+    rows = [f"| `{name}` | `{digest['sha256']}` |" for a in artifacts for name, digest in a["files"].items()]
+    return "\n".join(["| file | sha256 |", "|---|---|", *rows])

@@ -1,0 +1,45 @@
+"""Whether the files of an export are those that its card lists; asks for no runtime and no Keras."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+JSON = "card.json"
+
+
+def check_card(path: str | Path) -> dict[str, Any]:
+    """Reads a card.json, checks size and digest of every file that it lists, and returns its content.
+
+    Who can change a file can change the card beside it: to know where files come from, keep the digest of the card elsewhere.
+
+    Raises:
+        ValueError: where it is no card, or a file is missing, is another one, or is listed outside the card's folder.
+
+    Example:
+        >>> check_card("nowhere/card.json")
+        Traceback (most recent call last):
+            ...
+        ValueError: expected a card.json of an export. Received: 'nowhere/card.json' (no such file)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"expected a card.json of an export. Received: '{path}' (no such file)")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        files = [(name, digest) for artifact in card["artifacts"] for name, digest in artifact["files"].items()]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected a card.json of an export. Received: '{path}' ({error})") from error
+    for name, digest in files:
+        file = path.parent / name
+        if not file.resolve().is_relative_to(path.parent.resolve()) or not file.is_file():
+            raise ValueError(f"expected the file '{name}' beside '{path}'. Received: none")
+        if file_digest(file) != digest:
+            raise ValueError(f"expected '{file}' to be the file that was exported. Received: {file_digest(file)}")
+    return card
+
+
+def file_digest(file: Path) -> dict[str, Any]:
+    """Returns {"bytes", "sha256"} of a file."""
+    with file.open("rb") as stream:
+        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
