@@ -90,7 +90,7 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
     columns = min(n, 8)
     rows = -(-n // columns)
     figure = new_figure(
-        1.6 * columns + 0.4, 3.9 * rows + 0.7, "Where the predicted class is seen: class activation maps"
+        1.6 * columns + 0.4, 3.5 * rows + 0.7, "Where the predicted class is seen: class activation maps"
     )
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     bound = np.abs(result.maps[:n]).max() or 1.0
@@ -106,7 +106,7 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
                              extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
         above.set_title(f"{_name(result.labels[i], class_names)}", fontsize="small")
         below.set_title(f"→ {_name(result.predicted[i], class_names)}", fontsize="small")
-    figure.colorbar(shown, ax=grid, shrink=0.5, label="share of the logit per place")
+    figure.colorbar(shown, ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias")
     save(figure, path)
 
 

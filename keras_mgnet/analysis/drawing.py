@@ -23,11 +23,11 @@ def style(n: int) -> dict[str, str]:
     return {"color": COLORS[n % len(COLORS)], "marker": MARKERS[n % len(MARKERS)]}
 
 
-def finish(axes, **labels) -> None:
+def finish(axes, legend: bool = True, **labels) -> None:
     """Gives axes their labels (as `axes.set`), a light grid and, where there are named series, a legend."""
     axes.set(**labels)
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
 
 

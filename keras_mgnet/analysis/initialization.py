@@ -12,7 +12,8 @@ from keras_mgnet.analysis.intercept import all_intercepted
 from keras_mgnet.layers import Conv, autodiff
 from keras_mgnet.layers.conv import INITIALIZERS
 
-MODES = {"batch norm": True, "no norm": False}  # at initialisation a norm in inference is the identity
+# A fresh norm is the identity in inference, and no more so once it has seen a batch in training: in this order.
+MODES = {"no norm": False, "batch norm": True}
 SAMPLE = 16
 
 
@@ -101,7 +102,7 @@ def plot_initialization(result: Initialization, path) -> None:
     }
     for axes, (title, table) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for n, (init, modes) in enumerate(table.items()):
-            for (mode, values), line in zip(modes.items(), ("-", "--"), strict=True):
+            for (mode, values), line in zip(modes.items(), ("--", "-"), strict=True):
                 values = [value or np.nan for value in values]
                 axes.semilogy(values, line, color=COLORS[n], marker=".", label=f"{init}, {mode}")
         finish(axes, title=title, xlabel="convolution, in the order of use")

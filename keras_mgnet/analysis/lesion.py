@@ -118,7 +118,7 @@ def kendall_tau(before: Sequence, after: Sequence) -> float:
 
 def plot_lesions(result: Lesions, path) -> None:
     """Draws the three kinds of lesion side by side to a PNG."""
-    figure = new_figure(15, 4.2, "Test error after lesions of the trained network, nothing retrained")
+    figure = new_figure(15, 4.6, "Test error after lesions of the trained network, nothing retrained")
     single, several, order = figure.subplots(1, 3, sharey=True, width_ratios=[1.4, 1, 1])
     places = np.arange(len(result.modules))
     for changes, color, label in ((False, COLORS[0], "keeps the shape"), (True, COLORS[1], "changes the shape")):
@@ -127,25 +127,39 @@ def plot_lesions(result: Lesions, path) -> None:
             single.bar(own, [100 * result.deleted[p] for p in own], color=color, label=label)
     names = [f"{m.level.removeprefix('level')}.{m.index}" for m in result.modules]
     single.set_xticks(places, names, rotation=90 if len(names) > 12 else 0)
-    _draw_draws(several, {m: (m, e) for m, e in result.several.items()})
+    for m, errors in result.several.items():
+        several.plot([m] * len(errors), [100 * e for e in errors], "o", color=COLORS[0], alpha=0.6)
+    several.plot(
+        [*result.several], [100 * np.median(e) for e in result.several.values()], color=COLORS[0], label="median"
+    )
+    several.xaxis.get_major_locator().set_params(integer=True)
     for drawn in result.exchanged.values():
         order.plot([tau for tau, _ in drawn], [100 * e for _, e in drawn], "o", color=COLORS[0], alpha=0.6)
-    order.set_xlim(1.02, None)
+    order.invert_xaxis()
     for axes in (single, several, order):
-        axes.axhline(100 * result.intact, color=COLORS[2], linewidth=1.5, label="intact")
-        axes.axhline(100 * result.chance, color="gray", linestyle=":", linewidth=1.5, label="guessing")
-    finish(single, title="one module deleted", xlabel="deleted module, level.iteration", ylabel="test error in percent")
-    finish(several, title="m random modules deleted", xlabel="m", ylim=(0, 100))
-    finish(order, title="modules exchanged within levels", xlabel="order: Kendall's tau, 1 is the trained one")
+        axes.axhline(100 * result.intact, color=COLORS[2], linewidth=1.5, label="whole network")
+        axes.axhline(100 * result.chance, color="black", linestyle=":", linewidth=1.5, label="guessing")
+    finish(
+        single,
+        legend=False,
+        title="one module deleted",
+        xlabel="deleted module, level.iteration",
+        ylabel="test error in percent",
+    )
+    finish(several, legend=False, title="m random modules deleted", xlabel="m", ylim=(0, 102))
+    finish(
+        order,
+        legend=False,
+        title="modules exchanged within levels",
+        xlabel="order: Kendall's tau, 1 is the trained one",
+    )
+    entries = {
+        label: handle
+        for axes in (single, several)
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=len(entries), fontsize="small")
     save(figure, path)
-
-
-def _draw_draws(axes, series) -> None:
-    for place, errors in series.values():
-        axes.plot([place] * len(errors), [100 * e for e in errors], "o", color=COLORS[0], alpha=0.6)
-    if series:
-        medians = [100 * np.median(errors) for _, errors in series.values()]
-        axes.plot([place for place, _ in series.values()], medians, color=COLORS[0], label="median")
 
 
 def _pairs(ordered: Sequence[Module]) -> int:

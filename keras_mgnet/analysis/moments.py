@@ -164,7 +164,7 @@ def plot_moments(result: Moments, path) -> None:
         label = f"{order}" if order < 3 else "3 or more"
         orders.barh(range(len(names)), width, left=left, color=COLORS[order], label=label)
         left += width
-    finish(orders, title="order of the first moment that remains", xlabel="percent of the kernels")
+    finish(orders, legend=False, title="order of the first moment that remains", xlabel="percent of the kernels")
     orders.legend(title="order", loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
     save(figure, path)
 

@@ -115,6 +115,8 @@ def plot_paths(result: Paths, path) -> None:
     share.bar(lengths, result.share, color=COLORS[0])
     single.semilogy(lengths, result.gradient, marker="o", color=COLORS[1])
     total.bar(lengths, result.total, color=COLORS[2])
+    for axes in (share, single, total):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     finish(share, title="paths: Binomial(n, 1/2)", xlabel="length", ylabel="share of all paths")
     finish(single, title="gradient along one path", xlabel="length", ylabel="norm of the gradient by the image")
     finish(total, title="gradient along all paths of a length", xlabel="length", ylabel="share of the gradient")

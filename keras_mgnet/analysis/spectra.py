@@ -11,7 +11,7 @@ from keras_mgnet.analysis.drawing import SEQUENTIAL, finish, new_figure, save, s
 from keras_mgnet.analysis.intercept import intercepted, levels
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
 from keras_mgnet.analysis.states import residuals_of
-from keras_mgnet.layers import GridLevel, Norm, autodiff
+from keras_mgnet.layers import Conv, GridLevel, Norm, autodiff
 from keras_mgnet.layers.sharing import instance
 
 FREQUENCIES = 32  # per axis
@@ -28,7 +28,7 @@ class Spectra:
         pairs: per level mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel.
         high, low: per level and iteration the largest radius over the high frequencies (the smoothing factor) and the low ones.
         measured: per level and iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS`
-            rings of equal width in max(|theta_1|, |theta_2|).
+            rings of equal width in max(|theta_1|, |theta_2|); NaN for a ring that the grid has no frequency in.
     """
 
     radius: dict[str, np.ndarray]
@@ -40,10 +40,14 @@ class Spectra:
 
     def summary(self) -> str:
         """In one line."""
-        smooth = sum(h < 1 for own in self.high.values() for h in own)
-        below = sum(bool(v[BINS // 2 :].mean() < v[: BINS // 2].mean()) for own in self.measured.values() for v in own)
-        steps = sum(map(len, self.high.values()))
-        return f"of {steps} steps {smooth} have a smoothing factor below 1, {below} reduce high frequencies more than low ones"
+        factors = [factor for own in self.high.values() for factor in own]
+        rings = np.concatenate(list(self.measured.values())).reshape(-1, 2, BINS // 2)
+        known = np.isfinite(rings).sum(2)
+        low, high = (np.nansum(rings, 2) / np.where(known, known, np.nan)).T
+        return (
+            f"smoothing factors from {min(factors):.2f} to {max(factors):.2f}; "
+            f"{int((high < low).sum())} of {len(factors)} steps leave less of high frequencies than of low ones"
+        )
 
 
 def frequencies(n: int = FREQUENCIES) -> np.ndarray:
@@ -95,10 +99,10 @@ def smoothing_factor(A: np.ndarray, B: np.ndarray, n: int = 2 * FREQUENCIES) -> 
 
 
 def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
-    """Returns the symbols of the smoothing steps of a trained MgNet, I - A_i D_i s2' B_i s1', and what they do to its residuals.
+    """Returns the symbols of the smoothing steps of a trained MgNet, I - A_i G_2 B_i G_1, and what they do to its residuals.
 
-    A norm counts as its scale per channel. sigma, which no Fourier mode passes unchanged, counts as the mean of its derivative
-    over the images, per channel; `measured` does without any such approximation.
+    G_1 and G_2 stand for s1 and s2: per channel the scale of the norm times the mean of sigma' over the images, for no wave
+    passes sigma unchanged. `measured` does without this approximation.
 
     Args:
         model: a network whose levels have an A and a B.
@@ -128,10 +132,15 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
 
 def smoothing_levels(model: keras.Model) -> list[GridLevel]:
     """Returns the levels of a network that have an A, linear, and a B; raises ValueError where it has none."""
-    found = [level for level in levels(model, GridLevel) if level.B and not isinstance(level.t1[0], Norm)]
+    found = [level for level in levels(model, GridLevel) if _has_kernels(level)]
     if not found:
         raise ValueError(f"expected a network with A and B, such as MgNet. Received: {type(model).__name__}")
     return found
+
+
+def _has_kernels(level: GridLevel) -> bool:
+    """Whether A is linear, and A and B are 3x3 convolutions."""
+    return bool(level.B) and not isinstance(level.t1[0], Norm) and isinstance(level.A[0], Conv)
 
 
 def plot_spectra(result: Spectra, path) -> None:
@@ -146,8 +155,8 @@ def plot_spectra(result: Spectra, path) -> None:
         figure.colorbar(shown, ax=row[2])
         row[2].set(title="mean |symbol| at high theta, last step", xlabel="from channel", ylabel="to channel")
         for i, values in enumerate(result.measured[name]):
-            places = (np.arange(BINS) + 0.5) / BINS
-            row[3].semilogy(places, values, label=f"step {i}", **style(i))
+            places, known = (np.arange(BINS) + 0.5) / BINS, np.isfinite(values)
+            row[3].semilogy(places[known], values[known], label=f"step {i}", **style(i))
         row[3].axhline(1, color="gray", linewidth=0.8, linestyle=":")
         row[3].axvline(0.5, color="gray", linewidth=0.8)
         finish(row[3], title="measured: ||r^{i+1}|| / ||r^i||", xlabel="max |theta| / pi; high behind 0.5")
@@ -214,8 +223,11 @@ def _measured(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> d
         for level in own:
             rings = np.stack([_rings(r) for r in states[level.name][: level.nu + 1]])
             power[level.name] = power.get(level.name, 0) + rings
-    tiny = np.finfo(float).tiny
-    return {name: np.sqrt(found[1:] / np.maximum(found[:-1], tiny)) for name, found in power.items()}
+    ratios = {}
+    for name, found in power.items():
+        ratios[name] = np.full((len(found) - 1, BINS), np.nan)
+        np.sqrt(np.divide(found[1:], found[:-1], where=found[:-1] > 0, out=ratios[name]), out=ratios[name])
+    return ratios
 
 
 def _rings(r: np.ndarray) -> np.ndarray:
