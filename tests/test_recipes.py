@@ -56,6 +56,7 @@ SOURCES = {
     "shake_shake": cosine(1800),
     "revnet": lambda epoch, step: 0.1 ** ((epoch * 500 >= 40_000) + (epoch * 500 >= 60_000)),  # 500 steps an epoch
     "poly_mgnet": cosine(400),
+    "tnrd": cosine(40),
     "larsson2017": at(200, 300, 350, 375),  # whenever half of the epochs that are left have passed
     "modern": lambda epoch, step: min(1, (epoch * STEPS + step + 1) / (5 * STEPS)) * cosine(200)(epoch, step),
 }

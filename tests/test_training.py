@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_mgnet import ResNet, count_params
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES
-from keras_mgnet.training import callbacks, loop
+from keras_mgnet.training import callbacks, task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate, predict
@@ -136,7 +136,7 @@ def test_a_second_interrupt_acts_at_once(tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "train_batches", interrupt)
+    monkeypatch.setattr(task.Classification, "train_batches", interrupt)
     run = digits_run(tmp_path / "run")
     assert run.record["result"] | {"seconds": 0} == {"status": "interrupted", "seconds": 0, "epochs": 0}
 

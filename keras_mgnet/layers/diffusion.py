@@ -133,9 +133,9 @@ class DiffusionStep(keras.layers.Layer):
         self.psi = RadialBasis(functions, name="psi", dtype=self.dtype_policy)
         self.reaction = reaction
 
-    def build(self, shape, f_shape=None):
-        self.K.build(shape)
-        self.psi.build(self.K.compute_output_shape(shape))
+    def build(self, u_shape, f_shape=None):
+        self.K.build(u_shape)
+        self.psi.build(self.K.compute_output_shape(u_shape))
         self.lambda_ = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.reaction), name="lambda")
 
     def compute_output_shape(self, shape, f_shape=None):
