@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_mgnet import ResNet, count_params
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES
-from keras_mgnet.training import callbacks, task
+from keras_mgnet.training import callbacks, loop, task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate, predict
