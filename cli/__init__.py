@@ -15,6 +15,8 @@ GROUPS = {  # file -> its commands, in the order of the help
     "tune": ("tune",),
     "reproduce": ("reproduce",),
     "export": ("export",),
+    "analyze": ("analyze",),
+    "solve": ("solve",),
     "serve": ("serve",),
     "demo": ("demo",),
 }

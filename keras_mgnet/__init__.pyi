@@ -1,4 +1,4 @@
-from . import layers, models
+from . import analysis, layers, models, multigrid
 from .describe import count_params, describe, features
 from .interop import load_torch_weights
 from .models import (
@@ -53,6 +53,7 @@ __all__ = [
     "VCycleMgNet",
     "VeryDeepPolyNet",
     "__version__",
+    "analysis",
     "count_params",
     "create_model",
     "describe",
@@ -63,4 +64,5 @@ __all__ = [
     "load_torch_weights",
     "model_info",
     "models",
+    "multigrid",
 ]

@@ -12,8 +12,7 @@ from keras_mgnet.analysis.intercept import all_intercepted
 from keras_mgnet.layers import Conv, autodiff
 from keras_mgnet.layers.conv import INITIALIZERS
 
-# A fresh norm is the identity in inference, and no more so once it has seen a batch in training: in this order.
-MODES = {"no norm": False, "batch norm": True}
+MODES = {"no norm": False, "batch norm": True}  # in inference a fresh norm is the identity
 SAMPLE = 16
 
 
@@ -115,7 +114,7 @@ def _through(model, images, labels, training: bool) -> tuple[list[float], list[f
     outputs: list = []
 
     def run(around: Callable):
-        with all_intercepted(convs, "call", around):
+        with all_intercepted(convs, "call", around), keras.StatelessScope():  # the statistics of norms stay as they are
             return ops.mean(model.loss(labels, model(images, training=training)))
 
     def record(conv, original, x):
