@@ -2,9 +2,9 @@
 
     python benchmarks/serving_load.py [--network digits|cifar] [--seconds 60] [--clients 1 8 32] [--out FOLDER]
 
-Exports an MgNet as SavedModel and as ONNX, serves each in a process of its own and sends one image a
-request over kept-alive connections, each client waiting for its answer before it asks again. The same process measures the
-runtime alone, and how fast the client itself is against a server that answers at once. Prints and writes Markdown and JSON.
+Exports an MgNet as SavedModel and as ONNX, serves each in a process of its own and sends one image a request over kept-alive
+connections, each client waiting for its answer before it asks again. Beside it stand the speed of the runtime alone, measured
+just before, and how fast the client itself is against a server that answers at once. Prints and writes Markdown and JSON.
 """
 
 import argparse
@@ -51,8 +51,7 @@ def main() -> None:
         rows = [{"server": "none: answers at once", **row} for row in measure_client(request, options.clients)]
         for kind in ("savedmodel", "onnx"):
             base = Path(folder, kind, options.network)
-            runtime = in_process(measure_runtime, base / "1", options.network)
-            rows += [{"server": kind, **runtime, **row} for row in measure_server(base, request, options)]
+            rows += [{"server": kind, **row} for row in measure_server(base, request, options)]
     report = table(rows)
     print(report)
     if options.out:
@@ -96,7 +95,7 @@ def measure_runtime(path: Path, network: str) -> dict:
 
 
 def measure_server(base: Path, request: bytes, options) -> list[dict]:
-    """Serves a folder and returns one row for each number of clients."""
+    """Serves a folder and returns one row for each number of clients, the runtime measured just before each."""
     command = [sys.executable, "-m", "keras_mgnet.serving", str(base), "--rest-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         port = int(process.stdout.readline().partition("://127.0.0.1:")[2].partition("/")[0])
@@ -104,10 +103,13 @@ def measure_server(base: Path, request: bytes, options) -> list[dict]:
         run(port, request, 8, WARM_UP_SECONDS)
         rows = []
         for clients in options.clients:
+            runtime = in_process(measure_runtime, base / "1", options.network)
             before, used = server.memory_info().rss, cpu_seconds(server)
             row = run(port, request, clients, options.seconds)
             row["server_cores"] = (cpu_seconds(server) - used) / options.seconds
-            rows.append({**row, "rss_before_mb": before / 1e6, "rss_after_mb": server.memory_info().rss / 1e6})
+            rows.append(
+                {**runtime, **row, "rss_before_mb": before / 1e6, "rss_after_mb": server.memory_info().rss / 1e6}
+            )
         process.send_signal(signal.SIGTERM)
     if process.returncode != 0:
         raise RuntimeError(f"expected the server to end with 0. Received: {process.returncode}")
@@ -202,6 +204,7 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
     p50, p99 = np.percentile(latencies, [50, 99]).tolist()
     return {
         "clients": clients,
+        "load_average": os.getloadavg()[0],
         "requests": answered,
         "errors": len(errors),
         "first_error": errors[0] if errors else None,
@@ -215,7 +218,7 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
 def table(rows: list[dict]) -> str:
     """Returns the rows as Markdown."""
     columns = {
-        "server": "server", "clients": "clients", "requests_per_second": "requests/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms",
+        "server": "server", "clients": "clients", "load_average": "load of the machine", "requests_per_second": "requests/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms",
         "errors": "errors", "runtime_batch_1": "runtime alone, batch 1, images/s", "runtime_batch_8": "batch 8",
         "runtime_batch_32": "batch 32", "server_cores": "cores: server", "client_cores": "client",
         "rss_before_mb": "memory before, MB", "rss_after_mb": "after",
@@ -236,7 +239,6 @@ def environment() -> dict:
     return {
         "python": platform.python_version(),
         "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg(),
         **{name: version(name) for name in packages},
     }
 

@@ -7,11 +7,14 @@ import orjson
 
 from keras_mgnet.serving.errors import RequestError
 
+BODIES = 16
 LINGER_SECONDS = 2.0  # in which a client that still sends may read why it is refused
 
 
 class Gate:
-    """An ASGI layer that refuses bodies above a size, read or announced, and closes connections while draining.
+    """An ASGI layer that refuses large bodies, read or announced, and closes connections while draining.
+
+    All bodies that are being read or answered may together hold `BODIES` times the largest one.
 
     Args:
         app: the application behind it.
@@ -25,6 +28,7 @@ class Gate:
 
     def __init__(self, app, max_request_bytes: int, draining: Callable[[], bool]):
         self.app, self.max_request_bytes, self.draining = app, max_request_bytes, draining
+        self._held = 0
 
     async def __call__(self, scope, receive, send) -> None:
         """Answers one request."""
@@ -35,20 +39,24 @@ class Gate:
         if int(length) > self.max_request_bytes:  # the server has checked that it is a number
             await _refuse(self._too_large(), receive, send)
             return
-        await self.app(scope, self._counted(receive), _closing(send) if self.draining() else send)
-
-    def _counted(self, receive):
         received = 0
 
         async def counted():
             nonlocal received
             message = await receive()
-            received += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            received += size
+            self._held += size
             if received > self.max_request_bytes:
                 raise self._too_large()
+            if self._held > BODIES * self.max_request_bytes:
+                raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
             return message
 
-        return counted
+        try:
+            await self.app(scope, counted, _closing(send) if self.draining() else send)
+        finally:
+            self._held -= received
 
     def _too_large(self) -> RequestError:
         return RequestError(f"expected a body of at most {self.max_request_bytes} bytes. Received: more", status=413)

@@ -102,16 +102,25 @@ class Model:
         return self.versions[number]
 
     async def watch(self, seconds: float) -> None:
-        """Looks for new versions for ever, every so many seconds."""
+        """Looks for new versions for ever, every so many seconds; what is wrong is logged once."""
+        trouble = None
         while True:
             await asyncio.sleep(seconds)
             try:
                 await self.update()
-            except Exception:
-                log.exception("keeping the versions of %s", self.base)
+                trouble = None
+            except Exception as error:  # whatever it is, the next look may find it mended
+                if str(error) != trouble:
+                    log.warning("keeping the versions of %s as they are: %s", self.name, error)
+                trouble = str(error)
 
     async def start(self) -> None:
-        """Loads what is there; raises ValueError where nothing can be served, OSError where `base` cannot be read."""
+        """Loads what is there.
+
+        Raises:
+            ValueError: where nothing can be served, or labels.json holds no labels.
+            OSError: where `base` cannot be read.
+        """
         self._seen = await asyncio.to_thread(scan, self.base)
         await self.update()
         if not self.versions:
@@ -122,25 +131,25 @@ class Model:
             )
 
     async def update(self) -> None:
-        """Loads and drops versions as the folder now says."""
+        """Loads and drops versions as the folder now says; raises as `scan` and `read_labels`, and changes nothing then.
+
+        A label moves once its new version is loaded.
+        """
         found = await asyncio.to_thread(scan, self.base)
+        labels = await asyncio.to_thread(read_labels, self.base)
         settled = {number for number, candidate in found.items() if self._seen.get(number) == candidate}
         self._seen = found
-        self._read_labels()
         self.failed = {n: failure for n, failure in self.failed.items() if found.get(n) == failure[0]}
-        while missing := self._wanted(found.keys() - self.failed.keys()) & settled - self.versions.keys():
+        while missing := (
+            wanted(found.keys() - self.failed.keys(), self._latest, labels) & settled - self.versions.keys()
+        ):
             number = max(missing)
             await self._load(number, found[number])
-        self._keep(self._wanted(self.versions.keys() & found.keys()))
-
-    def _wanted(self, numbers) -> set[int]:
-        return wanted(numbers, self._latest, self.labels)
-
-    def _read_labels(self) -> None:
-        try:
-            self.labels = read_labels(self.base)
-        except (ValueError, OSError) as error:
-            log.warning("keeping the labels as they are: %s", error)
+        here = self.versions.keys() & found.keys()
+        self.labels = {
+            label: number if number in here else self.labels.get(label, number) for label, number in labels.items()
+        }
+        self._keep(wanted(here, self._latest, self.labels))
 
     async def _load(self, number: int, candidate: Candidate) -> None:
         try:

@@ -23,6 +23,7 @@ from keras_mgnet.serving.model import Model, Version
 from keras_mgnet.serving.rest import SIGNATURE
 from keras_mgnet.serving.signature import STRING, Tensor
 
+MAX_CALLS = 256  # of gRPC at a time
 STATUS_CODES = {
     400: StatusCode.INVALID_ARGUMENT,
     404: StatusCode.NOT_FOUND,
@@ -114,7 +115,9 @@ def grpc_server(data_plane: ServedDataPlane, address: str, max_request_bytes: in
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,  # else two servers would share a port unnoticed
     }
-    server = aio.server(interceptors=[StatusInterceptor()], options=list(options.items()))
+    server = aio.server(
+        interceptors=[StatusInterceptor()], options=list(options.items()), maximum_concurrent_rpcs=MAX_CALLS
+    )
     servicer = InferenceServicer(data_plane, FixedRepository(data_plane.model_registry))
     add_GRPCInferenceServiceServicer_to_server(servicer, server)
     try:

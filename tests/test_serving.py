@@ -661,6 +661,19 @@ def test_versions_change_under_load_without_a_lost_request(tmp_path):
     assert load.seeds() == {0, 2, 3}
 
 
+@pytest.mark.slow
+def test_savedmodels_change_under_load_without_a_lost_request(tmp_path):
+    base = tmp_path / NAME
+    write_savedmodel(base, seed=0)
+    with served(base, "--poll-seconds=0.1") as server, Load(server.model_url) as load:
+        wait_for(lambda: load.answers)
+        for number in (2, 3):
+            write_savedmodel(base, seed=number)
+            wait_for(lambda number=number: states(server) == {number: "AVAILABLE"} and number in load.seeds())
+    load.check()
+    assert load.seeds() == {0, 2, 3}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_under_load_loses_no_request(bases, number):
     with served(bases["onnx"], "--drain-seconds=1") as server, Load(server.model_url) as load:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import NAME, SIZE, encoded, logits, pixels, tiny, write_onnx, write_savedmodel
+from served import NAME, encoded, logits, pixels, tiny, write_onnx, write_savedmodel
 
-from keras_mgnet.serving import pictures
+from keras_mgnet.serving import limits, pictures
 from keras_mgnet.serving.batching import Batcher, Job
 from keras_mgnet.serving.engine import open_engine
 from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.model import MAX_WAITING, Model
+from keras_mgnet.serving.model import MAX_BATCH, PIXELS_A_ROW, Model
 from keras_mgnet.serving.signature import Tensor
 
 # batching
@@ -170,6 +170,31 @@ def test_a_dropped_version_answers_what_it_accepted_and_is_freed(model):
     assert engine() is None
 
 
+def test_a_label_moves_once_its_new_version_is_loaded(model):
+    for number in (1, 2, 3):
+        write_onnx(model.base, seed=number, version=number)
+    labels = model.base / "labels.json"
+    labels.write_text('{"stable": 1}')
+    asyncio.run(model.start())
+    assert (sorted(model.versions), model.version(label="stable").number) == ([1, 3], 1)
+
+    damaged = write_onnx(model.base, version=4) / "model.onnx"
+    whole = damaged.read_bytes()
+    cut(damaged)
+    labels.write_text('{"stable": 4}')
+    look(model)
+    assert (sorted(model.versions), model.version(label="stable").number) == ([1, 3], 1)
+
+    damaged.write_bytes(whole)
+    look(model)
+    assert (sorted(model.versions), model.version(label="stable").number) == ([4], 4)
+
+    labels.write_text('["stable"]')
+    with pytest.raises(ValueError, match=r"expected label -> version in .*labels.json"):
+        look(model)
+    assert model.version(label="stable").number == 4
+
+
 def test_a_folder_that_is_empty_now_is_not_ready(model):
     version = write_onnx(model.base)
     asyncio.run(model.start())
@@ -186,6 +211,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_versions(model, caplog):
     write_onnx(model.base)
     asyncio.run(model.start())
     model.base.rename(model.base.with_name("elsewhere"))
+    caplog.set_level("WARNING", "keras_mgnet.serving.model")
 
     async def watch():
         watching = asyncio.create_task(model.watch(0.01))
@@ -194,7 +220,35 @@ def test_a_folder_that_cannot_be_read_keeps_its_versions(model, caplog):
 
     asyncio.run(watch())
     assert list(model.versions) == [1]
-    assert "keeping the versions" in caplog.text
+    assert caplog.text.count("keeping the versions") == 1
+
+
+# bodies
+
+
+def test_large_bodies_are_bounded_together():
+    """Sixteen requests hold a whole body each; the next one is refused, and welcome again when one is answered."""
+    answered = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        await answered.wait()
+
+    async def receive():
+        return {"type": "http.request", "body": b"12345678", "more_body": False}
+
+    async def run():
+        gate = limits.Gate(app, max_request_bytes=8, draining=lambda: False)
+        ask = lambda: asyncio.create_task(gate({"type": "http", "headers": []}, receive, None))  # noqa: E731
+        first = [ask() for _ in range(16)]
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError) as error:
+            await ask()
+        assert error.value.status == 503
+        answered.set()
+        await asyncio.gather(*first, ask())
+
+    asyncio.run(run())
 
 
 # tensors and encoded images
@@ -215,7 +269,6 @@ def test_onnx_and_savedmodel_decode_alike(tmp_path):
     np.testing.assert_allclose(found[0], found[1], rtol=2e-3, atol=2e-3)
 
 
-def test_large_images_weigh_as_much_as_a_batch():
+def test_the_largest_images_fill_a_batch():
     assert pictures.check_pictures("x", [pictures.encoded_png(1000, 1000)] * 3) == 3_000_000
-    assert MAX_WAITING >= 2 * 128
-    assert SIZE == 8
+    assert pictures.MAX_PIXELS // PIXELS_A_ROW == MAX_BATCH
