@@ -218,8 +218,9 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
 def table(rows: list[dict]) -> str:
     """Returns the rows as Markdown."""
     columns = {
-        "server": "server", "clients": "clients", "load_average": "load of the machine", "requests_per_second": "requests/s",
-        "p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors", "runtime_batch_1": "runtime alone, batch 1, images/s", "runtime_batch_8": "batch 8",
+        "server": "server", "clients": "clients", "load_average": "load of the machine",
+        "requests_per_second": "requests/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors",
+        "runtime_batch_1": "runtime alone, batch 1, images/s", "runtime_batch_8": "batch 8",
         "runtime_batch_32": "batch 32", "server_cores": "cores: server", "client_cores": "client",
         "rss_before_mb": "memory before, MB", "rss_after_mb": "after",
     }  # fmt: skip
