@@ -16,6 +16,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "reproduce": ("reproduce",),
     "export": ("export",),
     "analyze": ("analyze",),
+    "solve": ("solve",),
     "serve": ("serve",),
     "demo": ("demo",),
 }

@@ -1,4 +1,4 @@
-from . import analysis, layers, models
+from . import analysis, layers, models, multigrid
 from .describe import count_params, describe, features
 from .interop import load_torch_weights
 from .models import (
@@ -64,4 +64,5 @@ __all__ = [
     "load_torch_weights",
     "model_info",
     "models",
+    "multigrid",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_mgnet.layers import Conv, GridLevel
+from keras_mgnet.layers import Conv, CycleLevel, GridLevel
 from keras_mgnet.layers.conv import recorded_applications
 
 MANY = 6  # kernels of a level that a table names one by one
@@ -63,7 +63,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
     """Returns one row per stem, level, transfer and classifier, in the order of the graph.
 
     Multiply-adds are those of convolutions and classifier for one image; the product A * e whose result nobody reads (after
-    the last iteration of the last level) is not counted, as no compiler keeps it.
+    the last iteration of the last level, of each level in a cycle) is not counted, as no compiler keeps it.
     """
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
     with recorded_applications() as applications:
@@ -147,8 +147,8 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
 
 
 def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]]) -> None:
-    last = [layer for layer in model.layers if isinstance(layer, GridLevel)][-1:]
-    for level in last:
+    levels = [layer for layer in model.layers if isinstance(layer, GridLevel)]
+    for level in [level for level in levels if isinstance(level, CycleLevel)] or levels[-1:]:
         index = max(i for i, (conv, _) in enumerate(applications) if conv is level.A[-1])
         del applications[index]
 

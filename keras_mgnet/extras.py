@@ -4,7 +4,7 @@ import importlib
 from types import ModuleType
 
 EXPORT, SERVE = "keras-mgnet[export]", "keras-mgnet[serve]"
-TFDS, TUNE = "keras-mgnet[tfds]", "keras-mgnet[tune]"
+SOLVE, TFDS, TUNE = "keras-mgnet[solve]", "keras-mgnet[tfds]", "keras-mgnet[tune]"
 
 
 def extra(module: str, requirement: str) -> ModuleType:

@@ -19,6 +19,8 @@ from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
 from keras_mgnet.layers.reversible import CouplingTransfer, Halves, Rest, ReversibleLevel
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
+from keras_mgnet.layers.stencil import Inverse, Residual, Stencil, StencilField
+from keras_mgnet.layers.stencil_transfer import StencilTransfer
 from keras_mgnet.layers.stochastic import Shake, StochasticDepth
 from keras_mgnet.layers.sum import Sum
 from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
@@ -46,6 +48,7 @@ __all__ = [
     "IdleTransfer",
     "Inception",
     "InceptionStem",
+    "Inverse",
     "Join",
     "LinearMultistepLevel",
     "Norm",
@@ -54,6 +57,7 @@ __all__ = [
     "PolynomialSmoother",
     "RadialBasis",
     "RecurrentLevel",
+    "Residual",
     "ResidualLevel",
     "Rest",
     "Restriction",
@@ -64,6 +68,9 @@ __all__ = [
     "SkewConv",
     "Standardize",
     "Stem",
+    "Stencil",
+    "StencilField",
+    "StencilTransfer",
     "StochasticDepth",
     "Sum",
     "ZeroPadding",

@@ -1,4 +1,4 @@
-"""The V-cycle: levels and transfers that are passed twice, on the way down and on the way up."""
+"""Multigrid cycles: levels and transfers that are passed twice, on the way down and on the way up."""
 
 import keras
 from keras import ops
@@ -6,29 +6,33 @@ from keras import ops
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.level import GridLevel, build_all, identity
 from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.scheme import scheme
 from keras_mgnet.layers.transfer import Restriction
 from keras_mgnet.serialization import serializable
 
 
 @serializable
 class CycleLevel(GridLevel):
-    """One grid of a V-cycle, with one A: on the way down nu smoothing steps, on the way up a correction and post_nu steps.
+    """One grid of a multigrid cycle, with one A: nu smoothing steps on the way down, a correction and post_nu steps back up.
 
-    Down, `level(r)` is that of `GridLevel` and returns (u, r). Up, `level(r, u, e)` takes that state and the correction
-    e (N, H, W, c) of the coarse grid, and returns u after u <- u + e, r <- r - A * e and the smoothing steps.
+    Down, `level(r, u)` is that of `GridLevel` and returns (u, r). Up, `level(r, u, e)` takes that state and the correction
+    e (N, H, W, c) of the coarse grid, and returns (u, r) after u <- u + e, r <- r - A * e and the smoothing steps.
 
     Args:
         channels: c_u = c_f; R *_2^T maps what R *_2 has made of data to features.
         nu, post_nu: iterations on the way down and up.
         share_B: whether one B serves all iterations of both ways.
         B: what stands before and behind B, as `GridLevel`.
+        form, operators: as `GridLevel`.
+        smoothers: the schemes of both ways, keys of `scheme.SMOOTHERS` or layers.
         activation: sigma.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
         >>> level = CycleLevel(4, nu=2, post_nu=1)
         >>> u, r = level(ops.ones((1, 8, 8, 4)))
-        >>> tuple(level(r, u, 0.1 * u).shape)
+        >>> u, r = level(r, u, 0.1 * u)
+        >>> tuple(u.shape)
         (1, 8, 8, 4)
     """
 
@@ -40,28 +44,41 @@ class CycleLevel(GridLevel):
         *,
         share_B=True,
         B=("sigma", "sigma"),
+        form="residual",
+        smoothers=("residual_correction", "residual_correction"),
+        operators=None,
         activation="relu",
         init="he_fan_out",
         name=None,
         dtype=None,
     ):
-        options = {"share_B": share_B, "B": B, "activation": activation, "init": init}
-        super().__init__(channels, channels, nu + post_nu, **options, name=name, dtype=dtype)
-        self.nu, self.post_nu = nu, post_nu
+        down, up = (scheme(rule, count, dtype) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
+        options = {
+            "share_B": share_B,
+            "B": B,
+            "form": form,
+            "operators": operators,
+            "activation": activation,
+            "init": init,
+        }
+        super().__init__(channels, channels, nu + post_nu, smoother=down, **options, name=name, dtype=dtype)
+        self.nu, self.post_nu, self.post_scheme = nu, post_nu, up
 
     def build(self, r_shape, u_shape=None, e_shape=None):
         super().build(r_shape)
+        self.post_scheme.build(r_shape)
 
     def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
-        return tuple(r_shape) if e_shape is not None else super().compute_output_shape(r_shape)
+        return super().compute_output_shape(r_shape)
 
     def call(self, r, u=None, e=None):
         if e is None:
             return super().call(r, u)
-        for i in range(self.nu, self.nu + self.post_nu):
-            u, r = steps.residual_correction(u, r, self.A[0], e)
-            e = self._correction(i, r)
-        return u + e
+        u, r = steps.residual_correction(u, r, self.A[0], e)
+        return self._iterate(u, r, self.post_scheme, first=self.nu)
+
+    def _smoother(self, i, A, B):
+        return super()._smoother(i, A, B) if i < self.nu else self.post_scheme.smoother(i - self.nu, A, B)
 
 
 @serializable

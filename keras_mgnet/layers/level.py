@@ -8,7 +8,7 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
-from keras_mgnet.layers.scheme import ResidualCorrection, scheme
+from keras_mgnet.layers.scheme import scheme
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.serialization import serializable
 
@@ -36,6 +36,7 @@ class GridLevel(keras.layers.Layer):
         A, B: what stands before and behind the convolution, each one of `PLACES`: nothing, a norm, or a norm and sigma.
         form: "residual", or "feature", which a nonlinear A needs.
         smoother: a key of `scheme.SMOOTHERS`, or the scheme.
+        operators: the layers (A, B), shared by all iterations, in place of the 3x3 convolutions.
         last: whether nobody reads the last residual; a nonlinear A then keeps it out of the moving statistics.
         activation: sigma.
         init: a key of `conv.INITIALIZERS`.
@@ -58,6 +59,7 @@ class GridLevel(keras.layers.Layer):
         B=("sigma", "sigma"),
         form="residual",
         smoother="residual_correction",
+        operators=None,
         last=False,
         activation="relu",
         init="he_fan_out",
@@ -70,14 +72,17 @@ class GridLevel(keras.layers.Layer):
         if form == "residual" and any(A):
             raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
         policy = self.dtype_policy
-        rule = smoother if isinstance(smoother, ResidualCorrection) else scheme(smoother, nu, policy)
+        rule = scheme(smoother, nu, policy)
         if not rule.needs_B and channels != channels_f:
             raise ValueError(
                 f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
             )
         self.nu, self.form, self.last, self.channels = nu, form, last, channels
-        self.A = conv_family("A", channels_f, 1 if share_A else nu, init, policy)
-        self.B = conv_family("B", channels, 1 if share_B else nu, init, policy) if rule.needs_B else []
+        if operators is not None:
+            self.A, self.B = ([layer] for layer in operators)
+        else:
+            self.A = conv_family("A", channels_f, 1 if share_A else nu, init, policy)
+            self.B = conv_family("B", channels, 1 if share_B else nu, init, policy) if rule.needs_B else []
         norms = functools.partial(norm_family, count=nu, activation=activation, policy=policy)
         self.s1 = norms("s1", B[0])
         self.s2 = norms("s2", B[1], foldable=len(self.B) == nu)
@@ -95,33 +100,40 @@ class GridLevel(keras.layers.Layer):
         return (*r_shape[:-1], self.channels), tuple(r_shape)
 
     def call(self, r, u=None):
-        u = 0.0 if u is None else u
-        return self._iterate_residual(u, r) if self.form == "residual" else self._iterate_feature(u, r)
+        return self._iterate(0.0 if u is None else u, r, self.scheme)
 
-    def _iterate_residual(self, u, r):
+    def _iterate(self, u, r, scheme, first=0):
+        """The iterations of a scheme, which are the iterations `first`, `first` + 1, ... of the level."""
+        return (self._iterate_residual if self.form == "residual" else self._iterate_feature)(u, r, scheme, first)
+
+    def _iterate_residual(self, u, r, scheme, first):
         states, candidates = [(u, r)], []
-        for i in range(self.nu):
+        for i in range(scheme.nu):
             u, r = states[i]
-            candidates.append(steps.residual_correction(u, r, instance(self.A, i), self._correction(i, r)))
-            states.append(self.scheme.next_state(i, states, candidates))
+            e = self._correction(first + i, r)
+            candidates.append(steps.residual_correction(u, r, instance(self.A, first + i), e))
+            states.append(scheme.next_state(i, states, candidates))
         return states[-1]
 
-    def _iterate_feature(self, u, r):
-        first = 1 if isinstance(u, float) else 0
-        f = steps.data(r, u, self._map(0, 0))
+    def _iterate_feature(self, u, r, scheme, first):
+        norms = first - (1 if isinstance(u, float) else 0)
+        f = steps.data(r, u, self._map(first, first))
         states, candidates = [(u,)], []
-        for i in range(self.nu):
+        for i in range(scheme.nu):
             (u,) = states[i]
-            r = steps.residual(f, u, self._map(i, i - first)) if i else r
-            candidates.append((u + self._correction(i, r),))
-            states.append(self.scheme.next_state(i, states, candidates))
+            r = steps.residual(f, u, self._map(first + i, norms + i)) if i else r
+            candidates.append((u + self._correction(first + i, r),))
+            states.append(scheme.next_state(i, states, candidates))
         (u,) = states[-1]
         mode = {"training": False} if self.last else {}
-        return u, steps.residual(f, u, self._map(self.nu, self.nu - first, **mode))
+        return u, steps.residual(f, u, self._map(first + scheme.nu, norms + scheme.nu, **mode))
 
     def _correction(self, i, r):
         B = instance(self.B, i) if self.B else None
-        return steps.mapping(r, self.scheme.smoother(i, instance(self.A, i), B), self.s1[i], self.s2[i])
+        return steps.mapping(r, self._smoother(i, instance(self.A, i), B), self.s1[i], self.s2[i])
+
+    def _smoother(self, i, A, B):
+        return self.scheme.smoother(i, A, B)
 
     def _map(self, i, norms, **mode):
         """The map u -> A_i(u) with the norms of that index, in the mode of the level unless it is given."""
@@ -130,9 +142,10 @@ class GridLevel(keras.layers.Layer):
 
 
 def build_all(shape, *groups) -> None:
-    """Builds layers that take inputs of one shape."""
+    """Builds layers that take inputs of one shape, unless they are built."""
     for layer in (layer for group in groups for layer in group if isinstance(layer, keras.layers.Layer)):
-        layer.build(shape)
+        if not layer.built:
+            layer.build(shape)
 
 
 def build_chain(layers, shape):

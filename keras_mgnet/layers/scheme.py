@@ -54,17 +54,52 @@ class Damped(ResidualCorrection):
 
 @serializable
 class Chebyshev(ResidualCorrection):
-    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0; omega_i starts at 1.
+    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
 
-    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i; `chebyshev_omegas` are those of numerical analysis.
+    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i. An omega_i of 1 begins it anew.
+
+    Args:
+        nu: number of iterations.
+        omega: the nu values that the weights start from, such as `chebyshev_omegas`; None for 1.
+        learned: whether they are trained.
     """
 
+    def __init__(self, nu, omega=None, *, learned=True, name=None, dtype=None):
+        super().__init__(nu, name=name, dtype=dtype)
+        self.initial, self.learned = (1.0,) * nu if omega is None else omega, learned
+
     def build(self, input_shape=None):
-        self.omega = self.add_weight(shape=(self.nu,), initializer="ones", name="omega")
+        self.omega = self.add_weight(
+            shape=(self.nu,),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.initial, dtype=dtype),
+            trainable=self.learned,
+            name="omega",
+        )
 
     def next_state(self, i, states, candidates):
         omega = self.omega[i]
         return steps.combine((candidates[i], states[max(i - 1, 0)]), (omega, 1 - omega))
+
+
+@serializable
+class RedBlack(ResidualCorrection):
+    """Half-sweeps over the colours of a chessboard: iteration i corrects the points of even i + row + column alone.
+
+    With B = D^{-1} of a five-point stencil two iterations are a sweep of red-black Gauss-Seidel, with B = omega D^{-1} of SOR.
+
+    Example:
+        >>> B = RedBlack(2).smoother(1, None, lambda r: r)
+        >>> ops.convert_to_numpy(B(ops.ones((1, 2, 3, 1))))[0, :, :, 0].tolist()
+        [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+
+    def smoother(self, i, A, B):
+        def half_sweep(r):
+            _, h, w, _ = ops.shape(r)
+            colour = (i + ops.arange(h)[:, None] + ops.arange(w)) % 2
+            return ops.where(colour[None, :, :, None] == 0, B(r), 0.0)
+
+        return half_sweep
 
 
 @serializable
@@ -93,8 +128,10 @@ SMOOTHERS = {
 }
 
 
-def scheme(smoother: str, nu: int, dtype=None) -> ResidualCorrection:
-    """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations."""
+def scheme(smoother: str | ResidualCorrection, nu: int, dtype=None) -> ResidualCorrection:
+    """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations; a scheme layer returns as it is."""
+    if isinstance(smoother, ResidualCorrection):
+        return smoother
     if smoother not in SMOOTHERS:
         raise unknown("smoother", smoother, SMOOTHERS)
     return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)

@@ -42,14 +42,28 @@ class VCycleMgNet(Network):
         grids = list(zip(range(1, len(nu) + 1), nu, post, channels, strict=True))
         levels = [CycleLevel(c, n, p, share_B=share_B, name=f"level{j}", **frame.common) for j, n, p, c in grids]
         transfers = [CycleTransfer(c, name=f"transfer{j}", **frame.common) for j, *_, c in grids[1:]]
-        return Graph(cycle(frame.begin(channels[0], len(nu)), levels, transfers), "vcycle_mgnet", "vcycle", "xuteam")
+        u, _ = cycle(frame.begin(channels[0], len(nu)), levels, transfers)
+        return Graph(u, "vcycle_mgnet", "vcycle", "xuteam")
 
 
-def cycle(r, levels, transfers):
-    """Returns u of one V-cycle from u = 0 with the data r, on the grid of levels[0] and those below it."""
+def cycle(r, levels, transfers, *, u=None, Pi=(), visits=1):
+    """Returns (u, r) after one cycle over the grid of levels[0] and those below it, KAUST m6_01, Algorithm 10.
+
+    Args:
+        r: f - A * u, (N, H, W, c).
+        levels: a `CycleLevel` per grid.
+        transfers: between them, called as a `CycleTransfer`.
+        u: the state before; None for zero.
+        Pi: a map per transfer that restricts u, from which the next grid then begins, as the full approximation scheme has it;
+            () for grids that begin with zero. While A and B are linear it makes no difference.
+        visits: how often a grid calls the next one: 1 for the V-cycle, 2 for the W-cycle. The coarsest is called once.
+    """
     (level, *levels), (transfer, *transfers) = levels, transfers or [None]
-    u, r = level(r)
+    u, r = level(r) if u is None else level(r, u)
     if transfer is None:
-        return u
-    e = cycle(transfer(r), levels, transfers)
-    return level(r, u, transfer(r, e))
+        return u, r
+    start = Pi[0](u) if Pi else None
+    e, residual = start, transfer(r)
+    for _ in range(visits if transfers else 1):
+        e, residual = cycle(residual, levels, transfers, u=e, Pi=Pi[1:], visits=visits)
+    return level(r, u, transfer(r, e if start is None else e - start))

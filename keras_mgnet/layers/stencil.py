@@ -1,0 +1,188 @@
+"""Fixed stencils: the convolutions of numerical analysis, channel by channel, as sums of shifted grids.
+
+On a CPU such a sum is many times faster than a convolution with one channel, whose kernels are made for many.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.level import build_all
+from keras_mgnet.serialization import serializable
+
+
+def shifted(x, offset: int, axis: int):
+    """Returns x(. + offset) along one axis of a grid, zero where that lies outside."""
+    offset = max(-x.shape[axis], min(offset, x.shape[axis]))
+    if offset == 0:
+        return x
+    part = slice(offset, None) if offset > 0 else slice(None, offset)
+    margins = [(0, 0)] * len(x.shape)
+    margins[axis] = (0, offset) if offset > 0 else (-offset, 0)
+    return ops.pad(x[(slice(None),) * axis + (part,)], margins)
+
+
+def shifted_sum(x, weights):
+    """Returns sum_{d,e} weights[d, e] x(. + d, . + e) for x (N, H, W, c): the zero-padded stencil.
+
+    Args:
+        x: (N, H, W, c).
+        weights: numbers, or what multiplies a grid, by offset (d, e); those left out are zero.
+    """
+    rows = {d: shifted(x, d, 1) for d in sorted({d for d, _ in weights})}
+    terms = [weight * shifted(rows[d], e, 2) for (d, e), weight in weights.items()]
+    return sum(terms[1:], start=terms[0])
+
+
+def offsets(kernel) -> dict[tuple[int, int], float]:
+    """Returns the non-zero entries of a kernel (k_h, k_w), odd, by their offset from its centre.
+
+    Example:
+        >>> offsets([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[0, 0]
+        4.0
+    """
+    kernel = np.asarray(kernel, "float64")
+    if kernel.ndim != 2 or not all(size % 2 for size in kernel.shape) or not np.isfinite(kernel).all():
+        raise ValueError(f"expected a kernel of odd height and width. Received: {kernel.tolist()}")
+    if not kernel.any():
+        raise ValueError(f"expected a kernel that is not zero. Received: {kernel.tolist()}")
+    centre = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+    return {(int(i) - centre[0], int(j) - centre[1]): float(kernel[i, j]) for i, j in np.argwhere(kernel)}
+
+
+class Divided(keras.layers.Layer):
+    """The base of fixed operators K / q, whose divisor q is a variable.
+
+    XLA computes a sum anew in each neighbour that reads it, so that a chain of stencils costs 5^depth; a division by a number it
+    does not know is the one thing it never repeats. q = 1 for that alone: a V-cycle is five times as fast with it.
+    """
+
+    def __init__(self, divisor, name, dtype):
+        super().__init__(name=name, dtype=dtype)
+        self.divisor = divisor
+
+    def build(self, input_shape):
+        if self.divisor is not None:
+            self.q = self.add_weight(
+                shape=(), initializer=keras.initializers.Constant(self.divisor), trainable=False, name="q"
+            )
+
+    def divided(self, x):
+        """Returns x / q; x itself without a divisor."""
+        return x if self.divisor is None else x / ops.cast(self.q, x.dtype)
+
+
+@serializable
+class Stencil(Divided):
+    """K * u / q with zero padding, on each channel: an operator A, or a smoother B, with constant coefficients.
+
+    Args:
+        kernel: K, (k_h, k_w), odd.
+        divisor: q; None for a kernel that is cheap to apply twice, such as one of a single entry.
+
+    Example:
+        >>> laplacian = Stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
+        >>> ops.convert_to_numpy(laplacian(ops.ones((1, 3, 3, 1))))[0, :, :, 0].tolist()
+        [[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]]
+    """
+
+    def __init__(self, kernel, divisor=1.0, *, name=None, dtype=None):
+        super().__init__(divisor, name, dtype)
+        self.weights_by_offset = offsets(kernel)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, u):
+        return self.divided(shifted_sum(u, self.weights_by_offset))
+
+
+@serializable
+class StencilField(keras.layers.Layer):
+    """sum_{d,e} K[x, y, d, e] u(x + d, y + e): an operator with variable coefficients, a stencil of its own at each point.
+
+    Its values are not trained; `assign` sets them, and files keep them.
+
+    Args:
+        size: k_h and k_w, odd.
+
+    Example:
+        >>> identity = StencilField(1)
+        >>> identity.build((None, 3, 3, 1))
+        >>> _ = identity.kernel.assign(2 * ops.ones((3, 3, 1, 1)))
+        >>> float(identity(ops.ones((1, 3, 3, 1)))[0, 0, 0, 0])
+        2.0
+    """
+
+    def __init__(self, size=3, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.size = size
+
+    def build(self, input_shape):
+        _, h, w, _ = input_shape
+        shape = (h, w, self.size, self.size)
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, u):
+        kernel, half, span = ops.convert_to_tensor(self.kernel), self.size // 2, range(self.size)
+        return shifted_sum(u, {(i - half, j - half): kernel[None, :, :, i, j, None] for i in span for j in span})
+
+
+@serializable
+class Inverse(keras.layers.Layer):
+    """u = A^{-1} f on one small grid, by the full inverse matrix: the exact solve on the coarsest grid, as a smoother B.
+
+    Example:
+        >>> halves = Inverse()
+        >>> halves.build((None, 1, 1, 1))
+        >>> _ = halves.matrix.assign([[0.5]])
+        >>> float(halves(ops.ones((1, 1, 1, 1)))[0, 0, 0, 0])
+        0.5
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def build(self, input_shape):
+        size = input_shape[1] * input_shape[2]
+        self.matrix = self.add_weight(shape=(size, size), initializer="zeros", trainable=False, name="matrix")
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, f):
+        _, h, w, c = f.shape
+        points = ops.reshape(ops.transpose(f, (0, 3, 1, 2)), (-1, h * w))
+        solved = ops.reshape(points @ ops.transpose(self.matrix), (-1, c, h, w))
+        return ops.transpose(solved, (0, 2, 3, 1))
+
+
+@serializable
+class Residual(keras.layers.Layer):
+    """r = f - A * u of the grid that a cycle begins with.
+
+    Args:
+        A: a layer.
+
+    Example:
+        >>> residual = Residual(Stencil([[1.0]]))
+        >>> float(residual(ops.ones((1, 1, 1, 1)), ops.ones((1, 1, 1, 1)))[0, 0, 0, 0])
+        0.0
+    """
+
+    def __init__(self, A, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.A = A
+
+    def build(self, f_shape, u_shape):
+        build_all(u_shape, [self.A])
+
+    def compute_output_shape(self, f_shape, u_shape):
+        return f_shape
+
+    def call(self, f, u):
+        return steps.residual(f, u, self.A)

@@ -1,0 +1,18 @@
+"""Multigrid with the layers of MgNet: linear, with fixed stencils, they are a textbook solver."""
+
+from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
+from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
+from keras_mgnet.multigrid.solver import solver
+from keras_mgnet.multigrid.stencils import transfer_stencil
+
+__all__ = [
+    "Iteration",
+    "anisotropic",
+    "convergence_factor",
+    "diffusion",
+    "five_point",
+    "jumps",
+    "solve",
+    "solver",
+    "transfer_stencil",
+]

@@ -1,0 +1,160 @@
+"""One problem solved: by our cycle, and by PyAMG's."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.extras import SOLVE, extra
+from keras_mgnet.multigrid.grids import grid_count
+from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
+from keras_mgnet.multigrid.operators import anisotropic, five_point, jumps
+from keras_mgnet.multigrid.solver import solver
+from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
+
+FACTOR_CYCLES = 20
+PYAMG = "pyamg"
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class SolveConfig:
+    """A problem and the cycle that solves it; the options of `keras-mgnet solve`."""
+
+    problem: str = _option(
+        "poisson", "poisson, anisotropic (eps u_xx + u_yy) or jumps (-div a grad u, a of 1 or contrast)"
+    )
+    n: int = _option(255, "points a side, 2^k - 1")
+    cycle: str = _option("V", "V, W or backslash")
+    nu: tuple[int, int] = _option((1, 1), "smoothing steps down and up")
+    smoother: str = _option("jacobi", "jacobi, red_black or chebyshev")
+    omega: float = _option(0.8, "weight of jacobi")
+    degree: int = _option(2, "of chebyshev")
+    transfer: str = _option("full_weighting", "full_weighting, fem or injection")
+    coarse: str | None = _option(None, "rediscretised or galerkin [default: galerkin for jumps]")
+    levels: int | None = _option(None, "number of grids [default: down to a single point]")
+    eps: float = _option(0.01, "of anisotropic")
+    contrast: float = _option(1000.0, "of jumps")
+    tolerance: float = _option(1e-8, "relative residual to reach")
+    cycles: int = _option(50, "at most")
+    batch: int = _option(1, "right-hand sides, random")
+    dtype: str = _option("float64", "of the solution, float64 or float32")
+    cycle_dtype: str | None = _option(None, "of the corrections; float32 for iterative refinement")
+    seed: int = _option(0, "of right-hand sides and coefficients")
+    against: str | None = _option(
+        None, "pyamg: its cycle with the same components, Ruge-Stuben and smoothed aggregation"
+    )
+    out: str | None = _option(None, "folder for solve.json and residuals.png")
+
+    def __post_init__(self):
+        grid_count(self.n)
+        if self.problem not in PROBLEMS:
+            raise unknown("problem", self.problem, PROBLEMS)
+        for name in ("batch", "cycles"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1. Received: {name}={getattr(self, name)!r}")
+        if self.against not in (None, PYAMG):
+            raise unknown("solver", self.against, [PYAMG])
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"expected 0 < tolerance < 1. Received: tolerance={self.tolerance!r}")
+        for name in ("dtype", "cycle_dtype"):
+            if getattr(self, name) not in ("float64", "float32", *((None,) if name == "cycle_dtype" else ())):
+                raise ValueError(f"expected {name} to be float64 or float32. Received: {name}={getattr(self, name)!r}")
+
+    def operator(self) -> np.ndarray:
+        """Returns A, h^2 times."""
+        return PROBLEMS[self.problem](self)
+
+    def components(self) -> dict[str, Any]:
+        """Returns the arguments that our cycle and PyAMG's have in common."""
+        names = ("smoother", "omega", "degree", "transfer", "levels")
+        coarse = self.coarse or ("galerkin" if self.problem == "jumps" else "rediscretised")
+        return {name: getattr(self, name) for name in names} | {"coarse": coarse, "A": self.operator()}
+
+    def right_hand_sides(self) -> np.ndarray:
+        """Returns f, (batch, n, n, 1), normally distributed."""
+        return np.random.default_rng(self.seed).normal(size=(self.batch, self.n, self.n, 1))
+
+
+PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
+    "poisson": lambda config: five_point(),
+    "anisotropic": lambda config: anisotropic(config.eps),
+    "jumps": lambda config: jumps(config.n, config.contrast, seed=config.seed),
+}
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How one solver did.
+
+    Attributes:
+        name: of the solver.
+        history: the relative residual that is the largest of the batch, at the start and after each cycle.
+        setup: seconds before the first cycle, compilation included.
+        seconds: of all cycles, per right-hand side.
+        factor: asymptotic, where it was computed.
+    """
+
+    name: str
+    history: list[float]
+    setup: float
+    seconds: float
+    factor: float | None = None
+
+    def reached(self, tolerance: float) -> bool:
+        """Whether the last residual is small enough."""
+        return self.history[-1] <= tolerance
+
+
+def build(config: SolveConfig):
+    """Returns the solver of a configuration, a Keras model."""
+    own = {"cycle": config.cycle, "nu": tuple(config.nu), "dtype": config.dtype, "cycle_dtype": config.cycle_dtype}
+    return solver(config.n, **own, **config.components())
+
+
+def run(config: SolveConfig, model) -> Solution:
+    """Solves by the model of `build`."""
+    f = config.right_hand_sides()
+    start = time.perf_counter()
+    iteration = Iteration(model)
+    iteration(f, cycles=1)
+    setup = time.perf_counter()
+    _, history = iteration(f, tolerance=config.tolerance, cycles=config.cycles)
+    seconds = (time.perf_counter() - setup) / config.batch
+    factor = convergence_factor(model, config.n, FACTOR_CYCLES, config.seed)
+    return Solution("keras_mgnet", history.max(axis=1).tolist(), setup - start, seconds, factor)
+
+
+def run_pyamg(config: SolveConfig) -> list[Solution]:
+    """Solves by PyAMG's cycle with the same components, by Ruge-Stuben and by smoothed aggregation."""
+    pyamg = extra("pyamg", SOLVE)
+    A = operator_matrix(config.operator(), config.n)
+    nu = (config.nu[0], 0 if config.cycle == "backslash" else config.nu[1])
+    makers = {
+        "PyAMG, same components": lambda: pyamg_solver(config.n, nu=nu, **config.components()),
+        "PyAMG, Ruge-Stuben": lambda: pyamg.ruge_stuben_solver(A),
+        "PyAMG, smoothed aggregation": lambda: pyamg.smoothed_aggregation_solver(A),
+    }
+    return [_run_pyamg(config, name, make) for name, make in makers.items()]
+
+
+def _run_pyamg(config: SolveConfig, name: str, make: Callable) -> Solution:
+    start = time.perf_counter()
+    ml = make()
+    setup = time.perf_counter()
+    kind = "W" if config.cycle == "W" else "V"
+    histories = []
+    for f in config.right_hand_sides().reshape(config.batch, -1):
+        residuals: list[float] = []
+        ml.solve(f, tol=config.tolerance, maxiter=config.cycles, cycle=kind, residuals=residuals)
+        histories.append(np.array(residuals) / np.linalg.norm(f))
+    seconds = (time.perf_counter() - setup) / config.batch
+    longest = max(map(len, histories))
+    worst = np.max([np.pad(history, (0, longest - len(history)), mode="edge") for history in histories], axis=0)
+    return Solution(name, worst.tolist(), setup - start, seconds)

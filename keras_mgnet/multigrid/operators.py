@@ -1,0 +1,69 @@
+"""The problems: operators A on the interior points of the unit square, scaled by h^2, with zero values on its boundary."""
+
+import numpy as np
+
+
+def five_point() -> np.ndarray:
+    """Returns the stencil of -Laplace u, h^2 times: [0 -1 0; -1 4 -1; 0 -1 0].
+
+    Example:
+        >>> float(five_point().sum())
+        0.0
+    """
+    return anisotropic(1.0)
+
+
+def anisotropic(eps: float) -> np.ndarray:
+    """Returns the stencil of -(eps u_xx + u_yy), h^2 times; x runs along the rows of the grid, y down its columns.
+
+    Raises:
+        ValueError: unless eps is positive and finite.
+
+    Example:
+        >>> anisotropic(0.01)[1].tolist()
+        [-0.01, 2.02, -0.01]
+    """
+    if not 0 < eps < np.inf:
+        raise ValueError(f"expected eps to be positive. Received: eps={eps!r}")
+    return np.array([[0, -1, 0], [-eps, 2 + 2 * eps, -eps], [0, -1, 0]], "float64")
+
+
+def diffusion(a) -> np.ndarray:
+    """Returns the stencils of -div(a grad u), h^2 times, at each of n x n points: (n, n, 3, 3).
+
+    Finite volumes around the points: the flux between two neighbours takes the mean of a in the two cells that touch their edge.
+
+    Args:
+        a: (n + 1, n + 1), the positive coefficient in each cell of the grid.
+
+    Raises:
+        ValueError: unless a is square, positive and finite.
+
+    Example:
+        >>> diffusion(np.ones((4, 4)))[0, 0].tolist()
+        [[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]
+    """
+    a = np.asarray(a, "float64")
+    if a.ndim != 2 or a.shape[0] != a.shape[1] or not np.isfinite(a).all() or not (a > 0).all():
+        raise ValueError(f"expected one positive coefficient a per cell, (n + 1, n + 1). Received: shape {a.shape}")
+    across, along = (a[:, 1:] + a[:, :-1]) / 2, (a[1:] + a[:-1]) / 2
+    fluxes = {(0, 1): across[:-1], (2, 1): across[1:], (1, 0): along[:, :-1], (1, 2): along[:, 1:]}
+    field = np.zeros((a.shape[0] - 1, a.shape[1] - 1, 3, 3))
+    for (i, j), flux in fluxes.items():
+        field[:, :, i, j] = -flux
+    field[:, :, 1, 1] = sum(fluxes.values())
+    return field
+
+
+def jumps(n: int, contrast: float = 1000.0, tiles: int = 8, seed: int = 0) -> np.ndarray:
+    """Returns `diffusion` with a of 1 or `contrast`, at random, on tiles x tiles squares: (n, n, 3, 3).
+
+    Example:
+        >>> sorted({float(d) for d in jumps(15, 10.0)[:, :, 1, 1].ravel()} & {4.0, 40.0})
+        [4.0, 40.0]
+    """
+    if not 0 < contrast < np.inf:
+        raise ValueError(f"expected a positive contrast. Received: contrast={contrast!r}")
+    high = np.random.default_rng(seed).random((tiles, tiles)) < 0.5
+    place = np.arange(n + 1) * tiles // (n + 1)
+    return diffusion(np.where(high[np.ix_(place, place)], contrast, 1.0))

@@ -1,0 +1,78 @@
+"""What a solver is made of and how it converges: level table, histories, picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_mgnet.analysis.drawing import finish, new_figure, save, style
+from keras_mgnet.layers import CycleLevel
+from keras_mgnet.multigrid.solver import VISITS
+
+
+@dataclass(frozen=True)
+class LevelRow:
+    """One grid of a solver.
+
+    Attributes:
+        points: a side.
+        stencil: what A is, such as "5-point".
+        visits: in one cycle.
+        products: with A, in one cycle; those whose result nobody reads are left out.
+        work: the products in units of one product on the first grid, by points.
+    """
+
+    points: int
+    stencil: str
+    visits: int
+    products: int
+    work: float
+
+
+def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
+    """Returns a row per grid of a model of `solver`, fine to coarse.
+
+    Example:
+        >>> from keras_mgnet.multigrid import solver
+        >>> [(row.points, row.visits, row.products) for row in level_rows(solver(15), "V")]
+        [(15, 1, 3), (7, 1, 2), (3, 1, 2), (1, 1, 0)]
+    """
+    levels, rows, visits = [layer for layer in model.layers if isinstance(layer, CycleLevel)], [], 1
+    levels.sort(key=lambda level: int(level.name.removeprefix("level")))
+    n = model.inputs[0].shape[1]
+    for j, level in enumerate(levels):
+        last = j == len(levels) - 1
+        points = (n + 1) // 2**j - 1
+        products = visits * (level.nu - 1 if last else level.nu + level.post_nu)
+        products += visits // 2 if cycle == "W" and not last else 0  # a residual between two visits
+        products += 1 if j == 0 else 0  # the first residual
+        rows.append(LevelRow(points, _stencil(level.A[0]), visits, products, products * (points / n) ** 2))
+        visits *= VISITS[cycle] if j < len(levels) - 2 else 1
+    return rows
+
+
+def _stencil(A) -> str:
+    return f"{A.size**2}-point field" if hasattr(A, "size") else f"{len(A.weights_by_offset)}-point"
+
+
+def factors(history) -> np.ndarray:
+    """Returns by what each cycle has multiplied the residual: (cycles,) of (cycles + 1,).
+
+    Example:
+        >>> factors([1.0, 0.5, 0.05]).tolist()
+        [0.5, 0.1]
+    """
+    history = np.asarray(history)
+    return history[1:] / np.where(history[:-1] > 0, history[:-1], 1.0)
+
+
+def plot_histories(histories: Mapping[str, np.ndarray], title: str, path: str | Path) -> None:
+    """Draws relative residuals per cycle, one line each, to a PNG."""
+    figure = new_figure(7.5, 4.5, title)
+    axes = figure.subplots()
+    for number, (name, history) in enumerate(histories.items()):
+        axes.plot(np.arange(len(history)), history, label=name, **style(number))
+    finish(axes, xlabel="cycle", ylabel=r"relative residual $\|f - Au\| / \|f\|$", yscale="log")
+    save(figure, path)

@@ -1,0 +1,82 @@
+"""Smoothers: the B of each grid, and the scheme that iterates it."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Stencil
+from keras_mgnet.layers.scheme import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
+from keras_mgnet.multigrid.grids import diagonal_layer
+
+SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
+
+
+class Smoother(NamedTuple):
+    """A smoother.
+
+    Attributes:
+        B: (number of the grid from 0, A, dtype) -> the layer r -> B * r of that grid.
+        scheme: (number of smoothing steps, dtype) -> the scheme of all their products by A.
+    """
+
+    B: Callable[[int, np.ndarray, object], keras.layers.Layer]
+    scheme: Callable[[int, object], ResidualCorrection]
+
+
+def _plain(nu: int, dtype) -> ResidualCorrection:
+    return ResidualCorrection(nu, dtype=dtype)
+
+
+def _jacobi(omega: float, degree: int) -> Smoother:
+    return Smoother(lambda j, A, dtype: diagonal_layer(A, omega, dtype), _plain)
+
+
+def _red_black(omega: float, degree: int) -> Smoother:
+    return Smoother(lambda j, A, dtype: diagonal_layer(A, 1.0, dtype), lambda nu, dtype: RedBlack(2 * nu, dtype=dtype))
+
+
+def _chebyshev(omega: float, degree: int) -> Smoother:
+    """The semi-iteration for D^{-1} A / theta, theta the middle of the spectrum; each smoothing step begins anew."""
+    low, high = SPECTRUM
+    omegas = chebyshev_omegas((high - low) / (high + low), degree)
+    return Smoother(
+        lambda j, A, dtype: diagonal_layer(A, 2 / (low + high), dtype),
+        lambda nu, dtype: Chebyshev(nu * degree, omegas * nu, learned=False, dtype=dtype),
+    )
+
+
+SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev}
+
+
+def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
+    """Returns a smoother by name, by its kernel or by its layers.
+
+    Args:
+        smoother: "jacobi": u + omega D^{-1} r; "red_black": Gauss-Seidel, the points of even row + column first; "chebyshev": the
+            polynomial that is smallest on [1/2, 2] of D^{-1} A; a kernel (k, k) for the B of all grids; or a layer for each grid.
+        omega: weight of Jacobi.
+        degree: of Chebyshev's polynomial.
+
+    Raises:
+        ValueError: for an unknown name, omega <= 0 or degree < 1.
+    """
+    if isinstance(smoother, str):
+        if smoother not in SMOOTHERS:
+            raise unknown("smoother", smoother, SMOOTHERS)
+        if not 0 < omega < np.inf:
+            raise ValueError(f"expected omega to be positive. Received: omega={omega!r}")
+        if degree < 1:
+            raise ValueError(f"expected degree >= 1. Received: degree={degree!r}")
+        return SMOOTHERS[smoother](omega, degree)
+    if is_layers(smoother):
+        return Smoother(lambda j, A, dtype: smoother[j], _plain)
+    kernel = np.asarray(smoother, "float64").tolist()
+    return Smoother(lambda j, A, dtype: Stencil(kernel, name="B", dtype=dtype), _plain)
+
+
+def is_layers(smoother) -> bool:
+    """Whether a smoother is given by the layers B of the grids."""
+    return isinstance(smoother, Sequence) and bool(smoother) and isinstance(smoother[0], keras.layers.Layer)

@@ -1,0 +1,159 @@
+"""The multigrid solver as a Keras model: one cycle from (u, f) to the next u."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import CycleLevel, Residual, StencilTransfer
+from keras_mgnet.layers.scheme import ResidualCorrection
+from keras_mgnet.models import vcycle
+from keras_mgnet.models.checks import is_integer
+from keras_mgnet.multigrid.grids import diagonal_layer, grid_count, inverse_layer, operator_layer, operators, sizes
+from keras_mgnet.multigrid.operators import five_point
+from keras_mgnet.multigrid.smoothers import Smoother, is_layers, smoother_of
+from keras_mgnet.multigrid.stencils import INJECTION, TRANSFERS, Transfer
+
+VISITS = {"backslash": 1, "V": 1, "W": 2}  # of the next grid
+PI = ("zero", "injection", "random")
+COARSEST = ("exact", "smooth")
+
+
+def solver(
+    n: int,
+    *,
+    cycle: str = "V",
+    nu: tuple[int, int] = (1, 1),
+    smoother="jacobi",
+    omega: float = 0.8,
+    levels: int | None = None,
+    Pi: str = "zero",
+    dtype="float64",
+    A=None,
+    transfer: str = "full_weighting",
+    coarse: str = "rediscretised",
+    coarsest: str = "exact",
+    degree: int = 2,
+    cycle_dtype=None,
+    name: str = "multigrid",
+) -> keras.Model:
+    """Returns the model that maps [u, f], each (N, n, n, 1), to u after one multigrid cycle for A * u = f.
+
+    It is MgNet's iteration, linear and with fixed stencils: on each grid u <- u + B * (f - A * u), He2019 (4.3), between them
+    R on the way down and P on the way up (KAUST m6_01, Algorithm 10). A model of it can be saved, trained through and
+    compiled by XLA. It maps a solution to itself, whatever its smoother.
+
+    Args:
+        n: points a side in the interior of the unit square, 2^k - 1; h = 1 / (n + 1). f is h^2 times the right-hand side.
+        cycle: "V", "W", or "backslash", a V-cycle without smoothing on the way up.
+        nu: smoothing steps down and up.
+        smoother: "jacobi", "red_black" (Gauss-Seidel), "chebyshev", B itself as a kernel (k, k), or a list with B of each grid
+            but the coarsest as a layer, (N, m, m, 1) -> (N, m, m, 1), trainable or not.
+        omega: weight of Jacobi.
+        levels: number of grids; None for all, down to a single point.
+        Pi: how u begins on a coarser grid, as the full approximation scheme has it: "zero", "injection" or "random". The cycle
+            is the same in exact arithmetic. "zero" carries residuals, the two others u and f.
+        dtype: of u, f and the result.
+        A: the operator, h^2 times: a stencil (3, 3) or one for each point, (n, n, 3, 3), such as `anisotropic` and `diffusion`
+            return; None for -Laplace u. Zero outside the grid.
+        transfer: "full_weighting" with bilinear interpolation, "fem", or "injection" with bilinear interpolation.
+        coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P).
+        coarsest: "exact", or "smooth", which smooths nu[0] times there, too.
+        degree: of Chebyshev's polynomial.
+        cycle_dtype: of everything but the first residual f - A * u and the sum at the end; None for dtype. With "float32" the
+            iteration still converges to the solution in dtype, by iterative refinement.
+        name: of the model.
+
+    Raises:
+        ValueError: for n other than 2^k - 1, unknown names, nu without a smoothing step, or an A of another shape.
+
+    Example:
+        >>> model = solver(15)
+        >>> u, f = np.zeros((1, 15, 15, 1)), np.full((1, 15, 15, 1), 1 / 16**2)
+        >>> for _ in range(12):
+        ...     u = model.predict_on_batch([u, f])
+        >>> float(u[0, 7, 7, 0].round(4))  # of -Laplace u = 1 in the middle, 0.0737 in the limit h -> 0
+        0.0734
+    """
+    points = sizes(n, _check_levels(n, levels))
+    nu = _check_nu(nu, cycle)
+    for kind, value, choices in (("Pi", Pi, PI), ("transfer", transfer, TRANSFERS), ("coarsest", coarsest, COARSEST)):
+        if value not in choices:
+            raise unknown(kind, value, choices)
+    if Pi != "zero" and cycle_dtype not in (None, dtype):
+        raise ValueError(f"expected Pi='zero' with a cycle_dtype, which carries corrections. Received: Pi={Pi!r}")
+    inner = keras.dtype_policies.get(cycle_dtype or dtype)
+    grids = operators(five_point() if A is None else A, n, len(points), TRANSFERS[transfer], coarse)
+    rule, smoothed = smoother_of(smoother, omega, degree), len(points) - (coarsest == "exact")
+    _check_layers(smoother, smoothed)
+
+    form = "residual" if Pi == "zero" else "feature"
+    levels = [_level(j, A, rule, nu, form, inner) for j, A in enumerate(grids[:smoothed])]
+    if coarsest == "exact":
+        levels.append(_exact_level(smoothed, grids[-1], points[-1], form, inner))
+    transfers = [_transfer(TRANSFERS[transfer], f"transfer{j + 2}", inner) for j in range(len(points) - 1)]
+
+    u, f = (keras.Input((n, n, 1), dtype=dtype, name=key) for key in "uf")
+    r = Residual(operator_layer(grids[0], "A", dtype), name="residual", dtype=dtype)(f, u)
+    if Pi == "zero":
+        e, _ = vcycle.cycle(r, levels, transfers, visits=VISITS[cycle])
+        result = keras.layers.Add(name="correction", dtype=dtype)([u, e])
+    else:
+        restrictions = [_restriction(Pi, f"Pi{j + 2}", inner) for j in range(len(points) - 1)]
+        result, _ = vcycle.cycle(r, levels, transfers, u=u, Pi=restrictions, visits=VISITS[cycle])
+    return keras.Model([u, f], result, name=name)
+
+
+def _level(j: int, A: np.ndarray, rule: Smoother, nu: tuple[int, int], form: str, dtype) -> CycleLevel:
+    return _fixed_level(j, A, rule.B(j, A, dtype), [rule.scheme(count, dtype) for count in nu], form, dtype)
+
+
+def _exact_level(j: int, A: np.ndarray, n: int, form: str, dtype) -> CycleLevel:
+    """The coarsest grid: one step with B = A^{-1}."""
+    B = diagonal_layer(A, 1.0, dtype) if n == 1 else inverse_layer(A, n, dtype)
+    return _fixed_level(j, A, B, [ResidualCorrection(count, dtype=dtype) for count in (1, 0)], form, dtype)
+
+
+def _fixed_level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: str, dtype) -> CycleLevel:
+    options = {"form": form, "smoothers": schemes, "operators": (operator_layer(A, "A", dtype), B), "dtype": dtype}
+    return CycleLevel(1, *(scheme.nu for scheme in schemes), B=(None, None), name=f"level{j + 1}", **options)
+
+
+def _transfer(kernels: Transfer, name: str, dtype) -> StencilTransfer:
+    """Kernels in quarters, which the layer divides by 4: their entries are integers."""
+    R, P = ((4 * kernel).tolist() for kernel in kernels)
+    return StencilTransfer(R, P, 4.0, name=name, dtype=dtype)
+
+
+def _restriction(Pi: str, name: str, dtype) -> StencilTransfer:
+    kernel = INJECTION / 4 if Pi == "injection" else np.random.default_rng(0).normal(size=(3, 3))
+    return StencilTransfer(kernel.tolist(), name=name, dtype=dtype)
+
+
+def _check_levels(n: int, levels: int | None) -> int:
+    depth = grid_count(n)
+    if levels is None:
+        return depth
+    if not is_integer(levels) or not 1 <= levels <= depth:
+        raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
+    return int(levels)
+
+
+def _check_nu(nu, cycle: str) -> tuple[int, int]:
+    """Returns the smoothing steps down and up."""
+    if cycle not in VISITS:
+        raise unknown("cycle", cycle, VISITS)
+    if not isinstance(nu, Sequence) or len(nu) != 2 or not all(is_integer(count) and count >= 0 for count in nu):
+        raise ValueError(f"expected nu=(down, up), two integers >= 0. Received: nu={nu!r}")
+    down, up = (int(count) for count in nu)
+    up = 0 if cycle == "backslash" else up
+    if down + up == 0:
+        raise ValueError(f"expected at least one smoothing step. Received: nu={nu!r}, cycle={cycle!r}")
+    return down, up
+
+
+def _check_layers(smoother, grids: int) -> None:
+    """Raises unless there is a layer B for each of the grids that are smoothed, where the smoother is given by layers."""
+    if is_layers(smoother) and len(smoother) != grids:
+        raise ValueError(f"expected a layer B for each of {grids} grids. Received: {len(smoother)}")

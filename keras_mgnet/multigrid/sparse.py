@@ -1,0 +1,98 @@
+"""The same multigrid with sparse matrices, as a `pyamg.MultilevelSolver`: to check and to compare with."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_mgnet.extras import SOLVE, extra
+from keras_mgnet.multigrid.grids import grid_count, operators, sizes
+from keras_mgnet.multigrid.operators import five_point
+from keras_mgnet.multigrid.smoothers import SPECTRUM
+from keras_mgnet.multigrid.stencils import TRANSFERS
+
+
+def operator_matrix(A: np.ndarray, n: int):
+    """Returns the sparse matrix (n^2, n^2) of a stencil (3, 3), or of one per point, (n, n, 3, 3), with zero padding.
+
+    Example:
+        >>> operator_matrix(five_point(), 3).toarray()[4].tolist()
+        [0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0]
+    """
+    sparse, field = extra("scipy.sparse", SOLVE), np.broadcast_to(A, (n, n, 3, 3))
+    points = np.pad(np.arange(n * n).reshape(n, n), 1, constant_values=-1)
+    columns = np.stack([points[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1)
+    values = field.reshape(n, n, 9)
+    rows = np.broadcast_to(np.arange(n * n).reshape(n, n, 1), columns.shape)
+    kept = (columns >= 0) & (values != 0)
+    return sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(n * n, n * n))
+
+
+def restriction_matrix(R: np.ndarray, n: int):
+    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose.
+
+    Example:
+        >>> restriction_matrix(TRANSFERS["full_weighting"].R, 3).toarray()[0].reshape(3, 3).tolist()
+        [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]]
+    """
+    points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
+    return operator_matrix(R, n)[points]
+
+
+def pyamg_solver(
+    n: int,
+    *,
+    nu: tuple[int, int] = (1, 1),
+    smoother: str = "jacobi",
+    omega: float = 0.8,
+    degree: int = 2,
+    A=None,
+    transfer: str = "full_weighting",
+    coarse: str = "rediscretised",
+    levels: int | None = None,
+):
+    """Returns the `pyamg.MultilevelSolver` of the same grids, operators, transfers and smoothers as `solver`'s V-cycle.
+
+    Arguments as `solver`.
+    """
+    extra("pyamg", SOLVE)
+    from pyamg.multilevel import MultilevelSolver
+
+    points = sizes(n, grid_count(n) if levels is None else levels)
+    kernels = TRANSFERS[transfer]
+    built = []
+    for m, stencil in zip(
+        points, operators(five_point() if A is None else A, n, len(points), kernels, coarse), strict=True
+    ):
+        level = MultilevelSolver.Level()
+        level.A = operator_matrix(stencil, m)
+        level.R, level.P = restriction_matrix(kernels.R, m), restriction_matrix(kernels.P, m).T.tocsr()
+        level.presmoother, level.postsmoother = (sweeps(smoother, m, count, omega, degree) for count in nu)
+        built.append(level)
+    del built[-1].R, built[-1].P
+    return MultilevelSolver(built, coarse_solver="splu" if points[-1] > 1 else "pinv")
+
+
+def sweeps(smoother: str, n: int, count: int, omega: float, degree: int) -> Callable:
+    """Returns PyAMG's smoother (A, x, b) -> None, in place, of `count` smoothing steps on n x n points."""
+    extra("pyamg", SOLVE)
+    from pyamg.relaxation import relaxation
+    from pyamg.relaxation.chebyshev import chebyshev_polynomial_coefficients
+
+    if smoother == "jacobi":
+        return lambda A, x, b: relaxation.jacobi(A, x, b, iterations=count, omega=omega) if count else None
+    if smoother == "red_black":
+        colour = np.indices((n, n)).sum(0).ravel() % 2
+        order = np.argsort(colour, kind="stable").astype("int32")
+        return lambda A, x, b: relaxation.gauss_seidel_indexed(A, x, b, order, iterations=count) if count else None
+
+    def polynomial(A, x, b):
+        diagonal = A.diagonal()
+        if np.ptp(diagonal) > 1e-12 * diagonal.max():
+            raise ValueError(
+                "expected an operator of constant diagonal for PyAMG's Chebyshev smoother. Received: another"
+            )
+        coefficients = -chebyshev_polynomial_coefficients(*(diagonal[0] * s for s in SPECTRUM), degree)[:-1]
+        for _ in range(count):
+            relaxation.polynomial(A, x, b, coefficients)
+
+    return polynomial

@@ -1,0 +1,136 @@
+"""Stencils on coarser grids: K_H = R K_h P, and the same differential operator discretised anew (Lu2017)."""
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_mgnet.errors import unknown
+
+FULL_WEIGHTING = np.outer((1, 2, 1), (1, 2, 1)) / 4
+FEM = np.array([[0, 1, 1], [1, 2, 1], [1, 1, 0]]) / 2
+INJECTION = np.array([[0, 0, 0], [0, 4, 0], [0, 0, 0]], "float64")
+
+
+class Transfer(NamedTuple):
+    """The kernels of R and P. R has sum 4, as right-hand sides are scaled by h^2, the next by (2 h)^2; P keeps constants."""
+
+    R: np.ndarray
+    P: np.ndarray
+
+
+TRANSFERS = {
+    "full_weighting": Transfer(FULL_WEIGHTING, FULL_WEIGHTING),
+    "fem": Transfer(FEM, FEM),
+    "injection": Transfer(INJECTION, FULL_WEIGHTING),
+}
+
+
+def galerkin(K, transfer: Transfer) -> np.ndarray:
+    """Returns the stencil of R K P: for f scaled by h^2 the coarse operator of the same scaling.
+
+    Args:
+        K: (k_h, k_w, ...), both odd: one stencil.
+        transfer: R and P.
+    """
+    K = np.asarray(K, "float64")
+    reach = [size // 2 for size in K.shape[:2]]
+    coarse = [(r + 2) // 2 for r in reach]
+    result = np.zeros((*(2 * c + 1 for c in coarse), *K.shape[2:]))
+    for D in itertools.product(*(range(-c, c + 1) for c in coarse)):
+        result[D[0] + coarse[0], D[1] + coarse[1]] = _coarse_entry(D, reach, transfer, lambda i, j: K[j])
+    return result
+
+
+def galerkin_field(field, transfer: Transfer) -> np.ndarray:
+    """Returns the stencils of R K P at (m, m) coarse points, for the 3x3 stencils of K at (2 m + 1, 2 m + 1) points.
+
+    Args:
+        field: (2 m + 1, 2 m + 1, 3, 3), zero where a stencil leaves the grid or not: what stands there is not read.
+        transfer: R and P.
+    """
+    n = len(field)
+    result = np.zeros((n // 2, n // 2, 3, 3))
+    for D in itertools.product((-1, 0, 1), repeat=2):
+        entry = _coarse_entry(
+            D, (1, 1), transfer, lambda i, j: field[i[0] : n - 2 + i[0] : 2, i[1] : n - 2 + i[1] : 2, *j]
+        )
+        result[:, :, D[0] + 1, D[1] + 1] = entry
+    return result
+
+
+def _coarse_entry(D, reach, transfer: Transfer, at: Callable):
+    """sum_{i,j} R[i] K[j] P[i + j - 2 D], the weight of coarse neighbour D; `at(i, j)` is entry j of K at fine neighbour i."""
+    total = 0.0
+    for i in itertools.product(range(3), repeat=2):
+        for j in itertools.product(*(range(2 * r + 1) for r in reach)):
+            p = [i[a] - 1 + j[a] - reach[a] - 2 * D[a] + 1 for a in (0, 1)]
+            if transfer.R[i] and min(p) >= 0 and max(p) <= 2:
+                total = total + transfer.R[i] * transfer.P[tuple(p)] * at(i, j)
+    return total
+
+
+def moments(K) -> np.ndarray:
+    """Returns M_ab = sum_{d,e} d^a e^b K[d, e], a < k_h, b < k_w, over the offsets from the centre: (k_h, k_w, ...).
+
+    Example:
+        >>> float(moments([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[2, 0])  # 2! times the coefficient of h^2 u_xx
+        2.0
+    """
+    return _along_axes([_powers(size) for size in np.shape(K)[:2]], K)
+
+
+def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
+    """Returns the stencil of the same size on a grid `ratio` times as wide, for the same combination of derivatives.
+
+    K stands for sum_ab M_ab / (a! b!) h^{a+b} d^a d^b, `moments` M; on the grid H its moments are (h / H)^{a+b} M_ab.
+    """
+    scaled = [
+        np.linalg.solve(_powers(size), np.diag(ratio ** -np.arange(size)) @ _powers(size)) for size in np.shape(K)[:2]
+    ]
+    return _along_axes(scaled, K)
+
+
+def _powers(size: int) -> np.ndarray:
+    return np.vander(np.arange(size) - size // 2, size, increasing=True).T.astype("float64")
+
+
+def _along_axes(matrices, K) -> np.ndarray:
+    return np.einsum("ai,bj,ij...->ab...", *matrices, np.asarray(K, "float64"))
+
+
+RULES: dict[str, Callable] = {
+    "galerkin": lambda K: galerkin(K, TRANSFERS["full_weighting"]) / 4,
+    "fem": lambda K: galerkin(K, TRANSFERS["fem"]) / 4,
+    "moment": rediscretised,
+}
+
+
+def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
+    """Returns the stencil K_H on a grid of twice the width that stands for K on the fine one (Lu2017, "Learning across scales").
+
+    "galerkin" is R K P with bilinear interpolation P and full weighting R, "fem" the same with linear interpolation on triangles;
+    both preserve the sum of K, as P 1 = 1 and R 1 = 1. They return 3x3 for 1x1 and 3x3, 5x5 for 5x5. "moment" keeps the size of K
+    and rescales its derivatives: the operator discretised anew. K includes its powers of h: the five-point stencil over h^2
+    becomes one over (2 h)^2, so that of a right-hand side scaled by h^2 is 4 K_H.
+
+    Args:
+        K: (k_h, k_w, c_in, c_out), or any other axes behind the first two, which are odd.
+        rule: "galerkin", "fem" or "moment".
+
+    Raises:
+        ValueError: for an unknown rule, or a stencil of even size.
+
+    Example:
+        >>> 4 * transfer_stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], "fem")
+        array([[ 0., -1.,  0.],
+               [-1.,  4., -1.],
+               [ 0., -1.,  0.]])
+    """
+    K = np.asarray(K, "float64")
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    if K.ndim < 2 or not all(size % 2 for size in K.shape[:2]):
+        raise ValueError(f"expected a stencil of odd height and width. Received: shape {K.shape}")
+    return RULES[rule](K)

@@ -1,0 +1,74 @@
+"""The command `solve`: tables, picture, record, PyAMG beside it, and errors before anything is computed."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from test_cli import invoke
+
+from keras_mgnet.cli import main
+from keras_mgnet.multigrid import solver
+from keras_mgnet.multigrid.report import factors, level_rows
+
+
+def test_tables_picture_and_record(tmp_path):
+    pytest.importorskip("pyamg")
+    out = tmp_path / "out"
+    output = invoke("solve", "poisson", "--n", 31, "--nu", 1, 1, "--batch", 2, "--against", "pyamg", "--out", out)
+    assert "31 x 31" in output and "5-point" in output and "PyAMG, Ruge-Stuben" in output
+    record = json.loads((out / "solve.json").read_text())
+    ours, same, *_ = record["solutions"]
+    np.testing.assert_allclose(ours["history"], same["history"], rtol=1e-5)
+    assert ours["history"][-1] <= 1e-8 < ours["history"][-2] and abs(ours["factor"] - 0.364) < 0.01
+    assert (
+        record["config"]["nu"] == [1, 1]
+        and sum(row["points"] ** 2 for row in record["levels"]) == 961 + 225 + 49 + 9 + 1
+    )
+    assert f"{ours['history'][3]:.2e}  {factors(ours['history'])[2]:.3f}" in output
+    assert (out / "residuals.png").stat().st_size > 10_000
+    assert sorted(path.name for path in out.iterdir()) == ["residuals.png", "solve.json"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "anisotropic --smoother red_black --eps 0.1 --cycle W",
+        "jumps --contrast 10 --smoother chebyshev --degree 3 --cycle backslash --cycle-dtype float32",
+        "poisson --transfer fem --coarse galerkin --levels 3 --dtype float32 --tolerance 1e-4",
+    ],
+)
+def test_problems(options):
+    output = invoke("solve", *options.split(), "--n", 15)
+    assert "keras_mgnet" in output and " yes " in output
+
+
+def test_products_are_those_that_a_cycle_makes():
+    """On the V- and the W-cycle, counted where the operator is applied; those whose result nobody reads are XLA's to drop."""
+    rows = level_rows(solver(31, nu=(2, 1), smoother="red_black"), "V")
+    assert [row.products for row in rows] == [7, 6, 6, 6, 0]
+    rows = level_rows(solver(31, nu=(2, 1), cycle="W"), "W")
+    assert [row.visits for row in rows] == [1, 2, 4, 8, 8]
+    assert [row.products for row in rows] == [4, 2 * 3 + 1, 4 * 3 + 2, 8 * 3 + 4, 0]
+    assert abs(rows[1].work - 7 * (15 / 31) ** 2) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["poison"], "unknown problem 'poison'; did you mean 'poisson'"),
+        (["poisson", "--n", "30"], "expected n = 2^k - 1"),
+        (["poisson", "--against", "hypre"], "unknown solver 'hypre'"),
+        (["poisson", "--dtype", "float16"], "expected dtype to be float64 or float32"),
+        (["poisson", "--smoother", "jacoby"], "did you mean 'jacobi'"),
+        (["poisson", "--tolerance", "0"], "expected 0 < tolerance < 1"),
+        (["poisson", "--batch", "0"], "expected batch >= 1"),
+    ],
+)
+def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "solve", *words, "--out", str(out)])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    error = capsys.readouterr().err
+    assert exit.value.code == 2 and message in error and len(error.splitlines()) == 1 and not out.exists()
