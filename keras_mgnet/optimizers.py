@@ -92,8 +92,7 @@ class SGD(keras.optimizers.SGD):
 
     def load_own_variables(self, store):
         """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
-        unbuilt = 1 + isinstance(self._learning_rate, keras.Variable)  # the counter, and a rate that is no schedule
-        if len(store.keys()) > unbuilt or not (self.momentum or self.use_ema):
+        if _has_stepped(self, store) or not (self.momentum or self.use_ema):
             super().load_own_variables(store)
 
     def get_config(self):
@@ -120,3 +119,13 @@ class Adam(keras.optimizers.Adam):
                 self.build(variables)
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         super().apply(*zip(*pairs, strict=True))
+
+    def load_own_variables(self, store):
+        """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
+        if _has_stepped(self, store):
+            super().load_own_variables(store)
+
+
+def _has_stepped(optimizer: keras.optimizers.Optimizer, store) -> bool:
+    """Whether a saved state has more than the counter and a rate that is no schedule."""
+    return len(store.keys()) > 1 + isinstance(optimizer._learning_rate, keras.Variable)
