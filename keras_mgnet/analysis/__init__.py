@@ -21,6 +21,7 @@ from keras_mgnet.analysis.moments import (
 from keras_mgnet.analysis.paths import Paths, path_gradient, path_lengths, paths
 from keras_mgnet.analysis.randomization import Randomization, interpolating_network, randomization
 from keras_mgnet.analysis.residuals import Residuals, residuals
+from keras_mgnet.analysis.resolution import Resolution, resolution
 from keras_mgnet.analysis.spectra import Spectra, smoothing_factor, spectra, step_symbol, symbol
 from keras_mgnet.analysis.stability import Stability, amplification, arnoldi, stability
 from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
@@ -38,6 +39,7 @@ __all__ = [
     "Paths",
     "Randomization",
     "Residuals",
+    "Resolution",
     "Spectra",
     "Stability",
     "Subject",
@@ -65,6 +67,7 @@ __all__ = [
     "paths",
     "randomization",
     "residuals",
+    "resolution",
     "rewired",
     "smoothing_factor",
     "spectra",

@@ -18,6 +18,7 @@ from keras_mgnet.analysis.moments import moments, plot_moments
 from keras_mgnet.analysis.paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.randomization import plot_randomization, randomization
 from keras_mgnet.analysis.residuals import plot_residuals, residuals
+from keras_mgnet.analysis.resolution import check_resolution, plot_resolution, resolution
 from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
 from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
@@ -115,6 +116,12 @@ ANALYSES = {
         _drawn_by(plot_stability),
         stepping_levels,
         "eigenvalues of Jacobians beside the region of the scheme",
+    ),
+    "resolution": Analysis(
+        lambda s: resolution(s.model, s.images, s.labels),
+        _drawn_by(plot_resolution),
+        check_resolution,
+        "accuracy at half and twice the resolution, stencils transferred",
     ),
     "initialization": Analysis(
         lambda s: initialization(s.model, s.images, s.labels, seed=s.seed),

@@ -2,6 +2,7 @@
 
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
 from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
+from keras_mgnet.multigrid.rescale import rescale
 from keras_mgnet.multigrid.solver import solver
 from keras_mgnet.multigrid.stencils import transfer_stencil
 
@@ -12,6 +13,7 @@ __all__ = [
     "diffusion",
     "five_point",
     "jumps",
+    "rescale",
     "solve",
     "solver",
     "transfer_stencil",

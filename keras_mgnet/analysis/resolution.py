@@ -1,0 +1,115 @@
+"""A classifier at half and twice its resolution: transferred stencils against resized images (Lu2017, "multilevel learning")."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.result import batches, error
+from keras_mgnet.multigrid.rescale import FACTORS, rescale
+from keras_mgnet.multigrid.stencils import RULES
+
+RESIZED = "resized back"
+UNCHANGED = "kernels unchanged"
+WAYS = (RESIZED, UNCHANGED, *RULES)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """Shares of images that are classified correctly, in [0, 1].
+
+    Attributes:
+        size: "HxW" that the network was trained at.
+        intact: there.
+        chance: of guessing the most frequent class.
+        accuracy: other "HxW" -> one of `WAYS` -> share. "resized back" is the trained network on the images of that size,
+            resized to its own; "kernels unchanged" and the rules are networks of that size, see `rescale`.
+    """
+
+    size: str
+    intact: float
+    chance: float
+    accuracy: dict[str, dict[str, float]]
+
+    def summary(self) -> str:
+        """In one line."""
+        parts = [
+            f"{size} " + ", ".join(f"{way} {share:.1%}" for way, share in ways.items())
+            for size, ways in self.accuracy.items()
+        ]
+        return f"accuracy at {self.size} {self.intact:.1%}; " + "; ".join(parts)
+
+
+def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Resolution:
+    """Returns the accuracy of a trained network on the same images at half and at twice the resolution, nothing retrained.
+
+    Images of half the resolution are means over 2x2 pixels, those of twice the resolution bilinear.
+
+    Args:
+        model: a network of 3x3 and 1x1 convolutions.
+        images: (N, H, W, C), normalised, H and W even.
+        labels: (N,) classes.
+
+    Example:
+        >>> from keras_mgnet import ResNet
+        >>> model = ResNet(8, base_width=2, input_shape=(8, 8, 1))
+        >>> list(resolution(model, np.ones((4, 8, 8, 1)), np.zeros(4)).accuracy)
+        ['4x4', '16x16']
+    """
+    accuracy = {}
+    for factor in FACTORS:
+        other = resized(images, factor)
+        ways = {RESIZED: 1 - error(model, resized(other, 1 / factor), labels)}
+        for way, rule in ((UNCHANGED, None), *zip(RULES, RULES, strict=True)):
+            ways[way] = 1 - error(rescale(model, factor, rule), other, labels)
+        accuracy[_size(other)] = ways
+    chance = np.bincount(labels.astype(int)).max() / len(labels)
+    return Resolution(_size(images), 1 - error(model, images, labels), float(chance), accuracy)
+
+
+def check_resolution(model: keras.Model) -> None:
+    """Raises ValueError for a network that has none of half or twice its resolution."""
+    for factor in FACTORS:
+        rescale(model, factor, None)
+
+
+def resized(images: np.ndarray, factor: float) -> np.ndarray:
+    """Returns images (N, H, W, C) with half the pixels a side, means over 2x2, or with twice as many, bilinear.
+
+    Example:
+        >>> resized(np.arange(4.0).reshape(1, 2, 2, 1), 1 / 2).ravel().tolist()
+        [1.5]
+    """
+    _, h, w, _ = images.shape
+    size = (int(h * factor), int(w * factor))
+    if factor < 1:
+        parts = [ops.average_pool(x, 2, data_format="channels_last") for x in batches(images)]
+    else:
+        parts = [
+            ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last") for x in batches(images)
+        ]
+    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+
+def plot_resolution(result: Resolution, path) -> None:
+    """Draws a group of bars per resolution to a PNG."""
+    figure = new_figure(7.6, 4.2, f"A network trained at {result.size}, at other resolutions")
+    axes, width = figure.subplots(), 0.8 / len(WAYS)
+    for n, way in enumerate(WAYS):
+        shares = [100 * ways[way] for ways in result.accuracy.values()]
+        places = np.arange(len(shares)) + (n - (len(WAYS) - 1) / 2) * width
+        bars = axes.bar(places, shares, 0.9 * width, color=COLORS[n], label=way)
+        axes.bar_label(bars, fmt="%.0f", fontsize="small")
+    axes.axhline(100 * result.intact, color="black", linewidth=1.2, label=f"at {result.size}")
+    axes.axhline(100 * result.chance, color="black", linewidth=1.2, linestyle=":", label="guessing")
+    axes.set_xticks(range(len(result.accuracy)), result.accuracy)
+    finish(axes, legend=False, xlabel="resolution of the images", ylabel="test accuracy in percent", ylim=(0, 100))
+    axes.grid(visible=False, axis="x")
+    figure.legend(loc="outside right upper", fontsize="small")
+    save(figure, path)
+
+
+def _size(images: np.ndarray) -> str:
+    return "x".join(map(str, images.shape[1:3]))

@@ -1,0 +1,79 @@
+"""Trained networks at half or twice the resolution: each 3x3 kernel as the same operator on another grid (Lu2017)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers import Conv
+from keras_mgnet.multigrid.stencils import RULES, transfer_stencil
+
+FACTORS = (0.5, 2)
+
+
+def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") -> keras.Model:
+    """Returns a trained network for images of half or twice the resolution, with transferred stencils and nothing retrained.
+
+    Every grid of the network becomes coarser, or finer, by the same factor, so each 3x3 kernel is replaced by the one that
+    stands for it there: `transfer_stencil(K, rule)`, or the inverse of this linear map. What acts point by point stays: 1x1
+    convolutions, norms with their statistics, shortcuts, the classifier. On smooth images outputs change by O(h^2).
+    Source: Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
+
+    Args:
+        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. It stays as it is.
+        factor: of height and width, 1/2 or 2.
+        rule: "galerkin", "fem" or "moment"; None leaves the kernels as they are.
+
+    Raises:
+        ValueError: for another factor or rule, for kernels of other sizes, and where no pixel would be left on some grid.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> half = rescale(MgNet((1, 1), 4, input_shape=(16, 16, 1)), 1 / 2)
+        >>> half.input_shape
+        (None, 8, 8, 1)
+    """
+    if factor not in FACTORS:
+        raise ValueError(f"expected factor to be 1/2 or 2. Received: factor={factor!r}")
+    if rule is not None and rule not in RULES:
+        raise unknown("rule", rule, RULES)
+    kernels = _kernels(model)
+    shape = _scaled_shape(model.input_shape[1:], factor)
+    other = type(model).from_config(model.get_config() | {"input_shape": shape, "input_tensor": None, "weights": None})
+    values = {id(weight): ops.convert_to_numpy(weight) for weight in model.weights}
+    if rule is not None:
+        T = stencil_map(factor, rule)
+        values |= {id(K): np.tensordot(T, values[id(K)], 2) for K in kernels}
+    other.set_weights([values[id(weight)] for weight in model.weights])
+    return other
+
+
+def stencil_map(factor: float, rule: str) -> np.ndarray:
+    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3).
+
+    Example:
+        >>> fine = [[0, -1, 0], [-1, 4, -1], [0, -1, 0]]  # over h^2, so on a grid of half the width it is four times as large
+        >>> np.tensordot(stencil_map(2, "fem"), fine, 2).round(12).tolist()
+        [[0.0, -4.0, 0.0], [-4.0, 16.0, -4.0], [0.0, -4.0, 0.0]]
+    """
+    coarser = transfer_stencil(np.eye(9).reshape(3, 3, 9), rule).reshape(9, 9)
+    return (coarser if factor == 0.5 else np.linalg.inv(coarser)).reshape(3, 3, 3, 3)
+
+
+def _kernels(model: keras.Model) -> list[keras.Variable]:
+    convs = [part for part in model._flatten_layers() if isinstance(part, Conv)]
+    for conv in convs:
+        if tuple(conv.kernel_size) not in ((3, 3), (1, 1)):
+            size = "x".join(map(str, conv.kernel_size))
+            raise ValueError(f"expected a network of 3x3 and 1x1 convolutions. Received: {size} in {conv.path}")
+    kernels = [conv.kernel for conv in convs if tuple(conv.kernel_size) == (3, 3)]
+    if not kernels:
+        raise ValueError(f"expected a network with 3x3 convolutions. Received: {type(model).__name__}")
+    return kernels
+
+
+def _scaled_shape(shape, factor: float):
+    *grid, channels = shape
+    if factor < 1 and any(size is not None and size % 2 for size in grid):
+        raise ValueError(f"expected images of even height and width, to be halved. Received: {tuple(shape)}")
+    return (*(size and int(factor * size) for size in grid), channels)
