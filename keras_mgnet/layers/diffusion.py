@@ -136,7 +136,10 @@ class DiffusionStep(keras.layers.Layer):
     def build(self, u_shape, f_shape=None):
         self.K.build(u_shape)
         self.psi.build(self.K.compute_output_shape(u_shape))
-        self.lambda_ = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.reaction), name="lambda")
+        self.lambda_ = self.add_weight(shape=(), initializer=self._start, name="lambda")
+
+    def _start(self, shape, dtype):
+        return ops.full(shape, self.reaction, dtype)  # Keras' Constant rounds to float32
 
     def compute_output_shape(self, shape, f_shape=None):
         return tuple(shape)
