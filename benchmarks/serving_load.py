@@ -9,16 +9,13 @@ just before, and how fast the client itself is against a server that answers at 
 
 import argparse
 import asyncio
-import json
 import multiprocessing
 import os
-import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -26,6 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import orjson
 import psutil
+import report
 import uvloop
 
 NETWORKS = {  # nu, channels, image shape
@@ -35,6 +33,14 @@ NETWORKS = {  # nu, channels, image shape
 WARM_UP_SECONDS = 2
 RUNTIME_SECONDS = 3
 RUNTIME_BATCHES = (1, 8, 32)
+PACKAGES = ("kserve", "uvicorn", "onnxruntime", "tensorflow", "numpy", "orjson", "uvloop")
+COLUMNS = {
+    "server": "server", "clients": "clients", "requests_per_second": "requests/s", "p50_ms": "p50, ms",
+    "p99_ms": "p99, ms", "errors": "errors", "runtime_batch_1": "runtime alone, batch 1, images/s",
+    "runtime_batch_8": "batch 8", "runtime_batch_32": "batch 32", "server_cores": "cores: server",
+    "client_cores": "client", "rss_before_mb": "memory before, MB", "rss_after_mb": "after",
+    "load_average": "load of the machine",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -47,25 +53,16 @@ def main() -> None:
 
     request = request_of(options.network)
     with tempfile.TemporaryDirectory() as folder:
-        in_process(export_model, folder, options.network)
+        report.in_process(export_model, folder, options.network)
         rows = [{"server": "none: answers at once", **row} for row in measure_client(request, options.clients)]
         for kind in ("savedmodel", "onnx"):
             base = Path(folder, kind, options.network)
             rows += [{"server": kind, **row} for row in measure_server(base, request, options)]
-    report = table(rows)
-    print(report)
+    text = report.markdown(rows, COLUMNS)
+    print(text)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / f"{options.network}.json").write_text(
-            json.dumps({"environment": environment(), "rows": rows}, indent=2) + "\n"
-        )
-        (options.out / f"{options.network}.md").write_text(report + "\n")
-
-
-def in_process(function, *arguments):
-    """Runs a function in a fresh process, so that no runtime's threads disturb another's."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+        record = {"environment": report.environment(*PACKAGES), "rows": rows}
+        report.write(options.out, options.network, record, text)
 
 
 def export_model(folder: str, network: str) -> None:
@@ -103,7 +100,7 @@ def measure_server(base: Path, request: bytes, options) -> list[dict]:
         run(port, request, 8, WARM_UP_SECONDS)
         rows = []
         for clients in options.clients:
-            runtime = in_process(measure_runtime, base / "1", options.network)
+            runtime = report.in_process(measure_runtime, base / "1", options.network)
             before, used = server.memory_info().rss, cpu_seconds(server)
             row = run(port, request, clients, options.seconds)
             row["server_cores"] = (cpu_seconds(server) - used) / options.seconds
@@ -212,35 +209,6 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
         "p50_ms": 1000 * p50,
         "p99_ms": 1000 * p99,
         "client_cores": used / elapsed,
-    }
-
-
-def table(rows: list[dict]) -> str:
-    """Returns the rows as Markdown."""
-    columns = {
-        "server": "server", "clients": "clients", "load_average": "load of the machine",
-        "requests_per_second": "requests/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "errors": "errors",
-        "runtime_batch_1": "runtime alone, batch 1, images/s", "runtime_batch_8": "batch 8",
-        "runtime_batch_32": "batch 32", "server_cores": "cores: server", "client_cores": "client",
-        "rss_before_mb": "memory before, MB", "rss_after_mb": "after",
-    }  # fmt: skip
-    lines = [f"| {' | '.join(columns.values())} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(shown(row.get(key)) for key in columns)} |" for row in rows]
-    return "\n".join(lines)
-
-
-def shown(value) -> str:
-    if isinstance(value, float):
-        return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-    return "" if value is None else str(value)
-
-
-def environment() -> dict:
-    packages = ("kserve", "uvicorn", "onnxruntime", "tensorflow", "numpy", "orjson", "uvloop")
-    return {
-        "python": platform.python_version(),
-        "cores": len(os.sched_getaffinity(0)),
-        **{name: version(name) for name in packages},
     }
 
 

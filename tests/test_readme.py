@@ -1,9 +1,10 @@
-"""The README's Python runs as it is written."""
+"""The Python of the README and of the page about exports runs as it is written."""
 
 import re
 
 import catalogue
 import numpy as np
+import pytest
 from conftest import ROOT
 from safetensors.numpy import save_file
 from test_interop import torch_state
@@ -11,15 +12,32 @@ from test_interop import torch_state
 from keras_mgnet.models import FAMILIES
 
 
-def test_python_blocks(tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def run_python(page, names):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    for block in blocks:
+        exec(block, dict(names))  # our own file
+    return blocks
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """What the pages take for granted: images and their labels, in a folder of their own."""
     monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype("float32")
+    return {"images": images, "labels": np.arange(8)}
+
+
+def test_readme(tmp_path, names):
     network = catalogue.MgNet((2, 2, 2), (16, 32, 48), input_shape=(28, 28, 1))
     save_file(torch_state(network), "mgnet.safetensors")
-    images, labels = np.random.default_rng(0).normal(size=(8, 28, 28, 1)), np.arange(8)
-    for block in blocks:
-        exec(block, {"images": images, "labels": labels})  # our own file
-    assert (tmp_path / "mgnet.keras").is_file()
+    assert run_python("README.md", names)
+    assert (tmp_path / "mgnet.keras").is_file() and (tmp_path / "exported" / "savedmodel" / "1").is_dir()
+
+
+def test_export(tmp_path, names):
+    names["images"] = 255 * np.abs(names["images"]).clip(0, 1)
+    assert run_python("docs/export.md", names)
+    assert len(list((tmp_path / "exported").glob("*"))) >= 3
 
 
 def test_every_family_is_in_the_zoo():

@@ -1,0 +1,153 @@
+"""Shared kernels in TFLite and ONNX files: scalings as depthwise convolutions, as exported, against the plain conversion.
+
+    python benchmarks/export_sharing.py [--networks NAME ...] [--rounds 5] [--out FOLDER]
+
+Each network is converted both ways, in float32 and in int8. The table has the bytes of the files, the memory that the runtime
+takes on to open and run them, the latency of one image, the forms in turn in one process, and the error of the logits. Prints
+Markdown, and writes it with JSON.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import psutil
+import report
+import zoo
+from rich.progress import track
+
+SHARED = {"share_A": True, "share_B": True}
+NETWORKS = {  # name -> (family, arguments)
+    "MgNet[2,2,2,2]-128": ("MgNet", {"nu": (2,) * 4, "channels": 128}),
+    "MgNet[8,8]-128": ("MgNet", {"nu": (8, 8), "channels": 128}),
+    "MgNet[16]-128": ("MgNet", {"nu": (16,), "channels": 128}),
+    "MgNet[8,8]-128-B^{l,i}": ("MgNet", {"nu": (8, 8), "channels": 128, "share_B": False}),
+    "MgNet[8]-128, Chebyshev": ("MgNet", {"nu": (8,), "channels": 128, "smoother": "chebyshev"}),
+    "FBResNet post, pre [4,4]-128": ("FBResNet", {"A": "post", "B": "pre", "nu": (4, 4), "channels": (128, 128)}),
+    "ResNet18-A-B, 64": ("ResNet", SHARED | {"depth": 18}),
+    "PreActResNet34-A-B, 64": ("PreActResNet", SHARED | {"depth": 34}),
+    "RecurrentResNet 2, 10 steps, 64": ("RecurrentResNet", {"states": 2, "steps": 10, "base_width": 64}),
+    "PolyNet poly2 [6,6], 64": ("PolyNet", {"kind": "poly2", "blocks": (6, 6), "base_width": 64}),
+    "PolyMgNet double [4,4]-128": ("PolyMgNet", {"B": "double", "nu": (4, 4), "channels": 128}),
+    "VCycleMgNet[4,4]-128": ("VCycleMgNet", {"nu": (4, 4), "channels": 128}),
+    "HamiltonianNet Verlet [6,6], 64": (
+        "HamiltonianNet",
+        {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 128)},
+    ),
+}
+FORMATS = ("tflite", "tflite_int8", "onnx", "onnx_int8")
+FORMS = ("depthwise", "plain")
+SAMPLES, CALIBRATION = 32, 100
+COLUMNS = {
+    "network": "network",
+    "format": "format",
+    **{f"size_ratio {form}": f"bytes / unique: {form}" for form in FORMS},
+    **{f"memory_mb {form}": f"memory, MB: {form}" for form in FORMS},
+    **{f"latency_ms {form}": f"ms: {form}" for form in FORMS},
+    **{f"noise {form}": f"error: {form}" for form in FORMS},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--networks", choices=NETWORKS, nargs="+", default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+
+    rows = []
+    for name in track(options.networks, "networks"):
+        with tempfile.TemporaryDirectory() as folder:
+            seen = report.in_process(convert, name, folder)
+            rows += [row(name, format, seen, Path(folder), options.rounds) for format in FORMATS]
+        if options.out:
+            packages = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")
+            record = {"environment": report.environment(*packages), "rows": rows}
+            report.write(options.out, "sharing", record, report.markdown(rows, COLUMNS))
+    print(report.markdown(rows, COLUMNS))
+
+
+def convert(name: str, folder: str) -> dict:
+    """Writes a network in every format and form; returns the number of parameters and the error of each file's logits."""
+    import keras_mgnet
+    from keras_mgnet import export
+    from keras_mgnet.export import to_onnx, to_tflite, verification
+    from keras_mgnet.export.servable import Servable
+
+    family, arguments = NETWORKS[name]
+    model = zoo.settled(getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10))
+    data = zoo.cifar10()
+    images = {
+        "samples": data.test.images[:SAMPLES].astype("float32"),
+        "calibration": data.train.images[:CALIBRATION].astype("float32"),
+    }
+    servable = Servable(model, zoo.normalization())
+    separable = to_tflite.separable_scales
+    seen = {"parameters": keras_mgnet.count_params(model)}
+    for form in FORMS:
+        to_tflite.separable_scales = to_onnx.separable_scales = separable if form == "depthwise" else nullcontext
+        for format in FORMATS:
+            row = export.FORMATS[format]
+            path = Path(folder, f"{format}.{form}{Path(row.target).suffix}")
+            row.export(model, path, normalization=zoo.normalization(), **row.options, **images)
+            seen[f"{format} {form}"] = verification.compare(servable, path, images["samples"]).noise
+    return seen
+
+
+def row(name: str, format: str, seen: dict, folder: Path, rounds: int) -> dict:
+    """Measures the files of one format."""
+    paths = {form: next(folder.glob(f"{format}.{form}.*")) for form in FORMS}
+    latencies = report.in_process(measure_latencies, paths, rounds)
+    values = {"network": name, "parameters": seen["parameters"], "format": format}
+    for form, path in paths.items():
+        values |= {
+            f"size_ratio {form}": path.stat().st_size / (4 * seen["parameters"]),
+            f"memory_mb {form}": report.in_process(measure_memory, path),
+            f"latency_ms {form}": latencies[form],
+            f"noise {form}": seen[f"{format} {form}"],
+        }
+    return values
+
+
+def measure_memory(path: Path) -> float:
+    """Returns by how many MB (10^6 bytes) opening and running a file makes a process larger that has the runtime loaded."""
+    import ai_edge_litert.interpreter  # noqa: F401
+    import onnxruntime  # noqa: F401
+
+    from keras_mgnet.export.runtimes import open_artifact
+
+    image = np.zeros((1, 32, 32, 3), "float32")
+    before = psutil.Process().memory_info().rss
+    run = open_artifact(path)
+    for _ in range(3):
+        run(image)
+    return (psutil.Process().memory_info().rss - before) / 1e6
+
+
+def measure_latencies(paths: dict[str, Path], rounds: int) -> dict[str, float]:
+    """Returns the milliseconds of one image, for each form the least of the rounds' medians."""
+    from keras_mgnet.export.runtimes import open_artifact
+
+    image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
+    runs = {form: open_artifact(path) for form, path in paths.items()}
+    medians = {form: [] for form in runs}
+    for _ in range(rounds):
+        for form, run in runs.items():
+            medians[form].append(np.median([timed(run, image) for _ in range(10)]))
+    return {form: 1000 * float(min(values)) for form, values in medians.items()}
+
+
+def timed(run, image) -> float:
+    start = time.perf_counter()
+    run(image)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

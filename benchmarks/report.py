@@ -1,0 +1,44 @@
+"""What the benchmarks have in common: a process of its own for what is measured, and a record as JSON and Markdown."""
+
+import json
+import multiprocessing
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def in_process(function: Callable, *arguments) -> Any:
+    """Runs a function in a fresh process, so that no runtime's threads and memory disturb another's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def environment(*packages: str) -> dict[str, Any]:
+    """Returns the machine and the versions of packages."""
+    machine = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
+    return machine | {name: version(name) for name in packages}
+
+
+def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
+    """Returns rows as a table; `columns` maps their keys to headings."""
+    lines = [f"| {' | '.join(columns.values())} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(shown(row.get(key)) for key in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def shown(value) -> str:
+    """Returns three digits of a number, all of a large or whole one."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value or ""
+
+
+def write(out: Path, name: str, record: dict, text: str) -> None:
+    """Writes <name>.json and <name>.md and says so."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (out / f"{name}.md").write_text(text + "\n")
+    print(f"wrote {out / name}.json, .md")

@@ -1,0 +1,73 @@
+"""The networks of the export benchmarks: one of every family, as published where that is small, else narrower."""
+
+import functools
+
+import keras
+import numpy as np
+
+import keras_mgnet
+from keras_mgnet.training.data import Dataset, load
+
+PUBLISHED = (
+    "mgnet_2222_c128_shared_b",
+    "poly_mgnet",
+    "preact_resnet20",
+    "lm_resnet20",
+    "recurrent_resnet2",
+    "polynet_poly2",
+    "revnet38",
+    "hamiltonian74",
+)
+RES = {"base_width": 32}
+NEXT = {"cardinality": 4, "group_width": 8, "depth": 29}
+NARROWER = {  # name -> (family, arguments)
+    "VCycleMgNet[2,2,2,2]-64": ("VCycleMgNet", {"nu": (2, 2, 2, 2), "channels": 64}),
+    "FBResNet[2,2,2,2]-64": ("FBResNet", {"A": "linear", "B": "both", "nu": (2, 2, 2, 2), "channels": (64,) * 4}),
+    "ResNet18-A-B, 32": ("ResNet", RES | {"depth": 18, "share_A": True, "share_B": True}),
+    "ResNeXt-29, 4x8d": ("ResNeXt", NEXT),
+    "LM-ResNeXt-29, 4x8d": ("LMResNeXt", NEXT),
+    "MultiResNet-8, k=3": ("MultiResNet", RES | {"depth": 8, "branches": 3}),
+    "Very Deep PolyNet, 1/12": ("VeryDeepPolyNet", {"modules": (1, 2, 1), "width": 1 / 12}),
+    "FractalNet, 3 columns": ("FractalNet", {"columns": 3, "channels": (32, 64, 96)}),
+    "Shake-Shake-14, 2x32d": ("ShakeShake", {"depth": 14, "width": 32}),
+    "Highway, 32": ("HighwayNet", {"nu": (4, 4), "channels": (32, 48)}),
+    "DenseNet-40, k=12": ("DenseNet", {"depth": 40, "growth": 12}),
+}
+NAMES = (*PUBLISHED, *NARROWER)
+SETTLING = 40  # batches, after which a moving statistic holds 1 % of its initial value
+BATCH = 32
+
+
+def network(name: str) -> keras.Model:
+    """Returns a network of random weights, settled."""
+    if name in NARROWER:
+        family, arguments = NARROWER[name]
+        model = getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10)
+    else:
+        model = keras_mgnet.create_model(name)
+    return settled(model)
+
+
+def settled(model: keras.Model) -> keras.Model:
+    """Returns a model after its norms have seen images of CIFAR-10."""
+    images = normalize(cifar10().train.images[: SETTLING * BATCH].astype("float32"))
+    for batch in np.split(images, SETTLING):
+        model(batch, training=True)
+    return model
+
+
+@functools.cache
+def cifar10() -> Dataset:
+    """Returns CIFAR-10."""
+    return load("cifar10")
+
+
+def normalization() -> tuple:
+    """Returns (mean, std) of each channel, for the artifacts."""
+    return cifar10().mean, cifar10().std
+
+
+def normalize(images: np.ndarray) -> np.ndarray:
+    """Returns images 0..255 as the networks take them."""
+    mean, std = np.float32(normalization())
+    return (images / 255 - mean) / std
