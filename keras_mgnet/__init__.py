@@ -4,7 +4,9 @@ What this package offers stands in `__init__.pyi` and is loaded on first use, so
 neither Keras nor a backend. Once Keras is loaded, by whomever, it knows the layers and models of this package.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 import lazy_loader
 import wrapt
@@ -12,7 +14,31 @@ import wrapt
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` does without KerasTuner
 
+ABOVE = ("training", "export", "cli")
 
-@wrapt.when_imported("keras")
-def _register(keras) -> None:
-    import_module("keras_mgnet.models")
+
+class _Package(ModuleType):
+    """Is told of every module of the package that is loaded: Python then makes it an attribute."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if isinstance(value, ModuleType):
+            _register()
+
+
+def _register(keras: ModuleType | None = None) -> None:
+    """Loads the models, unless a module is half loaded that they need, and that has perhaps just asked for Keras.
+
+    Its end comes here too. Nothing of the library imports what stands above it.
+    """
+    if "keras" in sys.modules and not any(map(_half_loaded, list(sys.modules.values()))):
+        import_module(f"{__name__}.models")
+
+
+def _half_loaded(module: ModuleType) -> bool:
+    package, _, path = module.__name__.partition(".")
+    return package == __name__ and path.partition(".")[0] not in ("", *ABOVE) and module.__spec__._initializing
+
+
+sys.modules[__name__].__class__ = _Package
+wrapt.register_post_import_hook(_register, "keras")
