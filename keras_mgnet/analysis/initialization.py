@@ -94,17 +94,19 @@ def chain_variances(
 
 def plot_initialization(result: Initialization, path) -> None:
     """Draws variances and gradients over the depth to a PNG."""
-    figure = new_figure(12, 4.4, "Fresh networks: what reaches each convolution, from the image and from the loss")
+    figure = new_figure(12, 4.8, "Fresh networks: what reaches each convolution, from the image and from the loss")
     panels = {
         "forward: variance of the output": result.forward,
         "backward: mean square of the gradient": result.backward,
     }
-    for axes, (title, table) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+    both = figure.subplots(1, 2)
+    for axes, (title, table) in zip(both, panels.items(), strict=True):
         for n, (init, modes) in enumerate(table.items()):
             for (mode, values), line in zip(modes.items(), ("--", "-"), strict=True):
                 values = [value or np.nan for value in values]
                 axes.semilogy(values, line, color=COLORS[n], marker=".", label=f"{init}, {mode}")
-        finish(axes, title=title, xlabel="convolution, in the order of use")
+        finish(axes, legend=False, title=title, xlabel="convolution, in the order of use")
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     save(figure, path)
 
 

@@ -101,7 +101,9 @@ def plot_resolution(result: Resolution, path) -> None:
         shares = [100 * ways[way] for ways in result.accuracy.values()]
         places = np.arange(len(shares)) + (n - (len(WAYS) - 1) / 2) * width
         bars = axes.bar(places, shares, 0.9 * width, color=COLORS[n], label=way)
-        axes.bar_label(bars, fmt="%.0f", fontsize="small")
+        axes.bar_label(
+            bars, fmt="%.0f", fontsize="small", padding=2, bbox={"facecolor": "white", "linewidth": 0, "pad": 1}
+        )
     axes.axhline(100 * result.intact, color="black", linewidth=1.2, label=f"at {result.size}")
     axes.axhline(100 * result.chance, color="black", linewidth=1.2, linestyle=":", label="guessing")
     axes.set_xticks(range(len(result.accuracy)), result.accuracy)

@@ -16,6 +16,7 @@ from keras_mgnet.layers.sharing import instance
 
 FREQUENCIES = 32  # per axis
 BINS = 8
+DRAWN = 8  # channels, from which and to which symbols are drawn
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Spectra:
     Attributes:
         radius: per level the spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2.
         eigenvalues: per level all eigenvalues of the symbol, (nu, T, T, c).
+        drawn: per level the channels whose symbols are drawn, those that the last step mixes most.
+        symbols: per level |symbol| of the last step from each to each of them, (T, T, n, n).
         pairs: per level mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel.
         high, low: per level and iteration the largest radius over the high frequencies (the smoothing factor) and the low ones.
         measured: per level and iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS`
@@ -33,6 +36,8 @@ class Spectra:
 
     radius: dict[str, np.ndarray]
     eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)
+    drawn: dict[str, list[int]]
+    symbols: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)
     pairs: dict[str, np.ndarray]
     high: dict[str, list[float]]
     low: dict[str, list[float]]
@@ -120,9 +125,12 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
     symbols = {level.name: _symbols(level, gains, theta) for level in own}
     eigenvalues = {name: np.linalg.eigvals(found) for name, found in symbols.items()}
     radius = {name: np.abs(found).max(-1) for name, found in eigenvalues.items()}
+    drawn = {name: _most_mixed(found[-1]) for name, found in symbols.items()}
     return Spectra(
         radius=radius,
         eigenvalues=eigenvalues,
+        drawn=drawn,
+        symbols={name: np.abs(found[-1][:, :, drawn[name]][..., drawn[name]]) for name, found in symbols.items()},
         pairs={name: np.abs(found[:, high]).mean(1) for name, found in symbols.items()},
         high={name: found[:, high].max(1).tolist() for name, found in radius.items()},
         low={name: found[:, ~high].max(1).tolist() for name, found in radius.items()},
@@ -144,16 +152,14 @@ def _has_kernels(level: GridLevel) -> bool:
 
 
 def plot_spectra(result: Spectra, path) -> None:
-    """Draws a row per level to a PNG: radius over theta, eigenvalues at high frequencies, channel pairs, measured reduction."""
+    """Draws a row per level to a PNG: radius over theta, eigenvalues, the symbol of each channel pair, measured reduction."""
     figure = new_figure(
         16, 3.5 * len(result.radius), "Smoothing steps r <- (I - A B) r by frequency, iteration by iteration"
     )
     for row, name in zip(figure.subplots(len(result.radius), 4, squeeze=False), result.radius, strict=True):
         _draw_radius(figure, row[0], name, result.radius[name][-1])
         _draw_eigenvalues(row[1], result.eigenvalues[name])
-        shown = row[2].imshow(result.pairs[name][-1], cmap=SEQUENTIAL, vmin=0)
-        figure.colorbar(shown, ax=row[2])
-        row[2].set(title="mean |symbol| at high theta, last step", xlabel="from channel", ylabel="to channel")
+        _draw_pairs(figure, row[2], result.symbols[name], result.drawn[name])
         for i, values in enumerate(result.measured[name]):
             places, known = (np.arange(BINS) + 0.5) / BINS, np.isfinite(values)
             row[3].semilogy(places[known], values[known], label=f"step {i}", **style(i))
@@ -168,6 +174,19 @@ def _draw_radius(figure, axes, name: str, radius: np.ndarray) -> None:
     axes.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="white", linestyle="--")
     figure.colorbar(shown, ax=axes)
     axes.set(title=f"{name}: spectral radius, last step", xlabel="theta_1 / pi", ylabel="theta_2 / pi")
+
+
+def _draw_pairs(figure, axes, symbols: np.ndarray, channels: list[int]) -> None:
+    """A picture over theta for each pair of channels, in a square of all of them."""
+    T, _, n, _ = symbols.shape
+    framed = np.pad(symbols.transpose(2, 1, 3, 0), ((0, 0), (0, 2), (0, 0), (0, 2)), constant_values=np.nan)
+    side = T + 2
+    shown = axes.imshow(framed[:, ::-1].reshape(n * side, n * side), cmap=SEQUENTIAL, vmin=0)
+    figure.colorbar(shown, ax=axes)
+    places = side * (np.arange(n) + 0.5)
+    axes.set_xticks(places, channels)
+    axes.set_yticks(places, channels)
+    axes.set(title="|symbol| of channel pairs, last step", xlabel="from channel", ylabel="to channel")
 
 
 def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
@@ -189,6 +208,12 @@ def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) 
         before, behind = (_scale(norms[i], gains) for norms in (level.s1, level.s2))
         steps.append(step_symbol(A, B * before[:, None] * behind, theta))
     return np.stack(steps)
+
+
+def _most_mixed(symbol: np.ndarray) -> list[int]:
+    """Up to `DRAWN` channels of a symbol (T, T, c, c), in order."""
+    strength = np.square(np.abs(symbol - np.eye(symbol.shape[-1]))).sum((0, 1))
+    return np.sort(np.argsort(-(strength.sum(0) + strength.sum(1)))[:DRAWN]).tolist()
 
 
 def _scale(norm, gains: dict[str, np.ndarray]) -> np.ndarray:
