@@ -18,11 +18,15 @@ ABOVE = ("training", "export", "cli")
 
 
 class _Package(ModuleType):
-    """Is told of every module of the package that is loaded: Python then makes it an attribute."""
+    """Is told of every module of the package that is loaded: Python then makes it an attribute.
+
+    `describe` is the function, whoever loads the file of this name.
+    """
 
     def __setattr__(self, name, value):
-        super().__setattr__(name, value)
-        if isinstance(value, ModuleType):
+        loaded = isinstance(value, ModuleType)
+        super().__setattr__(name, getattr(value, name, value) if loaded else value)
+        if loaded:
             _register()
 
 

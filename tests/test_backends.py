@@ -84,6 +84,8 @@ def test_keras_knows_the_models_whatever_was_imported_first(first):
 import keras_mgnet.{first}
 import keras
 assert "keras_mgnet>MgNet" in keras.saving.get_custom_objects()
+import keras_mgnet.describe
+assert callable(keras_mgnet.describe)
 """
     result = run(program, KERAS_BACKEND="numpy")
     assert result.returncode == 0, result.stderr

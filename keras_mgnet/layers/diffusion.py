@@ -22,23 +22,29 @@ def reaction_diffusion(u, f, K, psi, lambda_):
 def mirrored(u, margin: int):
     """Continues u (N, H, W, c) by `margin` pixels on all sides, mirrored at its edges: b a | a b ... y z | z y."""
     for axis in (1, 2):
-        first, _, last = _parts(u, axis, margin)
-        u = ops.concatenate([ops.flip(first, axis), u, ops.flip(last, axis)], axis)
+        before, behind = _reversed_ends(u, axis, margin)
+        u = ops.concatenate([before, u, behind], axis)
     return u
 
 
 def mirrored_adjoint(v, margin: int):
     """Returns the adjoint of `mirrored`: what lies beyond an edge is added where it came from; H, W >= 2 `margin`."""
     for axis in (2, 1):
-        before, inside, behind = _parts(v, axis, margin)
-        first, middle, last = _parts(inside, axis, margin)
-        v = ops.concatenate([first + ops.flip(before, axis), middle, last + ops.flip(behind, axis)], axis)
+        before, behind = _reversed_ends(v, axis, margin)
+        first, middle, last = (
+            _cut(v, axis, *ends) for ends in ((margin, 2 * margin), (2 * margin, -2 * margin), (-2 * margin, -margin))
+        )
+        v = ops.concatenate([first + before, middle, last + behind], axis)
     return v
 
 
-def _parts(x, axis: int, margin: int):
-    rows = (slice(None, margin), slice(margin, -margin), slice(-margin, None))
-    return [x[:, part] if axis == 1 else x[:, :, part] for part in rows]
+def _reversed_ends(x, axis: int, margin: int):
+    """Returns the first and the last pixels, each in reverse order; by slices, for tf2onnx breaks what `flip` makes."""
+    return _cut(x, axis, margin - 1, None, -1), _cut(x, axis, None, -margin - 1, -1)
+
+
+def _cut(x, axis: int, *ends: int | None):
+    return x[:, slice(*ends)] if axis == 1 else x[:, :, slice(*ends)]
 
 
 def cosines(size: int) -> np.ndarray:
@@ -141,8 +147,8 @@ class DiffusionStep(keras.layers.Layer):
     def _start(self, shape, dtype):
         return ops.full(shape, self.reaction, dtype)  # Keras' Constant rounds to float32
 
-    def compute_output_shape(self, shape, f_shape=None):
-        return tuple(shape)
+    def compute_output_shape(self, u_shape, f_shape=None):
+        return tuple(u_shape)
 
     def call(self, u, f):
         return reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
@@ -226,6 +232,9 @@ class PeronaMalik(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.nu, self.k, self.dt = nu, k, dt
         self.K = Differences(name="K", dtype=self.dtype_policy)
+
+    def build(self, shape):
+        self.K.build(shape)
 
     def compute_output_shape(self, shape):
         return tuple(shape)
