@@ -177,6 +177,18 @@ def test_spectra_of_jacobi_in_a_network(images):
     assert highest < 0.75 and result.measured["level1"][0][0] > 0.8  # but for the boundary
 
 
+def test_the_symbols_that_are_drawn_are_those_of_the_channels_that_mix(images):
+    model = randomize(MgNet((2,), 10, **TINY))
+    level, others = model.get_layer("level1"), (np.arange(10) != 4).astype("float32")
+    level.B[0].kernel.assign(level.B[0].kernel * others[:, None])  # nothing from channel 4
+    level.A[0].kernel.assign(level.A[0].kernel * others)  # and nothing to it
+    result = spectra(model, images(model, 20))
+    drawn = result.drawn["level1"]
+    assert len(drawn) == 8 and 4 not in drawn and drawn == sorted(drawn)
+    high = result.symbols["level1"][is_high(frequencies())].mean(0)
+    np.testing.assert_allclose(high, result.pairs["level1"][-1][np.ix_(drawn, drawn)], rtol=1e-6)
+
+
 def test_sigma_counts_as_its_mean_slope(images):
     model, x = randomize(MgNet((1,), 3, **TINY)), None
     x = images(model, 20)
