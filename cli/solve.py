@@ -1,42 +1,100 @@
-"""`solve`: a boundary value problem by multigrid, the layers of MgNet with fixed stencils."""
+"""`solve`: a boundary value problem by multigrid, the layers of MgNet with fixed stencils or with a learned smoother."""
 
+import math
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import keras
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from keras_mgnet.cli.options import from_fields
 from keras_mgnet.extras import SOLVE, extra
-from keras_mgnet.files import workspace, write_json
-from keras_mgnet.multigrid.experiment import Solution, SolveConfig, build, run, run_pyamg
+from keras_mgnet.files import staged_file, workspace, write_json
+from keras_mgnet.multigrid.comparison import Row, compare, strongest
+from keras_mgnet.multigrid.experiment import Solution, build, run, run_pyamg
+from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
+from keras_mgnet.multigrid.learned_report import plot_learned
 from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
+from keras_mgnet.multigrid.smoothers import SMOOTHERS
 from keras_mgnet.training.rundir import versions
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this file."""
-    app.command("solve")(from_fields(SolveConfig, positional="problem")(solve_command))
+    app.command("solve")(from_fields(LearnConfig, positional="problem")(solve_command))
 
 
-def solve_command(config: SolveConfig) -> None:
-    """Solve A u = f on a square by multigrid cycles of MgNet's layers with fixed stencils, beside PyAMG's with --against."""
-    if config.against:
+def solve_command(config: LearnConfig) -> None:
+    """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's."""
+    if config.against or config.learn:
         extra("pyamg", SOLVE)
     with (
         workspace(config.out) if config.out else nullcontext()
     ):  # an unwritable folder is told before anything is computed
-        model = build(config)
-        levels = level_rows(model, config.cycle)
         console = Console(width=None if Console().is_terminal else 160)
+        learned = _learn(config, console) if config.learn else None
+        model = learned.model if learned else _model(config)
+        levels = level_rows(model, config.cycle)
         console.print(level_table(levels))
-        solutions = [run(config, model), *(run_pyamg(config) if config.against else [])]
+        solutions = [run(config, model), *_pyamg(config)]
         console.print(history_table(solutions))
         console.print(solver_table(solutions, config.tolerance))
+        if learned:
+            console.print(comparison_table(learned.rows))
         if config.out:
-            _write(Path(config.out), config, levels, solutions)
+            _write(Path(config.out), config, levels, solutions, learned)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What --learn has made: the solver on the grid it was trained on and on that of the problem."""
+
+    trained: keras.Model
+    model: keras.Model
+    losses: list[float]
+    rows: list[Row]
+
+
+def _learn(config: LearnConfig, console: Console) -> Learned:
+    losses: list[float] = []
+    with console.status("training") as status:
+
+        def report(step: int, loss: float) -> None:
+            losses.append(loss)
+            status.update(f"step {step + 1} of {config.steps}: factor {math.exp(loss):.3f}")
+
+        trained = train(config, report)
+        status.update("comparing")
+        model = learned_solver(trained, config)
+        return Learned(trained, model, losses, compare(config, model))
+
+
+def _model(config: LearnConfig) -> keras.Model:
+    """The solver of a configuration, whose smoother may be the file of a learned one."""
+    if config.smoother.endswith(".keras"):
+        return learned_solver(load_smoother(config.smoother), config)
+    return build(config)
+
+
+def _pyamg(config: LearnConfig) -> list[Solution]:
+    return run_pyamg(config, config.smoother in SMOOTHERS and not config.learn) if config.against else []
+
+
+def comparison_table(rows: list[Row]) -> Table:
+    """Returns the learned smoother's row, and those of `comparison.strongest`."""
+    caption = (
+        "work of a cycle: multiply-adds of A and B, in products with A on the first grid; rate: -ln(factor) / work"
+    )
+    table = Table("smoother", "settings", caption=caption)
+    for heading in ("factor", "work", "rate", "learned / this"):
+        table.add_column(heading, justify="right")
+    for row in strongest(rows):
+        figures = (f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", f"{rows[0].rate / row.rate:.2f}")
+        table.add_row(row.name, row.settings, *figures)
+    return table
 
 
 def level_table(rows: list[LevelRow]) -> Table:
@@ -93,10 +151,23 @@ def solver_table(solutions: list[Solution], tolerance: float) -> Table:
     return table
 
 
-def _write(out: Path, config: SolveConfig, levels: list[LevelRow], solutions: list[Solution]) -> None:
+def _write(
+    out: Path, config: LearnConfig, levels: list[LevelRow], solutions: list[Solution], learned: Learned | None
+) -> None:
     record = {"config": asdict(config), "levels": [asdict(row) for row in levels]}
     record |= {"solutions": [asdict(solution) for solution in solutions], "versions": versions()}
-    title = f"{config.problem}, {config.n} x {config.n}: {config.cycle}-cycle{tuple(config.nu)}, {config.smoother}"
+    smoother = "a learned smoother" if learned else config.smoother
+    title = f"{config.problem}, {config.n} x {config.n}: {config.cycle}-cycle{tuple(config.nu)}, {smoother}"
     plot_histories({solution.name: solution.history for solution in solutions}, title, out / "residuals.png")
+    files = ["residuals.png", "solve.json"]
+    if learned:
+        record["learned"] = {
+            "losses": learned.losses,
+            "comparison": [asdict(row) | {"rate": row.rate} for row in learned.rows],
+        }
+        plot_learned(learned.model, learned.losses, title, out / "smoother.png")
+        with staged_file(out / "smoother.keras", ".keras") as staged:
+            learned.trained.save(staged)
+        files += ["smoother.keras", "smoother.png"]
     write_json(out / "solve.json", record)
-    typer.echo(f"wrote {out}: residuals.png, solve.json")
+    typer.echo(f"wrote {out}: {', '.join(files)}")

@@ -26,6 +26,7 @@ from keras_mgnet import (
 from keras_mgnet.layers import (
     Affine,
     Branch,
+    CoefficientStencil,
     Conv,
     CosineFilters,
     CouplingTransfer,
@@ -47,6 +48,7 @@ from keras_mgnet.layers import (
     Inception,
     InceptionStem,
     Inverse,
+    KernelChain,
     LinearMultistepLevel,
     Norm,
     PeronaMalik,
@@ -233,6 +235,8 @@ LAYERS = {
         ),
         [(2, 5, 4, 1)] * 3,
     ),
+    "kernel_chain": (lambda: KernelChain(("cross", "column:2"), 3, scale=0.25), [(2, 5, 4, 1)]),
+    "coefficient_stencil": (lambda: CoefficientStencil(3), [(2, 5, 4, 1)]),
     "stencil_field": (lambda: StencilField(3), [(2, 5, 4, 2)]),
     "stencil_transfer": (
         lambda: StencilTransfer([[0, 1, 1], [1, 2, 1], [1, 1, 0]], divisor=2.0),

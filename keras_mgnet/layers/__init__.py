@@ -9,6 +9,7 @@ from keras_mgnet.layers.force import Force, SkewConv
 from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
 from keras_mgnet.layers.highway import Affine, HighwayLevel
 from keras_mgnet.layers.inception import Inception, InceptionStem, SharedConv
+from keras_mgnet.layers.learned_stencil import CoefficientStencil, KernelChain
 from keras_mgnet.layers.level import GridLevel
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.poly import Poly
@@ -28,6 +29,7 @@ from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, IdleTransfe
 __all__ = [
     "Affine",
     "Branch",
+    "CoefficientStencil",
     "Conv",
     "CosineFilters",
     "CouplingTransfer",
@@ -50,6 +52,7 @@ __all__ = [
     "InceptionStem",
     "Inverse",
     "Join",
+    "KernelChain",
     "LinearMultistepLevel",
     "Norm",
     "PeronaMalik",

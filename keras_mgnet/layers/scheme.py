@@ -53,6 +53,17 @@ class Damped(ResidualCorrection):
 
 
 @serializable
+class Weighted(ResidualCorrection):
+    """Iteration i takes B^i = w_i B: one B, and a trainable weight per iteration, initially 1."""
+
+    def build(self, input_shape=None):
+        self.w = self.add_weight(shape=(self.nu,), initializer="ones", name="w")
+
+    def smoother(self, i, A, B):
+        return lambda r: self.w[i] * B(r)
+
+
+@serializable
 class Chebyshev(ResidualCorrection):
     """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
 

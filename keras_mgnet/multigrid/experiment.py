@@ -19,7 +19,7 @@ FACTOR_CYCLES = 20
 PYAMG = "pyamg"
 
 
-def _option(default: Any, help: str) -> Any:
+def option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
@@ -27,30 +27,30 @@ def _option(default: Any, help: str) -> Any:
 class SolveConfig:
     """A problem and the cycle that solves it; the options of `keras-mgnet solve`."""
 
-    problem: str = _option(
+    problem: str = option(
         "poisson", "poisson, anisotropic (eps u_xx + u_yy) or jumps (-div a grad u, a of 1 or contrast)"
     )
-    n: int = _option(255, "points a side, 2^k - 1")
-    cycle: str = _option("V", "V, W or backslash")
-    nu: tuple[int, int] = _option((1, 1), "smoothing steps down and up")
-    smoother: str = _option("jacobi", "jacobi, red_black or chebyshev")
-    omega: float = _option(0.8, "weight of jacobi")
-    degree: int = _option(2, "of chebyshev")
-    transfer: str = _option("full_weighting", "full_weighting, fem or injection")
-    coarse: str | None = _option(None, "rediscretised or galerkin [default: galerkin for jumps]")
-    levels: int | None = _option(None, "number of grids [default: down to a single point]")
-    eps: float = _option(0.01, "of anisotropic")
-    contrast: float = _option(1000.0, "of jumps")
-    tolerance: float = _option(1e-8, "relative residual to reach")
-    cycles: int = _option(50, "at most")
-    batch: int = _option(1, "right-hand sides, random")
-    dtype: str = _option("float64", "of the solution, float64 or float32")
-    cycle_dtype: str | None = _option(None, "of the corrections; float32 for iterative refinement")
-    seed: int = _option(0, "of right-hand sides and coefficients")
-    against: str | None = _option(
+    n: int = option(255, "points a side, 2^k - 1")
+    cycle: str = option("V", "V, W or backslash")
+    nu: tuple[int, int] = option((1, 1), "smoothing steps down and up")
+    smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or the smoother.keras of --learn")
+    omega: float = option(0.8, "weight of jacobi")
+    degree: int = option(2, "of chebyshev")
+    transfer: str = option("full_weighting", "full_weighting, fem or injection")
+    coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for jumps]")
+    levels: int | None = option(None, "number of grids [default: down to a single point]")
+    eps: float = option(0.01, "of anisotropic")
+    contrast: float = option(1000.0, "of jumps")
+    tolerance: float = option(1e-8, "relative residual to reach")
+    cycles: int = option(50, "at most")
+    batch: int = option(1, "right-hand sides, random")
+    dtype: str = option("float64", "of the solution, float64 or float32")
+    cycle_dtype: str | None = option(None, "of the corrections; float32 for iterative refinement")
+    seed: int = option(0, "of right-hand sides and coefficients")
+    against: str | None = option(
         None, "pyamg: its cycle with the same components, Ruge-Stuben and smoothed aggregation"
     )
-    out: str | None = _option(None, "folder for solve.json and residuals.png")
+    out: str | None = option(None, "folder for solve.json and residuals.png")
 
     def __post_init__(self):
         grid_count(self.n)
@@ -131,13 +131,13 @@ def run(config: SolveConfig, model) -> Solution:
     return Solution("keras_mgnet", history.max(axis=1).tolist(), setup - start, seconds, factor)
 
 
-def run_pyamg(config: SolveConfig) -> list[Solution]:
-    """Solves by PyAMG's cycle with the same components, by Ruge-Stuben and by smoothed aggregation."""
+def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
+    """Solves by PyAMG's cycle with the same components, if they are fixed, by Ruge-Stuben and by smoothed aggregation."""
     pyamg = extra("pyamg", SOLVE)
     A = operator_matrix(config.operator(), config.n)
     nu = (config.nu[0], 0 if config.cycle == "backslash" else config.nu[1])
-    makers = {
-        "PyAMG, same components": lambda: pyamg_solver(config.n, nu=nu, **config.components()),
+    same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=nu, **config.components())}
+    makers = (same if fixed else {}) | {
         "PyAMG, Ruge-Stuben": lambda: pyamg.ruge_stuben_solver(A),
         "PyAMG, smoothed aggregation": lambda: pyamg.smoothed_aggregation_solver(A),
     }

@@ -67,7 +67,7 @@ def operator_layer(A: np.ndarray, name: str, dtype):
     """Returns the layer A * u."""
     if A.ndim == 2:
         return Stencil(A.tolist(), name=name, dtype=dtype)
-    return _assigned(StencilField(3, name=name, dtype=dtype), "kernel", A, len(A))
+    return assigned(StencilField(3, name=name, dtype=dtype), "kernel", A, len(A))
 
 
 def diagonal_layer(A: np.ndarray, weight: float, dtype):
@@ -75,7 +75,7 @@ def diagonal_layer(A: np.ndarray, weight: float, dtype):
     if A.ndim == 2:
         return Stencil([[weight / diagonal(A)]], None, name="B", dtype=dtype)
     values = (weight / diagonal(A))[:, :, None, None]
-    return _assigned(StencilField(1, name="B", dtype=dtype), "kernel", values, len(A))
+    return assigned(StencilField(1, name="B", dtype=dtype), "kernel", values, len(A))
 
 
 def inverse_layer(A: np.ndarray, n: int, dtype) -> Inverse:
@@ -88,7 +88,7 @@ def inverse_layer(A: np.ndarray, n: int, dtype) -> Inverse:
         raise ValueError(
             f"expected at most {LARGEST_INVERSE} points a side on the coarsest grid, which is solved exactly. Received: {n}"
         )
-    return _assigned(Inverse(name="B", dtype=dtype), "matrix", np.linalg.inv(matrix(A, n)), n)
+    return assigned(Inverse(name="B", dtype=dtype), "matrix", np.linalg.inv(matrix(A, n)), n)
 
 
 def matrix(A: np.ndarray, n: int) -> np.ndarray:
@@ -107,7 +107,7 @@ def matrix(A: np.ndarray, n: int) -> np.ndarray:
     return full[1:-1, 1:-1].reshape(n * n, n * n).T
 
 
-def _assigned(layer, variable: str, values: np.ndarray, n: int):
+def assigned(layer, variable: str, values: np.ndarray, n: int):
     layer.build((None, n, n, 1))
     getattr(layer, variable).assign(values)
     return layer

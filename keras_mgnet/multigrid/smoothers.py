@@ -52,7 +52,7 @@ SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev
 
 
 def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
-    """Returns a smoother by name, by its kernel or by its layers.
+    """Returns a smoother by name, by its kernel or by its layers; a `Smoother` returns as it is.
 
     Args:
         smoother: "jacobi": u + omega D^{-1} r; "red_black": Gauss-Seidel, the points of even row + column first; "chebyshev": the
@@ -63,6 +63,8 @@ def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
     Raises:
         ValueError: for an unknown name, omega <= 0 or degree < 1.
     """
+    if isinstance(smoother, Smoother):
+        return smoother
     if isinstance(smoother, str):
         if smoother not in SMOOTHERS:
             raise unknown("smoother", smoother, SMOOTHERS)

@@ -45,6 +45,7 @@ def pyamg_solver(
     smoother: str = "jacobi",
     omega: float = 0.8,
     degree: int = 2,
+    spectrum: tuple[float, float] = SPECTRUM,
     A=None,
     transfer: str = "full_weighting",
     coarse: str = "rediscretised",
@@ -52,7 +53,7 @@ def pyamg_solver(
 ):
     """Returns the `pyamg.MultilevelSolver` of the same grids, operators, transfers and smoothers as `solver`'s V-cycle.
 
-    Arguments as `solver`.
+    Arguments as `solver`; `spectrum` is the part of the eigenvalues of D^{-1} A that Chebyshev's smoother damps.
     """
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
@@ -66,13 +67,15 @@ def pyamg_solver(
         level = MultilevelSolver.Level()
         level.A = operator_matrix(stencil, m)
         level.R, level.P = restriction_matrix(kernels.R, m), restriction_matrix(kernels.P, m).T.tocsr()
-        level.presmoother, level.postsmoother = (sweeps(smoother, m, count, omega, degree) for count in nu)
+        level.presmoother, level.postsmoother = (sweeps(smoother, m, count, omega, degree, spectrum) for count in nu)
         built.append(level)
     del built[-1].R, built[-1].P
     return MultilevelSolver(built, coarse_solver="splu" if points[-1] > 1 else "pinv")
 
 
-def sweeps(smoother: str, n: int, count: int, omega: float, degree: int) -> Callable:
+def sweeps(
+    smoother: str, n: int, count: int, omega: float, degree: int, spectrum: tuple[float, float] = SPECTRUM
+) -> Callable:
     """Returns PyAMG's smoother (A, x, b) -> None, in place, of `count` smoothing steps on n x n points."""
     extra("pyamg", SOLVE)
     from pyamg.relaxation import relaxation
@@ -85,14 +88,12 @@ def sweeps(smoother: str, n: int, count: int, omega: float, degree: int) -> Call
         order = np.argsort(colour, kind="stable").astype("int32")
         return lambda A, x, b: relaxation.gauss_seidel_indexed(A, x, b, order, iterations=count) if count else None
 
+    coefficients = -chebyshev_polynomial_coefficients(*spectrum, degree)[:-1]
+
     def polynomial(A, x, b):
-        diagonal = A.diagonal()
-        if np.ptp(diagonal) > 1e-12 * diagonal.max():
-            raise ValueError(
-                "expected an operator of constant diagonal for PyAMG's Chebyshev smoother. Received: another"
-            )
-        coefficients = -chebyshev_polynomial_coefficients(*(diagonal[0] * s for s in SPECTRUM), degree)[:-1]
+        d = 1 / A.diagonal()
+        scaled = A.multiply(d[:, None]).tocsr() if np.ptp(d) > 1e-12 * d.max() else A * d[0]
         for _ in range(count):
-            relaxation.polynomial(A, x, b, coefficients)
+            relaxation.polynomial(scaled, x, d * b, coefficients)
 
     return polynomial

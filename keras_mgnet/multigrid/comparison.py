@@ -1,0 +1,144 @@
+"""A learned smoother beside the fixed ones: convergence factors and the work that they cost."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mgnet.extras import SOLVE, extra
+from keras_mgnet.layers import KernelChain
+from keras_mgnet.multigrid.experiment import SolveConfig
+from keras_mgnet.multigrid.grids import operators, sizes
+from keras_mgnet.multigrid.iteration import convergence_factor, spectral_radius
+from keras_mgnet.multigrid.learn import LearnConfig, smoothed_levels
+from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
+from keras_mgnet.multigrid.stencils import TRANSFERS
+
+CYCLES = 30  # of the power iteration
+POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
+DEGREES = (2, 3, 4, 6, 8, 12, 16)
+SWEEPS = 4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: a symmetric one, forward and backward, down and up
+FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "jacobi": tuple({"omega": 0.05 * i} for i in range(10, 21)),
+    "red_black": ({},),
+    "chebyshev": tuple({"spectrum": (low, 2.0)} for low in (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5)),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        name: of its smoother, or of the method.
+        settings: what it was tuned to.
+        factor: asymptotic, of one cycle.
+        work: multiply-adds with A and B in one cycle, in units of those of one product with A on the first grid. What transfers,
+            sums and the coarsest grid cost is left out.
+    """
+
+    name: str
+    settings: str
+    factor: float
+    work: float
+
+    @property
+    def rate(self) -> float:
+        """-ln(factor) per unit of work."""
+        return float(-np.log(min(self.factor, 1.0)) / self.work)
+
+
+def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
+    """Returns the work of a cycle as `Row` has it: a residual, and on each grid but the last `steps` products with A and with B.
+
+    Args:
+        config: the problem.
+        steps: smoothing steps down and up, for Chebyshev's times its degree. A sweep of red-black Gauss-Seidel is one.
+        cost: multiply-adds of B per point.
+
+    Example:
+        >>> cycle_work(SolveConfig(n=3), steps=2, cost=1)  # (5 + 2 (5 + 1)) / 5
+        3.4
+    """
+    points, entries = _grids(config)
+    total = entries[0] * points[0] ** 2
+    smoothing = sum(steps * (a + cost) * m**2 for a, m in zip(entries[:-1], points[:-1], strict=True))
+    return 1 + smoothing / total
+
+
+def _grids(config: SolveConfig) -> tuple[list[int], list[int]]:
+    """The points a side and the entries of a stencil, for each grid."""
+    components, points = config.components(), sizes(config.n, len(bin(config.n)) - 2)
+    grids = operators(components["A"], config.n, len(points), TRANSFERS[config.transfer], components["coarse"])
+    return list(points), [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
+
+
+def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
+    """Returns the learned smoother, each fixed one at several costs and PyAMG's own methods.
+
+    The parameter of a fixed smoother is the one of `FAMILIES` that does best on `train_n` points a side.
+
+    Args:
+        config: the problem.
+        model: of `learned_solver`.
+    """
+    B, steps = smoothed_levels(model)[0].B[0], sum(config.nu[: 1 if config.cycle == "backslash" else 2])
+    work = cycle_work(config, steps, B.cost if isinstance(B, KernelChain) else B.size**2)
+    learned = Row("learned", f"nu {tuple(config.nu)}", convergence_factor(model, config.n, CYCLES), work)
+    return [learned, *_fixed(config), *_algebraic(config)]
+
+
+def _fixed(config: LearnConfig) -> Iterator[Row]:
+    small = replace(config, n=config.train_n)
+    for smoother, nu, degree in [
+        *((smoother, nu, 1) for smoother in ("jacobi", "red_black") for nu in POINTWISE_STEPS),
+        *(("chebyshev", nu, degree) for nu in POINTWISE_STEPS[:2] for degree in DEGREES),
+    ]:
+        options = {"smoother": smoother, "nu": nu, "degree": degree}
+        tuned = min(FAMILIES[smoother], key=lambda choice: _factor_of(small, options | choice))
+        settings = ", ".join([f"nu {nu}", *([f"degree {degree}"] if degree > 1 else []), *map(_words, tuned.items())])
+        yield Row(smoother, settings, _factor_of(config, options | tuned), cycle_work(config, sum(nu) * degree, 1))
+
+
+def _words(option: tuple[str, Any]) -> str:
+    name, value = option
+    return f"{name} {value:.2f}" if isinstance(value, float) else f"{name} [{value[0]:g}, {value[1]:g}]"
+
+
+def _factor_of(config: SolveConfig, options: dict[str, Any]) -> float:
+    return factor(pyamg_solver(config.n, **config.components() | options), config.n)
+
+
+def factor(ml, n: int) -> float:
+    """Returns the asymptotic factor of a V-cycle of a `pyamg.MultilevelSolver` on n x n points, as `convergence_factor`."""
+    f = np.zeros(n * n)
+    start = np.random.default_rng(0).normal(size=n * n)
+    return spectral_radius(lambda u: ml.solve(f, x0=u, maxiter=1, tol=1e-300), start, CYCLES)
+
+
+def _algebraic(config: LearnConfig) -> Iterator[Row]:
+    pyamg = extra("pyamg", SOLVE)
+    A = operator_matrix(config.operator(), config.n)
+    for name, make in {
+        "PyAMG, Ruge-Stuben": pyamg.ruge_stuben_solver,
+        "PyAMG, smoothed aggregation": pyamg.smoothed_aggregation_solver,
+    }.items():
+        ml = make(A)
+        products = sum((SWEEPS + 1) * level.A.nnz for level in ml.levels[:-1])
+        yield Row(name, "as it comes", factor(ml, config.n), products / A.nnz)
+
+
+def strongest(rows: list[Row]) -> list[Row]:
+    """Returns the learned row, of each fixed smoother the best per unit of work and the best of at most its cost, and the rest.
+
+    A method counts as of the cost of the learned one up to 10 % more.
+    """
+    chosen = [rows[0]]
+    for name in FAMILIES:
+        family = [row for row in rows if row.name == name]
+        affordable = [row for row in family if row.work <= 1.1 * rows[0].work]
+        best = [max(family, key=lambda row: row.rate), min(affordable or family[:1], key=lambda row: row.factor)]
+        chosen += dict.fromkeys(best)
+    return [*chosen, *(row for row in rows[1:] if row.name not in FAMILIES)]

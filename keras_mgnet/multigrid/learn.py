@@ -1,0 +1,239 @@
+"""Learned smoothers: B is trained by back-propagation through the cycle, on random errors, and then used on other grids."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, StencilField
+from keras_mgnet.layers.learned_stencil import taps
+from keras_mgnet.layers.scheme import ResidualCorrection, Weighted
+from keras_mgnet.multigrid.experiment import SolveConfig, option
+from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count
+from keras_mgnet.multigrid.smoothers import Smoother
+from keras_mgnet.multigrid.solver import solver
+
+KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
+EXPECTED_FILE = "expected the smoother.keras of --learn."
+RENEWED = 4  # one error in so many is drawn anew in each step
+
+
+@dataclass(frozen=True)
+class LearnConfig(SolveConfig):
+    """A problem and the training of a smoother for it; the options of `keras-mgnet solve`, those of --learn last."""
+
+    learn: bool = option(False, "train the smoother first, and compare it with the others")
+    kernels: str | None = option(
+        None,
+        "of B, in sequence: point, row, column, cross, square, dilated as column:4 [default: cross; anisotropic: "
+        "column column:2 column:4 column:8; jumps: stencils that a network makes of the coefficients]",
+    )
+    channels: int | None = option(None, "between the kernels [default: 1], or inside the network of jumps [default: 8]")
+    share_B: bool = option(False, "one B for all grids")
+    train_n: int = option(31, "points a side of the grid to train on, 2^k - 1")
+    steps: int = option(300, "of training")
+    unrolled: int = option(3, "cycles to propagate back through")
+    errors: int = option(16, "in a step of training")
+    problems: int = option(8, "of jumps to train on, other than the one to solve")
+    learning_rate: float = option(0.02, "of Adam, falling to 0 along a cosine")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.learn:
+            return
+        grid_count(self.train_n)
+        for name in ("steps", "unrolled", "errors", "problems"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1. Received: {name}={getattr(self, name)!r}")
+        if not 1 <= (self.channels or 1) <= 8:
+            raise ValueError(f"expected 1 to 8 channels. Received: channels={self.channels!r}")
+        if self.cycle == "W":
+            raise ValueError("expected cycle V or backslash with --learn. Received: cycle='W'")
+        if self.train_n < 3 or self.levels is not None:
+            raise ValueError(
+                f"expected all levels, and train_n >= 3, with --learn. Received: {self.levels!r}, {self.train_n!r}"
+            )
+        if self.problem == "jumps" and self.kernels:
+            raise ValueError("expected no kernels for jumps, whose stencils a network makes. Received: --kernels")
+        for kernel in self.chain():
+            taps(kernel)
+
+    def chain(self) -> tuple[str, ...]:
+        """Returns the kernels of B; of jumps none."""
+        return tuple((self.kernels or KERNELS.get(self.problem, "")).split())
+
+
+def learnable(config: LearnConfig) -> Smoother:
+    """Returns the smoother to train: B of each grid, or one for all, and a weight for each smoothing step."""
+    made: list[keras.layers.Layer] = []
+
+    def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
+        if A.ndim == 4:
+            layer = CoefficientStencil(config.channels or 8, name="B", dtype=dtype)
+            layer.net = made[0].net if config.share_B and made else layer.net
+            layer.build((None, len(A), len(A), 1))
+            layer.assign(A)
+        elif config.share_B and made:
+            layer = made[0]
+        else:
+            options = {"scale": float(1 / diagonal(A)), "initial": 0.8, "name": "B", "dtype": dtype}
+            layer = KernelChain(config.chain(), config.channels or 1, **options)
+        made.append(layer)
+        return layer
+
+    return Smoother(B, _weighted)
+
+
+def _weighted(nu: int, dtype) -> ResidualCorrection:
+    return Weighted(nu, dtype=dtype) if nu else ResidualCorrection(nu, dtype=dtype)
+
+
+def train(config: LearnConfig, report: Callable[[int, float], None] = lambda step, loss: None) -> keras.Model:
+    """Trains B on grids of `train_n` points a side, in single precision.
+
+    Adam minimises the mean logarithm of the factor by which a cycle reduces the norm of an error u, f = 0. The errors are
+    those that the cycles before have left, scaled to norm 1, a quarter of them drawn anew: the power iteration and the
+    training run side by side, so that the loss becomes the logarithm of the asymptotic factor.
+
+    Args:
+        config: what to train.
+        report: is told each step and its loss.
+
+    Returns:
+        The solver on `train_n` points with the trained B: trainable, the same layers as that of `learned_solver`.
+    """
+    keras.utils.set_random_seed(config.seed)
+    coarse = replace(config, n=config.train_n)
+    smoother = learnable(config)
+    model = _solver(coarse, smoother, "float32")
+    fields = _fields(coarse, model)
+    trainer = _unrolled(model, config.unrolled)
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps)
+    trainer.compile(keras.optimizers.Adam(rate, clipnorm=1.0), _log_norm, jit_compile=False)
+    rng = np.random.default_rng(config.seed)
+    shape = (config.errors, config.train_n, config.train_n, 1)
+    errors = [_unit(rng.normal(size=shape)) for _ in fields]
+    for step in range(config.steps):
+        problem = step % len(fields)
+        for variable, value in zip(model.non_trainable_variables, fields[problem], strict=True):
+            variable.assign(value)
+        u = errors[problem]
+        loss = float(trainer.train_on_batch(u, u)) / config.unrolled
+        left = trainer.predict_on_batch(u)
+        renewed = rng.random(config.errors) < 1 / RENEWED
+        errors[problem] = _unit(np.where(renewed[:, None, None, None], rng.normal(size=shape), left))
+        report(step, loss)
+    return _unshared(model, coarse) if config.share_B else model
+
+
+def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
+    """The same model, each grid with a B of its own: what layers share is lost in files."""
+    own = _solver(config, learnable(replace(config, share_B=False)), "float32")
+    for level, source in zip(smoothed_levels(own), smoothed_levels(model), strict=True):
+        for variable, value in zip(level.trainable_variables, source.trainable_variables, strict=True):
+            variable.assign(value)
+    return own
+
+
+def _solver(config: SolveConfig, smoother: Smoother, dtype: str, **options) -> keras.Model:
+    own = {"cycle": config.cycle, "nu": tuple(config.nu), "dtype": dtype, **options}
+    return solver(config.n, **own, **config.components() | {"smoother": smoother})
+
+
+def _fields(config: LearnConfig, model: keras.Model) -> list[list[np.ndarray]]:
+    """The values of all fixed operators, for each problem to train on."""
+    if config.problem != "jumps":
+        return [_values(model)]
+    others = [replace(config, seed=config.seed + 1 + i) for i in range(config.problems)]
+    return [_values(_solver(other, learnable(other), "float32")) for other in others]
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    return [ops.convert_to_numpy(variable) for variable in model.non_trainable_variables]
+
+
+def _unrolled(model: keras.Model, cycles: int) -> keras.Model:
+    start = u = keras.Input(model.inputs[0].shape[1:], dtype="float32")
+    f = ops.zeros_like(start)
+    for _ in range(cycles):
+        u = model([u, f])
+    return keras.Model(start, u)
+
+
+def _log_norm(_, u):
+    return ops.log(ops.sum(ops.square(u), axis=(1, 2, 3)) + 1e-30) / 2
+
+
+def _unit(u: np.ndarray) -> np.ndarray:
+    return (u / np.sqrt(np.square(u).sum((1, 2, 3), keepdims=True))).astype("float32")
+
+
+def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
+    """Returns the levels of a solver but the coarsest, fine to coarse."""
+    levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
+    return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))[:-1]
+
+
+def load_smoother(path: str | Path) -> keras.Model:
+    """Loads the model of `train` from a .keras file.
+
+    Raises:
+        ValueError: in one line, for a file that holds something else.
+        OSError: where it cannot be read.
+    """
+    Path(path).open("rb").close()
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # each damage ends in another of Keras' errors, some of many lines
+        raise ValueError(f"{EXPECTED_FILE} Received: '{path}' ({type(error).__name__})") from error
+    if not any(isinstance(level.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
+        raise ValueError(f"{EXPECTED_FILE} Received: '{path}'")
+    return model
+
+
+def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
+    """Returns the solver of a configuration with the smoothers of a model of `train`, or of a saved one.
+
+    Grids are counted from the coarsest: each takes what the grid of its size has learned, a larger one what the largest has.
+    Stencils that depend on coefficients are computed here, once.
+
+    Raises:
+        ValueError: where the model was trained with other smoothing steps than the configuration has.
+    """
+    sources, depth = smoothed_levels(trained), grid_count(config.n) - 1
+    nu = (sources[0].nu, sources[0].post_nu)
+    steps = (config.nu[0], 0 if config.cycle == "backslash" else config.nu[1])
+    if nu != steps:
+        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={steps}")
+
+    def source(j: int) -> CycleLevel:
+        return sources[max(0, j - depth + len(sources))]
+
+    smoother = Smoother(lambda j, A, dtype: _transferred(source(j).B[0], A, dtype), _weighted)
+    model = _solver(config, smoother, config.dtype, cycle_dtype=config.cycle_dtype)
+    for j, level in enumerate(smoothed_levels(model)):
+        for scheme, of in ((level.scheme, source(j).scheme), (level.post_scheme, source(j).post_scheme)):
+            scheme.set_weights(of.get_weights())
+    return model
+
+
+def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
+    """What B has learned, on the grid of A."""
+    n = A.shape[0]
+    if isinstance(B, KernelChain):
+        config = B.get_config() | {"scale": float(1 / diagonal(A)), "dtype": dtype}
+        layer = KernelChain.from_config(config)
+        layer.build((None, None, None, 1))
+        layer.set_weights(B.get_weights())
+        return layer
+    stencils = CoefficientStencil(dtype=B.dtype_policy)
+    stencils.net = B.net
+    stencils.build((None, n, n, 1))
+    stencils.assign(A)
+    S = ops.convert_to_numpy(stencils.field()).astype("float64")
+    D = np.pad(diagonal(A), 1, constant_values=1.0)
+    around = np.stack([D[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1).reshape(n, n, 3, 3)
+    return assigned(StencilField(3, name="B", dtype=dtype), "kernel", S / around, n)

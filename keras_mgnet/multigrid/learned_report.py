@@ -1,0 +1,69 @@
+"""What a learned smoother looks like: training, stencil, and the errors that it reduces."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import DIVERGING, SEQUENTIAL, finish, new_figure, save
+from keras_mgnet.multigrid.learn import smoothed_levels
+
+SHOWN = 8  # points of the stencil to each side
+FREQUENCIES = 64
+
+
+def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: str | Path) -> None:
+    """Draws to a PNG the factor of a cycle while B was trained, B of the first grid, and the gain of a smoothing step.
+
+    Args:
+        model: of `learned_solver`.
+        losses: the mean logarithm of the factor, in each step of training.
+        title: of the picture.
+        path: of the file.
+    """
+    B, gain = responses(model)
+    figure = new_figure(13, 4, title)
+    left, middle, right = figure.subplots(1, 3)
+    left.plot(np.exp(losses), linewidth=0.8)
+    finish(left, xlabel="step of training", ylabel="factor of a cycle", ylim=(0, min(1.5, max(np.exp(losses)))))
+    largest = np.abs(B).max()
+    image = middle.imshow(B, cmap=DIVERGING, vmin=-largest, vmax=largest, extent=(-SHOWN - 0.5, SHOWN + 0.5) * 2)
+    middle.set(title="B of a unit residual in the middle", xlabel="x / h", ylabel="y / h")
+    figure.colorbar(image, ax=middle)
+    image = right.imshow(
+        gain, cmap=SEQUENTIAL, vmin=0, vmax=max(1.0, gain.max()), extent=(-1, 1, -1, 1), origin="lower"
+    )
+    right.set(title="|1 - B A|, one smoothing step", xlabel=r"$\theta_x / \pi$", ylabel=r"$\theta_y / \pi$")
+    right.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="white", linewidth=0.8)
+    figure.colorbar(image, ax=right)
+    save(figure, path)
+
+
+def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how the first smoothing step of a solver responds in the middle of the first grid.
+
+    Returns:
+        B e, (17, 17), e one in the middle and else zero; and |1 - B A| by frequency, from -pi to pi, (64, 64): the Fourier
+        transform of (I - B A) e, which is the symbol where the coefficients are constant.
+    """
+    level = smoothed_levels(model)[0]
+    scheme = level.scheme if level.scheme.nu else level.post_scheme
+    n, dtype = model.inputs[0].shape[1], level.compute_dtype
+    size = max(n, FREQUENCIES + 1)
+    e = np.zeros((1, n, n, 1))
+    e[0, n // 2, n // 2, 0] = 1
+    B, A = scheme.smoother(0, level.A[0], level.B[0]), level.A[0]
+    e = ops.convert_to_tensor(e, dtype=dtype)
+    seen, left = (_around(ops.convert_to_numpy(x)[0, :, :, 0], size) for x in (B(e), e - B(A(e))))
+    gain = np.abs(np.fft.fftshift(np.fft.fft2(left, (FREQUENCIES, FREQUENCIES))))
+    middle = FREQUENCIES // 2
+    return seen[middle - SHOWN : middle + SHOWN + 1, middle - SHOWN : middle + SHOWN + 1], gain
+
+
+def _around(x: np.ndarray, size: int) -> np.ndarray:
+    """The 64 x 64 values around the middle of a grid, zero outside it."""
+    x = np.pad(x, (size - len(x)) // 2 + 1)
+    start = len(x) // 2 - FREQUENCIES // 2
+    return x[start : start + FREQUENCIES, start : start + FREQUENCIES]
