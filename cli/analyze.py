@@ -14,23 +14,29 @@ from keras_mgnet.training.rundir import Run, open_run, versions
 from keras_mgnet.training.views import normalize
 
 ALL = "all"
-WHAT_HELP = "all, or one or several of " + "; ".join(f"{name}: {row.help}" for name, row in ANALYSES.items())
+HELP = "Look inside a run's model and write what is found as JSON and PNG.\n\n\b\n" + "\n".join(
+    f"{name:15}{row.help}" for name, row in ANALYSES.items()
+)
+WhatOption = Annotated[
+    list[str],
+    typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES]),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this file."""
-    app.command("analyze", cls=SeveralWords)(analyze_command)
+    app.command("analyze", cls=SeveralWords, help=HELP)(analyze_command)
 
 
 def analyze_command(
     run: Annotated[Path, typer.Argument(help="a run directory")],
-    what: Annotated[list[str], typer.Option(help=WHAT_HELP, autocompletion=lambda: [ALL, *ANALYSES])] = [ALL],  # noqa: B006
+    what: WhatOption = [ALL],  # noqa: B006
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("analysis"),
     images: Annotated[int, typer.Option(min=4, help="number of test images, drawn by the seed")] = 500,
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     seed: Annotated[int, typer.Option(help="of all that is drawn")] = 0,
 ) -> None:
-    """Look inside a run's model: residuals, coefficients, lesions, paths, spectra, ... as JSON and PNG."""
+    """Runs analyses on the model of a run; what does not apply to it is an error where it is asked for by name."""
     wanted = list(ANALYSES) if ALL in what else list(dict.fromkeys(what))
     check_names(wanted)
     opened = open_run(run)

@@ -121,13 +121,13 @@ ANALYSES = {
         lambda s: resolution(s.model, s.images, s.labels),
         _drawn_by(plot_resolution),
         check_resolution,
-        "accuracy at half and twice the resolution, stencils transferred",
+        "accuracy at half and twice the resolution, new stencils",
     ),
     "initialization": Analysis(
         lambda s: initialization(s.model, s.images, s.labels, seed=s.seed),
         _drawn_by(plot_initialization),
         _any,
-        "variances and gradients through fresh copies, with and without norms",
+        "variances and gradients in fresh copies, with norms and without",
     ),
     "randomization": Analysis(
         lambda s: randomization(s.model, s.images, s.labels, seed=s.seed),
