@@ -79,6 +79,7 @@ def plot_estimation(result: Estimation, path) -> None:
         for n, (level, values) in enumerate(table.items()):
             axes.plot(range(1 - len(values), 1), values, label=level, **style(n))
         axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         finish(axes, title=title, xlabel="state, counted back from the last")
     save(figure, path)
 

@@ -197,7 +197,8 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
     turn = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(turn), np.sin(turn), color="gray", linewidth=1)
     axes.set_aspect("equal", adjustable="datalim")
-    finish(axes, title="eigenvalues at high theta, unit circle", xlabel="Re", ylabel="Im")
+    finish(axes, legend=False, title="eigenvalues at high theta, unit circle", xlabel="Re", ylabel="Im")
+    axes.legend(fontsize="small", markerscale=6)
 
 
 def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
