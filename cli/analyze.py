@@ -9,11 +9,13 @@ import typer
 from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
 from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.files import workspace
+from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.inference import load_data
 from keras_mgnet.training.rundir import Run, open_run, versions
 from keras_mgnet.training.views import normalize
 
 ALL = "all"
+SIDE = 128  # of the squares in the middle of a denoiser's test images
 HELP = "Look inside a run's model and write what is found as JSON and PNG.\n\n\b\n" + "\n".join(
     f"{name:15}{row.help}" for name, row in ANALYSES.items()
 )
@@ -62,7 +64,10 @@ def analyze_command(
 
 def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:
     """Returns the model of a run and some of its test images, drawn by a seed and normalised as it was trained."""
-    model, test = run.load_model(checkpoint), load_data(run).test
-    chosen = np.random.default_rng(seed).permutation(len(test.labels))[:images]
-    pixels = np.asarray(normalize(test.images[chosen], *run.normalization))
-    return Subject(model, pixels, test.labels[chosen], tuple(run.class_names), seed)
+    model, data = run.load_model(checkpoint), load_data(run)
+    chosen = np.random.default_rng(seed).permutation(data.counts[1])[:images]
+    if isinstance(data, CleanImages):
+        noisy, clean = data.test_squares(SIDE)
+        return Subject(model, noisy[chosen], clean[chosen], seed=seed)
+    pixels = np.asarray(normalize(data.test.images[chosen], *run.normalization))
+    return Subject(model, pixels, data.test.labels[chosen], tuple(run.class_names), seed)

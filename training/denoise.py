@@ -107,6 +107,12 @@ class CleanImages:
         clean = self.test[index][None, ..., None].astype(np.float32)
         return self._noisy(clean, np.random.default_rng([TEST_SEED, index])), clean
 
+    def test_squares(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (noisy, clean) middles of all test images, (N, S, S, 1) float32, S = side or the least that one has."""
+        side = min(side, *(length for image in self.test for length in image.shape))
+        pairs = ([_middle(image, side) for image in self.test_pair(i)] for i in range(len(self.test)))
+        return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))
+
     def _noisy(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return clean + np.float32(self.sigma) * rng.standard_normal(clean.shape, np.float32)
 
@@ -130,6 +136,11 @@ def train_batches(images: CleanImages, plan: Plan) -> Iterable:
 def test_batches(images: CleanImages) -> Iterable:
     """Returns the test images one by one, see `train_batches`."""
     return _batches(images.test_pair, len(images.test))
+
+
+def _middle(images: np.ndarray, side: int) -> np.ndarray:
+    top, left = ((length - side) // 2 for length in images.shape[1:3])
+    return images[:, top : top + side, left : left + side]
 
 
 def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:

@@ -6,6 +6,7 @@
 from keras_mgnet.analysis.activation_maps import ActivationMaps, activation_maps
 from keras_mgnet.analysis.coefficients import Coefficients, coefficients
 from keras_mgnet.analysis.estimation import Estimation, estimation, optimal_combination
+from keras_mgnet.analysis.influence import Influence, influence
 from keras_mgnet.analysis.initialization import Initialization, chain_variances, initialization
 from keras_mgnet.analysis.lesion import Lesions, lesions
 from keras_mgnet.analysis.modules import Module, modules, rewired
@@ -32,6 +33,7 @@ __all__ = [
     "Analysis",
     "Coefficients",
     "Estimation",
+    "Influence",
     "Initialization",
     "Lesions",
     "Module",
@@ -53,6 +55,7 @@ __all__ = [
     "derivative_coefficient",
     "estimation",
     "inapplicable",
+    "influence",
     "initialization",
     "interpolating_network",
     "kernel_of_moments",

@@ -11,6 +11,7 @@ import numpy as np
 from keras_mgnet.analysis.activation_maps import SHOWN, activation_maps, classifier_head, plot_activation_maps
 from keras_mgnet.analysis.coefficients import coefficients, plot_coefficients
 from keras_mgnet.analysis.estimation import estimation, plot_estimation
+from keras_mgnet.analysis.influence import diffusion_level, influence, plot_influence
 from keras_mgnet.analysis.initialization import initialization, plot_initialization
 from keras_mgnet.analysis.lesion import lesions, plot_lesions
 from keras_mgnet.analysis.modules import modules
@@ -33,8 +34,8 @@ class Subject:
 
     Attributes:
         model: the network.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
+        images: (N, H, W, C), normalised; of a denoiser noisy grey values.
+        labels: (N,) classes; of a denoiser the images without noise.
         class_names: name of each class; None for numbers.
         seed: of all that is drawn.
     """
@@ -63,8 +64,10 @@ class Analysis:
     help: str
 
 
-def _any(model: keras.Model) -> None:
-    """Every network will do."""
+def _of_classes(model: keras.Model) -> None:
+    """Raises unless a network gives logits (N, classes)."""
+    if len(model.output_shape) != 2:
+        raise ValueError(f"expected a network of classes. Received: {type(model).__name__}")
 
 
 def _drawn_by(plot: Callable) -> Callable:
@@ -126,14 +129,20 @@ ANALYSES = {
     "initialization": Analysis(
         lambda s: initialization(s.model, s.images, s.labels, seed=s.seed),
         _drawn_by(plot_initialization),
-        _any,
+        _of_classes,
         "variances and gradients in fresh copies, with norms and without",
     ),
     "randomization": Analysis(
         lambda s: randomization(s.model, s.images, s.labels, seed=s.seed),
         _drawn_by(plot_randomization),
-        _any,
+        _of_classes,
         "fresh copies trained on true and on random labels",
+    ),
+    "influence": Analysis(
+        lambda s: influence(s.model, s.images, s.labels),
+        _drawn_by(plot_influence),
+        diffusion_level,
+        "filters and influence functions of a denoiser, stage by stage",
     ),
     "cam": Analysis(
         lambda s: activation_maps(s.model, s.images[:SHOWN], s.labels[:SHOWN]),
@@ -164,7 +173,7 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
     Example:
         >>> from keras_mgnet import MgNet
         >>> sorted(inapplicable(MgNet((1,), 4, input_shape=(8, 8, 1))))
-        ['k_values', 'paths']
+        ['influence', 'k_values', 'paths']
     """
     reasons = {}
     for name, analysis in ANALYSES.items():

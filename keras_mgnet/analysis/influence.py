@@ -1,0 +1,143 @@
+"""The filters and influence functions that a reaction-diffusion has learned, stage by stage (Chen, Pock 2017, Figure 5)."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.analysis.drawing import COLORS, DIVERGING, finish, new_figure, save
+from keras_mgnet.analysis.intercept import levels
+from keras_mgnet.analysis.result import PICTURE_ONLY
+from keras_mgnet.layers import DiffusionLevel
+
+POINTS = 201
+RARE = 0.001  # share of the responses beyond the range on which a function is looked at
+SHOWN = 4  # functions of a stage that are drawn in colours, those that move the image most
+COLUMNS = 6  # of filters side by side
+
+
+@dataclass(frozen=True)
+class Influence:
+    """K_i and psi_i of every stage, and what they do to noisy images.
+
+    Attributes:
+        psnr: in dB, of the noisy images and after each stage; against the clean ones.
+        reaction: lambda of each stage.
+        strength: per stage (n,), root mean square of psi_i(K_i u) in grey values.
+        smoothing: per stage the share of the functions with psi_i'(0) > 0, which diffuse; the others sharpen.
+        monotone: per stage the share of the functions that are monotone where responses are.
+        z: per stage (POINTS,), responses, up to what all but `RARE` of them are below.
+        psi: per stage (POINTS, n), the functions there.
+        filters: per stage (m, m, n).
+    """
+
+    psnr: list[float]
+    reaction: list[float]
+    strength: list[np.ndarray]
+    smoothing: list[float]
+    monotone: list[float]
+    z: list[np.ndarray]
+    psi: list[np.ndarray]
+    filters: list[np.ndarray] = field(metadata=PICTURE_ONLY)
+
+    def summary(self) -> str:
+        """In one line."""
+        count = sum(len(strength) for strength in self.strength)
+        return (
+            f"{count} functions, {np.mean(self.smoothing):.0%} smooth small differences, {np.mean(self.monotone):.0%} "
+            f"monotone; lambda {min(self.reaction):.3f} to {max(self.reaction):.3f}; PSNR "
+            f"{' -> '.join(f'{value:.2f}' for value in self.psnr)} dB"
+        )
+
+
+def diffusion_level(model: keras.Model) -> DiffusionLevel:
+    """Returns the level of reaction-diffusion of a network; raises ValueError where it has none."""
+    found = levels(model, DiffusionLevel)
+    if not found:
+        raise ValueError(f"expected a ReactionDiffusion. Received: {type(model).__name__}")
+    return found[0]
+
+
+def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Influence:
+    """Returns the learned filters and influence functions of a ReactionDiffusion.
+
+    Args:
+        model: the network.
+        images: (N, H, W, 1) noisy grey values.
+        clean: (N, H, W, 1) the same without noise.
+
+    Example:
+        >>> from keras_mgnet import ReactionDiffusion
+        >>> noisy = 128 + 25 * np.random.default_rng(0).normal(size=(1, 16, 16, 1))
+        >>> result = influence(ReactionDiffusion(2, 3), noisy, np.full((1, 16, 16, 1), 128.0))
+        >>> result.psi[0].shape, result.smoothing, [round(value, 3) for value in result.reaction]
+        ((201, 8), [1.0, 1.0], [0.1, 0.1])
+    """
+    f = u = ops.convert_to_tensor(images, "float32")
+    psnr, stages = [_psnr(u, clean)], []
+    for step in diffusion_level(model).steps:
+        responses = step.K(u)
+        stages.append(_stage(step, responses))
+        u = step(u, f)
+        psnr.append(_psnr(u, clean))
+    named = {name: [stage[name] for stage in stages] for name in stages[0]}
+    return Influence(psnr=psnr, **named)
+
+
+def plot_influence(result: Influence, path) -> None:
+    """Draws, stage by stage, the influence functions over the filters to a PNG."""
+    stages = len(result.z)
+    figure = new_figure(3.2 * stages, 6, "Learned influence functions psi_i and filters K_i, the strongest first")
+    above, below = figure.subplots(2, stages, squeeze=False, height_ratios=[1.3, 1])
+    for i in range(stages):
+        order = np.argsort(-result.strength[i])
+        _draw_functions(above[i], result, i, order)
+        _draw_filters(below[i], result.filters[i][..., order])
+    save(figure, path)
+
+
+def _draw_functions(axes, result: Influence, i: int, order: np.ndarray) -> None:
+    z, psi = result.z[i], result.psi[i]
+    axes.plot(z, psi[:, order[SHOWN:]], color="lightgray", linewidth=0.8)
+    for n, number in enumerate(order[:SHOWN]):
+        axes.plot(z, psi[:, number], color=COLORS[n], label=f"{n + 1}")
+    title = f"stage {i + 1}: lambda {result.reaction[i]:.3f}, {result.psnr[i]:.2f} -> {result.psnr[i + 1]:.2f} dB"
+    axes.set_title(title, fontsize="small")
+    finish(axes, xlabel="response in grey values")
+
+
+def _draw_filters(axes, filters: np.ndarray) -> None:
+    """Filters (m, m, n) side by side, row by row, each on its own scale around zero."""
+    m, _, n = filters.shape
+    rows = -(-n // COLUMNS)
+    sheet = np.full((rows * (m + 1), COLUMNS * (m + 1)), np.nan)
+    for number in range(n):
+        top, left = (m + 1) * (number // COLUMNS), (m + 1) * (number % COLUMNS)
+        sheet[top : top + m, left : left + m] = filters[..., number] / np.abs(filters[..., number]).max()
+    axes.imshow(sheet, cmap=DIVERGING, vmin=-1, vmax=1)
+    axes.axis("off")
+
+
+def _stage(step, responses) -> dict:
+    values = ops.convert_to_numpy(step.psi(responses))
+    bound = float(np.quantile(np.abs(ops.convert_to_numpy(responses)), 1 - RARE))
+    z = np.linspace(-bound, bound, POINTS)
+    grid = np.repeat(z[:, None], values.shape[-1], axis=1).astype("float32")
+    psi = ops.convert_to_numpy(step.psi(ops.convert_to_tensor(grid)))
+    rises = np.diff(psi, axis=0)
+    middle = POINTS // 2
+    return {
+        "reaction": float(ops.convert_to_numpy(step.lambda_)),
+        "strength": np.sqrt(np.mean(values**2, axis=(0, 1, 2))),
+        "smoothing": float(np.mean(psi[middle + 1] > psi[middle - 1])),
+        "monotone": float(np.mean(np.all(rises >= 0, axis=0) | np.all(rises <= 0, axis=0))),
+        "z": z,
+        "psi": psi,
+        "filters": ops.convert_to_numpy(step.K.kernel())[:, :, 0],
+    }
+
+
+def _psnr(images, clean: np.ndarray) -> float:
+    errors = np.mean((ops.convert_to_numpy(images).astype("float64") - clean) ** 2, axis=(1, 2, 3))
+    return float(np.mean(10 * np.log10(255**2 / errors)))
