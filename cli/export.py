@@ -13,10 +13,13 @@ from rich.table import Table
 from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.training.data import Dataset
+from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.inference import load_data
+from keras_mgnet.training.plan import Plan
 from keras_mgnet.training.rundir import Run, open_run
 
 COMPARED, CALIBRATED = 2000, 256  # test images to compare on, training images to learn ranges from, at most
+SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
 
 
@@ -40,17 +43,12 @@ def export_command(
 
 
 def export_run(
-    run: Run, out: Path, formats: Iterable[str], checkpoint: str, data: Dataset, console: Console
+    run: Run, out: Path, formats: Iterable[str], checkpoint: str, data: Dataset | CleanImages, console: Console
 ) -> list[Report]:
     """Exports the model of a run with its class names and its normalisation inside, and writes the model card."""
     model = run.load_model(checkpoint)
-    compared = _draw(len(data.test.labels), COMPARED)
-    images = {
-        "samples": data.test.images[compared],
-        "labels": data.test.labels[compared],
-        "calibration": data.train.images[_draw(len(data.train.labels), CALIBRATED)],
-    }
-    served = {"class_names": run.class_names, "normalization": run.normalization}
+    images = _noisy_images(data) if isinstance(data, CleanImages) else _labelled_images(data)
+    served = {"class_names": run.class_names, "normalization": run.normalization} if run.class_names else {}
     reports = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -65,12 +63,14 @@ def export_run(
 
 def report_table(reports: list[Report]) -> Table:
     """Returns one row per artifact: sizes, agreement with Keras, accuracies and latency."""
+    answer, (_, of_keras) = reports[0].answer, reports[0].quality
     caption = (
-        f"on {reports[0].samples:,} test images. bytes/4P: over 4 bytes a parameter; difference: largest of a logit from "
-        f"Keras; drop: of the accuracy from Keras' {reports[0].keras_accuracy:.2%}, in points; latency: batch 1, median"
+        f"on {reports[0].samples:,} test images. bytes/4P: over 4 bytes a parameter; difference: largest of {answer.value} "
+        f"from Keras; drop: of the {answer.label} from Keras' {answer.text.format(of_keras)}, in {answer.unit}; "
+        "latency: batch 1, median"
     )
     table = Table("format", caption=caption)
-    for heading in ("size", "bytes/4P", "difference", "same class", "accuracy", "drop", "latency"):
+    for heading in ("size", "bytes/4P", "difference", answer.same, answer.label, "drop", "latency"):
         table.add_column(heading, justify="right")
     for report in reports:
         table.add_row(
@@ -79,11 +79,26 @@ def report_table(reports: list[Report]) -> Table:
             f"{report.size_ratio:.3f}",
             f"{report.max_difference:.1e}",
             f"{report.agreement:.2%}",
-            f"{report.accuracy:.2%}",
-            f"{100 * report.drop:+.2f}",
+            answer.text.format(report.quality[0]),
+            answer.drop_text(report.drop),
             f"{report.latency_ms:.2f} ms",
         )
     return table
+
+
+def _labelled_images(data: Dataset) -> dict[str, np.ndarray]:
+    compared = _draw(len(data.test.labels), COMPARED)
+    return {
+        "samples": data.test.images[compared],
+        "labels": data.test.labels[compared],
+        "calibration": data.train.images[_draw(len(data.train.labels), CALIBRATED)],
+    }
+
+
+def _noisy_images(data: CleanImages) -> dict[str, np.ndarray]:
+    noisy, clean = data.test_squares(SIDE)
+    calibration, _ = data.train_batch(Plan(0, data.patches, CALIBRATED, 0, 0, epochs=1), 0)
+    return {"samples": noisy, "labels": clean, "calibration": calibration}
 
 
 def _draw(available: int, wanted: int) -> np.ndarray:

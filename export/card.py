@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_mgnet.describe import count_params, describe, level_table
+from keras_mgnet.export.answers import Answer, answer_of
 from keras_mgnet.export.digests import JSON, file_digest
 from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
@@ -18,28 +19,23 @@ from keras_mgnet.files import staged_file, write_json
 
 MARKDOWN = "card.md"
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
-OUTPUTS = {
-    "logits": "(N, classes), float32",
-    "probabilities": "(N, classes), float32, the softmax of the logits",
-    "classes": "(N,), int64, the index of the largest logit",
-}
 LOADING = {  # how each is run on float32 `images` (N, H, W, C)
     "savedmodel": """\
 import tensorflow as tf
 model = tf.saved_model.load("{path}")
-classes = model.signatures["serving_default"](image=tf.constant(images))["classes"]""",
+{read} = model.signatures["serving_default"](image=tf.constant(images))["{read}"]""",
     "tflite": """\
 from ai_edge_litert.interpreter import Interpreter
 run = Interpreter("{path}").get_signature_runner("serving_default")
-classes = run(image=images)["classes"]""",
+{read} = run(image=images)["{read}"]""",
     "onnx": """\
 import onnxruntime
 session = onnxruntime.InferenceSession("{path}")
-classes = session.run(["classes"], {{"image": images}})[0]""",
+{read} = session.run(["{read}"], {{"image": images}})[0]""",
     "tflite_int8": """\
-from keras_mgnet.export import open_artifact  # brings images and logits to the file's eight bits and back
+from keras_mgnet.export import open_artifact  # brings images and answers to the file's eight bits and back
 run = open_artifact("{path}")
-classes = run(images)["classes"]""",
+{read} = run(images)["{read}"]""",
 }
 OF_THE_MACHINE = (
     "out",
@@ -53,9 +49,6 @@ MEASURED = (
     "batch_difference",
     "agreement",
     "samples",
-    "accuracy",
-    "keras_accuracy",
-    "drop",
 )
 
 
@@ -96,16 +89,18 @@ def write_card(
     if not reports:
         raise ValueError("expected the report of at least one artifact. Received: none")
     out_dir = Path(out_dir)
-    card = _facts(out_dir, model, reports, class_names, normalization, record)
+    answer = answer_of(model)
+    card = _facts(out_dir, model, answer, reports, class_names, normalization, record)
     write_json(out_dir / JSON, card)
     with staged_file(out_dir / MARKDOWN) as staged:
-        staged.write_text(_markdown(card, describe(model)), encoding="utf-8")
+        staged.write_text(_markdown(card, answer, describe(model)), encoding="utf-8")
     return out_dir / JSON
 
 
 def _facts(
     out_dir: Path,
     model: keras.Model,
+    answer: Answer,
     reports: Sequence[Report],
     class_names: Sequence[str] | None,
     normalization: Normalization | None,
@@ -128,7 +123,7 @@ def _facts(
             "range": None if normalization is None else [0, 255],
             "normalization": mean_std,
         },
-        "outputs": OUTPUTS,
+        "outputs": answer.outputs,
         "classes": None if class_names is None else list(class_names),
         "training": record and {key: value for key, value in record.items() if key != "model"},
         "artifacts": [_artifact(out_dir, report) for report in reports],
@@ -138,16 +133,19 @@ def _facts(
 
 def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:
     files = sorted(report.path.rglob("*")) if report.path.is_dir() else [report.path]
-    path = report.path.relative_to(out_dir).as_posix()
+    path, answer = report.path.relative_to(out_dir).as_posix(), report.answer
+    measured = (*MEASURED, answer.measure, f"keras_{answer.measure}", "drop")
     return {
         "format": report.format,
         "path": path,
         "bytes": report.size_bytes,
         "bytes_over_parameters": round(report.size_ratio, 4),
         "latency_ms": round(report.latency_ms, 3),
-        **{name: getattr(report, name) for name in MEASURED},
+        **{name: getattr(report, name) for name in measured},
         "files": {file.relative_to(out_dir).as_posix(): file_digest(file) for file in files if file.is_file()},
-        "load": (LOADING.get(report.format) or LOADING[artifact_format(report.path)]).format(path=path),
+        "load": (LOADING.get(report.format) or LOADING[artifact_format(report.path)]).format(
+            path=path, read=answer.read
+        ),
     }
 
 
@@ -159,14 +157,14 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _markdown(card: dict[str, Any], description: str) -> str:
+def _markdown(card: dict[str, Any], answer: Answer, description: str) -> str:
     return "\n\n".join(
         [
             f"# {card['model']['name']}",
             f"```\n{description}\n```",
-            _training(card["training"]),
-            f"## Input and outputs\n\n{_ends(card)}",
-            f"## Artifacts\n\n{_table(card['artifacts'])}",
+            _training(card["training"], answer),
+            f"## Input and outputs\n\n{_ends(card, answer)}",
+            f"## Artifacts\n\n{_table(card['artifacts'], answer)}",
             *(f"`{artifact['path']}`:\n\n```python\n{artifact['load']}\n```" for artifact in card["artifacts"]),
             f"## Digests\n\n{_digests(card['artifacts'])}",
             "Exported with " + ", ".join(f"{name} {version}" for name, version in card["versions"].items()) + ".\n",
@@ -174,7 +172,7 @@ def _markdown(card: dict[str, Any], description: str) -> str:
     )
 
 
-def _training(training: dict[str, Any] | None) -> str:
+def _training(training: dict[str, Any] | None, answer: Answer) -> str:
     if training is None:
         return "## Training\n\nNot recorded."
     data, config, result = training["data"], training["config"], training.get("result", {})
@@ -188,18 +186,19 @@ def _training(training: dict[str, Any] | None) -> str:
     ]
     if "checkpoint" in training:
         lines.append(f"- Checkpoint: {training['checkpoint']}.")
-    if "last_test_accuracy" in result:
+    if f"last_test_{answer.measure}" in result:
+        last, best = (answer.text.format(result[f"{which}_test_{answer.measure}"]) for which in ("last", "best"))
         lines.append(
-            f"- Result: {result['status']} after {result['epochs']} epochs, test accuracy "
-            f"{result['last_test_accuracy']:.2%} (best {result['best_test_accuracy']:.2%}, epoch {result['best_epoch']})."
+            f"- Result: {result['status']} after {result['epochs']} epochs, test {answer.label} "
+            f"{last} (best {best}, epoch {result['best_epoch']})."
         )
     return "## Training\n\n" + "\n".join(lines)
 
 
-def _ends(card: dict[str, Any]) -> str:
+def _ends(card: dict[str, Any], answer: Answer) -> str:
     image, classes = card["input"], card["classes"]
     shape = ", ".join("any" if size is None else str(size) for size in image["shape"])
-    pixels = "as the network takes them"
+    pixels = answer.images
     if image["normalization"] is not None:
         mean, std = image["normalization"].values()
         pixels = f"0..255; ((image / 255) - {mean}) / {std} happens inside"
@@ -210,27 +209,31 @@ def _ends(card: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(artifacts: list[dict[str, Any]]) -> str:
+def _table(artifacts: list[dict[str, Any]], answer: Answer) -> str:
     lines = [
-        "| format | file | kB | bytes / (4 x parameters) | largest difference | same class | accuracy | drop | latency |",
+        "| format | file | kB | bytes / (4 x parameters) | largest difference "
+        f"| {answer.same} | {answer.label} | drop | latency |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for a in artifacts:
-        accuracy = "" if a["accuracy"] is None else f"{a['accuracy']:.2%}"
-        drop = "" if a["drop"] is None else f"{100 * a['drop']:+.2f}"
+        quality, drop = "", ""
+        if a["drop"] is not None:
+            quality, drop = answer.text.format(a[answer.measure]), answer.drop_text(a["drop"])
         lines.append(
             f"| {a['format']} | `{a['path']}` | {a['bytes'] / 1000:,.1f} | {a['bytes_over_parameters']:.3f} "
-            f"| {a['max_difference']:.1e} | {a['agreement']:.2%} | {accuracy} | {drop} | {a['latency_ms']:.2f} ms |"
+            f"| {a['max_difference']:.1e} | {a['agreement']:.2%} | {quality} | {drop} | {a['latency_ms']:.2f} ms |"
         )
-    return "\n".join(lines) + f"\n\n{_compared(artifacts)}"
+    return "\n".join(lines) + f"\n\n{_compared(artifacts[0], answer)}"
 
 
-def _compared(artifacts: list[dict[str, Any]]) -> str:
-    first = artifacts[0]
-    accuracy = "" if first["accuracy"] is None else f" Keras' accuracy on them is {first['keras_accuracy']:.2%}."
+def _compared(first: dict[str, Any], answer: Answer) -> str:
+    known = first["drop"] is not None
+    quality = (
+        f" Keras' {answer.label} on them is {answer.text.format(first[f'keras_{answer.measure}'])}." if known else ""
+    )
     return (
-        f"On {first['samples']:,} images, each artifact in its own runtime.{accuracy} Difference: of a logit from Keras in "
-        "float32; drop: of the accuracy from Keras', in points; latency: one image, median."
+        f"On {first['samples']:,} images, each artifact in its own runtime.{quality} Difference: of {answer.value} from Keras "
+        f"in float32; drop: of the {answer.label} from Keras', in {answer.unit}; latency: one image, median."
     )
 
 

@@ -73,11 +73,11 @@ def export_formats(
     """Writes a model in several formats and returns a report of each file as it lies there.
 
     Args:
-        model: a model of this package with its classifier.
+        model: a model of this package with its classifier, or from images to images.
         out_dir: gets what `FORMATS` says, such as savedmodel/<version>/ and <model name>.onnx.
         formats: keys of `FORMATS`.
         class_names, normalization, samples: as in `savedmodel`.
-        labels: class of each sample, for the accuracies of the reports.
+        labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
         calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
             training set. None for the samples.
 

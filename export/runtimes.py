@@ -15,7 +15,7 @@ def open_artifact(path: str | Path) -> Runner:
 
     Returns:
         A function from images (N, H, W, C), any N, to {"logits": (N, classes), "probabilities": (N, classes),
-        "classes": (N,)}.
+        "classes": (N,)}, or {"denoised": (N, H, W, C)}.
 
     Raises:
         ValueError: where `path` is none of these.

@@ -1,10 +1,11 @@
-"""What every artifact holds: the classifier in float32, from the images a client sends to logits."""
+"""What every artifact holds: the network in float32, from the images a client sends to logits or to clean images."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from keras_mgnet.export.answers import CLASSES, answer_of
 from keras_mgnet.models.network import Network
 from keras_mgnet.preprocessing import normalize
 
@@ -15,15 +16,20 @@ UNKNOWN_SIZE = 64  # side of a random image where the model takes any
 
 
 class Servable:
-    """A classifier as it is served: float32 images (N, H, W, C) as the client sends them -> logits (N, classes).
+    """A network as it is served: float32 images (N, H, W, C) as the client sends them -> logits (N, classes), or images.
 
     A model of another precision, or one that returns probabilities, is rebuilt as its float32 twin that returns logits:
     files with bfloat16 convolutions do not load, and the logarithm of a probability that underflowed is no logit.
 
     Args:
-        model: a model of this package with its classifier.
+        model: a model of this package with its classifier, or from images to images.
         normalization: (mean, std), each one number or one per channel, on the [0, 1] scale: images are then 0..255 and
-            enter the model as (image / 255 - mean) / std. None: the model takes the images as they are.
+            enter the model as (image / 255 - mean) / std. None: the model takes the images as they are, and so does a
+            network from images to images.
+
+    Attributes:
+        answer: what it answers with.
+        classes: their number; 0 where it answers with images.
 
     Raises:
         ValueError: for a model without classifier or a normalization that does not fit it.
@@ -36,13 +42,16 @@ class Servable:
     """
 
     def __init__(self, model: keras.Model, normalization: Normalization | None = None):
-        if not (isinstance(model, Network) and model.get_config()["include_top"] and len(model.inputs) == 1):
+        if not (isinstance(model, Network) and model.get_config().get("include_top", True) and len(model.inputs) == 1):
             raise ValueError(
                 f"expected a keras_mgnet model with one image input and its classifier. Received: {model!r}"
             )
         self.model = _float32_logits(model)
         self.image_shape = self.model.input_shape[1:]
-        self.classes = self.model.output_shape[-1]
+        self.answer = answer_of(model)
+        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0
+        if normalization is not None and not self.classes:
+            raise ValueError(f"expected normalization=None for grey values. Received: normalization={normalization!r}")
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
 
     def __call__(self, image):
@@ -76,15 +85,17 @@ class Servable:
     def _random_images(self) -> np.ndarray:
         rng = np.random.default_rng(0)
         shape = (RANDOM_IMAGES, *(size or UNKNOWN_SIZE for size in self.image_shape))
-        images = rng.standard_normal(shape) if self.normalization is None else rng.integers(0, 256, shape)
+        raw = self.classes and self.normalization is None
+        images = rng.standard_normal(shape) if raw else rng.integers(0, 256, shape)
         return images.astype("float32")
 
 
 def _float32_logits(model: Network) -> Network:
     config = model.get_config()
-    if config["classifier_activation"] is None and all(layer.compute_dtype == "float32" for layer in model.layers):
+    if config.get("classifier_activation") is None and all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
-    twin = type(model).from_config({**config, "dtype": "float32", "classifier_activation": None, "weights": None})
+    changed = {"dtype": "float32", "classifier_activation": None, "weights": None}
+    twin = type(model).from_config(config | {name: changed[name] for name in changed if name in config})
     twin.set_weights(model.get_weights())
     return twin
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def serving_module(servable: Servable) -> tf.Module:
     """Returns a module with the model's variables, each once, and `serve`, a tf.function of one signature.
 
-    `serve` maps `image` (N, H, W, C) in float32, N free, to `answers`.
+    `serve` maps `image` (N, H, W, C) in float32, N free, to the outputs of its `Answer`.
 
     Raises:
         ValueError: where Keras runs on another backend than TensorFlow.
@@ -32,15 +32,9 @@ def serving_module(servable: Servable) -> tf.Module:
     module = tf.Module()
     module.variables_of_model = [weight.value for weight in servable.model.weights]
     spec = image_spec(servable.image_shape, "float32")
-    module.serve = tf.function(lambda image: answers(servable(image)), input_signature=[spec], autograph=False)
+    compute = servable.answer.compute
+    module.serve = tf.function(lambda image: compute(servable(image)), input_signature=[spec], autograph=False)
     return module
-
-
-def answers(logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns {"logits": (N, classes), "probabilities": (N, classes), "classes": (N,) in int64} of logits (N, classes)."""
-    import tensorflow as tf
-
-    return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
 
 
 def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec:

@@ -39,11 +39,12 @@ def onnx(
 ) -> Path:
     """Writes a model as a .onnx file and returns its path; an existing file is replaced in one step.
 
-    Input `image` (batch, H, W, C), float32; outputs `logits`, `probabilities` (batch, classes) and `classes` (batch,).
+    Input `image` (batch, H, W, C), float32; outputs `logits`, `probabilities` (batch, classes) and `classes` (batch,), or
+    `denoised` (batch, H, W, C). Where the model takes images of any size, H and W are named `height` and `width`.
     Metadata: class names, normalisation and input range, see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier.
+        model: a model of this package with its classifier, or from images to images.
         path: of the file.
         class_names: one name per class, for the metadata.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
@@ -55,7 +56,7 @@ def onnx(
             to be real images.
 
     Raises:
-        ValueError: for arguments that do not fit, or where the logits disagree with Keras; nothing is left behind.
+        ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
         OSError: where the folder cannot be written; before the conversion where that can be known.
         ImportError: where the export packages are not installed.
 
@@ -76,7 +77,7 @@ def onnx(
     told = entries(servable, class_names)
     with staged_file(path, ".onnx") as staged:
         proto = _convert(servable, opset)
-        _name_batch_axis(proto)
+        _name_free_axes(proto)
         _check(proto, opset)
         proto = QUANTIZATIONS[quantize](proto, calibrated, staged.parent)
         write_onnx(proto, told)
@@ -87,17 +88,32 @@ def onnx(
 
 
 def _convert(servable: Servable, opset: int):
-    serve = serving_module(servable).serve
+    module = serving_module(servable)
+    serve = module.serve if servable.classes else _shaped(module.serve)
     convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_scales():
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
     return proto
 
 
-def _name_batch_axis(proto) -> None:
-    """Calls the free axis "batch" at every input and output; inside, the converter's own names for it are dropped."""
+def _shaped(serve):
+    """The same function, with an operation at its end that stays: tf2onnx puts a Squeeze behind the last and may lose it."""
+    import tensorflow as tf
+
+    def serve_shaped(image):
+        return {name: tf.reshape(values, tf.shape(image)) for name, values in serve(image).items()}
+
+    return tf.function(serve_shaped, input_signature=serve.input_signature, autograph=False)
+
+
+def _name_free_axes(proto) -> None:
+    """Names the free axes of every input and output; inside, the converter's own names for them are dropped."""
     for tensor in (*proto.graph.input, *proto.graph.output):
-        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+        batch, *others = tensor.type.tensor_type.shape.dim
+        batch.dim_param = "batch"
+        for axis, name in zip(others, ("height", "width"), strict=False):
+            if not axis.HasField("dim_value"):
+                axis.dim_param = name
     del proto.graph.value_info[:]
 
 

@@ -27,12 +27,12 @@ def savedmodel(
     """Writes a model as the next version below a folder, and returns that version's folder.
 
     Its signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features
-    of every level. Every weight is stored once. It appears under its number only when its logits agree with Keras. It holds
+    of every level. Every weight is stored once. It appears under its number only when what it answers agrees with Keras. It holds
     a warm-up request for each signature, and beside the versions lie `batching.config`, `models.config` and
     `monitoring.config` for TensorFlow Serving; existing ones stay as they are.
 
     Args:
-        model: a model of this package with its classifier.
+        model: a model of this package with its classifier, or from images to images.
         base_dir: the folder of all versions; made where missing. The version is one above the highest there. Its name is
             that of the model at the server.
         class_names: one name per class, for the asset `assets/class_names.txt`.
@@ -40,7 +40,7 @@ def savedmodel(
         samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
 
     Raises:
-        ValueError: for arguments that do not fit the model, or where the logits disagree; nothing is left behind.
+        ValueError: for arguments that do not fit the model, or where the answers disagree; nothing is left behind.
         OSError: where the folder cannot be written; before the conversion where that can be known.
         ImportError: where the export packages are not installed.
 
@@ -75,7 +75,8 @@ def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> d
         source = staged.with_name(CLASS_NAMES)
         source.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module.class_names = tf.saved_model.Asset(str(source))
-    tf.saved_model.save(module, str(staged), signatures=signatures)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # they name nodes that `compact` renames
+    tf.saved_model.save(module, str(staged), signatures, options)
     compact(staged)
     return signatures
 

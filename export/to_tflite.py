@@ -49,12 +49,13 @@ def tflite(
     """Writes a model as a .tflite file and returns its path; an existing file is replaced in one step.
 
     The signature `serving_default` maps `image` (N, H, W, C) in float32, N resizable, to `logits`, `probabilities`
-    (N, classes) and `classes` (N,). With "int8" logits and probabilities are stored in eight bits, and so is `image`: with a
-    normalisation in uint8, the pixels as they are, else in int8 with scale and zero as the tensor says. `open_artifact` takes
-    and gives float32 all the same. Metadata: class names, normalisation and input range, see `export.read_metadata`.
+    (N, classes) and `classes` (N,), or to `denoised` (N, H, W, C). With "int8" these are stored in eight bits, and so is
+    `image`: with a normalisation in uint8, the pixels as they are, else in int8 with scale and zero as the tensor says.
+    `open_artifact` takes and gives float32 all the same. Metadata: class names, normalisation and input range, see
+    `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier.
+        model: a model of this package with its classifier, or from images to images.
         path: of the file.
         class_names: one name per class, for the metadata.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
@@ -65,7 +66,7 @@ def tflite(
             to be real images.
 
     Raises:
-        ValueError: for arguments that do not fit, or where the logits disagree with Keras; nothing is left behind.
+        ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
         OSError: where the folder cannot be written; before the conversion where that can be known.
         ImportError: where the export packages are not installed.
 

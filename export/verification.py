@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ import keras
 import numpy as np
 
 from keras_mgnet.describe import count_params
+from keras_mgnet.export.answers import CLASSES, Answer
 from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, tflite_dtypes
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.extras import EXPORT, extra
 
 TOLERANCE = 1e-4  # of a float32 artifact: the largest difference of a logit, in units of max(1, largest logit)
-NOISE = {"float16": 0.03, "int8": 0.5}  # of the others: root mean square error of logits, in units of their spread
 BATCHES = (1, 2, 7)
 BATCH_SIZE = 64
 WARM_UP, CALLS = 3, 15
@@ -32,13 +32,16 @@ class Report:
         size_bytes: of the file, or of all files in the folder.
         size_ratio: size_bytes over four times the trainable parameters, every shared tensor counted once.
         precision: of the narrowest weights in the file: "float32", "float16" or "int8".
-        max_difference: largest absolute difference of a logit from the float32 Keras model.
-        batch_difference: largest absolute difference of a logit of one image in batches of 1, 2, 7 and all.
-        agreement: fraction of samples that get Keras' class.
+        max_difference: largest absolute difference of a logit, or a pixel, from the float32 Keras model.
+        batch_difference: largest absolute difference of a logit, or a pixel, of one image in batches of 1, 2, 7 and all.
+        agreement: fraction of samples that get Keras' class, or of pixels that get Keras' grey value.
         latency_ms: median of single calls with one image, after warm-up.
         samples: number of images compared.
+        answer: what the model answers with.
         accuracy: fraction of samples that get their label; None without labels.
         keras_accuracy: the same of the float32 Keras model.
+        psnr: mean over the samples in dB, of a network from images to images; None without images that are right.
+        keras_psnr: the same of the float32 Keras model.
     """
 
     format: str
@@ -51,42 +54,53 @@ class Report:
     agreement: float
     latency_ms: float
     samples: int
+    answer: Answer = CLASSES
     accuracy: float | None = None
     keras_accuracy: float | None = None
+    psnr: float | None = None
+    keras_psnr: float | None = None
+
+    @property
+    def quality(self) -> tuple[float | None, float | None]:
+        """Accuracy or PSNR, and that of Keras."""
+        return getattr(self, self.answer.measure), getattr(self, f"keras_{self.answer.measure}")
 
     @property
     def drop(self) -> float | None:
-        """Accuracy of Keras less that of the artifact; None without labels."""
-        return None if self.accuracy is None else self.keras_accuracy - self.accuracy
+        """Accuracy or PSNR of Keras less that of the artifact; None without labels."""
+        own, of_keras = self.quality
+        return None if own is None else of_keras - own
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Logits (N, classes) of Keras and of an artifact, and the largest difference between batches."""
+    """What Keras and an artifact answer, logits (N, classes) or images, and the largest difference between batches."""
 
     expected: np.ndarray
     received: np.ndarray
     batch_difference: float
+    answer: Answer = CLASSES
 
     @property
     def max_difference(self) -> float:
-        """Largest absolute difference of a logit."""
+        """Largest absolute difference of a logit or a pixel."""
         return float(np.abs(self.expected - self.received).max())
 
     @property
     def agreement(self) -> float:
-        """Fraction of samples with the same class."""
-        return float(np.mean(self.expected.argmax(-1) == self.received.argmax(-1)))
+        """Fraction of samples with the same class, of pixels with the same grey value."""
+        return float(np.mean(self.answer.decided(self.expected) == self.answer.decided(self.received)))
 
     @property
     def scale(self) -> float:
-        """max(1, largest logit)."""
+        """max(1, largest logit or pixel)."""
         return max(1.0, float(np.abs(self.expected).max()))
 
     @property
     def noise(self) -> float:
-        """Root mean square error of the logits over their own, both less the mean over the classes, which no class sees."""
-        expected, error = (x - x.mean(-1, keepdims=True) for x in (self.expected, self.received - self.expected))
+        """Root mean square error over the values' own, both less the mean over the classes, which no class sees, or over the
+        pixels of an image."""
+        expected, error = map(self.answer.centred, (self.expected, self.received - self.expected))
         return float(np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
 
 
@@ -106,11 +120,12 @@ def verify(
         path: of a SavedModel version folder, a .tflite or a .onnx file.
         samples: images (N, H, W, C) as the artifact takes them.
         normalization: what the artifact was exported with.
-        labels: class of each sample (N,), for the accuracies.
-        tolerance: largest absolute difference of a logit. None: for float32 artifacts 1e-4 times max(1, largest logit), also
-            between batches; for quantised ones a root mean square error of at most half of the logits' spread around their
-            mean over the classes (0.03 where weights are float16): it asks for no trained model and for no more than one
-            image, and lets no noise through. What it costs in accuracy is reported.
+        labels: class of each sample (N,), or each without noise (N, H, W, C), for the accuracies or PSNR.
+        tolerance: largest absolute difference of a logit or pixel. None: for float32 artifacts 1e-4 times max(1, largest
+            logit), also between batches; for quantised ones a root mean square error of at most half of the logits' spread
+            around their mean over the classes (0.03 where weights are float16): it asks for no trained model and for no more
+            than one image, and lets no noise through. Of images it is a tenth (0.01) of the spread around their mean grey
+            value. What it costs in accuracy or PSNR is reported.
 
     Raises:
         ValueError: where the logits are further from Keras', `path` is no artifact, or labels do not fit.
@@ -127,14 +142,14 @@ def verify(
     path = Path(path)
     servable = Servable(model, normalization)
     samples = servable.images(samples)
-    labels = None if labels is None else _check_labels(labels, len(samples), servable.classes)
+    labels = None if labels is None else _check_labels(labels, servable, samples.shape)
     compared = compare(servable, path, samples, tolerance)
     files = [path] if path.is_file() else [entry for entry in path.rglob("*") if entry.is_file()]
     size = sum(file.stat().st_size for file in files)
-    accuracies = {}
+    answer, qualities = servable.answer, {}
     if labels is not None:
-        logits = {"accuracy": compared.received, "keras_accuracy": compared.expected}
-        accuracies = {name: float(np.mean(values.argmax(-1) == labels)) for name, values in logits.items()}
+        values = {answer.measure: compared.received, f"keras_{answer.measure}": compared.expected}
+        qualities = {name: answer.quality(value, labels) for name, value in values.items()}
     return Report(
         format=artifact_format(path),
         path=path,
@@ -146,50 +161,62 @@ def verify(
         agreement=compared.agreement,
         latency_ms=_latency_ms(open_artifact(path), samples[:1]),
         samples=len(samples),
-        **accuracies,
+        answer=answer,
+        **qualities,
     )
 
 
 def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: float | None = None) -> Comparison:
     """Runs an artifact and Keras on samples; raises ValueError where they are too far from each other, see `verify`."""
-    run = open_artifact(path)
+    outputs_of, answer = open_artifact(path), servable.answer
+
+    def run(batch):
+        return outputs_of(batch)[answer.name]
+
     with _full_float32():
         expected = _in_batches(lambda batch: keras.ops.convert_to_numpy(servable(batch)), samples)
-        received = _in_batches(lambda batch: run(batch)["logits"], samples)
-        compared = Comparison(expected, received, _batch_difference(run, samples, received))
+        received = _in_batches(run, samples)
+        if received.shape != expected.shape:
+            raise ValueError(
+                f"expected '{path.name}' to give {answer.name} {expected.shape}. Received: {received.shape}"
+            )
+        compared = Comparison(expected, received, _batch_difference(run, samples, received), answer)
     measured, limit, what = _judge(compared, _precision(path), tolerance)
     if not measured <= limit:  # so that NaN fails too
         raise ValueError(
-            f"expected '{path.name}' to give Keras' logits within {limit:.3g}{what}. Received: {measured:.3g}"
+            f"expected '{path.name}' to give Keras' {answer.name} within {limit:.3g}{what}. Received: {measured:.3g}"
         )
     return compared
 
 
 def _judge(compared: Comparison, precision: str, tolerance: float | None) -> tuple[float, float, str]:
     """Returns (what was measured, its limit, its unit)."""
-    if tolerance is None and precision in NOISE:
+    if tolerance is None and precision in compared.answer.noise:
         noise = np.max([compared.noise, compared.batch_difference / compared.scale])
-        return float(noise), NOISE[precision], " of their spread"
+        return float(noise), compared.answer.noise[precision], " of their spread"
     worst = float(np.max([compared.max_difference, compared.batch_difference]))
     return worst, TOLERANCE * compared.scale if tolerance is None else tolerance, " in every batch"
 
 
-def _in_batches(run: Runner, samples: np.ndarray) -> np.ndarray:
+def _in_batches(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
     return np.concatenate([run(samples[start : start + BATCH_SIZE]) for start in range(0, len(samples), BATCH_SIZE)])
 
 
-def _batch_difference(run: Runner, samples: np.ndarray, received: np.ndarray) -> float:
-    """Returns the largest difference of a logit between what is received at once and in batches of other sizes."""
+def _batch_difference(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, received: np.ndarray) -> float:
+    """Returns the largest difference of a logit or pixel between what is received at once and in batches of other sizes."""
     differences = []
     for size in BATCHES:
         chosen = np.arange(size) % len(samples)
-        differences.append(np.abs(run(samples[chosen])["logits"] - received[chosen]).max())
+        differences.append(np.abs(run(samples[chosen]) - received[chosen]).max())
     return float(np.max(differences))
 
 
-def _check_labels(labels: np.ndarray, samples: int, classes: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape != (samples,) or labels.dtype.kind not in "iu" or not np.isin(labels, range(classes)).all():
+def _check_labels(labels: np.ndarray, servable: Servable, shape: tuple[int, ...]) -> np.ndarray:
+    labels, samples, classes = np.asarray(labels), shape[0], servable.classes
+    if not classes:
+        if labels.shape != shape or not np.isfinite(labels).all():
+            raise ValueError(f"expected images {shape} of finite numbers as labels. Received: {labels.shape}")
+    elif labels.shape != (samples,) or labels.dtype.kind not in "iu" or not np.isin(labels, range(classes)).all():
         received = f"{labels.dtype} {labels.shape}"
         raise ValueError(f"expected {samples} whole numbers in 0..{classes - 1} as labels. Received: {received}")
     return labels
