@@ -1,10 +1,12 @@
 """The command `solve`: tables, picture, record, PyAMG beside it, and errors before anything is computed."""
 
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from test_cli import invoke
 
 from keras_mgnet.cli import main
@@ -41,6 +43,16 @@ def test_tables_picture_and_record(tmp_path):
 def test_problems(options):
     output = invoke("solve", *options.split(), "--n", 15)
     assert "keras_mgnet" in output and " yes " in output
+
+
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "multigrid.md").read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks:
+        exec(block, names)  # our own file
+    assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
+    assert (tmp_path / "smoother.keras").is_file()
 
 
 def test_products_are_those_that_a_cycle_makes():
