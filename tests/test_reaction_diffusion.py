@@ -272,6 +272,23 @@ def test_perona_malik_is_its_equation():
     np.testing.assert_allclose(got[0, ..., 0], expected, atol=1e-12)
 
 
+def test_perona_malik_is_a_reaction_diffusion_with_fixed_functions():
+    """Where one of the two differences is zero, for psi has one argument; filters of unit norm see d / 2^(1/2)."""
+    k, dt = 1e-4, 0.25
+    u = np.repeat(np.random.default_rng(0).uniform(0, 255, (1, 12, 1, 1)), 9, axis=2)
+    step = DiffusionStep(3, 2, reaction=0.0, dtype="float64")
+    step.build(u.shape)
+    differences = ops.convert_to_numpy(Differences(dtype="float64").kernel()).reshape(9, 2)
+    step.K.c.assign(cosines(3).T @ differences)
+    z = np.linspace(-260, 260, 1041)[:, None]
+    gaussians = np.exp(-(((z - CENTRES) / GAMMA) ** 2) / 2)
+    w, *_ = np.linalg.lstsq(gaussians, 2 * dt * z / (1 + 2 * k * z**2), rcond=1e-10)
+    step.psi.w.assign(np.repeat(w, 2, axis=1))
+    smooth = ops.convert_to_numpy(PeronaMalik(1, k, dt=dt, dtype="float64")(u))
+    assert np.abs(smooth - u).max() > 5
+    np.testing.assert_allclose(step(u, u), smooth, atol=1e-4)  # so well do the Gaussians fit
+
+
 @given(sides, sides, st.floats(0, 10), st.floats(0.01, 0.25), st.integers(0, 99))
 def test_perona_malik_keeps_the_mean_and_the_range(height, width, k, dt, seed):
     u = np.random.default_rng(seed).uniform(0, 255, (2, height, width, 1))

@@ -1,4 +1,4 @@
-"""The Python of the README and of the page about exports runs as it is written."""
+"""The Python of the README and of the pages about exports and denoising runs as it is written."""
 
 import re
 
@@ -38,6 +38,12 @@ def test_export(tmp_path, names):
     names["images"] = 255 * np.abs(names["images"]).clip(0, 1)
     assert run_python("docs/export.md", names)
     assert len(list((tmp_path / "exported").glob("*"))) >= 3
+
+
+def test_denoising(names):
+    rows, columns = np.mgrid[:32, :40]
+    names["image"] = (127 + 100 * np.sign(rows - columns)).astype("float32")
+    assert run_python("docs/denoising.md", names)
 
 
 def test_every_family_is_in_the_zoo():
