@@ -18,7 +18,7 @@ from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
 POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
-DEGREES = (2, 3, 4, 6, 8, 12, 16)
+DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond, the coefficients by which PyAMG evaluates the polynomial lose it
 SWEEPS = 4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: a symmetric one, forward and backward, down and up
 FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "jacobi": tuple({"omega": 0.05 * i} for i in range(10, 21)),
