@@ -8,20 +8,18 @@ other, of which it is given `--pyamg` for a batch, as each takes it as long. Pri
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pyamg
+import report
 
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.iteration import Iteration
@@ -33,6 +31,10 @@ SMOOTHERS = {
     "red-black": {"smoother": "red_black"},
     "Chebyshev(2)": {"smoother": "chebyshev", "nu": (1, 0)},
 }
+COLUMNS = {
+    "n": "n", "batch": "batch", "solver": "solver", "cycles": "cycles", "median": "ms per right-hand side: median",
+    "least": "least", "setup": "setup, s",
+}  # fmt: skip
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "scipy", "pyamg")
 
 Solve = Callable[[np.ndarray], int]  # (N, n, n, 1) -> cycles
@@ -40,7 +42,7 @@ Solve = Callable[[np.ndarray], int]  # (N, n, n, 1) -> cycles
 
 @dataclass(frozen=True)
 class Row:
-    """One solver on one size: seconds of setup, per right-hand side the median and the least of all rounds, and cycles."""
+    """One solver on one size: seconds of setup, milliseconds per right-hand side (median and least of the rounds), cycles."""
 
     n: int
     batch: int
@@ -63,12 +65,11 @@ def main() -> None:
     rows = [
         row for n in options.n for batch in options.batch for row in measure(n, batch, options.pyamg, options.rounds)
     ]
-    report = f"{table(rows)}\n\n{environment()}\n"
-    print(report)
+    text = report.markdown([asdict(row) for row in rows], COLUMNS)
+    print(text)
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "poisson.md").write_text(report)
-        (options.out / "poisson.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        record = {"environment": report.environment(*PACKAGES), "rows": [asdict(row) for row in rows]}
+        report.write(options.out, "poisson", record, text)
 
 
 def measure(n: int, batch: int, pyamg_count: int, rounds: int) -> list[Row]:
@@ -96,7 +97,7 @@ def measure(n: int, batch: int, pyamg_count: int, rounds: int) -> list[Row]:
             cycles[name] = solve(sides)
             seconds[name].append((time.perf_counter() - start) / len(sides))
     return [
-        Row(n, batch, name, setup, statistics.median(seconds[name]), min(seconds[name]), cycles[name])
+        Row(n, batch, name, setup, 1e3 * statistics.median(seconds[name]), 1e3 * min(seconds[name]), cycles[name])
         for name, _, setup, _ in solvers
     ]
 
@@ -140,24 +141,6 @@ def reached(history: np.ndarray) -> int:
     if history[-1] > TOLERANCE:
         raise RuntimeError(f"expected a residual of {TOLERANCE} after {CYCLES} cycles. Received: {history[-1]}")
     return len(history) - 1
-
-
-def table(rows: list[Row]) -> str:
-    """Returns the rows as Markdown, times in milliseconds."""
-    lines = [
-        "| n | batch | solver | cycles | ms per right-hand side, median | least | setup, s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        times = f"{1e3 * row.median:.1f} | {1e3 * row.least:.1f} | {row.setup:.2f}"
-        lines.append(f"| {row.n} | {row.batch} | {row.solver} | {row.cycles} | {times} |")
-    return "\n".join(lines)
-
-
-def environment() -> str:
-    """Returns what the figures depend on, in a line."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{os.cpu_count()} CPU cores ({platform.machine()}), Python {platform.python_version()}, {packages}."
 
 
 if __name__ == "__main__":

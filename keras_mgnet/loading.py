@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -35,13 +35,33 @@ def load_model(path: str | Path) -> Network:
         ...     load_model(f"{out}/model.keras").name
         'mgnet'
     """
+    return load_checked(path, "a .keras file of keras_mgnet", _is_network)
+
+
+def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]) -> keras.Model:
+    """Loads any model with the checks of `load_model`.
+
+    Args:
+        path: of the file.
+        expected: what the error says was expected.
+        allowed: whether a model may have this registered name.
+
+    Raises:
+        ValueError: in one line, for a file that is damaged, or holds anything else.
+        OSError: where it cannot be read.
+    """
     path = Path(path)
     path.open("rb").close()
     try:
-        _check_archive(path)
+        _check_archive(path, allowed)
         return keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # each damage and each attack ends in another of Keras' errors, some of many lines
-        raise ValueError(f"expected a .keras file of keras_mgnet. Received: '{path}' ({_reason(error)})") from error
+        raise ValueError(f"expected {expected}. Received: '{path}' ({_reason(error)})") from error
+
+
+def _is_network(name: str) -> bool:
+    cls = keras.saving.get_registered_object(name)
+    return isinstance(cls, type) and issubclass(cls, Network)
 
 
 def _reason(error: Exception) -> str:
@@ -49,7 +69,7 @@ def _reason(error: Exception) -> str:
     return textwrap.shorten(cause, MESSAGE, placeholder=" ...")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path, allowed: Callable[[str], bool]) -> None:
     with ZipFile(path) as archive:
         received = sorted(archive.namelist())
         if received != MEMBERS:
@@ -60,16 +80,15 @@ def _check_archive(path: Path) -> None:
                     f"expected members that are not compressed, as Keras writes them. Received: {member.filename}, "
                     f"{member.file_size} bytes from {member.compress_size}"
                 )
-        _check_config(json.loads(archive.read(CONFIG)))
+        _check_config(json.loads(archive.read(CONFIG)), allowed)
         with archive.open(WEIGHTS) as weights:
             plain_arrays(weights)
 
 
-def _check_config(config: Any) -> None:
+def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
     name = config.get("registered_name") if isinstance(config, dict) else None
-    cls = keras.saving.get_registered_object(name) if isinstance(name, str) else None
-    if not (isinstance(cls, type) and issubclass(cls, Network)):
-        raise ValueError(f"expected a network of keras_mgnet. Received: {name!r}")
+    if not (isinstance(name, str) and allowed(name)):
+        raise ValueError(f"expected another kind of model than {name!r}")
     for part in _dictionaries(config):
         if (
             part.get("weights") is not None

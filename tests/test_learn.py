@@ -224,6 +224,7 @@ def test_files_that_hold_no_smoother_are_refused(tmp_path):
     x = keras.Input((4,))
     keras.Model(x, keras.layers.Dense(1)(x)).save(tmp_path / "other.keras")
     solver(7, smoother=five_point() / 16).save(tmp_path / "fixed.keras")
-    for name in ("damaged", "other", "fixed"):
+    keras.Model(x, keras.layers.Lambda(lambda x: x)(x)).save(tmp_path / "code.keras")
+    for name in ("damaged", "other", "fixed", "code"):
         with pytest.raises(ValueError, match=f"expected the smoother.keras of --learn. Received: .*{name}"):
             load_smoother(tmp_path / f"{name}.keras")

@@ -144,7 +144,7 @@ def pickle_for_weights(members):
 
 
 ARCHIVES = {
-    "a Lambda": (lambda_layer, "expected a network of keras_mgnet"),
+    "a Lambda": (lambda_layer, "expected another kind of model"),
     "a Lambda under a network": (lambda_under_a_network, "Lambda"),
     "an unregistered class": (renamed(registered_name="evil>Evil", module="evil", class_name="Evil"), "evil>Evil"),
     "a class of another module": (renamed(registered_name=None, module="evil", class_name="Evil"), "Received: None"),
@@ -156,7 +156,10 @@ ARCHIVES = {
     "a layer that loads a SavedModel": (savedmodel_layer, "TFSMLayer"),
     "weights of another file": (configured(weights="other.weights.h5"), "that names no other file"),
     "a deep configuration": (nested, "recursion"),
-    "a configuration that is none": (lambda members: members.update({"config.json": "[]"}), "network of keras_mgnet"),
+    "a configuration that is none": (
+        lambda members: members.update({"config.json": "[]"}),
+        "expected another kind of model than None",
+    ),
     "traversal": (member("../canary"), "Received: ../canary"),
     "an absolute member": (member("/tmp/canary"), "Received: /tmp/canary"),
     "a symbolic link": (member("assets", "/etc/passwd", 0o120777), "Received: assets"),
@@ -276,6 +279,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "run"),
     "predict": ("predict", "run", "zero.png"),
     "export": ("export", "run", "--out", "exported"),
+    "analyze": ("analyze", "run", "--what", "moments", "--out", "exported"),
 }
 EVERY_KERAS_FILE = {**ARCHIVES, **{name: (_spoil_weights(attack), text) for name, (attack, text) in HDF5.items()}}
 

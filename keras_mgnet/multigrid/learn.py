@@ -11,13 +11,14 @@ from keras import ops
 from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, StencilField
 from keras_mgnet.layers.learned_stencil import taps
 from keras_mgnet.layers.scheme import ResidualCorrection, Weighted
+from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, option
 from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count
 from keras_mgnet.multigrid.smoothers import Smoother
 from keras_mgnet.multigrid.solver import solver
 
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
-EXPECTED_FILE = "expected the smoother.keras of --learn."
+EXPECTED_FILE = "the smoother.keras of --learn"
 RENEWED = 4  # one error in so many is drawn anew in each step
 
 
@@ -184,13 +185,9 @@ def load_smoother(path: str | Path) -> keras.Model:
         ValueError: in one line, for a file that holds something else.
         OSError: where it cannot be read.
     """
-    Path(path).open("rb").close()
-    try:
-        model = keras.saving.load_model(path, safe_mode=True)
-    except Exception as error:  # each damage ends in another of Keras' errors, some of many lines
-        raise ValueError(f"{EXPECTED_FILE} Received: '{path}' ({type(error).__name__})") from error
+    model = load_checked(path, EXPECTED_FILE, lambda name: name == "Functional")
     if not any(isinstance(level.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
-        raise ValueError(f"{EXPECTED_FILE} Received: '{path}'")
+        raise ValueError(f"expected {EXPECTED_FILE}. Received: '{path}'")
     return model
 
 
