@@ -88,7 +88,7 @@ def _check_archive(path: Path, allowed: Callable[[str], bool]) -> None:
 def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
     name = config.get("registered_name") if isinstance(config, dict) else None
     if not (isinstance(name, str) and allowed(name)):
-        raise ValueError(f"expected another kind of model than {name!r}")
+        raise ValueError(f"expected another kind of model. Received: {name!r}")
     for part in _dictionaries(config):
         if (
             part.get("weights") is not None

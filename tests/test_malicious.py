@@ -158,7 +158,7 @@ ARCHIVES = {
     "a deep configuration": (nested, "recursion"),
     "a configuration that is none": (
         lambda members: members.update({"config.json": "[]"}),
-        "expected another kind of model than None",
+        "another kind of model. Received: None",
     ),
     "traversal": (member("../canary"), "Received: ../canary"),
     "an absolute member": (member("/tmp/canary"), "Received: /tmp/canary"),
