@@ -82,12 +82,8 @@ def convert(name: str, folder: str) -> dict:
 
     family, arguments = NETWORKS[name]
     model = zoo.settled(getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10))
-    data = zoo.cifar10()
-    images = {
-        "samples": data.test.images[:SAMPLES].astype("float32"),
-        "calibration": data.train.images[:CALIBRATION].astype("float32"),
-    }
-    servable = Servable(model, zoo.normalization())
+    images = {"samples": zoo.images(model, "test", SAMPLES), "calibration": zoo.images(model, "train", CALIBRATION)}
+    servable = Servable(model, zoo.normalization(model))
     separable = to_tflite.separable_scales
     seen = {"parameters": keras_mgnet.count_params(model)}
     for form in FORMS:
@@ -95,7 +91,7 @@ def convert(name: str, folder: str) -> dict:
         for format in FORMATS:
             row = export.FORMATS[format]
             path = Path(folder, f"{format}.{form}{Path(row.target).suffix}")
-            row.export(model, path, normalization=zoo.normalization(), **row.options, **images)
+            row.export(model, path, normalization=zoo.normalization(model), **row.options, **images)
             seen[f"{format} {form}"] = verification.compare(servable, path, images["samples"]).noise
     return seen
 

@@ -17,6 +17,7 @@ PUBLISHED = (
     "polynet_poly2",
     "revnet38",
     "hamiltonian74",
+    "tnrd5_5x5",
 )
 RES = {"base_width": 32}
 NEXT = {"cardinality": 4, "group_width": 8, "depth": 29}
@@ -49,25 +50,26 @@ def network(name: str) -> keras.Model:
 
 
 def settled(model: keras.Model) -> keras.Model:
-    """Returns a model after its norms have seen images of CIFAR-10."""
-    images = normalize(cifar10().train.images[: SETTLING * BATCH].astype("float32"))
-    for batch in np.split(images, SETTLING):
-        model(batch, training=True)
+    """Returns a model after its norms, where it has some, have seen images of CIFAR-10."""
+    if normalization(model) is not None:
+        mean, std = np.float32(normalization(model))
+        for batch in np.split((images(model, "train", SETTLING * BATCH) / 255 - mean) / std, SETTLING):
+            model(batch, training=True)
     return model
+
+
+def images(model: keras.Model, split: str, count: int) -> np.ndarray:
+    """Returns the first images of CIFAR-10, 0..255, grey for a denoiser."""
+    chosen = getattr(cifar10(), split).images[:count].astype("float32")
+    return chosen if model.input_shape[-1] == 3 else chosen.mean(axis=-1, keepdims=True)
+
+
+def normalization(model: keras.Model) -> tuple | None:
+    """Returns (mean, std) of each channel, for the artifacts of a classifier."""
+    return (cifar10().mean, cifar10().std) if model.input_shape[-1] == 3 else None
 
 
 @functools.cache
 def cifar10() -> Dataset:
     """Returns CIFAR-10."""
     return load("cifar10")
-
-
-def normalization() -> tuple:
-    """Returns (mean, std) of each channel, for the artifacts."""
-    return cifar10().mean, cifar10().std
-
-
-def normalize(images: np.ndarray) -> np.ndarray:
-    """Returns images 0..255 as the networks take them."""
-    mean, std = np.float32(normalization())
-    return (images / 255 - mean) / std
