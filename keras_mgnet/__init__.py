@@ -35,12 +35,12 @@ def _register(keras: ModuleType | None = None) -> None:
 
     Its end comes here too. Nothing of the library imports what stands above it.
     """
-    if "keras" in sys.modules and not any(map(_half_loaded, list(sys.modules.values()))):
+    if "keras" in sys.modules and not any(_half_loaded(*entry) for entry in list(sys.modules.items())):
         import_module(f"{__name__}.models")
 
 
-def _half_loaded(module: ModuleType) -> bool:
-    package, _, path = module.__name__.partition(".")
+def _half_loaded(name: str, module: ModuleType | None) -> bool:
+    package, _, path = name.partition(".")
     return package == __name__ and path.partition(".")[0] not in ("", *ABOVE) and module.__spec__._initializing
 
 
