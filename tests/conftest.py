@@ -1,5 +1,6 @@
 """Shared places and seeds."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def no_power_cut():
 def seeded():
     """Every test starts from the same random state."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def settled_memory():
+    """What a module leaves behind is not looked through again at each collection: traced graphs are millions of objects."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+def slow_unless(fast, cases):
+    """Returns parameters of which those that are not in `fast` are slow."""
+    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 @pytest.fixture

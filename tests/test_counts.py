@@ -7,7 +7,7 @@ from functools import reduce
 from operator import getitem
 
 import pytest
-from conftest import SHARED
+from conftest import SHARED, slow_unless
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +58,17 @@ REFERENCE["polynet_very_deep_imagenet"].append((("polynet_imagenet",), 1000, 0))
 REFERENCE["poly_mgnet"].append((("poly_mgnet_default",), 10, 0))
 
 
-@pytest.mark.parametrize("name", list_models())
+DEEPEST = {  # seconds to build
+    "multi_resnet398_k5",
+    "multi_resnet200_k5",
+    "resnet1202",
+    "resnet1202_stochastic_depth",
+    "preact_resnet1001",
+    "polynet_very_deep_imagenet",
+}
+
+
+@pytest.mark.parametrize("name", slow_unless(set(list_models()) - DEEPEST, list_models()))
 def test_presets_have_the_size_they_state_and_that_of_the_reference(name):
     model, info = create_model(name), model_info(name)
     assert count_params(model) == info.params

@@ -7,6 +7,7 @@ import signal
 import keras
 import numpy as np
 import pytest
+from conftest import slow_unless
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -169,7 +170,7 @@ def test_greedy_training_takes_one_stage_after_the_other(folder, tmp_path):
         assert turns == [[True, False], [False, True], [True, True]]
 
 
-@pytest.mark.parametrize("step", [3, 7, 10])
+@pytest.mark.parametrize("step", slow_unless([7], [3, 7, 10]))
 def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
     options = {"reproducible": True, "greedy_epochs": 1, "checkpoint_steps": 2}
     whole = train(folder, tmp_path / "whole", **options)

@@ -11,7 +11,7 @@ import catalogue
 import keras
 import numpy as np
 import pytest
-from conftest import randomize
+from conftest import randomize, slow_unless
 
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
@@ -23,10 +23,6 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NAMES = ["cat", "dog", "fish"]
 
 every_format = pytest.mark.parametrize("format", FORMATS)
-
-
-def slow_unless(fast, cases):
-    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
 def tiny(nu=(1,), **overrides):

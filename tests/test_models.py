@@ -6,7 +6,7 @@ import catalogue
 import keras
 import numpy as np
 import pytest
-from conftest import randomize
+from conftest import randomize, slow_unless
 
 import keras_mgnet
 from keras_mgnet.describe import level_table
@@ -22,6 +22,7 @@ UNREACHED = {
 CANCELLED = ("scheme/a", "scheme/alpha0")  # by the norm behind them, but for round-off
 
 every_model = pytest.mark.parametrize("name", catalogue.MODELS)
+every_family_first = pytest.mark.parametrize("name", slow_unless(catalogue.ONE_PER_FAMILY, catalogue.MODELS))
 
 
 def assert_same(model, other, x):
@@ -31,7 +32,7 @@ def assert_same(model, other, x):
     np.testing.assert_array_equal(other(x), model(x))
 
 
-@every_model
+@every_family_first
 def test_survives_files_and_copies(name, images, tmp_path):
     model = randomize(catalogue.build(name))
     x = images(model)
@@ -63,7 +64,7 @@ def test_every_argument_is_in_the_config(name):
     assert set(config) >= {"include_top", "pooling", "init", "dtype", "name", "weights", "input_tensor"}
 
 
-@every_model
+@every_family_first
 def test_fits_as_it_comes_and_keeps_sharing(name, images):
     model = catalogue.build(name)
     x, y = images(model, 8), np.arange(8) % 3

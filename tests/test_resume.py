@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import slow_unless
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -284,7 +285,7 @@ def test_a_damaged_checkpoint_is_replaced(tmp_path):
     np.testing.assert_array_equal(checkpoints.read("epoch-000001")[0]["w"], np.zeros(3))
 
 
-@pytest.mark.parametrize("damage", [truncate, flip])
+@pytest.mark.parametrize("damage", slow_unless([truncate], [truncate, flip]))
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, stopped):
     damage(stopped.path / "checkpoints" / "epoch-000001-step-000007" / ARRAYS)
     with pytest.warns(UserWarning, match="skipped a damaged checkpoint: .*epoch-000001-step-000007"):
@@ -292,7 +293,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, s
     assert_same(whole, run)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("code", slow_unless([errno.ENOSPC], [errno.ENOSPC, errno.EACCES]))
 @pytest.mark.parametrize("place", [0, 3, 4, 5, 7, 10])
 def test_a_failed_write_loses_nothing(code, place, whole, stopped, monkeypatch):
     """One write of the resumed run fails: of the log, a model, run.json, or a checkpoint, by its place among them."""
