@@ -24,26 +24,26 @@ from rich.progress import track
 
 SHARED = {"share_A": True, "share_B": True}
 NETWORKS = {  # name -> (family, arguments)
-    "MgNet[2,2,2,2]-128": ("MgNet", {"nu": (2,) * 4, "channels": 128}),
-    "MgNet[8,8]-128": ("MgNet", {"nu": (8, 8), "channels": 128}),
-    "MgNet[16]-128": ("MgNet", {"nu": (16,), "channels": 128}),
-    "MgNet[8,8]-128-B^{l,i}": ("MgNet", {"nu": (8, 8), "channels": 128, "share_B": False}),
-    "MgNet[8]-128, Chebyshev": ("MgNet", {"nu": (8,), "channels": 128, "smoother": "chebyshev"}),
-    "FBResNet post, pre [4,4]-128": ("FBResNet", {"A": "post", "B": "pre", "nu": (4, 4), "channels": (128, 128)}),
+    "MgNet[2,2,2,2]-64": ("MgNet", {"nu": (2,) * 4, "channels": 64}),
+    "MgNet[8,8]-64": ("MgNet", {"nu": (8, 8), "channels": 64}),
+    "MgNet[16]-64": ("MgNet", {"nu": (16,), "channels": 64}),
+    "MgNet[8,8]-64-B^{l,i}": ("MgNet", {"nu": (8, 8), "channels": 64, "share_B": False}),
+    "MgNet[8]-64, Chebyshev": ("MgNet", {"nu": (8,), "channels": 64, "smoother": "chebyshev"}),
+    "FBResNet post, pre [4,4]-64": ("FBResNet", {"A": "post", "B": "pre", "nu": (4, 4), "channels": (64, 64)}),
     "ResNet18-A-B, 64": ("ResNet", SHARED | {"depth": 18}),
     "PreActResNet34-A-B, 64": ("PreActResNet", SHARED | {"depth": 34}),
     "RecurrentResNet 2, 10 steps, 64": ("RecurrentResNet", {"states": 2, "steps": 10, "base_width": 64}),
     "PolyNet poly2 [6,6], 64": ("PolyNet", {"kind": "poly2", "blocks": (6, 6), "base_width": 64}),
-    "PolyMgNet double [4,4]-128": ("PolyMgNet", {"B": "double", "nu": (4, 4), "channels": 128}),
-    "VCycleMgNet[4,4]-128": ("VCycleMgNet", {"nu": (4, 4), "channels": 128}),
+    "PolyMgNet double [4,4]-64": ("PolyMgNet", {"B": "double", "nu": (4, 4), "channels": 64}),
+    "VCycleMgNet[4,4]-64": ("VCycleMgNet", {"nu": (4, 4), "channels": 64}),
     "HamiltonianNet Verlet [6,6], 64": (
         "HamiltonianNet",
-        {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 128)},
+        {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 64)},
     ),
 }
 FORMATS = ("tflite", "tflite_int8", "onnx", "onnx_int8")
 FORMS = ("depthwise", "plain")
-SAMPLES, CALIBRATION = 32, 100
+SAMPLES, CALIBRATION = 32, 20
 COLUMNS = {
     "network": "network",
     "format": "format",

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from keras_mgnet.export import FORMATS
 
-SAMPLES, CALIBRATION = 32, 100  # images
+SAMPLES, CALIBRATION = 32, 20  # images
 COLUMNS = {
     "size_ratio": "Bytes over 4 x unique parameters",
     "max_difference": "Largest difference of a logit (tnrd: a grey value) from Keras in float32, on {samples} test images",

@@ -9,9 +9,8 @@ import keras_mgnet
 from keras_mgnet.training.data import Dataset, load
 
 PUBLISHED = (
-    "mgnet_2222_c128_shared_b",
+    "mgnet_1111_c64_shared_b",
     "poly_mgnet",
-    "preact_resnet20",
     "lm_resnet20",
     "recurrent_resnet2",
     "polynet_poly2",
@@ -22,6 +21,8 @@ PUBLISHED = (
 RES = {"base_width": 32}
 NEXT = {"cardinality": 4, "group_width": 8, "depth": 29}
 NARROWER = {  # name -> (family, arguments)
+    "MgNet[2,2,2,2]-64-B^l": ("MgNet", {"nu": (2, 2, 2, 2), "channels": 64}),
+    "PreActResNet20": ("PreActResNet", {"blocks": (3, 3, 3), "base_width": 16}),
     "VCycleMgNet[2,2,2,2]-64": ("VCycleMgNet", {"nu": (2, 2, 2, 2), "channels": 64}),
     "FBResNet[2,2,2,2]-64": ("FBResNet", {"A": "linear", "B": "both", "nu": (2, 2, 2, 2), "channels": (64,) * 4}),
     "ResNet18-A-B, 32": ("ResNet", RES | {"depth": 18, "share_A": True, "share_B": True}),
@@ -35,7 +36,7 @@ NARROWER = {  # name -> (family, arguments)
     "DenseNet-40, k=12": ("DenseNet", {"depth": 40, "growth": 12}),
 }
 NAMES = (*PUBLISHED, *NARROWER)
-SETTLING = 40  # batches, after which a moving statistic holds 1 % of its initial value
+SETTLING = 20  # batches, after which a moving statistic holds an eighth of its initial value
 BATCH = 32
 
 
