@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from keras_mgnet.markdown import table
+
 
 def in_process(function: Callable, *arguments) -> Any:
     """Runs a function in a fresh process, so that no runtime's threads and memory disturb another's."""
@@ -24,9 +26,7 @@ def environment(*packages: str) -> dict[str, Any]:
 
 def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
     """Returns rows as a table; `columns` maps their keys to headings."""
-    lines = [f"| {' | '.join(columns.values())} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(shown(row.get(key)) for key in columns)} |" for row in rows]
-    return "\n".join(lines)
+    return table(columns.values(), ([shown(row.get(key)) for key in columns] for row in rows))
 
 
 def shown(value) -> str:

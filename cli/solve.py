@@ -31,9 +31,7 @@ def solve_command(config: LearnConfig) -> None:
     """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's."""
     if config.against or config.learn:
         extra("pyamg", SOLVE)
-    with (
-        workspace(config.out) if config.out else nullcontext()
-    ):  # an unwritable folder is told before anything is computed
+    with workspace(config.out) if config.out else nullcontext():  # tells of an unwritable folder before it computes
         console = Console(width=None if Console().is_terminal else 160)
         learned = _learn(config, console) if config.learn else None
         model = learned.model if learned else _model(config)

@@ -16,6 +16,7 @@ from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
 from keras_mgnet.export.verification import Report
 from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.markdown import table
 
 MARKDOWN = "card.md"
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
@@ -210,20 +211,18 @@ def _ends(card: dict[str, Any], answer: Answer) -> str:
 
 
 def _table(artifacts: list[dict[str, Any]], answer: Answer) -> str:
-    lines = [
-        "| format | file | kB | bytes / (4 x parameters) | largest difference "
-        f"| {answer.same} | {answer.label} | drop | latency |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for a in artifacts:
-        quality, drop = "", ""
-        if a["drop"] is not None:
-            quality, drop = answer.text.format(a[answer.measure]), answer.drop_text(a["drop"])
-        lines.append(
-            f"| {a['format']} | `{a['path']}` | {a['bytes'] / 1000:,.1f} | {a['bytes_over_parameters']:.3f} "
-            f"| {a['max_difference']:.1e} | {a['agreement']:.2%} | {quality} | {drop} | {a['latency_ms']:.2f} ms |"
-        )
-    return "\n".join(lines) + f"\n\n{_compared(artifacts[0], answer)}"
+    headings = ("format", "file", "kB", "bytes / (4 x parameters)", "largest difference")
+    rows = table((*headings, answer.same, answer.label, "drop", "latency"), (_cells(a, answer) for a in artifacts))
+    return f"{rows}\n\n{_compared(artifacts[0], answer)}"
+
+
+def _cells(a: dict[str, Any], answer: Answer) -> tuple[str, ...]:
+    quality, drop = "", ""
+    if a["drop"] is not None:
+        quality, drop = answer.text.format(a[answer.measure]), answer.drop_text(a["drop"])
+    size = (f"{a['bytes'] / 1000:,.1f}", f"{a['bytes_over_parameters']:.3f}")
+    same = (f"{a['max_difference']:.1e}", f"{a['agreement']:.2%}")
+    return (a["format"], f"`{a['path']}`", *size, *same, quality, drop, f"{a['latency_ms']:.2f} ms")
 
 
 def _compared(first: dict[str, Any], answer: Answer) -> str:
@@ -238,5 +237,5 @@ def _compared(first: dict[str, Any], answer: Answer) -> str:
 
 
 def _digests(artifacts: list[dict[str, Any]]) -> str:
-    rows = [f"| `{name}` | `{digest['sha256']}` |" for a in artifacts for name, digest in a["files"].items()]
-    return "\n".join(["| file | sha256 |", "|---|---|", *rows])
+    files = [item for a in artifacts for item in a["files"].items()]
+    return table(("file", "sha256"), ((f"`{name}`", f"`{digest['sha256']}`") for name, digest in files))

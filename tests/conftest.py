@@ -2,6 +2,8 @@
 
 import gc
 import os
+import re
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -10,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from keras_mgnet.cli import main
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("KERAS_MGNET_SHARED", ROOT.parent / "shared"))
@@ -40,6 +44,26 @@ def settled_memory():
     yield
     gc.collect()
     gc.freeze()
+
+
+def python_blocks(page):
+    """Returns the Python of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Returns a function that runs a command which must end with exit code 2, and gives its one line of error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["keras-mgnet", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        error = capsys.readouterr().err.strip()
+        assert stop.value.code == 2 and error.startswith("error: ") and "\n" not in error, error
+        return error
+
+    return run
 
 
 def slow_unless(fast, cases):

@@ -26,7 +26,7 @@ from test_launch import free_ports
 from typer.testing import CliRunner
 
 from keras_mgnet import MgNet, export
-from keras_mgnet.cli import command_line, main
+from keras_mgnet.cli import command_line
 from keras_mgnet.serving import client, grpc_client
 from keras_mgnet.serving.client import classify, connect
 from keras_mgnet.serving.image_input import ImageInput
@@ -281,29 +281,18 @@ STUBS = {
 
 
 @pytest.mark.parametrize("case", STUBS)
-def test_a_server_s_trouble_is_one_line(case, pictures, monkeypatch, capsys):
+def test_a_server_s_trouble_is_one_line(case, pictures, refused):
     answer, suffix, message = STUBS[case]
     with stub(answer) as url:
-        error = failure(monkeypatch, capsys, "--server", url + suffix, "--timeout", "0.5", pictures[0])
+        error = refused("predict", "--server", url + suffix, "--timeout", "0.5", pictures[0])
     assert re.search(message, error), error
 
 
-def failure(monkeypatch, capsys, *arguments):
-    """Returns the one line on standard error of a command that ends with exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "predict", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ") and "\n" not in error
-    return error
-
-
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_nobody_there(scheme, pictures, monkeypatch, capsys):
+def test_nobody_there(scheme, pictures, refused):
     port, _ = free_ports()
     url = f"{scheme}://127.0.0.1:{port}/m"
-    error = failure(monkeypatch, capsys, "--server", url, "--name", "m", pictures[0])
+    error = refused("predict", "--server", url, "--name", "m", pictures[0])
     assert f"expected a server at {url}" in error and "Connection refused" in error
 
 
@@ -332,11 +321,11 @@ def test_grpc_tries_again_until_a_server_is_there(artifacts, monkeypatch):
         ("grpc://127.0.0.1:1", "expected a URL grpc://HOST:PORT/NAME"),
     ],
 )
-def test_wrong_urls(server, message, pictures, monkeypatch, capsys):
-    assert message in failure(monkeypatch, capsys, "--server", server, pictures[0])
+def test_wrong_urls(server, message, pictures, refused):
+    assert message in refused("predict", "--server", server, pictures[0])
 
 
-def test_wrong_requests(servers, pictures, tmp_path, monkeypatch, capsys):
+def test_wrong_requests(servers, pictures, tmp_path, refused):
     (tmp_path / "no.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     (tmp_path / "cut.jpg").write_bytes(pictures[1].read_bytes()[:300])
     (tmp_path / "text.txt").write_text("text")
@@ -359,17 +348,13 @@ def test_wrong_requests(servers, pictures, tmp_path, monkeypatch, capsys):
         (["--server", f"{servers[1]}/tyni", pictures[0]], "NOT_FOUND"),
         ([pictures[0]], "expected a run directory and image files"),
     ]:
-        assert message in failure(monkeypatch, capsys, *arguments)
+        assert message in refused("predict", *arguments)
 
 
-def test_the_prediction_service_refuses_in_one_line(prediction_service, pictures, tmp_path, monkeypatch, capsys):
-    assert "NOT_FOUND Servable not found" in failure(
-        monkeypatch, capsys, "--server", f"{prediction_service}/m", pictures[0]
-    )
+def test_the_prediction_service_refuses_in_one_line(prediction_service, pictures, tmp_path, refused):
+    assert "NOT_FOUND Servable not found" in refused("predict", "--server", f"{prediction_service}/m", pictures[0])
     (tmp_path / "cut.jpg").write_bytes(pictures[1].read_bytes()[:300])
-    assert "INVALID_ARGUMENT" in failure(
-        monkeypatch, capsys, "--server", f"{prediction_service}/saved", tmp_path / "cut.jpg"
-    )
+    assert "INVALID_ARGUMENT" in refused("predict", "--server", f"{prediction_service}/saved", tmp_path / "cut.jpg")
 
 
 # how much it asks at a time

@@ -1,7 +1,6 @@
 """Learned smoothers: exact fixed points, the layers against their matrices, training that pays, files, and other grids."""
 
 import json
-import sys
 from dataclasses import replace
 
 import keras
@@ -11,7 +10,6 @@ from scipy.sparse.linalg import spsolve
 from test_cli import invoke
 from twins import tensor
 
-from keras_mgnet.cli import main
 from keras_mgnet.layers import CoefficientStencil, KernelChain
 from keras_mgnet.layers.learned_stencil import odd_extension
 from keras_mgnet.multigrid import convergence_factor, diffusion, five_point, solver
@@ -204,13 +202,9 @@ def test_command(tmp_path):
         (["jumps", "--kernels", "cross"], "expected no kernels for jumps"),
     ],
 )
-def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "out"
-    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "solve", "--learn", *words, "--out", str(out)])
-    with pytest.raises(SystemExit) as exit:
-        main()
-    error = capsys.readouterr().err
-    assert exit.value.code == 2 and message in error and len(error.splitlines()) == 1 and not out.exists()
+def test_errors_are_one_line(words, message, tmp_path, refused):
+    error = refused("solve", "--learn", *words, "--out", tmp_path / "out")
+    assert message in error and not (tmp_path / "out").exists()
 
 
 def test_files_that_hold_no_smoother_are_refused(tmp_path):

@@ -1,11 +1,9 @@
 """The Python of the README and of the pages about exports and denoising runs as it is written."""
 
-import re
-
 import catalogue
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, python_blocks
 from safetensors.numpy import save_file
 from test_interop import torch_state
 
@@ -13,7 +11,8 @@ from keras_mgnet.models import FAMILIES
 
 
 def run_python(page, names):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    """Runs the blocks of a page, each by itself."""
+    blocks = python_blocks(page)
     for block in blocks:
         exec(block, dict(names))  # our own file
     return blocks

@@ -2,8 +2,8 @@
 
 The tests of the section "conformance" also run against a TensorFlow Serving that KERAS_MGNET_TF_SERVING names:
 
-    python tests/served.py /tmp/served
-    docker run --rm -p 127.0.0.1:8501:8501 -v /tmp/served/tiny:/models/tiny -e MODEL_NAME=tiny tensorflow/serving
+    python tests/served.py served
+    docker run --rm -p 127.0.0.1:8501:8501 -v $PWD/served/tiny:/models/tiny -e MODEL_NAME=tiny tensorflow/serving
     KERAS_MGNET_TF_SERVING=http://127.0.0.1:8501 python -m pytest tests/test_serving.py -k conformance
 """
 

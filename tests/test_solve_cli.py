@@ -1,15 +1,12 @@
 """The command `solve`: tables, picture, record, PyAMG beside it, and errors before anything is computed."""
 
 import json
-import re
-import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import python_blocks
 from test_cli import invoke
 
-from keras_mgnet.cli import main
 from keras_mgnet.multigrid import solver
 from keras_mgnet.multigrid.report import factors, level_rows
 
@@ -46,10 +43,9 @@ def test_problems(options):
 
 
 def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "multigrid.md").read_text(), flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names = {}
-    for block in blocks:
+    for block in python_blocks("docs/multigrid.md"):
         exec(block, names)  # our own file
     assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
     assert (tmp_path / "smoother.keras").is_file()
@@ -77,10 +73,6 @@ def test_products_are_those_that_a_cycle_makes():
         (["poisson", "--batch", "0"], "expected batch >= 1"),
     ],
 )
-def test_errors_are_one_line(words, message, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "out"
-    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "solve", *words, "--out", str(out)])
-    with pytest.raises(SystemExit) as exit:
-        main()
-    error = capsys.readouterr().err
-    assert exit.value.code == 2 and message in error and len(error.splitlines()) == 1 and not out.exists()
+def test_errors_are_one_line(words, message, tmp_path, refused):
+    error = refused("solve", *words, "--out", tmp_path / "out")
+    assert message in error and not (tmp_path / "out").exists()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_mgnet.files import staged_file, workspace
+from keras_mgnet.markdown import table
 from keras_mgnet.training.rundir import Run, read_log
 
 FREE = ("model", "set", "seed", "out")  # the fields in which the runs of a comparison may differ
+HEADINGS = ("network", "parameters", "seeds", "test accuracy, last epoch", "spread", "time of a run")
 
 
 @dataclass(frozen=True)
@@ -108,26 +110,28 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
 
 def markdown(entries: list[Entry]) -> str:
     """Returns the comparison as a table."""
-    lines = [
-        "| network | parameters | seeds | test accuracy, last epoch | spread | time of a run |",
-        "|---|---|---|---|---|---|",
-    ]
-    for e in entries:
-        accuracy = f"**{100 * e.mean:.2f} %**"
-        lines.append(
-            f"| {e.label} | {e.params:,} | {len(e.seeds)} | {accuracy} | ± {100 * e.spread:.2f} | {e.seconds:.0f} s |"
+    rows = [
+        (
+            e.label,
+            f"{e.params:,}",
+            len(e.seeds),
+            f"**{100 * e.mean:.2f} %**",
+            f"± {100 * e.spread:.2f}",
+            f"{e.seconds:.0f} s",
         )
-    return "\n".join(lines) + "\n"
+        for e in entries
+    ]
+    return table(HEADINGS, rows) + "\n"
 
 
 def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
     """Writes comparison.md and comparison.png; returns their paths."""
-    table, picture = directory / "comparison.md", directory / "comparison.png"
+    text, picture = directory / "comparison.md", directory / "comparison.png"
     with workspace(directory):
-        with staged_file(table) as staged:
+        with staged_file(text) as staged:
             staged.write_text(markdown(entries))
         plot_comparison(entries, picture)
-    return [table, picture]
+    return [text, picture]
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:

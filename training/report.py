@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from keras_mgnet import markdown as md
 from keras_mgnet.files import staged_file, write_json
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.compare import Entry, deviation
@@ -112,9 +113,7 @@ def markdown(table: Table, results: Sequence[Result], headline: str) -> str:
         "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained; a "
         "printed size with ✓ is the exact one of the full network, rounded or cut, with ✗ it is not reproducible.",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|" + "---|" * len(COLUMNS),
-        *(f"| {' | '.join(_cells(result))} |" for result in results),
+        md.table(COLUMNS, map(_cells, results)),
         "",
     ]
     return "\n".join(lines + [f"- {note}" for note in _notes(table, results)]) + "\n"

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.markdown import table
 
 RECORD = "result.json"
+HEADINGS = (
+    *("trial", "validation accuracy", "parameters", "multiply-adds", "network"),
+    *("rate", "weight decay", "epochs", "time"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,14 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 
 def markdown(trials: list[Trial]) -> str:
     """Returns the trials as a table; those of the Pareto front are bold."""
-    lines = [
-        "| trial | validation accuracy | parameters | multiply-adds | network | rate | weight decay | epochs | time |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
     front = pareto_front(trials)
-    for t in trials:
-        mark = "**" if t in front else ""
-        lines.append(
-            f"| {t.number} | {mark}{100 * t.accuracy:.2f} %{mark} | {t.params:,} | {t.madds:,} | {t.label} "
-            f"| {t.learning_rate:.3g} | {t.weight_decay:.1g} | {t.epochs} | {t.seconds:.0f} s |"
-        )
-    return "\n".join(lines) + "\n"
+    return table(HEADINGS, (_cells(trial, "**" if trial in front else "") for trial in trials)) + "\n"
+
+
+def _cells(t: Trial, mark: str) -> tuple[object, ...]:
+    sizes = (f"{t.params:,}", f"{t.madds:,}")
+    options = (f"{t.learning_rate:.3g}", f"{t.weight_decay:.1g}", t.epochs)
+    return (t.number, f"{mark}{100 * t.accuracy:.2f} %{mark}", *sizes, t.label, *options, f"{t.seconds:.0f} s")
 
 
 def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:

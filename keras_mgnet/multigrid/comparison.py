@@ -84,8 +84,8 @@ def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
         config: the problem.
         model: of `learned_solver`.
     """
-    B, steps = smoothed_levels(model)[0].B[0], sum(config.nu[: 1 if config.cycle == "backslash" else 2])
-    work = cycle_work(config, steps, B.cost if isinstance(B, KernelChain) else B.size**2)
+    B = smoothed_levels(model)[0].B[0]
+    work = cycle_work(config, sum(config.steps), B.cost if isinstance(B, KernelChain) else B.size**2)
     learned = Row("learned", f"nu {tuple(config.nu)}", convergence_factor(model, config.n, CYCLES), work)
     return [learned, *_fixed(config), *_algebraic(config)]
 

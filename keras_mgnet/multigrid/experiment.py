@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
@@ -67,6 +68,11 @@ class SolveConfig:
             if getattr(self, name) not in ("float64", "float32", *((None,) if name == "cycle_dtype" else ())):
                 raise ValueError(f"expected {name} to be float64 or float32. Received: {name}={getattr(self, name)!r}")
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Smoothing steps that the cycle makes, down and up."""
+        return self.nu[0], 0 if self.cycle == "backslash" else self.nu[1]
+
     def operator(self) -> np.ndarray:
         """Returns A, h^2 times."""
         return PROBLEMS[self.problem](self)
@@ -112,10 +118,10 @@ class Solution:
         return self.history[-1] <= tolerance
 
 
-def build(config: SolveConfig):
-    """Returns the solver of a configuration, a Keras model."""
-    own = {"cycle": config.cycle, "nu": tuple(config.nu), "dtype": config.dtype, "cycle_dtype": config.cycle_dtype}
-    return solver(config.n, **own, **config.components())
+def build(config: SolveConfig, **changes) -> keras.Model:
+    """Returns the solver of a configuration, whose arguments `changes` replaces."""
+    names = ("cycle", "nu", "dtype", "cycle_dtype")
+    return solver(config.n, **{name: getattr(config, name) for name in names} | config.components() | changes)
 
 
 def run(config: SolveConfig, model) -> Solution:
@@ -135,8 +141,7 @@ def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
     """Solves by PyAMG's cycle with the same components, if they are fixed, by Ruge-Stuben and by smoothed aggregation."""
     pyamg = extra("pyamg", SOLVE)
     A = operator_matrix(config.operator(), config.n)
-    nu = (config.nu[0], 0 if config.cycle == "backslash" else config.nu[1])
-    same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=nu, **config.components())}
+    same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.steps, **config.components())}
     makers = (same if fixed else {}) | {
         "PyAMG, Ruge-Stuben": lambda: pyamg.ruge_stuben_solver(A),
         "PyAMG, smoothed aggregation": lambda: pyamg.smoothed_aggregation_solver(A),

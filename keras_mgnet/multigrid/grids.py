@@ -27,6 +27,16 @@ def grid_count(n: int) -> int:
     return int(n).bit_length()
 
 
+def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
+    """Returns the values (n, n, 3, 3) around each point of a field (n, n), on which a stencil acts.
+
+    Example:
+        >>> neighbours(np.array([[1, 2], [3, 4]]), outside=0)[0, 0].tolist()
+        [[0, 0, 0], [0, 1, 2], [0, 3, 4]]
+    """
+    return np.lib.stride_tricks.sliding_window_view(np.pad(field, 1, constant_values=outside), (3, 3))
+
+
 def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[np.ndarray]:
     """Returns A on each grid, fine to coarse: a 3x3 stencil, or (m, m, 3, 3), a stencil for each point.
 

@@ -12,13 +12,13 @@ from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, Sten
 from keras_mgnet.layers.learned_stencil import taps
 from keras_mgnet.layers.scheme import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
-from keras_mgnet.multigrid.experiment import SolveConfig, option
-from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count
+from keras_mgnet.multigrid.experiment import SolveConfig, build, option
+from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
-from keras_mgnet.multigrid.solver import solver
 
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"
+SINGLE = {"dtype": "float32", "cycle_dtype": None}
 RENEWED = 4  # one error in so many is drawn anew in each step
 
 
@@ -108,8 +108,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
     """
     keras.utils.set_random_seed(config.seed)
     coarse = replace(config, n=config.train_n)
-    smoother = learnable(config)
-    model = _solver(coarse, smoother, "float32")
+    model = build(coarse, smoother=learnable(coarse), **SINGLE)
     fields = _fields(coarse, model)
     trainer = _unrolled(model, config.unrolled)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.steps)
@@ -132,16 +131,11 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
 
 def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
     """The same model, each grid with a B of its own: what layers share is lost in files."""
-    own = _solver(config, learnable(replace(config, share_B=False)), "float32")
+    own = build(config, smoother=learnable(replace(config, share_B=False)), **SINGLE)
     for level, source in zip(smoothed_levels(own), smoothed_levels(model), strict=True):
         for variable, value in zip(level.trainable_variables, source.trainable_variables, strict=True):
             variable.assign(value)
     return own
-
-
-def _solver(config: SolveConfig, smoother: Smoother, dtype: str, **options) -> keras.Model:
-    own = {"cycle": config.cycle, "nu": tuple(config.nu), "dtype": dtype, **options}
-    return solver(config.n, **own, **config.components() | {"smoother": smoother})
 
 
 def _fields(config: LearnConfig, model: keras.Model) -> list[list[np.ndarray]]:
@@ -149,7 +143,7 @@ def _fields(config: LearnConfig, model: keras.Model) -> list[list[np.ndarray]]:
     if config.problem != "jumps":
         return [_values(model)]
     others = [replace(config, seed=config.seed + 1 + i) for i in range(config.problems)]
-    return [_values(_solver(other, learnable(other), "float32")) for other in others]
+    return [_values(build(other, smoother=learnable(other), **SINGLE)) for other in others]
 
 
 def _values(model: keras.Model) -> list[np.ndarray]:
@@ -202,15 +196,14 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
     """
     sources, depth = smoothed_levels(trained), grid_count(config.n) - 1
     nu = (sources[0].nu, sources[0].post_nu)
-    steps = (config.nu[0], 0 if config.cycle == "backslash" else config.nu[1])
-    if nu != steps:
-        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={steps}")
+    if nu != config.steps:
+        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={config.steps}")
 
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
 
     smoother = Smoother(lambda j, A, dtype: _transferred(source(j).B[0], A, dtype), _weighted)
-    model = _solver(config, smoother, config.dtype, cycle_dtype=config.cycle_dtype)
+    model = build(config, smoother=smoother)
     for j, level in enumerate(smoothed_levels(model)):
         for scheme, of in ((level.scheme, source(j).scheme), (level.post_scheme, source(j).post_scheme)):
             scheme.set_weights(of.get_weights())
@@ -231,6 +224,5 @@ def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
     stencils.build((None, n, n, 1))
     stencils.assign(A)
     S = ops.convert_to_numpy(stencils.field()).astype("float64")
-    D = np.pad(diagonal(A), 1, constant_values=1.0)
-    around = np.stack([D[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1).reshape(n, n, 3, 3)
+    around = neighbours(diagonal(A), outside=1.0)
     return assigned(StencilField(3, name="B", dtype=dtype), "kernel", S / around, n)

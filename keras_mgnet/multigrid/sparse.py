@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_mgnet.extras import SOLVE, extra
-from keras_mgnet.multigrid.grids import grid_count, operators, sizes
+from keras_mgnet.multigrid.grids import grid_count, neighbours, operators, sizes
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import SPECTRUM
 from keras_mgnet.multigrid.stencils import TRANSFERS
@@ -18,11 +18,10 @@ def operator_matrix(A: np.ndarray, n: int):
         >>> operator_matrix(five_point(), 3).toarray()[4].tolist()
         [0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0]
     """
-    sparse, field = extra("scipy.sparse", SOLVE), np.broadcast_to(A, (n, n, 3, 3))
-    points = np.pad(np.arange(n * n).reshape(n, n), 1, constant_values=-1)
-    columns = np.stack([points[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1)
-    values = field.reshape(n, n, 9)
-    rows = np.broadcast_to(np.arange(n * n).reshape(n, n, 1), columns.shape)
+    sparse, values = extra("scipy.sparse", SOLVE), np.broadcast_to(A, (n, n, 3, 3))
+    points = np.arange(n * n).reshape(n, n)
+    columns = neighbours(points, outside=-1)
+    rows = np.broadcast_to(points[:, :, None, None], columns.shape)
     kept = (columns >= 0) & (values != 0)
     return sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(n * n, n * n))
 
