@@ -69,7 +69,7 @@ class SolveConfig:
                 raise ValueError(f"expected {name} to be float64 or float32. Received: {name}={getattr(self, name)!r}")
 
     @property
-    def steps(self) -> tuple[int, int]:
+    def smoothing_steps(self) -> tuple[int, int]:
         """Smoothing steps that the cycle makes, down and up."""
         return self.nu[0], 0 if self.cycle == "backslash" else self.nu[1]
 
@@ -141,7 +141,7 @@ def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
     """Solves by PyAMG's cycle with the same components, if they are fixed, by Ruge-Stuben and by smoothed aggregation."""
     pyamg = extra("pyamg", SOLVE)
     A = operator_matrix(config.operator(), config.n)
-    same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.steps, **config.components())}
+    same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.smoothing_steps, **config.components())}
     makers = (same if fixed else {}) | {
         "PyAMG, Ruge-Stuben": lambda: pyamg.ruge_stuben_solver(A),
         "PyAMG, smoothed aggregation": lambda: pyamg.smoothed_aggregation_solver(A),

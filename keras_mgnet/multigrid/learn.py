@@ -196,8 +196,8 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
     """
     sources, depth = smoothed_levels(trained), grid_count(config.n) - 1
     nu = (sources[0].nu, sources[0].post_nu)
-    if nu != config.steps:
-        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={config.steps}")
+    if nu != config.smoothing_steps:
+        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={config.smoothing_steps}")
 
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
