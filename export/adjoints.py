@@ -20,11 +20,11 @@ def store_adjoints_once(model) -> int:
     """
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     graph = model.subgraphs[0]
-    kernels = {K.transpose(SWAP).tobytes(): tensor for tensor, K in _kernels(schema, model, "CONV_2D")}
+    kernels = {_identity(K.transpose(SWAP)): tensor for tensor, K in _kernels(schema, model, "CONV_2D")}
     adjoints = {
-        tensor: kernels[K.tobytes()]
+        tensor: kernels[_identity(K)]
         for tensor, K in _kernels(schema, model, "TRANSPOSE_CONV")
-        if K.tobytes() in kernels
+        if _identity(K) in kernels
     }
     if adjoints:
         code, axes = _add_transpose(schema, model), _add_axes(schema, model)
@@ -47,6 +47,10 @@ def _kernels(schema, model, operation: str) -> Iterator[tuple[int, np.ndarray]]:
             data = model.buffers[tensor.buffer].data
             if data is not None and tensor.type == schema.TensorType.FLOAT32:
                 yield index, np.asarray(data, "uint8").view("float32").reshape(tensor.shape)
+
+
+def _identity(K: np.ndarray) -> tuple[tuple[int, ...], bytes]:
+    return K.shape, K.tobytes()
 
 
 def _add_transpose(schema, model) -> int:

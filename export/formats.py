@@ -79,7 +79,7 @@ def export_formats(
         class_names, normalization, samples: as in `savedmodel`.
         labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
         calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
-            training set. None for the samples.
+            training set. None for the samples, which are then to be real images.
 
     Raises:
         ValueError: for an unknown format, before anything is written; else as the exporters do, and what is already
@@ -94,13 +94,13 @@ def export_formats(
         ['mgnet.tflite', 'mgnet.float16.tflite']
     """
     formats = check_formats(formats)
-    samples = Servable(model, normalization).images(samples)
+    compared = Servable(model, normalization).images(samples)
     common = {"class_names": class_names, "normalization": normalization, "samples": samples}
     reports = []
     for name in formats:
         row = FORMATS[name]
-        ranges = {"calibration": samples if calibration is None else calibration} if row.calibrated else {}
+        ranges = {"calibration": calibration} if row.calibrated else {}
         path = row.export(model, Path(out_dir) / row.target.format(name=model.name), **common, **row.options, **ranges)
-        report = verify(model, path, samples, normalization=normalization, labels=labels)
+        report = verify(model, path, compared, normalization=normalization, labels=labels)
         reports.append(replace(report, format=name))
     return reports

@@ -336,6 +336,13 @@ def test_unknown_names(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", ["tflite_int8", "onnx_int8"])
+def test_ranges_are_not_measured_on_random_images(format, tmp_path):
+    with pytest.raises(ValueError, match="expected samples for quantize='int8', real images"):
+        export.export_formats(tiny(), tmp_path, [format])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(ImportError, match=r"expected 'tf2onnx', which `pip install 'keras-mgnet\[export\]'` brings"):

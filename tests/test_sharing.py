@@ -6,6 +6,7 @@ import sharing
 from conftest import randomize
 
 from keras_mgnet import MgNet, count_params, export
+from keras_mgnet.export.adjoints import store_adjoints_once
 from keras_mgnet.layers import Norm
 
 THIN = 16  # channels
@@ -90,3 +91,33 @@ def test_a_kernel_and_its_adjoint_are_one_tensor(name, images, tmp_path):
     x = images(model, 3)
     difference = export.open_artifact(path)(x)["logits"] - model(x, training=False)
     assert np.abs(difference).max() < 1e-4 * np.abs(model(x, training=False)).max()
+
+
+def with_equal_kernels(shapes):
+    """A flatbuffer's object with an operator for each kernel, all of whose entries are one."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.subgraphs, model.operatorCodes, model.buffers = [graph], [], [schema.BufferT()]
+    graph.tensors, graph.operators = [], []
+    for index, (name, shape) in enumerate(shapes.items()):
+        code, operator, tensor, buffer = schema.OperatorCodeT(), schema.OperatorT(), schema.TensorT(), schema.BufferT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        operator.opcodeIndex, operator.inputs = index, [-1, index]
+        tensor.type, tensor.shape, tensor.buffer = schema.TensorType.FLOAT32, shape, index + 1
+        buffer.data = np.ones(shape, "float32").reshape(-1).view("uint8")
+        for held, new in (
+            (model.operatorCodes, code),
+            (graph.operators, operator),
+            (graph.tensors, tensor),
+            (model.buffers, buffer),
+        ):
+            held.append(new)
+    return model
+
+
+@pytest.mark.parametrize(("adjoint", "count"), [((2, 3, 3, 4), 1), ((4, 3, 3, 2), 0), ((8, 3, 3, 1), 0)])
+def test_equal_numbers_in_another_shape_are_no_adjoint(adjoint, count):
+    model = with_equal_kernels({"CONV_2D": (4, 3, 3, 2), "TRANSPOSE_CONV": adjoint})
+    assert store_adjoints_once(model) == count
+    assert (model.buffers[2].data is None) == (count == 1)
