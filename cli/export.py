@@ -12,13 +12,16 @@ from rich.table import Table
 
 from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
+from keras_mgnet.export.calibration import MOST as CALIBRATED
+from keras_mgnet.export.card import MARKDOWN
+from keras_mgnet.export.digests import CARD
 from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.inference import load_data
 from keras_mgnet.training.plan import Plan
 from keras_mgnet.training.rundir import Run, open_run
 
-COMPARED, CALIBRATED = 2000, 256  # test images to compare on, training images to learn ranges from, at most
+COMPARED = 2000  # test images, at most
 SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
 
@@ -39,7 +42,8 @@ def export_command(
     opened, console = open_run(run), Console()
     reports = export_run(opened, out, format, checkpoint, load_data(opened), console)
     console.print(report_table(reports))
-    typer.echo(f"wrote {', '.join(str(report.path) for report in reports)}, {out / 'card.md'}, {out / 'card.json'}")
+    written = [*(report.path for report in reports), out / MARKDOWN, out / CARD]
+    typer.echo(f"wrote {', '.join(map(str, written))}")
 
 
 def export_run(
@@ -97,8 +101,9 @@ def _labelled_images(data: Dataset) -> dict[str, np.ndarray]:
 
 def _noisy_images(data: CleanImages) -> dict[str, np.ndarray]:
     noisy, clean = data.test_squares(SIDE)
+    compared = _draw(len(noisy), COMPARED)
     calibration, _ = data.train_batch(Plan(0, data.patches, CALIBRATED, 0, 0, epochs=1), 0)
-    return {"samples": noisy, "labels": clean, "calibration": calibration}
+    return {"samples": noisy[compared], "labels": clean[compared], "calibration": calibration}
 
 
 def _draw(available: int, wanted: int) -> np.ndarray:

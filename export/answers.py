@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_mgnet.metrics import mean_psnr
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.image_frame import ImageFrame
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,6 @@ def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
 
 
-def _psnr(images: np.ndarray, clean: np.ndarray) -> float:
-    errors = np.mean((images.astype("float64") - clean) ** 2, axis=(1, 2, 3))
-    return float(np.mean(10 * np.log10(WHITE**2 / errors)))
-
-
 CLASSES = Answer(
     name="logits",
     value="a logit",
@@ -107,7 +101,7 @@ IMAGES = Answer(
     text="{:.2f} dB",
     scale=1.0,
     unit="dB",
-    quality=_psnr,
+    quality=lambda images, clean: mean_psnr(clean, images),
 )
 ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
 

@@ -1,22 +1,22 @@
 """The model card: what lies in an export folder, where it comes from, what it was seen to do. As JSON, and as Markdown."""
 
-import importlib.metadata
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.export.answers import Answer, answer_of
-from keras_mgnet.export.digests import JSON, file_digest
+from keras_mgnet.export.digests import CARD, file_digest
 from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
 from keras_mgnet.export.verification import Report
 from keras_mgnet.files import staged_file, write_json
 from keras_mgnet.markdown import table
+from keras_mgnet.version import installed
 
 MARKDOWN = "card.md"
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
@@ -38,19 +38,9 @@ from keras_mgnet.export import open_artifact  # brings images and answers to the
 run = open_artifact("{path}")
 {read} = run(images)["{read}"]""",
 }
-OF_THE_MACHINE = (
-    "out",
-    "resume",
-    "keep",
-    "checkpoint_steps",
-)  # fields of a configuration that say nothing of the network
-MEASURED = (
-    "precision",
-    "max_difference",
-    "batch_difference",
-    "agreement",
-    "samples",
-)
+# Fields of a configuration that say nothing of the network.
+OF_THE_MACHINE = ("out", "resume", "keep", "checkpoint_steps")
+MEASURED = ("precision", "max_difference", "batch_difference", "agreement", "samples")
 
 
 def write_card(
@@ -92,10 +82,10 @@ def write_card(
     out_dir = Path(out_dir)
     answer = answer_of(model)
     card = _facts(out_dir, model, answer, reports, class_names, normalization, record)
-    write_json(out_dir / JSON, card)
+    write_json(out_dir / CARD, card)
     with staged_file(out_dir / MARKDOWN) as staged:
         staged.write_text(_markdown(card, answer, describe(model)), encoding="utf-8")
-    return out_dir / JSON
+    return out_dir / CARD
 
 
 def _facts(
@@ -107,7 +97,10 @@ def _facts(
     normalization: Normalization | None,
     record: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    mean_std = None if normalization is None else dict(zip(("mean", "std"), normalization, strict=True))
+    mean_std = None
+    if normalization is not None:
+        mean, std = (np.asarray(part).tolist() for part in normalization)
+        mean_std = {"mean": mean, "std": std}
     levels = [asdict(row) for row in level_table(model)]
     return {
         "model": {
@@ -128,7 +121,7 @@ def _facts(
         "classes": None if class_names is None else list(class_names),
         "training": record and {key: value for key, value in record.items() if key != "model"},
         "artifacts": [_artifact(out_dir, report) for report in reports],
-        "versions": _versions(),
+        "versions": installed(PACKAGES),
     }
 
 
@@ -148,14 +141,6 @@ def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:
             path=path, read=answer.read
         ),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def _markdown(card: dict[str, Any], answer: Answer, description: str) -> str:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-JSON = "card.json"
+CARD = "card.json"
 
 
 def check_card(path: str | Path) -> dict[str, Any]:

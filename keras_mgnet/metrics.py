@@ -1,6 +1,7 @@
 """How good an image is."""
 
 import keras
+import numpy as np
 from keras import ops
 
 PEAK = 255.0  # grey values are 0..255
@@ -15,6 +16,17 @@ def psnr(clean, image):
     """
     error = ops.mean((ops.cast(image, "float32") - ops.cast(clean, "float32")) ** 2, axis=(1, 2, 3))
     return 10 * ops.log10(PEAK**2 / error)
+
+
+def mean_psnr(clean: np.ndarray, images: np.ndarray) -> float:
+    """Returns the mean of `psnr` over images (N, H, W, C), in double precision.
+
+    Example:
+        >>> mean_psnr(np.zeros((1, 2, 2, 1)), np.full((1, 2, 2, 1), 25.5))
+        20.0
+    """
+    errors = np.mean((images.astype("float64") - clean) ** 2, axis=(1, 2, 3))
+    return float(np.mean(10 * np.log10(PEAK**2 / errors)))
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")

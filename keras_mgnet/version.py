@@ -1,3 +1,21 @@
-"""The version, readable without importing Keras."""
+"""The version, and those of other packages, readable without importing Keras."""
+
+import importlib.metadata
+from collections.abc import Iterable
+from contextlib import suppress
 
 __version__ = "0.1.0"
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Returns the versions of packages, without those that are not installed.
+
+    Example:
+        >>> list(installed(["keras", "kears"]))
+        ['keras']
+    """
+    found = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -13,6 +13,7 @@ from test_cli import invoke
 from test_denoise import folder, train  # noqa: F401
 
 from keras_mgnet import ReactionDiffusion, export
+from keras_mgnet.cli import export as command
 from keras_mgnet.cli.export import report_table
 from keras_mgnet.export import verification
 from keras_mgnet.export.answers import IMAGES
@@ -191,6 +192,15 @@ def test_squares_are_the_middles_of_the_test_images():
             middle = np.s_[:, (h - size) // 2 :, (w - size) // 2 :]
             for part, whole in zip((given, clean), data.test_pair(i), strict=True):
                 np.testing.assert_array_equal(part[i], whole[middle][0, :size, :size])
+
+
+def test_at_most_so_many_squares_are_compared(monkeypatch):
+    greys = tuple(np.full((8, 8), value, np.uint8) for value in (10, 20, 30, 40))
+    data = CleanImages("four", greys, greys, sigma=0.0, patch_size=4)
+    monkeypatch.setattr(command, "COMPARED", 3)
+    drawn = command._noisy_images(data)
+    assert len(drawn["samples"]) == 3
+    np.testing.assert_array_equal(drawn["samples"], drawn["labels"])
 
 
 def test_a_run_is_exported(folder, tmp_path):  # noqa: F811

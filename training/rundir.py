@@ -10,11 +10,9 @@ checkpoints/  from which a stopped run goes on (see `checkpoint`)
 """
 
 import csv
-import importlib.metadata
 import json
 import platform
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import keras
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.loading import load_model
+from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
@@ -123,11 +122,8 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 def versions() -> dict[str, str | None]:
     """Returns the versions that a result depends on; of an absent package None."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return {"python": platform.python_version(), **dict.fromkeys(PACKAGES), **found, "backend": keras.backend.backend()}
+    found = dict.fromkeys(PACKAGES) | installed(PACKAGES)
+    return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
 
 
 def _owner(path: Path) -> str:

@@ -10,6 +10,7 @@ from keras_mgnet.analysis.drawing import COLORS, DIVERGING, finish, new_figure, 
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.result import PICTURE_ONLY
 from keras_mgnet.layers import DiffusionLevel
+from keras_mgnet.metrics import mean_psnr
 
 POINTS = 201
 RARE = 0.001  # share of the responses beyond the range on which a function is looked at
@@ -75,12 +76,13 @@ def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Infl
         ((201, 8), [1.0, 1.0], [0.1, 0.1])
     """
     f = u = ops.convert_to_tensor(images, "float32")
-    psnr, stages = [_psnr(u, clean)], []
+    states, stages = [u], []
     for step in diffusion_level(model).steps:
         responses = step.K(u)
         stages.append(_stage(step, responses))
         u = step(u, f)
-        psnr.append(_psnr(u, clean))
+        states.append(u)
+    psnr = [mean_psnr(clean, ops.convert_to_numpy(u)) for u in states]
     named = {name: [stage[name] for stage in stages] for name in stages[0]}
     return Influence(psnr=psnr, **named)
 
@@ -136,8 +138,3 @@ def _stage(step, responses) -> dict:
         "psi": psi,
         "filters": ops.convert_to_numpy(step.K.kernel())[:, :, 0],
     }
-
-
-def _psnr(images, clean: np.ndarray) -> float:
-    errors = np.mean((ops.convert_to_numpy(images).astype("float64") - clean) ** 2, axis=(1, 2, 3))
-    return float(np.mean(10 * np.log10(255**2 / errors)))
