@@ -1,4 +1,4 @@
-"""The function that all artifacts hold, from images to what a client reads."""
+"""The function that TFLite and ONNX files hold, from images to what a client reads."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def served_signatures(servable: Servable) -> tuple[tf.Module, dict[str, tf.types
 
 
 def _network(servable: Servable, states: dict[str, keras.KerasTensor]):
-    """Returns (variables, function): images -> {"logits": (N, classes), "level1_u": (N, H, W, c), ...}."""
+    """Returns (variables, function): images -> {"logits" or "denoised": its answer, "level1_u": (N, H, W, c), ...}."""
     import tensorflow as tf
 
     model = servable.model

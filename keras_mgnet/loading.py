@@ -90,9 +90,8 @@ def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
     if not (isinstance(name, str) and allowed(name)):
         raise ValueError(f"expected another kind of model. Received: {name!r}")
     for part in _dictionaries(config):
-        if (
-            part.get("weights") is not None
-        ):  # a saved network has its own; this would read a file of the writer's choice
+        # A saved network has its own weights; this would read a file of the writer's choice.
+        if part.get("weights") is not None:
             raise ValueError(f"expected a configuration that names no other file. Received: {part['weights']!r}")
 
 
