@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-FOLDERS = {f"keras_mgnet.{folder}": folder for folder in ("training", "export", "serving", "cli")}
+FOLDERS = {f"keras_mgnet.{folder}": folder for folder in ("training", "export", "serving", "cli", "benchmarks")}
 
 setup(
     packages=find_packages(include=["keras_mgnet", "keras_mgnet.*"]) + list(FOLDERS),

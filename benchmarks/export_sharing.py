@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import psutil
-import report
-import zoo
 from rich.progress import track
+
+from keras_mgnet.benchmarks import report, zoo
 
 SHARED = {"share_A": True, "share_B": True}
 NETWORKS = {  # name -> (family, arguments)

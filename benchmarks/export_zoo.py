@@ -13,10 +13,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import report
-import zoo
 from rich.progress import track
 
+from keras_mgnet.benchmarks import report, zoo
 from keras_mgnet.export import FORMATS
 
 SAMPLES, CALIBRATION = 32, 20  # images

@@ -19,8 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pyamg
-import report
 
+from keras_mgnet.benchmarks import report
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.iteration import Iteration
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver

@@ -23,8 +23,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import orjson
 import psutil
-import report
 import uvloop
+
+from keras_mgnet.benchmarks import report
 
 NETWORKS = {  # nu, channels, image shape
     "digits": ((2, 2, 2), (16, 32, 48), (8, 8, 1)),

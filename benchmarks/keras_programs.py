@@ -1,0 +1,74 @@
+"""What Keras does in a race: our networks and stock ones, training and inference; TensorFlow's convolutions and products."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_mgnet.benchmarks.networks import CLASSES, IMAGE, NETWORKS
+
+OURS, STOCK = "keras_mgnet", "stock Keras"
+
+
+def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
+    """Returns a training step as `fit` makes it: forward, backward, SGD with momentum."""
+    import keras
+    import tensorflow as tf
+
+    model = _model(network, whose)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.001, momentum=0.9), loss, jit_compile="auto")
+    model.make_train_function()
+    batches = iter(tf.data.Dataset.from_tensors((images(batch), np.arange(batch) % CLASSES)).repeat())
+    return lambda: float(model.train_function(batches)["loss"])
+
+
+def infer(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
+    """Returns the logits of a batch as a step."""
+    model, x = _model(network, whose), images(batch)
+    return lambda: model.predict_on_batch(x)
+
+
+def artifact(path: str, batch: int) -> Callable[[], object]:
+    """Returns the answers of an exported file in its own runtime as a step."""
+    from keras_mgnet.export.runtimes import open_artifact
+
+    run, x = open_artifact(path), images(batch)
+    return lambda: run(x)
+
+
+def images(batch: int) -> np.ndarray:
+    """Returns images of noise."""
+    return np.random.default_rng(0).normal(size=(batch, *IMAGE)).astype("float32")
+
+
+def _model(network: str, whose: str):
+    from keras_mgnet import create_model
+    from keras_mgnet.benchmarks import stock_networks
+
+    if whose == OURS:
+        return create_model(NETWORKS[network].preset)
+    name, arguments = NETWORKS[network].stock
+    return getattr(stock_networks, name)(**arguments)
+
+
+def convolution(batch: int, size: int, channels: int) -> Callable[[], object]:
+    """Returns a 3x3 convolution as a step."""
+    import tensorflow as tf
+
+    x, kernel = tf.random.normal((batch, size, size, channels)), tf.random.normal((3, 3, channels, channels))
+    return _traced(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
+
+
+def product(n: int) -> Callable[[], object]:
+    """Returns the product of two n x n matrices as a step."""
+    import tensorflow as tf
+
+    a, b = tf.random.normal((n, n)), tf.random.normal((n, n))
+    return _traced(lambda: tf.matmul(a, b))
+
+
+def _traced(compute: Callable) -> Callable[[], object]:
+    import tensorflow as tf
+
+    function = tf.function(lambda: tf.reshape(compute(), [-1])[0])
+    return lambda: function().numpy()

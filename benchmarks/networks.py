@@ -1,0 +1,33 @@
+"""The networks of the races, on images of 32x32x3 and ten classes."""
+
+from typing import Any, NamedTuple
+
+IMAGE = (32, 32, 3)
+CLASSES = 10
+
+
+class Raced(NamedTuple):
+    """A network, ours and its peers'.
+
+    Attributes:
+        preset: ours.
+        torch: class in `torch_networks`, and its arguments.
+        stock: function in `stock_networks`, and its arguments; None where stock layers cannot make it.
+    """
+
+    preset: str
+    torch: tuple[str, dict[str, Any]]
+    stock: tuple[str, dict[str, Any]] | None
+
+
+NETWORKS = {
+    "MgNet[2,2,2,2]-64": Raced("mgnet_2222_c64_shared_b", ("MgNet", {}), ("mgnet", {})),
+    "MgNet[2,2,2,2]-256": Raced(
+        "mgnet_2222_c256_shared_b", ("MgNet", {"channels": 256}), ("mgnet", {"channels": 256})
+    ),
+    "PreActResNet18": Raced("preact_resnet18", ("PreActResNet18", {}), ("preact_resnet18", {})),
+    "PreActResNet18-A": Raced(
+        "preact_resnet18_shared_a", ("PreActResNet18", {"share_A": True}), ("preact_resnet18", {"share_A": True})
+    ),
+    "LM-ResNet56": Raced("lm_resnet56", ("LMResNet56", {}), None),
+}

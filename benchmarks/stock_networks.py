@@ -1,0 +1,50 @@
+"""The same networks of stock Keras layers, as a textbook would write them: the feature form, no kernel of a backend's own."""
+
+import keras
+from keras import layers
+
+from keras_mgnet.benchmarks.networks import CLASSES, IMAGE
+
+
+def conv(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:
+    """A convolution without bias."""
+    return layers.Conv2D(channels, size, strides, padding="same", use_bias=False)
+
+
+def normed(x):
+    """sigma(norm(x))."""
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
+
+
+def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
+    """MgNet, He2019 (4.3)-(4.4): u <- u + s(B s(f - A u)), A and B of a grid shared; A is applied to u = 0, too."""
+    image = keras.Input(IMAGE)
+    f = normed(conv(channels)(image))
+    u = layers.Rescaling(0.0)(f)
+    for j, count in enumerate(nu):
+        if j:
+            r = layers.Subtract()([f, A(u)])
+            u, r = normed(conv(channels, strides=2)(u)), normed(conv(channels, strides=2)(r))
+        A, B = conv(channels), conv(channels)  # noqa: F821 (the A of the grid before makes its last residual)
+        f = layers.Add()([r, A(u)]) if j else f
+        for _ in range(count):
+            u = layers.Add()([u, normed(B(normed(layers.Subtract()([f, A(u)]))))])
+    return _classifier(image, u)
+
+
+def preact_resnet18(share_A=False) -> keras.Model:
+    """x <- R x + A s(B s(x)), He2019 (2.1), (2.2)."""
+    image = keras.Input(IMAGE)
+    x = conv(64)(image)
+    for channels in (64, 128, 256, 512):
+        shared = conv(channels)
+        for i in range(2):
+            strides = 2 if channels > 64 and not i else 1
+            s = normed(x)
+            x = conv(channels, 1, strides)(s) if strides > 1 else x
+            x = layers.Add()([x, (shared if share_A else conv(channels))(normed(conv(channels, strides=strides)(s)))])
+    return _classifier(image, x)
+
+
+def _classifier(image, x) -> keras.Model:
+    return keras.Model(image, layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(x)))

@@ -1,0 +1,67 @@
+"""What PyTorch does in a race: training steps, inference, convolutions and products."""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from keras_mgnet.benchmarks import torch_networks
+from keras_mgnet.benchmarks.networks import NETWORKS
+
+FORMS = {  # name -> (whether channels are last in memory, whether it is compiled)
+    "eager": (False, False),
+    "channels_last": (True, False),
+    "compiled": (False, True),
+    "compiled, channels_last": (True, True),
+}
+
+
+def train(network: str, batch: int, form: str) -> Callable[[], object]:
+    """Returns a training step: forward, backward, SGD with momentum."""
+    model, images = _made(network, batch, form)
+    labels = torch.arange(batch) % torch_networks.CLASSES
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def infer(network: str, batch: int, form: str) -> Callable[[], object]:
+    """Returns the logits of a batch as a step."""
+    model, images = _made(network, batch, form)
+    model.eval()
+
+    def step():
+        with torch.inference_mode():
+            return model(images).numpy()
+
+    return step
+
+
+def _made(network: str, batch: int, form: str):
+    channels_last, compiled = FORMS[form]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    name, arguments = NETWORKS[network].torch
+    torch.manual_seed(0)
+    model = getattr(torch_networks, name)(**arguments).to(memory_format=layout)
+    images = torch.randn(batch, 3, 32, 32).to(memory_format=layout)
+    return torch.compile(model) if compiled else model, images
+
+
+def convolution(batch: int, size: int, channels: int, channels_last: bool) -> Callable[[], object]:
+    """Returns a 3x3 convolution as a step."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = torch.randn(batch, channels, size, size).to(memory_format=layout)
+    kernel = torch.randn(channels, channels, 3, 3).to(memory_format=layout)
+    return lambda: F.conv2d(x, kernel, padding=1)
+
+
+def product(n: int) -> Callable[[], object]:
+    """Returns the product of two n x n matrices as a step."""
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    return lambda: a @ b
