@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from keras_mgnet.serving.errors import RequestError
+from keras_mgnet.training.images import high_byte
 
 FORMATS = ("JPEG", "PNG")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's mode
@@ -76,6 +77,8 @@ def _decode_one(name: str, picture: bytes, shape: tuple[int, int, int]) -> np.nd
     height, width, channels = shape
     try:
         with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
+            if image.mode[0] in "IF":
+                image = Image.fromarray(high_byte(np.asarray(image)))
             pixels = np.asarray(image.convert(MODES[channels]), "float32").reshape(image.height, image.width, channels)
     except (OSError, SyntaxError, ValueError) as error:
         raise RequestError(f"expected '{name}' to be a whole JPEG or PNG image. Received: {error}") from error

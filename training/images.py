@@ -31,7 +31,7 @@ def _decode(path: Path, size: tuple[int, int] | None, channels: int | None) -> n
 
     with Image.open(path) as image:
         if image.mode[0] in "IF":
-            image = Image.fromarray(_high_byte(np.asarray(image)))
+            image = Image.fromarray(high_byte(np.asarray(image)))
         grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
         image = image.convert("L" if grey else "RGB")
     if size is not None:
@@ -90,8 +90,16 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
     return pictures
 
 
-def _high_byte(grey: np.ndarray) -> np.ndarray:
-    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white."""
+def high_byte(grey: np.ndarray) -> np.ndarray:
+    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white.
+
+    Raises:
+        ValueError: where they are no 16-bit values.
+
+    Example:
+        >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
+        [0, 0, 1, 255]
+    """
     if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
         raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
     return (grey >> 8).astype(np.uint8)
