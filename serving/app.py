@@ -7,19 +7,29 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotR
 from kserve.protocol.rest.server import metrics_handler
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.serving.errors import RequestError, described
+from keras_mgnet.serving.errors import INTERNAL_ERROR, RequestError, described
 from keras_mgnet.serving.metrics import observed
 from keras_mgnet.serving.model import Model, Version
 from keras_mgnet.serving.open_inference import FixedRepository, ServedDataPlane
 from keras_mgnet.serving.rest import decode, encode, metadata, parse
 
 JSON_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")  # curl -d says the second
+
+
+class _Word(StringConvertor):
+    """A part of a path up to the colon before what is to be done."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("word", _Word())
 
 
 def application(model: Model, data_plane: ServedDataPlane) -> Starlette:
@@ -30,7 +40,7 @@ def application(model: Model, data_plane: ServedDataPlane) -> Starlette:
         >>> from pathlib import Path
         >>> model = Model(Path("missing"), "digits", ThreadPoolExecutor())
         >>> [route.path for route in application(model, ServedDataPlane(model)).routes][1]
-        '/v1/models/{name}:predict'
+        '/v1/models/{name:word}:predict'
     """
     open_inference = FastAPI(openapi_url=None, exception_handlers=HANDLERS)
     register_v2_endpoints(open_inference, data_plane, FixedRepository(data_plane.model_registry))
@@ -38,9 +48,10 @@ def application(model: Model, data_plane: ServedDataPlane) -> Starlette:
         *Predictions(model).routes(),
         Route("/", _alive),
         Route("/metrics", metrics_handler),
-        Mount("/", open_inference),
     ]
-    return Starlette(routes=routes, exception_handlers=HANDLERS)
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes, app.router.default = False, open_inference
+    return app
 
 
 class Predictions:
@@ -51,8 +62,8 @@ class Predictions:
 
     def routes(self) -> list[Route]:
         """Returns the routes below /v1."""
-        one = "/v1/models/{name}"
-        chosen = (one, f"{one}/versions/{{version}}", f"{one}/labels/{{label}}")
+        one = "/v1/models/{name:word}"
+        chosen = (one, f"{one}/versions/{{version:word}}", f"{one}/labels/{{label:word}}")
         return [
             Route("/v1/models", self.models),
             *(Route(f"{path}:predict", self.predict, methods=["POST"]) for path in chosen),
@@ -126,7 +137,14 @@ async def _on_error(request: Request, error: Exception) -> Response:
     return _json({"error": message}, status)
 
 
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    """Answers alone: Starlette raises the error again, and the server logs it."""
+    return _json({"error": INTERNAL_ERROR}, 500)
+
+
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, RequestError):  # FastAPI's own error for whatever happens while it reads a body
+        return await _on_error(request, error.__cause__)
     return _json({"error": f"{request.method} {request.url.path}: {error.detail}"}, error.status_code, error.headers)
 
 
@@ -145,8 +163,9 @@ def _json(content: object, status: int = 200, headers=None) -> Response:
 
 
 HANDLERS = {
+    Exception: _on_unexpected,
     HTTPException: _on_http_error,
     **dict.fromkeys(
         (RequestError, RequestValidationError, InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady,
-         NotImplementedError, Exception), _on_error),
+         NotImplementedError), _on_error),
 }  # fmt: skip

@@ -4,6 +4,8 @@ import logging
 
 log = logging.getLogger(__name__)
 
+INTERNAL_ERROR = "internal error"
+
 STATUSES = {  # by name, so that a process without KServe can load this file
     "InvalidInput": 400,
     "RequestValidationError": 400,
@@ -43,7 +45,7 @@ def described(error: Exception) -> tuple[int, str]:
     status = STATUSES.get(type(error).__name__)
     if status is None:
         log.error("a request failed", exc_info=error)
-        return 500, "internal error"
+        return 500, INTERNAL_ERROR
     if type(error).__name__ == "RequestValidationError":
         return status, "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
     return status, str(error)

@@ -377,7 +377,8 @@ def test_a_body_above_the_limit_is_refused_unread(server):
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_without_length_is_refused_at_the_limit(http, server):
+@pytest.mark.parametrize("path", [f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer"])
+def test_a_body_without_length_is_refused_at_the_limit(http, server, path):
     sent = []
 
     def body():
@@ -386,7 +387,7 @@ def test_a_body_without_length_is_refused_at_the_limit(http, server):
             yield b" " * (MAX_BYTES // 10)
 
     try:
-        answer = http.post(f"{server.model_url}:predict", content=body())
+        answer = http.post(f"{server.url}{path}", content=body())
     except httpx.WriteError:  # the server closed while the client was still sending
         assert len(sent) < 1000
         return

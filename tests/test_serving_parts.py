@@ -1,20 +1,25 @@
-"""Parts of the embedded server by themselves: batches, versions of SavedModels, tensors, encoded images."""
+"""Parts of the embedded server by themselves: batches, versions of SavedModels, bodies, routes, tensors, images."""
 
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+import uvicorn
 from served import NAME, encoded, logits, pixels, tiny, write_onnx, write_savedmodel
 
 from keras_mgnet.serving import limits, pictures
+from keras_mgnet.serving.app import application
 from keras_mgnet.serving.batching import Batcher, Job
 from keras_mgnet.serving.engine import open_engine
 from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.model import MAX_BATCH, PIXELS_A_ROW, Model
+from keras_mgnet.serving.open_inference import ServedDataPlane
 from keras_mgnet.serving.signature import Tensor
+from keras_mgnet.training.images import decode
 
 # batching
 
@@ -251,6 +256,80 @@ def test_large_bodies_are_bounded_together():
     asyncio.run(run())
 
 
+# routes, asked without a server
+
+
+def ask(app, method, path, content=None):
+    async def run():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, content=content)
+
+    return asyncio.run(run())
+
+
+PATHS = {"v1": f"/v1/models/{NAME}:predict", "v2": f"/v2/models/{NAME}/infer"}
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_both_protocols_tell_that_a_body_is_one_too_many(model, monkeypatch, protocol):
+    monkeypatch.setattr(limits, "BODIES", 0)
+    gate = limits.Gate(application(model, ServedDataPlane(model)), max_request_bytes=8, draining=lambda: False)
+    answer = ask(gate, "POST", PATHS[protocol], b"{}")
+    assert answer.status_code == 503 and "fewer large bodies" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        *(("GET", path, {"POST"}) for path in PATHS.values()),
+        ("GET", f"/v1/models/{NAME}/versions/1:predict", {"POST"}),
+        ("GET", f"/v1/models/{NAME}/labels/stable:predict", {"POST"}),
+        ("POST", f"/v1/models/{NAME}", {"GET", "HEAD"}),
+        ("DELETE", f"/v1/models/{NAME}/metadata", {"GET", "HEAD"}),
+        ("POST", "/metrics", {"GET", "HEAD"}),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(model, method, path, allowed):
+    answer = ask(application(model, ServedDataPlane(model)), method, path)
+    assert answer.status_code == 405 and list(answer.json()) == ["error"]
+    assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/model", f"/v1/models/{NAME}:classify", "/v3"])
+def test_what_is_not_there_is_not_found(model, path):
+    answer = ask(application(model, ServedDataPlane(model)), "POST", path)
+    assert answer.status_code == 404 and list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize("protocol", PATHS)
+def test_an_unexpected_error_is_logged_once_and_not_shown(model, monkeypatch, caplog, protocol):
+    def fail(*args, **options):
+        raise ZeroDivisionError("of ours")
+
+    data_plane = ServedDataPlane(model)
+    monkeypatch.setattr(model, "version", fail)
+    monkeypatch.setattr(data_plane, "model_ready", fail)
+    config = uvicorn.Config(application(model, data_plane), log_config=None, lifespan="off", port=0)
+    server = uvicorn.Server(config)
+
+    async def run():
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with httpx.AsyncClient() as client:
+            content = b'{"inputs": []}'
+            answer = await client.post(f"http://127.0.0.1:{port}{PATHS[protocol]}", content=content)
+        server.should_exit = True
+        await serving
+        return answer
+
+    answer = asyncio.run(run())
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
+    assert caplog.text.count("ZeroDivisionError: of ours") == 1
+
+
 # tensors and encoded images
 
 
@@ -267,6 +346,14 @@ def test_onnx_and_savedmodel_decode_alike(tmp_path):
     images[:] = [encoded(smooth.astype("uint8")), encoded(pixels(1)[0], "JPEG"), encoded(pixels(1)[0][..., 0])]
     found = [engine.run("serving_bytes", {"image_bytes": images})["logits"] for engine in engines]
     np.testing.assert_allclose(found[0], found[1], rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_decoded_as_for_training(channels, tmp_path):
+    deep = np.arange(64, dtype="uint16").reshape(8, 8) * 1000
+    (tmp_path / "deep.png").write_bytes(encoded(deep))
+    (received,) = pictures.decode("x", [encoded(deep)], (8, 8, channels))
+    np.testing.assert_array_equal(received, decode(tmp_path / "deep.png", channels=channels))
 
 
 def test_the_largest_images_fill_a_batch():
