@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from keras_mgnet.errors import unknown
 from keras_mgnet.serving.image_input import Image, ImageInput
 from keras_mgnet.training.images import decode
+from keras_mgnet.training.top_classes import top_classes
 
 MAX_REQUEST_BYTES, MAX_REQUEST_IMAGES = 4 * 2**20, 32
 BYTES_PER_VALUE = 4  # "255," in JSON, and a float32
@@ -89,10 +90,7 @@ def classify(
     predictions = []
     for paths, batch in _batches(images, model.signatures[signature]):
         for path, row in zip(paths, model.probabilities(signature, batch), strict=True):
-            named = _named(row, names)
-            predictions.append(
-                {"image": str(path), "classes": {named[c]: float(row[c]) for c in np.argsort(-row)[:top]}}
-            )
+            predictions.append({"image": str(path), "classes": top_classes(row, _named(row, names), top)})
     return predictions
 
 

@@ -15,6 +15,7 @@ from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.images import decode
 from keras_mgnet.training.rundir import Run
+from keras_mgnet.training.top_classes import top_classes
 from keras_mgnet.training.views import normalize
 
 
@@ -59,7 +60,7 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     probabilities = np.concatenate([_probabilities(run, model, batch) for batch in batches])
     return [
-        {"image": str(path), "classes": {run.class_names[c]: float(row[c]) for c in np.argsort(-row)[:top]}}
+        {"image": str(path), "classes": top_classes(row, run.class_names, top)}
         for path, row in zip(images, probabilities, strict=True)
     ]
 

@@ -1,0 +1,24 @@
+"""The likeliest classes of an image, by name; loads no Keras, so that a client of a server can do without."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def top_classes(row: np.ndarray, names: Sequence[str], top: int) -> dict[str, float]:
+    """Returns {name: probability} of the `top` likeliest classes, the likeliest first.
+
+    Args:
+        row: (classes,) probabilities.
+        names: of the classes; one that several share gets the number of the class behind it.
+        top: number of classes.
+
+    Example:
+        >>> top_classes(np.array([0.25, 0.125, 0.5, 0.125]), ["crane", "cat", "crane", "dog"], 3)
+        {'crane (2)': 0.5, 'crane (0)': 0.25, 'cat': 0.125}
+    """
+
+    def name(c: int) -> str:
+        return names[c] if names.count(names[c]) == 1 else f"{names[c]} ({c})"
+
+    return {name(c): float(row[c]) for c in np.argsort(-row)[:top]}
