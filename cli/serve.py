@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from keras_mgnet.serving.launch import LOOPBACK, SERVERS, Service, launch
+from keras_mgnet.serving.launch import SERVERS, Service, default_name, launch
 
-DEFAULTS = Service(Path(), "")
 SERVER_HELP = "auto, for the first of these that can: " + "; ".join(
     f"{name}: {row.summary}" for name, row in SERVERS.items()
 )
@@ -24,24 +23,17 @@ def serve_command(
         str | None, typer.Option(help="of the model in URLs; by default that of the folder or file")
     ] = None,
     with_: Annotated[str, typer.Option("--with", help=SERVER_HELP)] = "auto",
-    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = LOOPBACK,
-    rest_port: Annotated[int, typer.Option(min=1, max=65535, help="of the REST protocol")] = DEFAULTS.rest_port,
-    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="of gRPC")] = DEFAULTS.grpc_port,
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = Service.host,
+    rest_port: Annotated[int, typer.Option(min=1, max=65535, help="of the REST protocol")] = Service.rest_port,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="of gRPC")] = Service.grpc_port,
     max_request_mb: Annotated[
         int, typer.Option(min=1, help="largest request; the embedded server alone has a limit")
-    ] = DEFAULTS.max_request_bytes // 2**20,
+    ] = Service.max_request_bytes // 2**20,
 ) -> None:
     """Serve an exported model over REST and gRPC, on this machine alone unless --host says otherwise.
 
     All have REST's predict protocol. TensorFlow Serving alone has the gRPC PredictionService; the embedded server has
     KServe's open inference protocol over REST and gRPC. docs/serving.md compares them.
     """
-    service = Service(
-        base,
-        name or (base.stem if base.is_file() else base.resolve().name),
-        host,
-        rest_port,
-        grpc_port,
-        max_request_mb * 2**20,
-    )
+    service = Service(base, name or default_name(base), host, rest_port, grpc_port, max_request_mb * 2**20)
     launch(service, with_, lambda line: typer.echo(line))

@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.serving.engine import ARTIFACTS
+from keras_mgnet.export.tfserving import MOUNT
+from keras_mgnet.serving.engine import ARTIFACTS, SAVED_MODEL
 from keras_mgnet.serving.versions import scan
 
 LOOPBACK = "127.0.0.1"
@@ -76,7 +77,7 @@ class Service:
     def is_savedmodel(self) -> bool:
         """Whether the newest version is what TensorFlow Serving takes."""
         versions = scan(self.base)
-        return (versions[max(versions)].path / "saved_model.pb").is_file()
+        return (versions[max(versions)].path / SAVED_MODEL).is_file()
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _binary_command(service: Service) -> list[str]:
 
 
 def _docker_command(service: Service) -> list[str]:
-    inside = Path("/models", service.name)
+    inside = Path(MOUNT, service.name)
     ports = {service.grpc_port: 8500, service.rest_port: 8501}
     published = [f"--publish={bracketed(service.host)}:{outside}:{port}" for outside, port in ports.items()]
     mount = f"--mount=type=bind,source={service.base.resolve()},target={inside},readonly"
@@ -203,6 +204,16 @@ def _docker_answers() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0
+
+
+def default_name(base: Path) -> str:
+    """Returns the name of the model in a folder of versions or an .onnx file.
+
+    Example:
+        >>> default_name(Path("exported/digits/"))
+        'digits'
+    """
+    return base.stem if base.is_file() else base.resolve().name
 
 
 def bracketed(host: str) -> str:

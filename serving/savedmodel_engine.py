@@ -5,12 +5,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_mgnet.serving.engine import Arrays
+from keras_mgnet.export.tfserving import WARM_UP
+from keras_mgnet.serving.engine import DEFAULT, Arrays
 from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.signature import Signature, Tensor
 
 CLASS_NAMES = "assets/class_names.txt"
-WARM_UP = "assets.extra/tf_serving_warmup_requests"
 
 
 class SavedModelEngine:
@@ -53,7 +53,7 @@ class SavedModelEngine:
             for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
                 request = PredictionLog.FromString(record).predict_log.request
                 inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-                yield request.model_spec.signature_name or "serving_default", inputs
+                yield request.model_spec.signature_name or DEFAULT, inputs
 
 
 def _signature(function) -> Signature:

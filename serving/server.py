@@ -12,13 +12,11 @@ import uvicorn
 from grpc import aio
 
 from keras_mgnet.serving.app import application
+from keras_mgnet.serving.launch import Service, bracketed, default_name
 from keras_mgnet.serving.limits import Gate
 from keras_mgnet.serving.model import Model
 from keras_mgnet.serving.open_inference import ServedDataPlane, grpc_server
 
-LOCAL = "127.0.0.1"
-REST_PORT, GRPC_PORT = 8501, 8500  # as TensorFlow Serving's
-MAX_REQUEST_BYTES = 16 * 2**20
 MAX_CONNECTIONS = 1024
 RUNTIME_THREADS = 2  # calls of runtimes at a time, each with threads of its own
 SECONDS_TO_ANSWER = 30  # for requests that run when the server stops
@@ -29,10 +27,10 @@ def serve(
     base: Path,
     *,
     name: str | None = None,
-    host: str = LOCAL,
-    rest_port: int = REST_PORT,
-    grpc_port: int | None = GRPC_PORT,
-    max_request_bytes: int = MAX_REQUEST_BYTES,
+    host: str = Service.host,
+    rest_port: int = Service.rest_port,
+    grpc_port: int | None = Service.grpc_port,
+    max_request_bytes: int = Service.max_request_bytes,
     latest: int = 1,
     poll_seconds: float = 1.0,
     drain_seconds: float = 2.0,
@@ -59,7 +57,7 @@ def serve(
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("keras_mgnet").setLevel(logging.INFO)
-    name = name or (base.stem if base.is_file() else base.resolve().name)
+    name = name or default_name(base)
     with ThreadPoolExecutor(RUNTIME_THREADS) as executor, _bound(host, rest_port) as rest_socket:
         model = Model(base, name, executor, latest)
         server = _Server(model, host, rest_socket, grpc_port, max_request_bytes)
@@ -75,7 +73,7 @@ class _Server:
     ):
         self.model, self.rest_socket = model, rest_socket
         self.grpc_port, self.max_request_bytes = grpc_port, max_request_bytes
-        self.host = f"[{host}]" if ":" in host else host
+        self.host = bracketed(host)
         self.data_plane = ServedDataPlane(model)
         self.rest = _Uvicorn(Gate(application(model, self.data_plane), max_request_bytes, lambda: model.draining))
 
