@@ -90,8 +90,8 @@ def comparison_table(rows: list[Row]) -> Table:
     for heading in ("factor", "work", "rate", "learned / this"):
         table.add_column(heading, justify="right")
     for row in strongest(rows):
-        figures = (f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", f"{rows[0].rate / row.rate:.2f}")
-        table.add_row(row.name, row.settings, *figures)
+        gain = f"{rows[0].rate / row.rate:.2f}" if row.rate > 0 else ""
+        table.add_row(row.name, row.settings, f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", gain)
     return table
 
 

@@ -1,13 +1,17 @@
 """The command `solve`: tables, picture, record, PyAMG beside it, and errors before anything is computed."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 from conftest import python_blocks
+from rich.console import Console
 from test_cli import invoke
 
+from keras_mgnet.cli.solve import comparison_table
 from keras_mgnet.multigrid import solver
+from keras_mgnet.multigrid.comparison import FAMILIES, Row
 from keras_mgnet.multigrid.report import factors, level_rows
 
 
@@ -59,6 +63,15 @@ def test_products_are_those_that_a_cycle_makes():
     assert [row.visits for row in rows] == [1, 2, 4, 8, 8]
     assert [row.products for row in rows] == [4, 2 * 3 + 1, 4 * 3 + 2, 8 * 3 + 4, 0]
     assert abs(rows[1].work - 7 * (15 / 31) ** 2) < 1e-12
+
+
+def test_methods_that_do_not_converge_have_a_row_without_a_gain():
+    diverging = [Row(name, "", factor, 2.0) for name, factor in zip(FAMILIES, (1.0, 1.5, np.inf), strict=True)]
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(comparison_table([Row("learned", "", 0.5, 2.0), *diverging]))
+    rows = {line.split()[1]: line for line in stream.getvalue().splitlines() if "." in line and "│" in line}
+    assert all(rows[name].split()[-3:] == ["0.0000", "│", "│"] for name in FAMILIES)
+    assert rows["learned"].split()[-4:] == ["0.3466", "│", "1.00", "│"]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.layers import KernelChain
 from keras_mgnet.multigrid.experiment import SolveConfig
-from keras_mgnet.multigrid.grids import operators, sizes
+from keras_mgnet.multigrid.grids import grid_count, operators, sizes
 from keras_mgnet.multigrid.iteration import convergence_factor, spectral_radius
 from keras_mgnet.multigrid.learn import LearnConfig, smoothed_levels
-from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
+from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
@@ -46,8 +45,8 @@ class Row:
 
     @property
     def rate(self) -> float:
-        """-ln(factor) per unit of work."""
-        return float(-np.log(min(self.factor, 1.0)) / self.work)
+        """-ln(factor) per unit of work; 0 for a method that does not converge."""
+        return max(0.0, float(-np.log(self.factor) / self.work))
 
 
 def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
@@ -70,7 +69,7 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
 
 def _grids(config: SolveConfig) -> tuple[list[int], list[int]]:
     """The points a side and the entries of a stencil, for each grid."""
-    components, points = config.components(), sizes(config.n, len(bin(config.n)) - 2)
+    components, points = config.components(), sizes(config.n, grid_count(config.n))
     grids = operators(components["A"], config.n, len(points), TRANSFERS[config.transfer], components["coarse"])
     return list(points), [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
 
@@ -119,12 +118,8 @@ def factor(ml, n: int) -> float:
 
 
 def _algebraic(config: LearnConfig) -> Iterator[Row]:
-    pyamg = extra("pyamg", SOLVE)
     A = operator_matrix(config.operator(), config.n)
-    for name, make in {
-        "PyAMG, Ruge-Stuben": pyamg.ruge_stuben_solver,
-        "PyAMG, smoothed aggregation": pyamg.smoothed_aggregation_solver,
-    }.items():
+    for name, make in pyamg_methods().items():
         ml = make(A)
         products = sum((SWEEPS + 1) * level.A.nnz for level in ml.levels[:-1])
         yield Row(name, "as it comes", factor(ml, config.n), products / A.nnz)

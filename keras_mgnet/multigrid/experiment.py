@@ -3,18 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.multigrid.grids import grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
 from keras_mgnet.multigrid.operators import anisotropic, five_point, jumps
 from keras_mgnet.multigrid.solver import solver
-from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
+from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
 FACTOR_CYCLES = 20
 PYAMG = "pyamg"
@@ -139,13 +139,9 @@ def run(config: SolveConfig, model) -> Solution:
 
 def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
     """Solves by PyAMG's cycle with the same components, if they are fixed, by Ruge-Stuben and by smoothed aggregation."""
-    pyamg = extra("pyamg", SOLVE)
-    A = operator_matrix(config.operator(), config.n)
+    own, A = pyamg_methods(), operator_matrix(config.operator(), config.n)
     same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.smoothing_steps, **config.components())}
-    makers = (same if fixed else {}) | {
-        "PyAMG, Ruge-Stuben": lambda: pyamg.ruge_stuben_solver(A),
-        "PyAMG, smoothed aggregation": lambda: pyamg.smoothed_aggregation_solver(A),
-    }
+    makers = (same if fixed else {}) | {name: partial(make, A) for name, make in own.items()}
     return [_run_pyamg(config, name, make) for name, make in makers.items()]
 
 

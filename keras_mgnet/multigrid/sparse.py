@@ -72,6 +72,15 @@ def pyamg_solver(
     return MultilevelSolver(built, coarse_solver="splu" if points[-1] > 1 else "pinv")
 
 
+def pyamg_methods() -> dict[str, Callable]:
+    """Returns PyAMG's own methods by name: from a sparse matrix to a `pyamg.MultilevelSolver`."""
+    pyamg = extra("pyamg", SOLVE)
+    return {
+        "PyAMG, Ruge-Stuben": pyamg.ruge_stuben_solver,
+        "PyAMG, smoothed aggregation": pyamg.smoothed_aggregation_solver,
+    }
+
+
 def sweeps(
     smoother: str, n: int, count: int, omega: float, degree: int, spectrum: tuple[float, float] = SPECTRUM
 ) -> Callable:
