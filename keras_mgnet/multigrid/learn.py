@@ -15,6 +15,7 @@ from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, build, option
 from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
+from keras_mgnet.multigrid.solver import cycle_levels
 
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"
@@ -168,8 +169,7 @@ def _unit(u: np.ndarray) -> np.ndarray:
 
 def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
     """Returns the levels of a solver but the coarsest, fine to coarse."""
-    levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
-    return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))[:-1]
+    return cycle_levels(model)[:-1]
 
 
 def load_smoother(path: str | Path) -> keras.Model:

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.analysis.drawing import finish, new_figure, save, style
-from keras_mgnet.layers import CycleLevel
-from keras_mgnet.multigrid.solver import VISITS
+from keras_mgnet.multigrid.solver import VISITS, cycle_levels
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
         >>> [(row.points, row.visits, row.products) for row in level_rows(solver(15), "V")]
         [(15, 1, 3), (7, 1, 2), (3, 1, 2), (1, 1, 0)]
     """
-    levels, rows, visits = [layer for layer in model.layers if isinstance(layer, CycleLevel)], [], 1
-    levels.sort(key=lambda level: int(level.name.removeprefix("level")))
+    levels, rows, visits = cycle_levels(model), [], 1
     n = model.inputs[0].shape[1]
     for j, level in enumerate(levels):
         last = j == len(levels) - 1

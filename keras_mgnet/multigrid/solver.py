@@ -105,6 +105,17 @@ def solver(
     return keras.Model([u, f], result, name=name)
 
 
+def cycle_levels(model: keras.Model) -> list[CycleLevel]:
+    """Returns the levels of a solver, fine to coarse.
+
+    Example:
+        >>> [level.name for level in cycle_levels(solver(7))]
+        ['level1', 'level2', 'level3']
+    """
+    levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
+    return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))
+
+
 def _level(j: int, A: np.ndarray, rule: Smoother, nu: tuple[int, int], form: str, dtype) -> CycleLevel:
     return _fixed_level(j, A, rule.B(j, A, dtype), [rule.scheme(count, dtype) for count in nu], form, dtype)
 
