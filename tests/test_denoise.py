@@ -151,6 +151,12 @@ def test_predict_writes_the_images_without_noise(run, folder, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_denoisers_are_not_compared_by_accuracy(run, tmp_path, refused):
+    error = refused("compare", run.path, "--out", tmp_path / "out")
+    assert f"expected runs of classifiers. Received: '{run.path}', a denoiser" in error
+    assert not (tmp_path / "out").exists()
+
+
 def test_greedy_training_takes_one_stage_after_the_other(folder, tmp_path):
     prepared = prepare(config(folder, greedy_epochs=1))
     level = prepared.model.get_layer("level1")

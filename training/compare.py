@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.markdown import table
+from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import Run, read_log
 
 FREE = ("model", "set", "seed", "out")  # the fields in which the runs of a comparison may differ
@@ -80,8 +81,8 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
     """Groups finished runs by network, the best mean first.
 
     Raises:
-        ValueError: where a run is not finished, two have the same network and seed, or they differ in anything but the network
-            and the seed.
+        ValueError: where a run is not finished or one of a denoiser, two have the same network and seed, or they differ in
+            anything but the network and the seed.
 
     Example:
         >>> compare([])
@@ -94,6 +95,8 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         config, result = run.record["config"], run.record.get("result", {})
         if result.get("status") != "finished":
             raise ValueError(f"expected finished runs. Received: '{run.path}', {result.get('status')}")
+        if measure_of(result).key != "accuracy":
+            raise ValueError(f"expected runs of classifiers. Received: '{run.path}', a denoiser")
         fixed = {key: value for key, value in (config | run.record.get("training", {})).items() if key not in FREE}
         reference = reference or (run, fixed)
         if differing := [key for key in fixed | reference[1] if fixed.get(key) != reference[1].get(key)]:
