@@ -239,6 +239,9 @@ def test_a_greedy_level_ends_with_its_step_and_trains_it_alone():
     [
         ({"stages": 0}, "stages"),
         ({"filter_size": 4}, "filters of odd size >= 3"),
+        ({"filter_size": 5.0}, "filter_size to be an integer"),
+        ({"filter_size": "abc"}, "filter_size to be an integer"),
+        ({"filters": 2.5}, "filters to be an integer"),
         ({"filters": 25}, "1 to 24 filters"),
         ({"functions": 1}, "at least 2 Gaussians"),
         ({"reaction": "much"}, "reaction"),

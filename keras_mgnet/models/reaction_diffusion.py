@@ -38,7 +38,9 @@ class ReactionDiffusion(Network):
 
     @classmethod
     def graph(cls, frame, stages=5, filter_size=5, *, filters=None, functions=63, reaction=0.1):
-        stages, functions = positive_integer("stages", stages), positive_integer("functions", functions)
+        sizes = {"stages": stages, "filter_size": filter_size, "functions": functions}
+        stages, filter_size, functions = (positive_integer(name, value) for name, value in sizes.items())
+        filters = filters if filters is None else positive_integer("filters", filters)
         reaction = within("reaction", reaction, -math.inf, math.inf)
         level = DiffusionLevel(
             stages, filter_size, filters, functions, reaction=reaction, name="level1", **frame.common
