@@ -183,6 +183,11 @@ def test_npz_rejects(change, message, tmp_path):
         data.load(f"npz:{tmp_path / 'set.npz'}")
 
 
+def test_clean_images_are_no_classes():
+    with pytest.raises(ValueError, match=r"expected a data set of classes\. Received: 'denoise:images'"):
+        data.load("denoise:images")
+
+
 def test_npz_names_what_is_missing(tmp_path):
     np.savez(tmp_path / "set.npz", x_train=GOOD.images, y_train=GOOD.labels)
     with pytest.raises(ValueError, match="Received: no x_test, y_test"):

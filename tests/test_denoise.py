@@ -17,7 +17,7 @@ from test_resume import checkpoints_of, stop_at, undo_determinism  # noqa: F401
 
 from keras_mgnet.training import denoise, loop
 from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.inference import evaluate
+from keras_mgnet.training.inference import evaluate, predict
 from keras_mgnet.training.plan import Plan
 from keras_mgnet.training.prepare import prepare
 from keras_mgnet.training.rundir import read_log
@@ -151,6 +151,29 @@ def test_predict_writes_the_images_without_noise(run, folder, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_predict_replaces_none_of_its_images(run, folder, tmp_path):
+    path = tmp_path / "noisy.png"
+    path.write_bytes((folder / "test" / "0.png").read_bytes())
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"expected another folder than that of the images\. .*noisy\.png"):
+        invoke("predict", run.path, path, "--out", tmp_path / "new" / "..")
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_predict_refuses_an_image_below_the_filters_before_it_writes_one(run, folder, tmp_path):
+    Image.new("L", (1, 9)).save(tmp_path / "line.png")
+    with pytest.raises(ValueError, match=r"at least 2 pixels a side\. Received: .*line\.png', 1x9"):
+        invoke("predict", run.path, folder / "test" / "0.png", tmp_path / "line.png", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_denoiser_is_asked_for_images_alone(run, folder):
+    with pytest.raises(ValueError, match=r"expected denoise:DIR for .*, of tnrd5_5x5\. Received: digits"):
+        evaluate(run, dataset="digits")
+    with pytest.raises(ValueError, match=r"expected the run of a classifier\. Received: .*, of tnrd5_5x5"):
+        predict(run, [folder / "test" / "0.png"])
+
+
 def test_denoisers_are_not_compared_by_accuracy(run, tmp_path, refused):
     error = refused("compare", run.path, "--out", tmp_path / "out")
     assert f"expected runs of classifiers. Received: '{run.path}', a denoiser" in error
@@ -199,7 +222,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
         ({"model": "resnet20"}, "expected a network from images to images"),
         ({"augment": "crop_flip"}, "expected no augment"),
         ({"patch_size": 21}, "training images of at least patch_size=21 pixels. Received: 20"),
-        ({"sigma": -1.0}, "expected sigma >= 0"),
+        ({"patch_size": 5, "set": {"filter_size": 7}}, "at least 6 pixels a side, .* Received: patch_size of 5$"),
+        (
+            {"patch_size": 12, "set": {"filter_size": 11, "filters": 1}},
+            "at least 10 pixels .* Received: test image of 9$",
+        ),
+        ({"greedy_epochs": 2}, r"turns of 2 stages, greedy_epochs each\. Received: greedy_epochs=2, epochs=3"),
+        ({"sigma": 0.0}, "expected sigma > 0"),
         ({"ema": 0.9}, "ema=0 with Adam"),
         ({"set": {"classes": 3}}, "expected no classes in set"),
         ({"set": {"filter_sise": 3}}, "did you mean 'filter_size'"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -98,6 +99,16 @@ def test_evaluate_refuses_another_kind_of_data(run, tmp_path):
     np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     with pytest.raises(ValueError, match="expected images"):
         evaluate(run, dataset=f"npz:{tmp_path / 'd.npz'}")
+
+
+def test_a_classifier_is_asked_for_classes_alone(run, tmp_path):
+    with pytest.raises(ValueError, match=rf"expected a data set of classes for .*Received: denoise:{tmp_path}"):
+        evaluate(run, dataset=f"denoise:{tmp_path}")
+
+
+def test_a_run_knows_its_files_from_anywhere_and_its_version():
+    assert TrainConfig("folder:photos").dataset == f"folder:{Path('photos').absolute()}"
+    assert TrainConfig("cifar10:3.0.2").dataset == "cifar10:3.0.2"
 
 
 def test_a_run_directory_of_another_model_is_refused(run, tmp_path):

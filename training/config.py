@@ -8,21 +8,18 @@ from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.recipes import RECIPES, Recipe
-from keras_mgnet.training.data import ON_CORRUPT
+from keras_mgnet.training.data import DENOISING, ON_CORRUPT, is_denoising
 from keras_mgnet.training.schedule import SCHEDULES
 from keras_mgnet.training.strategy import STRATEGIES
 from keras_mgnet.training.views import AUGMENTATIONS
 
-DATASET_HELP = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE, folder:DIR or denoise:DIR"
-DENOISING = "denoise"  # the form of a data set of clean images
-
+_SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
+CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
+OF_FILES = ("npz", "folder", DENOISING)  # forms whose colon is followed by a path; behind a TFDS name stands a version
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
-NOISE = {
-    "sigma": 25.0,
-    "patch_size": 64,
-    "greedy_epochs": 0,
-}  # what denoising takes, and its values where none is given
+# What denoising takes, and its values where none is given.
+NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}
 
 
 def option(default: Any, help: str) -> Any:
@@ -78,7 +75,8 @@ class TrainConfig:
     patch_size: int | None = option(None, "denoise: side of the training patches; 64 if not given")
     greedy_epochs: int | None = option(
         None,
-        "denoise: epochs for each stage alone, the earlier ones fixed, before all are trained together; 0 if not given",
+        "denoise: epochs for each stage alone, the earlier ones fixed (on JAX but for the momentum of Adam, which goes on), "
+        "before all are trained together; 0 if not given",
     )
 
     def __post_init__(self):
@@ -96,9 +94,11 @@ class TrainConfig:
         for name in SHARES:
             if (getattr(self, name) or 0) >= 1:
                 raise ValueError(f"expected {name} < 1. Received: {name}={getattr(self, name)!r}")
+        for name in POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"expected {name} > 0. Received: {name}={value!r}")
         self._settle_denoising()
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"expected learning_rate > 0. Received: learning_rate={self.learning_rate!r}")
         if self.resume and self.out is None:
             raise ValueError("expected out, the directory of the run to go on with. Received: resume=True, out=None")
         if self.reproducible and self.jit_compile == "on":
@@ -106,7 +106,7 @@ class TrainConfig:
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
-        if place:  # the record of the run holds wherever it is read
+        if place and form in OF_FILES:  # the record of the run holds wherever it is read
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
@@ -124,7 +124,7 @@ class TrainConfig:
     @property
     def is_denoising(self) -> bool:
         """Whether images are mapped to images."""
-        return self.dataset.partition(":")[0] == DENOISING
+        return is_denoising(self.dataset)
 
     def _settle_denoising(self) -> None:
         if self.model is None:
@@ -160,9 +160,10 @@ CHOICES = {
     "on_corrupt": ON_CORRUPT,
 }
 SHARES = ("label_smoothing", "ema")  # below 1
+POSITIVE = ("learning_rate", "sigma")  # above 0
 LEAST = {
     **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep"), 1),
-    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "sigma", "greedy_epochs", *SHARES), 0),
+    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "greedy_epochs", *SHARES), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
 

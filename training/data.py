@@ -20,6 +20,7 @@ NORMALIZATION = {
     "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
 }
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
+DENOISING = "denoise"  # the form of a set of clean images, which has no classes
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -132,7 +133,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
         on_corrupt: with `folder:DIR`, whether to "skip" an unreadable image with a warning or to raise an "error".
 
     Raises:
-        ValueError: on an unknown or unprepared name, and on data that make no such set.
+        ValueError: on an unknown or unprepared name, a set without classes, and on data that make no such set.
 
     Example:
         >>> load("digits").train.images.shape
@@ -140,6 +141,8 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     """
     if on_corrupt not in ON_CORRUPT:
         raise unknown("on_corrupt", on_corrupt, ON_CORRUPT)
+    if is_denoising(name):
+        raise ValueError(f"expected a data set of classes. Received: {name!r}")
     form, _, place = name.partition(":")
     if image_size is not None and (image_size < 1 or form != "folder"):
         raise ValueError(f"expected a positive image size, with folder:DIR only. Received: {image_size} with {name!r}")
@@ -148,6 +151,16 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     if form == "npz" and place:
         return _npz(name, Path(place).expanduser())
     return _digits() if name == "digits" else _tfds(name)
+
+
+def is_denoising(name: str) -> bool:
+    """Whether a data set is one of clean images, which `keras_mgnet.training.denoise` loads.
+
+    Example:
+        >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
+        (True, False)
+    """
+    return name.partition(":")[0] == DENOISING
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

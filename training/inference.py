@@ -11,7 +11,7 @@ from keras import ops
 from keras_mgnet.files import staged_file
 from keras_mgnet.training import task
 from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.data import Dataset
+from keras_mgnet.training.data import Dataset, is_denoising
 from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.images import decode
 from keras_mgnet.training.rundir import Run
@@ -38,9 +38,16 @@ def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
 def _config(run: Run, dataset: str | None) -> TrainConfig:
     recorded = run.record["config"]
     name = dataset or recorded["dataset"]
+    if is_denoising(name) != _is_denoiser(run):
+        expected = "denoise:DIR" if _is_denoiser(run) else "a data set of classes"
+        raise ValueError(f"expected {expected} for '{run.path}', of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
     square = height if name.startswith("folder:") and height == width else None
     return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
+
+
+def _is_denoiser(run: Run) -> bool:
+    return not run.class_names
 
 
 def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
@@ -55,7 +62,14 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
 
     Images are converted to the channels and resized to the size that the model was trained with.
+
+    Raises:
+        ValueError: for the run of a denoiser.
     """
+    if _is_denoiser(run):
+        raise ValueError(
+            f"expected the run of a classifier. Received: '{run.path}', of {run.record['config']['model']}"
+        )
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     probabilities = np.concatenate([_probabilities(run, model, batch) for batch in batches])
@@ -71,16 +85,23 @@ def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last
     What is written is rounded to grey values 0..255.
 
     Raises:
-        ValueError: for a run that is no denoiser, and for two images of one name, before anything is written.
+        ValueError: for a run that is no denoiser, images of one name, images smaller than its filters take, and an `out` in which
+            an image would be replaced, before anything is written.
     """
     from PIL import Image
 
-    if run.class_names:
+    if not _is_denoiser(run):
         raise ValueError(f"expected the run of a denoiser. Received: '{run.path}', of {run.record['config']['model']}")
     targets = {out / f"{Path(path).stem}.png": Path(path) for path in images}
     if len(targets) < len(images):
         raise ValueError(f"expected images of different names. Received: {', '.join(str(path) for path in images)}")
+    if replaced := {target.resolve() for target in targets} & {path.resolve() for path in targets.values()}:
+        raise ValueError(
+            f"expected another folder than that of the images. Received: '{out}', where {min(replaced)} is one"
+        )
     model = run.load_model(checkpoint)
+    for path in targets.values():
+        _check_size(path, model.get_layer("level1").least)
     out.mkdir(parents=True, exist_ok=True)
     for target, path in targets.items():
         noisy = decode(path, channels=1).astype("float32")
@@ -88,6 +109,12 @@ def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last
         with staged_file(target) as staged:
             Image.fromarray(np.rint(clean.clip(0, 255)).astype("uint8")).save(staged, format="PNG")
     return [{"image": str(path), "denoised": str(target)} for target, path in targets.items()]
+
+
+def _check_size(path: Path, least: int) -> None:
+    height, width, _ = decode(path, channels=1).shape
+    if min(height, width) < least:
+        raise ValueError(f"expected images of at least {least} pixels a side. Received: '{path}', {width}x{height}")
 
 
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:

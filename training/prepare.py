@@ -80,6 +80,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
+        if config.is_denoising:
+            _check_turns(config, model.get_layer("level1").nu)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
     return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model))
 
@@ -115,6 +117,13 @@ def record(prepared: Prepared) -> dict[str, Any]:
 def now() -> str:
     """Returns the time, as run.json has it."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _check_turns(config: TrainConfig, stages: int) -> None:
+    """Raises unless every stage has its turn: the saved model would have stages that were neither trained nor measured."""
+    if config.greedy_epochs * stages > config.epochs:
+        received = f"greedy_epochs={config.greedy_epochs}, epochs={config.epochs}"
+        raise ValueError(f"expected epochs for the turns of {stages} stages, greedy_epochs each. Received: {received}")
 
 
 def _make_deterministic() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.registry import model_info
-from keras_mgnet.training.config import DATASET_HELP, TrainConfig, option
+from keras_mgnet.training.config import CLASSES_HELP, TrainConfig, option
 from keras_mgnet.training.views import AUGMENTATIONS
 
 METHODS = ("random", "hyperband", "bayesian")
@@ -28,7 +28,7 @@ class TuneConfig:
         ValueError: unknown method 'bayes'; did you mean 'bayesian'? Expected one of: random, ... Received: 'bayes'
     """
 
-    dataset: str = option("digits", DATASET_HELP)
+    dataset: str = option("digits", CLASSES_HELP)
     model: str = option("mgnet_2222_c64_shared_b", "a name of `keras-mgnet list`, whose family is searched")
     method: str = option("random", f"{', '.join(METHODS)}; of KerasTuner")
     trials: int = option(30, "networks to try")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_mgnet.layers import DiffusionLevel
 from keras_mgnet.training import denoise, pipeline
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import Dataset, load
@@ -66,11 +67,26 @@ class Denoising:
 
     Attributes:
         config, data, model: as for `Classification`.
+
+    Raises:
+        ValueError: where the patches or a test image are smaller than the model takes.
     """
 
     config: TrainConfig
     data: CleanImages
     model: keras.Model
+
+    def __post_init__(self):
+        least = self.level.least
+        sides = {"patch_size": self.data.patch_size, "test image": min(min(image.shape) for image in self.data.test)}
+        if small := [f"{name} of {side}" for name, side in sides.items() if side < least]:
+            expected = f"patches and test images of at least {least} pixels a side, for these filters"
+            raise ValueError(f"expected {expected}. Received: {', '.join(small)}")
+
+    @property
+    def level(self) -> DiffusionLevel:
+        """The stages of the model."""
+        return self.model.get_layer("level1")
 
     @property
     def trivial_loss(self) -> float:
@@ -89,7 +105,7 @@ class Denoising:
 
     def begin_epoch(self, epoch: int) -> None:
         """Lets the model train and test as far as the stage whose turn it is, and with all stages once each had its turn."""
-        level, each = self.model.get_layer("level1"), self.config.greedy_epochs
+        level, each = self.level, self.config.greedy_epochs
         stage = epoch // each if each else level.nu
         greedy = stage if stage < level.nu else None
         if level.greedy != greedy:

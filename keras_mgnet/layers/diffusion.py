@@ -178,6 +178,11 @@ class DiffusionLevel(keras.layers.Layer):
             for i in range(nu)
         ]
 
+    @property
+    def least(self) -> int:
+        """The least height and width of an image, m - 1, see `FilterBank.adjoint`."""
+        return self.steps[0].K.size - 1
+
     def build(self, shape):
         for step in self.steps:
             step.build(shape)
