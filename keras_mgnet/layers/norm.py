@@ -48,19 +48,21 @@ class Norm(keras.layers.BatchNormalization):
         return scale, self.beta - self.moving_mean * scale
 
     def _normalize_by_batch(self, x):
+        moving = self.moving_mean, self.moving_variance
         if _has_fused_kernel(x) and not self.synchronized:
-            y, mean, variance = _fused(x, self.gamma, self.beta)
+            y, *moved = _fused(x, self.gamma, self.beta, *moving, is_training=True)
         else:
             mean, variance, count = _moments(_wide(x), _sum_over_replicas if self.synchronized else list)
             y = self._normalize(x, mean, variance)
-            variance = variance * count / ops.maximum(count - 1, 1)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(MOMENTUM * moving + (1 - MOMENTUM) * ops.cast(batch, moving.dtype))
+            unbiased = variance * count / ops.maximum(count - 1, 1)
+            moved = [MOMENTUM * old + (1 - MOMENTUM) * new for old, new in zip(moving, (mean, unbiased), strict=True)]
+        for old, new in zip(moving, moved, strict=True):
+            old.assign(new)
         return y
 
     def _normalize_by_moving(self, x):
         if _has_fused_kernel(x):
-            return _fused(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+            return _fused(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, is_training=False)[0]
         return self._normalize(x, self.moving_mean, self.moving_variance)
 
     def _normalize(self, x, mean, variance):
@@ -123,13 +125,14 @@ def _has_fused_kernel(x) -> bool:
     return keras.backend.backend() == "tensorflow" and len(x.shape) == 4 and dtype != "float64"
 
 
-def _fused(x, gamma, beta, *moving):
-    """TensorFlow's kernel: (y, batch mean, unbiased batch variance); given moving statistics it normalises by those."""
+def _fused(x, gamma, beta, mean, variance, is_training):
+    """TensorFlow's kernel: (y, mean, variance), normalised by the batch, whose statistics move the given ones, or by those."""
     import tensorflow as tf  # the library imports no backend of its own until one is in use
 
-    scale, offset, *statistics = (tf.cast(tf.convert_to_tensor(v), tf.float32) for v in (gamma, beta, *moving))
-    mean, variance = statistics or (tf.constant([]), tf.constant([]))
+    names = ("scale", "offset", "mean", "variance")
+    values = (tf.cast(tf.convert_to_tensor(v), tf.float32) for v in (gamma, beta, mean, variance))
+    mode = {"is_training": is_training, "exponential_avg_factor": 1 - MOMENTUM if is_training else 1.0}
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=EPSILON, is_training=not moving
+        x=x, **dict(zip(names, values, strict=True)), epsilon=EPSILON, **mode
     )
     return y, mean, variance
