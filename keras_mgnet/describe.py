@@ -59,6 +59,16 @@ def features(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, levels, name=f"{model.name}_features")
 
 
+def short_path(path: str) -> str:
+    """Returns the path of a layer without the names that repeat: the one part of a layer is often named as the layer.
+
+    Example:
+        >>> short_path("transfer2/R/R")
+        'transfer2/R'
+    """
+    return "/".join(dict.fromkeys(path.split("/")))
+
+
 def level_table(model: keras.Model) -> list[LevelInfo]:
     """Returns one row per stem, level, transfer and classifier, in the order of the graph.
 
@@ -127,7 +137,7 @@ def _reuse(uses: dict[str, int]) -> str:
 
 def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
     paths = (conv.path.removeprefix(f"{layer.path}/").removeprefix("f/") for conv, _ in own)
-    return dict(Counter("/".join(dict.fromkeys(path.split("/"))) for path in paths))  # R/R is R
+    return dict(Counter(map(short_path, paths)))
 
 
 def _row(layer: keras.layers.Layer, applications) -> LevelInfo:

@@ -9,7 +9,7 @@ from scipy.signal import correlate2d
 from keras_mgnet.multigrid import anisotropic, diffusion, five_point, transfer_stencil
 from keras_mgnet.multigrid.grids import matrix
 from keras_mgnet.multigrid.sparse import operator_matrix, restriction_matrix
-from keras_mgnet.multigrid.stencils import RULES, TRANSFERS, galerkin_field, moments
+from keras_mgnet.multigrid.stencils import RULES, TRANSFERS, galerkin_field, moment_matrix
 
 FIVE_POINT = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], "float64")
 
@@ -85,7 +85,7 @@ def test_moments_of_derivatives():
         M = np.zeros((3, 3))
         for place, value in expected.items():
             M[place] = value
-        np.testing.assert_array_equal(moments(K), M)
+        np.testing.assert_array_equal(moment_matrix(K), M)
 
 
 @pytest.mark.parametrize("transfer", sorted(TRANSFERS))

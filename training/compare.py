@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_mgnet.figures import new_figure, save
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.markdown import table
 from keras_mgnet.training.measure import measure_of
@@ -139,9 +140,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
     """Draws to a PNG: every seed and the mean of each network, and the mean test accuracy over the epochs."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 1.8 + 0.4 * len(entries)), layout="constrained")
+    figure = new_figure(12, 1.8 + 0.4 * len(entries))
     points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for row, entry in enumerate(reversed(entries)):
         color = f"C{row}"
@@ -155,8 +154,7 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
     points.margins(y=0.12)
     for axes in (points, curves):
         axes.grid(alpha=0.3)
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=120)
+    save(figure, path)
 
 
 def _label(config) -> str:

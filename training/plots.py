@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.describe import features
-from keras_mgnet.files import staged_file
+from keras_mgnet.figures import new_figure, save
 from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import read_log
 from keras_mgnet.training.views import normalize
@@ -20,8 +20,6 @@ QUALITY = {  # key of the measure -> title of its panel, column -> what is drawn
 
 def plot_curves(log: Path, path: Path, title: str) -> None:
     """Draws loss, error or PSNR, and learning rate per epoch from log.csv to a PNG."""
-    from matplotlib.figure import Figure
-
     rows = read_log(log)
     measure = measure_of(rows[0])
     quality, drawn, scale = QUALITY[measure.key]
@@ -30,8 +28,7 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
         (quality, {measure.key: "training", f"val_{measure.key}": "test"}, lambda text: drawn(float(text)), scale),
         ("learning rate", {"learning_rate": None}, float, "linear"),
     )
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    figure.suptitle(title)
+    figure = new_figure(12, 3.6, title)
     for axes, (name, columns, value, scale) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for column, label in columns.items():
             values = [value(row[column]) for row in rows]
@@ -40,8 +37,7 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
         if len(columns) > 1:
             axes.legend()
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=120)
+    save(figure, path)
 
 
 def plot_states(
@@ -60,16 +56,14 @@ def plot_states(
         class_names: name of each class.
         path: of the PNG.
     """
-    from matplotlib.figure import Figure
-
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)
     maps = {
         f"{name}  {part}": _magnitude(s) for name, state in states.items() for part, s in zip("ur", state, strict=True)
     }
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model(x, training=False)))
-    figure = Figure(figsize=(1.5 * (len(maps) + 3), 1.6 * len(images)), layout="constrained")
-    figure.suptitle(f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level")
+    title = f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level"
+    figure = new_figure(1.5 * (len(maps) + 3), 1.6 * len(images), title)
     grid = figure.subplots(len(images), len(maps) + 2, width_ratios=[1] * (len(maps) + 1) + [1.6], squeeze=False)
     for row, axes in enumerate(grid):
         _draw_image(axes[0], images[row], "image" if row == 0 else None)
@@ -78,8 +72,7 @@ def plot_states(
             column.imshow(values[row], cmap=color, vmin=0, vmax=values.max())
             column.set(xticks=[], yticks=[], title=name if row == 0 else None)
         _draw_probabilities(axes[-1], probabilities[row], class_names)
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=120)
+    save(figure, path)
 
 
 def _magnitude(state) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_mgnet import markdown as md
+from keras_mgnet.figures import new_figure, save
 from keras_mgnet.files import staged_file, write_json
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.compare import Entry, deviation
@@ -143,18 +144,15 @@ def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, 
 
 def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:
     """Draws to a PNG, a panel per data set: ours after the last and the best epoch, with spread, against published."""
-    from matplotlib.figure import Figure
-
     panels = {name: [r for r in results if r.row.dataset == name] for name in table.datasets}
     tallest = max(map(len, panels.values()))
-    figure = Figure(figsize=(2 + 5.5 * len(panels), 2.2 + 0.32 * tallest), layout="constrained")
+    figure = new_figure(2 + 5.5 * len(panels), 2.2 + 0.32 * tallest)
     figure.suptitle(f"{table.title}\n{headline}", fontsize="medium", wrap=True)
     for axes, (name, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw(axes, rows)
         axes.set(xlabel=f"{name}: test accuracy in percent", ylim=(len(rows) - 0.5, -0.5))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=120)
+    save(figure, path)
 
 
 def _draw(axes, results: Sequence[Result]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.figures import new_figure, save
+from keras_mgnet.files import write_json
 from keras_mgnet.markdown import table
 
 RECORD = "result.json"
@@ -95,9 +96,7 @@ def _cells(t: Trial, mark: str) -> tuple[object, ...]:
 
 def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
     """Draws to a PNG: validation accuracy against parameters, and the Pareto front with the networks on it."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = new_figure(8, 5)
     axes, front = figure.subplots(), pareto_front(trials)
     least, most = front[0].accuracy, front[-1].accuracy
     bottom = max(0, 100 * least - 0.3 * max(5, 100 * (most - least)))  # far below the front nothing is of interest
@@ -113,8 +112,7 @@ def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    with staged_file(path) as staged:
-        figure.savefig(staged, dpi=120)
+    save(figure, path)
 
 
 def _short(value: Any) -> str:

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import new_figure, save
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
+from keras_mgnet.figures import new_figure, save
 
 SHOWN = 16
 

@@ -1,21 +1,8 @@
-"""How the pictures look: colours that the colour-blind tell apart, and one way to write them."""
-
-from pathlib import Path
-
-from keras_mgnet.files import staged_file
+"""How the pictures of the analyses look: colours that the colour-blind tell apart, one grid, one legend."""
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")  # Okabe and Ito
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL, DIVERGING = "viridis", "PuOr"
-
-
-def new_figure(width: float, height: float, title: str):
-    """Returns an empty matplotlib figure with a title."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title)
-    return figure
 
 
 def style(n: int) -> dict[str, str]:
@@ -29,9 +16,3 @@ def finish(axes, legend: bool = True, **labels) -> None:
     axes.grid(alpha=0.3)
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
-
-
-def save(figure, path: str | Path) -> None:
-    """Writes a figure to a PNG, whole."""
-    with staged_file(path, ".png") as staged:
-        figure.savefig(staged, dpi=120)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import finish, new_figure, save, style
+from keras_mgnet.analysis.drawing import finish, style
 from keras_mgnet.analysis.states import iterates
+from keras_mgnet.figures import new_figure, save
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from itertools import groupby
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.analysis.modules import Module, can_be_deleted, modules, rewired
-from keras_mgnet.analysis.result import error
+from keras_mgnet.analysis.result import chance, error
+from keras_mgnet.figures import new_figure, save
 
 MOST = 20  # modules deleted, or pairs exchanged, at once
 
@@ -84,7 +85,7 @@ def lesions(
     choices = {m: [rng.permutation(len(inner))[:m] for _ in range(draws)] for m in range(1, min(most, len(inner)) + 1)}
     return Lesions(
         intact=error(model, images, labels),
-        chance=1 - np.bincount(labels.astype(int)).max() / len(labels),
+        chance=1 - chance(labels),
         modules=found,
         deleted=[lesioned({module: None}) for module in found],
         several={m: [lesioned({inner[c]: None for c in chosen}) for chosen in drawn] for m, drawn in choices.items()},
@@ -120,46 +121,45 @@ def plot_lesions(result: Lesions, path) -> None:
     """Draws the three kinds of lesion side by side to a PNG."""
     figure = new_figure(15, 4.6, "Test error after lesions of the trained network, nothing retrained")
     single, several, order = figure.subplots(1, 3, sharey=True, width_ratios=[1.4, 1, 1])
+    _draw_single(single, result)
+    _draw_several(several, result)
+    _draw_order(order, result)
+    for axes in (single, several, order):
+        axes.axhline(100 * result.intact, color=COLORS[2], linewidth=1.5, label="whole network")
+        axes.axhline(100 * result.chance, color="black", linestyle=":", linewidth=1.5, label="guessing")
+    drawn = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in (single, several)]
+    entries = {label: handle for pairs in drawn for handle, label in pairs}
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=len(entries), fontsize="small")
+    save(figure, path)
+
+
+def _draw_single(axes, result: Lesions) -> None:
     places = np.arange(len(result.modules))
     for changes, color, label in ((False, COLORS[0], "keeps the shape"), (True, COLORS[1], "changes the shape")):
         own = [p for p in places if result.modules[p].changes_shape == changes]
         if own:
-            single.bar(own, [100 * result.deleted[p] for p in own], color=color, label=label)
+            axes.bar(own, [100 * result.deleted[p] for p in own], color=color, label=label)
     names = [f"{m.level.removeprefix('level')}.{m.index}" for m in result.modules]
-    single.set_xticks(places, names, rotation=90 if len(names) > 12 else 0)
+    axes.set_xticks(places, names, rotation=90 if len(names) > 12 else 0)
+    labels = {"xlabel": "deleted module, level.iteration", "ylabel": "test error in percent"}
+    finish(axes, legend=False, title="one module deleted", **labels)
+
+
+def _draw_several(axes, result: Lesions) -> None:
     for m, errors in result.several.items():
-        several.plot([m] * len(errors), [100 * e for e in errors], "o", color=COLORS[0], alpha=0.6)
-    several.plot(
-        [*result.several], [100 * np.median(e) for e in result.several.values()], color=COLORS[0], label="median"
-    )
-    several.xaxis.get_major_locator().set_params(integer=True)
+        axes.plot([m] * len(errors), [100 * e for e in errors], "o", color=COLORS[0], alpha=0.6)
+    medians = [100 * np.median(errors) for errors in result.several.values()]
+    axes.plot([*result.several], medians, color=COLORS[0], label="median")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    finish(axes, legend=False, title="m random modules deleted", xlabel="m", ylim=(0, 102))
+
+
+def _draw_order(axes, result: Lesions) -> None:
     for drawn in result.exchanged.values():
-        order.plot([tau for tau, _ in drawn], [100 * e for _, e in drawn], "o", color=COLORS[0], alpha=0.6)
-    order.invert_xaxis()
-    for axes in (single, several, order):
-        axes.axhline(100 * result.intact, color=COLORS[2], linewidth=1.5, label="whole network")
-        axes.axhline(100 * result.chance, color="black", linestyle=":", linewidth=1.5, label="guessing")
-    finish(
-        single,
-        legend=False,
-        title="one module deleted",
-        xlabel="deleted module, level.iteration",
-        ylabel="test error in percent",
-    )
-    finish(several, legend=False, title="m random modules deleted", xlabel="m", ylim=(0, 102))
-    finish(
-        order,
-        legend=False,
-        title="modules exchanged within levels",
-        xlabel="order: Kendall's tau, 1 is the trained one",
-    )
-    entries = {
-        label: handle
-        for axes in (single, several)
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(entries.values(), entries, loc="outside lower center", ncols=len(entries), fontsize="small")
-    save(figure, path)
+        axes.plot([tau for tau, _ in drawn], [100 * e for _, e in drawn], "o", color=COLORS[0], alpha=0.6)
+    axes.invert_xaxis()
+    xlabel = "order: Kendall's tau, 1 is the trained one"
+    finish(axes, legend=False, title="modules exchanged within levels", xlabel=xlabel)
 
 
 def _pairs(ordered: Sequence[Module]) -> int:

@@ -7,8 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
+from keras_mgnet.analysis.drawing import COLORS, finish
+from keras_mgnet.describe import short_path
+from keras_mgnet.figures import new_figure, save
 from keras_mgnet.layers import Conv
+from keras_mgnet.multigrid.stencils import along_axes, moment_matrix, powers
 
 TOLERANCE = 0.1  # of a moment, relative to what the absolute values of the kernel would give
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
@@ -52,17 +55,6 @@ class Moments:
         return f"nearest stencils: {', '.join(f'{s} {total[s]:.0%}' for s in most)}"
 
 
-def moment_matrix(q: np.ndarray) -> np.ndarray:
-    """Returns M[a, b] = sum_k k_1^a k_2^b q[k] of kernels q (n, n, ...), n odd, k counted from the middle: (n, n, ...).
-
-    Example:
-        >>> moment_matrix(LAPLACIAN).astype(int).tolist()
-        [[0, 0, 2], [0, 0, 0], [2, 0, 0]]
-    """
-    V = _powers(len(q))
-    return np.einsum("ak,bl,kl...->ab...", V, V, q)
-
-
 def kernel_of_moments(M: np.ndarray) -> np.ndarray:
     """Returns the kernels (n, n, ...) that have these moments; the inverse of `moment_matrix`.
 
@@ -70,8 +62,8 @@ def kernel_of_moments(M: np.ndarray) -> np.ndarray:
         >>> kernel_of_moments(moment_matrix(LAPLACIAN)).round(12).astype(int).tolist() == LAPLACIAN.tolist()
         True
     """
-    V = np.linalg.inv(_powers(len(M)))
-    return np.einsum("ka,lb,ab...->kl...", V, V, M)
+    V = np.linalg.inv(powers(len(M)))
+    return along_axes([V, V], M)
 
 
 def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
@@ -85,8 +77,8 @@ def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
         (2, 0, 1)
     """
     n = len(q)
-    V = np.abs(_powers(n))
-    bound = tolerance * np.einsum("ak,bl,kl...->ab...", V, V, np.abs(q))
+    V = np.abs(powers(n))
+    bound = tolerance * along_axes([V, V], np.abs(q))
     remains = np.abs(moment_matrix(q)) > bound
     order = np.add.outer(np.arange(n), np.arange(n)).reshape(n, n, *[1] * (q.ndim - 2))
     return np.where(remains, order, 2 * n - 1).min((0, 1))
@@ -129,7 +121,7 @@ def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
         ['stem/conv', 'level1/A', 'level1/B', 'transfer2/Pi', 'transfer2/R', 'level2/A', 'level2/B']
     """
     kernels = {
-        _name(part): ops.convert_to_numpy(part.kernel).astype(np.float64)
+        short_path(part.path): ops.convert_to_numpy(part.kernel).astype(np.float64)
         for layer in model.layers
         for part in layer._flatten_layers()
         if isinstance(part, Conv) and tuple(part.kernel_size) == (3, 3)
@@ -169,15 +161,6 @@ def plot_moments(result: Moments, path) -> None:
     save(figure, path)
 
 
-def _powers(n: int) -> np.ndarray:
-    """The Vandermonde matrix k^a, row a."""
-    return np.vander(np.arange(n) - n // 2, increasing=True).T.astype(np.float64)
-
-
 def _shares(numbers: np.ndarray) -> dict[str, float]:
     counts = np.bincount(numbers, minlength=len(STENCILS)) / numbers.size
     return dict(zip(STENCILS, counts.tolist(), strict=True))
-
-
-def _name(conv: Conv) -> str:
-    return "/".join(dict.fromkeys(conv.path.split("/")))

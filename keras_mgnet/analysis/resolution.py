@@ -6,8 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish, new_figure, save
-from keras_mgnet.analysis.result import batches, error
+from keras_mgnet.analysis.drawing import COLORS, finish
+from keras_mgnet.analysis.result import batches, chance, error
+from keras_mgnet.figures import new_figure, save
 from keras_mgnet.multigrid.rescale import FACTORS, rescale
 from keras_mgnet.multigrid.stencils import RULES
 
@@ -65,8 +66,7 @@ def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Re
         for way, rule in ((UNCHANGED, None), *zip(RULES, RULES, strict=True)):
             ways[way] = 1 - error(rescale(model, factor, rule), other, labels)
         accuracy[_size(other)] = ways
-    chance = np.bincount(labels.astype(int)).max() / len(labels)
-    return Resolution(_size(images), 1 - error(model, images, labels), float(chance), accuracy)
+    return Resolution(_size(images), 1 - error(model, images, labels), chance(labels), accuracy)
 
 
 def check_resolution(model: keras.Model) -> None:

@@ -36,6 +36,16 @@ def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits(model, images).argmax(-1) != labels))
 
 
+def chance(labels: np.ndarray) -> float:
+    """Returns the share of the most frequent of (N,) classes, which guessing it reaches.
+
+    Example:
+        >>> chance(np.array([0, 2, 2, 1]))
+        0.5
+    """
+    return float(np.bincount(labels.astype(int)).max() / len(labels))
+
+
 def to_json(value: Any) -> Any:
     """Returns a result as JSON knows it: fields by name, arrays as lists, complex numbers as [Re, Im], infinite ones as None.
 

@@ -71,32 +71,39 @@ def _coarse_entry(D, reach, transfer: Transfer, at: Callable):
     return total
 
 
-def moments(K) -> np.ndarray:
+def moment_matrix(K) -> np.ndarray:
     """Returns M_ab = sum_{d,e} d^a e^b K[d, e], a < k_h, b < k_w, over the offsets from the centre: (k_h, k_w, ...).
 
     Example:
-        >>> float(moments([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[2, 0])  # 2! times the coefficient of h^2 u_xx
+        >>> float(moment_matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[2, 0])  # 2! times the coefficient of h^2 u_xx
         2.0
     """
-    return _along_axes([_powers(size) for size in np.shape(K)[:2]], K)
+    return along_axes([powers(size) for size in np.shape(K)[:2]], K)
 
 
 def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
     """Returns the stencil of the same size on a grid `ratio` times as wide, for the same combination of derivatives.
 
-    K stands for sum_ab M_ab / (a! b!) h^{a+b} d^a d^b, `moments` M; on the grid H its moments are (h / H)^{a+b} M_ab.
+    K stands for sum_ab M_ab / (a! b!) h^{a+b} d^a d^b, `moment_matrix` M; on the grid H its moments are (h / H)^{a+b} M_ab.
     """
     scaled = [
-        np.linalg.solve(_powers(size), np.diag(ratio ** -np.arange(size)) @ _powers(size)) for size in np.shape(K)[:2]
+        np.linalg.solve(powers(size), np.diag(ratio ** -np.arange(size)) @ powers(size)) for size in np.shape(K)[:2]
     ]
-    return _along_axes(scaled, K)
+    return along_axes(scaled, K)
 
 
-def _powers(size: int) -> np.ndarray:
+def powers(size: int) -> np.ndarray:
+    """Returns the powers of the offsets from the centre, d^a in row a: (size, size).
+
+    Example:
+        >>> powers(3).astype(int).tolist()
+        [[1, 1, 1], [-1, 0, 1], [1, 0, 1]]
+    """
     return np.vander(np.arange(size) - size // 2, size, increasing=True).T.astype("float64")
 
 
-def _along_axes(matrices, K) -> np.ndarray:
+def along_axes(matrices, K) -> np.ndarray:
+    """Returns sum_{d,e} S[a, d] T[b, e] K[d, e, ...] for the two matrices S, T: one for each of the first two axes."""
     return np.einsum("ai,bj,ij...->ab...", *matrices, np.asarray(K, "float64"))
 
 
