@@ -100,6 +100,14 @@ def test_a_layer_of_a_plain_chain_becomes_the_identity(images):
     np.testing.assert_allclose(found, model.layers[-1](model.layers[-2](pooled)), rtol=1e-4, atol=1e-5)
 
 
+def test_a_column_has_as_many_modules_as_layers(images):
+    model = randomize(FractalNet(3, (4,), column=1, input_shape=(8, 8, 1), dropout=0.0))
+    assert [(m.index, m.changes_shape) for m in modules(model)] == [(0, True), (1, False)]
+    assert len(lesions(model, images(model), np.zeros(4)).deleted) == 1
+    with pytest.raises(ValueError, match="one column of several layers"):
+        modules(FractalNet(3, (4, 4), column=0, input_shape=(8, 8, 1)))
+
+
 @pytest.mark.parametrize(
     "name", ["resnet8", "mgnet", "lm_resnet14", "vcycle_mgnet", "polynet_poly2", "fractalnet_column"]
 )

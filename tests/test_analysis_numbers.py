@@ -158,13 +158,17 @@ def test_the_symbol_is_what_a_convolution_does_to_a_wave():
     assert symbol(POISSON, np.zeros((1, 1, 2))).item() == 0
 
 
-def test_spectra_of_jacobi_in_a_network(images):
-    """A net whose A is Poisson's and B Jacobi's: the norms are fresh, so only sigma' stands between."""
-    model = MgNet((2,), 1, activation="linear", **TINY)
+@pytest.mark.parametrize(
+    ("smoother", "factor"),
+    [("residual_correction", 1), ("damped", 1 / (1 + math.exp(-1))), ("chebyshev", 1), ("multistep", 1)],
+)
+def test_spectra_of_jacobi_in_a_network(smoother, factor, images):
+    """A net whose A is Poisson's and B Jacobi's: the norms are fresh, so only sigma' and the scheme's factor stand between."""
+    model = MgNet((2,), 1, smoother=smoother, activation="linear", **TINY)
     level = model.get_layer("level1")
     level.A[0].kernel.assign(POISSON)
     B = np.zeros((3, 3, 1, 1))
-    B[1, 1] = 1 / 5
+    B[1, 1] = 1 / 5 / factor
     level.B[0].kernel.assign(B)
     result = spectra(model, images(model, 50))
     assert result.high["level1"] == pytest.approx([0.6, 0.6], abs=1e-4)

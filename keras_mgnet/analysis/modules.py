@@ -47,9 +47,8 @@ def _plain(level, table, original, K, s, x):
     return x if j is None else original(level.K[j], level.s[j], x)
 
 
-SURGERY: dict[
-    type, tuple[str, Callable]
-] = {  # kind of level -> the method that computes one module, and its replacement
+# Kind of level -> the method that computes one module, and its replacement.
+SURGERY: dict[type, tuple[str, Callable]] = {
     ResidualLevel: ("parts", _residual),
     GridLevel: ("_correction", _correction),
     FractalLevel: ("_layer", _plain),
@@ -71,11 +70,12 @@ def modules(model: keras.Model) -> list[Module]:
         Module(level.name, i, i == 0 and _begins_elsewhere(level))
         for level in levels(model, *SURGERY)
         if not _is_joined(level)
-        for i in range(level.nu + getattr(level, "post_nu", 0))
+        for i in range(_count(level))
     ]
-    if not found:
+    if not any(can_be_deleted(model, module) for module in found):
         raise ValueError(
-            f"expected a network of residual blocks, smoothing steps or one column. Received: {type(model).__name__}"
+            "expected a network of residual blocks, smoothing steps or one column of several layers. "
+            f"Received: {type(model).__name__}"
         )
     return found
 
@@ -118,12 +118,16 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
     if not {module, other} - {None} <= known:
         raise ValueError(f"expected modules of {model.name}. Received: {module} -> {other}")
     if other is None:
-        if module.changes_shape and isinstance(model.get_layer(module.level), FractalLevel):
+        if not can_be_deleted(model, module):
             raise ValueError(
                 f"expected a layer that keeps the shape, to be replaced by the identity. Received: {module}"
             )
     elif module.level != other.level or module.changes_shape != other.changes_shape:
         raise ValueError(f"expected two modules of one level that keep the shape. Received: {module} -> {other}")
+
+
+def _count(level) -> int:
+    return len(level.K) if isinstance(level, FractalLevel) else level.nu + getattr(level, "post_nu", 0)
 
 
 def _begins_elsewhere(level) -> bool:

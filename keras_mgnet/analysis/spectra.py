@@ -107,8 +107,8 @@ def smoothing_factor(A: np.ndarray, B: np.ndarray, n: int = 2 * FREQUENCIES) -> 
 def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
     """Returns the symbols of the smoothing steps of a trained MgNet, I - A_i G_2 B_i G_1, and what they do to its residuals.
 
-    G_1 and G_2 stand for s1 and s2: per channel the scale of the norm times the mean of sigma' over the images, for no wave
-    passes sigma unchanged. `measured` does without this approximation.
+    B_i is as the scheme scales it, by sigmoid(a) if damped. G_1 and G_2 stand for s1 and s2: per channel the scale of the norm
+    times the mean of sigma' over the images, for no wave passes sigma unchanged. `measured` does without this approximation.
 
     Args:
         model: a network whose levels have an A and a B.
@@ -208,8 +208,13 @@ def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) 
     for i in range(level.nu):
         A, B = (ops.convert_to_numpy(instance(convs, i).kernel).astype(np.float64) for convs in (level.A, level.B))
         before, behind = (_scale(norms[i], gains) for norms in (level.s1, level.s2))
-        steps.append(step_symbol(A, B * before[:, None] * behind, theta))
+        steps.append(step_symbol(A, _factor(level, i) * B * before[:, None] * behind, theta))
     return np.stack(steps)
+
+
+def _factor(level: GridLevel, i: int) -> float:
+    """By which the scheme scales B in iteration i."""
+    return float(level.scheme.smoother(i, None, lambda r: r)(ops.ones(())))
 
 
 def _most_mixed(symbol: np.ndarray) -> list[int]:
