@@ -299,6 +299,11 @@ def test_transfers_are_adjoint_and_carry_several_channels():
     np.testing.assert_allclose(transfer(tensor(x[..., 1:2])), down[..., 1:2])
 
 
+def test_the_divisor_has_the_digits_of_the_layer():
+    divided = Stencil([[1.0]], divisor=0.3, dtype="float64")(np.ones((1, 1, 1, 1)))
+    assert float(divided[0, 0, 0, 0]) == 1 / 0.3
+
+
 def test_any_B_keeps_the_solution():
     """The fixed point is exact by construction: the cycle sees f - A * u alone, and maps zero to zero."""
     B = [keras.layers.Conv2D(1, 3, padding="same", use_bias=False, dtype="float64") for _ in range(3)]

@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers.stencil import shifted_sum
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.stencil import by_offset, shifted_sum
 from keras_mgnet.serialization import serializable
 
 SHAPES = {
@@ -123,7 +124,7 @@ def _convolved(x, offsets, kernel):
     x = odd_extension(odd_extension(x, rows, 1), columns, 2)
     parts = [x[:, rows + d : rows + d + h, columns + e : columns + e + w] for d, e in offsets]
     terms = [part * kernel[t, 0] if channels == 1 else part @ kernel[t] for t, part in enumerate(parts)]
-    return sum(terms[1:], start=terms[0])
+    return steps.superpose(terms)
 
 
 @serializable
@@ -173,9 +174,8 @@ class CoefficientStencil(keras.layers.Layer):
         return ops.reshape(S, (*S.shape[:2], 3, 3))
 
     def call(self, r):
-        S = self.field()
         r = r * ops.convert_to_tensor(self.inverse)[None, :, :, None]
-        return shifted_sum(r, {(i - 1, j - 1): S[None, :, :, i, j, None] for i in range(3) for j in range(3)})
+        return shifted_sum(r, by_offset(self.field()))
 
 
 def stencil_net(channels: int, dtype=None) -> keras.Sequential:

@@ -32,7 +32,14 @@ def shifted_sum(x, weights):
     """
     rows = {d: shifted(x, d, 1) for d in sorted({d for d, _ in weights})}
     terms = [weight * shifted(rows[d], e, 2) for (d, e), weight in weights.items()]
-    return sum(terms[1:], start=terms[0])
+    return steps.superpose(terms)
+
+
+def by_offset(field):
+    """Returns the entries of a field of stencils (H, W, k_h, k_w), odd, by their offset from the centre, for `shifted_sum`."""
+    *_, height, width = field.shape
+    places = [(i, j) for i in range(height) for j in range(width)]
+    return {(i - height // 2, j - width // 2): field[None, :, :, i, j, None] for i, j in places}
 
 
 def offsets(kernel) -> dict[tuple[int, int], float]:
@@ -64,9 +71,10 @@ class Divided(keras.layers.Layer):
 
     def build(self, input_shape):
         if self.divisor is not None:
-            self.q = self.add_weight(
-                shape=(), initializer=keras.initializers.Constant(self.divisor), trainable=False, name="q"
-            )
+            self.q = self.add_weight(shape=(), initializer=self._start, trainable=False, name="q")
+
+    def _start(self, shape, dtype):
+        return ops.full(shape, self.divisor, dtype)  # Keras' Constant rounds to float32
 
     def divided(self, x):
         """Returns x / q; x itself without a divisor."""
@@ -102,16 +110,16 @@ class Stencil(Divided):
 class StencilField(keras.layers.Layer):
     """sum_{d,e} K[x, y, d, e] u(x + d, y + e): an operator with variable coefficients, a stencil of its own at each point.
 
-    Its values are not trained; `assign` sets them, and files keep them.
+    Its values are not trained; `kernel.assign` sets them, and files keep them.
 
     Args:
         size: k_h and k_w, odd.
 
     Example:
-        >>> identity = StencilField(1)
-        >>> identity.build((None, 3, 3, 1))
-        >>> _ = identity.kernel.assign(2 * ops.ones((3, 3, 1, 1)))
-        >>> float(identity(ops.ones((1, 3, 3, 1)))[0, 0, 0, 0])
+        >>> double = StencilField(1)
+        >>> double.build((None, 3, 3, 1))
+        >>> _ = double.kernel.assign(2 * ops.ones((3, 3, 1, 1)))
+        >>> float(double(ops.ones((1, 3, 3, 1)))[0, 0, 0, 0])
         2.0
     """
 
@@ -128,8 +136,7 @@ class StencilField(keras.layers.Layer):
         return input_shape
 
     def call(self, u):
-        kernel, half, span = ops.convert_to_tensor(self.kernel), self.size // 2, range(self.size)
-        return shifted_sum(u, {(i - half, j - half): kernel[None, :, :, i, j, None] for i in span for j in span})
+        return shifted_sum(u, by_offset(ops.convert_to_tensor(self.kernel)))
 
 
 @serializable

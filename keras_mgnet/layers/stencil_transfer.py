@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_mgnet.layers import steps
 from keras_mgnet.layers.stencil import Divided, offsets, shifted_sum
 from keras_mgnet.serialization import serializable
 
@@ -15,7 +16,7 @@ def restrict(x, weights):
     """
     _, h, w, _ = x.shape
     terms = [weight * x[:, 1 + d : h - 1 + d : 2, 1 + e : w - 1 + e : 2] for (d, e), weight in weights.items()]
-    return sum(terms[1:], start=terms[0])
+    return steps.superpose(terms)
 
 
 def interpolate(e, weights):
