@@ -113,12 +113,14 @@ class Adam(keras.optimizers.Adam):
 
     def apply(self, grads, trainable_variables=None):
         """Steps along the gradients that there are."""
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        grads = list(grads)
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         if not self.built:
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
-        pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
-        super().apply(*zip(*pairs, strict=True))
+        if pairs := [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]:
+            grads, variables = zip(*pairs, strict=True)
+        super().apply(grads, variables)
 
     def load_own_variables(self, store):
         """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from keras_mgnet import ResNet, count_params
-from keras_mgnet.optimizers import SGD
+from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training import callbacks, loop, task
 from keras_mgnet.training.config import TrainConfig
@@ -233,6 +233,15 @@ def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
         m = momentum * m + g
         w = w - float(rate(step)) * (g + momentum * m if nesterov and momentum else m)
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
+
+
+def test_adam_leaves_what_has_no_gradient_and_refuses_none_at_all():
+    moved, left = keras.Variable(1.0), keras.Variable(1.0)
+    optimizer = Adam(0.1)
+    optimizer.apply([keras.ops.ones(()), None], [moved, left])
+    assert float(moved) == pytest.approx(0.9, rel=1e-5) and float(left) == 1
+    with pytest.raises(ValueError, match="No gradients provided"):
+        optimizer.apply([None, None], [moved, left])
 
 
 def test_every_recipe_falls_within_its_length():
