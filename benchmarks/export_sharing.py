@@ -43,7 +43,6 @@ NETWORKS = {  # name -> (family, arguments)
 }
 FORMATS = ("tflite", "tflite_int8", "onnx", "onnx_int8")
 FORMS = ("depthwise", "plain")
-SAMPLES, CALIBRATION = 32, 20
 COLUMNS = {
     "network": "network",
     "format": "format",
@@ -67,8 +66,7 @@ def main() -> None:
             seen = report.in_process(convert, name, folder)
             rows += [row(name, format, seen, Path(folder), options.rounds) for format in FORMATS]
         if options.out:
-            packages = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")
-            record = {"environment": report.environment(*packages), "rows": rows}
+            record = {"environment": report.environment(*zoo.PACKAGES), "rows": rows}
             report.write(options.out, "sharing", record, report.markdown(rows, COLUMNS))
     print(report.markdown(rows, COLUMNS))
 
@@ -82,7 +80,7 @@ def convert(name: str, folder: str) -> dict:
 
     family, arguments = NETWORKS[name]
     model = zoo.settled(getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10))
-    images = {"samples": zoo.images(model, "test", SAMPLES), "calibration": zoo.images(model, "train", CALIBRATION)}
+    images = zoo.export_images(model)
     servable = Servable(model, zoo.normalization(model))
     separable = to_tflite.separable_scales
     seen = {"parameters": keras_mgnet.count_params(model)}

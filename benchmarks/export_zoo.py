@@ -2,7 +2,7 @@
 
     python benchmarks/export_zoo.py [--networks NAME ...] [--formats NAME ...] [--out FOLDER]
 
-Each network is exported, verified on images of CIFAR-10 and timed, each format in a process of its own with the runtime's
+Each network is exported, verified on images of CIFAR-10 and timed, each network in a process of its own with the runtime's
 default threads. Prints Markdown, and writes it with JSON.
 """
 
@@ -18,7 +18,6 @@ from rich.progress import track
 from keras_mgnet.benchmarks import report, zoo
 from keras_mgnet.export import FORMATS
 
-SAMPLES, CALIBRATION = 32, 20  # images
 COLUMNS = {
     "size_ratio": "Bytes over 4 x unique parameters",
     "max_difference": "Largest difference of a logit (tnrd: a grey value) from Keras in float32, on {samples} test images",
@@ -38,8 +37,7 @@ def main() -> None:
     for name in track(options.networks, "networks"):
         rows.append({"network": name, **report.in_process(measure, name, options.formats)})
         if options.out:
-            packages = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")
-            record = {"environment": report.environment(*packages), "rows": rows}
+            record = {"environment": report.environment(*zoo.PACKAGES), "rows": rows}
             report.write(options.out, "zoo", record, tables(rows, options.formats))
     print(tables(rows, options.formats))
 
@@ -50,7 +48,7 @@ def measure(name: str, formats: list[str]) -> dict:
     from keras_mgnet.export import export_formats
 
     model = zoo.network(name)
-    images = {"samples": zoo.images(model, "test", SAMPLES), "calibration": zoo.images(model, "train", CALIBRATION)}
+    images = zoo.export_images(model)
     row = {"parameters": count_params(model)}
     with tempfile.TemporaryDirectory() as folder:
         for format in formats:
@@ -65,7 +63,7 @@ def tables(rows: list[dict], formats: list[str]) -> str:
     parts = []
     for key, title in COLUMNS.items():
         flat = [row | {name: row[name][key] for name in formats} for row in rows]
-        parts += [f"### {title.format(samples=SAMPLES)}", report.markdown(flat, headings)]
+        parts += [f"### {title.format(samples=zoo.SAMPLES)}", report.markdown(flat, headings)]
     return "\n\n".join(parts)
 
 

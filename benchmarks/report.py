@@ -1,6 +1,5 @@
 """What the benchmarks have in common: a process of its own for what is measured, and a record as JSON and Markdown."""
 
-import json
 import multiprocessing
 import os
 import platform
@@ -9,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from keras_mgnet.files import write_json
 from keras_mgnet.markdown import table
 
 
@@ -38,7 +38,6 @@ def shown(value) -> str:
 
 def write(out: Path, name: str, record: dict, text: str) -> None:
     """Writes <name>.json and <name>.md and says so."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(out / f"{name}.json", record)
     (out / f"{name}.md").write_text(text + "\n")
     print(f"wrote {out / name}.json, .md")

@@ -96,22 +96,24 @@ def measure_server(base: Path, request: bytes, options) -> list[dict]:
     """Serves a folder and returns one row for each number of clients, the runtime measured just before each."""
     command = [sys.executable, "-m", "keras_mgnet.serving", str(base), "--rest-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        port = int(process.stdout.readline().partition("://127.0.0.1:")[2].partition("/")[0])
-        server = psutil.Process(process.pid)
-        run(port, request, 8, WARM_UP_SECONDS)
-        rows = []
-        for clients in options.clients:
-            runtime = report.in_process(measure_runtime, base / "1", options.network)
-            before, used = server.memory_info().rss, cpu_seconds(server)
-            row = run(port, request, clients, options.seconds)
-            row["server_cores"] = (cpu_seconds(server) - used) / options.seconds
-            rows.append(
-                {**runtime, **row, "rss_before_mb": before / 1e6, "rss_after_mb": server.memory_info().rss / 1e6}
-            )
-        process.send_signal(signal.SIGTERM)
+        try:
+            port = int(process.stdout.readline().partition("://127.0.0.1:")[2].partition("/")[0])
+            run(port, request, 8, WARM_UP_SECONDS)
+            rows = [measure_load(psutil.Process(process.pid), port, base, request, n, options) for n in options.clients]
+        finally:
+            process.send_signal(signal.SIGTERM)
     if process.returncode != 0:
         raise RuntimeError(f"expected the server to end with 0. Received: {process.returncode}")
     return rows
+
+
+def measure_load(server: psutil.Process, port: int, base: Path, request: bytes, clients: int, options) -> dict:
+    """Returns the row of a number of clients."""
+    runtime = report.in_process(measure_runtime, base / "1", options.network)
+    before, used = server.memory_info().rss, cpu_seconds(server)
+    row = run(port, request, clients, options.seconds)
+    row["server_cores"] = (cpu_seconds(server) - used) / options.seconds
+    return {**runtime, **row, "rss_before_mb": before / 1e6, "rss_after_mb": server.memory_info().rss / 1e6}
 
 
 def measure_client(request: bytes, clients: list[int]) -> list[dict]:

@@ -36,6 +36,8 @@ NARROWER = {  # name -> (family, arguments)
     "DenseNet-40, k=12": ("DenseNet", {"depth": 40, "growth": 12}),
 }
 NAMES = (*PUBLISHED, *NARROWER)
+SAMPLES, CALIBRATION = 32, 20  # images that an artifact is compared on, and calibrated on
+PACKAGES = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")  # that an artifact depends on
 SETTLING = 20  # batches, after which a moving statistic holds an eighth of its initial value
 BATCH = 32
 
@@ -63,6 +65,11 @@ def images(model: keras.Model, split: str, count: int) -> np.ndarray:
     """Returns the first images of CIFAR-10, 0..255, grey for a denoiser."""
     chosen = getattr(cifar10(), split).images[:count].astype("float32")
     return chosen if model.input_shape[-1] == 3 else chosen.mean(axis=-1, keepdims=True)
+
+
+def export_images(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns the images of an export: test images to compare on, training images to calibrate on."""
+    return {"samples": images(model, "test", SAMPLES), "calibration": images(model, "train", CALIBRATION)}
 
 
 def normalization(model: keras.Model) -> tuple | None:
