@@ -14,7 +14,7 @@ import wrapt
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` does without KerasTuner
 
-ABOVE = ("training", "export", "cli")
+ABOVE = ("training", "export", "serving", "cli", "benchmarks")
 
 
 class _Package(ModuleType):

@@ -22,7 +22,7 @@ def compile_model(
     Args:
         model: a network of this package, as `create_model` returns it.
         config: resolved, see `TrainConfig.resolve`.
-        recipe: for what the configuration does not say: milestones, Nesterov's step, and which variables decay.
+        recipe: for what the configuration does not say: SGD or Adam, milestones, Nesterov's step, and which variables decay.
         steps_per_epoch: optimiser steps.
 
     Returns:

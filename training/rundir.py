@@ -2,9 +2,9 @@
 
 run.json      versions, command, configuration, data, model, result
 last.keras    the model after the last epoch, also after Ctrl-C or SIGTERM
-best.keras    the model after the epoch with the best test accuracy
+best.keras    the model after the epoch with the best test accuracy or PSNR
 log.csv       one row per epoch
-curves.png    loss, accuracy and learning rate
+curves.png    loss, error or PSNR, and learning rate
 tensorboard/  event files
 checkpoints/  from which a stopped run goes on (see `checkpoint`)
 """

@@ -1,6 +1,7 @@
 """Analyses of networks as numerical methods: pure functions to numbers, each with a picture (Lu2017; sources in each file).
 
-`ANALYSES` has them by name. The networks are not rebuilt: what an analysis changes in one is as before when it ends.
+`ANALYSES` has them by name. The network itself is not changed: what an analysis replaces in it is as before when it ends; some
+build copies.
 """
 
 from keras_mgnet.analysis.activation_maps import ActivationMaps, activation_maps

@@ -1,7 +1,8 @@
 """Smoothing schemes: how the corrections of one level are combined into its next iterate.
 
 A state is (u, r) or, in the feature form, (u,). Every scheme of this file combines candidates u^j + e^j with weights that
-sum to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`.
+sum to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`, `RedBlack`
+and a `Chebyshev` with given omega.
 """
 
 import keras

@@ -1,4 +1,4 @@
-"""The base of all families: a graph of stem, levels and transfers under a head, that comes compiled."""
+"""The base of all families: a graph of stem, levels and transfers under the head of its frame, that comes compiled."""
 
 import functools
 import inspect
@@ -32,10 +32,11 @@ class Graph(NamedTuple):
 
 
 class Network(keras.Model):
-    """Stem, levels and transfers under a classifier. It comes compiled with its recipe, so `fit` works as it is.
+    """Stem, levels and transfers under the head of a frame. It comes compiled with its recipe, so `fit` works as it is.
 
     A family is a subclass under the decorator `family` with a class method `graph(frame, ...) -> Graph`. Its constructor takes
-    the arguments of `graph` and then those of `Frame`. The result returns logits (N, classes) for images (N, H, W, C).
+    the arguments of `graph` and then those of its frame. With `Frame` the result returns logits (N, classes) for images
+    (N, H, W, C), with `ImageFrame` images for images.
 
     Attributes:
         frame: what it has besides its graph, `Frame` or another class with the same methods.
@@ -91,9 +92,8 @@ def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> N
     """Compiles a model with the optimiser of a recipe at its starting rate."""
     model.compile(recipe.optimizer(), loss, metrics=type(model).frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        model.optimizer.build(
-            model.trainable_variables
-        )  # Keras could not load one that was saved before its first step
+        # Keras could not load one that was saved before its first step.
+        model.optimizer.build(model.trainable_variables)
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
