@@ -13,21 +13,20 @@ class Raced(NamedTuple):
         preset: ours.
         torch: class in `torch_networks`, and its arguments.
         stock: function in `stock_networks`, and its arguments; None where stock layers cannot make it.
+        torch_ours: class of the peer that computes it as this library does; None where that is no other.
     """
 
     preset: str
     torch: tuple[str, dict[str, Any]]
     stock: tuple[str, dict[str, Any]] | None
+    torch_ours: str | None = None
 
 
+WIDE, SHARED = {"channels": 256}, {"share_A": True}
 NETWORKS = {
-    "MgNet[2,2,2,2]-64": Raced("mgnet_2222_c64_shared_b", ("MgNet", {}), ("mgnet", {})),
-    "MgNet[2,2,2,2]-256": Raced(
-        "mgnet_2222_c256_shared_b", ("MgNet", {"channels": 256}), ("mgnet", {"channels": 256})
-    ),
+    "MgNet[2,2,2,2]-64": Raced("mgnet_2222_c64_shared_b", ("MgNet", {}), ("mgnet", {}), "ResidualFormMgNet"),
+    "MgNet[2,2,2,2]-256": Raced("mgnet_2222_c256_shared_b", ("MgNet", WIDE), ("mgnet", WIDE), "ResidualFormMgNet"),
     "PreActResNet18": Raced("preact_resnet18", ("PreActResNet18", {}), ("preact_resnet18", {})),
-    "PreActResNet18-A": Raced(
-        "preact_resnet18_shared_a", ("PreActResNet18", {"share_A": True}), ("preact_resnet18", {"share_A": True})
-    ),
+    "PreActResNet18-A": Raced("preact_resnet18_shared_a", ("PreActResNet18", SHARED), ("preact_resnet18", SHARED)),
     "LM-ResNet56": Raced("lm_resnet56", ("LMResNet56", {}), None),
 }

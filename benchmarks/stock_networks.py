@@ -21,12 +21,12 @@ def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
     image = keras.Input(IMAGE)
     f = normed(conv(channels)(image))
     u = layers.Rescaling(0.0)(f)
+    A = None
     for j, count in enumerate(nu):
+        before, A, B = A, conv(channels), conv(channels)
         if j:
-            r = layers.Subtract()([f, A(u)])
-            u, r = normed(conv(channels, strides=2)(u)), normed(conv(channels, strides=2)(r))
-        A, B = conv(channels), conv(channels)  # noqa: F821 (the A of the grid before makes its last residual)
-        f = layers.Add()([r, A(u)]) if j else f
+            u, r = (normed(conv(channels, strides=2)(x)) for x in (u, layers.Subtract()([f, before(u)])))
+            f = layers.Add()([r, A(u)])
         for _ in range(count):
             u = layers.Add()([u, normed(B(normed(layers.Subtract()([f, A(u)]))))])
     return _classifier(image, u)

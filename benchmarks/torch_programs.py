@@ -6,20 +6,21 @@ import torch
 from torch.nn import functional as F
 
 from keras_mgnet.benchmarks import torch_networks
-from keras_mgnet.benchmarks.networks import NETWORKS
+from keras_mgnet.benchmarks.networks import CLASSES, IMAGE, NETWORKS
 
-FORMS = {  # name -> (whether channels are last in memory, whether it is compiled)
-    "eager": (False, False),
-    "channels_last": (True, False),
-    "compiled": (False, True),
-    "compiled, channels_last": (True, True),
+FORMS = {  # name -> (whether channels are last in memory, whether it is compiled, whether it is our form of the network)
+    "eager": (False, False, False),
+    "channels_last": (True, False, False),
+    "compiled": (False, True, False),
+    "compiled, channels_last": (True, True, False),
+    "our form, compiled": (False, True, True),
 }
 
 
 def train(network: str, batch: int, form: str) -> Callable[[], object]:
     """Returns a training step: forward, backward, SGD with momentum."""
     model, images = _made(network, batch, form)
-    labels = torch.arange(batch) % torch_networks.CLASSES
+    labels = torch.arange(batch) % CLASSES
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
 
     def step():
@@ -27,6 +28,7 @@ def train(network: str, batch: int, form: str) -> Callable[[], object]:
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
+        return loss.item()
 
     return step
 
@@ -44,20 +46,20 @@ def infer(network: str, batch: int, form: str) -> Callable[[], object]:
 
 
 def _made(network: str, batch: int, form: str):
-    channels_last, compiled = FORMS[form]
+    channels_last, compiled, ours = FORMS[form]
     layout = torch.channels_last if channels_last else torch.contiguous_format
     name, arguments = NETWORKS[network].torch
     torch.manual_seed(0)
-    model = getattr(torch_networks, name)(**arguments).to(memory_format=layout)
-    images = torch.randn(batch, 3, 32, 32).to(memory_format=layout)
+    model = getattr(torch_networks, NETWORKS[network].torch_ours if ours else name)(**arguments)
+    images = torch.randn(batch, IMAGE[-1], *IMAGE[:2]).to(memory_format=layout)
+    model = model.to(memory_format=layout)
     return torch.compile(model) if compiled else model, images
 
 
-def convolution(batch: int, size: int, channels: int, channels_last: bool) -> Callable[[], object]:
-    """Returns a 3x3 convolution as a step."""
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    x = torch.randn(batch, channels, size, size).to(memory_format=layout)
-    kernel = torch.randn(channels, channels, 3, 3).to(memory_format=layout)
+def convolution(batch: int, size: int, channels: int) -> Callable[[], object]:
+    """Returns a 3x3 convolution as a step, channels last in memory."""
+    x, kernel = torch.randn(batch, channels, size, size), torch.randn(channels, channels, 3, 3)
+    x, kernel = (tensor.to(memory_format=torch.channels_last) for tensor in (x, kernel))
     return lambda: F.conv2d(x, kernel, padding=1)
 
 

@@ -18,6 +18,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "analyze": ("analyze",),
     "solve": ("solve",),
     "serve": ("serve",),
+    "bench": ("bench",),
     "demo": ("demo",),
 }
 

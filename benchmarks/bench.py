@@ -1,0 +1,142 @@
+"""What `keras-mgnet bench` measures: each measurement yields tables, of which a record is made."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_mgnet.benchmarks import compile_time, input_rate, report, start
+from keras_mgnet.benchmarks.race import race
+from keras_mgnet.benchmarks.races import Race
+from keras_mgnet.errors import unknown
+from keras_mgnet.extras import extra
+
+BENCH = "keras-mgnet[bench]"
+PACKAGES = ("keras", "tensorflow", "torch", "onnxruntime", "ai-edge-litert", "numpy")
+FORMATS = ("savedmodel", "tflite", "onnx", "tflite_int8", "onnx_int8")  # of the files that race
+SAMPLES, CALIBRATION = 32, 20  # images
+COLUMNS = {
+    "contender": "program", "ms": "ms", "least_ms": "least", "most_ms": "most",
+    "ratio": "times ours", "least_ratio": "least", "most_ratio": "most",
+    "gflops": "GFLOP/s", "of_limit": "of the limit", "first_s": "first step, s", "memory_mb": "memory, MB",
+}  # fmt: skip
+
+
+class Section(NamedTuple):
+    """A table of a record: its title, its rows, and the headings by key."""
+
+    title: str
+    rows: list[dict[str, Any]]
+    columns: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to race.
+
+    Attributes:
+        networks: keys of `NETWORKS`.
+        batches: images a step.
+        rounds: turns of each program.
+        seconds: of a turn, at least a step.
+        told: hears what is running.
+    """
+
+    networks: Sequence[str]
+    batches: Sequence[int]
+    rounds: int
+    seconds: float
+    told: Callable[[str], None]
+
+
+def training(settings: Settings) -> Iterator[Section]:
+    """Races of training steps."""
+    for network in settings.networks:
+        for batch in settings.batches:
+            yield _raced(Race(network, batch, "train"), settings)
+
+
+def inference(settings: Settings) -> Iterator[Section]:
+    """Races of inference, exported files along."""
+    for network in settings.networks:
+        settings.told(f"{network}: exporting")
+        with tempfile.TemporaryDirectory() as folder:
+            files = report.in_process(export, network, folder)
+            for batch in settings.batches:
+                yield _raced(Race(network, batch, "infer", files), settings)
+
+
+MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterator[Section]], str]] = {
+    "train": (training, "training steps of a network: ours, PyTorch's, stock Keras', and the machine's limit"),
+    "infer": (inference, "inference, inside Keras and of exported files"),
+    "input": (
+        lambda settings: [Section("Input pipeline", *input_rate.measure(settings.seconds))],
+        "batches of images alone",
+    ),
+    "start": (lambda settings: [Section("Cold start", *start.measure(settings.rounds))], "import, build, first step"),
+    "compile": (lambda settings: [Section("First step", *compile_time.measure())], "the first step as nu grows"),
+}
+
+
+def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Section]:
+    """Measures, and writes what.json and what.md whenever a table is done.
+
+    Args:
+        what: a key of `MEASUREMENTS`.
+        settings: how.
+        out: folder of the record; None writes none.
+
+    Raises:
+        ValueError: for unknown names or sizes, before anything is measured.
+        ImportError: where PyTorch is not installed.
+    """
+    if what not in MEASUREMENTS:
+        raise unknown("measurement", what, MEASUREMENTS)
+    if settings.rounds < 1 or not settings.seconds > 0:
+        raise ValueError(f"expected rounds >= 1 and seconds > 0. Received: {settings.rounds!r}, {settings.seconds!r}")
+    for network in settings.networks:
+        for batch in settings.batches:
+            Race(network, batch, "train")
+    extra("torch", BENCH)
+    return _recorded(what, MEASUREMENTS[what][0](settings), out)
+
+
+def _recorded(what: str, sections: Iterator[Section], out: Path | None) -> Iterator[Section]:
+    done = []
+    for section in sections:
+        done.append(section)
+        if out is not None:
+            tables = {section.title: section.rows for section in done}
+            texts = (f"### {section.title}\n\n{report.markdown(section.rows, section.columns)}\n" for section in done)
+            report.write(out, what, {"environment": report.environment(*PACKAGES), "tables": tables}, "\n".join(texts))
+        yield section
+
+
+def _raced(entry: Race, settings: Settings) -> Section:
+    madds = report.in_process(multiply_adds, entry.network)
+    lanes = race(entry.contenders(), settings.rounds, settings.seconds, settings.told)
+    kind = "training step" if entry.mode == "train" else "inference"
+    return Section(f"{entry.network}, {kind}, batch {entry.batch}", entry.rows(lanes, madds), COLUMNS)
+
+
+def multiply_adds(network: str) -> int:
+    """Returns those that a network of the races needs for an image, forward."""
+    from keras_mgnet import create_model
+    from keras_mgnet.benchmarks.networks import NETWORKS
+    from keras_mgnet.describe import level_table
+
+    return sum(row.multiply_adds for row in level_table(create_model(NETWORKS[network].preset)))
+
+
+def export(network: str, folder: str) -> dict[str, str]:
+    """Exports a network of the races, its norms settled; returns the files by format."""
+    from keras_mgnet import create_model
+    from keras_mgnet.benchmarks import zoo
+    from keras_mgnet.benchmarks.networks import NETWORKS
+    from keras_mgnet.export import export_formats
+
+    model = zoo.settled(create_model(NETWORKS[network].preset))
+    images = {"samples": zoo.images(model, "test", SAMPLES), "calibration": zoo.images(model, "train", CALIBRATION)}
+    reports = export_formats(model, folder, FORMATS, normalization=zoo.normalization(model), **images)
+    return {format: str(report.path) for format, report in zip(FORMATS, reports, strict=True)}

@@ -1,0 +1,104 @@
+"""Who races whom: a network's training step or inference, ours, PyTorch's and stock Keras', beside the machine's limit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from keras_mgnet.benchmarks.networks import NETWORKS
+from keras_mgnet.benchmarks.race import Contender, Lane
+from keras_mgnet.errors import unknown
+
+OURS, STOCK, TORCH = "keras_mgnet", "stock Keras", "PyTorch"
+FORMS = ("eager", "channels_last", "compiled", "compiled, channels_last")  # of PyTorch, in the feature form
+MODES = {"train": 3, "infer": 1}  # products in units of the forward pass; backward has one for inputs, one for kernels
+CONVOLUTION, PRODUCT = {"batch": 32, "size": 16, "channels": 512}, 2048
+MADDS = {"convolution": 32 * (3 * 16 * 512) ** 2, "product": PRODUCT**3}
+LIMITS = tuple(
+    Contender(f"{kind}, {name}", f"{module}_programs:{kind}", arguments)
+    for kind, arguments in (("convolution", CONVOLUTION), ("product", {"n": PRODUCT}))
+    for name, module in (("TensorFlow", "keras"), (TORCH, "torch"))
+)
+
+
+@dataclass(frozen=True)
+class Race:
+    """A network on a batch.
+
+    Attributes:
+        network: a key of `NETWORKS`.
+        batch: images.
+        mode: "train" or "infer".
+        files: exported files that run along, by format.
+    """
+
+    network: str
+    batch: int
+    mode: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for kind, value, choices in (("network", self.network, NETWORKS), ("mode", self.mode, MODES)):
+            if value not in choices:
+                raise unknown(kind, value, choices)
+        if self.batch < 1:
+            raise ValueError(f"expected batch >= 1. Received: batch={self.batch!r}")
+
+    def contenders(self) -> list[Contender]:
+        """Returns ours, the peers and the limits, in the order of their turns.
+
+        Example:
+            >>> [contender.name for contender in Race("LM-ResNet56", 1, "train").contenders()][:3]
+            ['keras_mgnet', 'PyTorch, eager', 'PyTorch, channels_last']
+        """
+        given, raced = {"network": self.network, "batch": self.batch}, NETWORKS[self.network]
+        keras, torch = f"keras_programs:{self.mode}", f"torch_programs:{self.mode}"
+        forms = (*FORMS, "our form, compiled") if raced.torch_ours else FORMS
+        return [
+            Contender(OURS, keras, given),
+            *(self._artifact(format, path) for format, path in self.files.items()),
+            *([Contender(STOCK, keras, given | {"whose": STOCK})] if raced.stock else []),
+            *(Contender(f"{TORCH}, {form}", torch, given | {"form": form}) for form in forms),
+            *LIMITS,
+        ]
+
+    def _artifact(self, format: str, path: str) -> Contender:
+        return Contender(f"{OURS}, {format}", "keras_programs:artifact", {"path": path, "batch": self.batch})
+
+    def rows(self, lanes: Sequence[Lane], madds: int) -> list[dict[str, Any]]:
+        """Returns a row for each contender.
+
+        Args:
+            lanes: how they did, in the order of `contenders`.
+            madds: multiply-adds that the network needs for an image, forward.
+        """
+        needed = MODES[self.mode] * self.batch * madds
+        limit = max(
+            gflops(MADDS["convolution"], min(lane.turns)) for lane in lanes if lane.name.startswith("convolution")
+        )
+        return [self._row(lane, lanes[0], needed, limit) for lane in lanes]
+
+    def _row(self, lane: Lane, ours: Lane, needed: int, limit: float) -> dict[str, Any]:
+        kind = lane.name.partition(",")[0]
+        speed = gflops(MADDS.get(kind, needed), lane.median)
+        faster = (None,) * 3 if kind in MADDS else ours.times_faster(lane)
+        return {
+            "contender": lane.name,
+            "ms": 1000 * lane.median,
+            "least_ms": 1000 * min(lane.turns),
+            "most_ms": 1000 * max(lane.turns),
+            **dict(zip(("ratio", "least_ratio", "most_ratio"), faster, strict=True)),
+            "gflops": speed,
+            "of_limit": speed / limit,
+            "first_s": lane.first,
+            "memory_mb": lane.memory,
+        }
+
+
+def gflops(madds: int, seconds: float) -> float:
+    """Returns 10^9 floating-point operations per second, two for each multiply-add.
+
+    Example:
+        >>> gflops(10**9, 0.5)
+        4.0
+    """
+    return 2e-9 * madds / seconds

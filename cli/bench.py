@@ -1,0 +1,45 @@
+"""`bench`: speed beside PyTorch, stock Keras and the machine's limit."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_mgnet.benchmarks import report
+from keras_mgnet.benchmarks.bench import MEASUREMENTS, Section, Settings, bench
+from keras_mgnet.benchmarks.networks import NETWORKS
+from keras_mgnet.cli.options import SeveralWords
+
+WHAT_HELP = "; ".join(f"{name}: {summary}" for name, (_, summary) in MEASUREMENTS.items())
+DEFAULT = next(iter(NETWORKS))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this file."""
+    app.command("bench", cls=SeveralWords)(bench_command)
+
+
+def bench_command(
+    what: Annotated[str, typer.Argument(help=WHAT_HELP)] = "train",
+    network: Annotated[list[str], typer.Option(help=f"one or several of {', '.join(NETWORKS)}")] = [DEFAULT],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="images a step, one or several")] = [32],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="turns of each program")] = 7,
+    seconds: Annotated[float, typer.Option(help="of a turn, at least one step")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="folder for the record, WHAT.json and WHAT.md")] = None,
+) -> None:
+    """Measure speed: programs take turns in processes of their own, and each figure is a ratio to another of the same run."""
+    console = Console(width=None if Console().is_terminal else 200)
+    with console.status("starting") as status:
+        for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):
+            console.print(_table(section))
+
+
+def _table(section: Section) -> Table:
+    table = Table(title=section.title)
+    for place, heading in enumerate(section.columns.values()):
+        table.add_column(heading, justify="right" if place else "left")
+    for row in section.rows:
+        table.add_row(*(str(report.shown(row.get(key))) for key in section.columns))
+    return table
