@@ -14,9 +14,11 @@ def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
     import keras
     import tensorflow as tf
 
+    from keras_mgnet.optimizers import SGD
+
     model = _model(network, whose)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.001, momentum=0.9), loss, jit_compile="auto")
+    model.compile(SGD(0.001, momentum=0.9), loss, jit_compile="auto")
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images(batch), np.arange(batch) % CLASSES)).repeat())
     return lambda: float(model.train_function(batches)["loss"])

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+from unittest import mock
 
 PAUSE = 0.2  # seconds, after which threads that wait for work no longer spin
 WARM_UP = 2  # steps behind the first one, which traces and compiles
@@ -105,7 +106,8 @@ def _started(contender: Contender) -> Iterator[tuple[Any, dict[str, float]]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(contender, theirs), daemon=True)
-    process.start()
+    with mock.patch.dict(os.environ, contender.environment):  # the C library reads some of it when a process begins
+        process.start()
     theirs.close()
     try:
         yield ours, _answer(ours, contender)
@@ -126,7 +128,6 @@ def _answer(pipe, contender: Contender) -> Any:
 
 def _run(contender: Contender, pipe) -> None:
     """What the contender's process does: builds, and then as many steps as it is told, again and again."""
-    os.environ.update(contender.environment)
     start = time.perf_counter()
     try:
         step = contender.make()

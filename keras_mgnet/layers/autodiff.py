@@ -20,7 +20,7 @@ def read(variable: keras.Variable):
 
 
 def vjp(f: Callable, *primals) -> tuple:
-    """Returns f(*primals) and the function that maps a cotangent of it to those of the primals.
+    """Returns f(*primals) and the function that maps a cotangent of it to those of the primals; integers have none.
 
     Example:
         >>> y, pull = vjp(lambda a, b: a * b, keras.ops.array(2.0), keras.ops.array(3.0))
@@ -34,14 +34,20 @@ def vjp(f: Callable, *primals) -> tuple:
     import tensorflow as tf
 
     primals = [tf.convert_to_tensor(primal) for primal in primals]
+    floats = [primal for primal in primals if primal.dtype.is_floating]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(primals)
+        tape.watch(floats)
         y = f(*primals)
-    return y, lambda cotangent: tape.gradient(y, primals, cotangent, tf.UnconnectedGradients.ZERO)
+
+    def pull(cotangent):
+        found = iter(tape.gradient(y, floats, cotangent, tf.UnconnectedGradients.ZERO))
+        return [next(found) if primal.dtype.is_floating else None for primal in primals]
+
+    return y, pull
 
 
 def after(event, tensors: Sequence) -> list:
-    """Returns the tensors, which a compiled program may use only once it has computed the tensor `event`.
+    """Returns the tensors, which a compiled program may use only once it has computed the tensor `event`; integers as they are.
 
     Zero times an entry of it is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
     Where the event is infinite, the tensors are not numbers.
@@ -51,4 +57,8 @@ def after(event, tensors: Sequence) -> list:
         [1.0]
     """
     zero = 0 * event[(0,) * len(event.shape)]
-    return [tensor + keras.ops.cast(zero, tensor.dtype) for tensor in tensors]
+    return [tensor + keras.ops.cast(zero, tensor.dtype) if _is_float(tensor) else tensor for tensor in tensors]
+
+
+def _is_float(tensor) -> bool:
+    return "float" in keras.backend.standardize_dtype(tensor.dtype)

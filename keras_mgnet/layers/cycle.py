@@ -71,7 +71,7 @@ class CycleLevel(GridLevel):
     def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
         return super().compute_output_shape(r_shape)
 
-    def call(self, r, u=None, e=None):
+    def call(self, r, u=None, e=None, training=None):
         if e is None:
             return super().call(r, u)
         u, r = steps.residual_correction(u, r, self.A[0], e)

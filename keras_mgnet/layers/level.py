@@ -8,6 +8,7 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.remat import Rematerialized
 from keras_mgnet.layers.scheme import scheme
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.serialization import serializable
@@ -17,7 +18,7 @@ PLACES = (None, "norm", "sigma")
 
 
 @serializable
-class GridLevel(keras.layers.Layer):
+class GridLevel(Rematerialized, keras.layers.Layer):
     """nu smoothing steps of MgNet on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
 
     Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and u (N, H, W, c_u), omitted where u = 0. It returns
@@ -99,7 +100,7 @@ class GridLevel(keras.layers.Layer):
     def compute_output_shape(self, r_shape, u_shape=None):
         return (*r_shape[:-1], self.channels), tuple(r_shape)
 
-    def call(self, r, u=None):
+    def call(self, r, u=None, training=None):
         return self._iterate(0.0 if u is None else u, r, self.scheme)
 
     def _iterate(self, u, r, scheme, first=0):

@@ -3,12 +3,13 @@
 import keras
 
 from keras_mgnet.layers import steps
+from keras_mgnet.layers.remat import Rematerialized
 from keras_mgnet.layers.stochastic import StochasticDepth
 from keras_mgnet.serialization import serializable
 
 
 @serializable
-class ResidualLevel(keras.layers.Layer):
+class ResidualLevel(Rematerialized, keras.layers.Layer):
     """Forward Euler on one grid: x^{i+1} = sigma(R_i x^i + f^i(x^i)), R_i = I but for the first block's.
 
     (N, H, W, c) -> (N, H/s, W/s, channels). With a preactivation branch sigma is the identity: He2019 (2.1), (2.2); with a

@@ -28,6 +28,8 @@ class Frame:
         activation: sigma, a Keras activation.
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
+        remat: names of levels, such as "level1", that in training keep only their inputs and are evaluated a second time for
+            the gradient: less memory for more time (`keras_mgnet.layers.remat`).
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:
@@ -47,6 +49,7 @@ class Frame:
     activation: str | Callable = "relu"
     weights: str | Path | None = None
     init: str = "he_fan_out"
+    remat: tuple[str, ...] = ()
     name: str | None = None
     dtype: Any = None
 
@@ -55,6 +58,10 @@ class Frame:
             raise unknown("stem", self.stem, STEMS)
         if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
             raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
+        if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):
+            raise ValueError(
+                f"expected remat to be names of levels, such as ('level1',). Received: remat={self.remat!r}"
+            )
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
         if self.classifier_activation not in (None, "softmax"):

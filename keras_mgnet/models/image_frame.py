@@ -33,6 +33,7 @@ class ImageFrame:
     name: str | None = None
     dtype: Any = None
     include_top = True  # it has no head to leave out
+    remat = ()
 
     def __post_init__(self):
         shape = self.input_shape

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import keras
 
 from keras_mgnet.hdf5 import plain_arrays
+from keras_mgnet.layers.remat import Rematerialized
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.methods import METHODS
 from keras_mgnet.recipes import Recipe, recipe
@@ -80,8 +82,10 @@ def family(cls: type[Network]) -> type[Network]:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         frame = cls.frame(**{p.name: bound.arguments[p.name] for p in shared})
-        graph = type(self).graph(frame, **{p.name: bound.arguments[p.name] for p in own})
+        with keras.RematScope("list_of_layers" if frame.remat else None, layer_names=frame.remat):
+            graph = type(self).graph(frame, **{p.name: bound.arguments[p.name] for p in own})
         Network.__init__(self, graph, frame)
+        check_remat(self, frame.remat)
 
     init.__signature__ = signature
     cls.__init__ = init
@@ -94,6 +98,15 @@ def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> N
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # Keras could not load one that was saved before its first step.
         model.optimizer.build(model.trainable_variables)
+
+
+def check_remat(model: keras.Model, names: Sequence[str]) -> None:
+    """Raises unless all names are those of levels that can be evaluated again."""
+    able = [layer.name for layer in model.layers if isinstance(layer, Rematerialized)]
+    if strange := [name for name in names if name not in able]:
+        raise ValueError(
+            f"expected remat to name levels of {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
+        )
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
