@@ -98,7 +98,8 @@ def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Se
     for network in settings.networks:
         for batch in settings.batches:
             Race(network, batch, "train")
-    extra("torch", BENCH)
+    if MEASUREMENTS[what][0] in (training, inference):
+        extra("torch", BENCH)
     return _recorded(what, MEASUREMENTS[what][0](settings), out)
 
 

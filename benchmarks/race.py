@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
-from unittest import mock
 
 PAUSE = 0.2  # seconds, after which threads that wait for work no longer spin
 WARM_UP = 2  # steps behind the first one, which traces and compiles
@@ -22,9 +21,9 @@ class Contender:
 
     Attributes:
         name: in the tables.
-        program: "module:function" under `keras_mgnet.benchmarks`; it returns the step to time, a function of nothing.
+        program: "module:function"; the function returns the step to time, a function of nothing.
         arguments: of that function.
-        environment: variables of its process.
+        environment: variables of its process, which is new.
     """
 
     name: str
@@ -35,7 +34,7 @@ class Contender:
     def make(self) -> Callable[[], Any]:
         """Returns its step."""
         module, _, function = self.program.partition(":")
-        return getattr(import_module(f"keras_mgnet.benchmarks.{module}"), function)(**self.arguments)
+        return getattr(import_module(module), function)(**self.arguments)
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _started(contender: Contender) -> Iterator[tuple[Any, dict[str, float]]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(contender, theirs), daemon=True)
-    with mock.patch.dict(os.environ, contender.environment):  # the C library reads some of it when a process begins
+    with _environment(contender.environment):  # the C library reads some of it when a process begins
         process.start()
     theirs.close()
     try:
@@ -114,6 +113,17 @@ def _started(contender: Contender) -> Iterator[tuple[Any, dict[str, float]]]:
     finally:
         process.kill()
         process.join()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _answer(pipe, contender: Contender) -> Any:

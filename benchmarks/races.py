@@ -9,6 +9,7 @@ from keras_mgnet.benchmarks.race import Contender, Lane
 from keras_mgnet.errors import unknown
 
 OURS, STOCK, TORCH = "keras_mgnet", "stock Keras", "PyTorch"
+PROGRAMS = "keras_mgnet.benchmarks"
 FORMS = ("eager", "channels_last", "compiled", "compiled, channels_last")  # of PyTorch, in the feature form
 REFERENCE = {"train": OURS, "infer": f"{OURS}, onnx"}  # what the others are compared with
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}  # memory for the next step
@@ -16,7 +17,7 @@ MODES = {"train": 3, "infer": 1}  # products in units of the forward pass; backw
 CONVOLUTION, PRODUCT = {"batch": 32, "size": 16, "channels": 512}, 2048
 MADDS = {"convolution": 32 * (3 * 16 * 512) ** 2, "product": PRODUCT**3}
 LIMITS = tuple(
-    Contender(f"{kind}, {name}", f"{module}_programs:{kind}", arguments)
+    Contender(f"{kind}, {name}", f"{PROGRAMS}.{module}_programs:{kind}", arguments)
     for kind, arguments in (("convolution", CONVOLUTION), ("product", {"n": PRODUCT}))
     for name, module in (("TensorFlow", "keras"), (TORCH, "torch"))
 )
@@ -53,7 +54,7 @@ class Race:
             ['keras_mgnet', 'PyTorch, eager', 'PyTorch, channels_last']
         """
         given, raced = {"network": self.network, "batch": self.batch}, NETWORKS[self.network]
-        keras, torch = f"keras_programs:{self.mode}", f"torch_programs:{self.mode}"
+        keras, torch = f"{PROGRAMS}.keras_programs:{self.mode}", f"{PROGRAMS}.torch_programs:{self.mode}"
         forms = (*FORMS, "our form, compiled") if raced.torch_ours else FORMS
         return [
             Contender(OURS, keras, given),
@@ -65,7 +66,9 @@ class Race:
         ]
 
     def _artifact(self, format: str, path: str) -> Contender:
-        return Contender(f"{OURS}, {format}", "keras_programs:artifact", {"path": path, "batch": self.batch})
+        return Contender(
+            f"{OURS}, {format}", f"{PROGRAMS}.keras_programs:artifact", {"path": path, "batch": self.batch}
+        )
 
     def rows(self, lanes: Sequence[Lane], madds: int) -> list[dict[str, Any]]:
         """Returns a row for each contender.

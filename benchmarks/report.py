@@ -4,12 +4,12 @@ import multiprocessing
 import os
 import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from keras_mgnet.files import write_json
 from keras_mgnet.markdown import table
+from keras_mgnet.version import installed
 
 
 def in_process(function: Callable, *arguments) -> Any:
@@ -19,9 +19,9 @@ def in_process(function: Callable, *arguments) -> Any:
 
 
 def environment(*packages: str) -> dict[str, Any]:
-    """Returns the machine and the versions of packages."""
+    """Returns the machine and the versions of those packages that are installed."""
     machine = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
-    return machine | {name: version(name) for name in packages}
+    return machine | installed(packages)
 
 
 def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
