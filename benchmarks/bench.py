@@ -1,12 +1,12 @@
 """What `keras-mgnet bench` measures: each measurement yields tables, of which a record is made."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_mgnet.benchmarks import compile_time, input_rate, report, start
+from keras_mgnet.benchmarks import compile_time, input_rate, memory, report, start
 from keras_mgnet.benchmarks.race import race
 from keras_mgnet.benchmarks.races import Race
 from keras_mgnet.errors import unknown
@@ -67,15 +67,16 @@ def inference(settings: Settings) -> Iterator[Section]:
                 yield _raced(Race(network, batch, "infer", files), settings)
 
 
-MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterator[Section]], str]] = {
-    "train": (training, "training steps of a network: ours, PyTorch's, stock Keras', and the machine's limit"),
+MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterable[Section]], str]] = {
+    "train": (training, "training steps of a network, ours, PyTorch's and stock Keras', and the machine's limit"),
     "infer": (inference, "inference, inside Keras and of exported files"),
-    "input": (
-        lambda settings: [Section("Input pipeline", *input_rate.measure(settings.seconds))],
-        "batches of images alone",
+    "input": (lambda s: [Section("Input pipeline", *input_rate.measure(s.seconds))], "batches of images alone"),
+    "start": (lambda s: [Section("Cold start", *start.measure(s.rounds))], "import, build and first step"),
+    "compile": (lambda s: [Section("First step", *compile_time.measure())], "the first step as nu grows"),
+    "memory": (
+        lambda s: [Section("Memory", *memory.measure())],
+        "peak memory as nu grows, states kept or computed again",
     ),
-    "start": (lambda settings: [Section("Cold start", *start.measure(settings.rounds))], "import, build, first step"),
-    "compile": (lambda settings: [Section("First step", *compile_time.measure())], "the first step as nu grows"),
 }
 
 
@@ -103,7 +104,7 @@ def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Se
     return _recorded(what, MEASUREMENTS[what][0](settings), out)
 
 
-def _recorded(what: str, sections: Iterator[Section], out: Path | None) -> Iterator[Section]:
+def _recorded(what: str, sections: Iterable[Section], out: Path | None) -> Iterator[Section]:
     done = []
     for section in sections:
         done.append(section)

@@ -146,11 +146,16 @@ def _run(contender: Contender, pipe) -> None:
         pipe.send({"setup": setup, "first": first, "step": min(timed(step) for _ in range(WARM_UP))})
         while True:
             times = [timed(step) for _ in range(pipe.recv())]
-            pipe.send((times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000))
+            pipe.send((times, peak_memory()))
     except EOFError:
         return
     except Exception as error:
         pipe.send(RuntimeError(f"{type(error).__name__}: {error}"))
+
+
+def peak_memory() -> float:
+    """Returns the largest resident memory of this process so far, in MB (10^6 bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def timed(step: Callable[[], Any]) -> float:
