@@ -16,7 +16,7 @@ from keras_mgnet.training import callbacks, loop, task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate, predict
-from keras_mgnet.training.rundir import new_run_directory, open_run, read_log
+from keras_mgnet.training.rundir import Run, new_run_directory, open_run, read_log
 from keras_mgnet.training.schedule import SCHEDULES, schedule
 
 FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
@@ -52,6 +52,15 @@ def test_a_run_leaves_its_files_and_its_record(run):
     assert set(run.record["versions"]) >= {"python", "keras", "tensorflow", "keras-mgnet", "backend"}
     assert list((run.path / "tensorboard").rglob("events*"))
     assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_record_older_than_an_argument_means_its_default(run):
+    config = {key: value for key, value in run.record["model"]["config"].items() if key != "remat"}
+    older = Run(run.path, run.record | {"model": run.record["model"] | {"config": config}})
+    assert count_params(older.load_model()) == run.record["model"]["params"]
+    other = Run(run.path, run.record | {"model": {"config": config | {"remat": ["level1"]}}})
+    with pytest.raises(ValueError, match="another remat"):
+        other.load_model()
 
 
 def test_it_learns(run):

@@ -10,6 +10,7 @@ checkpoints/  from which a stopped run goes on (see `checkpoint`)
 """
 
 import csv
+import inspect
 import json
 import platform
 import re
@@ -62,7 +63,8 @@ class Run:
         if not file.is_file():
             raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
         model = load_model(file)
-        expected, received = self.record["model"]["config"], model_config(model)
+        received = model_config(model)
+        expected = _since_added(received, type(model)) | self.record["model"]["config"]
         if expected != received:
             fields = [key for key in expected | received if expected.get(key) != received.get(key)]
             raise ValueError(
@@ -110,6 +112,13 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 def model_config(model: keras.Model) -> dict[str, Any]:
     """Returns the constructor arguments of a model as they stand in run.json."""
     return json.loads(json.dumps(model.get_config()))
+
+
+def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str, Any]:
+    """The defaults of constructor arguments: those that an older run.json does not have were not given."""
+    parameters = inspect.signature(family).parameters
+    defaults = {key: parameters[key].default for key in config if key in parameters}
+    return json.loads(json.dumps(defaults, default=str))
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
