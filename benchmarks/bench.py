@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_mgnet.benchmarks import compile_time, input_rate, memory, report, start
+from keras_mgnet.benchmarks import compile_time, gains, input_rate, memory, report, start
 from keras_mgnet.benchmarks.race import race
 from keras_mgnet.benchmarks.races import Race
 from keras_mgnet.errors import unknown
@@ -70,6 +70,10 @@ def inference(settings: Settings) -> Iterator[Section]:
 MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterable[Section]], str]] = {
     "train": (training, "training steps of a network, ours, PyTorch's and stock Keras', and the machine's limit"),
     "infer": (inference, "inference, inside Keras and of exported files"),
+    "gains": (
+        lambda s: [Section("Training step without ...", *gains.measure(s.rounds, s.seconds, s.told))],
+        "the training step of an MgNet without one of the measures that make it fast",
+    ),
     "input": (lambda s: [Section("Input pipeline", *input_rate.measure(s.seconds))], "batches of images alone"),
     "start": (lambda s: [Section("Cold start", *start.measure(s.rounds))], "import, build and first step"),
     "compile": (lambda s: [Section("First step", *compile_time.measure())], "the first step as nu grows"),

@@ -11,14 +11,18 @@ OURS, STOCK = "keras_mgnet", "stock Keras"
 
 def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
     """Returns a training step as `fit` makes it: forward, backward, SGD with momentum."""
+    return training_step(_model(network, whose), batch)
+
+
+def training_step(model, batch: int, jit_compile: bool | str = "auto") -> Callable[[], object]:
+    """Returns the training step of a Keras model."""
     import keras
     import tensorflow as tf
 
     from keras_mgnet.optimizers import SGD
 
-    model = _model(network, whose)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(SGD(0.001, momentum=0.9), loss, jit_compile="auto")
+    model.compile(SGD(0.001, momentum=0.9), loss, jit_compile=jit_compile)
     model.make_train_function()
     batches = iter(tf.data.Dataset.from_tensors((images(batch), np.arange(batch) % CLASSES)).repeat())
     return lambda: float(model.train_function(batches)["loss"])
