@@ -13,14 +13,14 @@ demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, a
 test: $(VENV)/.test  ## the default suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-all: $(VENV)/.test  ## the slow tests too
-	$(BIN)/python -m pytest -n auto -m ''
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m ''
 
 test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at its lower bound; for a fresh checkout
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]' -c tests/lowest.txt
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .

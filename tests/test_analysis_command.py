@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import slow_unless
 from test_cli import invoke
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_unless(["mgnet"], NETWORKS))
 def test_all_writes_what_applies_and_says_what_does_not(name, runs, tmp_path):
     output = invoke("analyze", runs / name, "--images", 12, "--out", tmp_path / "out")
     applicable = [what for what in ANALYSES if what not in ABSENT[name]]
