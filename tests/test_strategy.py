@@ -111,12 +111,14 @@ def test_moving_statistics_become_the_mean_over_the_replicas(mirrored):
     assert after < 1e-7
 
 
+@MIRRORED
 def test_replicas_draw_alike_for_a_batch_and_apart_for_an_image(mirrored):
     dropout, stochastic_depth = mirrored["draws"]
     assert stochastic_depth
     assert not dropout
 
 
+@MIRRORED
 def test_auto_takes_all_devices_of_the_machine(mirrored):
     assert mirrored["connected"] == ["mirrored", 2, 1, True]
 
