@@ -1,8 +1,10 @@
 """The command line `keras-mgnet`: one file a group of commands, each a thin layer over the package."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,32 +22,60 @@ GROUPS = {  # file -> its commands, in the order of the help
     "serve": ("serve",),
     "bench": ("bench",),
     "demo": ("demo",),
+    "doctor": ("doctor",),
 }
+PROGRAM = "keras-mgnet"
+COMPLETION = "_KERAS_MGNET_COMPLETE"  # is set by a shell that asks how a line may go on
+DEBUG = "--debug"
+MENDABLE = (ValueError, OSError, ImportError)
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
     """Returns the command line; it loads only the group of the command that `arguments` begin with, else all of them.
 
+    Where completion is asked for, the other commands are names alone.
+
     Example:
         >>> [group.name for group in command_line(["describe", "resnet18"]).registered_commands]
         ['list', 'describe']
     """
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    app.callback()(_help)
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_options)
     asked = next((word for word in arguments if not word.startswith("-")), None)
-    for group in [group for group, commands in GROUPS.items() if asked in commands] or GROUPS:
-        import_module(f"keras_mgnet.cli.{group}").register(app)
+    loaded = [group for group, commands in GROUPS.items() if asked in commands]
+    names_suffice = COMPLETION in os.environ or any(word.endswith("-completion") for word in arguments)
+    for group, commands in GROUPS.items():
+        if group in loaded or not (loaded or names_suffice):
+            import_module(f"keras_mgnet.cli.{group}").register(app)
+        elif names_suffice:
+            for name in commands:
+                app.command(name)(lambda: None)
     return app
 
 
 def main() -> None:
-    """Runs the command line; what the user can mend becomes one line on standard error and exit code 2."""
+    """Runs the command line; an error becomes one line on standard error, unless --debug asks for its traceback.
+
+    The exit code is 2 for what the user can mend, 1 for any other error.
+    """
+    words = sys.argv[1:]
     try:
-        command_line(sys.argv[1:])()
-    except (ValueError, OSError, ImportError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
+        arguments = [word for word in words if word != DEBUG]
+        command_line(_line_to_complete() or arguments)(arguments, prog_name=PROGRAM)
+    except Exception as error:
+        if DEBUG in words:
+            raise
+        mendable = isinstance(error, MENDABLE)
+        text = str(error) if mendable else f"{type(error).__name__}: {error}; {DEBUG} shows where"
+        line = escape(" ".join(text.splitlines()))
+        Console(stderr=True).print(f"[bold red]error:[/] {line}", highlight=False, soft_wrap=True)
+        sys.exit(2 if mendable else 1)
 
 
-def _help() -> None:
+def _line_to_complete() -> list[str]:
+    """The words after the program's name on the line that a shell asks about: bash's, or of the other shells."""
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
+
+
+def _options(debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False) -> None:
     """Convolutional networks as numerical methods: MgNet and the ResNet family."""

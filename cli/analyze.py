@@ -1,5 +1,6 @@
 """`analyze`: what the analyses of Lu2017 say about the model of a run, as numbers and pictures."""
 
+import inspect
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,7 @@ from keras_mgnet.training.views import normalize
 
 ALL = "all"
 SIDE = 128  # of the squares in the middle of a denoiser's test images
-HELP = "Look inside a run's model and write what is found as JSON and PNG.\n\n\b\n" + "\n".join(
-    f"{name:15}{row.help}" for name, row in ANALYSES.items()
-)
+LIST = "\n".join(f"{name:15}{row.help}" for name, row in ANALYSES.items())
 WhatOption = Annotated[
     list[str],
     typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES]),
@@ -27,7 +26,7 @@ WhatOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this file."""
-    app.command("analyze", cls=SeveralWords, help=HELP)(analyze_command)
+    app.command("analyze", cls=SeveralWords, help=f"{inspect.getdoc(analyze_command)}\n\n{LIST}")(analyze_command)
 
 
 def analyze_command(
@@ -38,7 +37,13 @@ def analyze_command(
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     seed: Annotated[int, typer.Option(help="of all that is drawn")] = 0,
 ) -> None:
-    """Runs analyses on the model of a run; what does not apply to it is an error where it is asked for by name."""
+    """Look inside a run's model and write what is found as JSON and PNG.
+
+    What does not apply to the model is an error where it is asked for by name.
+
+    Example:
+        keras-mgnet analyze runs/mnist-mgnet-001 --what lesion spectra
+    """
     wanted = list(ANALYSES) if ALL in what else list(dict.fromkeys(what))
     check_names(wanted)
     opened = open_run(run)

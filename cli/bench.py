@@ -29,7 +29,11 @@ def bench_command(
     seconds: Annotated[float, typer.Option(help="of a turn, at least one step")] = 1.0,
     out: Annotated[Path | None, typer.Option(help="folder for the record, WHAT.json and WHAT.md")] = None,
 ) -> None:
-    """Measure speed: programs take turns in processes of their own, and each figure is a ratio to another of the same run."""
+    """Measure speed: programs take turns in processes of their own, and each figure is a ratio to another of the same run.
+
+    Example:
+        keras-mgnet bench train --batch 32 128
+    """
     console = Console(width=None if Console().is_terminal else 200)
     with console.status("starting") as status:
         for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):

@@ -36,7 +36,11 @@ def register(app: typer.Typer) -> None:
 
 
 def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new or empty")] = Path("demo")) -> None:
-    """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do."""
+    """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do.
+
+    Example:
+        keras-mgnet demo --out demo/first
+    """
     console = Console()
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), console)
     if (status := run.record["result"]["status"]) != "finished":

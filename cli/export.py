@@ -1,8 +1,9 @@
 """`export`: the model of a run as SavedModel, TFLite and ONNX, with a model card."""
 
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from keras_mgnet.cli.options import SeveralWords
+from keras_mgnet.cli.options import JsonOption, SeveralWords, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.export.calibration import MOST as CALIBRATED
 from keras_mgnet.export.card import MARKDOWN
@@ -36,11 +37,19 @@ def export_command(
     out: Annotated[Path, typer.Option(help="folder to write to")],
     format: Annotated[list[str], typer.Option(help=f"one or several of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    json_: JsonOption = False,
 ) -> None:
-    """Export a run's model, verified in its own runtime on test images; the files take images 0..255."""
+    """Export a run's model, verified in its own runtime on test images; the files take images 0..255.
+
+    Example:
+        keras-mgnet export runs/mnist-mgnet-001 --format tflite onnx --out out
+    """
     check_formats(format)
-    opened, console = open_run(run), Console()
+    opened, console = open_run(run), Console(stderr=json_)
     reports = export_run(opened, out, format, checkpoint, load_data(opened), console)
+    if json_:
+        print_json([_measured(report) for report in reports])
+        return
     console.print(report_table(reports))
     written = [*(report.path for report in reports), out / MARKDOWN, out / CARD]
     typer.echo(f"wrote {', '.join(map(str, written))}")
@@ -63,6 +72,11 @@ def export_run(
             progress.advance(task)
     write_card(out, model, reports, **served, record={**run.record, "checkpoint": checkpoint})
     return reports
+
+
+def _measured(report: Report) -> dict[str, Any]:
+    names = [field.name for field in fields(report) if field.name != "answer"]
+    return {name: getattr(report, name) for name in [*names, "drop"]}
 
 
 def report_table(reports: list[Report]) -> Table:

@@ -1,13 +1,15 @@
 """`list` and `describe`: the networks by name."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
+import keras
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from keras_mgnet.cli.options import SetOption, parse_pairs
-from keras_mgnet.describe import describe
+from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
+from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
@@ -19,11 +21,31 @@ def register(app: typer.Typer) -> None:
     app.command("describe")(describe_command)
 
 
-def list_command(pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*") -> None:
-    """List the networks by name, our exact size beside the published size and accuracy."""
+def list_command(
+    pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*", json_: JsonOption = False
+) -> None:
+    """List the networks by name, our exact size beside the published size and accuracy.
+
+    Example:
+        keras-mgnet list 'resnet18*'
+    """
     names = list_models(pattern)
     if not names:
         raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
+    rows = [model_info(name) for name in names]
+    if json_:
+        print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
+        return
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(_table(rows))
+    for info in rows:
+        if info.size_matches is False:
+            console.print(
+                f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}", highlight=False
+            )
+
+
+def _table(rows: list[ModelInfo]) -> Table:
     table = Table(
         caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
     )
@@ -31,18 +53,11 @@ def list_command(pattern: Annotated[str, typer.Argument(help="shell pattern, suc
     for heading in ("parameters", "published", *ACCURACIES.values()):
         table.add_column(heading, justify="right")
     table.add_column("source")
-    for name in names:
-        info = model_info(name)
+    for info in rows:
         reported = [info.reported.get(key) for key in ACCURACIES]
         accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-        table.add_row(name, f"{info.params:,}", _published_size(info), *accuracies, info.source)
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(table)
-    for info in (model_info(name) for name in names):
-        if info.size_matches is False:
-            console.print(
-                f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}", highlight=False
-            )
+        table.add_row(info.name, f"{info.params:,}", _published_size(info), *accuracies, info.source)
+    return table
 
 
 def _published_size(info: ModelInfo) -> str:
@@ -51,7 +66,27 @@ def _published_size(info: ModelInfo) -> str:
 
 
 def describe_command(
-    name: Annotated[str, typer.Argument(help="a name of `keras-mgnet list`")], set: SetOption = None
+    name: Annotated[str, typer.Argument(help="a name of `keras-mgnet list`")],
+    set: SetOption = None,
+    json_: JsonOption = False,
 ) -> None:
-    """Show the levels of a network: grid, channels, iterations, parameters, multiply-adds, and what is reused."""
-    typer.echo(describe(create_model(name, **parse_pairs(set))))
+    """Show the levels of a network: grid, channels, iterations, parameters, multiply-adds, and what is reused.
+
+    Example:
+        keras-mgnet describe mgnet_2222_c256_shared_b --set nu=3,3,3,3
+    """
+    model = create_model(name, **parse_pairs(set))
+    if json_:
+        print_json(_facts(model))
+    else:
+        typer.echo(describe(model))
+
+
+def _facts(model: keras.Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "family": type(model).__name__,
+        "params": count_params(model),
+        "method": model.method._asdict(),
+        "levels": [asdict(row) for row in level_table(model)],
+    }

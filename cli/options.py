@@ -1,4 +1,4 @@
-"""Command-line options from data: the fields of a configuration, KEY=VALUE pairs, options that take several words."""
+"""Command-line options from data: the fields of a configuration, KEY=VALUE pairs, several words after one; and --json."""
 
 import inspect
 import json
@@ -9,10 +9,16 @@ from typing import Annotated, Any, get_origin
 import typer
 from typer.core import TyperCommand
 
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table, and nothing else")]
 PYTHON_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="argument of the model; repeatable")
 ]
+
+
+def print_json(content: Any) -> None:
+    """Writes one JSON document to standard output; paths are text in it."""
+    typer.echo(json.dumps(content, default=str))
 
 
 def from_fields(config: type, positional: str) -> Callable:

@@ -1,6 +1,5 @@
 """`predict`: the classes of image files, by the model of a run or by a server; or the images without their noise."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from keras_mgnet.cli.options import JsonOption, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -35,15 +36,20 @@ def predict_command(
     retries: Annotated[int, typer.Option(min=0, help="how often to try again where no server is there yet")] = 0,
     top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
     out: Annotated[Path, typer.Option(help="of a denoiser: folder for the images without noise")] = Path("denoised"),
-    json_: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    json_: JsonOption = False,
 ) -> None:
-    """Classify image files, class names and probabilities; with the run of a denoiser, clean them of noise."""
+    """Classify image files, class names and probabilities; with the run of a denoiser, clean them of noise.
+
+    Example:
+        keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1
+        keras-mgnet predict --server http://127.0.0.1:8501 digit.png
+    """
     if server is None:
         predictions = _by_run(paths, checkpoint, top, out)
     else:
         predictions = _by_server(server, paths, name, signature, class_names, timeout, retries, top)
     if json_:
-        typer.echo(json.dumps(predictions))
+        print_json(predictions)
         return
     Console().print(_table(predictions))
 

@@ -43,7 +43,11 @@ def reproduce_command(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would cost; run nothing")] = False,
 ) -> None:
-    """Rerun a published table, or go on with it, and write it ours against published: Markdown, JSON and a plot."""
+    """Rerun a published table, or go on with it, and write it ours against published: Markdown, JSON and a plot.
+
+    Example:
+        keras-mgnet reproduce he2019:3 --rows 'resnet18*-cifar10' --dry-run
+    """
     asked = Reproduction(
         table=table,
         out=out or Path("reproduced") / table.replace(":", "-"),

@@ -1,6 +1,6 @@
 """`train`, `evaluate` and `compare`: from a data set to run directories, and what they know."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keras_mgnet.cli.options import from_fields
-from keras_mgnet.training.compare import compare, write_comparison
+from keras_mgnet.cli.options import JsonOption, from_fields, print_json
+from keras_mgnet.training.compare import Entry, compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
@@ -19,7 +19,7 @@ from keras_mgnet.training.rundir import open_run
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
 CheckpointOption = Annotated[str, typer.Option(help="last or best")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,11 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(config: TrainConfig) -> None:
-    """Train a network on a data set and write a run directory; with --resume, go on with one."""
+    """Train a network on a data set and write a run directory; with --resume, go on with one.
+
+    Example:
+        keras-mgnet train cifar10 --model resnet18_shared_a --epochs 30
+    """
     run = train(config)
     result = run.record["result"]
     summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
@@ -53,10 +57,14 @@ def evaluate_command(
     dataset: Annotated[str | None, typer.Option(help=f"instead of the run's own: {DATASET_HELP}")] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Evaluate a run's model on the test images of its data set."""
+    """Evaluate a run's model on the test images of its data set.
+
+    Example:
+        keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
+    """
     result = evaluate(open_run(run), checkpoint, dataset)
     if json_:
-        typer.echo(json.dumps(result))
+        print_json(result)
     else:
         measure = measure_of(result)
         typer.echo(
@@ -68,9 +76,23 @@ def evaluate_command(
 def compare_command(
     runs: Annotated[list[Path], typer.Argument(help="directories of finished runs, several seeds per network")],
     out: Annotated[Path, typer.Option(help="folder for comparison.md and comparison.png")] = Path("comparison"),
+    json_: JsonOption = False,
 ) -> None:
-    """Compare networks over their seeds: mean and spread as a table and a plot."""
+    """Compare networks over their seeds: mean and spread as a table and a plot.
+
+    Example:
+        keras-mgnet compare runs/mgnet-1 runs/mgnet-2 runs/resnet20-1
+    """
     entries = compare(open_run(run) for run in runs)
+    written = write_comparison(entries, out)
+    if json_:
+        print_json([asdict(entry) | {name: getattr(entry, name) for name in OF_A_NETWORK} for entry in entries])
+        return
+    Console().print(_table(entries))
+    typer.echo(f"wrote {', '.join(map(str, written))}")
+
+
+def _table(entries: list[Entry]) -> Table:
     table = Table(
         "network", caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds"
     )
@@ -79,5 +101,4 @@ def compare_command(
     for entry in entries:
         numbers = (f"{entry.params:,}", str(len(entry.seeds)), f"{100 * entry.mean:.2f}", f"{100 * entry.spread:.2f}")
         table.add_row(escape(entry.label), *numbers)
-    Console().print(table)
-    typer.echo(f"wrote {', '.join(str(path) for path in write_comparison(entries, out))}")
+    return table

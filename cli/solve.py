@@ -28,7 +28,11 @@ def register(app: typer.Typer) -> None:
 
 
 def solve_command(config: LearnConfig) -> None:
-    """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's."""
+    """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's.
+
+    Example:
+        keras-mgnet solve poisson --n 255 --cycle W --against pyamg
+    """
     if config.against or config.learn:
         extra("pyamg", SOLVE)
     with workspace(config.out) if config.out else nullcontext():  # tells of an unwritable folder before it computes

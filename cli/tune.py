@@ -20,7 +20,11 @@ def register(app: typer.Typer) -> None:
 
 
 def tune_command(config: TuneConfig) -> None:
-    """Search for the best network within a budget, alone, with local workers or as a part of a cluster."""
+    """Search for the best network within a budget, alone, with local workers or as a part of a cluster.
+
+    Example:
+        keras-mgnet tune cifar10 --max-params 500000 --workers 2
+    """
     from keras_mgnet.training.tuning import tune  # needs KerasTuner, an extra
 
     try:

@@ -16,3 +16,13 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     shown = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
     return ValueError(f"unknown {kind} '{name}'{hint} Expected one of: {shown}. Received: {name!r}")
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the kind of an error and the first line of what it says.
+
+    Example:
+        >>> one_line(KeyError("A"))
+        "KeyError: 'A'"
+    """
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])

@@ -1,27 +1,40 @@
 """The command line: what a user sees, and the errors as one line."""
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from conftest import ROOT
 from typer.testing import CliRunner
 
-from keras_mgnet import list_models
-from keras_mgnet.cli import GROUPS, command_line
+from keras_mgnet import list_models, model_info
+from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
 from keras_mgnet.cli.options import parse_pairs
 
 QUICK = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--learning-rate", "0.05"]
 
 
 def invoke(*arguments):
+    return invoked(arguments).output
+
+
+def document(*arguments):
+    """Returns the one JSON document that a command writes to standard output."""
+    return json.loads(invoked([*arguments, "--json"]).stdout)
+
+
+def invoked(arguments):
     words = [str(argument) for argument in arguments]
     result = CliRunner().invoke(command_line(words), words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return result.output
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +64,18 @@ def test_list_says_which_published_sizes_cannot_be_reproduced():
     )
 
 
+def test_list_and_describe_as_json():
+    rows = {row["name"]: row for row in document("list", "*resnet164")}
+    assert rows["lm_resnet164"]["params"] == model_info("lm_resnet164").params
+    assert rows["lm_resnet164"]["size_matches"] is False and rows["lm_resnet164"]["reported"]["params"] == "2.55M"
+    described = document("describe", "mgnet_2222_c64_shared_b", "--set", "channels=8", "--set", "nu=[3,2]")
+    levels = {row["name"]: row for row in described["levels"]}
+    assert list(levels) == ["stem", "level1", "transfer2", "level2", "classifier"]
+    assert sum(row["params"] for row in levels.values()) == described["params"]
+    assert levels["level1"]["nu"] == 3 and levels["level1"]["uses"]["A"] == 3
+    assert described["family"] == "MgNet" and described["method"]["name"].startswith("multigrid")
+
+
 def test_describe_shows_levels_and_reuse():
     output = invoke("describe", "mgnet_2222_c64_shared_b", "--set", "channels=8", "--set", "nu=[3,2]")
     assert "A reused 3 times" in output and "scheme: multigrid" in output
@@ -73,6 +98,8 @@ def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
     row = (tmp_path / "out" / "comparison.md").read_text().splitlines()[2]
     assert f"**{mean} %** | ± {spread} |" in row and "(nu=[1], channels=4)" in row
     assert mean in output and (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
+    (network,) = document("compare", *runs, "--out", tmp_path / "out")
+    assert network["seeds"] == [0, 1, 2] and network["last"] == last and network["mean"] == pytest.approx(np.mean(last))
 
     invoke("train", "digits", *QUICK, "--seed", 3, "--batch-size", 64, "--out", tmp_path / "other")
     resnet = ["--model", "resnet20", "--set", "depth=8", "--set", "base_width=2", "--weight-decay", "5e-4"]
@@ -103,6 +130,9 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("card.*")) == ["card.json", "card.md"]
     assert sorted(path.suffix for path in (tmp_path / "out").glob("mgnet*")) == [".onnx", ".tflite"]
     assert "100.00%" in output and "wrote" in output
+    (report,) = document("export", run, "--format", "tflite", "--out", tmp_path / "json")
+    assert Path(report["path"]).stat().st_size == report["size_bytes"] and report["agreement"] == 1.0
+    assert report["format"] == "tflite" and report["drop"] == report["keras_accuracy"] - report["accuracy"]
 
 
 @pytest.mark.slow
@@ -136,6 +166,25 @@ def test_an_error_is_one_line_and_exit_code_2(case, monkeypatch, refused, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("words", [["--debug", "evaluate", "nowhere"], ["evaluate", "nowhere", "--debug"]])
+def test_debug_shows_where_an_error_comes_from(words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", *words])
+    with pytest.raises(ValueError, match="expected a run directory"):
+        main()
+
+
+def test_an_error_of_ours_is_one_line_too(monkeypatch, capsys):
+    def fail(pattern):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("keras_mgnet.cli.models.list_models", fail)
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "list"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "error: RuntimeError: two lines; --debug shows where\n"
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -165,3 +214,56 @@ def test_groups_say_which_commands_a_file_has():
         app = command_line(commands[:1])
         assert [command.name for command in app.registered_commands] == list(commands)
     assert all(command in invoke("--help") for commands in GROUPS.values() for command in commands)
+
+
+COMMANDS = [command for commands in GROUPS.values() for command in commands]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_the_command_understands(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    command = typer.main.get_command(command_line([name])).commands[name]
+    examples = re.findall(r"^ +keras-mgnet (.+)$", command.help.partition("Example:\n")[2], flags=re.MULTILINE)
+    shown = invoke(name, "--help")
+    assert examples
+    for example in examples:
+        asked, *words = shlex.split(example)
+        assert asked == name and f"keras-mgnet {example}" in shown  # on one line, to be copied
+        command.make_context(name, words)
+
+
+def completed(monkeypatch, capsys, line):
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet"])
+    for name, value in {COMPLETION: "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main()
+    return capsys.readouterr().out.split()
+
+
+def test_completion_offers_commands_and_their_options(monkeypatch, capsys):
+    assert completed(monkeypatch, capsys, "keras-mgnet ") == COMMANDS
+    assert completed(monkeypatch, capsys, "keras-mgnet de") == ["describe", "demo"]
+    assert completed(monkeypatch, capsys, "keras-mgnet export run --fo") == ["--format"]
+    assert completed(monkeypatch, capsys, "keras-mgnet analyze run --what le") == ["lesion"]
+
+
+def test_the_names_of_commands_are_completed_without_keras():
+    program = (
+        "import runpy, sys; sys.argv = ['keras-mgnet']\n"
+        f"try: runpy.run_path({str(ROOT / 'cli' / 'keras-mgnet')!r}, run_name='__main__')\n"
+        "finally: print(*{'keras', 'numpy'} & {*sys.modules})"
+    )
+    words = {COMPLETION: "complete_bash", "COMP_WORDS": "keras-mgnet ", "COMP_CWORD": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | words, check=True
+    )
+    assert result.stdout.split() == COMMANDS and result.stderr == ""
+
+
+def test_the_script_for_a_shell_asks_our_command(monkeypatch, capsys):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "--show-completion", "bash"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0 and f"{COMPLETION}=complete_bash" in capsys.readouterr().out

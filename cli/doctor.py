@@ -1,0 +1,42 @@
+"""`doctor`: what works here, and what is missing."""
+
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from keras_mgnet.cli.options import JsonOption, print_json
+from keras_mgnet.training.doctor import Section, can_train, examine
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this file."""
+    app.command("doctor")(doctor_command)
+
+
+def doctor_command(json_: JsonOption = False) -> None:
+    """Show versions, devices, strategies, data sets and extras: what is here, and how to get what is missing.
+
+    A small network is trained for one step; the exit code is 0 where that succeeds, else 1.
+
+    Example:
+        keras-mgnet doctor --json
+    """
+    found = examine()
+    if json_:
+        print_json({title: {name: asdict(finding) for name, finding in part.items()} for title, part in found.items()})
+    else:
+        Console().print(_table(found))
+    if not can_train(found):
+        raise typer.Exit(1)
+
+
+def _table(found: dict[str, Section]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for title, section in found.items():
+        for place, (name, finding) in enumerate(section.items()):
+            mark = "[green]✓[/]" if finding.available else "[yellow]✗[/]"
+            table.add_row("" if place else f"[bold]{title}[/]", mark, escape(name), escape(finding.detail))
+    return table
