@@ -4,12 +4,14 @@ import json
 
 import keras
 import pytest
+from packaging.requirements import Requirement
 from test_cli import document
 from typer.testing import CliRunner
 
 from keras_mgnet.cli import command_line
+from keras_mgnet.requirements import requirements, unmet
 from keras_mgnet.training import doctor
-from keras_mgnet.training.doctor import SECTIONS, Finding, Requirement, examine, requirements, unmet
+from keras_mgnet.training.doctor import SECTIONS, Finding, examine
 from keras_mgnet.training.strategy import STRATEGIES
 
 CLUSTER = {"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}

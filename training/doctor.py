@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from keras_mgnet.errors import one_line
 from keras_mgnet.extras import TFDS
+from keras_mgnet.requirements import requirements, unmet
 from keras_mgnet.version import installed
 
 PACKAGE = "keras-mgnet"
@@ -89,40 +90,6 @@ def _extra(name: str) -> Finding:
         return Finding(True, "installed")
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return Finding(False, f"pip install '{PACKAGE}[{name}]' brings {', '.join(missing[:NAMED])}{more}")
-
-
-def requirements(package: str, extra: str = "") -> list[Requirement]:
-    """Returns what an installed package needs on this platform, or what one of its extras adds.
-
-    Example:
-        >>> "numpy" in [requirement.name for requirement in requirements("keras")]
-        True
-    """
-
-    def applies(requirement: Requirement, extra: str) -> bool:
-        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-
-    needed = [Requirement(line) for line in metadata.requires(package) or ()]
-    return [entry for entry in needed if applies(entry, extra) and not (extra and applies(entry, ""))]
-
-
-def unmet(requirement: Requirement) -> Iterator[str]:
-    """Yields what is missing of a requirement and of the extras that it names.
-
-    Example:
-        >>> list(unmet(Requirement("keras"))), list(unmet(Requirement("kears>=3")))
-        ([], ['kears>=3'])
-    """
-    wanted = f"{requirement.name}{requirement.specifier}"
-    version = installed([requirement.name]).get(requirement.name)
-    if version is None:
-        yield wanted
-        return
-    if not requirement.specifier.contains(version, prereleases=True):
-        yield f"{wanted} instead of {version}"
-    for extra in requirement.extras:
-        for needed in requirements(requirement.name, extra):
-            yield from unmet(needed)
 
 
 def _backend_name() -> str:
