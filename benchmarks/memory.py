@@ -1,4 +1,4 @@
-"""Peak memory and time of a training step as nu grows, the states of the level kept or computed again (`remat`)."""
+"""Peak memory and time of a training step as nu grows, the states of the levels kept or computed again (`remat`)."""
 
 import statistics
 
@@ -17,10 +17,10 @@ def measure() -> tuple[list[dict], dict[str, str]]:
 
 
 def step(nu: int, remat: bool) -> dict:
-    """Returns what MgNet[nu]-32 with shared kernels takes to train on 64 images of 32x32."""
+    """Returns what MgNet[nu,nu,nu,nu]-32 with shared kernels takes to train on 64 images of 32x32."""
     from keras_mgnet import MgNet
 
-    model = MgNet((nu,), 32, remat=("level1",) if remat else ())
+    model = MgNet((nu,) * 4, 32, remat=[f"level{j}" for j in range(1, 5)] if remat else ())
     batch = np.random.default_rng(0).normal(size=(64, 32, 32, 3)).astype("float32"), np.arange(64) % 10
     before = peak_memory()
     model.train_on_batch(*batch)

@@ -2,11 +2,12 @@
 
 import sys
 import time
+from importlib import import_module
 
 import pytest
 
 from keras_mgnet import count_params, create_model
-from keras_mgnet.benchmarks import stock_networks
+from keras_mgnet.benchmarks import gains, stock_networks
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench, multiply_adds
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.benchmarks.race import Contender, Lane, race
@@ -112,3 +113,11 @@ def test_the_cheapest_measurement_writes_its_record(tmp_path):
     (section,) = bench("input", Settings(**STEPS | {"seconds": 0.01}), tmp_path)
     assert section.rows[0]["images_per_second"] > 0 and "input" in MEASUREMENTS
     assert (tmp_path / "input.json").is_file() and "augmentation" in (tmp_path / "input.md").read_text()
+
+
+def test_what_gains_takes_away_exists():
+    patched = [target for changed in gains.WITHOUT.values() for target in changed.get("patches", {})]
+    assert patched and all(
+        hasattr(import_module(module), name) for module, _, name in (t.rpartition(".") for t in patched)
+    )
+    assert all(contender.environment for contender in map(gains._contender, ("oneDNN", "two threads at a time")))
