@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
 
-.PHONY: demo test test-all test-lowest lint clean
+.PHONY: demo test test-all test-lowest docs lint clean
 
 demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about two minutes
 	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
@@ -22,6 +22,9 @@ test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at i
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]' -c tests/lowest.txt
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
+docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or reference fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -36,6 +39,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $@
+
+$(VENV)/.docs: $(INSTALLED_FROM) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1,<2'
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python

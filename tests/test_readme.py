@@ -1,5 +1,7 @@
 """The Python of the README and of the pages about exports and denoising runs as it is written."""
 
+import re
+
 import catalogue
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from conftest import ROOT, python_blocks
 from safetensors.numpy import save_file
 from test_interop import torch_state
 
+from keras_mgnet import layers
 from keras_mgnet.models import FAMILIES
 
 
@@ -33,6 +36,10 @@ def test_readme(tmp_path, names):
     assert (tmp_path / "mgnet.keras").is_file() and (tmp_path / "exported" / "savedmodel" / "1").is_dir()
 
 
+def test_the_idea(names):
+    assert run_python("docs/index.md", names)
+
+
 def test_export(tmp_path, names):
     names["images"] = 255 * np.abs(names["images"]).clip(0, 1)
     assert run_python("docs/export.md", names)
@@ -43,6 +50,14 @@ def test_denoising(names):
     rows, columns = np.mgrid[:32, :40]
     names["image"] = (127 + 100 * np.sign(rows - columns)).astype("float32")
     assert run_python("docs/denoising.md", names)
+
+
+@pytest.mark.parametrize(("page", "things"), [("models", FAMILIES), ("layers", layers.__all__)])
+def test_the_reference_is_complete(page, things):
+    shown = re.findall(
+        r"^::: \S+\.(\w+)$", (ROOT / "docs" / "reference" / f"{page}.md").read_text(), flags=re.MULTILINE
+    )
+    assert sorted(shown) == sorted(getattr(thing, "__name__", thing) for thing in things)
 
 
 def test_every_family_is_in_the_zoo():
