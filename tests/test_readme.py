@@ -40,6 +40,15 @@ def test_the_idea(names):
     assert run_python("docs/index.md", names)
 
 
+def test_a_network_of_your_own(names):
+    names = {"__name__": "own"}
+    for block in python_blocks("docs/new_network.md"):
+        exec(block, names)  # our own file
+    level, x = names["model"].get_layer("level1"), np.ones((1, 8, 8, 4), "float32")
+    k1 = level.f(x, i=0)
+    np.testing.assert_allclose(level(x), x + (k1 + level.f(x + k1, i=0)) / 2, rtol=1e-6)
+
+
 def test_export(tmp_path, names):
     names["images"] = 255 * np.abs(names["images"]).clip(0, 1)
     assert run_python("docs/export.md", names)
