@@ -15,7 +15,6 @@ from keras_mgnet.extras import extra
 BENCH = "keras-mgnet[bench]"
 PACKAGES = ("keras", "tensorflow", "torch", "onnxruntime", "ai-edge-litert", "numpy")
 FORMATS = ("savedmodel", "tflite", "onnx", "tflite_int8", "onnx_int8")  # of the files that race
-SAMPLES, CALIBRATION = 32, 20  # images
 COLUMNS = {
     "contender": "program", "ms": "ms", "least_ms": "least", "most_ms": "most",
     "ratio": "times ours", "least_ratio": "least", "most_ratio": "most",
@@ -143,6 +142,6 @@ def export(network: str, folder: str) -> dict[str, str]:
     from keras_mgnet.export import export_formats
 
     model = zoo.settled(create_model(NETWORKS[network].preset))
-    images = {"samples": zoo.images(model, "test", SAMPLES), "calibration": zoo.images(model, "train", CALIBRATION)}
-    reports = export_formats(model, folder, FORMATS, normalization=zoo.normalization(model), **images)
+    options = {"normalization": zoo.normalization(model), **zoo.export_images(model)}
+    reports = export_formats(model, folder, FORMATS, **options)
     return {format: str(report.path) for format, report in zip(FORMATS, reports, strict=True)}

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_mgnet.benchmarks.networks import CLASSES, IMAGE, NETWORKS
-
-OURS, STOCK = "keras_mgnet", "stock Keras"
+from keras_mgnet.benchmarks.races import OURS
 
 
 def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:

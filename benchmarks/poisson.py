@@ -18,12 +18,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-import pyamg
 
 from keras_mgnet.benchmarks import report
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.iteration import Iteration
-from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
+from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
 TOLERANCE, CYCLES = 1e-8, 100
 SMOOTHERS = {
@@ -79,15 +78,13 @@ def measure(n: int, batch: int, pyamg_count: int, rounds: int) -> list[Row]:
     first = f[:pyamg_count]
     solvers: list[tuple[str, np.ndarray, float, Solve]] = []
     for name, options in SMOOTHERS.items():
+        problem = replace(config, **options)
         for precision, inner in (("float64", None), ("float32 cycles", "float32")):
-            given = replace(config, **options, cycle_dtype=inner)
+            given = replace(problem, cycle_dtype=inner)
             solvers.append((f"keras_mgnet, {name}, {precision}", f, *timed(lambda given=given: ours(given, f))))
-        solvers.append((f"PyAMG, {name}, same components", first, *timed(lambda given=given: same(given))))
-    for name, make in (
-        ("Ruge-Stuben", pyamg.ruge_stuben_solver),
-        ("smoothed aggregation", pyamg.smoothed_aggregation_solver),
-    ):
-        solvers.append((f"PyAMG, {name}", first, *timed(lambda make=make: algebraic(make, config))))
+        solvers.append((f"PyAMG, {name}, same components", first, *timed(lambda problem=problem: same(problem))))
+    for name, make in pyamg_methods().items():
+        solvers.append((name, first, *timed(lambda make=make: algebraic(make, config))))
 
     seconds: dict[str, list[float]] = {name: [] for name, *_ in solvers}
     cycles: dict[str, int] = {}

@@ -19,6 +19,28 @@ def read(variable: keras.Variable):
     return tf.convert_to_tensor(variable.value)
 
 
+def by_values(variables: Sequence[keras.Variable], values: Sequence, f: Callable) -> tuple:
+    """Returns f() by given values of the variables, and the values that f has assigned, by the places of their variables.
+
+    Example:
+        >>> v = keras.Variable(1.0)
+        >>> y, moved = by_values([v], [keras.ops.array(2.0)], lambda: v + 1)
+        >>> float(y), moved
+        (3.0, {})
+    """
+    with keras.StatelessScope(zip(variables, values, strict=True)) as scope:
+        before = [scope.get_current_value(variable) for variable in variables]
+        y = f()
+        after = [scope.get_current_value(variable) for variable in variables]
+    return y, {str(j): new for j, (old, new) in enumerate(zip(before, after, strict=True)) if new is not old}
+
+
+def assign(variables: Sequence[keras.Variable], moved: dict) -> None:
+    """Gives variables the values that `by_values` has found."""
+    for j, value in moved.items():
+        variables[int(j)].assign(value)
+
+
 def vjp(f: Callable, *primals) -> tuple:
     """Returns f(*primals) and the function that maps a cotangent of it to those of the primals; integers have none.
 

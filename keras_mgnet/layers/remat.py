@@ -42,11 +42,8 @@ class Rematerialized:
             given = dict(zip(places, tensors, strict=True))
             filled = [given.get(place, leaf) for place, leaf in enumerate(leaves)]
             args_, kwargs_ = keras.tree.pack_sequence_as((args, kwargs), filled)
-            with keras.StatelessScope(zip(self.variables, values, strict=True)) as scope:
-                before = [scope.get_current_value(variable) for variable in self.variables]
-                outputs = self._evaluated_again(*args_, **kwargs_)
-                after = [scope.get_current_value(variable) for variable in self.variables]
-            moved = {str(j): new for j, (old, new) in enumerate(zip(before, after, strict=True)) if new is not old}
+            call = partial(self._evaluated_again, *args_, **kwargs_)
+            outputs, moved = autodiff.by_values(self.variables, values, call)
             return tuple(keras.tree.flatten(outputs)), moved
 
         @ops.custom_gradient
@@ -64,8 +61,7 @@ class Rematerialized:
             return (*outputs, moved), gradient
 
         *outputs, moved = run([leaves[place] for place in places], [autodiff.read(v) for v in self.variables])
-        for j, value in moved.items():
-            self.variables[int(j)].assign(value)
+        autodiff.assign(self.variables, moved)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def _evaluated_again(self, *args, **kwargs):

@@ -93,11 +93,8 @@ class ReversibleLevel(keras.layers.Layer):
         @ops.custom_gradient
         def run(previous, x, values):
             previous, x, values = keras.tree.map_structure(ops.stop_gradient, (previous, x, values))
-            with keras.StatelessScope(zip(self.variables, values, strict=True)) as scope:
-                given = [scope.get_current_value(variable) for variable in self.variables]
-                last = self._iterate(previous, x, training=True)
-                current = [scope.get_current_value(variable) for variable in self.variables]
-            moved = {str(j): new for j, (old, new) in enumerate(zip(given, current, strict=True)) if new is not old}
+            iterate = partial(self._iterate, previous, x, training=True)
+            last, moved = autodiff.by_values(self.variables, values, iterate)
 
             def gradient(*upstream):
                 d_previous, d_x, *_ = upstream if len(upstream) > 1 else upstream[0]
@@ -106,8 +103,7 @@ class ReversibleLevel(keras.layers.Layer):
             return (*last, moved), gradient
 
         previous, x, moved = run(previous, x, self._values())
-        for j, value in moved.items():
-            self.variables[int(j)].assign(value)
+        autodiff.assign(self.variables, moved)
         return previous, x
 
     def _pull_back(self, last, cotangents, values):
