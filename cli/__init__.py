@@ -18,6 +18,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "reproduce": ("reproduce",),
     "export": ("export",),
     "analyze": ("analyze",),
+    "explore": ("explore",),
     "solve": ("solve",),
     "serve": ("serve",),
     "bench": ("bench",),

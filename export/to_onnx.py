@@ -76,9 +76,7 @@ def onnx(
     samples = servable.images(samples)
     told = entries(servable, class_names)
     with staged_file(path, ".onnx") as staged:
-        proto = _convert(servable, opset)
-        _name_free_axes(proto)
-        _check(proto, opset)
+        proto = converted(_serve(servable), opset)
         proto = QUANTIZATIONS[quantize](proto, calibrated, staged.parent)
         write_onnx(proto, told)
         _check(proto, opset)
@@ -87,13 +85,23 @@ def onnx(
     return Path(path)
 
 
-def _convert(servable: Servable, opset: int):
-    module = serving_module(servable)
-    serve = module.serve if servable.classes else _shaped(module.serve)
+def converted(serve, opset: int = OPSETS[-1]):
+    """Returns the ONNX model of a tf.function of one signature: free axes have names, no operation is unknown to ONNX.
+
+    Raises:
+        ValueError: where the function has operations that ONNX lacks in this opset.
+    """
     convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_scales():
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
+    _name_free_axes(proto)
+    _check(proto, opset)
     return proto
+
+
+def _serve(servable: Servable):
+    serve = serving_module(servable).serve
+    return serve if servable.classes else _shaped(serve)
 
 
 def _shaped(serve):

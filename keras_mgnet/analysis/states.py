@@ -26,7 +26,7 @@ def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
         >>> {level: len(states) for level, states in next(iterates(model, np.ones((1, 8, 8, 1)))).items()}
         {'level1': 3, 'level2': 3}
     """
-    yield from _recorded(model, images, _iterates_into, recorded_levels(model))
+    yield from _computed(model, images, _iterates_into, recorded_levels(model))
 
 
 def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
@@ -40,7 +40,27 @@ def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
         >>> {level: len(residuals) for level, residuals in states.items()}
         {'level1': 2, 'level2': 3}
     """
-    yield from _recorded(model, images, _residuals_into, grid_levels(model))
+    yield from _computed(model, images, _residuals_into, grid_levels(model))
+
+
+@contextmanager
+def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, list]]]:
+    """While open, a call of the model leaves its states here, as tensors: those of `iterates` and those of `residuals_of`.
+
+    Levels that have none are missing. Call the model once and directly, see `intercepted`; a function that is traced may do so.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> model = MgNet((1, 2), 4, input_shape=(8, 8, 1))
+        >>> with recorded(model) as (iterates, residuals):
+        ...     logits = model(np.ones((1, 8, 8, 1)), training=False)
+        >>> [tuple(u.shape) for u in iterates["level2"]], len(residuals["level2"])
+        ([(1, 4, 4, 4), (1, 4, 4, 4), (1, 4, 4, 4)], 3)
+    """
+    own, grid = levels(model, ResidualLevel, GridLevel), levels(model, GridLevel)
+    states, residuals = ({level.name: [] for level in found} for found in (own, grid))
+    with _iterates_into(own, states), _residuals_into(grid, residuals):
+        yield states, residuals
 
 
 def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
@@ -59,7 +79,7 @@ def grid_levels(model: keras.Model) -> list[GridLevel]:
     return found
 
 
-def _recorded(model, images, record: Callable, own) -> Iterator[States]:
+def _computed(model, images, record: Callable, own) -> Iterator[States]:
     for x in batches(images):
         states = {level.name: [] for level in own}
         with record(own, states):

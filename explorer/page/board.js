@@ -1,0 +1,72 @@
+// The board: a picture that is drawn with mouse, pen or finger, dropped, opened, or a test image.
+
+import { blank } from "./pixels.js";
+
+const LINE = 22; // of 280 pixels: MNIST's pen
+
+export class Board {
+  // changed(picture, isDrawing) is called with what the networks are to see, failed(message) where a file is no image
+  constructor(canvas, changed, failed) {
+    Object.assign(this, { canvas, changed, failed, isDrawing: true, at: null });
+    this.drawing = canvas.getContext("2d", { willReadFrequently: true });
+    canvas.addEventListener("pointerdown", (event) => this.begin(event));
+    canvas.addEventListener("pointermove", (event) => this.line(event));
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.at = null; });
+    this.wipe();
+  }
+
+  clear() {
+    this.wipe();
+    this.changed(this.canvas, true);
+  }
+
+  // source: a file, or an image of the page
+  async open(source) {
+    const image = await createImageBitmap(source).catch(() => null);
+    if (image) await this.show(image);
+    else this.failed(`expected an image. Received: ${source.name}${source.type ? `, ${source.type}` : ""}`);
+  }
+
+  show(image) {
+    const picture = blank(image.width, image.height);
+    picture.getContext("2d").drawImage(image, 0, 0);
+    this.isDrawing = false;
+    this.drawing.imageSmoothingEnabled = image.width > this.canvas.width;
+    this.drawing.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
+    return this.changed(picture, false);
+  }
+
+  wipe() {
+    this.isDrawing = true;
+    this.drawing.fillStyle = "black";
+    this.drawing.fillRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  begin(event) {
+    event.preventDefault();
+    this.canvas.setPointerCapture(event.pointerId);
+    if (!this.isDrawing) this.wipe();
+    this.at = this.place(event);
+    this.line(event);
+  }
+
+  line(event) {
+    if (!this.at) return;
+    const to = this.place(event);
+    Object.assign(this.drawing, { strokeStyle: "white", lineWidth: LINE, lineCap: "round", lineJoin: "round" });
+    this.drawing.beginPath();
+    this.drawing.moveTo(...this.at);
+    this.drawing.lineTo(...to);
+    this.drawing.stroke();
+    this.at = to;
+    this.changed(this.canvas, true);
+  }
+
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [
+      ((event.clientX - box.left) * this.canvas.width) / box.width,
+      ((event.clientY - box.top) * this.canvas.height) / box.height,
+    ];
+  }
+}

@@ -1,0 +1,127 @@
+// What is shown of one network: its answer, its state at the current step, all states as a table, and how it converges.
+
+import { drawChart } from "./chart.js";
+import { element, svgElement } from "./elements.js";
+import { drawField, drawImage } from "./heatmap.js";
+import { pixelsFor } from "./pixels.js";
+import { ALL_CHANNELS, convergence, field, iterations, measureOf, norm, stateAt } from "./states.js";
+
+const MOST_CLASSES = 10;
+
+export class Panel {
+  constructor(network) {
+    const { description } = network;
+    this.network = network;
+    this.classes = element("ol", { class: "classes", "aria-label": "Probabilities" });
+    this.seen = element("canvas", { role: "img", "aria-label": "The image as the network takes it" });
+    this.now = element("div", { class: "now" });
+    this.said = element("p", { class: "said", "aria-live": "polite" });
+    this.table = element("table", { class: "states" });
+    this.chart = svgElement("svg", { class: "chart" });
+    this.section = element("section", { class: "panel", "aria-label": description.name },
+      element("h3", {}, description.name),
+      element("p", { class: "about" }, about(description)),
+      this.classes,
+      element("div", { class: "views" }, figure(this.seen, "image"), this.now),
+      this.said,
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All states" }, this.table),
+      element("p", { class: "measure" }),
+      this.chart,
+    );
+  }
+
+  // The steps of the network: each level's iterations, from the entry to the last.
+  get steps() {
+    return this.result.levels.flatMap((level) => [...Array(iterations(level)).keys()].map((i) => ({ level, i })));
+  }
+
+  get channels() {
+    return Math.max(...this.result.levels.flatMap((level) => level.rows.map((row) => row.states[0].channels)));
+  }
+
+  async classify(picture, isDrawing) {
+    const pixels = pixelsFor(this.network.description, picture, isDrawing);
+    this.result = await this.network.run(pixels);
+    drawImage(this.seen, pixels, this.network.description.input_shape);
+    this.showClasses();
+    this.measure = measureOf(this.result.levels);
+    this.section.querySelector(".measure").textContent = this.measure.label;
+  }
+
+  showClasses() {
+    const { probabilities } = this.result, { classes } = this.network.description;
+    const order = [...classes.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, MOST_CLASSES);
+    const shown = classes.length <= MOST_CLASSES ? [...classes.keys()] : order;
+    this.classes.replaceChildren(...shown.map((c) => element("li", c === order[0] ? { class: "likeliest" } : {},
+      element("span", { class: "class" }, classes[c]),
+      element("meter", { min: 0, max: 1, value: probabilities[c], "aria-label": classes[c] }),
+      element("span", { class: "share", "data-probability": probabilities[c] }, `${(100 * probabilities[c]).toFixed(1)} %`),
+    )));
+  }
+
+  // Draws all states anew, of all channels or one.
+  showStates(channel) {
+    this.signed = channel !== ALL_CHANNELS;
+    const columns = Math.max(...this.result.levels.map(iterations));
+    const head = element("tr", {}, element("th", { scope: "col" }, "level"),
+      ...[...Array(columns).keys()].map((i) => element("th", { scope: "col" }, i ? `i = ${i}` : "entry")));
+    const rows = this.result.levels.flatMap((level) => level.rows.map((row) => this.stateRow(level, row, columns, channel)));
+    this.table.replaceChildren(element("caption", {}, "The state of each level behind each iteration"), head, ...rows);
+  }
+
+  stateRow(level, row, columns, channel) {
+    const fields = row.states.map((state) => field(state, channel));
+    row.bound = Math.max(...fields.map((values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
+    row.canvases = fields.map((values, n) => {
+      const { height, width } = row.states[n];
+      const label = `${row.symbol} on ${level.name} ${row.first + n ? `behind iteration ${row.first + n}` : "at the entry"}, ` +
+        `${height} by ${width}, norm ${norm(row.states[n].data).toPrecision(3)}`;
+      const canvas = element("canvas", { role: "img", "aria-label": label });
+      drawField(canvas, values, height, width, row.bound, this.signed);
+      return canvas;
+    });
+    const cells = [...Array(columns).keys()].map((i) => {
+      const canvas = row.canvases[i - row.first];
+      return element("td", { "data-level": level.name, "data-i": i }, canvas ?? "");
+    });
+    return element("tr", {}, element("th", { scope: "row" }, element("i", {}, row.symbol), ` ${level.name}`), ...cells);
+  }
+
+  // Marks a step of the network; one that has fewer stays at its last.
+  showStep(step) {
+    const { level, i } = this.steps[Math.min(step, this.steps.length - 1)];
+    for (const cell of this.table.querySelectorAll("td")) {
+      cell.classList.toggle("current", cell.dataset.level === level.name && Number(cell.dataset.i) === i);
+    }
+    this.now.replaceChildren(...level.rows.map((row) => figure(copy(row.canvases[i - row.first]), `${row.symbol}, ${level.name}, i = ${i}`)));
+    const lines = this.result.levels.map((each) => ({ name: each.name, points: convergence(each) }));
+    drawChart(this.chart, lines, { name: level.name, i }, this.measure.label);
+    this.said.textContent = said(level, i, lines, this.measure);
+  }
+}
+
+function said(level, i, lines, measure) {
+  const place = i ? `${level.name}, iteration ${i} of ${iterations(level) - 1}` : `${level.name}, at its entry`;
+  const point = lines.find((line) => line.name === level.name).points.find((each) => each.i === i);
+  const { height, width, channels } = level.rows.map((row) => stateAt(row, i)).find(Boolean) ?? level.rows[0].states[0];
+  return `${place}: ${height} × ${width}, ${channels} channels${point && i ? `; ${measure.inWords(point.value.toFixed(3))}` : ""}`;
+}
+
+function about({ family, step, parameters, data, accuracy, bytes }) {
+  const parts = [`${family}, ${step}`, `${parameters.toLocaleString("en")} parameters`, `${(bytes / 1e6).toFixed(2)} MB`];
+  if (accuracy !== null) parts.push(`${(100 * accuracy).toFixed(2)} % of the test images of ${data}`);
+  return parts.join("; ");
+}
+
+function figure(canvas, caption) {
+  return element("figure", {}, canvas, element("figcaption", {}, caption));
+}
+
+function copy(canvas) {
+  const made = element("canvas", { "aria-hidden": "true" });
+  if (!canvas) return made;
+  made.width = canvas.width;
+  made.height = canvas.height;
+  made.getContext("2d").drawImage(canvas, 0, 0);
+  return made;
+}

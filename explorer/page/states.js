@@ -1,0 +1,51 @@
+// What is said and drawn of states: their sizes, their images, and how the iteration converges.
+
+export const ALL_CHANNELS = -1;
+
+// The state of a row behind iteration i; undefined where it is zero or has another shape.
+export function stateAt(row, i) {
+  return row.states[i - row.first];
+}
+
+export function iterations(level) {
+  return Math.max(...level.rows.map((row) => row.first + row.states.length));
+}
+
+export function norm(data) {
+  return Math.sqrt(data.reduce((sum, value) => sum + value * value, 0));
+}
+
+// One number a pixel: the root mean square over the channels, or the value of one channel.
+export function field(state, channel) {
+  const { data, channels } = state;
+  const pixels = new Float32Array(data.length / channels);
+  const one = Math.min(channel, channels - 1);
+  for (let p = 0; p < pixels.length; p++) {
+    pixels[p] = channel === ALL_CHANNELS ? norm(data.subarray(p * channels, (p + 1) * channels)) / Math.sqrt(channels) : data[p * channels + one];
+  }
+  return pixels;
+}
+
+// Of a level with residuals ||r^i|| / ||r^0||, of one with a state that keeps its shape ||x^i - x^{i-1}|| / ||x^i||.
+export function convergence(level) {
+  const residuals = level.rows.find((row) => row.symbol === "r");
+  if (residuals) {
+    const norms = residuals.states.map((state) => norm(state.data));
+    return norms.map((value, i) => ({ i, value: value / (norms[0] || 1) }));
+  }
+  const { first, states } = level.rows[0];
+  return states.slice(1).map((state, n) => {
+    const change = state.data.map((value, p) => value - states[n].data[p]);
+    return { i: first + n + 1, value: norm(change) / (norm(state.data) || 1) };
+  });
+}
+
+// What `convergence` gives of a network.
+export function measureOf(levels) {
+  return levels.some((level) => level.rows.some((row) => row.symbol === "r")) ? MEASURES.residual : MEASURES.change;
+}
+
+const MEASURES = {
+  residual: { label: "‖rⁱ‖ / ‖r⁰‖, r = f − A u", inWords: (value) => `the residual is ${value} times that at the entry` },
+  change: { label: "‖xⁱ − xⁱ⁻¹‖ / ‖xⁱ‖", inWords: (value) => `the state has changed by ${value} of its norm` },
+};

@@ -1,0 +1,59 @@
+"""A web server for the page, on this machine alone."""
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HOST = "127.0.0.1"
+HEADERS = {
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the rest stands in the page, for other servers too
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+class PageHandler(SimpleHTTPRequestHandler):
+    """Answers with the files of one folder, and lists none."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = {  # noqa: RUF012
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+        ".onnx": "application/octet-stream",
+    }
+
+    def end_headers(self):
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def list_directory(self, path):
+        self.send_error(404)
+
+    def log_message(self, *arguments):
+        """Says nothing: a page asks for many files."""
+
+
+def page_server(folder: str | Path, port: int = 0) -> ThreadingHTTPServer:
+    """Returns a server of the page in a folder, bound to 127.0.0.1; `serve_forever` starts it.
+
+    Args:
+        folder: of the page.
+        port: to listen on; 0 for a free one.
+
+    Raises:
+        OSError: where the port is taken.
+
+    Example:
+        >>> with page_server(".") as server:
+        ...     server.server_address[0]
+        '127.0.0.1'
+    """
+    try:
+        return ThreadingHTTPServer((HOST, port), partial(PageHandler, directory=str(folder)))
+    except OSError as error:
+        raise OSError(f"expected a free port. Received: {port} ({error.strerror})") from error

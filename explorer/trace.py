@@ -1,0 +1,105 @@
+"""A classifier that also answers with the states it passes through, iteration by iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import keras
+
+from keras_mgnet.analysis.states import recorded
+from keras_mgnet.describe import features
+from keras_mgnet.export.servable import Servable
+from keras_mgnet.export.serving_function import check_backend, image_spec
+from keras_mgnet.layers import GridLevel, ResidualLevel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+States = dict[str, "tf.Tensor"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of a level, iteration by iteration.
+
+    Attributes:
+        symbol: of the papers: u and r of an MgNet, x of a residual network.
+        first: the iteration of its first state; before it stands zero, or what has another shape.
+        outputs: the names of its states among those of the function.
+    """
+
+    symbol: str
+    first: int
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TracedLevel:
+    """A level by name, and its rows."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+
+def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunction, list[TracedLevel]]:
+    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states, and its levels.
+
+    Of MgNet and its kin these are u^0, ..., u^nu and r^0, ..., r^nu of each level, of residual networks x^0, ..., x^nu; of
+    other networks what each level returns.
+
+    Raises:
+        ValueError: for a network that is no classifier, and where Keras runs on another backend than TensorFlow.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> serve, levels = traced(Servable(MgNet((1,), 4, input_shape=(8, 8, 1))))
+        >>> [(row.symbol, row.first, row.outputs) for row in levels[0].rows]
+        [('u', 1, ('level1_u1',)), ('r', 0, ('level1_r0', 'level1_r1'))]
+    """
+    check_backend()
+    if not servable.classes:
+        raise ValueError(f"expected a classifier. Received: {servable.model.name}, {type(servable.model).__name__}")
+    import tensorflow as tf
+
+    model, found = servable.model, []
+    ends = features(model).output
+    joint = keras.Model(model.input, {"logits": model.output, **ends})
+
+    def serve(image):
+        with recorded(model) as (iterates, residuals):
+            outputs = joint(servable.preprocess(image), training=False)
+        answers = servable.answer.compute(outputs["logits"])
+        found[:] = []
+        for name in ends:
+            level, states = _level(model.get_layer(name), iterates.get(name), residuals.get(name), outputs[name])
+            found.append(level)
+            answers |= states
+        return answers
+
+    function = tf.function(serve, input_signature=[image_spec(servable.image_shape, "float32")], autograph=False)
+    function.get_concrete_function()
+    return function, found
+
+
+def _level(level, iterates, residuals, end) -> tuple[TracedLevel, States]:
+    rows, states = [], {}
+    for symbol, first, tensors in _quantities(level, iterates, residuals, end):
+        named = {f"{level.name}_{symbol}{first + i}": tensor for i, tensor in enumerate(tensors)}
+        rows.append(Row(symbol, first, tuple(named)))
+        states |= named
+    return TracedLevel(level.name, tuple(rows)), states
+
+
+def _quantities(level, iterates, residuals, end):
+    """Yields (symbol, iteration of the first, tensors); a state that is missing at the beginning is zero or of another shape."""
+    if isinstance(level, GridLevel):
+        yield "u", level.nu + 1 - len(iterates), iterates
+        yield "r", 0, residuals[: level.nu + 1]  # of a cycle those of the way down
+    elif isinstance(level, ResidualLevel):
+        yield "x", level.nu + 1 - len(iterates), iterates
+    else:
+        ends = end if isinstance(end, (tuple, list)) else (end,)
+        letters = ("x",) if len(ends) == 1 else tuple(f"x_{i}_" for i in range(1, len(ends) + 1))
+        for letter, tensor in zip(letters, ends, strict=True):
+            yield letter, 0, (tensor,)
