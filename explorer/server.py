@@ -1,5 +1,6 @@
 """A web server for the page, on this machine alone."""
 
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,7 +39,15 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Says nothing: a page asks for many files."""
 
 
-def page_server(folder: str | Path, port: int = 0) -> ThreadingHTTPServer:
+class PageServer(ThreadingHTTPServer):
+    """Serves pages, and says nothing of browsers that hang up."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def page_server(folder: str | Path, port: int = 0) -> PageServer:
     """Returns a server of the page in a folder, bound to 127.0.0.1; `serve_forever` starts it.
 
     Args:
@@ -54,6 +63,6 @@ def page_server(folder: str | Path, port: int = 0) -> ThreadingHTTPServer:
         '127.0.0.1'
     """
     try:
-        return ThreadingHTTPServer((HOST, port), partial(PageHandler, directory=str(folder)))
+        return PageServer((HOST, port), partial(PageHandler, directory=str(folder)))
     except OSError as error:
         raise OSError(f"expected a free port. Received: {port} ({error.strerror})") from error

@@ -315,7 +315,7 @@ def test_steps_change_the_pictures(page):
     page.keyboard.press("Home")
     page.locator("h1").click()
     page.keyboard.press("Space")
-    page.wait_for_function("document.getElementById('step').value > 1")
+    page.wait_for_function("() => document.getElementById('step').value > 1")
     page.locator("#play").click()
 
 
@@ -336,7 +336,7 @@ def test_a_file_that_is_no_image_gets_a_message(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     before = probabilities(page)
     page.locator("#file").set_input_files(tmp_path / "notes.txt")
-    page.wait_for_function("document.getElementById('message').innerText")
+    page.wait_for_function("() => document.getElementById('message').innerText")
     assert page.locator("#message").inner_text() == "expected an image. Received: notes.txt, text/plain"
     np.testing.assert_array_equal(probabilities(page), before)
 

@@ -66,7 +66,7 @@ export class Panel {
     const head = element("tr", {}, element("th", { scope: "col" }, "level"),
       ...[...Array(columns).keys()].map((i) => element("th", { scope: "col" }, i ? `i = ${i}` : "entry")));
     const rows = this.result.levels.flatMap((level) => level.rows.map((row) => this.stateRow(level, row, columns, channel)));
-    this.table.replaceChildren(element("caption", {}, "The state of each level behind each iteration"), head, ...rows);
+    this.table.replaceChildren(element("caption", {}, "States behind each iteration"), head, ...rows);
   }
 
   stateRow(level, row, columns, channel) {
