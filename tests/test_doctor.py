@@ -89,6 +89,12 @@ def test_prepared_sets_are_found_and_judged_by_their_features(monkeypatch, tmp_p
     assert found == {"digits": True, "coco:1.0.0": False, "mnist:3.0.1": True, "imagenet_resized/32x32:0.1.0": True}
 
 
+def test_the_explorer_says_how_to_fetch_its_runtime(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_mgnet.explorer.runtime.FOLDER", tmp_path)
+    (finding,) = SECTIONS["explorer"]().values()
+    assert not finding.available and "python -m keras_mgnet.explorer.runtime" in finding.detail
+
+
 def test_extras_say_what_pip_would_bring(distribution, monkeypatch):
     distribution("base", "1.5", "Provides-Extra: more", 'Requires-Dist: absent-part>=2; extra == "more"')
     distribution(

@@ -1,4 +1,5 @@
-"""What this installation can do: versions, backend, devices, strategies, data sets, extras, and a step of training."""
+"""What this installation can do: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, and a step of
+training."""
 
 import importlib
 import importlib.util
@@ -49,7 +50,7 @@ def examine() -> dict[str, Section]:
     Example:
         >>> found = examine()
         >>> list(found)
-        ['versions', 'backend', 'devices', 'strategies', 'data sets', 'extras', 'training']
+        ['versions', 'backend', 'devices', 'strategies', 'data sets', 'extras', 'explorer', 'training']
         >>> can_train(found)
         True
     """
@@ -90,6 +91,17 @@ def _extra(name: str) -> Finding:
         return Finding(True, "installed")
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return Finding(False, f"pip install '{PACKAGE}[{name}]' brings {', '.join(missing[:NAMED])}{more}")
+
+
+def _explorer() -> Section:
+    from keras_mgnet.explorer import runtime
+
+    name = f"onnxruntime-web {runtime.VERSION}"
+    try:
+        runtime.installed()
+    except ImportError as error:
+        return {name: Finding(False, str(error))}
+    return {name: Finding(True, "installed")}
 
 
 def _backend_name() -> str:
@@ -183,5 +195,6 @@ SECTIONS = {
     "strategies": _strategies,
     "data sets": _data_sets,
     "extras": _extras,
+    "explorer": _explorer,
     "training": _training,
 }
