@@ -41,8 +41,8 @@ def connect(server: str, name: str | None = None, timeout: float = 30.0, retries
     """Returns the model behind a URL.
 
     Args:
-        server: http[s]://HOST:PORT, or what of /v1/models/NAME[/versions/N|/labels/L][:predict] follows it; or
-            grpc://HOST:PORT[/NAME].
+        server: `http[s]://HOST:PORT`, or what of `/v1/models/NAME[/versions/N|/labels/L][:predict]` follows it; or
+            `grpc://HOST:PORT[/NAME]`.
         name: of the model; None for the URL's, or the only one that the server has.
         timeout: seconds for each answer.
         retries: how often a refused connection is tried again.

@@ -1,0 +1,25 @@
+"""Writes what the documentation shows of the package's data: `python docs/generate`.
+
+The results are kept in the repository, so that they can be read there; a test compares them with the data.
+"""
+
+from equations import equations
+from marked import DOCS, filled
+from recipes import recipe_table
+from zoo import diagrams, zoo
+
+
+def generated() -> dict[str, str]:
+    """Returns the content of every generated file, by its path below docs."""
+    pages = [
+        ("zoo.md", "zoo", zoo()),
+        ("recipes.md", "recipes", recipe_table()),
+        ("equations.md", "equations", equations()),
+    ]
+    return {page: filled(page, name, text) for page, name, text in pages} | diagrams()
+
+
+if __name__ == "__main__":
+    for path, content in generated().items():
+        (DOCS / path).parent.mkdir(exist_ok=True)
+        (DOCS / path).write_text(content)
