@@ -61,6 +61,14 @@ def train(out, options):
         assert end.value.code == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def the_runtime():
+    try:
+        runtime.installed()
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module")
 def page_folder(runs, tmp_path_factory):
     return write_page(runs, tmp_path_factory.mktemp("page") / "explored").path
