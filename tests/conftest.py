@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -44,11 +43,6 @@ def settled_memory():
     yield
     gc.collect()
     gc.freeze()
-
-
-def python_blocks(page):
-    """Returns the Python of a page."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
 
 
 @pytest.fixture

@@ -1,64 +1,108 @@
-"""The Python of the README and of the pages about exports and denoising runs as it is written."""
+"""The Python of the README and of every page of the documentation runs as it is written, from top to bottom."""
 
 import re
+from pathlib import Path
 
 import catalogue
 import numpy as np
 import pytest
-from conftest import ROOT, python_blocks
+from conftest import ROOT
+from pages import blocks, pages_with
 from safetensors.numpy import save_file
 from test_interop import torch_state
 
 from keras_mgnet import layers
 from keras_mgnet.models import FAMILIES
+from keras_mgnet.training import data
+
+ELSEWHERE = {"docs/serving.md": "test_client.py"}  # it needs servers that run
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 
 
-def run_python(page, names):
-    """Runs the blocks of a page, each by itself."""
-    blocks = python_blocks(page)
-    for block in blocks:
-        exec(block, dict(names))  # our own file
-    return blocks
+def pixels(*shape):
+    """Returns uint8 noise."""
+    return np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
 
 
-@pytest.fixture
-def names(tmp_path, monkeypatch):
-    """What the pages take for granted: images and their labels, in a folder of their own."""
-    monkeypatch.chdir(tmp_path)
-    images = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype("float32")
-    return {"images": images, "labels": np.arange(8)}
-
-
-def test_readme(tmp_path, names):
+def weights_of_others(patch):
     network = catalogue.MgNet((2, 2, 2), (16, 32, 48), input_shape=(28, 28, 1))
     save_file(torch_state(network), "mgnet.safetensors")
-    assert run_python("README.md", names)
-    assert (tmp_path / "mgnet.keras").is_file() and (tmp_path / "exported" / "savedmodel" / "1").is_dir()
+    return {}
 
 
-def test_the_idea(names):
-    assert run_python("docs/index.md", names)
+def a_prepared_set(patch):
+    split = data.Split(pixels(20, 32, 32, 3), np.arange(20, dtype="int32") % 10)
+    cifar10 = data.Dataset("cifar10", split, split, tuple("abcdefghij"), (0.5,) * 3, (0.2,) * 3)
+    load = data.load
+    patch.setattr(data, "load", lambda name: cifar10 if name == "cifar10" else load(name))
+    return {}
 
 
-def test_a_network_of_your_own(names):
-    names = {"__name__": "own"}
-    for block in python_blocks("docs/new_network.md"):
-        exec(block, names)  # our own file
+def an_edge(patch):
+    rows, columns = np.mgrid[:32, :40]
+    return {"image": (127 + 100 * np.sign(rows - columns)).astype("float32")}
+
+
+def a_network_of_colour_images(patch):
+    model = catalogue.MgNet((2, 2), 4, input_shape=(32, 32, 3))
+    return {"model": model, "images": pixels(8, 32, 32, 3) / 255}
+
+
+GRANTED = {  # page -> what makes the files and names that it takes for granted, besides `images` and `labels`
+    "README.md": weights_of_others,
+    "docs/analysis.md": a_network_of_colour_images,
+    "docs/denoising.md": an_edge,
+    "docs/export.md": lambda patch: {"images": pixels(8, 28, 28, 1)},
+    "docs/gpu.md": a_prepared_set,
+}
+
+
+def readme_leaves_files(names):
+    assert Path("mgnet.keras").is_file() and Path("exported/savedmodel/1").is_dir()
+
+
+def export_leaves_files(names):
+    assert len([*Path("exported").iterdir()]) >= 3
+
+
+def solvers_converge(names):
+    assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
+
+
+def heun_is_heun(names):
     level, x = names["model"].get_layer("level1"), np.ones((1, 8, 8, 4), "float32")
     k1 = level.f(x, i=0)
     np.testing.assert_allclose(level(x), x + (k1 + level.f(x + k1, i=0)) / 2, rtol=1e-6)
 
 
-def test_export(tmp_path, names):
-    names["images"] = 255 * np.abs(names["images"]).clip(0, 1)
-    assert run_python("docs/export.md", names)
-    assert len(list((tmp_path / "exported").glob("*"))) >= 3
+def files_are_data_sets(names):
+    assert data.load("npz:cifar10.npz").std == (0.2,) * 3 and data.load("npz:digits.npz").counts == (1200, 597)
 
 
-def test_denoising(names):
-    rows, columns = np.mgrid[:32, :40]
-    names["image"] = (127 + 100 * np.sign(rows - columns)).astype("float32")
-    assert run_python("docs/denoising.md", names)
+CHECKS = {  # page -> what holds of its names, and of the folder it ran in, at its end
+    "README.md": readme_leaves_files,
+    "docs/export.md": export_leaves_files,
+    "docs/gpu.md": files_are_data_sets,
+    "docs/multigrid.md": solvers_converge,
+    "docs/new_network.md": heun_is_heun,
+}
+
+
+@pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in ELSEWHERE])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype("float32")
+    names = {"__name__": Path(page).stem, "images": noise, "labels": np.arange(8)}
+    names |= GRANTED.get(page, lambda patch: {})(monkeypatch)
+    for block in blocks(page, "python"):
+        exec(compile("\n" * block.line + block.code, ROOT / page, "exec"), names)  # our own file
+    CHECKS.get(page, lambda names: None)(names)
+
+
+def test_pages_that_run_elsewhere_do():
+    for page, file in ELSEWHERE.items():
+        assert f'"{Path(page).name}"' in (ROOT / "tests" / file).read_text()
 
 
 @pytest.mark.parametrize(("page", "things"), [("models", FAMILIES), ("layers", layers.__all__)])

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from conftest import python_blocks
 from rich.console import Console
 from test_cli import invoke
 
@@ -44,15 +43,6 @@ def test_tables_picture_and_record(tmp_path):
 def test_problems(options):
     output = invoke("solve", *options.split(), "--n", 15)
     assert "keras_mgnet" in output and " yes " in output
-
-
-def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in python_blocks("docs/multigrid.md"):
-        exec(block, names)  # our own file
-    assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
-    assert (tmp_path / "smoother.keras").is_file()
 
 
 def test_products_are_those_that_a_cycle_makes():
