@@ -27,9 +27,7 @@ DEPTH = {"network": "stochastic_depth"}
 UNEVEN = {"images": 17, "batch_size": 7}  # shares of 3 and 4, and of 1 and 2
 CASES = {
     "halves": {},
-    "halves_xla": {"jit": True},
     "halves_stochastic_depth": DEPTH,
-    "halves_bfloat16": {"dtype": "mixed_bfloat16"},
     "halves_float16": {"dtype": "mixed_float16"},
     "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
     "sync": UNEVEN | {"sync": True},
@@ -37,6 +35,8 @@ CASES = {
     "uneven_xla": UNEVEN | {"network": "no_norms", "jit": True},
 }
 SLOW_CASES = {
+    "halves_xla": {"jit": True},
+    "halves_bfloat16": {"dtype": "mixed_bfloat16"},
     "halves_stochastic_depth_xla": DEPTH | {"jit": True},
     "halves_float16_xla": {"dtype": "mixed_float16", "jit": True},
     "overflow_in_first_share": {"dtype": "mixed_float16", "spoiled": 0},

@@ -65,6 +65,17 @@ DEEPEST = {  # seconds to build
     "resnet1202_stochastic_depth",
     "preact_resnet1001",
     "polynet_very_deep_imagenet",
+    "densenet_100_24",
+    "densenet_bc_100_12",
+    "densenet_bc_190_40",
+    "densenet_bc_250_24",
+    "densenet161",
+    "densenet169",
+    "densenet201",
+    "multi_resnet26_k2_w10",
+    "multi_resnet26_k4_w10",
+    "preact_resnet101",
+    "resnet152",
 }
 
 

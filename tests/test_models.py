@@ -203,7 +203,8 @@ def test_the_plot_shows_stem_levels_and_head(name):
         for name in ("mgnet_chebyshev", "mgnet_average")
         for dtype in ("mixed_bfloat16", "float16", "float64")
     ]
-    + [(name, dtype) for name in catalogue.ONE_PER_FAMILY for dtype in ("mixed_bfloat16", "mixed_float16")],
+    + [(name, "mixed_bfloat16") for name in catalogue.ONE_PER_FAMILY]
+    + [pytest.param(name, "mixed_float16", marks=pytest.mark.slow) for name in catalogue.ONE_PER_FAMILY],
 )
 def test_other_precisions(name, dtype, images, tmp_path):
     model = catalogue.build(name, dtype=dtype)

@@ -109,7 +109,7 @@ def stopped(whole, tmp_path, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", slow_unless(RUNS.keys() - {"shake-shake"}, RUNS))
 def test_a_run_stopped_inside_an_epoch_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
     options = {"epochs": 2, **RUNS[name]}
     whole = digits(tmp_path / "whole", **options)
