@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
 
-.PHONY: demo test test-all test-lowest docs lint clean
+.PHONY: demo test test-all test-lowest docs notebooks lint clean
 
 demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about two minutes
 	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
@@ -24,6 +24,15 @@ test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at i
 
 docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or reference fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: $(patsubst notebooks/%.md,build/notebooks/%.html,$(wildcard notebooks/*.md))  ## each run and written with its pictures
+
+build/notebooks/%.html: notebooks/%.md $(VENV)/.test
+	rm -rf build/notebooks/$* && mkdir -p build/notebooks/$*
+	cd build/notebooks/$* && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	jupytext --quiet --to ipynb --output $*.ipynb $(CURDIR)/$< && \
+	jupyter nbconvert --execute --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
+	    --KernelManager.transport=ipc --to html --output-dir .. $*.ipynb
 
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .

@@ -152,5 +152,5 @@ def test_links_of_the_readme_lead_to_files():
 
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
-    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "notebooks") for path in folder.rglob("*.md")}
     assert {page for page in pages if page.count("/") < 2 or page.endswith("README.md")} == listed
