@@ -5,6 +5,7 @@ The results are kept in the repository, so that they can be read there; a test c
 
 from equations import equations
 from marked import DOCS, filled
+from options import option_table
 from recipes import recipe_table
 from zoo import diagrams, zoo
 
@@ -14,6 +15,7 @@ def generated() -> dict[str, str]:
     pages = [
         ("zoo.md", "zoo", zoo()),
         ("recipes.md", "recipes", recipe_table()),
+        ("training.md", "options", option_table()),
         ("equations.md", "equations", equations()),
     ]
     return {page: filled(page, name, text) for page, name, text in pages} | diagrams()
