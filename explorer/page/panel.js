@@ -24,9 +24,10 @@ export class Panel {
       this.classes,
       element("div", { class: "views" }, figure(this.seen, "image"), this.now),
       this.said,
-      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All states" }, this.table),
-      element("p", { class: "measure" }),
-      this.chart,
+      element("div", { class: "evidence" },
+        element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All states" }, this.table),
+        element("div", { class: "curve" }, element("p", { class: "measure" }), this.chart),
+      ),
     );
   }
 
