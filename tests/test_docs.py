@@ -18,6 +18,7 @@ from keras_mgnet.models.methods import METHODS
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
 SVG = "{http://www.w3.org/2000/svg}"
+STEPS = [method.step for method in METHODS.values()]  # before the page about networks of one's own adds to them
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def contrast(one, other):
 
 def test_every_equation_stands_beside_its_code():
     page = (DOCS / "equations.md").read_text()
-    assert [key for key, method in METHODS.items() if f"| `{method.step}` |" not in page] == []
+    assert [step for step in STEPS if f"| `{step}` |" not in page] == []
     functions = [f for _, f in inspect.getmembers(steps, inspect.isfunction) if f.__module__ == steps.__name__]
     assert [f.__name__ for f in functions if inspect.getsource(f).strip() not in page] == []
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of the explorer's page: `python docs/generate/screenshots.py explored`, a folder that `explore` has written."""
+"""Takes the pictures of the explorer's page: `python docs/generate/screenshots.py explored`, a folder that `explore` wrote."""
 
 import shutil
 import sys
