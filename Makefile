@@ -25,14 +25,14 @@ test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at i
 docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or reference fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-notebooks: $(patsubst notebooks/%.md,build/notebooks/%.html,$(wildcard notebooks/*.md))  ## each run and written with its pictures
+notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebooks/*.md))  ## run them; `make docs` then shows their pictures
 
-build/notebooks/%.html: notebooks/%.md $(VENV)/.test
-	rm -rf build/notebooks/$* && mkdir -p build/notebooks/$*
-	cd build/notebooks/$* && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
+build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
+	rm -rf $(@D)/$* && mkdir -p $(@D)/$*
+	cd $(@D)/$* && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	jupytext --quiet --to ipynb --output $*.ipynb $(CURDIR)/$< && \
 	jupyter nbconvert --execute --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
-	    --KernelManager.transport=ipc --to html --output-dir .. $*.ipynb
+	    --KernelManager.transport=ipc --to notebook --output-dir .. $*.ipynb
 
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .

@@ -1,7 +1,9 @@
 """The notebooks run from top to bottom in a kernel of their own, show what they promise and end where they say."""
 
+import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -25,6 +27,25 @@ def test_every_notebook_is_checked_and_shown():
     assert set(NOTEBOOKS) == set(CHECKS)
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [name for name in NOTEBOOKS if f"notebooks/{name}.md" not in navigation] == []
+
+
+def test_the_documentation_shows_the_outputs_of_cells_that_are_unchanged(tmp_path):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="notebooks/mnist.md"))
+    hook = runpy.run_path(str(ROOT / "docs" / "outputs.py"))["on_page_markdown"]
+    hook.__globals__["EXECUTED"] = tmp_path
+    text = NOTEBOOKS["mnist"].read_text()
+    assert hook(text, page=page) == text
+
+    notebook = jupytext.read(NOTEBOOKS["mnist"])
+    first, second, *_ = (cell for cell in notebook.cells if cell.cell_type == "code")
+    first.outputs = [nbformat.v4.new_output("stream", text="0123\n")]
+    second.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "a figure"})]
+    nbformat.write(notebook, tmp_path / "mnist.ipynb")
+    shown = hook(text, page=page)
+    assert f"{first.source}\n```\n\n```text\n0123\n```\n" in shown
+    assert "base64,AAAA" in shown.partition(second.source)[2]
+    changed = hook(text.replace(first.source, "pass"), page=page)
+    assert "0123" not in changed and "base64,AAAA" in changed
 
 
 @pytest.mark.slow
