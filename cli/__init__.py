@@ -61,16 +61,27 @@ def main() -> None:
     """
     words = sys.argv[1:]
     try:
-        arguments = [word for word in words if word != DEBUG]
-        command_line(_line_to_complete() or arguments)(arguments, prog_name=PROGRAM)
+        arguments = [word for word in words if word != DEBUG] or ["--help"]
+        run = command_line(_line_to_complete() or arguments)
+        code = run(arguments, prog_name=PROGRAM, standalone_mode=False)
     except Exception as error:
         if DEBUG in words:
             raise
-        mendable = isinstance(error, MENDABLE)
-        text = str(error) if mendable else f"{type(error).__name__}: {error}; {DEBUG} shows where"
-        line = escape(" ".join(text.splitlines()))
-        Console(stderr=True).print(f"[bold red]error:[/] {line}", highlight=False, soft_wrap=True)
-        sys.exit(2 if mendable else 1)
+        line, code = _described(error)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _described(error: Exception) -> tuple[str, int]:
+    """Returns an error in one line, and the exit code."""
+    if hasattr(error, "format_message"):  # typer's, of words that no command takes
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        text, code = f"{error.format_message()} (see `{path} --help`)", 2
+    elif isinstance(error, MENDABLE):
+        text, code = str(error), 2
+    else:
+        text, code = f"{type(error).__name__}: {error}; {DEBUG} shows where", 1
+    return " ".join(text.splitlines()), code
 
 
 def _line_to_complete() -> list[str]:

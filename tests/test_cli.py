@@ -232,6 +232,27 @@ def test_help_has_examples_that_the_command_understands(name, monkeypatch):
         command.make_context(name, words)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'? (see `keras-mgnet --help`)"),
+        (["train"], "Missing argument 'dataset'. (see `keras-mgnet train --help`)"),
+        (["train", "digits", "--epoks", "3"], "No such option: --epoks (Possible options: --epochs"),
+        (["train", "digits", "--epochs", "x"], "Invalid value for '--epochs'"),
+    ],
+)
+def test_words_that_no_command_takes_get_a_line_and_a_hint(words, expected, refused):
+    error = refused(*words)
+    assert expected in error and error.endswith("--help`)")
+
+
+def test_without_words_it_helps(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0 and "Usage: keras-mgnet" in capsys.readouterr().out
+
+
 def completed(monkeypatch, capsys, line):
     monkeypatch.setattr(sys, "argv", ["keras-mgnet"])
     for name, value in {COMPLETION: "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}.items():
