@@ -27,12 +27,15 @@ docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or refere
 
 notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebooks/*.md))  ## run them; `make docs` then shows their pictures
 
+# Without a port, and what TensorFlow notes while it starts stays in the terminal.
+KERNEL := --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
+	--ExecutePreprocessor.coalesce_streams=True --KernelManager.transport=ipc
+
 build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
 	rm -rf $(@D)/$* && mkdir -p $(@D)/$*
 	cd $(@D)/$* && export PATH="$(CURDIR)/$(BIN):$$PATH" && \
 	jupytext --quiet --to ipynb --output $*.ipynb $(CURDIR)/$< && \
-	jupyter nbconvert --execute --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
-	    --KernelManager.transport=ipc --to notebook --output-dir .. $*.ipynb
+	jupyter nbconvert --execute $(KERNEL) --to notebook --output-dir .. $*.ipynb
 
 lint: $(VENV)/.test  ## format and check the sources
 	$(BIN)/ruff format .
