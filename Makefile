@@ -29,7 +29,7 @@ notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebook
 
 # Without a port, and what TensorFlow notes while it starts stays in the terminal.
 KERNEL := --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
-	--ExecutePreprocessor.coalesce_streams=True --KernelManager.transport=ipc
+	--CoalesceStreamsPreprocessor.enabled=True --KernelManager.transport=ipc
 
 build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
 	rm -rf $(@D)/$* && mkdir -p $(@D)/$*
