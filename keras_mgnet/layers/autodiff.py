@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import keras
+from keras import ops
 
 
 def is_available() -> bool:
@@ -35,6 +36,42 @@ def by_values(variables: Sequence[keras.Variable], values: Sequence, f: Callable
     return y, {str(j): new for j, (old, new) in enumerate(zip(before, after, strict=True)) if new is not old}
 
 
+def noted(f: Callable) -> tuple:
+    """Returns f(), the variables that f has read or assigned, and the values it has assigned, by the places of their variables.
+
+    The variables keep their values; `assign` gives them those.
+
+    Example:
+        >>> v, w = keras.Variable(1.0), keras.Variable(2.0)
+        >>> y, variables, moved = noted(lambda: v + 1)
+        >>> float(y), [variable is v for variable in variables], moved
+        (2.0, [True], {})
+    """
+    with _Notes() as scope:
+        y = f()
+    variables = list(scope.variables.values())
+    own = scope.state_mapping
+    return y, variables, {str(j): own[id(variable)] for j, variable in enumerate(variables) if id(variable) in own}
+
+
+class _Notes(keras.StatelessScope):
+    """A scope that knows the variables that are used in it, and leaves their values to the scope around it."""
+
+    def __init__(self):
+        super().__init__()
+        self.variables = {}
+
+    def get_current_value(self, variable):
+        self.variables[id(variable)] = variable
+        value = super().get_current_value(variable)
+        outer = self.original_scope
+        return outer.get_current_value(variable) if value is None and outer is not None else value
+
+    def add_update(self, update):
+        self.variables[id(update[0])] = update[0]
+        super().add_update(update)
+
+
 def assign(variables: Sequence[keras.Variable], moved: dict) -> None:
     """Gives variables the values that `by_values` has found."""
     for j, value in moved.items():
@@ -49,37 +86,47 @@ def vjp(f: Callable, *primals) -> tuple:
         >>> float(y), [float(cotangent) for cotangent in pull(keras.ops.array(1.0))]
         (6.0, [3.0, 2.0])
     """
+    primals = [ops.convert_to_tensor(primal) for primal in primals]
+    places = [place for place, primal in enumerate(primals) if _is_float(primal)]
+
+    def of_floats(*floats):
+        given = dict(zip(places, floats, strict=True))
+        return f(*(given.get(place, primal) for place, primal in enumerate(primals)))
+
+    y, pull_floats = _vjp(of_floats, [primals[place] for place in places])
+
+    def pull(cotangent):
+        found = dict(zip(places, pull_floats(cotangent), strict=True))
+        return [found.get(place) for place in range(len(primals))]
+
+    return y, pull
+
+
+def _vjp(f, primals):
     if keras.backend.backend() == "jax":
         import jax
 
         return jax.vjp(f, *primals)
     import tensorflow as tf
 
-    primals = [tf.convert_to_tensor(primal) for primal in primals]
-    floats = [primal for primal in primals if primal.dtype.is_floating]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(floats)
+        tape.watch(primals)
         y = f(*primals)
-
-    def pull(cotangent):
-        found = iter(tape.gradient(y, floats, cotangent, tf.UnconnectedGradients.ZERO))
-        return [next(found) if primal.dtype.is_floating else None for primal in primals]
-
-    return y, pull
+    return y, lambda cotangent: tape.gradient(y, primals, cotangent, tf.UnconnectedGradients.ZERO)
 
 
-def after(event, tensors: Sequence) -> list:
-    """Returns the tensors, which a compiled program may use only once it has computed the tensor `event`; integers as they are.
+def after(events: Sequence, tensors: Sequence) -> list:
+    """Returns the tensors, which a compiled program may use only once it has computed the tensors `events`; integers as they are.
 
-    Zero times an entry of it is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
-    Where the event is infinite, the tensors are not numbers.
+    Zero times an entry of each is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
+    Where an event is infinite, the tensors are not numbers.
 
     Example:
-        >>> [float(x) for x in after(keras.ops.zeros((2, 2)), [keras.ops.array(1.0)])]
+        >>> [float(x) for x in after([keras.ops.zeros((2, 2))], [keras.ops.array(1.0)])]
         [1.0]
     """
-    zero = 0 * event[(0,) * len(event.shape)]
-    return [tensor + keras.ops.cast(zero, tensor.dtype) if _is_float(tensor) else tensor for tensor in tensors]
+    zero = sum(0 * ops.cast(event[(0,) * len(event.shape)], "float32") for event in events)
+    return [tensor + ops.cast(zero, tensor.dtype) if _is_float(tensor) else tensor for tensor in tensors]
 
 
 def _is_float(tensor) -> bool:

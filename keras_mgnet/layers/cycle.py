@@ -73,9 +73,9 @@ class CycleLevel(GridLevel):
 
     def call(self, r, u=None, e=None, training=None):
         if e is None:
-            return super().call(r, u)
+            return super().call(r, u, training)
         u, r = steps.residual_correction(u, r, self.A[0], e)
-        return self._iterate(u, r, self.post_scheme, first=self.nu)
+        return self._iterate(u, r, self.post_scheme, training, first=self.nu)
 
     def _smoother(self, i, A, B):
         return super()._smoother(i, A, B) if i < self.nu else self.post_scheme.smoother(i - self.nu, A, B)

@@ -101,33 +101,43 @@ class GridLevel(Rematerialized, keras.layers.Layer):
         return (*r_shape[:-1], self.channels), tuple(r_shape)
 
     def call(self, r, u=None, training=None):
-        return self._iterate(0.0 if u is None else u, r, self.scheme)
+        return self._iterate(0.0 if u is None else u, r, self.scheme, training)
 
-    def _iterate(self, u, r, scheme, first=0):
+    def _iterate(self, u, r, scheme, training, first=0):
         """The iterations of a scheme, which are the iterations `first`, `first` + 1, ... of the level."""
-        return (self._iterate_residual if self.form == "residual" else self._iterate_feature)(u, r, scheme, first)
+        iterate = self._iterate_residual if self.form == "residual" else self._iterate_feature
+        return iterate(u, r, scheme, functools.partial(self.again, training=training), first)
 
-    def _iterate_residual(self, u, r, scheme, first):
+    def _iterate_residual(self, u, r, scheme, again, first):
         states, candidates = [(u, r)], []
         for i in range(scheme.nu):
-            u, r = states[i]
-            e = self._correction(first + i, r)
-            candidates.append(steps.residual_correction(u, r, instance(self.A, first + i), e))
+            candidates.append(again(functools.partial(self._corrected, first + i), *states[i]))
             states.append(scheme.next_state(i, states, candidates))
         return states[-1]
 
-    def _iterate_feature(self, u, r, scheme, first):
+    def _iterate_feature(self, u, r, scheme, again, first):
         norms = first - (1 if isinstance(u, float) else 0)
         f = steps.data(r, u, self._map(first, first))
         states, candidates = [(u,)], []
         for i in range(scheme.nu):
             (u,) = states[i]
-            r = steps.residual(f, u, self._map(first + i, norms + i)) if i else r
-            candidates.append((u + self._correction(first + i, r),))
+            if i:
+                e = again(functools.partial(self._correction_of_data, first + i, norms + i), f, u)
+            else:
+                e = again(functools.partial(self._correction, first), r)
+            candidates.append((u + e,))
             states.append(scheme.next_state(i, states, candidates))
         (u,) = states[-1]
         mode = {"training": False} if self.last else {}
         return u, steps.residual(f, u, self._map(first + scheme.nu, norms + scheme.nu, **mode))
+
+    def _corrected(self, i, u, r):
+        """Iteration i in residual form."""
+        return steps.residual_correction(u, r, instance(self.A, i), self._correction(i, r))
+
+    def _correction_of_data(self, i, norms, f, u):
+        """The correction of the residual f - A(u), with the norms of that index in A."""
+        return self._correction(i, steps.residual(f, u, self._map(i, norms)))
 
     def _correction(self, i, r):
         B = instance(self.B, i) if self.B else None

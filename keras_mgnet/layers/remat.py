@@ -1,6 +1,6 @@
-"""Levels that compute their states again for the gradient, where `keras.RematScope` names them."""
+"""Levels that compute their states again for the gradient, one iteration at a time, where `keras.RematScope` names them."""
 
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -8,15 +8,13 @@ from keras import ops
 
 from keras_mgnet.layers import autodiff
 
-_again: ContextVar[bool] = ContextVar("again", default=False)
-
 
 class Rematerialized:
-    """A layer, to be mixed in before `keras.layers.Layer`, that may be built inside `keras.RematScope("list_of_layers", ...)`.
+    """A level, to be mixed in before `keras.layers.Layer`, that may be built inside `keras.RematScope("list_of_layers", ...)`.
 
-    Named there, it keeps in training only its inputs, and is evaluated a second time when its gradient is asked for. Unlike
-    what Keras does to other layers, the second evaluation draws the same random numbers and leaves moving statistics as they
-    are, also on TensorFlow. Its `call` takes `training`.
+    Named there, it keeps in training only what enters its iterations. When the gradient is asked for, they are evaluated a
+    second time, from the last to the first, each once the gradients by its outputs are known, so the states inside of one
+    iteration exist at a time. The second evaluation draws the same random numbers and leaves moving statistics as they are.
 
     Example:
         >>> from keras_mgnet.layers import GridLevel
@@ -26,51 +24,66 @@ class Rematerialized:
     """
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """Returns what Keras calls in place of `call`."""
+        """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations by `again`."""
+        return layer_call if self._is_named() else super().rematerialized_call(layer_call, *args, **kwargs)
+
+    def again(self, f: Callable, *states, training: bool | None):
+        """Returns f(*states); in training, where the level is named, without keeping what f computes on the way.
+
+        Args:
+            f: one iteration, which computes tensors from its states and from variables alone.
+            states: tensors, or 0.0 for a state that is zero.
+            training: the mode of the level.
+        """
+        if not (training and self._is_named() and autodiff.is_available()):
+            return f(*states)
+        y, variables, moved = autodiff.noted(partial(f, *states))
+        tensors = [state for state in states if ops.is_tensor(state)]
+        values = _Entered(partial(_read, variables), self.variable_dtype)(training=True)  # in full precision
+        evaluate = partial(self._evaluate, f, states, variables)
+        outputs = [ops.stop_gradient(output) for output in keras.tree.flatten(y)]
+        autodiff.assign(variables, moved)
+        return keras.tree.pack_sequence_as(y, _differentiated(evaluate, outputs, tensors, values))
+
+    def _evaluate(self, f, states, variables, *primals):
+        """The outputs of f by given tensors among the states and given values of the variables."""
+        primals = iter(primals)
+        states = [next(primals) if ops.is_tensor(state) else state for state in states]
+        iteration = _Entered(partial(f, *states), self.dtype_policy)
+        y, _ = autodiff.by_values(variables, primals, partial(iteration, training=True))
+        return tuple(keras.tree.flatten(y))
+
+    def _is_named(self) -> bool:
         mode = self._remat_mode
-        if mode is None or mode.mode != "list_of_layers" or self.name not in mode.layer_names:
-            return super().rematerialized_call(layer_call, *args, **kwargs)
-        first = kwargs.get("training") and not _again.get() and autodiff.is_available()
-        return self._recomputed if first else layer_call
-
-    def _recomputed(self, *args, **kwargs):
-        """The level without stored states. What has a gradient must be an argument, so variables come as values."""
-        leaves = keras.tree.flatten((args, kwargs))
-        places = [place for place, leaf in enumerate(leaves) if ops.is_tensor(leaf)]
-
-        def evaluate(tensors, values):
-            given = dict(zip(places, tensors, strict=True))
-            filled = [given.get(place, leaf) for place, leaf in enumerate(leaves)]
-            args_, kwargs_ = keras.tree.pack_sequence_as((args, kwargs), filled)
-            call = partial(self._evaluated_again, *args_, **kwargs_)
-            outputs, moved = autodiff.by_values(self.variables, values, call)
-            return tuple(keras.tree.flatten(outputs)), moved
-
-        @ops.custom_gradient
-        def run(tensors, values):
-            tensors, values = keras.tree.map_structure(ops.stop_gradient, (tensors, values))
-            outputs, moved = evaluate(tensors, values)
-
-            def gradient(*upstream):
-                d_outputs = tuple((upstream if len(upstream) > 1 else upstream[0])[: len(outputs)])
-                primals = autodiff.after(d_outputs[0], [*tensors, *values])
-                _, pull = autodiff.vjp(partial(_outputs_of, evaluate, len(tensors)), *primals)
-                d_primals = list(pull(d_outputs))
-                return d_primals[: len(tensors)], d_primals[len(tensors) :]
-
-            return (*outputs, moved), gradient
-
-        *outputs, moved = run([leaves[place] for place in places], [autodiff.read(v) for v in self.variables])
-        autodiff.assign(self.variables, moved)
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-    def _evaluated_again(self, *args, **kwargs):
-        token = _again.set(True)
-        try:
-            return self(*args, **kwargs)
-        finally:
-            _again.reset(token)
+        return mode is not None and mode.mode == "list_of_layers" and self.name in mode.layer_names
 
 
-def _outputs_of(evaluate, count, *primals):
-    return evaluate(primals[:count], primals[count:])[0]
+class _Entered(keras.layers.Layer):
+    """Evaluates f as `call` would: what f calls finds the mode and the precision that this is called with."""
+
+    def __init__(self, f, dtype):
+        super().__init__(dtype=dtype, name="again")
+        self.f = f
+
+    def call(self, training=None):
+        return self.f()
+
+
+def _read(variables):
+    return [autodiff.read(variable) for variable in variables]
+
+
+def _differentiated(evaluate, outputs, tensors, values):
+    """The outputs as they are, with the gradient of evaluate(*tensors, *values), which is not called before it is needed."""
+
+    @ops.custom_gradient
+    def run(outputs, tensors, values):
+        def gradient(*upstream):
+            upstream = tuple(keras.tree.flatten(upstream))
+            _, pull = autodiff.vjp(evaluate, *tensors, *autodiff.after(upstream, values))
+            found = pull(upstream)
+            return [None] * len(outputs), found[: len(tensors)], found[len(tensors) :]
+
+        return outputs, gradient
+
+    return run(outputs, tensors, values)

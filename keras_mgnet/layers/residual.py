@@ -1,5 +1,7 @@
 """The levels of the residual networks: forward Euler and the linear two-step method over a branch."""
 
+from functools import partial
+
 import keras
 
 from keras_mgnet.layers import steps
@@ -62,8 +64,11 @@ class ResidualLevel(Rematerialized, keras.layers.Layer):
 
     def call(self, x, training=None):
         for i in range(self.nu):
-            x = self.sigma(steps.euler(*self.parts(i, x, training)))
+            x = self.again(partial(self._step, i, training), x, training=training)
         return x
+
+    def _step(self, i, training, x):
+        return self.sigma(steps.euler(*self.parts(i, x, training)))
 
     def parts(self, i, x, training):
         """Returns (R_i x, eta_i f^i(x))."""
@@ -131,9 +136,11 @@ class LinearMultistepLevel(ResidualLevel):
         if self.R_previous is not None:
             previous = self.R_previous(previous)
         for i in range(self.nu):
-            x, f = self.parts(i, x, training)
-            if i < self.first:
-                x, previous = steps.euler(x, f), x
-            else:
-                x, previous = steps.linear_multistep(x, previous, f, self.k[i - self.first]), x
+            x, previous = self.again(partial(self._step, i, training), x, previous, training=training)
         return x, previous
+
+    def _step(self, i, training, x, previous):
+        x, f = self.parts(i, x, training)
+        if i < self.first:
+            return steps.euler(x, f), x
+        return steps.linear_multistep(x, previous, f, self.k[i - self.first]), x

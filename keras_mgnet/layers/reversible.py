@@ -112,7 +112,7 @@ class ReversibleLevel(keras.layers.Layer):
         values, d_values = dict(zip(map(id, self.variables), values, strict=True)), {}
         for f, i in reversed(self._steps()):
             keys = [id(variable) for variable in f.variables]
-            given = autodiff.after(d_x, [values[key] for key in keys])
+            given = autodiff.after([d_x], [values[key] for key in keys])
             increment, pull = autodiff.vjp(partial(self._evaluate_by, f, i), previous, *given)
             previous, x = steps.coupling(x, -increment), previous
             d_increment, *d_given = pull(d_x)

@@ -28,8 +28,8 @@ class Frame:
         activation: sigma, a Keras activation.
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
-        remat: names of levels, such as "level1", that in training keep only their inputs and are evaluated a second time for
-            the gradient: less memory for more time (`keras_mgnet.layers.remat`).
+        remat: names of levels, such as "level1", that in training keep only the inputs of their iterations and evaluate each
+            a second time for the gradient: less memory for more time (`keras_mgnet.layers.remat`).
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:
