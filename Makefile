@@ -28,8 +28,7 @@ docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or refere
 notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebooks/*.md))  ## run them; `make docs` then shows their pictures
 
 # Without a port, and what TensorFlow notes while it starts stays in the terminal.
-KERNEL := --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False \
-	--CoalesceStreamsPreprocessor.enabled=True --KernelManager.transport=ipc
+KERNEL := --KernelManager.transport=ipc --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False
 
 build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
 	rm -rf $(@D)/$* && mkdir -p $(@D)/$*

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 EXECUTED = Path(__file__).parents[1] / "build" / "notebooks"
@@ -16,14 +18,25 @@ def on_page_markdown(markdown: str, *, page, **kwargs) -> str:
         return markdown
     cells = json.loads(file.read_text())["cells"]
     outputs = {"".join(cell["source"]): cell.get("outputs", []) for cell in cells}
-    return CELL.sub(lambda match: "\n\n".join([match[0], *map(shown, outputs.get(match[1], []))]), markdown)
+    return CELL.sub(lambda match: "\n\n".join([match[0], *shown(outputs.get(match[1], []))]), markdown)
 
 
-def shown(output: dict) -> str:
-    """Returns one output of a cell as Markdown."""
-    if "text" in output:
-        return f"```text\n{''.join(output['text']).rstrip()}\n```"
-    data = output["data"]
+def shown(outputs: list[dict]) -> Iterator[str]:
+    """Yields the outputs of a cell as Markdown, what it has printed in a row as one."""
+    for printed, group in groupby(outputs, lambda output: output["output_type"] == "stream"):
+        if printed:
+            yield block("".join(line for output in group for line in output["text"]))
+        else:
+            yield from (displayed(output["data"]) for output in group)
+
+
+def displayed(data: dict[str, str | list[str]]) -> str:
+    """Returns a value or a picture as Markdown."""
     if "image/png" in data:
         return f'<img alt="what the cell above has drawn" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
-    return "".join(data.get("text/markdown") or ["```text\n", *data["text/plain"], "\n```"])
+    return "".join(data["text/markdown"]) if "text/markdown" in data else block("".join(data["text/plain"]))
+
+
+def block(text: str) -> str:
+    """Returns a fenced block of text."""
+    return "```text\n" + text.strip("\n") + "\n```"

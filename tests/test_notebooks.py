@@ -38,11 +38,11 @@ def test_the_documentation_shows_the_outputs_of_cells_that_are_unchanged(tmp_pat
 
     notebook = jupytext.read(NOTEBOOKS["mnist"])
     first, second, *_ = (cell for cell in notebook.cells if cell.cell_type == "code")
-    first.outputs = [nbformat.v4.new_output("stream", text="0123\n")]
+    first.outputs = [nbformat.v4.new_output("stream", text=f"0123{name}\n") for name in "ab"]
     second.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "a figure"})]
     nbformat.write(notebook, tmp_path / "mnist.ipynb")
     shown = hook(text, page=page)
-    assert f"{first.source}\n```\n\n```text\n0123\n```\n" in shown
+    assert f"{first.source}\n```\n\n```text\n0123a\n0123b\n```\n" in shown
     assert "base64,AAAA" in shown.partition(second.source)[2]
     changed = hook(text.replace(first.source, "pass"), page=page)
     assert "0123" not in changed and "base64,AAAA" in changed
