@@ -12,14 +12,12 @@ FOLDERS = {
 
 
 class BuildWithRuntime(build_py):
-    """Packages onnxruntime-web with the explorer. What is installed from its sources may do without, and fetch it later."""
+    """Packages onnxruntime-web with the explorer; where no registry answers, without it, which it may fetch later."""
 
     def run(self):
         try:
             runpy.run_path("explorer/runtime.py")["fetch"]()
         except OSError as error:
-            if not self.editable_mode:
-                raise
             warnings.warn(f"the explorer lacks onnxruntime-web: {error}", stacklevel=1)
         super().run()
 

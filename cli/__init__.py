@@ -69,7 +69,7 @@ def main() -> None:
             raise
         line, code = _described(error)
         Console(stderr=True).print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _described(error: Exception) -> tuple[str, int]:

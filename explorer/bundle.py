@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mgnet.describe import count_params
+from keras_mgnet.errors import unknown
 from keras_mgnet.explorer.ink import ink_box
 from keras_mgnet.explorer.runtime import VERSION, installed
 from keras_mgnet.explorer.trace import traced
@@ -20,7 +21,7 @@ from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import publish, workspace, write_json
 from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.inference import load_data
-from keras_mgnet.training.rundir import Run
+from keras_mgnet.training.rundir import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "explorer.json"  # also the mark of a folder that may be replaced
@@ -63,8 +64,8 @@ def write_page(
         ValueError: for runs of denoisers and other folders, before anything is written, and where a file disagrees with Keras.
         ImportError: where the runtime or the export packages are missing.
     """
-    out, runtime = Path(out), installed()
-    _check(runs, out)
+    out, runtime = Path(out).resolve(), installed()
+    _check(runs, out, checkpoint)
     report("test images")
     datasets = [load_data(run) for run in runs]
     with workspace(out.parent) as folder:
@@ -75,9 +76,10 @@ def write_page(
             shutil.copy(file, page / "onnxruntime-web")
         (page / "networks").mkdir()
         networks = []
-        for number, (run, data) in enumerate(zip(runs, datasets, strict=True)):
+        for number, (run, name, data) in enumerate(zip(runs, _names(runs), datasets, strict=True)):
             report(f"network of {run.path}")
-            networks.append(_network(run, data, checkpoint, page, f"networks/{number}.onnx"))
+            network = {"name": name, "file": f"networks/{number}.onnx"}
+            networks.append(network | _network(run, data, checkpoint, page / network["file"]))
         samples = _samples(datasets[0], page)
         write_json(page / MANIFEST, {"runtime": f"onnxruntime-web {VERSION}", "networks": networks, "samples": samples})
         if out.exists():
@@ -88,7 +90,9 @@ def write_page(
     return Bundle(out, len(networks), len(samples), sum(sizes.values()), of_runtime)
 
 
-def _check(runs: Sequence[Run], out: Path) -> None:
+def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
+    if checkpoint not in CHECKPOINTS:
+        raise unknown("checkpoint", checkpoint, CHECKPOINTS)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file()):
         raise ValueError(f"expected a new folder, or one with an older page. Received: '{out}'")
     for run in runs:
@@ -101,19 +105,25 @@ def _check(runs: Sequence[Run], out: Path) -> None:
         raise ValueError(f"expected different runs. Received: {', '.join(str(run.path) for run in runs)}")
 
 
-def _network(run: Run, data: Dataset, checkpoint: str, page: Path, file: str) -> dict[str, Any]:
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Returns the ends of the paths of the runs, as long as it takes to tell them apart."""
+    parts = [run.path.resolve().parts for run in runs]
+    lengths = range(1, max(map(len, parts)) + 1)
+    candidates = (["/".join(path[-length:]) for path in parts] for length in lengths)
+    return next(names for names in candidates if len(set(names)) == len(names))
+
+
+def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, Any]:
     """Writes the network of a run as ONNX, compared with Keras, and returns what the page is told about it."""
     model = run.load_model(checkpoint)
     servable = Servable(model, run.normalization)
     serve, levels = traced(servable)
     proto = converted(serve)
     write_onnx(proto, entries(servable, run.class_names))
-    extra("onnx", EXPORT).save(proto, str(page / file))
-    compare(servable, page / file, servable.images(data.test.images[:SAMPLES]))
+    extra("onnx", EXPORT).save(proto, str(file))
+    compare(servable, file, servable.images(data.test.images[:SAMPLES]))
     return {
-        "file": file,
-        "bytes": (page / file).stat().st_size,
-        "name": run.path.resolve().name,
+        "bytes": file.stat().st_size,
         "family": type(model).__name__,
         "scheme": model.method.name,
         "step": model.method.step,

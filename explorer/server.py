@@ -6,6 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HOST = "127.0.0.1"
+NAMES = (HOST, "localhost")
 HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",  # the rest stands in the page, for other servers too
     "X-Content-Type-Options": "nosniff",
@@ -26,6 +27,21 @@ class PageHandler(SimpleHTTPRequestHandler):
         ".wasm": "application/wasm",
         ".onnx": "application/octet-stream",
     }
+
+    def parse_request(self):
+        """Refuses a request by another name: a page from elsewhere may have made one for this address."""
+        if not super().parse_request():
+            return False
+        known = self.headers.get("Host", "").partition(":")[0] in NAMES
+        if not known:
+            self.send_error(403)
+        return known
+
+    def send_head(self):
+        try:
+            return super().send_head()
+        except ValueError:  # a path that no system has
+            self.send_error(404)
 
     def end_headers(self):
         for name, value in HEADERS.items():

@@ -24,8 +24,8 @@ class Row:
     """One quantity of a level, iteration by iteration.
 
     Attributes:
-        symbol: of the papers: u and r of an MgNet, x of a residual network.
-        first: the iteration of its first state; before it stands zero, or what has another shape.
+        symbol: of the papers: u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several.
+        first: the iteration of its first state; before it stand zero, what has another shape, and what is not known.
         outputs: the names of its states among those of the function.
     """
 
@@ -55,7 +55,7 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
         >>> from keras_mgnet import MgNet
         >>> serve, levels = traced(Servable(MgNet((1,), 4, input_shape=(8, 8, 1))))
         >>> [(row.symbol, row.first, row.outputs) for row in levels[0].rows]
-        [('u', 1, ('level1_u1',)), ('r', 0, ('level1_r0', 'level1_r1'))]
+        [('u', 1, ('level1_u_1',)), ('r', 0, ('level1_r_0', 'level1_r_1'))]
     """
     check_backend()
     if not servable.classes:
@@ -85,14 +85,14 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
 def _level(level, iterates, residuals, end) -> tuple[TracedLevel, States]:
     rows, states = [], {}
     for symbol, first, tensors in _quantities(level, iterates, residuals, end):
-        named = {f"{level.name}_{symbol}{first + i}": tensor for i, tensor in enumerate(tensors)}
+        named = {f"{level.name}_{symbol}_{first + i}": tensor for i, tensor in enumerate(tensors)}
         rows.append(Row(symbol, first, tuple(named)))
         states |= named
     return TracedLevel(level.name, tuple(rows)), states
 
 
 def _quantities(level, iterates, residuals, end):
-    """Yields (symbol, iteration of the first, tensors); a state that is missing at the beginning is zero or of another shape."""
+    """Yields (symbol, iteration of the first, tensors); the last is that of the last iteration."""
     if isinstance(level, GridLevel):
         yield "u", level.nu + 1 - len(iterates), iterates
         yield "r", 0, residuals[: level.nu + 1]  # of a cycle those of the way down
@@ -100,6 +100,6 @@ def _quantities(level, iterates, residuals, end):
         yield "x", level.nu + 1 - len(iterates), iterates
     else:
         ends = end if isinstance(end, (tuple, list)) else (end,)
-        letters = ("x",) if len(ends) == 1 else tuple(f"x_{i}_" for i in range(1, len(ends) + 1))
-        for letter, tensor in zip(letters, ends, strict=True):
-            yield letter, 0, (tensor,)
+        symbols = ["x"] if len(ends) == 1 else [f"x_{i}" for i in range(1, len(ends) + 1)]
+        for symbol, tensor in zip(symbols, ends, strict=True):
+            yield symbol, getattr(level, "nu", 1), (tensor,)

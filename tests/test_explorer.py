@@ -2,16 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
+import zipfile
 
 import catalogue
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import slow_unless
+from conftest import ROOT, slow_unless
 from keras import ops
+from PIL import Image
 
 from keras_mgnet.analysis.intercept import levels as levels_of
 from keras_mgnet.analysis.states import iterates, residuals_of
@@ -61,16 +65,16 @@ def train(out, options):
         assert end.value.code == 0
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def the_runtime():
     try:
-        runtime.installed()
+        return runtime.installed()
     except ImportError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def page_folder(runs, tmp_path_factory):
+def page_folder(runs, the_runtime, tmp_path_factory):
     return write_page(runs, tmp_path_factory.mktemp("page") / "explored").path
 
 
@@ -133,7 +137,7 @@ def test_the_manifest_tells_what_the_page_shows(runs, page_folder):
         assert (page_folder / network["file"]).stat().st_size == network["bytes"]
 
 
-def test_an_older_page_is_replaced_and_another_folder_is_not(runs, tmp_path):
+def test_an_older_page_is_replaced_and_another_folder_is_not(runs, the_runtime, tmp_path):
     out = tmp_path / "explored"
     write_page(runs[:1], out)
     (out / "left").touch()
@@ -149,7 +153,15 @@ def test_an_older_page_is_replaced_and_another_folder_is_not(runs, tmp_path):
     assert not (tmp_path / "twice").exists()
 
 
-def test_a_network_that_disagrees_with_keras_leaves_no_page(runs, tmp_path, monkeypatch):
+def test_runs_of_one_name_are_told_apart_by_their_folders(runs, the_runtime, tmp_path):
+    for folder in ("a", "b"):
+        shutil.copytree(runs[1].path, tmp_path / folder / "run")
+    page = write_page([open_run(tmp_path / folder / "run") for folder in ("a", "b")], tmp_path / "page").path
+    told = json.loads((page / MANIFEST).read_text())["networks"]
+    assert [network["name"] for network in told] == ["a/run", "b/run"]
+
+
+def test_a_network_that_disagrees_with_keras_leaves_no_page(runs, the_runtime, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_mgnet.explorer.bundle.converted", lambda serve: wrong(converted(serve)))
     with pytest.raises(ValueError, match="expected"):
         write_page(runs, tmp_path / "explored")
@@ -173,6 +185,18 @@ def test_drawings_are_told_from_photographs():
     assert ink_box(noise) is None
 
 
+@pytest.mark.slow
+def test_a_wheel_has_the_page_the_runtime_and_its_licence(the_runtime, tmp_path):
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run(words, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name.removeprefix("keras_mgnet/explorer/") for name in archive.namelist()}
+    expected = {f"onnxruntime-web/{file.name}" for file in the_runtime}
+    expected |= {f"page/{file.name}" for file in (ROOT / "explorer" / "page").iterdir()}
+    assert "onnxruntime-web/LICENSE" in expected and expected <= held
+
+
 def test_the_runtime_is_the_version_whose_digest_is_known(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "FOLDER", tmp_path)
     with pytest.raises(ValueError, match=r"with its sha512\. Received: 3 other bytes"):
@@ -192,12 +216,14 @@ def test_the_server_gives_files_with_their_types_and_nothing_else(url):
     for path, kind in KINDS.items():
         with urllib.request.urlopen(url + path) as answer:
             assert answer.headers["Content-Type"] == kind and answer.headers["X-Content-Type-Options"] == "nosniff"
-    for path in ("samples/", "../runs", "%2e%2e/%2e%2e/etc/passwd"):
+    for path in ("samples/", "../runs", "%2e%2e/%2e%2e/etc/passwd", "%00"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(url + path)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(url + MANIFEST, headers={"Host": "evil.example"}))
 
 
-def test_the_command_writes_the_page(runs, tmp_path, capsys, monkeypatch):
+def test_the_command_writes_the_page(runs, the_runtime, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "sys.argv", ["keras-mgnet", "explore", str(runs[0].path), "--no-serve", "--out", str(tmp_path / "out")]
     )
@@ -232,23 +258,24 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, url):
-    """The loaded page; at the end nothing may have been asked of another machine, and no error reported."""
+def blank_page(browser, url):
+    """A page before it is loaded; at the end nothing may have been asked of another machine, and no error reported."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    loaded(page, url)
     yield page
     assert errors == []
     assert [asked for asked in requests if not asked.startswith((url, "blob:", "data:"))] == []
     page.close()
 
 
-def loaded(page, url):
-    page.goto(url)
-    settled(page)
+@pytest.fixture
+def page(blank_page, url):
+    blank_page.goto(url)
+    settled(blank_page)
+    return blank_page
 
 
 def settled(page):
@@ -345,8 +372,58 @@ def test_a_file_that_is_no_image_gets_a_message(page, tmp_path):
     before = probabilities(page)
     page.locator("#file").set_input_files(tmp_path / "notes.txt")
     page.wait_for_function("() => document.getElementById('message').innerText")
-    assert page.locator("#message").inner_text() == "expected an image. Received: notes.txt, text/plain"
+    assert (
+        page.locator("#message").inner_text()
+        == "expected an image that this browser can read. Received: notes.txt, text/plain"
+    )
     np.testing.assert_array_equal(probabilities(page), before)
+
+
+def test_a_network_that_fails_says_so_and_the_page_lives_on(blank_page, url, page_folder):
+    told = json.loads((page_folder / MANIFEST).read_text())
+    told["networks"][0]["levels"][0]["rows"][0]["outputs"][0] = "no such output"
+    blank_page.route(f"**/{MANIFEST}", lambda route: route.fulfill(json=told))
+    blank_page.goto(url)
+    blank_page.wait_for_function("() => document.getElementById('message').innerText")
+    assert blank_page.locator("#message").inner_text().startswith("a network could not answer: ")
+    blank_page.wait_for_selector("#panels[aria-busy=false]")
+    blank_page.locator("#samples button").nth(1).click()
+    blank_page.wait_for_function("() => document.getElementById('message').innerText")
+
+
+def test_keys_wait_for_the_first_picture(blank_page, url):
+    def late(route):
+        blank_page.keyboard.press("ArrowRight")
+        route.continue_()
+
+    blank_page.route("**/samples/0.png", late)
+    blank_page.goto(url)
+    settled(blank_page)
+    assert blank_page.locator("#step").input_value() == "0"
+
+
+def test_the_answer_and_the_step_are_told(page):
+    """To those who do not see them: in lines that a screen reader reads when they change, but not while they play."""
+    page.locator("#samples button").nth(4).click()
+    settled(page)
+    assert page.locator(".answer[aria-live=polite]").first.inner_text().startswith("4, ")
+    page.locator("#play").click()
+    assert page.locator(".said[aria-live=off]").count() == 2
+    page.locator("#play").click()
+    assert page.locator(".said[aria-live=polite]").count() == 2
+
+
+BRIGHTEST = """board => {
+    const { data } = board.getContext("2d").getImageData(0, 0, board.width, board.height);
+    return data.reduce((most, value, i) => i % 4 < 3 ? Math.max(most, value) : most, 0);
+}"""
+
+
+def test_a_transparent_image_stands_on_black(page, tmp_path):
+    Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(tmp_path / "glass.png")
+    page.locator("#file").set_input_files(tmp_path / "glass.png")
+    settled(page)
+    assert page.locator("#board").evaluate(BRIGHTEST) == 0
 
 
 def test_an_opened_image_is_classified_at_its_own_size(page, page_folder):

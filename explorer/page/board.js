@@ -3,11 +3,12 @@
 import { blank } from "./pixels.js";
 
 const LINE = 22; // of 280 pixels: MNIST's pen
+const LARGEST = 2048; // pixels a side; some browsers draw larger images as nothing
 
 export class Board {
   // changed(picture, isDrawing) is called with what the networks are to see, failed(message) where a file is no image
   constructor(canvas, changed, failed) {
-    Object.assign(this, { canvas, changed, failed, isDrawing: true, at: null });
+    Object.assign(this, { canvas, changed, failed, isDrawing: true, at: null, opened: 0 });
     this.drawing = canvas.getContext("2d", { willReadFrequently: true });
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.line(event));
@@ -22,14 +23,17 @@ export class Board {
 
   // source: a file, or an image of the page
   async open(source) {
-    const image = await createImageBitmap(source).catch(() => null);
+    const number = ++this.opened;
+    const image = await decoded(source).catch(() => null);
+    if (number < this.opened) return; // another was chosen meanwhile
     if (image) await this.show(image);
-    else this.failed(`expected an image. Received: ${source.name}${source.type ? `, ${source.type}` : ""}`);
+    else this.failed(`expected an image that this browser can read. Received: ${source.name}${source.type ? `, ${source.type}` : ""}`);
   }
 
   show(image) {
     const picture = blank(image.width, image.height);
     picture.getContext("2d").drawImage(image, 0, 0);
+    this.wipe();
     this.isDrawing = false;
     this.drawing.imageSmoothingEnabled = image.width > this.canvas.width;
     this.drawing.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
@@ -43,7 +47,9 @@ export class Board {
   }
 
   begin(event) {
+    if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
+    this.opened++;
     this.canvas.setPointerCapture(event.pointerId);
     if (!this.isDrawing) this.wipe();
     this.at = this.place(event);
@@ -69,4 +75,12 @@ export class Board {
       ((event.clientY - box.top) * this.canvas.height) / box.height,
     ];
   }
+}
+
+async function decoded(source) {
+  const image = await createImageBitmap(source);
+  const scale = LARGEST / Math.max(image.width, image.height);
+  if (scale >= 1) return image;
+  const [resizeWidth, resizeHeight] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * scale)));
+  return createImageBitmap(image, { resizeWidth, resizeHeight, resizeQuality: "high" });
 }

@@ -1,4 +1,5 @@
-// Fields of numbers as pictures. Both scales keep their order for the colour-blind and in grey: viridis, and purple to orange.
+// Fields of numbers as pictures, in colours that the colour-blind tell apart: viridis, which keeps its order in grey, too, and
+// purple to orange around white.
 
 const MAGNITUDE = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const SIGNED = ["#2d004b", "#542788", "#8073ac", "#b2abd2", "#f7f7f7", "#fdb863", "#e08214", "#b35806", "#7f3b08"];

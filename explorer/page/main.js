@@ -18,14 +18,19 @@ async function classify(picture, isDrawing) {
   if (isRunning) return;
   isRunning = true;
   find("panels").setAttribute("aria-busy", "true");
-  while (waiting) {
-    const next = waiting;
-    waiting = null;
-    for (const panel of panels) await panel.classify(next.picture, next.isDrawing);
-    showResults();
+  try {
+    while (waiting) {
+      const next = waiting;
+      waiting = null;
+      for (const panel of panels) await panel.classify(next.picture, next.isDrawing);
+      showResults();
+    }
+  } catch (error) {
+    message.textContent = `a network could not answer: ${error.message}`;
+  } finally {
+    isRunning = false;
+    find("panels").setAttribute("aria-busy", "false");
   }
-  isRunning = false;
-  find("panels").setAttribute("aria-busy", "false");
 }
 
 function showResults() {
@@ -48,6 +53,7 @@ function play() {
   if (playing) clearInterval(playing);
   playing = playing ? null : setInterval(() => goTo(step.value === step.max ? 0 : Number(step.value) + 1), PLAYED);
   find("play").textContent = playing ? "Pause" : "Play";
+  for (const panel of panels) panel.said.ariaLive = playing ? "off" : "polite";
 }
 
 const KEYS = {
@@ -81,7 +87,8 @@ function listen(board) {
   document.addEventListener("click", ({ target }) => {
     const cell = target.closest("td[data-level]");
     const owner = panels.find((panel) => panel.section.contains(cell));
-    if (owner) goTo(owner.steps.findIndex(({ level, i }) => level.name === cell.dataset.level && i === Number(cell.dataset.i)));
+    const place = owner?.steps.findIndex(({ level, i }) => level.name === cell.dataset.level && i === Number(cell.dataset.i));
+    if (place >= 0) goTo(place);
   });
 }
 
@@ -113,13 +120,14 @@ async function start() {
   const loaded = await Promise.all(networks.map(Network.load));
   panels = loaded.map((network) => new Panel(network));
   const board = new Board(find("board"), classify, (text) => { message.textContent = text; });
-  listen(board);
   offerSamples(samples, board);
   find("panels").replaceChildren(...panels.map((panel) => panel.section));
   const image = find("samples").querySelector("img");
   await image.decode();
   await board.open(image);
+  if (!panels.every((panel) => panel.result)) return; // what failed has been said
   offerChannels();
+  listen(board);
   performance.mark("first-picture");
 }
 

@@ -12,6 +12,7 @@ export class Panel {
   constructor(network) {
     const { description } = network;
     this.network = network;
+    this.answer = element("p", { class: "answer", "aria-live": "polite" });
     this.classes = element("ol", { class: "classes", "aria-label": "Probabilities" });
     this.seen = element("canvas", { role: "img", "aria-label": "The image as the network takes it" });
     this.now = element("div", { class: "now" });
@@ -21,6 +22,7 @@ export class Panel {
     this.section = element("section", { class: "panel", "aria-label": description.name },
       element("h3", {}, description.name),
       element("p", { class: "about" }, about(description)),
+      this.answer,
       this.classes,
       element("div", { class: "views" }, figure(this.seen, "image"), this.now),
       this.said,
@@ -31,11 +33,6 @@ export class Panel {
     );
   }
 
-  // The steps of the network: each level's iterations, from the entry to the last.
-  get steps() {
-    return this.result.levels.flatMap((level) => [...Array(iterations(level)).keys()].map((i) => ({ level, i })));
-  }
-
   get channels() {
     return Math.max(...this.result.levels.flatMap((level) => level.rows.map((row) => row.states[0].channels)));
   }
@@ -44,19 +41,23 @@ export class Panel {
     const pixels = pixelsFor(this.network.description, picture, isDrawing);
     this.result = await this.network.run(pixels);
     drawImage(this.seen, pixels, this.network.description.input_shape);
-    this.showClasses();
+    this.steps = this.result.levels.flatMap(stepsOf);
     this.measure = measureOf(this.result.levels);
+    this.lines = this.result.levels.map((level) => ({ name: level.name, points: convergence(level) }));
     this.section.querySelector(".measure").textContent = this.measure.label;
+    this.section.querySelector(".curve").hidden = this.lines.every((line) => line.points.length === 0);
+    this.showClasses();
   }
 
   showClasses() {
     const { probabilities } = this.result, { classes } = this.network.description;
     const order = [...classes.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, MOST_CLASSES);
+    this.answer.textContent = `${classes[order[0]]}, ${percent(probabilities[order[0]])}`;
     const shown = classes.length <= MOST_CLASSES ? [...classes.keys()] : order;
     this.classes.replaceChildren(...shown.map((c) => element("li", c === order[0] ? { class: "likeliest" } : {},
-      element("span", { class: "class" }, classes[c]),
+      element("span", { class: "class", title: classes[c] }, classes[c]),
       element("meter", { min: 0, max: 1, value: probabilities[c], "aria-label": classes[c] }),
-      element("span", { class: "share", "data-probability": probabilities[c] }, `${(100 * probabilities[c]).toFixed(1)} %`),
+      element("span", { class: "share", "data-probability": probabilities[c] }, percent(probabilities[c])),
     )));
   }
 
@@ -71,7 +72,7 @@ export class Panel {
   }
 
   stateRow(level, row, columns, channel) {
-    const fields = row.states.map((state) => field(state, channel));
+    const fields = channel < row.states[0].channels ? row.states.map((state) => field(state, channel)) : [];
     row.bound = Math.max(...fields.map((values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
     row.canvases = fields.map((values, n) => {
       const { height, width } = row.states[n];
@@ -83,7 +84,7 @@ export class Panel {
     });
     const cells = [...Array(columns).keys()].map((i) => {
       const canvas = row.canvases[i - row.first];
-      return element("td", { "data-level": level.name, "data-i": i }, canvas ?? "");
+      return element("td", { "data-level": level.name, "data-i": i }, canvas ?? (stateAt(row, i) ? "–" : ""));
     });
     return element("tr", {}, element("th", { scope: "row" }, element("i", {}, row.symbol), ` ${level.name}`), ...cells);
   }
@@ -94,17 +95,27 @@ export class Panel {
     for (const cell of this.table.querySelectorAll("td")) {
       cell.classList.toggle("current", cell.dataset.level === level.name && Number(cell.dataset.i) === i);
     }
-    this.now.replaceChildren(...level.rows.map((row) => figure(copy(row.canvases[i - row.first]), `${row.symbol}, ${level.name}, i = ${i}`)));
-    const lines = this.result.levels.map((each) => ({ name: each.name, points: convergence(each) }));
-    drawChart(this.chart, lines, { name: level.name, i }, this.measure.label);
-    this.said.textContent = said(level, i, lines, this.measure);
+    const shown = level.rows.filter((row) => row.canvases[i - row.first]);
+    this.now.replaceChildren(...shown.map((row) => figure(copy(row.canvases[i - row.first]), `${row.symbol}, ${level.name}, i = ${i}`)));
+    drawChart(this.chart, this.lines, { name: level.name, i }, this.measure.label);
+    this.said.textContent = said(level, i, this.lines, this.measure);
   }
+}
+
+// The iterations of a level of which there is a state.
+function stepsOf(level) {
+  const all = [...Array(iterations(level)).keys()];
+  return all.filter((i) => level.rows.some((row) => stateAt(row, i))).map((i) => ({ level, i }));
+}
+
+function percent(probability) {
+  return `${(100 * probability).toFixed(1)} %`;
 }
 
 function said(level, i, lines, measure) {
   const place = i ? `${level.name}, iteration ${i} of ${iterations(level) - 1}` : `${level.name}, at its entry`;
   const point = lines.find((line) => line.name === level.name).points.find((each) => each.i === i);
-  const { height, width, channels } = level.rows.map((row) => stateAt(row, i)).find(Boolean) ?? level.rows[0].states[0];
+  const { height, width, channels } = level.rows.map((row) => stateAt(row, i)).find(Boolean);
   return `${place}: ${height} × ${width}, ${channels} channels${point && i ? `; ${measure.inWords(point.value.toFixed(3))}` : ""}`;
 }
 
@@ -120,7 +131,6 @@ function figure(canvas, caption) {
 
 function copy(canvas) {
   const made = element("canvas", { "aria-hidden": "true" });
-  if (!canvas) return made;
   made.width = canvas.width;
   made.height = canvas.height;
   made.getContext("2d").drawImage(canvas, 0, 0);

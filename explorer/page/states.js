@@ -19,9 +19,8 @@ export function norm(data) {
 export function field(state, channel) {
   const { data, channels } = state;
   const pixels = new Float32Array(data.length / channels);
-  const one = Math.min(channel, channels - 1);
   for (let p = 0; p < pixels.length; p++) {
-    pixels[p] = channel === ALL_CHANNELS ? norm(data.subarray(p * channels, (p + 1) * channels)) / Math.sqrt(channels) : data[p * channels + one];
+    pixels[p] = channel === ALL_CHANNELS ? norm(data.subarray(p * channels, (p + 1) * channels)) / Math.sqrt(channels) : data[p * channels + channel];
   }
   return pixels;
 }
