@@ -2,7 +2,7 @@
 
 import griffe
 
-FOLDERS = ("training", "export", "serving")
+FOLDERS = ("training", "export", "serving", "explorer")
 
 
 class Folders(griffe.Extension):

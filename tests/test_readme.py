@@ -67,7 +67,10 @@ def export_leaves_files(names):
 
 
 def solvers_converge(names):
+    """The page's figures: of one grid alone, red-black, Jacobi, and what twenty steps have learned."""
     assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
+    assert round(names["slow"], 3) == 0.999 and round(names["fixed"], 2) == 0.60 and abs(names["learned"] - 0.31) < 0.05
+    assert abs(len(names["history"]) - 1 - 15) <= 2
 
 
 def heun_is_heun(names):

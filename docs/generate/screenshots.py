@@ -19,7 +19,7 @@ PICTURES = [  # width, height, colours
 
 def main(folder):
     with page_server(folder) as server, sync_playwright() as playwright:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for width, height, colours in PICTURES:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)
@@ -27,7 +27,8 @@ def main(folder):
             page.wait_for_selector("#panels[aria-busy=false]")
             page.locator("#samples button").nth(DIGIT).click()
             page.locator("#step").fill(STEP)
-            page.wait_for_timeout(500)
+            page.wait_for_timeout(100)
+            page.wait_for_selector("#panels[aria-busy=false]")
             page.screenshot(path=IMAGES / f"explorer_{width}.png")
         server.shutdown()
 
