@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, randomize
+from pages import blocks
 from PIL import Image
 from test_launch import free_ports
 from typer.testing import CliRunner
@@ -432,13 +433,11 @@ def test_the_printed_curl_line_works(servers, pictures, tmp_path):
 def test_the_python_of_the_documentation_runs(servers, prediction_service, pictures, tmp_path, monkeypatch, capsys):
     (tmp_path / "digit.png").write_bytes(pictures[0].read_bytes())
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "serving.md").read_text().replace("http://127.0.0.1:8501", servers[0])
-    text = text.replace("models/digits", "models/tiny").replace('"digits"', '"saved"')
-    text = text.replace("127.0.0.1:8500", prediction_service.removeprefix("grpc://"))
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    for block in blocks:
-        exec(block, {})  # our own file
-    assert len(blocks) == len(capsys.readouterr().out.splitlines()) == 3
+    codes = [block.code.replace("http://127.0.0.1:8501", servers[0]) for block in blocks("docs/serving.md", "python")]
+    for code in codes:
+        code = code.replace("models/digits", "models/tiny").replace('"digits"', '"saved"')
+        exec(code.replace("127.0.0.1:8500", prediction_service.removeprefix("grpc://")), {})  # our own file
+    assert len(codes) == len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_the_health_check_of_compose_works(servers):

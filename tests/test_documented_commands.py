@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from pages import PAGES, Block, blocks, pages_with, without_fences
 from typer.testing import CliRunner
 
@@ -133,6 +134,15 @@ def test_no_block_is_missed(page):
     assert {block.language for block in blocks(page)} <= TESTED | SHOWN
     indented = re.findall(r"^ {4}.*", without_fences(page), flags=re.MULTILINE)
     assert [line for line in indented if re.search(r"keras-mgnet |^ +(import|from|pip|make|python) ", line)] == []
+
+
+def test_programs_and_targets_of_the_pages_exist():
+    shell = "\n".join(block.code for page in PAGES for block in blocks(page, "bash"))
+    programs = re.findall(r"^python3? ([\w/]+\.py)", shell, flags=re.MULTILINE)
+    targets = re.findall(r"^make ([\w-]+)", shell, flags=re.MULTILINE)
+    assert len(programs) > 4 and [name for name in programs if not (ROOT / name).is_file()] == []
+    known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert {"demo", "test"} <= set(targets) <= set(known)
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
