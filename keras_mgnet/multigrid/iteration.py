@@ -35,7 +35,8 @@ class Iteration:
             u = model([u, f], training=False)
             return u, norms(u, f)
 
-        self._norms, self._step = norms, compiled(step, jit)  # the norms alone are taken once a solve: not worth a trace
+        self._norms = norms  # alone they are taken once a solve: not worth a trace
+        self._step = compiled(step, jit)
 
     def __call__(self, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100) -> tuple[np.ndarray, np.ndarray]:
         """Iterates until the residual of every right-hand side is small. Arguments and result as `solve`."""
