@@ -57,7 +57,7 @@ def run(program, **environment):
     )
 
 
-@pytest.mark.parametrize("names", slow_unless(CHUNKS[:2], CHUNKS), ids=" ".join)
+@pytest.mark.parametrize("names", slow_unless(CHUNKS[:1], CHUNKS), ids=" ".join)
 def test_jax(names):
     """A forward pass of each family, and a training step of several kinds."""
     pytest.importorskip("jax", reason="jax is not installed")

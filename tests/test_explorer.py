@@ -139,8 +139,9 @@ def test_the_manifest_tells_what_the_page_shows(runs, page_folder):
 
 def test_an_older_page_is_replaced_and_another_folder_is_not(runs, the_runtime, tmp_path):
     out = tmp_path / "explored"
-    write_page(runs[:1], out)
-    (out / "left").touch()
+    out.mkdir()
+    for name in (MANIFEST, "left"):
+        (out / name).touch()
     assert write_page(runs[1:], out).networks == 1
     assert json.loads((out / MANIFEST).read_text())["networks"][0]["name"] == "resnet" and not (out / "left").exists()
     (tmp_path / "other").mkdir()
