@@ -9,19 +9,16 @@ from typing import Any
 import numpy as np
 
 from keras_mgnet.describe import count_params
-from keras_mgnet.errors import unknown
 from keras_mgnet.explorer.ink import ink_box
-from keras_mgnet.explorer.runtime import VERSION, installed
+from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed
 from keras_mgnet.explorer.trace import traced
-from keras_mgnet.export.metadata import entries, write_onnx
+from keras_mgnet.export.metadata import entries
 from keras_mgnet.export.servable import Servable
-from keras_mgnet.export.to_onnx import converted
-from keras_mgnet.export.verification import compare
-from keras_mgnet.extras import EXPORT, extra
+from keras_mgnet.export.to_onnx import converted, save
 from keras_mgnet.files import publish, workspace, write_json
 from keras_mgnet.training.data import Dataset
-from keras_mgnet.training.inference import load_data
-from keras_mgnet.training.rundir import CHECKPOINTS, Run
+from keras_mgnet.training.inference import check_classifier, load_data
+from keras_mgnet.training.rundir import Run, check_checkpoint
 
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "explorer.json"  # also the mark of a folder that may be replaced
@@ -71,9 +68,9 @@ def write_page(
     with workspace(out.parent) as folder:
         page = folder / out.name
         shutil.copytree(PAGE, page, ignore=shutil.ignore_patterns("__pycache__"))
-        (page / "onnxruntime-web").mkdir()
+        (page / FOLDER.name).mkdir()
         for file in runtime:
-            shutil.copy(file, page / "onnxruntime-web")
+            shutil.copy(file, page / FOLDER.name)
         (page / "networks").mkdir()
         networks = []
         for number, (run, name, data) in enumerate(zip(runs, _names(runs), datasets, strict=True)):
@@ -81,25 +78,21 @@ def write_page(
             network = {"name": name, "file": f"networks/{number}.onnx"}
             networks.append(network | _network(run, data, checkpoint, page / network["file"]))
         samples = _samples(datasets[0], page)
-        write_json(page / MANIFEST, {"runtime": f"onnxruntime-web {VERSION}", "networks": networks, "samples": samples})
+        write_json(page / MANIFEST, {"runtime": f"{FOLDER.name} {VERSION}", "networks": networks, "samples": samples})
         if out.exists():
             out.rename(folder / "replaced")
         publish(page, out)
     sizes = {file: file.stat().st_size for file in out.rglob("*") if file.is_file()}
-    of_runtime = sum(size for file, size in sizes.items() if file.parent.name == "onnxruntime-web")
+    of_runtime = sum(size for file, size in sizes.items() if file.parent.name == FOLDER.name)
     return Bundle(out, len(networks), len(samples), sum(sizes.values()), of_runtime)
 
 
 def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
-    if checkpoint not in CHECKPOINTS:
-        raise unknown("checkpoint", checkpoint, CHECKPOINTS)
+    check_checkpoint(checkpoint)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file()):
         raise ValueError(f"expected a new folder, or one with an older page. Received: '{out}'")
     for run in runs:
-        if not run.class_names:
-            raise ValueError(
-                f"expected runs of classifiers. Received: '{run.path}', of {run.record['config']['model']}"
-            )
+        check_classifier(run)
     names = [run.path.resolve() for run in runs]
     if len(set(names)) < len(names):
         raise ValueError(f"expected different runs. Received: {', '.join(str(run.path) for run in runs)}")
@@ -118,14 +111,11 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
     model = run.load_model(checkpoint)
     servable = Servable(model, run.normalization)
     serve, levels = traced(servable)
-    proto = converted(serve)
-    write_onnx(proto, entries(servable, run.class_names))
-    extra("onnx", EXPORT).save(proto, str(file))
-    compare(servable, file, servable.images(data.test.images[:SAMPLES]))
+    told, samples = entries(servable, run.class_names), servable.images(data.test.images[:SAMPLES])
+    save(converted(serve), file, servable, told, samples)
     return {
         "bytes": file.stat().st_size,
         "family": type(model).__name__,
-        "scheme": model.method.name,
         "step": model.method.step,
         "parameters": count_params(model),
         "data": data.name,

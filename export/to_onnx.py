@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -78,10 +79,7 @@ def onnx(
     with staged_file(path, ".onnx") as staged:
         proto = converted(_serve(servable), opset)
         proto = QUANTIZATIONS[quantize](proto, calibrated, staged.parent)
-        write_onnx(proto, told)
-        _check(proto, opset)
-        extra("onnx", EXPORT).save(proto, str(staged))
-        compare(servable, staged, samples)
+        save(proto, staged, servable, told, samples, opset)
     return Path(path)
 
 
@@ -97,6 +95,20 @@ def converted(serve, opset: int = OPSETS[-1]):
     _name_free_axes(proto)
     _check(proto, opset)
     return proto
+
+
+def save(
+    proto, path: Path, servable: Servable, told: dict[str, Any], samples: np.ndarray, opset: int = OPSETS[-1]
+) -> None:
+    """Writes an ONNX model with what is told of it, and compares the file with Keras on the samples.
+
+    Raises:
+        ValueError: where it is no valid model, or disagrees with Keras.
+    """
+    write_onnx(proto, told)
+    _check(proto, opset)
+    extra("onnx", EXPORT).save(proto, str(path))
+    compare(servable, path, samples)
 
 
 def _serve(servable: Servable):

@@ -16,10 +16,10 @@ import pytest
 from conftest import ROOT, slow_unless
 from keras import ops
 from PIL import Image
+from test_cli import invoke, invoked
 
 from keras_mgnet.analysis.intercept import levels as levels_of
 from keras_mgnet.analysis.states import iterates, residuals_of
-from keras_mgnet.cli import main
 from keras_mgnet.explorer import runtime
 from keras_mgnet.explorer.bundle import MANIFEST, write_page
 from keras_mgnet.explorer.ink import ink_box
@@ -52,17 +52,8 @@ DIGITS = {
 def runs(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     for name, options in NETWORKS.items():
-        train(out / name, options)
+        invoke("train", "digits", *options, "--epochs", 12, "--seed", 1, "--out", out / name)
     return [open_run(out / name) for name in NETWORKS]
-
-
-def train(out, options):
-    with pytest.MonkeyPatch.context() as patch:
-        words = ["train", "digits", *options, "--epochs", "12", "--seed", "1", "--out", str(out)]
-        patch.setattr("sys.argv", ["keras-mgnet", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 0
 
 
 @pytest.fixture(scope="module")
@@ -224,14 +215,9 @@ def test_the_server_gives_files_with_their_types_and_nothing_else(url):
         urllib.request.urlopen(urllib.request.Request(url + MANIFEST, headers={"Host": "evil.example"}))
 
 
-def test_the_command_writes_the_page(runs, the_runtime, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "sys.argv", ["keras-mgnet", "explore", str(runs[0].path), "--no-serve", "--out", str(tmp_path / "out")]
-    )
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 0 and (tmp_path / "out" / "index.html").is_file()
-    said = capsys.readouterr().out
+def test_the_command_writes_the_page(runs, the_runtime, tmp_path):
+    said = invoked(["explore", runs[0].path, "--no-serve", "--out", tmp_path / "out"]).stdout
+    assert (tmp_path / "out" / "index.html").is_file()
     assert said.startswith(f"wrote {tmp_path / 'out'}: 1 network, 10 test images, 14.") and "open http" not in said
 
 

@@ -46,6 +46,14 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
     return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
 
 
+def check_classifier(run: Run) -> None:
+    """Raises ValueError for the run of a denoiser."""
+    if _is_denoiser(run):
+        raise ValueError(
+            f"expected the run of a classifier. Received: '{run.path}', of {run.record['config']['model']}"
+        )
+
+
 def _is_denoiser(run: Run) -> bool:
     return not run.class_names
 
@@ -66,10 +74,7 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     Raises:
         ValueError: for the run of a denoiser.
     """
-    if _is_denoiser(run):
-        raise ValueError(
-            f"expected the run of a classifier. Received: '{run.path}', of {run.record['config']['model']}"
-        )
+    check_classifier(run)
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     probabilities = np.concatenate([_probabilities(run, model, batch) for batch in batches])

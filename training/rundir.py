@@ -57,8 +57,7 @@ class Run:
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
         """Returns the model of "last" or "best"; raises ValueError where it is not the one that run.json describes."""
-        if checkpoint not in CHECKPOINTS:
-            raise unknown("checkpoint", checkpoint, CHECKPOINTS)
+        check_checkpoint(checkpoint)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
             raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
@@ -72,6 +71,12 @@ class Run:
                 f"({', '.join(f'{expected.get(key)!r} against {received.get(key)!r}' for key in fields[:3])})"
             )
         return model
+
+
+def check_checkpoint(name: str) -> None:
+    """Raises ValueError for a name that is none of `CHECKPOINTS`."""
+    if name not in CHECKPOINTS:
+        raise unknown("checkpoint", name, CHECKPOINTS)
 
 
 def open_run(path: str | Path) -> Run:
