@@ -4,12 +4,17 @@ What this package offers stands in `__init__.pyi` and is loaded on first use, so
 neither Keras nor a backend. Once Keras is loaded, by whomever, it knows the layers and models of this package.
 """
 
+import os
+import platform
 import sys
 from importlib import import_module
 from types import ModuleType
 
 import lazy_loader
 import wrapt
+
+if platform.machine() in ("x86_64", "AMD64"):  # without AVX-512 TensorFlow would leave its fast convolutions off
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` does without KerasTuner

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
 
 import keras
 import numpy as np
@@ -86,3 +87,10 @@ def randomize(model, seed=2):
             value = 1 + 2 * value
         variable.assign(value)
     return model
+
+
+def assert_close(received, expected, tolerance=1e-4, err_msg=""):
+    """Every element agrees within `tolerance` times the largest: each machine's kernels add up in an order of their own."""
+    expected = np.asarray(expected)
+    atol = tolerance * max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(received, expected, rtol=0, atol=atol, err_msg=err_msg)

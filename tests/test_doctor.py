@@ -9,6 +9,7 @@ from test_cli import document
 from typer.testing import CliRunner
 
 from keras_mgnet.cli import command_line
+from keras_mgnet.compat import uses_onednn
 from keras_mgnet.requirements import requirements, unmet
 from keras_mgnet.training import doctor
 from keras_mgnet.training.doctor import SECTIONS, Finding, examine
@@ -38,6 +39,7 @@ def test_a_machine_that_trains_is_exit_code_0():
     assert found["versions"]["keras"] == {"available": True, "detail": keras.__version__}
     assert found["data sets"]["digits"]["available"] and list(found["strategies"]) == list(STRATEGIES)
     assert found["training"]["a small network"]["available"]
+    assert found["backend"]["oneDNN"]["available"] == uses_onednn()
 
 
 def test_one_that_does_not_is_exit_code_1_and_says_why(monkeypatch):

@@ -11,7 +11,7 @@ import catalogue
 import keras
 import numpy as np
 import pytest
-from conftest import randomize, slow_unless
+from conftest import assert_close, randomize, slow_unless
 
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
@@ -69,7 +69,7 @@ def test_normalizes_pixels_and_gives_three_outputs(normalized, format, n):
     outputs = export.open_artifact(reports[format].path)(images)
 
     assert set(outputs) == {"logits", "probabilities", "classes"}
-    np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-4)
+    assert_close(outputs["logits"], expected)
     np.testing.assert_allclose(outputs["probabilities"], np.exp(log_softmax(expected)), atol=1e-5)
     np.testing.assert_array_equal(outputs["classes"], expected.argmax(-1))
     assert outputs["classes"].dtype == np.int64
@@ -85,7 +85,7 @@ def test_every_model_in_every_format(name, format, images, tmp_path):
 
     outputs = export.open_artifact(write(format, model, tmp_path))(x)
 
-    np.testing.assert_allclose(outputs[kind], expected, rtol=1e-4, atol=1e-4)
+    assert_close(outputs[kind], expected)
 
 
 def test_a_softmax_model_gives_logits_where_its_probabilities_underflow(tmp_path):
@@ -104,7 +104,7 @@ def test_other_precisions_are_exported_in_float32(format, dtype, images, tmp_pat
     twin.set_weights(model.get_weights())
     x = images(model, 2)
     outputs = export.open_artifact(write(format, model, tmp_path))(x)
-    np.testing.assert_allclose(outputs["logits"], twin(x, training=False), rtol=1e-4, atol=1e-4)
+    assert_close(outputs["logits"], twin(x, training=False))
 
 
 @every_format
@@ -113,7 +113,7 @@ def test_any_image_size(format, tmp_path):
     run = export.open_artifact(write(format, model, tmp_path))
     for size in (8, 11):
         x = pixels(2, size) / np.float32(255)
-        np.testing.assert_allclose(run(x)["logits"], model(x, training=False), rtol=1e-4, atol=1e-4)
+        assert_close(run(x)["logits"], model(x, training=False))
 
 
 @pytest.mark.parametrize("activation", slow_unless(["celu"], ["celu", "selu", "silu", "softplus", "hard_silu", "mish"]))

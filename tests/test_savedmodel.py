@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import randomize
+from conftest import assert_close, randomize
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
@@ -112,7 +112,7 @@ def test_signatures_agree(served, n):
     }
     for name, given in inputs.items():
         outputs = server(name, **given)
-        np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-4, err_msg=name)
+        assert_close(outputs["logits"], expected, err_msg=name)
         np.testing.assert_allclose(outputs["probabilities"], keras.ops.softmax(expected), atol=1e-5, err_msg=name)
         np.testing.assert_array_equal(outputs["classes"], expected.argmax(-1), err_msg=name)
         eager = loaded.signatures[name](**{key: tf.constant(value) for key, value in given.items()})
@@ -145,7 +145,7 @@ def test_no_files_where_the_model_does_not_say_what_to_make_of_them(shape, tmp_p
     assert set(loaded.signatures) == {"serving_default", "serving_uint8", "features"}
     image = np.ones((2, 9, 11, 3) if shape[0] is None else (2, *shape), "uint8")
     logits = loaded.signatures["serving_uint8"](image=tf.constant(image))["logits"]
-    np.testing.assert_allclose(logits, model(image.astype("float32"), training=False), rtol=1e-4, atol=1e-4)
+    assert_close(logits, model(image.astype("float32"), training=False))
 
 
 def test_scores_run_no_more_than_they_need(served):

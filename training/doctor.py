@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from keras_mgnet.compat import uses_onednn
 from keras_mgnet.errors import one_line
 from keras_mgnet.extras import TFDS
 from keras_mgnet.requirements import requirements, unmet
@@ -117,7 +118,11 @@ def _backend_name() -> str:
 
 def _backend() -> Section:
     chosen = "by KERAS_BACKEND" if "KERAS_BACKEND" in os.environ else "by Keras' settings or default"
-    return {_backend_name(): Finding(True, chosen)}
+    found = {_backend_name(): Finding(True, chosen)}
+    if "tensorflow" in found:
+        setting = f"TF_ENABLE_ONEDNN_OPTS={os.environ.get('TF_ENABLE_ONEDNN_OPTS')}"
+        found["oneDNN"] = Finding(uses_onednn(), f"its convolutions on the CPU; {setting} when TensorFlow was imported")
+    return found
 
 
 def _devices() -> Section:
