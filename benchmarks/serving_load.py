@@ -20,8 +20,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import msgspec
 import numpy as np
-import orjson
 import psutil
 import uvloop
 
@@ -34,7 +34,7 @@ NETWORKS = {  # nu, channels, image shape
 WARM_UP_SECONDS = 2
 RUNTIME_SECONDS = 3
 RUNTIME_BATCHES = (1, 8, 32)
-PACKAGES = ("kserve", "uvicorn", "onnxruntime", "tensorflow", "numpy", "orjson", "uvloop")
+PACKAGES = ("uvicorn", "onnxruntime", "tensorflow", "numpy", "msgspec", "uvloop")
 COLUMNS = {
     "server": "server", "clients": "clients", "requests_per_second": "requests/s", "p50_ms": "p50, ms",
     "p99_ms": "p99, ms", "errors": "errors", "runtime_batch_1": "runtime alone, batch 1, images/s",
@@ -78,7 +78,7 @@ def export_model(folder: str, network: str) -> None:
 
 def measure_runtime(path: Path, network: str) -> dict:
     """Returns images a second of the runtime alone, one call after another."""
-    from keras_mgnet.serving.engine import open_engine
+    from keras_mgnet.serving.engines import open_engine
 
     engine = open_engine(path)
     speeds = {}
@@ -86,7 +86,7 @@ def measure_runtime(path: Path, network: str) -> dict:
         images = images_of(network, size)
         calls, end = 0, time.perf_counter() + RUNTIME_SECONDS
         while time.perf_counter() < end:
-            engine.run("serving_default", {"image": images})
+            engine.run("serving_default", images)
             calls += 1
         speeds[f"runtime_batch_{size}"] = calls * size / RUNTIME_SECONDS
     return speeds
@@ -94,7 +94,7 @@ def measure_runtime(path: Path, network: str) -> dict:
 
 def measure_server(base: Path, request: bytes, options) -> list[dict]:
     """Serves a folder and returns one row for each number of clients, the runtime measured just before each."""
-    command = [sys.executable, "-m", "keras_mgnet.serving", str(base), "--rest-port", "0", "--grpc-port", "0"]
+    command = [sys.executable, "-m", "keras_mgnet", "serve", str(base), "--rest-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             port = int(process.stdout.readline().partition("://127.0.0.1:")[2].partition("/")[0])
@@ -217,7 +217,7 @@ async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
 
 def request_of(network: str) -> bytes:
     """Returns a predict request with one image, as it goes over the wire."""
-    body = orjson.dumps({"instances": images_of(network, 1).astype("uint8")}, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = msgspec.json.encode({"instances": images_of(network, 1).astype("uint8").tolist()})
     head = f"POST /v1/models/{network}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 

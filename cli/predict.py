@@ -21,7 +21,7 @@ def predict_command(
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="ask a server, http://HOST:PORT or grpc://HOST:PORT, instead of a run"),
+        typer.Option(metavar="URL", help="ask a server, http://HOST:PORT[/v1/models/NAME], instead of a run"),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="of the server's model, where it has several or does not list them")
@@ -88,8 +88,7 @@ def _by_server(
     retries: int,
     top: int,
 ) -> list[dict[str, Any]]:
-    from keras_mgnet.serving.client import classify, connect
+    from keras_mgnet.serving.client import RemoteModel, classify
 
     names = class_names and class_names.read_text(encoding="utf-8").splitlines()
-    with connect(server, name, timeout, retries) as model:
-        return classify(model, images, top, signature=signature, class_names=names)
+    return classify(RemoteModel(server, name, timeout, retries), images, top, signature=signature, class_names=names)

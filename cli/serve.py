@@ -1,15 +1,11 @@
-"""`serve`: exported models behind a server."""
+"""`serve`: an exported model behind the embedded server."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from keras_mgnet.serving.launch import SERVERS, Service, default_name, launch
-
-SERVER_HELP = "auto, for the first of these that can: " + "; ".join(
-    f"{name}: {row.summary}" for name, row in SERVERS.items()
-)
+from keras_mgnet.extras import SERVE, extra
 
 
 def register(app: typer.Typer) -> None:
@@ -19,24 +15,22 @@ def register(app: typer.Typer) -> None:
 
 def serve_command(
     base: Annotated[Path, typer.Argument(help="folder of versions that export wrote, or an .onnx file")],
-    name: Annotated[
-        str | None, typer.Option(help="of the model in URLs; by default that of the folder or file")
-    ] = None,
-    with_: Annotated[str, typer.Option("--with", help=SERVER_HELP)] = "auto",
-    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = Service.host,
-    rest_port: Annotated[int, typer.Option(min=1, max=65535, help="of the REST protocol")] = Service.rest_port,
-    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="of gRPC")] = Service.grpc_port,
-    max_request_mb: Annotated[
-        int, typer.Option(min=1, help="largest request; the embedded server alone has a limit")
-    ] = Service.max_request_bytes // 2**20,
+    name: Annotated[str, typer.Option(help="of the model in URLs; by default that of the folder or file")] = "",
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="of REST; 0 for a free one")] = 8501,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="of gRPC; 0 for a free one")] = 8500,
+    max_request_mb: Annotated[float, typer.Option(min=0.001, help="largest request")] = 16,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="after SIGTERM: still accept requests, but be not ready")
+    ] = 2,
 ) -> None:
-    """Serve an exported model over REST and gRPC, on this machine alone unless --host says otherwise.
+    """Serve an exported model by TensorFlow Serving's protocols, on this machine alone unless --host says otherwise.
 
-    All have REST's predict protocol. TensorFlow Serving alone has the gRPC PredictionService; the embedded server has
-    KServe's open inference protocol over REST and gRPC. docs/serving.md compares them.
+    A SavedModel is served over REST and gRPC, an ONNX file over REST. docs/serving.md shows the same files behind TensorFlow
+    Serving, KServe and Triton.
 
     Example:
-        keras-mgnet serve exported/savedmodel --rest-port 8080
+        keras-mgnet serve exported/mgnet --rest-port 8080
     """
-    service = Service(base, name or default_name(base), host, rest_port, grpc_port, max_request_mb * 2**20)
-    launch(service, with_, lambda line: typer.echo(line))
+    serve = extra("keras_mgnet.serving.server", SERVE).serve
+    serve(base, name, host, rest_port, grpc_port, int(max_request_mb * 2**20), drain_seconds)

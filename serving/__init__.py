@@ -1,1 +1,1 @@
-"""Serving exported artifacts over HTTP and gRPC; whatever serves an ONNX file loads neither TensorFlow nor Keras."""
+"""Serving exported artifacts by TensorFlow Serving's protocols; an ONNX file needs neither TensorFlow nor Keras."""

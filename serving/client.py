@@ -1,72 +1,136 @@
-"""Classifies image files by a server, in requests of bounded size; loads neither TensorFlow nor Keras for it."""
+"""Classifies image files by a server that speaks TensorFlow Serving's REST protocol; loads neither TensorFlow nor Keras."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.serving.image_input import Image, ImageInput
+from keras_mgnet.extras import SERVE, extra
 from keras_mgnet.training.images import decode
 from keras_mgnet.training.top_classes import top_classes
 
-MAX_REQUEST_BYTES, MAX_REQUEST_IMAGES = 4 * 2**20, 32
-BYTES_PER_VALUE = 4  # "255," in JSON, and a float32
-PIXELS_PER_BYTE = 4  # 2^24 pixels in a request, which the embedded server decodes at most
-ENCODED = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # how JPEG and PNG begin, which every server of ours decodes
-PREFERRED = ("bytes", "uint8", "float32")
+URL = re.compile(r"(https?://[^/?#]+.*?)/?(?:/v1/models/([^/:?#]+)(/versions/\d+)?(?::predict|/metadata)?/?)?")
+DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # the one of fewest bytes first
+SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # how JPEG and PNG begin
+AT_ONCE = 8  # requests
+MAX_ANSWER_BYTES = 64 * 2**20
 
 
-class RemoteModel(AbstractContextManager, Protocol):
-    """A model behind a server.
-
-    Attributes:
-        signatures: by name, those that take images and return probabilities.
-        class_names: where the server tells them, else None.
-    """
-
-    signatures: dict[str, ImageInput]
-    class_names: list[str] | None
-
-    def probabilities(self, signature: str, images: Sequence[Image]) -> np.ndarray:
-        """Returns (N, classes) in one request."""
-
-
-def connect(server: str, name: str | None = None, timeout: float = 30.0, retries: int = 0) -> RemoteModel:
-    """Returns the model behind a URL.
+class RemoteModel:
+    """A model behind http[s]://HOST:PORT[/v1/models/NAME[/versions/N]].
 
     Args:
-        server: `http[s]://HOST:PORT`, or what of `/v1/models/NAME[/versions/N|/labels/L][:predict]` follows it; or
-            `grpc://HOST:PORT[/NAME]`.
-        name: of the model; None for the URL's, or the only one that the server has.
-        timeout: seconds for each answer.
+        url: of the server or the model.
+        name: of the model; None for the URL's, or the only one that the server lists.
+        timeout: seconds for each whole answer.
         retries: how often a refused connection is tried again.
 
+    Attributes:
+        signatures: {name: (its input, as TensorFlow Serving describes it)}, of those from images to probabilities.
+        class_names: if the server tells them, else None.
+
     Raises:
-        ValueError: for another URL, or a server without such a model.
-        OSError: where no server answers.
-        ImportError: where the client's packages are not installed.
+        ValueError: for another URL, or a server that refuses the request or has no such model.
+        OSError: for a server that does not answer in time, or not at all.
     """
-    scheme = server.partition("://")[0]
-    if scheme in ("http", "https"):
-        from keras_mgnet.serving.rest_client import RestModel
 
-        return RestModel(server, name, timeout, retries)
-    if scheme == "grpc":
-        from keras_mgnet.serving.grpc_client import open_grpc
+    def __init__(self, url: str, name: str | None = None, timeout: float = 30.0, retries: int = 0):
+        self._timeout, self._retries, self._http = timeout, retries, extra("httpx", SERVE)
+        parts = URL.fullmatch(url)
+        if parts is None:
+            raise ValueError(f"expected a server http[s]://HOST:PORT[/v1/models/NAME]. Received: {url!r}")
+        root, named, version = parts.groups(default="")
+        self._url = f"{root}/v1/models/{name or named or self._only_model(root)}{version}"
+        (told,) = self._ask([("GET", f"{self._url}/metadata", None)])
+        try:
+            found = told["metadata"]["signature_def"]["signature_def"].items()
+            inputs = {key: next(iter(row["inputs"].items())) for key, row in found if "probabilities" in row["outputs"]}
+            self.signatures = {key: row for key, row in inputs.items() if row[1]["dtype"] in DTYPES}
+            self.class_names: list[str] | None = told["metadata"].get("class_names")
+        except (KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise ValueError(f"expected signatures from {self._url}/metadata. Received: {str(told)[:200]}") from error
+        if not self.signatures:
+            raise ValueError(f"expected a model from images to probabilities at {self._url}. Received: {[*inputs]}")
 
-        return open_grpc(server, name, timeout, retries)
-    raise ValueError(f"expected a server http://HOST:PORT, https://... or grpc://HOST:PORT. Received: {server!r}")
+    def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
+        """Returns (N, classes), one request an image.
+
+        Args:
+            images: paths; or pixels (H, W, C), as the signature takes them.
+            signature: None for the one that needs fewest bytes.
+        """
+        signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]["dtype"]))
+        if signature not in self.signatures:
+            raise unknown("signature", signature, self.signatures)
+        name, tensor = self.signatures[signature]
+        bodies = ({"signature_name": signature, "instances": [{name: _value(image, tensor)}]} for image in images)
+        answers = self._ask(("POST", f"{self._url}:predict", body) for body in bodies)
+        try:
+            return np.array([answer["predictions"][0]["probabilities"] for answer in answers])
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"expected probabilities from {self._url}. Received: {str(answers[0])[:200]}") from error
+
+    def _only_model(self, root: str) -> str:
+        try:
+            names = self._ask([("GET", f"{root}/v1/models", None)])[0].get("models", [])
+        except ValueError:  # TensorFlow Serving does not list its models
+            names = []
+        if len(names) != 1:
+            received = f"{root}, which lists {', '.join(names) or 'none'}"
+            raise ValueError(f"expected --name NAME, or a URL that ends in /v1/models/NAME. Received: {received}")
+        return names[0]
+
+    def _ask(self, requests: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(1) as beside:  # a notebook has an event loop of its own
+            return beside.submit(asyncio.run, self._ask_all(enumerate(requests))).result()
+
+    async def _ask_all(self, requests: Iterable[tuple[int, tuple]]) -> list[dict[str, Any]]:
+        answers, transport = {}, self._http.AsyncHTTPTransport(retries=self._retries)
+
+        async def work():
+            for number, request in requests:
+                answers[number] = await self._ask_one(client, *request)
+
+        plain = {"Accept-Encoding": "identity"}
+        async with self._http.AsyncClient(transport=transport, headers=plain, timeout=None) as client:
+            await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        return [answers[number] for number in sorted(answers)]
+
+    async def _ask_one(self, client, method: str, url: str, content: Any) -> dict[str, Any]:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._timeout), client.stream(method, url, json=content) as answer:
+                async for part in answer.aiter_raw():
+                    body += part
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise ValueError(f"expected at most {MAX_ANSWER_BYTES} bytes from {url}. Received: more")
+        except TimeoutError as error:
+            raise OSError(f"expected an answer from {url} within {self._timeout:g} s. Received: none") from error
+        except (self._http.TransportError, self._http.InvalidURL) as error:
+            raise OSError(f"expected a server at {url}. Received: {error}") from error
+        try:
+            told = json.loads(body)
+        except (ValueError, RecursionError):
+            told = None
+        if answer.is_success and isinstance(told, dict):
+            return told
+        said = told.get("error") if isinstance(told, dict) else answer.reason_phrase
+        received = f"{answer.status_code} {' '.join(str(said).split())[:400]}"
+        raise (ValueError if answer.status_code < 500 else OSError)(f"expected JSON from {url}. Received: {received}")
 
 
 def classify(
     model: RemoteModel,
-    images: Iterable[Path],
+    images: Sequence[Path],
     top: int = 3,
     *,
     signature: str | None = None,
@@ -74,80 +138,26 @@ def classify(
 ) -> list[dict[str, Any]]:
     """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
 
-    Args:
-        model: of `connect`.
-        images: files; JPEG and PNG are sent as they are where the model decodes, else pixels of the model's size.
-        top: number of classes.
-        signature: None for the one that needs fewest bytes.
-        class_names: None for the server's, or the numbers of the classes where it tells none.
-
-    Raises:
-        ValueError: for a file that is no image, a request that the server refuses, or names that do not fit.
-        OSError: where the server does not answer.
+    JPEG and PNG are sent as they are if the model decodes them, else pixels of the model's size. Classes without names of
+    yours or the server's are numbers. Raises as `RemoteModel`, and ValueError for a file that is no image.
     """
-    signature = _choose(model.signatures, signature)
-    names = class_names or model.class_names
-    predictions = []
-    for paths, batch in _batches(images, model.signatures[signature]):
-        for path, row in zip(paths, model.probabilities(signature, batch), strict=True):
-            predictions.append({"image": str(path), "classes": top_classes(row, _named(row, names), top)})
-    return predictions
+    rows = model.probabilities(images, signature)
+    names = class_names or model.class_names or [str(c) for c in range(rows.shape[-1])]
+    if len(names) != rows.shape[-1]:
+        raise ValueError(f"expected {rows.shape[-1]} class names, one per class. Received: {len(names)}")
+    pairs = zip(images, rows, strict=True)
+    return [{"image": str(path), "classes": top_classes(row, names, top)} for path, row in pairs]
 
 
-def _choose(signatures: dict[str, ImageInput], wanted: str | None) -> str:
-    if wanted is None:
-        return min(signatures, key=lambda name: PREFERRED.index(signatures[name].dtype))
-    if wanted not in signatures:
-        raise unknown("signature", wanted, signatures)
-    return wanted
-
-
-def _named(row: np.ndarray, names: Sequence[str] | None) -> Sequence[str]:
-    if names is None:
-        return [str(c) for c in range(len(row))]
-    if len(names) != len(row):
-        raise ValueError(f"expected {len(row)} class names, one per class. Received: {len(names)}")
-    return names
-
-
-def _batches(paths: Iterable[Path], expected: ImageInput) -> Iterator[tuple[list[Path], list[Image]]]:
-    """Yields files and what is sent of them: a request each, with arrays of one shape."""
-    files, batch, total = [], [], 0
-    for path in paths:
-        image = _prepare(Path(path), expected)
-        size = _size(image)
-        full = total + size > MAX_REQUEST_BYTES or len(batch) == MAX_REQUEST_IMAGES
-        if batch and (full or np.shape(batch[0]) != np.shape(image)):
-            yield files, batch
-            files, batch, total = [], [], 0
-        files.append(path)
-        batch.append(image)
-        total += size
-    if batch:
-        yield files, batch
-
-
-def _size(image: Image) -> int:
-    """Returns the bytes that an image takes in a request, more for one that decodes to very many pixels."""
-    if not isinstance(image, bytes):
-        return image.size * BYTES_PER_VALUE
-    try:
-        with Picture.open(BytesIO(image)) as picture:
-            pixels = math.prod(picture.size)
-    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError):
-        pixels = 0  # the server will say what is wrong
-    return max(len(image) * 4 // 3, pixels // PIXELS_PER_BYTE)
-
-
-def _prepare(path: Path, expected: ImageInput) -> Image:
-    if expected.dtype != "bytes":
-        height, width, channels = expected.shape
-        return decode(path, (width, height) if height and width else None, channels)
-    content = path.read_bytes()
-    return content if content.startswith(ENCODED) else _png(decode(path))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    with BytesIO() as file:
-        Picture.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
-        return file.getvalue()
+def _value(image: Any, tensor: dict[str, Any]) -> Any:
+    if not isinstance(image, str | Path):
+        return np.asarray(image).tolist()
+    if tensor["dtype"] != "DT_STRING":
+        _, height, width, channels = (int(axis["size"]) for axis in tensor["tensor_shape"]["dim"])
+        return decode(Path(image), (width, height) if min(width, height) > 0 else None, channels).tolist()
+    content = Path(image).read_bytes()
+    if not content.startswith(SENT_AS_THEY_ARE):
+        with BytesIO() as file:
+            Picture.fromarray(np.squeeze(decode(Path(image)))).save(file, "PNG")
+            content = file.getvalue()
+    return {"b64": base64.b64encode(content).decode()}

@@ -1,174 +1,119 @@
-"""TensorFlow Serving's REST bodies: requests to arrays, arrays to responses, signatures to metadata."""
+"""TensorFlow Serving's REST interface of one model, with health and metrics."""
 
-import binascii
-import re
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import numpy as np
-import orjson
+from msgspec.json import encode
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from keras_mgnet.errors import unknown
-from keras_mgnet.serving.engine import Arrays
 from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.signature import STRING, Signature, Tensor
+from keras_mgnet.serving.gate import Gate
+from keras_mgnet.serving.model import Model
+from keras_mgnet.serving.tensors import NAME, Tensor, read
 
-ROWS, COLUMNS, SIGNATURE = "instances", "inputs", "signature_name"
-BASE64 = "b64"
-DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE", "float16": "DT_HALF", "bool": "DT_BOOL"}  # others: DT_<NAME>
-
-
-@dataclass(frozen=True)
-class PredictRequest:
-    """A request's body: the signature it names, its values, and whether they come row by row."""
-
-    signature_name: str
-    values: object
-    by_rows: bool
+DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}  # others: DT_<NAME>
 
 
-def parse(body: bytes) -> PredictRequest:
-    """Reads the JSON of a predict request.
+def application(model: Model, gate: Gate) -> Starlette:
+    """Returns the ASGI application that serves a model."""
 
-    Raises:
-        RequestError: where it is no object with either `instances` or `inputs`.
+    def route(path: str, reply: Callable, method: str = "GET") -> Route:
+        async def endpoint(request: Request) -> Response:
+            async with gate.body(request) as body:
+                if request.path_params:
+                    model.check(**request.path_params)
+                content = reply(model) if method == "GET" else await model.answer("rest", reply, body)
+            headers = {} if model.ready else {"connection": "close"}
+            return content if isinstance(content, Response) else _json(content, headers=headers)
 
-    Example:
-        >>> parse(b'{"instances": [1, 2]}')
-        PredictRequest(signature_name='', values=[1, 2], by_rows=True)
-    """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        number = re.search(rb"\b(NaN|Infinity)\b", body)
-        hint = f" ('{ROWS}' and '{COLUMNS}' hold finite numbers only)" if number else ""
-        raise RequestError(f"expected the body to be JSON. Received: {error}{hint}") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"expected the body to be a JSON object. Received: {_json_type(content)}")
-    for key in content:
-        if key not in (ROWS, COLUMNS, SIGNATURE):
-            raise RequestError(f"body: {unknown('key', key, (ROWS, COLUMNS, SIGNATURE))}")
-    if (ROWS in content) == (COLUMNS in content):
-        raise RequestError(f"expected the body to hold either '{ROWS}' or '{COLUMNS}'. Received: {sorted(content)}")
-    name = content.get(SIGNATURE, "")
-    if not isinstance(name, str):
-        raise RequestError(f"expected '{SIGNATURE}' to be text. Received: {_json_type(name)}")
-    return PredictRequest(name, content.get(ROWS, content.get(COLUMNS)), ROWS in content)
+        return Route(path, endpoint, methods=[method])
+
+    def metrics(model: Model) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    routes = [
+        route("/v1/models", lambda model: {"models": [model.name]}),
+        route("/healthz", lambda model: {"alive": True}),
+        route("/readyz", lambda model: _json({"ready": model.ready}, 200 if model.ready else 503)),
+        route("/monitoring/prometheus/metrics", metrics),
+    ]
+    for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+        routes += [route(f"{path}:predict", answer, "POST"), route(f"{path}/metadata", metadata), route(path, status)]
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False
+    return app
 
 
-def decode(request: PredictRequest, signature: Signature) -> Arrays:
-    """Returns the inputs of `signature` that a request holds.
+def answer(model: Model, body: bytes) -> bytes:
+    """Returns the JSON that answers a predict request, by rows or by columns.
 
     Raises:
-        RequestError: where they are not what the signature takes.
-
-    Example:
-        >>> x = Tensor("x", "float32", (None,))
-        >>> decode(parse(b'{"instances": [{"x": 1}, {"x": 2}]}'), Signature({"x": x}, {}))
-        {'x': array([1., 2.], dtype=float32)}
+        RequestError: where the request is not what the signature takes.
     """
-    columns = _from_rows(request.values, signature) if request.by_rows else _from_columns(request.values, signature)
-    return {name: _array(signature.inputs[name], value) for name, value in columns.items()}
-
-
-def encode(outputs: Arrays, by_rows: bool) -> bytes:
-    """Returns the JSON of a response: `predictions`, a list of rows, or `outputs`, the arrays; one output goes unnamed.
-
-    Example:
-        >>> encode({"y": np.array([1, 2]), "z": np.array([3, 4])}, by_rows=True)
-        b'{"predictions":[{"y":1,"z":3},{"y":2,"z":4}]}'
-    """
-    values = {name: _jsonable(name, array) for name, array in outputs.items()}
+    name = read(body, NAME).signature_name
+    array, by_rows = model.signature(name).array(body)
+    values = {key: output.tolist() for key, output in model.run(name, array).items()}
     if len(values) == 1:
-        (content,) = values.values()
-    elif by_rows:
-        content = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        (content,) = values.values()  # one output goes unnamed
     else:
-        content = values
-    return orjson.dumps({"predictions" if by_rows else "outputs": content}, option=orjson.OPT_SERIALIZE_NUMPY)
+        rows = zip(*values.values(), strict=True)
+        content = [dict(zip(values, row, strict=True)) for row in rows] if by_rows else values
+    return encode({"predictions" if by_rows else "outputs": content})
 
 
-def metadata(name: str, version: int, signatures: dict[str, Signature], class_names: list[str] | None) -> dict:
-    """Returns TensorFlow Serving's metadata of a version, and beside them `class_names`, where they are known."""
+def metadata(model: Model) -> dict:
+    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names if they are known."""
     definitions = {
-        key: {
-            "inputs": {tensor.name: _tensor_info(tensor) for tensor in signature.inputs.values()},
+        name: {
+            "inputs": {signature.input.name: _tensor_info(signature.input)},
             "outputs": {tensor.name: _tensor_info(tensor) for tensor in signature.outputs.values()},
             "method_name": "tensorflow/serving/predict",
         }
-        for key, signature in signatures.items()
+        for name, signature in model.engine.signatures.items()
     }
-    named = {} if class_names is None else {"class_names": class_names}
-    return {
-        "model_spec": {"name": name, "signature_name": "", "version": str(version)},
-        "metadata": {"signature_def": {"signature_def": definitions}} | named,
-    }
+    named = {} if model.engine.class_names is None else {"class_names": model.engine.class_names}
+    told = {"signature_def": {"signature_def": definitions}} | named
+    return {"model_spec": specification(model), "metadata": told}
 
 
-def _from_rows(rows: object, signature: Signature) -> dict[str, object]:
-    if not isinstance(rows, list) or not rows:
-        raise RequestError(f"expected '{ROWS}' to be a list of at least one row. Received: {_json_type(rows)}")
-    if not _names_inputs(rows[0]):
-        return {signature.only_input().name: rows}
-    for index, row in enumerate(rows):
-        if not _names_inputs(row):
-            raise RequestError(
-                f"expected '{ROWS}[{index}]' to be an object as in the first row. Received: {_json_type(row)}"
-            )
-        signature.check_names(row, f"'{ROWS}[{index}]'")
-    return {name: [row[name] for row in rows] for name in signature.inputs}
+def status(model: Model) -> dict:
+    """Returns that the one version is available."""
+    status = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": str(model.number), "state": "AVAILABLE", "status": status}]}
 
 
-def _from_columns(values: object, signature: Signature) -> dict[str, object]:
-    if not _names_inputs(values):
-        return {signature.only_input().name: values}
-    signature.check_names(values, f"'{COLUMNS}'")
-    return values
-
-
-def _names_inputs(value: object) -> bool:
-    return isinstance(value, dict) and value.keys() != {BASE64}
-
-
-def _array(tensor: Tensor, value: object) -> np.ndarray:
-    if tensor.dtype != STRING:
-        return tensor.array(value)
-    values = value if isinstance(value, list) else [value]
-    tensor.check_shape(np.shape(value) if not isinstance(value, list) else (len(value),))
-    array = np.empty(len(values), object)
-    array[:] = [_bytes(f"'{tensor.name}[{index}]'", item) for index, item in enumerate(values)]
-    return array
-
-
-def _bytes(where: str, value: object) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
-    if not (isinstance(value, dict) and isinstance(value.get(BASE64), str) and len(value) == 1):
-        raise RequestError(f'expected {where} to be {{"{BASE64}": "..."}}. Received: {_json_type(value)}')
-    try:
-        return binascii.a2b_base64(value[BASE64], strict_mode=True)
-    except ValueError as error:
-        raise RequestError(f"expected {where} to hold base64 in '{BASE64}'. Received: {error}") from error
-
-
-def _jsonable(name: str, array: np.ndarray):
-    if array.dtype != object:  # numbers of one kind have two types in NumPy, of which orjson knows one alone
-        return array.tolist() if array.ndim == 1 and array.dtype.kind != "f" else np.ascontiguousarray(array)
-    if name.endswith("_bytes"):
-        return [{BASE64: binascii.b2a_base64(item, newline=False).decode()} for item in array]
-    return [item.decode() if isinstance(item, bytes) else item for item in array]
+def specification(model: Model, signature: str = "") -> dict:
+    """Returns TensorFlow Serving's ModelSpec in JSON."""
+    return {"name": model.name, "signature_name": signature, "version": str(model.number)}
 
 
 def _tensor_info(tensor: Tensor) -> dict:
     dims = [{"size": str(-1 if size is None else size), "name": ""} for size in tensor.shape]
-    return {
-        "dtype": DTYPES.get(tensor.dtype, f"DT_{tensor.dtype.upper()}"),
-        "tensor_shape": {"dim": dims, "unknown_rank": False},
-        "name": tensor.name,
-    }
+    dtype = DTYPES.get(tensor.dtype, f"DT_{tensor.dtype.upper()}")
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": tensor.name}
 
 
-def _json_type(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-    if isinstance(value, dict):
-        return f"an object with the keys {list(value)[:5]}" if value else "an empty object"
-    return "an empty list" if value == [] else names.get(type(value), "a number")
+def _json(content: dict | bytes, status: int = 200, headers=None) -> Response:
+    body = content if isinstance(content, bytes) else encode(content)
+    return Response(body, status, headers, media_type="application/json")
+
+
+async def _on_refusal(request: Request, error: RequestError) -> Response:
+    unread = {"connection": "close"} if error.status in (403, 408, 413, 415, 503) else {}
+    return _json({"error": str(error)}, error.status, unread)
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> Response:
+    message = f"{request.method} {request.url.path[:200]}: {error.detail}"
+    return _json({"error": message}, error.status_code, error.headers)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return _json({"error": "internal error"}, 500)  # Starlette raises the error again, and the server logs it
+
+
+HANDLERS = {RequestError: _on_refusal, HTTPException: _on_http_error, Exception: _on_unexpected}

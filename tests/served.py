@@ -64,7 +64,7 @@ class Served:
     """A server process: `url` of REST, `model_url`, `grpc` address, `process`."""
 
     def __init__(self, base: Path, *options: str):
-        command = [sys.executable, "-m", "keras_mgnet.serving", str(base), *AT_ONCE, *options]
+        command = [sys.executable, "-m", "keras_mgnet", "serve", str(base), *AT_ONCE, *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         announced = ANNOUNCED.search(self.process.stdout.readline())
         if announced is None:

@@ -17,7 +17,7 @@ from keras_mgnet.cli import export as command
 from keras_mgnet.cli.export import report_table
 from keras_mgnet.export import verification
 from keras_mgnet.export.answers import IMAGES
-from keras_mgnet.serving.engine import open_engine
+from keras_mgnet.serving.engines import open_engine
 from keras_mgnet.training.denoise import CleanImages
 
 IMAGE = (None, None, None, 1)
@@ -121,7 +121,7 @@ def test_a_savedmodel_is_served_in_several_sizes(exported):
     for shape in ((1, 16, 9), (2, 30, 20)):
         pixels = noisy(*shape)[0].clip(0, 255).astype("uint8")
         outputs = [
-            engine.run(name, {"image": pixels.astype(signature.inputs["image"].dtype)})["denoised"]
+            engine.run(name, pixels.astype(signature.input.dtype))["denoised"]
             for name, signature in engine.signatures.items()
         ]
         np.testing.assert_allclose(outputs[0], keras.ops.convert_to_numpy(exported[0](pixels)), atol=1e-3)
@@ -131,7 +131,7 @@ def test_a_savedmodel_is_served_in_several_sizes(exported):
 def test_an_onnx_file_names_its_axes_and_is_served(exported):
     path = exported[2]["onnx"].path
     signature = open_engine(path).signatures["serving_default"]
-    assert signature.inputs["image"].shape == signature.outputs["denoised"].shape == IMAGE
+    assert signature.input.shape == signature.outputs["denoised"].shape == IMAGE
     import onnx
 
     graph = onnx.load(str(path)).graph

@@ -25,7 +25,6 @@ from keras_mgnet.cli import GROUPS, command_line
 from keras_mgnet.cli.models import list_command
 from keras_mgnet.cli.options import parse_pairs
 from keras_mgnet.export import check_formats
-from keras_mgnet.serving.launch import SERVERS
 from keras_mgnet.training.request import Reproduction
 
 BASH, NODE = shutil.which("bash"), shutil.which("node")
@@ -53,10 +52,6 @@ def check_measurement(what, network, **others):
     assert what in MEASUREMENTS and {*network} <= {*NETWORKS}
 
 
-def check_server(with_, **others):
-    assert with_ in ("auto", *SERVERS)
-
-
 CHECKS = {  # command -> what it checks of its options besides their types; it does nothing else here
     "list": lambda pattern, **others: list_command(pattern),
     "describe": lambda name, set, **others: check_model(name, parse_pairs(set)),
@@ -65,7 +60,6 @@ CHECKS = {  # command -> what it checks of its options besides their types; it d
     "analyze": lambda what, **others: check_names(name for name in what if name != "all"),
     "reproduce": check_reproduction,
     "bench": check_measurement,
-    "serve": check_server,
 }
 
 

@@ -1,0 +1,6 @@
+"""`python -m keras_mgnet`: the command line, where its program is not on the PATH."""
+
+from keras_mgnet.cli import main
+
+if __name__ == "__main__":
+    main()

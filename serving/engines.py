@@ -1,0 +1,116 @@
+"""Artifacts, opened in their runtimes: `signatures` and `class_names`, and `run`, a signature's array to arrays."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_mgnet.errors import one_line
+from keras_mgnet.serving.errors import RequestError
+from keras_mgnet.serving.pictures import CHANNELS, decode_all, encoded_png
+from keras_mgnet.serving.tensors import STRING, Signature, Tensor
+
+DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
+SAVED_MODEL, ONNX = ARTIFACTS = ("saved_model.pb", "model.onnx")  # one of them makes a folder a version
+CLASS_NAMES = "assets/class_names.txt"
+FREE_AXIS = 32  # length of a free axis in a warm-up request
+
+
+def versions(base: Path) -> dict[int, Path]:
+    """Returns what may be served, by number: an .onnx file as 1, or the folders BASE/<number> that hold an artifact.
+
+    Raises:
+        ValueError: where there is nothing.
+    """
+    if base.is_file() and base.suffix == ".onnx":
+        return {1: base}
+    folders = [file.parent for name in ARTIFACTS for file in base.glob(f"*/{name}")]
+    found = {int(folder.name): folder for folder in folders if folder.name.isdecimal()}
+    if not found:
+        places = " or ".join(f"<number>/{name}" for name in ARTIFACTS)
+        raise ValueError(f"expected an .onnx file, or a folder with {places}. Received: '{base}'")
+    return found
+
+
+def open_engine(path: Path):
+    """Opens a version folder or an .onnx file and runs every signature once; raises ValueError where it is damaged."""
+    try:
+        is_savedmodel = (path / SAVED_MODEL).is_file()
+        engine = SavedModelEngine(path) if is_savedmodel else OnnxEngine(path if path.is_file() else path / ONNX)
+        for name, signature in engine.signatures.items():
+            engine.run(name, _zero(signature.input))
+    except Exception as error:  # a damaged file fails in ways of its own
+        raise ValueError(f"expected a whole model in '{path}'. Received: {one_line(error)}") from error
+    return engine
+
+
+class SavedModelEngine:
+    """A SavedModel in TensorFlow, with the signatures that it declares."""
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        self._loaded = tf.saved_model.load(str(folder))  # owns the variables
+        names = folder / CLASS_NAMES
+        self.class_names = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
+        self._functions = dict(self._loaded.signatures)
+        self.signatures = {
+            name: Signature(
+                *_tf_tensors(row.structured_input_signature[1]).values(), _tf_tensors(row.structured_outputs)
+            )
+            for name, row in self._functions.items()
+        }
+
+    def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs of one signature; raises RequestError for content that it refuses."""
+        import tensorflow as tf
+
+        try:
+            outputs = self._functions[signature](**{self.signatures[signature].input.name: tf.constant(array)})
+        except tf.errors.InvalidArgumentError as error:
+            raise RequestError(f"'{signature}': {error.message.partition(chr(10))[0]}") from error
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+class OnnxEngine:
+    """An .onnx file in ONNX Runtime: its graph as `serving_default`, and encoded images in front of it as `serving_bytes`."""
+
+    def __init__(self, path: Path):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the cores to the server
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.class_names = json.loads(self._session.get_modelmeta().custom_metadata_map.get("class_names", "null"))
+        (image,), outputs = (
+            _onnx_tensors(self._session.get_inputs()).values(),
+            _onnx_tensors(self._session.get_outputs()),
+        )
+        self.signatures = {DEFAULT: Signature(image, outputs)}
+        if None not in image.shape[1:] and image.shape[3:] in CHANNELS:
+            self.signatures[BYTES] = Signature(Tensor(PICTURES, STRING, (None,)), outputs)
+
+    def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs of one signature; raises RequestError for images that cannot be decoded."""
+        image, outputs = self.signatures[DEFAULT].input, list(self.signatures[DEFAULT].outputs)
+        if signature == BYTES:
+            array = decode_all(PICTURES, array, image.shape[1:])
+        return dict(zip(outputs, self._session.run(outputs, {image.name: array}), strict=True))
+
+
+def _tf_tensors(specs: dict) -> dict[str, Tensor]:
+    return {name: Tensor(name, spec.dtype.name, tuple(spec.shape.as_list())) for name, spec in specs.items()}
+
+
+def _onnx_tensors(nodes) -> dict[str, Tensor]:
+    types = {"tensor(float)": "float32", "tensor(int64)": "int64"}  # those of our files
+    return {
+        node.name: Tensor(node.name, types[node.type], tuple(n if isinstance(n, int) else None for n in node.shape))
+        for node in nodes
+    }
+
+
+def _zero(tensor: Tensor) -> np.ndarray:
+    shape = tuple((FREE_AXIS if axis else 1) if size is None else size for axis, size in enumerate(tensor.shape))
+    return np.full(shape, encoded_png(), object) if tensor.dtype == STRING else np.zeros(shape, tensor.dtype)

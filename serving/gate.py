@@ -1,0 +1,110 @@
+"""What stands before every HTTP request: limits of size and time, and who may ask a server of this machine."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from keras_mgnet.serving.errors import RequestError
+
+BODIES = 16  # largest bodies that may be held together
+HEADER_SECONDS = BODY_SECONDS = 30.0
+MAX_SILENT = 512  # connections without a whole header; a further one closes the oldest
+
+
+class Gate:
+    """Reads bodies, and refuses large, slow and foreign requests.
+
+    On a loopback address it asks for a Host of this machine and for a JSON body: a web page can then neither post to the
+    server nor read from it under a name of its own.
+
+    Args:
+        max_request_bytes: largest body.
+        loopback: whether the server listens to this machine alone.
+    """
+
+    def __init__(self, max_request_bytes: int, loopback: bool):
+        self._most, self._loopback, self._held = max_request_bytes, loopback, 0
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """Yields the body of a request, which counts as held until the request is answered; raises RequestError."""
+        self._check(request.method, request.headers)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.stream():
+                    body += part
+                    self._held += len(part)
+                    self._check_size(len(body))
+                    if self._held > BODIES * self._most:
+                        raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
+            yield bytes(body)
+        except (TimeoutError, ClientDisconnect):
+            raise RequestError(f"expected the body within {BODY_SECONDS:g} s. Received: a part", status=408) from None
+        finally:
+            self._held -= len(body)
+
+    def _check(self, method: str, headers: Headers) -> None:
+        host, kind = headers.get("host", "localhost"), headers.get("content-type", "").lower()  # a browser names a Host
+        if self._loopback and not is_local(host):
+            raise RequestError(f"expected the Host of this machine. Received: {host[:60]!r}", status=403)
+        if self._loopback and method == "POST" and kind.partition(";")[0].strip() != "application/json":
+            raise RequestError(f"expected Content-Type: application/json. Received: {kind[:60]!r}", status=415)
+        if (encoding := headers.get("content-encoding", "identity")) != "identity":
+            raise RequestError(f"expected no Content-Encoding. Received: {encoding[:60]!r}", status=415)
+        self._check_size(int(headers.get("content-length", 0)))  # uvicorn has checked that it is a number
+
+    def _check_size(self, size: int) -> None:
+        if size > self._most:
+            raise RequestError(f"expected a body of at most {self._most} bytes. Received: more", status=413)
+
+
+def is_local(host: str) -> bool:
+    """Returns whether a Host header, with or without a port, names this machine.
+
+    Example:
+        >>> is_local("localhost:8501"), is_local("[::1]:8501"), is_local("evil.example")
+        (True, True, False)
+    """
+    name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
+    try:
+        return name.lower() == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """Uvicorn's HTTP protocol, which closes a connection that does not send a whole header in time."""
+
+    silent: dict["ImpatientProtocol", asyncio.TimerHandle] = {}  # noqa: RUF012, of all connections, the oldest first
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self._start_clock()
+        if len(self.silent) > MAX_SILENT:
+            next(iter(self.silent)).transport.abort()
+
+    def connection_lost(self, exc):
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def on_message_begin(self):
+        super().on_message_begin()
+        self._stop_clock()
+        self._start_clock()
+
+    def on_headers_complete(self):
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def _start_clock(self) -> None:
+        self.silent[self] = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+
+    def _stop_clock(self) -> None:
+        if timer := self.silent.pop(self, None):
+            timer.cancel()

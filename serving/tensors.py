@@ -1,0 +1,130 @@
+"""The tensors that a served function takes and returns, and requests in JSON: checked before anything is made of them."""
+
+import binascii
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeVar
+
+import numpy as np
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
+from msgspec.json import Decoder
+
+from keras_mgnet.serving.errors import RequestError
+
+STRING, BASE64 = "string", "b64"
+MAX_ROWS = 128  # of one request
+MAX_VALUES = 2**24  # of one tensor
+
+Row, Value = TypeVar("Row"), TypeVar("Value")
+Some = Meta(min_length=1, max_length=MAX_ROWS)
+
+
+class PredictRequest(Struct, Generic[Row, Value], forbid_unknown_fields=True):
+    """The body of a predict request, of rows or of a column."""
+
+    instances: Annotated[list[Row], Some] | UnsetType = UNSET
+    inputs: Annotated[list[Value], Some] | dict[str, Annotated[list[Value], Some]] | UnsetType = UNSET
+    signature_name: str = ""
+
+
+class Named(Struct):
+    """What a predict request says of its signature."""
+
+    signature_name: str = ""
+
+
+NAME = Decoder(Named)
+
+
+def read(body: bytes, decoder: Decoder) -> Any:
+    """Returns the content of JSON; raises RequestError where it is not what the decoder takes."""
+    try:
+        return decoder.decode(body)
+    except (DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise RequestError(f"body: {str(error)[:300]}") from error
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output; `shape` has None for any length, and `dtype` "string" for bytes. The first axis is the batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raises RequestError unless an array of this shape may be this tensor."""
+        fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
+        if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
+            lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
+            raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS} of them. Received: {shape}")
+
+    def check_finite(self, array: np.ndarray) -> np.ndarray:
+        """Returns the array; raises RequestError if it holds NaN or infinity."""
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise RequestError(f"expected '{self.name}' to hold finite {self.dtype} numbers. Received: NaN or infinity")
+        return array
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A served function of one input.
+
+    Example:
+        >>> signature = Signature(Tensor("x", "float32", (None, 2)), {})
+        >>> signature.array(b'{"instances": [[1, 2], {"x": [3, 4]}]}')
+        (array([[1., 2.],
+               [3., 4.]], dtype=float32), True)
+    """
+
+    input: Tensor
+    outputs: dict[str, Tensor]
+
+    def array(self, body: bytes) -> tuple[np.ndarray, bool]:
+        """Returns the input that a request holds, and whether it came by rows; raises RequestError for what does not fit."""
+        asked = read(body, self._decoder)
+        if (asked.instances is UNSET) == (asked.inputs is UNSET):
+            raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or none")
+        rows = self._unnamed(asked.inputs if asked.instances is UNSET else asked.instances)
+        values = [self._unnamed(row) for row in rows]
+        if self.input.dtype == STRING:
+            array = np.empty(len(values), object)
+            array[:] = [_decoded(f"'{self.input.name}[{index}]'", value) for index, value in enumerate(values)]
+            return array, asked.inputs is UNSET
+        try:
+            with np.errstate(over="ignore"):  # infinite then, and refused
+                array = np.array(values, self.input.dtype)
+        except ValueError as error:
+            raise RequestError(f"expected '{self.input.name}' of one size. Received: several") from error
+        self.input.check_shape(array.shape)
+        return self.input.check_finite(array), asked.inputs is UNSET
+
+    def _unnamed(self, value: Any) -> Any:
+        if not isinstance(value, dict) or value.keys() == {BASE64}:
+            return value
+        if value.keys() != {self.input.name}:
+            raise RequestError(f"expected '{self.input.name}' alone. Received: {', '.join(value)[:60] or 'nothing'}")
+        return value[self.input.name]
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        if self.input.dtype == STRING:
+            return Decoder(PredictRequest[str | dict[str, str | dict[str, str]], str | dict[str, str]])
+        dtype = np.dtype(self.input.dtype)
+        row = float
+        if dtype.kind != "f":
+            row = Annotated[int, Meta(ge=int(np.iinfo(dtype).min), le=int(np.iinfo(dtype).max))]
+        for length in reversed(self.input.shape[1:]):
+            row = Annotated[list[row], Meta(min_length=length or 1, max_length=length or MAX_VALUES)]
+        return Decoder(PredictRequest[row | dict[str, row], row])
+
+
+def _decoded(where: str, value: str | dict[str, str]) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    try:
+        return binascii.a2b_base64("".join(value[BASE64].split()), strict_mode=True)  # in lines, as MIME has it, too
+    except (KeyError, ValueError) as error:
+        raise RequestError(f'expected {where} to be {{"{BASE64}": BASE64}}. Received: {error}') from error
