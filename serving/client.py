@@ -4,8 +4,10 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,13 +36,10 @@ class RemoteModel:
         timeout: seconds for each whole answer.
         retries: how often a refused connection is tried again.
 
-    Attributes:
-        signatures: {name: (its input, as TensorFlow Serving describes it)}, of those from images to probabilities.
-        class_names: if the server tells them, else None.
+    Attributes: `signatures`, {name: (its input, as TensorFlow Serving describes it)}, and `class_names` or None.
 
     Raises:
-        ValueError: for another URL, or a server that refuses the request or has no such model.
-        OSError: for a server that does not answer in time, or not at all.
+        ValueError, OSError: where the server refuses or has no such model; where it does not answer in time, or at all.
     """
 
     def __init__(self, url: str, name: str | None = None, timeout: float = 30.0, retries: int = 0):
@@ -50,7 +49,7 @@ class RemoteModel:
             raise ValueError(f"expected a server http[s]://HOST:PORT[/v1/models/NAME]. Received: {url!r}")
         root, named, version = parts.groups(default="")
         self._url = f"{root}/v1/models/{name or named or self._only_model(root)}{version}"
-        (told,) = self._ask([("GET", f"{self._url}/metadata", None)])
+        (told,) = self._ask("GET", f"{self._url}/metadata")
         try:
             found = told["metadata"]["signature_def"]["signature_def"].items()
             inputs = {key: next(iter(row["inputs"].items())) for key, row in found if "probabilities" in row["outputs"]}
@@ -62,53 +61,41 @@ class RemoteModel:
             raise ValueError(f"expected a model from images to probabilities at {self._url}. Received: {[*inputs]}")
 
     def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
-        """Returns (N, classes), one request an image.
-
-        Args:
-            images: paths; or pixels (H, W, C), as the signature takes them.
-            signature: None for the one that needs fewest bytes.
-        """
+        """Returns (N, classes) for paths, or for pixels (H, W, C) as the signature takes them, by default the smallest."""
         signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]["dtype"]))
         if signature not in self.signatures:
             raise unknown("signature", signature, self.signatures)
-        name, tensor = self.signatures[signature]
-        bodies = ({"signature_name": signature, "instances": [{name: _value(image, tensor)}]} for image in images)
-        answers = self._ask(("POST", f"{self._url}:predict", body) for body in bodies)
+        bodies = (partial(_body, signature, *self.signatures[signature], image) for image in images)
+        answers = self._ask("POST", f"{self._url}:predict", bodies)
         try:
             return np.array([answer["predictions"][0]["probabilities"] for answer in answers])
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"expected probabilities from {self._url}. Received: {str(answers[0])[:200]}") from error
 
     def _only_model(self, root: str) -> str:
-        try:
-            names = self._ask([("GET", f"{root}/v1/models", None)])[0].get("models", [])
-        except ValueError:  # TensorFlow Serving does not list its models
-            names = []
+        names = []
+        with suppress(ValueError):  # TensorFlow Serving does not list its models
+            names = self._ask("GET", f"{root}/v1/models")[0].get("models", [])
         if len(names) != 1:
             received = f"{root}, which lists {', '.join(names) or 'none'}"
             raise ValueError(f"expected --name NAME, or a URL that ends in /v1/models/NAME. Received: {received}")
         return names[0]
 
-    def _ask(self, requests: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(1) as beside:  # a notebook has an event loop of its own
-            return beside.submit(asyncio.run, self._ask_all(enumerate(requests))).result()
+    def _ask(
+        self, method: str, url: str, contents: Iterable[Callable[[], Any]] = (lambda: None,)
+    ) -> list[dict[str, Any]]:
+        with ThreadPoolExecutor(AT_ONCE) as beside:  # a notebook has an event loop of its own
+            return list(beside.map(lambda content: asyncio.run(self._answer(method, url, content())), contents))
 
-    async def _ask_all(self, requests: Iterable[tuple[int, tuple]]) -> list[dict[str, Any]]:
-        answers, transport = {}, self._http.AsyncHTTPTransport(retries=self._retries)
-
-        async def work():
-            for number, request in requests:
-                answers[number] = await self._ask_one(client, *request)
-
-        plain = {"Accept-Encoding": "identity"}
-        async with self._http.AsyncClient(transport=transport, headers=plain, timeout=None) as client:
-            await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-        return [answers[number] for number in sorted(answers)]
-
-    async def _ask_one(self, client, method: str, url: str, content: Any) -> dict[str, Any]:
-        body = bytearray()
+    async def _answer(self, method: str, url: str, content: Any) -> dict[str, Any]:
+        body, plain = bytearray(), {"Accept-Encoding": "identity"}
+        transport = self._http.AsyncHTTPTransport(retries=self._retries)
         try:
-            async with asyncio.timeout(self._timeout), client.stream(method, url, json=content) as answer:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.AsyncClient(transport=transport, headers=plain, timeout=None) as client,
+                client.stream(method, url, json=content) as answer,
+            ):
                 async for part in answer.aiter_raw():
                     body += part
                     if len(body) > MAX_ANSWER_BYTES:
@@ -117,10 +104,9 @@ class RemoteModel:
             raise OSError(f"expected an answer from {url} within {self._timeout:g} s. Received: none") from error
         except (self._http.TransportError, self._http.InvalidURL) as error:
             raise OSError(f"expected a server at {url}. Received: {error}") from error
-        try:
+        told = None
+        with suppress(ValueError, RecursionError):
             told = json.loads(body)
-        except (ValueError, RecursionError):
-            told = None
         if answer.is_success and isinstance(told, dict):
             return told
         said = told.get("error") if isinstance(told, dict) else answer.reason_phrase
@@ -147,6 +133,10 @@ def classify(
         raise ValueError(f"expected {rows.shape[-1]} class names, one per class. Received: {len(names)}")
     pairs = zip(images, rows, strict=True)
     return [{"image": str(path), "classes": top_classes(row, names, top)} for path, row in pairs]
+
+
+def _body(signature: str, name: str, tensor: dict[str, Any], image: Any) -> dict[str, Any]:
+    return {"signature_name": signature, "instances": [{name: _value(image, tensor)}]}
 
 
 def _value(image: Any, tensor: dict[str, Any]) -> Any:
