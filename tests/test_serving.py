@@ -9,7 +9,6 @@ The conformance cases also run against a TensorFlow Serving that KERAS_MGNET_TF_
 """
 
 import base64
-import io
 import json
 import os
 import re
@@ -32,11 +31,12 @@ import psutil
 import pytest
 import tensorflow as tf
 from conftest import assert_close
-from PIL import Image
 from served import NAME, SIZE, encoded, logits, pixels, served, tiny, write_onnx, write_savedmodel
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+from keras_mgnet.benchmarks.serving_hostile import hostile, progressive
 
 TF_SERVING = os.environ.get("KERAS_MGNET_TF_SERVING")
 EMBEDDED = ("savedmodel", "onnx")
@@ -343,14 +343,6 @@ def png_of_size(width, height):
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
-def progressive(scans, side=64):
-    """A progressive JPEG whose last scan comes again and again."""
-    stream = io.BytesIO()
-    Image.new("RGB", (side, side), (90, 120, 40)).save(stream, "JPEG", progressive=True)
-    picture, last = stream.getvalue(), stream.getvalue().rindex(b"\xff\xda")
-    return picture[:last] + picture[last:-2] * scans + picture[-2:]
-
-
 def head(length):
     """The first lines of a predict request."""
     fields = ("Host: localhost", "Content-Type: application/json", f"Content-Length: {length}")
@@ -422,7 +414,7 @@ BAD = {  # name -> (the request, status, what the message names)
     "decompression bomb": (picture(png_of_size(50_000, 50_000)), 400, "pixels in 'image_bytes'"),
     "a larger one": (picture(png_of_size(2**31 - 1, 2**31 - 1)), 400, "image_bytes"),
     "many pixels together": (instances([b64(png_of_size(3000, 3000))] * 2, "serving_bytes"), 400, r"pixels.*image_bytes\[1\]"),
-    "many scans": (picture(progressive(200)), 400, r"image_bytes\[0\].*at most 32 scans. Received: 2\d\d"),
+    "many scans": (picture(progressive(200, 64)), 400, r"image_bytes\[0\].*at most 32 scans. Received: 2\d\d"),
     "no base64": (picture({"b64": "%%%"}), 400, r"image_bytes\[0\].*base64"),
     "base64 cut": (picture({"b64": "AAAAA"}), 400, r"image_bytes\[0\].*base64"),
     "base64 that is a number": (picture({"b64": 3}), 400, r"instances\[0\]"),
@@ -573,15 +565,7 @@ def memory_of(server):
     return psutil.Process(server.process.pid).memory_info().rss
 
 
-HOSTILE = {  # what a server with the default limits receives
-    "long text beside short": b'{"instances": ["' + b"a" * 200_000 + b'"' + b', "b"' * 2500 + b"]}",
-    "16 MB of empty lists": b'{"instances": [' + b"[]," * 5_000_000 + b"[]]}",
-    "16 MB of numbers": b'{"instances": [' + b"1," * 7_000_000 + b"1]}",
-    "16 MB of opened lists": b'{"instances": ' + b"[" * 15_000_000,
-    "a name of 15 MB": b'{"signature_name": "' + b"a" * 15_000_000 + b'", "instances": [1]}',
-    "a key of 15 MB": b'{"' + b"a" * 15_000_000 + b'": 1}',
-    "900 scans of 4096 x 4096": json.dumps(picture(progressive(900, 4096))["body"]).encode(),
-}  # fmt: skip
+HOSTILE = hostile()  # what a server with the default limits receives
 
 
 @pytest.fixture(scope="module")
