@@ -6,7 +6,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.export.compaction import compact
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.tfserving import config_files, write_warmup
@@ -75,9 +74,7 @@ def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> d
         source = staged.with_name(CLASS_NAMES)
         source.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module.class_names = tf.saved_model.Asset(str(source))
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # they name nodes that `compact` renames
-    tf.saved_model.save(module, str(staged), signatures, options)
-    compact(staged)
+    tf.saved_model.save(module, str(staged), signatures)
     return signatures
 
 
