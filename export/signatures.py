@@ -13,11 +13,10 @@ from keras_mgnet.export.serving_function import check_backend, image_spec
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from tensorflow.types.experimental import PolymorphicFunction
 
-    Signatures = dict[str, tf.types.experimental.PolymorphicFunction]
 
-
-def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, Signatures]:
+def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str, PolymorphicFunction]]:
     """Returns what `tf.saved_model.save` takes: an object with Keras' names, and its functions by signature name.
 
     The object has `variables`, `trainable_variables` and `non_trainable_variables`, those of the model itself, and `serve`,

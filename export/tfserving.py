@@ -59,7 +59,7 @@ def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[i
     import tensorflow as tf
 
     path = folder / WARM_UP
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in signatures.items():
             (spec,) = function.input_signature

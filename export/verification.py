@@ -4,8 +4,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,6 +71,12 @@ class Report:
         """Accuracy or PSNR of Keras less that of the artifact; None without labels."""
         own, of_keras = self.quality
         return None if own is None else of_keras - own
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns all of the above by name but `answer`."""
+        return {
+            name: getattr(self, name) for name in (*(field.name for field in fields(self)), "drop") if name != "answer"
+        }
 
 
 @dataclass(frozen=True, eq=False)
