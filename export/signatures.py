@@ -1,4 +1,4 @@
-"""The signatures of a SavedModel. Each prepares its images and calls one function, which holds the network once."""
+"""What is exported: functions that prepare their images and call one that holds the network once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import keras
 from keras_mgnet.describe import features
 from keras_mgnet.export.decoding import can_decode, decode_images
 from keras_mgnet.export.servable import Servable
-from keras_mgnet.export.serving_function import check_backend, image_spec
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +19,7 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
     """Returns what `tf.saved_model.save` takes: an object with Keras' names, and its functions by signature name.
 
     The object has `variables`, `trainable_variables` and `non_trainable_variables`, those of the model itself, and `serve`,
-    which is `serving_default`. The signatures, N free:
+    which is `serving_default`. TFLite and ONNX files hold that one alone. The signatures, N free:
 
     - `serving_default`, `serving_uint8`: `image` (N, H, W, C) in float32, in uint8 -> `logits`, `probabilities`, `classes`, or
       `denoised`.
@@ -84,3 +83,18 @@ def _level_states(model: keras.Model) -> dict[str, keras.KerasTensor]:
         states = states if isinstance(states, (tuple, list)) else (states,)
         named |= {f"{level}_{letter}": state for letter, state in zip("ur"[-len(states) :], states, strict=True)}
     return {name: state for name, state in named.items() if state is not model.output}
+
+
+def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec:
+    """Returns the input `image` (N, H, W, C), N free."""
+    import tensorflow as tf
+
+    return tf.TensorSpec((None, *image_shape), dtype, name="image")
+
+
+def check_backend() -> None:
+    """Raises ValueError where Keras runs on another backend than TensorFlow, which traces the model."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"
+        )

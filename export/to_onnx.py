@@ -13,7 +13,7 @@ from keras_mgnet.export.metadata import entries, write_onnx
 from keras_mgnet.export.onnx_operations import HANDLERS
 from keras_mgnet.export.onnx_quantization import quantize_all, quantize_weights
 from keras_mgnet.export.servable import Normalization, Servable
-from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
@@ -112,7 +112,7 @@ def save(
 
 
 def _serve(servable: Servable):
-    serve = serving_module(servable).serve
+    serve = served_signatures(servable)[1]["serving_default"]
     return serve if servable.classes else _shaped(serve)
 
 

@@ -13,7 +13,7 @@ from keras_mgnet.export.adjoints import store_adjoints_once
 from keras_mgnet.export.calibration import calibration_images
 from keras_mgnet.export.metadata import entries, write_tflite
 from keras_mgnet.export.servable import Normalization, Servable
-from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
@@ -96,12 +96,13 @@ def tflite(
 def _convert(servable: Servable, quantize: str | None, images: np.ndarray | None) -> bytes:
     import tensorflow as tf
 
-    module = serving_module(servable)
+    served, signatures = served_signatures(servable)
+    serve = signatures["serving_default"]
     pixels = images is not None and servable.normalization is not None
-    serve = _of_pixels(module.serve) if pixels else module.serve
+    serve = _of_pixels(serve) if pixels else serve
     with separable_scales():
         function = serve.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)
     told = QUANTIZATIONS[quantize]
     converter.optimizations = [tf.lite.Optimize[name] for name in told.optimizations]
     converter.target_spec.supported_types = [tf.as_dtype(name) for name in told.float_types]

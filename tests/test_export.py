@@ -295,8 +295,7 @@ def test_a_failing_export_keeps_the_existing_file(tmp_path, monkeypatch):
 @every_format
 def test_unwritable_targets_are_found_before_the_conversion(format, tmp_path, monkeypatch):
     module = importlib.import_module(f"keras_mgnet.export.to_{format}")
-    conversion = "served_signatures" if format == "savedmodel" else "serving_module"
-    monkeypatch.setattr(module, conversion, lambda servable: pytest.fail("converted"))
+    monkeypatch.setattr(module, "served_signatures", lambda servable: pytest.fail("converted"))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"expected a folder that can be written\. Received: .*file"):
         write(format, tiny(), tmp_path / "file")
