@@ -13,9 +13,9 @@ from rich.table import Table
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SeveralWords, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
-from keras_mgnet.export.calibration import MOST as CALIBRATED
 from keras_mgnet.export.card import MARKDOWN, summary
 from keras_mgnet.export.digests import CARD
+from keras_mgnet.export.servable import CALIBRATED
 from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.inference import load_data
@@ -59,12 +59,7 @@ def export_command(
 
 
 def export_run(
-    run: Run,
-    out: Path,
-    formats: Iterable[str],
-    checkpoint: str,
-    data: Dataset | CleanImages,
-    name: str | None = None,
+    run: Run, out: Path, formats: Iterable[str], checkpoint: str, data: Dataset | CleanImages, name: str | None = None
 ) -> list[Report]:
     """Exports the model of a run with its class names and its normalisation inside, and writes the model card."""
     model = run.load_model(checkpoint)

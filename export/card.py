@@ -97,10 +97,7 @@ def write_card(
             "shape": ["N", *model.input_shape[1:]],
             "dtype": "float32",
             "range": normalization and [0, 255],
-            "normalization": normalization
-            and {
-                part: np.asarray(values).tolist() for part, values in zip(("mean", "std"), normalization, strict=True)
-            },
+            "normalization": normalization and dict(zip(("mean", "std"), map(_plain, normalization), strict=True)),
         },
         "outputs": answer.outputs,
         "classes": class_names and list(class_names),
@@ -157,8 +154,12 @@ def _larger(reports: Sequence[Report]) -> Iterator[str]:
             yield f"{report.format} is larger than {full}: so few weights save less than the scales and operations add."
 
 
+def _plain(values: float | Sequence[float]) -> float | list[float]:
+    return np.asarray(values).tolist()
+
+
 def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:
-    files = sorted(report.path.rglob("*")) if report.path.is_dir() else [report.path]
+    files = (report.path, *sorted(report.path.rglob("*")))
     path = report.path.relative_to(out_dir).as_posix()
     load = LOADING.get(report.format) or LOADING[artifact_format(report.path)]
     return report.numbers() | {

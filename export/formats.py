@@ -25,15 +25,13 @@ class Format:
         export: its exporter.
         target: what it writes below the output folder; "{name}" stands for the name of the export.
         summary: what it is for, in a few words.
-        options: arguments of the exporter.
-        calibrated: whether the exporter takes `calibration`, images to learn the ranges of activations from.
+        options: arguments of the exporter; one that quantises takes `calibration` too.
     """
 
     export: Callable[..., Path]
     target: str
     summary: str
     options: dict[str, Any] = field(default_factory=dict)
-    calibrated: bool = False
 
 
 FORMATS = {
@@ -41,12 +39,10 @@ FORMATS = {
     "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards, one file"),
     "tflite_float16": Format(tflite, "{name}.float16.tflite", "the same in half the bytes", {"quantize": "float16"}),
     "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "tflite_int8": Format(
-        tflite, "{name}.int8.tflite", "in a quarter, all in int8, for integer hardware", {"quantize": "int8"}, True
-    ),
+    "tflite_int8": Format(tflite, "{name}.int8.tflite", "in a quarter, for integer hardware", {"quantize": "int8"}),
     "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime and browsers, one file"),
     "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}, True),
+    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}),
 }
 FLOAT32 = ("savedmodel", "tflite", "onnx")  # what is exported where nobody asks for anything else
 
@@ -86,8 +82,7 @@ def export_formats(
 
     Raises:
         ValueError: for an unknown format or a name that no URL has, before anything is written; else as the exporters do,
-            and what is already
-            written stays.
+            and what is already written stays.
 
     Example:
         >>> import tempfile
@@ -105,8 +100,8 @@ def export_formats(
     reports = []
     for format in formats:
         row = FORMATS[format]
-        ranges = {"calibration": calibration} if row.calibrated else {}
-        path = row.export(model, Path(out_dir) / row.target.format(name=name), **common, **row.options, **ranges)
+        options = row.options and {"calibration": calibration, **row.options}
+        path = row.export(model, Path(out_dir) / row.target.format(name=name), **common, **options)
         report = verify(model, path, compared, normalization=normalization, labels=labels)
         reports.append(replace(report, format=format))
     return reports

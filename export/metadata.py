@@ -15,7 +15,6 @@ import numpy as np
 
 from keras_mgnet.export.runtimes import artifact_format, onnx_session, tflite_interpreter, undamaged
 from keras_mgnet.extras import EXPORT, extra
-from keras_mgnet.files import write_json
 from keras_mgnet.version import __version__
 
 if TYPE_CHECKING:
@@ -64,11 +63,6 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     read = READERS[artifact_format(path)]
     with undamaged(path):
         return read(path)
-
-
-def write_savedmodel(folder: Path, told: dict[str, Any]) -> None:
-    """Stores the entries in a SavedModel's folder."""
-    write_json(folder / ASSET, told)
 
 
 def write_onnx(proto, told: dict[str, Any]) -> None:

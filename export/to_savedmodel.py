@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.export.metadata import entries, write_savedmodel
+from keras_mgnet.export.metadata import ASSET, entries
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.tfserving import config_files, write_warmup
 from keras_mgnet.export.verification import compare
-from keras_mgnet.files import publish, workspace
+from keras_mgnet.files import publish, workspace, write_json
 
 CLASS_NAMES = "assets/class_names.txt"
 
@@ -74,7 +74,7 @@ def _write(servable: Servable, staged: Path, told: dict[str, Any]) -> dict:
 
     served, signatures = served_signatures(servable)
     tf.saved_model.save(served, str(staged), signatures)
-    write_savedmodel(staged, told)
+    write_json(staged / ASSET, told)
     if "class_names" in told:
         (staged / CLASS_NAMES).write_text("\n".join(told["class_names"]) + "\n", encoding="utf-8")
     return signatures

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT, randomize
 
 from keras_mgnet import MgNet, count_params, export
+from keras_mgnet.export.card import summary
 
 FORMATS = (*export.FLOAT32, "tflite_int8")
 NAMES = ["cat", "dog", "fish"]
@@ -160,3 +161,14 @@ def test_a_card_is_checked_without_keras(card):
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(card)], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("channels", "larger"), [(4, True), (64, False)])
+def test_a_quantised_file_that_is_larger_is_named(channels, larger, images, tmp_path):
+    model = MgNet((2,), channels, input_shape=(8, 8, 3), classes=3)
+    reports = export.export_formats(model, tmp_path, ["onnx", "onnx_int8"], samples=images(model, 4))
+    assert (reports[1].size_bytes > reports[0].size_bytes) == larger
+    export.write_card(tmp_path, model, reports)
+    for text in (summary(reports)[2], (tmp_path / "card.md").read_text()):
+        assert ("onnx_int8 is larger than onnx: " in text) == larger
+    assert "larger" not in summary(reports[1:])[2]  # nothing of its kind to compare with

@@ -130,7 +130,8 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("card.*")) == ["card.json", "card.md"]
     assert sorted(path.name for path in (tmp_path / "out").glob("mgnet*")) == ["mgnet.onnx", "mgnet.tflite"]
     assert "100.00%" in output and "wrote" in output
-    (report,) = document("export", run, "--format", "tflite", "--out", tmp_path / "json")
+    (report,) = document("export", run, "--format", "tflite", "--name", "digits", "--out", tmp_path / "json")
+    assert report["path"].endswith("digits.tflite")
     assert Path(report["path"]).stat().st_size == report["size_bytes"] and report["agreement"] == 1.0
     assert report["format"] == "tflite" and report["drop"] == report["keras_accuracy"] - report["accuracy"]
 

@@ -17,6 +17,7 @@ from conftest import randomize, slow_unless
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
 from keras_mgnet.export import metadata, verification
+from keras_mgnet.export.servable import Servable
 
 FORMATS = ("savedmodel", "tflite", "onnx")
 FAST = ("mgnet_softmax_gelu", "resnet18_shared_ab", "preact_resnet18_published_size", *catalogue.ONE_PER_FAMILY)
@@ -403,6 +404,12 @@ def test_ranges_are_not_measured_on_random_images(format, tmp_path):
     with pytest.raises(ValueError, match="expected samples for quantize='int8', real images"):
         export.export_formats(tiny(), tmp_path, [format])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_at_most_256_images_measure_ranges_evenly_drawn():
+    given = np.arange(1000, dtype="float32").reshape(-1, 1, 1, 1) * np.ones((8, 8, 3), "float32")
+    drawn = Servable(tiny()).calibration("int8", given, None)[:, 0, 0, 0]
+    np.testing.assert_array_equal(drawn, np.arange(0, 1000, 4))
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
