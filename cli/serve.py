@@ -36,7 +36,7 @@ def serve_command(
     KServe's open inference protocol over REST and gRPC. docs/serving.md compares them.
 
     Example:
-        keras-mgnet serve exported/savedmodel --rest-port 8080
+        keras-mgnet serve exported/mgnet --rest-port 8080
     """
     service = Service(base, name or default_name(base), host, rest_port, grpc_port, max_request_mb * 2**20)
     launch(service, with_, lambda line: typer.echo(line))
