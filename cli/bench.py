@@ -10,6 +10,7 @@ from rich.table import Table
 from keras_mgnet.benchmarks import report
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Section, Settings, bench
 from keras_mgnet.benchmarks.networks import NETWORKS
+from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import SeveralWords
 
 WHAT_HELP = "; ".join(f"{name}: {summary}" for name, (_, summary) in MEASUREMENTS.items())
@@ -34,16 +35,11 @@ def bench_command(
     Example:
         keras-mgnet bench train --batch 32 128
     """
-    console = Console(width=None if Console().is_terminal else 200)
-    with console.status("starting") as status:
+    with Console(stderr=True).status("starting") as status:
         for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):
-            console.print(_table(section))
+            show(_table(section))
 
 
 def _table(section: Section) -> Table:
-    table = Table(title=section.title)
-    for place, heading in enumerate(section.columns.values()):
-        table.add_column(heading, justify="right" if place else "left")
-    for row in section.rows:
-        table.add_row(*(str(report.shown(row.get(key))) for key in section.columns))
-    return table
+    rows = ([report.shown(row.get(key)) for key in section.columns] for row in section.rows)
+    return table(section.columns.values(), rows, title=section.title)

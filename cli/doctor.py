@@ -3,10 +3,10 @@
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keras_mgnet.cli.console import show
 from keras_mgnet.cli.options import JsonOption, print_json
 from keras_mgnet.training.doctor import Section, can_train, examine
 
@@ -28,7 +28,7 @@ def doctor_command(json_: JsonOption = False) -> None:
     if json_:
         print_json({title: {name: asdict(finding) for name, finding in part.items()} for title, part in found.items()})
     else:
-        Console().print(_table(found))
+        show(_table(found))
     if not can_train(found):
         raise typer.Exit(1)
 

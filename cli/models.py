@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
 from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
@@ -36,28 +36,24 @@ def list_command(
     if json_:
         print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
         return
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(_table(rows))
+    show(_table(rows))
     for info in rows:
         if info.size_matches is False:
-            console.print(
-                f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}", highlight=False
-            )
+            typer.echo(f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}")
 
 
 def _table(rows: list[ModelInfo]) -> Table:
-    table = Table(
-        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
+    return table(
+        ("name", "parameters", "published", *ACCURACIES.values(), "source"),
+        ((info.name, f"{info.params:,}", _published_size(info), *_accuracies(info), info.source) for info in rows),
+        left=("source",),
+        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published",
     )
-    table.add_column("name", no_wrap=True)
-    for heading in ("parameters", "published", *ACCURACIES.values()):
-        table.add_column(heading, justify="right")
-    table.add_column("source")
-    for info in rows:
-        reported = [info.reported.get(key) for key in ACCURACIES]
-        accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-        table.add_row(info.name, f"{info.params:,}", _published_size(info), *accuracies, info.source)
-    return table
+
+
+def _accuracies(info: ModelInfo) -> list[str]:
+    reported = [info.reported.get(key) for key in ACCURACIES]
+    return ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
 
 
 def _published_size(info: ModelInfo) -> str:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, print_json
 
 
@@ -51,20 +50,20 @@ def predict_command(
     if json_:
         print_json(predictions)
         return
-    Console().print(_table(predictions))
+    show(_table(predictions))
 
 
 def _table(predictions: list[dict[str, Any]]) -> Table:
     if "denoised" in predictions[0]:
-        table = Table("image", "without noise")
-        for prediction in predictions:
-            table.add_row(escape(prediction["image"]), escape(prediction["denoised"]))
-        return table
-    table = Table("image", "class", "probability")
-    for prediction in predictions:
-        for rank, (label, probability) in enumerate(prediction["classes"].items()):
-            table.add_row("" if rank else escape(prediction["image"]), escape(label), f"{probability:.4f}")
-    return table
+        return table(
+            ("image", "without noise"), ((p["image"], p["denoised"]) for p in predictions), left=("without noise",)
+        )
+    rows = [
+        ("" if rank else p["image"], label, f"{probability:.4f}")
+        for p in predictions
+        for rank, (label, probability) in enumerate(p["classes"].items())
+    ]
+    return table(("image", "class", "probability"), rows, left=("class",))
 
 
 def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, from_fields, print_json
 from keras_mgnet.training.compare import Entry, compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
@@ -88,17 +87,13 @@ def compare_command(
     if json_:
         print_json([asdict(entry) | {name: getattr(entry, name) for name in OF_A_NETWORK} for entry in entries])
         return
-    Console().print(_table(entries))
+    show(_table(entries))
     typer.echo(f"wrote {', '.join(map(str, written))}")
 
 
 def _table(entries: list[Entry]) -> Table:
-    table = Table(
-        "network", caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds"
+    return table(
+        ("network", "parameters", "seeds", "mean", "spread"),
+        ((e.label, f"{e.params:,}", len(e.seeds), f"{100 * e.mean:.2f}", f"{100 * e.spread:.2f}") for e in entries),
+        caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds",
     )
-    for heading in ("parameters", "seeds", "mean", "spread"):
-        table.add_column(heading, justify="right")
-    for entry in entries:
-        numbers = (f"{entry.params:,}", str(len(entry.seeds)), f"{100 * entry.mean:.2f}", f"{100 * entry.spread:.2f}")
-        table.add_row(escape(entry.label), *numbers)
-    return table

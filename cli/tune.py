@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import from_fields
 from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trials import Trial, pareto_front, read_trials
@@ -34,8 +33,7 @@ def tune_command(config: TuneConfig) -> None:
         return
     if run is None:
         return
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(trial_table(read_trials(config.trials_directory)))
+    show(trial_table(read_trials(config.trials_directory)))
     result = run.record["result"]
     typer.echo(f"best network, trained on all training images: test accuracy {result['last_test_accuracy']:.2%}")
     names = ("results.md", "results.json", "pareto.png", "best")
@@ -45,18 +43,14 @@ def tune_command(config: TuneConfig) -> None:
 def trial_table(trials: list[Trial]) -> Table:
     """Returns the most accurate trials and all of the Pareto front, a row each."""
     front = pareto_front(trials)
-    table = Table("trial", caption="▸ on the Pareto front: no smaller network is as accurate on the held-out images")
-    for heading in ("accuracy", "parameters", "mult-adds", "rate", "decay"):
-        table.add_column(heading, justify="right")
-    table.add_column("network")
-    for place, t in enumerate(trials):
-        if place < SHOWN or t in front:
-            numbers = (
-                f"{t.accuracy:.2%}",
-                f"{t.params:,}",
-                f"{t.madds:,}",
-                f"{t.learning_rate:.3f}",
-                f"{t.weight_decay:.0e}",
-            )
-            table.add_row(f"{'▸' if t in front else ' '} {t.number}", *numbers, escape(t.label))
-    return table
+    shown = [t for place, t in enumerate(trials) if place < SHOWN or t in front]
+    return table(
+        ("trial", "accuracy", "parameters", "mult-adds", "rate", "decay", "network"),
+        ((f"{'▸' if t in front else ' '} {t.number}", *_numbers(t), t.label) for t in shown),
+        left=("network",),
+        caption="▸ on the Pareto front: no smaller network is as accurate on the held-out images",
+    )
+
+
+def _numbers(t: Trial) -> tuple[str, ...]:
+    return f"{t.accuracy:.2%}", f"{t.params:,}", f"{t.madds:,}", f"{t.learning_rate:.3f}", f"{t.weight_decay:.0e}"

@@ -29,8 +29,8 @@ class Answer:
         compute: the outputs by name, of what a network returns.
         images: what it takes where nothing is normalised inside.
         decided: of what a network returns, what two answers are to have in common; `same` says what that is.
-        centred: what a network returns less what no client sees.
-        noise: by precision, the root mean square error that is allowed, over the root mean square, both `centred`.
+        unseen: the axes over which a mean is what no client sees.
+        noise: by precision, the root mean square error that is allowed, over the root mean square, both less that mean.
         measure: how good it is, as `Report` calls it; `label` and `text` show it, and `scale` times a drop is in `unit`.
         quality: the measure, of what a network returns and of what is right.
     """
@@ -43,7 +43,7 @@ class Answer:
     images: str
     decided: Callable[[np.ndarray], np.ndarray]
     same: str
-    centred: Callable[[np.ndarray], np.ndarray]
+    unseen: tuple[int, ...]
     noise: dict[str, float]
     measure: str
     label: str
@@ -52,9 +52,9 @@ class Answer:
     unit: str
     quality: Callable[[np.ndarray, np.ndarray], float]
 
-    def drop_text(self, drop: float) -> str:
-        """Returns a drop as tables show it."""
-        return f"{self.scale * drop:+.2f}"
+    def centred(self, values: np.ndarray) -> np.ndarray:
+        """Returns what a network returns less what no client sees."""
+        return values - values.mean(self.unseen, keepdims=True)
 
 
 def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -76,7 +76,7 @@ CLASSES = Answer(
     images="as the network takes them",
     decided=lambda logits: logits.argmax(-1),
     same="same class",
-    centred=lambda logits: logits - logits.mean(-1, keepdims=True),
+    unseen=(-1,),
     noise={"float16": 0.03, "int8": 0.5},
     measure="accuracy",
     label="accuracy",
@@ -94,7 +94,7 @@ IMAGES = Answer(
     images="grey values, 0..255 and what the noise makes of them",
     decided=np.rint,
     same="same grey value",
-    centred=lambda images: images - images.mean((1, 2, 3), keepdims=True),
+    unseen=(1, 2, 3),
     noise={"float16": 0.01, "int8": 0.1},
     measure="psnr",
     label="PSNR",

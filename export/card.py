@@ -1,6 +1,7 @@
 """The model card: what lies in an export folder, where it comes from, what it was seen to do. As JSON, and as Markdown."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,12 @@ from keras_mgnet.export import open_artifact  # brings images and answers to the
 run = open_artifact("{path}")
 {read} = run(images)["{read}"]""",
 }
-# Fields of a configuration that say nothing of the network.
-OF_THE_MACHINE = ("out", "resume", "keep", "checkpoint_steps")
-MEASURED = ("precision", "max_difference", "batch_difference", "agreement", "samples")
+OF_THE_MACHINE = (
+    "out",
+    "resume",
+    "keep",
+    "checkpoint_steps",
+)  # fields of a configuration that say nothing of the network
 
 
 def write_card(
@@ -79,148 +83,143 @@ def write_card(
     """
     if not reports:
         raise ValueError("expected the report of at least one artifact. Received: none")
-    out_dir = Path(out_dir)
-    answer = answer_of(model)
-    card = _facts(out_dir, model, answer, reports, class_names, normalization, record)
-    write_json(out_dir / CARD, card)
-    with staged_file(out_dir / MARKDOWN) as staged:
-        staged.write_text(_markdown(card, answer, describe(model)), encoding="utf-8")
-    return out_dir / CARD
-
-
-def _facts(
-    out_dir: Path,
-    model: keras.Model,
-    answer: Answer,
-    reports: Sequence[Report],
-    class_names: Sequence[str] | None,
-    normalization: Normalization | None,
-    record: dict[str, Any] | None,
-) -> dict[str, Any]:
-    mean_std = None
-    if normalization is not None:
-        mean, std = (np.asarray(part).tolist() for part in normalization)
-        mean_std = {"mean": mean, "std": std}
-    levels = [asdict(row) for row in level_table(model)]
-    return {
+    out_dir, answer = Path(out_dir), answer_of(model)
+    card = {
         "model": {
             "name": model.name,
             "family": type(model).__name__,
             "parameters": count_params(model),
-            "levels": levels,
+            "levels": [asdict(row) for row in level_table(model)],
             "config": model.get_config(),
         },
         "input": {
             "name": "image",
             "shape": ["N", *model.input_shape[1:]],
             "dtype": "float32",
-            "range": None if normalization is None else [0, 255],
-            "normalization": mean_std,
+            "range": normalization and [0, 255],
+            "normalization": normalization and dict(zip(("mean", "std"), map(_plain, normalization), strict=True)),
         },
         "outputs": answer.outputs,
-        "classes": None if class_names is None else list(class_names),
+        "classes": class_names and list(class_names),
         "training": record and {key: value for key, value in record.items() if key != "model"},
         "artifacts": [_artifact(out_dir, report) for report in reports],
         "versions": installed(PACKAGES),
     }
+    write_json(out_dir / CARD, card)
+    with staged_file(out_dir / MARKDOWN) as staged:
+        staged.write_text(_markdown(card, reports, describe(model)), encoding="utf-8")
+    return out_dir / CARD
+
+
+def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]:
+    """Returns what the card and the command line show of artifacts: headings, a row for each, and what the columns mean.
+
+    Example:
+        >>> from pathlib import Path
+        >>> report = Report("onnx", Path("m.onnx"), 4000, 1.25, "float32", 1e-6, 0.0, 1.0, 0.5, samples=8)
+        >>> headings, rows, _ = summary([report])
+        >>> dict(zip(headings, rows[0], strict=True))["of 4P"]
+        '1.250'
+    """
+    first, answer = reports[0], reports[0].answer
+    headings = ["format", "kB", "of 4P", "difference", answer.same, answer.label, "drop", "ms"]
+    rows = [
+        [
+            report.format,
+            f"{report.size_bytes / 1e3:,.0f}",
+            f"{report.size_ratio:.3f}",
+            f"{report.max_difference:.1e}",
+            f"{report.agreement:.2%}",
+            "" if report.drop is None else answer.text.format(report.quality[0]),
+            "" if report.drop is None else f"{answer.scale * report.drop:+.2f}",
+            f"{report.latency_ms:.2f}",
+        ]
+        for report in reports
+    ]
+    known = "" if first.drop is None else f", {answer.text.format(first.quality[1])}"
+    meaning = (
+        f"On {first.samples:,} test images, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
+        f"largest of {answer.value} from Keras in float32; drop: of the {answer.label} from Keras'{known}, in {answer.unit}; "
+        "ms: one image, median."
+    )
+    return headings, rows, " ".join([meaning, *_larger(reports)])
+
+
+def _larger(reports: Sequence[Report]) -> Iterator[str]:
+    """Yields a sentence for each quantised file that is larger than the same in float32."""
+    sizes = {report.format: report.size_bytes for report in reports}
+    for report in reports:
+        full, _, quantized = report.format.partition("_")
+        if quantized and report.size_bytes > sizes.get(full, math.inf):
+            yield f"{report.format} is larger than {full}: so few weights save less than the scales and operations add."
+
+
+def _plain(values: float | Sequence[float]) -> float | list[float]:
+    return np.asarray(values).tolist()
 
 
 def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:
-    files = sorted(report.path.rglob("*")) if report.path.is_dir() else [report.path]
-    path, answer = report.path.relative_to(out_dir).as_posix(), report.answer
-    measured = (*MEASURED, answer.measure, f"keras_{answer.measure}", "drop")
-    return {
-        "format": report.format,
+    files = (report.path, *sorted(report.path.rglob("*")))
+    path = report.path.relative_to(out_dir).as_posix()
+    load = LOADING.get(report.format) or LOADING[artifact_format(report.path)]
+    return report.numbers() | {
         "path": path,
-        "bytes": report.size_bytes,
-        "bytes_over_parameters": round(report.size_ratio, 4),
-        "latency_ms": round(report.latency_ms, 3),
-        **{name: getattr(report, name) for name in measured},
         "files": {file.relative_to(out_dir).as_posix(): file_digest(file) for file in files if file.is_file()},
-        "load": (LOADING.get(report.format) or LOADING[artifact_format(report.path)]).format(
-            path=path, read=answer.read
-        ),
+        "load": load.format(path=path, read=report.answer.read),
     }
 
 
-def _markdown(card: dict[str, Any], answer: Answer, description: str) -> str:
-    return "\n\n".join(
-        [
-            f"# {card['model']['name']}",
-            f"```\n{description}\n```",
-            _training(card["training"], answer),
-            f"## Input and outputs\n\n{_ends(card, answer)}",
-            f"## Artifacts\n\n{_table(card['artifacts'], answer)}",
-            *(f"`{artifact['path']}`:\n\n```python\n{artifact['load']}\n```" for artifact in card["artifacts"]),
-            f"## Digests\n\n{_digests(card['artifacts'])}",
-            "Exported with " + ", ".join(f"{name} {version}" for name, version in card["versions"].items()) + ".\n",
-        ]
-    )
-
-
-def _training(training: dict[str, Any] | None, answer: Answer) -> str:
-    if training is None:
-        return "## Training\n\nNot recorded."
-    data, config, result = training["data"], training["config"], training.get("result", {})
-    lines = [
-        f"- Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images.",
-        f"- Recipe: {training['recipe']}.",
-        f"- Command: `{training['command']}`",
-        "- Configuration: "
-        + ", ".join(f"{key}={value!r}" for key, value in config.items() if key not in OF_THE_MACHINE)
-        + ".",
+def _markdown(card: dict[str, Any], reports: Sequence[Report], description: str) -> str:
+    headings, rows, meaning = summary(reports)
+    artifacts, answer = card["artifacts"], reports[0].answer
+    files = [(f"`{name}`", f"`{digest['sha256']}`") for a in artifacts for name, digest in a["files"].items()]
+    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
+    parts = [
+        f"# {card['model']['name']}",
+        f"```\n{description}\n```",
+        "## Training",
+        _listed(_training(card["training"], answer)) if card["training"] else "Not recorded.",
+        "## Input and outputs",
+        _listed(_ends(card, answer)),
+        "## Artifacts",
+        table(["file", *headings], ([f"`{a['path']}`", *row] for a, row in zip(artifacts, rows, strict=True))),
+        meaning,
+        *(f"`{artifact['path']}`:\n\n```python\n{artifact['load']}\n```" for artifact in artifacts),
+        "## Digests",
+        table(["file", "sha256"], files),
+        f"Exported with {versions}.\n",
     ]
+    return "\n\n".join(parts)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}." for line in lines)
+
+
+def _training(training: dict[str, Any], answer: Answer) -> Iterator[str]:
+    data, config, result = training["data"], training["config"], training.get("result", {})
+    yield f"Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images"
+    yield f"Recipe: {training['recipe']}"
+    yield f"Command: `{training['command']}`"
+    told = ", ".join(f"{key}={value!r}" for key, value in config.items() if key not in OF_THE_MACHINE)
+    yield f"Configuration: {told}"
     if "checkpoint" in training:
-        lines.append(f"- Checkpoint: {training['checkpoint']}.")
+        yield f"Checkpoint: {training['checkpoint']}"
     if f"last_test_{answer.measure}" in result:
         last, best = (answer.text.format(result[f"{which}_test_{answer.measure}"]) for which in ("last", "best"))
-        lines.append(
-            f"- Result: {result['status']} after {result['epochs']} epochs, test {answer.label} "
-            f"{last} (best {best}, epoch {result['best_epoch']})."
+        yield (
+            f"Result: {result['status']} after {result['epochs']} epochs, test {answer.label} {last} "
+            f"(best {best}, epoch {result['best_epoch']})"
         )
-    return "## Training\n\n" + "\n".join(lines)
 
 
-def _ends(card: dict[str, Any], answer: Answer) -> str:
-    image, classes = card["input"], card["classes"]
+def _ends(card: dict[str, Any], answer: Answer) -> Iterator[str]:
+    image, pixels = card["input"], answer.images
     shape = ", ".join("any" if size is None else str(size) for size in image["shape"])
-    pixels = answer.images
-    if image["normalization"] is not None:
+    if image["normalization"]:
         mean, std = image["normalization"].values()
         pixels = f"0..255; ((image / 255) - {mean}) / {std} happens inside"
-    lines = [f"- `image` ({shape}), {image['dtype']}, {pixels}."]
-    lines += [f"- `{name}` {meaning}." for name, meaning in card["outputs"].items()]
-    if classes is not None:
-        lines.append("- Classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(classes)) + ".")
-    return "\n".join(lines)
-
-
-def _table(artifacts: list[dict[str, Any]], answer: Answer) -> str:
-    headings = ("format", "file", "kB", "bytes / (4 x parameters)", "largest difference")
-    rows = table((*headings, answer.same, answer.label, "drop", "latency"), (_cells(a, answer) for a in artifacts))
-    return f"{rows}\n\n{_compared(artifacts[0], answer)}"
-
-
-def _cells(a: dict[str, Any], answer: Answer) -> tuple[str, ...]:
-    quality, drop = "", ""
-    if a["drop"] is not None:
-        quality, drop = answer.text.format(a[answer.measure]), answer.drop_text(a["drop"])
-    size = (f"{a['bytes'] / 1000:,.1f}", f"{a['bytes_over_parameters']:.3f}")
-    same = (f"{a['max_difference']:.1e}", f"{a['agreement']:.2%}")
-    return (a["format"], f"`{a['path']}`", *size, *same, quality, drop, f"{a['latency_ms']:.2f} ms")
-
-
-def _compared(first: dict[str, Any], answer: Answer) -> str:
-    known = first["drop"] is not None
-    quality = (
-        f" Keras' {answer.label} on them is {answer.text.format(first[f'keras_{answer.measure}'])}." if known else ""
-    )
-    return (
-        f"On {first['samples']:,} images, each artifact in its own runtime.{quality} Difference: of {answer.value} from Keras "
-        f"in float32; drop: of the {answer.label} from Keras', in {answer.unit}; latency: one image, median."
-    )
-
-
-def _digests(artifacts: list[dict[str, Any]]) -> str:
-    files = [item for a in artifacts for item in a["files"].items()]
-    return table(("file", "sha256"), ((f"`{name}`", f"`{digest['sha256']}`") for name, digest in files))
+    yield f"`image` ({shape}), {image['dtype']}, {pixels}"
+    yield from (f"`{name}` {meaning}" for name, meaning in card["outputs"].items())
+    if card["classes"]:
+        yield "Classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(card["classes"]))

@@ -1,5 +1,6 @@
 """The export formats as data, and the export to several of them at once."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,30 +23,26 @@ class Format:
 
     Attributes:
         export: its exporter.
-        target: what it writes below the output folder; "{name}" stands for the model's name.
+        target: what it writes below the output folder; "{name}" stands for the name of the export.
         summary: what it is for, in a few words.
-        options: arguments of the exporter.
-        calibrated: whether the exporter takes `calibration`, images to learn the ranges of activations from.
+        options: arguments of the exporter; one that quantises takes `calibration` too.
     """
 
     export: Callable[..., Path]
     target: str
     summary: str
     options: dict[str, Any] = field(default_factory=dict)
-    calibrated: bool = False
 
 
 FORMATS = {
-    "savedmodel": Format(savedmodel, "savedmodel", "TensorFlow Serving, a folder per version"),
+    "savedmodel": Format(savedmodel, "{name}", "TensorFlow Serving, a folder per version"),
     "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards, one file"),
     "tflite_float16": Format(tflite, "{name}.float16.tflite", "the same in half the bytes", {"quantize": "float16"}),
     "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "tflite_int8": Format(
-        tflite, "{name}.int8.tflite", "in a quarter, all in int8, for integer hardware", {"quantize": "int8"}, True
-    ),
+    "tflite_int8": Format(tflite, "{name}.int8.tflite", "in a quarter, for integer hardware", {"quantize": "int8"}),
     "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime and browsers, one file"),
     "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}, True),
+    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}),
 }
 FLOAT32 = ("savedmodel", "tflite", "onnx")  # what is exported where nobody asks for anything else
 
@@ -64,6 +61,7 @@ def export_formats(
     out_dir: str | Path,
     formats: Iterable[str],
     *,
+    name: str | None = None,
     class_names: Sequence[str] | None = None,
     normalization: Normalization | None = None,
     samples: np.ndarray | None = None,
@@ -74,16 +72,17 @@ def export_formats(
 
     Args:
         model: a model of this package with its classifier, or from images to images.
-        out_dir: gets what `FORMATS` says, such as savedmodel/<version>/ and <model name>.onnx.
+        out_dir: gets what `FORMATS` says: <name>/<version>/, <name>.onnx, ...
         formats: keys of `FORMATS`.
+        name: of the files, and of the model at a server; by default the model's.
         class_names, normalization, samples: as in `savedmodel`.
         labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
         calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
             training set. None for the samples, which are then to be real images.
 
     Raises:
-        ValueError: for an unknown format, before anything is written; else as the exporters do, and what is already
-            written stays.
+        ValueError: for an unknown format or a name that no URL has, before anything is written; else as the exporters do,
+            and what is already written stays.
 
     Example:
         >>> import tempfile
@@ -93,14 +92,16 @@ def export_formats(
         >>> [report.path.name for report in reports]
         ['mgnet.tflite', 'mgnet.float16.tflite']
     """
-    formats = check_formats(formats)
+    formats, name = check_formats(formats), name or model.name
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"expected name to be of letters, digits, '_', '-' and '.'. Received: name={name!r}")
     compared = Servable(model, normalization).images(samples)
     common = {"class_names": class_names, "normalization": normalization, "samples": samples}
     reports = []
-    for name in formats:
-        row = FORMATS[name]
-        ranges = {"calibration": calibration} if row.calibrated else {}
-        path = row.export(model, Path(out_dir) / row.target.format(name=model.name), **common, **row.options, **ranges)
+    for format in formats:
+        row = FORMATS[format]
+        options = row.options and {"calibration": calibration, **row.options}
+        path = row.export(model, Path(out_dir) / row.target.format(name=name), **common, **options)
         report = verify(model, path, compared, normalization=normalization, labels=labels)
-        reports.append(replace(report, format=name))
+        reports.append(replace(report, format=format))
     return reports

@@ -1,7 +1,7 @@
-"""What a TFLite or ONNX file says about itself, and how to read it back without TensorFlow.
+"""What an artifact says about itself, and how to read it back without TensorFlow.
 
 ONNX has entries for it (`metadata_props`), each a JSON value here. TFLite has named buffers; these files have one, `keras_mgnet`,
-with all entries as one JSON object.
+with all entries as one JSON object. A SavedModel has that object as a file in `assets.extra`, which loaders ignore.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_mgnet.export.runtimes import artifact_format, onnx_session
+from keras_mgnet.export.runtimes import artifact_format, onnx_session, tflite_interpreter, undamaged
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.version import __version__
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_mgnet.export.servable import Servable
 
 BUFFER = "keras_mgnet"
+ASSET = f"assets.extra/{BUFFER}.json"
 
 
 def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -42,10 +43,12 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Returns the entries of a .tflite or .onnx file, see `entries`; {} where this package has not written it.
+    """Returns the entries of a SavedModel version folder, a .tflite or a .onnx file, see `entries`.
+
+    They are {} where this package has not written it.
 
     Raises:
-        ValueError: where `path` is neither.
+        ValueError: where `path` is none of these, or is damaged.
 
     Example:
         >>> import tempfile
@@ -57,10 +60,9 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         ['cat', 'dog']
     """
     path = Path(path)
-    read = READERS.get(artifact_format(path))
-    if read is None:
-        raise ValueError(f"expected a .tflite or .onnx file. Received: '{path}'")
-    return read(path)
+    read = READERS[artifact_format(path)]
+    with undamaged(path):
+        return read(path)
 
 
 def write_onnx(proto, told: dict[str, Any]) -> None:
@@ -84,12 +86,18 @@ def _shortest(number: np.float32) -> float:
     return float(str(number))
 
 
+def _read_savedmodel(path: Path) -> dict[str, Any]:
+    file = path / ASSET
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
 def _read_onnx(path: Path) -> dict[str, Any]:
     told = onnx_session(path).get_modelmeta().custom_metadata_map
     return {name: json.loads(value) for name, value in told.items()} if "producer" in told else {}
 
 
 def _read_tflite(path: Path) -> dict[str, Any]:
+    tflite_interpreter(path)  # checks what the schema's classes would read anyhow
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     model = schema.Model.GetRootAs(path.read_bytes())
     for i in range(model.MetadataLength()):
@@ -99,4 +107,4 @@ def _read_tflite(path: Path) -> dict[str, Any]:
     return {}
 
 
-READERS = {"onnx": _read_onnx, "tflite": _read_tflite}
+READERS = {"savedmodel": _read_savedmodel, "onnx": _read_onnx, "tflite": _read_tflite}

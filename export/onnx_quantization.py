@@ -10,23 +10,18 @@ PRODUCTS = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
 BATCH_SIZE = 16
 
 
-def quantize_weights(proto, folder: Path):
+def quantize_weights(proto, images: None, folder: Path):
     """Returns the model with weights in uint8 and activations quantised while it runs.
 
     Weights in int8 would have no fast kernel in ONNX Runtime on x86.
 
     Args:
         proto: an ONNX model.
+        images: not needed.
         folder: for temporary files.
     """
-    onnx, quantization = extra("onnx", EXPORT), extra("onnxruntime.quantization", EXPORT)
-    extra("onnxruntime.quantization.quant_utils", EXPORT).add_pre_process_metadata(proto)  # else it warns
-    source, target = folder / "float32.onnx", folder / "quantized.onnx"
-    onnx.save(proto, str(source))
-    quantization.quantize_dynamic(
-        source, target, op_types_to_quantize=PRODUCTS, weight_type=quantization.QuantType.QUInt8
-    )
-    return onnx.load(str(target))
+    quantization = extra("onnxruntime.quantization", EXPORT)
+    return _quantized(quantization.quantize_dynamic, proto, folder, weight_type=quantization.QuantType.QUInt8)
 
 
 def quantize_all(proto, images: np.ndarray, folder: Path):
@@ -40,26 +35,18 @@ def quantize_all(proto, images: np.ndarray, folder: Path):
         images: (N, H, W, C) as the model takes them.
         folder: for temporary files.
     """
-    onnx, quantization = extra("onnx", EXPORT), extra("onnxruntime.quantization", EXPORT)
-    source = folder / "float32.onnx"
+    quantization = extra("onnxruntime.quantization", EXPORT)
+    types = {"weight_type": quantization.QuantType.QInt8, "activation_type": quantization.QuantType.QUInt8}
+    options = {"calibration_data_reader": _Batches(images), "per_channel": True, "reduce_range": True}
+    return _quantized(quantization.quantize_static, proto, folder, **types, **options)
+
+
+def _quantized(quantize, proto, folder: Path, **options):
+    onnx, source, target = extra("onnx", EXPORT), folder / "float32.onnx", folder / "quantized.onnx"
+    extra("onnxruntime.quantization.quant_utils", EXPORT).add_pre_process_metadata(proto)  # else it warns
     onnx.save(proto, str(source))
-    calibrator = quantization.create_calibrator(source, PRODUCTS, augmented_model_path=str(folder / "augmented.onnx"))
-    calibrator.collect_data(_Batches(images))
-    quantizer = quantization.QDQQuantizer(
-        onnx.shape_inference.infer_shapes(proto),
-        per_channel=True,
-        reduce_range=True,
-        weight_qType=quantization.QuantType.QInt8,
-        activation_qType=quantization.QuantType.QUInt8,
-        tensors_range=calibrator.compute_data(),
-        nodes_to_quantize=[],
-        nodes_to_exclude=[],
-        op_types_to_quantize=PRODUCTS,
-        extra_options={},
-    )
-    quantizer.quantize_model()
-    quantizer.model.topological_sort()
-    return quantizer.model.model
+    quantize(source, target, op_types_to_quantize=PRODUCTS, **options)
+    return onnx.load(str(target))
 
 
 class _Batches:

@@ -1,10 +1,12 @@
 """Runs artifacts as a deployment does: the TFLite and ONNX runners load neither TensorFlow nor Keras."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from keras_mgnet.errors import one_line
 from keras_mgnet.extras import EXPORT, extra
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -18,7 +20,7 @@ def open_artifact(path: str | Path) -> Runner:
         "classes": (N,)}, or {"denoised": (N, H, W, C)}.
 
     Raises:
-        ValueError: where `path` is none of these.
+        ValueError: where `path` is none of these, or is damaged.
         ImportError: where the runtime is not installed.
 
     Example:
@@ -30,7 +32,9 @@ def open_artifact(path: str | Path) -> Runner:
         (5,)
     """
     path = Path(path)
-    run = OPENERS[artifact_format(path)](path)
+    opened = OPENERS[artifact_format(path)]
+    with undamaged(path):
+        run = opened(path)
     return lambda images: run(np.asarray(images, dtype="float32"))
 
 
@@ -45,9 +49,25 @@ def artifact_format(path: str | Path) -> str:
     raise ValueError(f"expected a folder with saved_model.pb or an existing {files} file. Received: '{path}'")
 
 
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """While open, what a runtime raises of an artifact that it cannot read becomes a ValueError with the path."""
+    try:
+        yield
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        raise ValueError(f"expected an artifact that can be read. Received: '{path}' ({one_line(error)})") from error
+
+
 def tflite_dtypes(path: str | Path) -> set[str]:
     """Returns the names of the types that a .tflite file computes and stores in."""
-    return {np.dtype(tensor["dtype"]).name for tensor in _interpreter(path).get_tensor_details()}
+    return {np.dtype(tensor["dtype"]).name for tensor in tflite_interpreter(path).get_tensor_details()}
+
+
+def tflite_interpreter(path: str | Path):
+    """Returns LiteRT's interpreter of a .tflite file, which it has checked."""
+    return extra("ai_edge_litert.interpreter", EXPORT).Interpreter(model_path=str(path))
 
 
 def onnx_session(path: str | Path):
@@ -68,7 +88,7 @@ def _open_savedmodel(path: Path) -> Runner:
 
 
 def _open_tflite(path: Path) -> Runner:
-    serve = _interpreter(path).get_signature_runner("serving_default")
+    serve = tflite_interpreter(path).get_signature_runner("serving_default")
     image, answers = serve.get_input_details()["image"], serve.get_output_details()
 
     def run(images):
@@ -96,10 +116,6 @@ def _open_onnx(path: Path) -> Runner:
     session = onnx_session(path)
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
-
-
-def _interpreter(path: str | Path):
-    return extra("ai_edge_litert.interpreter", EXPORT).Interpreter(model_path=str(path))
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}

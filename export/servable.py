@@ -11,6 +11,7 @@ from keras_mgnet.preprocessing import normalize
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 
+CALIBRATED = 256  # images, at most, on which the ranges of activations are measured; more hardly move one
 RANDOM_IMAGES = 4
 UNKNOWN_SIZE = 64  # side of a random image where the model takes any
 
@@ -72,6 +73,25 @@ class Servable:
         ):
             raise ValueError(f"expected samples of the shape {expected}, N >= 1. Received: {samples.shape}")
         return samples
+
+    def calibration(
+        self, quantize: str | None, calibration: np.ndarray | None, samples: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples.
+
+        Raises:
+            ValueError: where "int8" has no images, or they do not have the model's shape.
+        """
+        if quantize != "int8":
+            return None
+        given = samples if calibration is None else calibration
+        if given is None:
+            raise ValueError(
+                "expected samples for quantize='int8', real images as the artifact takes them: the ranges of activations "
+                "are measured on them. Received: samples=None"
+            )
+        images = self.images(given)
+        return images[:: -(-len(images) // CALIBRATED)]
 
     def check_names(self, class_names: Sequence[str]) -> list[str]:
         """Returns class_names as a list; raises unless there is one line of text per class."""

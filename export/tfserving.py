@@ -58,32 +58,22 @@ def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[i
     """
     import tensorflow as tf
 
+    log_type = extra("tensorflow_serving.apis.prediction_log_pb2", EXPORT).PredictionLog
     path = folder / WARM_UP
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, function in signatures.items():
-            (spec,) = function.input_signature
-            request = _request(name, signature, spec.name, _input(spec.dtype, image_shape, level))
-            writer.write(request.SerializeToString())
+            (spec,), log = function.input_signature, log_type()
+            request = log.predict_log.request
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            request.inputs[spec.name].CopyFrom(_input(spec.dtype, image_shape, level))
+            writer.write(log.SerializeToString())
 
 
 def _input(dtype, image_shape: tuple[int, ...], level: float):
     import tensorflow as tf
 
-    if dtype != tf.string:
-        value = dtype.as_numpy_dtype(level if dtype.is_floating else _pixel(level))
-        return tf.make_tensor_proto(value, dtype, (1, *image_shape))
-    png = tf.io.encode_png(tf.fill(image_shape, tf.constant(_pixel(level), tf.uint8)))
-    return tf.make_tensor_proto([png.numpy()])
-
-
-def _pixel(level: float) -> int:
-    return int(np.clip(np.rint(level), 0, 255))
-
-
-def _request(name: str, signature: str, key: str, tensor):
-    log = extra("tensorflow_serving.apis.prediction_log_pb2", EXPORT).PredictionLog()
-    request = log.predict_log.request
-    request.model_spec.name, request.model_spec.signature_name = name, signature
-    request.inputs[key].CopyFrom(tensor)
-    return log
+    pixel = int(np.clip(np.rint(level), 0, 255))
+    if dtype == tf.string:
+        return tf.make_tensor_proto([tf.io.encode_png(tf.fill(image_shape, tf.constant(pixel, tf.uint8))).numpy()])
+    return tf.make_tensor_proto(dtype.as_numpy_dtype(level if dtype.is_floating else pixel), dtype, (1, *image_shape))

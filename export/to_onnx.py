@@ -8,12 +8,11 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.export.calibration import calibration_images
 from keras_mgnet.export.metadata import entries, write_onnx
 from keras_mgnet.export.onnx_operations import HANDLERS
 from keras_mgnet.export.onnx_quantization import quantize_all, quantize_weights
 from keras_mgnet.export.servable import Normalization, Servable
-from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
@@ -22,7 +21,7 @@ from keras_mgnet.layers import separable_scales
 OPSETS = range(13, 19)
 QUANTIZATIONS = {  # name -> of a model, images and a folder for temporary files
     None: lambda proto, images, folder: proto,
-    "dynamic": lambda proto, images, folder: quantize_weights(proto, folder),
+    "dynamic": quantize_weights,
     "int8": quantize_all,
 }
 
@@ -47,14 +46,12 @@ def onnx(
     Args:
         model: a model of this package with its classifier, or from images to images.
         path: of the file.
-        class_names: one name per class, for the metadata.
-        normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
+        class_names, normalization, samples: as in `savedmodel`.
         opset: version of the operator set, 13 to 18.
         quantize: None (float32), "dynamic" (weights in uint8, activations quantised while it runs) or "int8" (both in eight
             bits where they enter products); a quarter of the bytes.
-        samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
-        calibration: images likewise on which "int8" measures the ranges of activations; None for the samples, which are then
-            to be real images.
+        calibration: images as the artifact takes them, on which "int8" measures the ranges of activations; None for the
+            samples, which are then to be real images.
 
     Raises:
         ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
@@ -73,7 +70,7 @@ def onnx(
     if quantize not in QUANTIZATIONS:
         raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
     servable = Servable(model, normalization)
-    calibrated = calibration_images(servable, quantize, calibration, samples)
+    calibrated = servable.calibration(quantize, calibration, samples)
     samples = servable.images(samples)
     told = entries(servable, class_names)
     with staged_file(path, ".onnx") as staged:
@@ -112,7 +109,7 @@ def save(
 
 
 def _serve(servable: Servable):
-    serve = serving_module(servable).serve
+    serve = served_signatures(servable)[1]["serving_default"]
     return serve if servable.classes else _shaped(serve)
 
 

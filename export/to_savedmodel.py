@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_mgnet.export.compaction import compact
+from keras_mgnet.export.metadata import ASSET, entries
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.tfserving import config_files, write_warmup
 from keras_mgnet.export.verification import compare
-from keras_mgnet.files import publish, workspace
+from keras_mgnet.files import publish, workspace, write_json
 
-CLASS_NAMES = "class_names.txt"
+CLASS_NAMES = "assets/class_names.txt"
 
 
 def savedmodel(
@@ -27,15 +28,16 @@ def savedmodel(
     """Writes a model as the next version below a folder, and returns that version's folder.
 
     Its signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features
-    of every level. Every weight is stored once. It appears under its number only when what it answers agrees with Keras. It holds
-    a warm-up request for each signature, and beside the versions lie `batching.config`, `models.config` and
-    `monitoring.config` for TensorFlow Serving; existing ones stay as they are.
+    of every level. `tf.saved_model.load` gives Keras' names: `serve`, `variables`, `trainable_variables`; every weight is
+    stored once. A version appears under its number only when its answers agree with Keras. It holds a warm-up request for
+    each signature, and beside the versions lie `batching.config`, `models.config` and `monitoring.config` for TensorFlow
+    Serving; existing ones stay as they are. Metadata: see `export.read_metadata`.
 
     Args:
         model: a model of this package with its classifier, or from images to images.
         base_dir: the folder of all versions; made where missing. The version is one above the highest there. Its name is
             that of the model at the server.
-        class_names: one name per class, for the asset `assets/class_names.txt`.
+        class_names: one name per class, for the metadata and `assets/class_names.txt`.
         normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
         samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
 
@@ -53,13 +55,13 @@ def savedmodel(
     """
     servable = Servable(model, normalization)
     samples = servable.images(samples)
-    class_names = None if class_names is None else servable.check_names(class_names)
+    told = entries(servable, class_names)
     base = Path(base_dir)
     name = base.resolve().name
     configs = config_files(name)
     with workspace(base) as folder:
         staged = folder / "version"
-        signatures = _write(servable, staged, class_names)
+        signatures = _write(servable, staged, told)
         compare(servable, staged, samples)
         write_warmup(staged, name, signatures, samples.shape[1:], float(samples.mean()))
         version = _publish_next(staged, base)
@@ -67,17 +69,14 @@ def savedmodel(
         return version
 
 
-def _write(servable: Servable, staged: Path, class_names: list[str] | None) -> dict:
+def _write(servable: Servable, staged: Path, told: dict[str, Any]) -> dict:
     import tensorflow as tf
 
-    module, signatures = served_signatures(servable)
-    if class_names is not None:
-        source = staged.with_name(CLASS_NAMES)
-        source.write_text("\n".join(class_names) + "\n", encoding="utf-8")
-        module.class_names = tf.saved_model.Asset(str(source))
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # they name nodes that `compact` renames
-    tf.saved_model.save(module, str(staged), signatures, options)
-    compact(staged)
+    served, signatures = served_signatures(servable)
+    tf.saved_model.save(served, str(staged), signatures)
+    write_json(staged / ASSET, told)
+    if "class_names" in told:
+        (staged / CLASS_NAMES).write_text("\n".join(told["class_names"]) + "\n", encoding="utf-8")
     return signatures
 
 

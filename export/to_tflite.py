@@ -10,10 +10,9 @@ import numpy as np
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.export.adjoints import store_adjoints_once
-from keras_mgnet.export.calibration import calibration_images
 from keras_mgnet.export.metadata import entries, write_tflite
 from keras_mgnet.export.servable import Normalization, Servable
-from keras_mgnet.export.serving_function import serving_module
+from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
@@ -57,13 +56,11 @@ def tflite(
     Args:
         model: a model of this package with its classifier, or from images to images.
         path: of the file.
-        class_names: one name per class, for the metadata.
-        normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
+        class_names, normalization, samples: as in `savedmodel`.
         quantize: None (float32), "float16" (weights in half the bytes), "dynamic" (weights in int8, a quarter of the bytes,
             and activations quantised while it runs) or "int8" (all in int8, also for hardware without floating point).
-        samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
-        calibration: images likewise on which "int8" measures the ranges of activations; None for the samples, which are then
-            to be real images.
+        calibration: images as the artifact takes them, on which "int8" measures the ranges of activations; None for the
+            samples, which are then to be real images.
 
     Raises:
         ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
@@ -80,7 +77,7 @@ def tflite(
     if quantize not in QUANTIZATIONS:
         raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
     servable = Servable(model, normalization)
-    calibrated = calibration_images(servable, quantize, calibration, samples)
+    calibrated = servable.calibration(quantize, calibration, samples)
     samples = servable.images(samples)
     told = entries(servable, class_names)
     flatbuffers = extra("ai_edge_litert.tools.flatbuffer_utils", EXPORT)
@@ -96,12 +93,13 @@ def tflite(
 def _convert(servable: Servable, quantize: str | None, images: np.ndarray | None) -> bytes:
     import tensorflow as tf
 
-    module = serving_module(servable)
+    served, signatures = served_signatures(servable)
+    serve = signatures["serving_default"]
     pixels = images is not None and servable.normalization is not None
-    serve = _of_pixels(module.serve) if pixels else module.serve
+    serve = _of_pixels(serve) if pixels else serve
     with separable_scales():
         function = serve.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], served)
     told = QUANTIZATIONS[quantize]
     converter.optimizations = [tf.lite.Optimize[name] for name in told.optimizations]
     converter.target_spec.supported_types = [tf.as_dtype(name) for name in told.float_types]

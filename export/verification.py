@@ -1,11 +1,12 @@
 """Whether an artifact computes what Keras computes, measured through the runtime that will serve it."""
 
 import statistics
-import time
+import timeit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,6 +71,12 @@ class Report:
         """Accuracy or PSNR of Keras less that of the artifact; None without labels."""
         own, of_keras = self.quality
         return None if own is None else of_keras - own
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns all of the above by name but `answer`."""
+        return {
+            name: getattr(self, name) for name in (*(field.name for field in fields(self)), "drop") if name != "answer"
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +151,7 @@ def verify(
     samples = servable.images(samples)
     labels = None if labels is None else _check_labels(labels, servable, samples.shape)
     compared = compare(servable, path, samples, tolerance)
-    files = [path] if path.is_file() else [entry for entry in path.rglob("*") if entry.is_file()]
-    size = sum(file.stat().st_size for file in files)
+    size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
     answer, qualities = servable.answer, {}
     if labels is not None:
         values = {answer.measure: compared.received, f"keras_{answer.measure}": compared.expected}
@@ -177,9 +183,8 @@ def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: floa
         expected = _in_batches(lambda batch: keras.ops.convert_to_numpy(servable(batch)), samples)
         received = _in_batches(run, samples)
         if received.shape != expected.shape:
-            raise ValueError(
-                f"expected '{path.name}' to give {answer.name} {expected.shape}. Received: {received.shape}"
-            )
+            wanted = f"{answer.name} {expected.shape}"
+            raise ValueError(f"expected '{path.name}' to give {wanted}. Received: {received.shape}")
         compared = Comparison(expected, received, _batch_difference(run, samples, received), answer)
     measured, limit, what = _judge(compared, _precision(path), tolerance)
     if not measured <= limit:  # so that NaN fails too
@@ -204,11 +209,8 @@ def _in_batches(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) ->
 
 def _batch_difference(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, received: np.ndarray) -> float:
     """Returns the largest difference of a logit or pixel between what is received at once and in batches of other sizes."""
-    differences = []
-    for size in BATCHES:
-        chosen = np.arange(size) % len(samples)
-        differences.append(np.abs(run(samples[chosen]) - received[chosen]).max())
-    return float(np.max(differences))
+    batches = [np.arange(size) % len(samples) for size in BATCHES]
+    return float(np.max([np.abs(run(samples[batch]) - received[batch]).max() for batch in batches]))
 
 
 def _check_labels(labels: np.ndarray, servable: Servable, shape: tuple[int, ...]) -> np.ndarray:
@@ -236,11 +238,7 @@ STORED_TYPES = {"savedmodel": lambda path: {"float32"}, "tflite": tflite_dtypes,
 
 
 def _latency_ms(run: Runner, image: np.ndarray) -> float:
-    seconds = []
-    for _ in range(WARM_UP + CALLS):
-        start = time.perf_counter()
-        run(image)
-        seconds.append(time.perf_counter() - start)
+    seconds = timeit.repeat(lambda: run(image), number=1, repeat=WARM_UP + CALLS)
     return 1000 * statistics.median(seconds[WARM_UP:])
 
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT, randomize
 
 from keras_mgnet import MgNet, count_params, export
+from keras_mgnet.export.card import summary
 
 FORMATS = (*export.FLOAT32, "tflite_int8")
 NAMES = ["cat", "dog", "fish"]
@@ -52,11 +53,11 @@ def test_the_card_lists_every_file_of_every_artifact(exported, card):
     content = export.check_card(card)
     assert [artifact["format"] for artifact in content["artifacts"]] == list(FORMATS)
     listed = {name for artifact in content["artifacts"] for name in artifact["files"]}
-    version = {file.relative_to(out).as_posix() for file in (out / "savedmodel" / "1").rglob("*") if file.is_file()}
+    version = {file.relative_to(out).as_posix() for file in (out / "mgnet" / "1").rglob("*") if file.is_file()}
     assert listed == {"mgnet.tflite", "mgnet.onnx", "mgnet.int8.tflite", *version}
     for artifact in content["artifacts"]:
-        assert artifact["bytes"] == sum(file["bytes"] for file in artifact["files"].values())
-        assert artifact["bytes_over_parameters"] == pytest.approx(artifact["bytes"] / 4 / count_params(model), abs=1e-4)
+        assert artifact["size_bytes"] == sum(file["bytes"] for file in artifact["files"].values())
+        assert artifact["size_ratio"] == pytest.approx(artifact["size_bytes"] / 4 / count_params(model))
     assert content["model"]["parameters"] == sum(level["params"] for level in content["model"]["levels"])
     assert content["training"]["config"]["dataset"] == "pets"
     assert {"keras", "tensorflow", "onnxruntime"} <= set(content["versions"])
@@ -73,7 +74,7 @@ def test_json_and_markdown_have_the_same_facts(card):
     facts = ["1,200 training and 300 test images", "test accuracy 75.00% (best 80.00%, epoch 2)", "epochs=3"]
     facts += [
         "Checkpoint: best",
-        "Keras' accuracy on them is",
+        "drop: of the accuracy from Keras', ",
         "keras-mgnet train pets",
         "0 cat, 1 dog, 2 fish",
         "xuteam",
@@ -111,7 +112,7 @@ def change(out):
 
 
 def shorten(out):
-    path = out / "savedmodel" / "1" / "saved_model.pb"
+    path = out / "mgnet" / "1" / "saved_model.pb"
     path.write_bytes(path.read_bytes()[:-1])
 
 
@@ -160,3 +161,14 @@ def test_a_card_is_checked_without_keras(card):
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(card)], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("channels", "larger"), [(4, True), (64, False)])
+def test_a_quantised_file_that_is_larger_is_named(channels, larger, images, tmp_path):
+    model = MgNet((2,), channels, input_shape=(8, 8, 3), classes=3)
+    reports = export.export_formats(model, tmp_path, ["onnx", "onnx_int8"], samples=images(model, 4))
+    assert (reports[1].size_bytes > reports[0].size_bytes) == larger
+    export.write_card(tmp_path, model, reports)
+    for text in (summary(reports)[2], (tmp_path / "card.md").read_text()):
+        assert ("onnx_int8 is larger than onnx: " in text) == larger
+    assert "larger" not in summary(reports[1:])[2]  # nothing of its kind to compare with

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,8 @@ from conftest import assert_close, randomize, slow_unless
 
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
-from keras_mgnet.export import verification
+from keras_mgnet.export import metadata, verification
+from keras_mgnet.export.servable import Servable
 
 FORMATS = ("savedmodel", "tflite", "onnx")
 FAST = ("mgnet_softmax_gelu", "resnet18_shared_ab", "preact_resnet18_published_size", *catalogue.ONE_PER_FAMILY)
@@ -169,13 +171,55 @@ def test_onnx_is_valid_and_names_its_axes(opset, tmp_path):
     assert shapes == {"image": ("batch", 8, 8, 3), "logits": scores, "probabilities": scores, "classes": ("batch",)}
 
 
-def test_class_names_travel(normalized):
+@every_format
+def test_metadata_travels(normalized, format):
+    told = export.read_metadata(normalized[1][format].path)
+    assert told == {
+        "producer": f"keras_mgnet {keras_mgnet.__version__}",
+        "class_names": NAMES,
+        "normalization": {"mean": list(MEAN), "std": list(STD)},
+        "input_range": [0, 255],
+    }
+
+
+def test_class_names_are_where_others_look_for_them(normalized):
     import onnx
 
     reports = normalized[1]
     assert (reports["savedmodel"].path / "assets" / "class_names.txt").read_text().splitlines() == NAMES
     entries = {entry.key: entry.value for entry in onnx.load(str(reports["onnx"].path)).metadata_props}
     assert json.loads(entries["class_names"]) == NAMES
+
+
+def test_files_of_others_say_nothing(normalized, tmp_path):
+    import onnx
+
+    proto = onnx.load(str(normalized[1]["onnx"].path))
+    del proto.metadata_props[:]
+    onnx.save(proto, str(tmp_path / "m.onnx"))
+    version = shutil.copytree(normalized[1]["savedmodel"].path, tmp_path / "1")
+    (version / metadata.ASSET).unlink()
+    assert export.read_metadata(tmp_path / "m.onnx") == export.read_metadata(version) == {}
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_damaged_files_are_named(normalized, format, tmp_path):
+    whole, path = normalized[1][format].path.read_bytes(), tmp_path / f"m.{format}"
+    rng = np.random.default_rng(0)
+    begun = bytearray(whole)
+    begun[:200] = rng.integers(0, 256, 200).astype("uint8").tobytes()
+    for content in (b"", b"no model", whole[:100], whole[: len(whole) // 2], bytes(begun)):
+        path.write_bytes(content)
+        for read in (export.open_artifact, export.read_metadata):
+            with pytest.raises(ValueError, match=f"expected an artifact that can be read. Received: '{path}'"):
+                read(path)
+
+
+def test_a_damaged_asset_is_named(normalized, tmp_path):
+    version = shutil.copytree(normalized[1]["savedmodel"].path, tmp_path / "1")
+    (version / metadata.ASSET).write_text("{")
+    with pytest.raises(ValueError, match="expected an artifact that can be read"):
+        export.read_metadata(version)
 
 
 def test_artifacts_hold_no_path_of_the_machine_that_wrote_them(normalized):
@@ -191,7 +235,7 @@ def test_artifacts_hold_no_path_of_the_machine_that_wrote_them(normalized):
 def test_reports_say_what_was_measured(normalized):
     model, reports = normalized
     assert list(reports) == list(FORMATS)
-    assert reports["savedmodel"].path.parts[-2:] == ("savedmodel", "1")
+    assert reports["savedmodel"].path.parts[-2:] == (model.name, "1")
     assert reports["onnx"].path.name == f"{model.name}.onnx"
     assert reports["onnx"].size_bytes == reports["onnx"].path.stat().st_size
     assert reports["savedmodel"].size_bytes > (reports["savedmodel"].path / "saved_model.pb").stat().st_size
@@ -252,8 +296,7 @@ def test_a_failing_export_keeps_the_existing_file(tmp_path, monkeypatch):
 @every_format
 def test_unwritable_targets_are_found_before_the_conversion(format, tmp_path, monkeypatch):
     module = importlib.import_module(f"keras_mgnet.export.to_{format}")
-    conversion = "served_signatures" if format == "savedmodel" else "serving_module"
-    monkeypatch.setattr(module, conversion, lambda servable: pytest.fail("converted"))
+    monkeypatch.setattr(module, "served_signatures", lambda servable: pytest.fail("converted"))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"expected a folder that can be written\. Received: .*file"):
         write(format, tiny(), tmp_path / "file")
@@ -334,6 +377,25 @@ def test_unknown_names(tmp_path):
     for path in (tmp_path, tmp_path / "missing.onnx"):
         with pytest.raises(ValueError, match=r"saved_model\.pb or an existing \.tflite or \.onnx file\. Received: "):
             export.open_artifact(path)
+        with pytest.raises(ValueError, match=r"saved_model\.pb or an existing \.tflite or \.onnx file\. Received: "):
+            export.read_metadata(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_has_a_name_of_its_own(tmp_path):
+    reports = export.export_formats(tiny(), tmp_path, FORMATS, name="pets.v2")
+    assert [str(report.path.relative_to(tmp_path)) for report in reports] == [
+        "pets.v2/1",
+        "pets.v2.tflite",
+        "pets.v2.onnx",
+    ]
+    assert 'name: "pets.v2"' in (tmp_path / "pets.v2" / "models.config").read_text()
+
+
+@pytest.mark.parametrize("name", ["../pets", "a b", ".hidden", "a/b"])
+def test_a_name_is_one_of_a_url(name, tmp_path):
+    with pytest.raises(ValueError, match=r"expected name to be of letters, digits, .* Received: name="):
+        export.export_formats(tiny(), tmp_path, FORMATS, name=name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -342,6 +404,12 @@ def test_ranges_are_not_measured_on_random_images(format, tmp_path):
     with pytest.raises(ValueError, match="expected samples for quantize='int8', real images"):
         export.export_formats(tiny(), tmp_path, [format])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_at_most_256_images_measure_ranges_evenly_drawn():
+    given = np.arange(1000, dtype="float32").reshape(-1, 1, 1, 1) * np.ones((8, 8, 3), "float32")
+    drawn = Servable(tiny()).calibration("int8", given, None)[:, 0, 0, 0]
+    np.testing.assert_array_equal(drawn, np.arange(0, 1000, 4))
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):

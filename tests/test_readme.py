@@ -59,7 +59,7 @@ GRANTED = {  # page -> what makes the files and names that it takes for granted,
 
 
 def readme_leaves_files(names):
-    assert Path("mgnet.keras").is_file() and Path("exported/savedmodel/1").is_dir()
+    assert Path("mgnet.keras").is_file() and Path("exported/mgnet/1").is_dir()
 
 
 def export_leaves_files(names):

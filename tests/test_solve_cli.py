@@ -59,9 +59,9 @@ def test_methods_that_do_not_converge_have_a_row_without_a_gain():
     diverging = [Row(name, "", factor, 2.0) for name, factor in zip(FAMILIES, (1.0, 1.5, np.inf), strict=True)]
     stream = io.StringIO()
     Console(file=stream, width=160).print(comparison_table([Row("learned", "", 0.5, 2.0), *diverging]))
-    rows = {line.split()[1]: line for line in stream.getvalue().splitlines() if "." in line and "│" in line}
-    assert all(rows[name].split()[-3:] == ["0.0000", "│", "│"] for name in FAMILIES)
-    assert rows["learned"].split()[-4:] == ["0.3466", "│", "1.00", "│"]
+    rows = {line.split()[0]: line.split() for line in stream.getvalue().splitlines() if "." in line}
+    assert all(rows[name] == [name, *rows[name][1:3], "0.0000"] for name in FAMILIES)
+    assert rows["learned"][-2:] == ["0.3466", "1.00"]
 
 
 @pytest.mark.parametrize(
