@@ -7,11 +7,10 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.recipes import RECIPES, Recipe
+from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
+from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data import DENOISING, ON_CORRUPT, is_denoising
-from keras_mgnet.training.schedule import SCHEDULES
 from keras_mgnet.training.strategy import STRATEGIES
-from keras_mgnet.training.views import AUGMENTATIONS
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
@@ -111,11 +110,11 @@ class TrainConfig:
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
-        values = {name: getattr(recipe, name) for name in FROM_RECIPE if getattr(self, name) is None}
+        scaled = recipe.scaled(self.epochs)
+        given = vars(scaled) | {"schedule": scaled.curve}
+        values = {name: given[name] for name in FROM_RECIPE if getattr(self, name) is None}
         if "augment" in values and channels == 1:  # a mirrored digit is another one
             values["augment"] = "none"
-        if "warmup_epochs" in values:
-            values["warmup_epochs"] *= (self.epochs or recipe.epochs) / recipe.epochs
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
             raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
