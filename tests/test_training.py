@@ -17,8 +17,10 @@ from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training import callbacks, loop, task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import load
+from keras_mgnet.training.headline import headline
 from keras_mgnet.training.inference import evaluate, predict
 from keras_mgnet.training.rundir import Run, new_run_directory, open_run, read_log
+from keras_mgnet.training.state import Progress
 
 FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
 
@@ -226,6 +228,16 @@ def test_an_optimizer_with_a_schedule_survives_its_config(name):
     copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
     assert copy.get_config() == optimizer.get_config()
     assert float(copy._learning_rate(5)) == float(rate(5))
+
+
+def test_a_short_run_says_what_became_of_its_schedule_and_its_steps(tmp_path):
+    config = TrainConfig("digits", set={"nu": [1], "channels": 2}, epochs=12, batch_size=500)
+    prepared = loop.prepare(config)
+    text = headline(prepared, tmp_path, Progress())
+    assert "cosine schedule: the run is too short" in text and "--schedule step keeps them" in text
+    assert "3 steps an epoch, from 1,437 images in batches of 500" in text
+    plain = loop.prepare(replace(config, epochs=60, batch_size=32))
+    assert len(headline(plain, tmp_path, Progress()).splitlines()) == 1
 
 
 def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):

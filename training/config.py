@@ -60,8 +60,11 @@ class TrainConfig:
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")
     strategy: str = option("auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)")
+    cpu_devices: int | None = option(
+        None, "use the CPU alone, divided into this many devices, to try a strategy without GPUs"
+    )
     sync_norms: bool = option(
-        False, "batch statistics of the global batch instead of each replica's share; without XLA"
+        False, "TensorFlow: batch statistics of the global batch instead of each replica's share; without XLA"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
@@ -161,7 +164,7 @@ CHOICES = {
 SHARES = ("label_smoothing", "ema")  # below 1
 POSITIVE = ("learning_rate", "sigma")  # above 0
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep"), 1),
+    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep", "cpu_devices"), 1),
     **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "greedy_epochs", *SHARES), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
