@@ -1,11 +1,52 @@
 """Training recipes of the papers, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
+from keras import layers
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.optimizers import SGD, Adam
+from keras_mgnet.schedules import schedule
+
+SHORT = 50  # epochs; a longer run divides the rate at most twice in its last ten, by any recipe here
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random crop of the image in a frame of raw zeros, perhaps mirrored, perhaps followed by what Keras' layers draw.
+
+    Attributes:
+        pad: width of the frame in pixels.
+        flip: whether half of the images are mirrored left to right.
+        operations: of RandAugment on each image (see `keras_mgnet.training.mixing`).
+        cut_mix: whether a box of another image is pasted, and the labels mixed by its area.
+
+    Example:
+        >>> Augmentation(pad=4, flip=True).views
+        162
+    """
+
+    pad: int
+    flip: bool
+    operations: int = 0
+    cut_mix: bool = False
+
+    @property
+    def views(self) -> int:
+        """Number of equally likely views of one image."""
+        return (2 * self.pad + 1) ** 2 * (1 + self.flip)
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(0, False),
+    "shift": Augmentation(2, False),
+    "crop_flip": Augmentation(4, True),
+    "rand_augment": Augmentation(4, True, operations=2),
+    "cut_mix": Augmentation(4, True, cut_mix=True),
+    "rand_augment_cut_mix": Augmentation(4, True, operations=2, cut_mix=True),
+}
 
 
 @dataclass(frozen=True)
@@ -17,13 +58,13 @@ class Recipe:
         batch_size: global batch.
         learning_rate: at its height.
         weight_decay: wd of g <- g + wd w.
-        milestones: epochs (from 0) at whose start a "step" schedule divides the rate by 10.
+        milestones: epochs (from 0) at whose start a "step" curve divides the rate by 10.
         source: where it is published.
         momentum, nesterov: of SGD; the momentum of Adam is its beta_1.
-        schedule: "step", "cosine" (half a period over the run, step by step) or "constant".
+        curve: of the rate, "step", "cosine" (half a period over the run, step by step) or "constant".
         warmup_epochs: over which the rate rises linearly from 0.
         decayed: what decays, "all" trainable variables or "kernels" (see `optimizers.SGD`).
-        augment: of colour images, a key of `keras_mgnet.training.views.AUGMENTATIONS`. The crops of several scales that
+        augment: of colour images, a key of `AUGMENTATIONS`. The crops of several scales that
             sources take from ImageNet are not among them.
         label_smoothing: share of a label that is spread over all classes.
         ema: momentum of the average of the weights that is evaluated; 0 for none.
@@ -38,7 +79,7 @@ class Recipe:
     source: str
     momentum: float = 0.9
     nesterov: bool = False
-    schedule: str = "step"
+    curve: str = "step"
     warmup_epochs: float = 0.0
     decayed: str = "all"
     augment: str = "crop_flip"
@@ -46,17 +87,86 @@ class Recipe:
     ema: float = 0.0
     rule: str = "sgd"
 
-    def optimizer(self) -> keras.optimizers.Optimizer:
-        """Returns the optimiser at the starting rate, which a model is compiled with."""
-        return self.optimizer_at(self.learning_rate, self.momentum, self.weight_decay, self.ema)
+    def scaled(self, epochs: int | None = None) -> "Recipe":
+        """Returns the recipe of a run of another length: milestones and warm-up keep their share of it.
 
-    def optimizer_at(self, rate, momentum: float, weight_decay: float, ema: float) -> keras.optimizers.Optimizer:
-        """Returns the optimiser with other numbers; the rate may be a schedule."""
+        Up to 50 epochs a cosine takes the place of a step curve, which would squeeze its divisions into the last few.
+
+        Example:
+            >>> recipe("kaust").scaled(60).milestones, recipe("kaust").scaled(12).curve
+            ((15, 30, 45), 'cosine')
+        """
+        if epochs in (None, self.epochs):
+            return self
+        if epochs < 1:
+            raise ValueError(f"expected epochs >= 1. Received: epochs={epochs!r}")
+        share = epochs / self.epochs
+        return replace(
+            self,
+            epochs=epochs,
+            milestones=tuple(sorted({round(milestone * epochs / self.epochs) for milestone in self.milestones} - {0})),
+            curve="cosine" if self.curve == "step" and epochs <= SHORT else self.curve,
+            warmup_epochs=self.warmup_epochs * share,
+        )
+
+    def schedule(self, steps_per_epoch: int, epochs: int | None = None) -> LearningRateSchedule:
+        """Returns the learning rate over the steps of a run, which an optimiser takes as its `learning_rate`.
+
+        Args:
+            steps_per_epoch: batches of an epoch, a last partial one included.
+            epochs: of the run, see `scaled`; the recipe's own by default.
+
+        Example:
+            >>> rate = recipe("lu2018_cifar10").schedule(steps_per_epoch=391)
+            >>> [round(float(rate(epoch * 391)), 6) for epoch in (0, 80, 120)]
+            [0.1, 0.01, 0.001]
+        """
+        if steps_per_epoch < 1:
+            raise ValueError(f"expected steps_per_epoch >= 1. Received: steps_per_epoch={steps_per_epoch!r}")
+        run = self.scaled(epochs)
+        divisions = [milestone * steps_per_epoch for milestone in run.milestones]
+        warmup = round(run.warmup_epochs * steps_per_epoch)
+        return schedule(run.curve, run.learning_rate, run.epochs * steps_per_epoch, divisions, warmup)
+
+    def optimizer(self, rate: float | LearningRateSchedule | None = None) -> keras.optimizers.Optimizer:
+        """Returns the optimiser, at a rate or schedule; a model is compiled with that at the starting rate."""
+        rate = self.learning_rate if rate is None else rate
         if self.rule == "adam":
-            if weight_decay or ema:
-                raise ValueError(f"expected weight_decay=0 and ema=0 with Adam. Received: {weight_decay}, {ema}")
-            return Adam(rate, beta_1=momentum)
-        return SGD(rate, momentum, self.nesterov, weight_decay, self.decayed, ema)
+            if self.weight_decay or self.ema:
+                raise ValueError(
+                    f"expected weight_decay=0 and ema=0 with Adam. Received: {self.weight_decay}, {self.ema}"
+                )
+            return Adam(rate, beta_1=self.momentum)
+        return SGD(rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
+
+    def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
+        """Returns the crops and flips of training, each image its own, as a Keras layer that `tf.data` maps too.
+
+        Use it on raw pixels, before they are normalised: the frame around an image is zeros. Grey images stay as they are.
+
+        Args:
+            image_shape: (height, width, channels).
+
+        Raises:
+            ValueError: for RandAugment and CutMix, which the training command alone draws.
+
+        Example:
+            >>> augment = recipe("xuteam").augmentation((32, 32, 3))
+            >>> tuple(augment(keras.ops.ones((8, 32, 32, 3)), training=True).shape)
+            (8, 32, 32, 3)
+        """
+        height, width, channels = image_shape
+        form = AUGMENTATIONS["none" if channels == 1 else self.augment]
+        if form.operations or form.cut_mix:
+            raise ValueError(f"expected a recipe of crops and flips alone. Received: augment={self.augment!r}")
+        chosen = [layers.Rescaling(1.0)]  # to float32, whatever follows
+        if form.pad:  # drawn in pixels, -pad - 1/2 .. pad + 1/2, and rounded: as a crop in a frame of width pad
+            reach = form.pad + 0.5
+            options = {"fill_mode": "constant", "fill_value": 0.0, "interpolation": "nearest"}
+            chosen.append(layers.RandomTranslation(reach / height, reach / width, **options))
+        if form.flip:
+            chosen.append(layers.RandomFlip("horizontal"))
+        return layers.Pipeline(chosen)
 
 
 def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int, augment: str = "crop_flip") -> Recipe:
@@ -87,9 +197,7 @@ RECIPES = {
     "stochastic_depth": Recipe(
         500, 128, 0.1, 1e-4, (249, 374), "yueatsprograms/Stochastic_Depth main.lua", nesterov=True
     ),
-    "shake_shake": Recipe(
-        1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake train.lua", nesterov=True, schedule="cosine"
-    ),
+    "shake_shake": Recipe(1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake train.lua", nesterov=True, curve="cosine"),
     "revnet": Recipe(
         160, 100, 0.1, 2e-4, (80, 120), "renmengye/revnet-public cifar_configs.py, resnet_model.py", decayed="kernels"
     ),
@@ -100,7 +208,7 @@ RECIPES = {
         1e-4,
         (),
         "vanbetteray/Poly-MgNet base/trainer.py, whose cosine falls by epoch",
-        schedule="cosine",
+        curve="cosine",
     ),
     "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
     "tnrd": Recipe(
@@ -110,7 +218,7 @@ RECIPES = {
         0.0,
         (),
         "this package: Adam; the paper has L-BFGS over all images at once",
-        schedule="cosine",
+        curve="cosine",
         augment="none",
         rule="adam",
     ),
@@ -122,7 +230,7 @@ RECIPES = {
         (),
         "this package: cosine, warm-up, label smoothing, averaged weights, RandAugment and CutMix",
         nesterov=True,
-        schedule="cosine",
+        curve="cosine",
         warmup_epochs=5.0,
         decayed="kernels",
         augment="rand_augment_cut_mix",

@@ -123,6 +123,7 @@ def create_model(name: str, **overrides) -> keras.Model:
             raise unknown(f"argument of {row.family}", argument, known)
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
     model = family(**{**own_name, **row.kwargs, **overrides})
+    model.recipe = recipe(row.recipe)
     if getattr(model, "optimizer", None) is not None:  # a model without classifier is not compiled
-        compile_by(model, recipe(row.recipe), model.loss)
+        compile_by(model, model.loss)
     return model

@@ -13,7 +13,6 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS
 from keras_mgnet.models.checks import positive_integer, positive_integers
-from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import create_model, model_info
 
 keras_tuner = extra("keras_tuner", TUNE)
@@ -128,8 +127,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         """Returns the compiled network of `hp`."""
         network = create_model(self.model, **self.arguments(hp), **self._images)
         rates = {name: hp[name] for name in ("learning_rate", "weight_decay")}
-        chosen = replace(recipe(model_info(self.model).recipe), **rates)
-        network.compile(chosen.optimizer(), network.loss, metrics=["accuracy"])
+        network.compile(replace(network.recipe, **rates).optimizer(), network.loss, metrics=["accuracy"])
         network.optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
         return network
 

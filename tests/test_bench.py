@@ -12,7 +12,7 @@ from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench, multiply
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.benchmarks.race import Contender, Lane, race
 from keras_mgnet.benchmarks.races import LIMITS, MADDS, Race
-from keras_mgnet.training.views import AUGMENTATIONS
+from keras_mgnet.recipes import AUGMENTATIONS
 
 STEPS = {"networks": ["MgNet[2,2,2,2]-64"], "batches": [32], "rounds": 1, "seconds": 1.0, "told": print}
 
@@ -111,7 +111,7 @@ def test_without_torch_it_says_how_to_get_it(monkeypatch):
 
 
 def test_the_cheapest_measurement_writes_its_record(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_mgnet.training.views.AUGMENTATIONS", {"shift": AUGMENTATIONS["shift"]})
+    monkeypatch.setattr("keras_mgnet.recipes.AUGMENTATIONS", {"shift": AUGMENTATIONS["shift"]})
     (section,) = bench("input", Settings(**STEPS | {"seconds": 0.01}), tmp_path)
     assert section.rows[0]["images_per_second"] > 0 and "input" in MEASUREMENTS
     assert (tmp_path / "input.json").is_file() and "augmentation" in (tmp_path / "input.md").read_text()

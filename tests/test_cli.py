@@ -103,10 +103,11 @@ def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
 
     invoke("train", "digits", *QUICK, "--seed", 3, "--batch-size", 64, "--out", tmp_path / "other")
     resnet = ["--model", "resnet20", "--set", "depth=8", "--set", "base_width=2", "--weight-decay", "5e-4"]
+    resnet += ["--schedule", "step"]
     invoke("train", "digits", *QUICK[4:], *resnet, "--out", tmp_path / "drop")
     for arguments, message in [
         ([run, tmp_path / "other"], "another batch_size"),
-        ([run, tmp_path / "drop"], "another milestones"),
+        ([run, tmp_path / "drop"], "another schedule"),
         ([run, run], "seed 0 of .* twice"),
     ]:
         with pytest.raises(ValueError, match=message):

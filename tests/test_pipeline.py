@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_mgnet.recipes import AUGMENTATIONS, RECIPES
 from keras_mgnet.training import data, mixing, pipeline, views
 
 PLAIN = {"mean": (0.0,), "std": (1.0,)}
-CROPS = [name for name, row in views.AUGMENTATIONS.items() if not (row.operations or row.cut_mix)]
+CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.operations or row.cut_mix)]
 GREY = data.Split(
     np.random.default_rng(3).integers(0, 256, (12, 8, 8, 1), dtype=np.uint8), np.arange(12, dtype=np.int32)
 )
@@ -79,7 +80,7 @@ def view(image, number, augmentation):
 
 @pytest.mark.parametrize("name", CROPS)
 def test_views_against_numpy(name):
-    augmentation = views.AUGMENTATIONS[name]
+    augmentation = AUGMENTATIONS[name]
     image = np.random.default_rng(1).integers(1, 256, (9, 12, 3), dtype=np.uint8)
     numbers = np.arange(augmentation.views)
     ours = np.asarray(views.augmented(np.repeat(image[None], len(numbers), axis=0), numbers, augmentation))
@@ -88,7 +89,7 @@ def test_views_against_numpy(name):
 
 @pytest.mark.parametrize("name", CROPS)
 def test_training_sees_every_view_about_equally_often(name):
-    augmentation, each = views.AUGMENTATIONS[name], 25
+    augmentation, each = AUGMENTATIONS[name], 25
     image = np.random.default_rng(1).integers(1, 256, (12, 12, 1), dtype=np.uint8)
     count = augmentation.views * each
     same = data.Split(np.repeat(image[None], count, axis=0), np.zeros(count, np.int32))
@@ -96,6 +97,32 @@ def test_training_sees_every_view_about_equally_often(name):
     number = {view(image, n, augmentation).tobytes(): n for n in range(augmentation.views)}
     seen = np.bincount([number[x.tobytes()] for x in raw(images)], minlength=augmentation.views)
     assert each / 4 < seen.min() and seen.max() < 2.5 * each
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_the_layer_of_a_recipe_draws_the_same_views(batched):
+    """As a map of tf.data, image by image or in batches, and as a layer of a model; on every backend."""
+    tf = pytest.importorskip("tensorflow", reason="tensorflow is not installed")
+    image = np.random.default_rng(1).integers(1, 256, (12, 9, 3), dtype=np.uint8)
+    form, each = AUGMENTATIONS["crop_flip"], 25
+    augment, same = RECIPES["xuteam"].augmentation(image.shape), np.repeat(image[None], each * form.views, axis=0)
+    ds = tf.data.Dataset.from_tensor_slices((same, np.arange(len(same))))
+    ds = ds.batch(50) if batched else ds
+    mapped = [np.asarray(x) for x, _ in ds.map(lambda x, y: (augment(x, training=True), y)).as_numpy_iterator()]
+    number = {view(image, n, form).tobytes(): n for n in range(form.views)}
+    for images in (np.concatenate(mapped) if batched else np.stack(mapped), np.asarray(augment(same, training=True))):
+        found = [number.get(x.astype("uint8").tobytes()) for x in images]
+        assert found.count(None) <= 1  # drawn just between two pixels
+        seen = np.bincount([n for n in found if n is not None], minlength=form.views)
+        assert each / 4 < seen.min() and seen.max() < 2.5 * each
+    assert np.array_equal(np.asarray(augment(same[:2], training=False)), same[:2])
+
+
+def test_the_layer_of_a_recipe_leaves_grey_images_alone():
+    grey = split(3).images
+    assert np.array_equal(np.asarray(RECIPES["xuteam"].augmentation(grey.shape[1:])(grey, training=True)), grey)
+    with pytest.raises(ValueError, match=r"crops and flips alone.*rand_augment_cut_mix"):
+        RECIPES["modern"].augmentation((32, 32, 3))
 
 
 def test_frame_is_raw_zero():
@@ -117,7 +144,7 @@ def test_test_batches_are_the_split_in_order(count, batch_size):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of tf.data")
-@pytest.mark.parametrize("augment", views.AUGMENTATIONS)
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_shapes_are_known_before_the_data(augment):
     train = pipeline.train_batches(GREY, 8, **PLAIN, seed=0, augment=augment, classes=12, epochs=1)
     test = pipeline.test_batches(GREY, 8, **PLAIN, classes=12)
@@ -125,7 +152,7 @@ def test_shapes_are_known_before_the_data(augment):
         assert images.shape.as_list() == [None, 8, 8, 1] and labels.shape.as_list() == [None, 12]
 
 
-@pytest.mark.parametrize("augment", views.AUGMENTATIONS)
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_a_run_from_within_an_epoch_sees_what_the_whole_run_sees(augment):
     def batches(**where):
         options = {"seed": 7, "augment": augment, "classes": 12, "label_smoothing": 0.1}

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -19,7 +20,6 @@ from keras_mgnet.training.ema import averaged_weights
 from keras_mgnet.training.objective import compile_model, label_classes
 from keras_mgnet.training.pipeline import test_batches as batches_of_test
 from keras_mgnet.training.pipeline import train_batches
-from keras_mgnet.training.schedule import schedule
 
 STEPS = 4  # per epoch, in these tests
 
@@ -65,19 +65,78 @@ SOURCES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_rate_is_that_of_the_source(name):
     recipe = RECIPES[name]
-    rate = schedule(
-        recipe.schedule,
-        recipe.learning_rate,
-        epochs=recipe.epochs,
-        steps_per_epoch=STEPS,
-        warmup_epochs=recipe.warmup_epochs,
-        recipe=recipe,
-    )
+    rate = recipe.schedule(STEPS)
     around = {milestone + change for milestone in recipe.milestones for change in (-1, 0)}
     for epoch in sorted(around | {0, 1, 4, 5, recipe.epochs // 3, recipe.epochs - 1}):
         for step in (0, STEPS - 1):
             expected = recipe.learning_rate * SOURCES[name](epoch, step)
             assert float(rate(epoch * STEPS + step)) == pytest.approx(expected, rel=1e-4, abs=1e-8), (epoch, step)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_short_runs_take_a_cosine_and_longer_ones_do_not_squeeze_their_steps(name):
+    recipe = RECIPES[name]
+    assert recipe.scaled() == recipe.scaled(recipe.epochs) == recipe
+    for epochs in set(range(1, 400)) - {recipe.epochs}:
+        run = recipe.scaled(epochs)
+        if run.curve == "step":
+            assert epochs > 50 and sum(epochs - 10 <= milestone < epochs for milestone in run.milestones) <= 2
+        else:
+            assert run.curve == ("cosine" if recipe.curve == "step" else recipe.curve)
+
+
+@pytest.mark.parametrize("epochs", [12, 60])
+def test_the_schedule_is_that_of_a_run(epochs):
+    for name in ("xuteam", "modern"):
+        _, _, rate = prepared(name, epochs=epochs)
+        ours = RECIPES[name].schedule(STEPS, epochs)
+        assert all(float(rate(step)) == float(ours(step)) for step in range(epochs * STEPS))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [((0,), "steps_per_epoch >= 1"), ((5, 0), "epochs >= 1")])
+def test_a_schedule_without_steps_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"expected {message}"):
+        RECIPES["xuteam"].schedule(*arguments)
+
+
+LIBRARY_ALONE = """
+import sys
+import keras
+import keras_mgnet
+model = keras.saving.load_model(sys.argv[1])
+model.fit(keras.ops.ones((4, 8, 8, 1)), keras.ops.zeros(4), verbose=0)
+assert "keras_mgnet.training" not in sys.modules
+print(float(model.optimizer.learning_rate))
+"""
+
+
+@pytest.mark.parametrize("module", ["keras_mgnet.schedules", "keras_mgnet.training.schedule"], ids=["now", "before"])
+def test_a_model_with_a_schedule_loads_without_the_training_package(module, tmp_path):
+    """A file written before the schedules moved names their old module."""
+    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
+    model.optimizer.learning_rate = RECIPES["modern"].schedule(STEPS, epochs=200)
+    model.fit(np.ones((4, 8, 8, 1)), np.zeros(4), verbose=0)
+    model.save(tmp_path / "written.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "written.keras") as written,
+        zipfile.ZipFile(tmp_path / "model.keras", "w") as file,
+    ):
+        for name in written.namelist():
+            content = written.read(name)
+            assert name != "config.json" or b'"keras_mgnet.schedules"' in content
+            file.writestr(name, content.replace(b'"keras_mgnet.schedules"', f'"{module}"'.encode()))
+    result = subprocess.run(
+        [sys.executable, "-c", LIBRARY_ALONE, tmp_path / "model.keras"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert float(result.stdout.splitlines()[-1]) == pytest.approx(0.1 * 3 / (5 * STEPS), rel=1e-3)
+
+
+def test_a_model_knows_its_recipe():
+    model = create_model("resnet56_stochastic_depth", base_width=2)
+    assert model.recipe is RECIPES["stochastic_depth"]
+    assert model.optimizer.get_config() == model.recipe.optimizer().get_config()
+    assert MgNet(nu=(1,), channels=2, include_top=False).recipe is RECIPES["xuteam"]
 
 
 def test_every_row_names_a_recipe():

@@ -126,7 +126,10 @@ def test_a_run_takes_the_recipe_of_its_row_and_the_budget(tmp_path):
     config = asked.config(asked.selected[0], 2)
     assert (config.recipe, config.epochs, config.seed, config.resume) == ("xuteam", 3, 2, True)
     assert config.resolve(recipe(config.recipe), 3).weight_decay == RECIPES["xuteam"].weight_decay
-    assert asked.training(asked.selected[0]) == "xuteam, 3 of 300 epochs"
+    assert asked.training(asked.selected[0]) == "xuteam, 3 of 300 epochs, schedule=cosine"
+    full, step = (Reproduction("xuteam:cifar", tmp_path, budget=b) for b in ({}, {"epochs": 3, "schedule": "step"}))
+    assert full.training(full.selected[0]) == "xuteam, 300 epochs"
+    assert step.training(step.selected[0]) == "xuteam, 3 of 300 epochs, schedule=step"
 
 
 def test_images_of_a_folder_are_resized_to_the_published_size(tmp_path):
@@ -196,7 +199,7 @@ def test_a_smaller_budget_is_named_in_the_header_and_in_every_row(trained, tmp_p
     text = (tmp_path / "out" / "table.md").read_text()
     assert "**Not the full recipe of each row: epochs=2, batch_size=32, base_width=2. Data: mnist is digits.**" in text
     rows = [line for line in text.splitlines() if line.startswith(("| resnet18", "| preact"))]
-    words = "| he2019_mnist, 2 of 60 epochs, batch_size=32, base_width=2, mnist=digits |"
+    words = "| he2019_mnist, 2 of 60 epochs, schedule=cosine, batch_size=32, base_width=2, mnist=digits |"
     assert len(rows) == 4 and all(row.endswith(words) for row in rows)
 
 

@@ -12,8 +12,10 @@ import keras
 import numpy as np
 import pytest
 import replicas
+import tensorflow as tf
 
 from keras_mgnet.layers.norm import Norm, synchronize_norms
+from keras_mgnet.training.replicas import Replicas
 from keras_mgnet.training.strategy import STRATEGIES, Cluster, Strategy, connect, read_cluster
 
 PROGRAM = Path(__file__).with_name("replicas.py")
@@ -281,3 +283,60 @@ def test_two_jax_workers_train_as_one_device():
     for found in pair:
         for expected, received in zip(one["found"], found["found"], strict=True):
             np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
+
+
+COUNTS = {"train": 24, "test": 16}
+SMALL = ("--set", "nu=[1]", "--set", "channels=3", "--epochs", "1", "--batch-size", "8")
+COMMAND = "from keras_mgnet.cli import main; main()"
+TWO_CPUS = ("--cpu-devices", "2")
+SHARES = "on 2 replicas.*each norm sees its replica's share of a batch: not the result of one device.*--sync-norms"
+WHOLE = "on 2 replicas.*norms see the whole batch: the result of one device"
+
+
+@pytest.mark.parametrize(
+    ("backend", "several"),
+    [
+        ("tensorflow", {(*TWO_CPUS, "--sync-norms"): f"{WHOLE}, without XLA", TWO_CPUS: SHARES}),
+        ("jax", {TWO_CPUS: WHOLE}),
+    ],
+)
+def test_the_command_line_says_whether_two_devices_train_as_one(backend, several, tmp_path):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    rng = np.random.default_rng(0)
+    arrays = {f"x_{part}": rng.integers(0, 256, (count, 8, 8, 1), "uint8") for part, count in COUNTS.items()}
+    np.savez(tmp_path / "set.npz", **arrays, **{f"y_{part}": np.arange(count) % 3 for part, count in COUNTS.items()})
+    said, weights = [], []
+    for i, options in enumerate([("--strategy", "one"), *several]):
+        result = subprocess.run(
+            [sys.executable, "-c", COMMAND, "train", "npz:set.npz", *SMALL, *options, "--out", str(i)],
+            cwd=tmp_path,
+            env=os.environ | {"KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+        said.append(result.stderr)
+        model = keras.saving.load_model(tmp_path / str(i) / "last.keras")
+        weights.append([keras.ops.convert_to_numpy(weight) for weight in model.weights])
+    assert "norm" not in said[0].partition("->")[2].partition("epoch 1")[0]
+    for text, found, expected in zip(said[1:], weights[1:], several.values(), strict=True):
+        assert re.search(expected, text, re.DOTALL), text
+        same = [np.allclose(ours, theirs, rtol=0, atol=1e-5) for ours, theirs in zip(found, weights[0], strict=True)]
+        assert all(same) == (expected is not SHARES)
+
+
+def test_what_two_replicas_say_of_a_model():
+    """Without norms nothing needs the whole batch; dropout draws apart (`replicas.draws`)."""
+    two = Replicas("mirrored", tf.distribute.get_strategy(), None)
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    drawing = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.BatchNormalization()])
+    whole = "norms see the whole batch: the result of one device"
+    assert two.outcome(plain, False) == whole and two.outcome(plain, True) == f"{whole}, without XLA"
+    assert two.outcome(drawing, True) == f"{whole}, but for draws of dropout and shake-shake, without XLA"
+    assert two.outcome(drawing, False).startswith("each norm sees its replica's share")
+
+
+def test_devices_cannot_change_once_something_is_computed():
+    keras.ops.ones(1) + 1
+    with pytest.raises(ValueError, match=r"expected cpu_devices before anything is computed\. Received: 3"):
+        connect("auto", cpu_devices=3)

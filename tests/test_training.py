@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,12 +13,14 @@ from rich.console import Console
 from keras_mgnet import ResNet, count_params
 from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.recipes import RECIPES
+from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training import callbacks, loop, task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import load
+from keras_mgnet.training.headline import headline
 from keras_mgnet.training.inference import evaluate, predict
 from keras_mgnet.training.rundir import Run, new_run_directory, open_run, read_log
-from keras_mgnet.training.schedule import SCHEDULES, schedule
+from keras_mgnet.training.state import Progress
 
 FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
 
@@ -188,9 +191,9 @@ def test_an_imagenet_preset_takes_the_small_stem_for_small_images():
 
 
 def rates(name, **changes):
-    arguments = {"epochs": 12, "steps_per_epoch": 10, "warmup_epochs": 0, "recipe": RECIPES["kaust"], **changes}
-    rate = schedule(name, 0.1, **arguments)
-    return np.array([float(rate(step)) for step in range(arguments["epochs"] * arguments["steps_per_epoch"])])
+    recipe = replace(RECIPES["kaust"].scaled(changes.get("epochs", 12)), curve=name, **changes)
+    rate = recipe.schedule(steps_per_epoch=10)
+    return np.array([float(rate(step)) for step in range(recipe.epochs * 10)])
 
 
 def test_step_schedule_divides_at_the_scaled_milestones():
@@ -220,11 +223,29 @@ def test_warm_up_rises_linearly_to_the_schedule(name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_an_optimizer_with_a_schedule_survives_its_config(name):
-    rate = schedule(name, 0.1, epochs=4, steps_per_epoch=3, warmup_epochs=1, recipe=RECIPES["xuteam"])
+    rate = replace(RECIPES["xuteam"].scaled(4), curve=name, warmup_epochs=1).schedule(3)
     optimizer = SGD(rate, momentum=0.9, nesterov=True, coupled_weight_decay=1e-3)
     copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
     assert copy.get_config() == optimizer.get_config()
     assert float(copy._learning_rate(5)) == float(rate(5))
+
+
+def test_a_short_run_says_what_became_of_its_schedule_and_its_steps(tmp_path):
+    config = TrainConfig("digits", set={"nu": [1], "channels": 2}, epochs=12, batch_size=500)
+    prepared = loop.prepare(config)
+    text = headline(prepared, tmp_path, Progress())
+    assert "cosine schedule: the run is too short" in text and "--schedule step keeps them" in text
+    assert "3 steps an epoch, from 1,437 images in batches of 500" in text
+    plain = loop.prepare(replace(config, epochs=60, batch_size=32))
+    assert len(headline(plain, tmp_path, Progress()).splitlines()) == 1
+
+
+def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
+    options = {"epochs": 1, "set": {"nu": [1], "channels": 2}, "batch_size": 500}
+    digits_run(tmp_path / "run", schedule="step", **options)  # what the record of an older run says
+    with pytest.raises(ValueError, match=r"expected the schedule of the run in .*'step'.*'cosine'"):
+        digits_run(tmp_path / "run", resume=True, **options)
+    assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

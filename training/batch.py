@@ -2,8 +2,9 @@
 
 from keras import ops
 
+from keras_mgnet.recipes import AUGMENTATIONS, Augmentation
 from keras_mgnet.training.mixing import CutMix, RandAugment, Seeds
-from keras_mgnet.training.views import AUGMENTATIONS, Augmentation, augmented, normalize
+from keras_mgnet.training.views import augmented, normalize
 
 
 class BatchForm:

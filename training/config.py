@@ -7,11 +7,10 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.recipes import RECIPES, Recipe
+from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
+from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data import DENOISING, ON_CORRUPT, is_denoising
-from keras_mgnet.training.schedule import SCHEDULES
 from keras_mgnet.training.strategy import STRATEGIES
-from keras_mgnet.training.views import AUGMENTATIONS
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
@@ -61,8 +60,11 @@ class TrainConfig:
     dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
     jit_compile: str = option("auto", "XLA: auto (by device), on or off")
     strategy: str = option("auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)")
+    cpu_devices: int | None = option(
+        None, "use the CPU alone, divided into this many devices, to try a strategy without GPUs"
+    )
     sync_norms: bool = option(
-        False, "batch statistics of the global batch instead of each replica's share; without XLA"
+        False, "TensorFlow: batch statistics of the global batch instead of each replica's share; without XLA"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
@@ -111,11 +113,11 @@ class TrainConfig:
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
-        values = {name: getattr(recipe, name) for name in FROM_RECIPE if getattr(self, name) is None}
+        scaled = recipe.scaled(self.epochs)
+        given = vars(scaled) | {"schedule": scaled.curve}
+        values = {name: given[name] for name in FROM_RECIPE if getattr(self, name) is None}
         if "augment" in values and channels == 1:  # a mirrored digit is another one
             values["augment"] = "none"
-        if "warmup_epochs" in values:
-            values["warmup_epochs"] *= (self.epochs or recipe.epochs) / recipe.epochs
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
             raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
@@ -162,7 +164,7 @@ CHOICES = {
 SHARES = ("label_smoothing", "ema")  # below 1
 POSITIVE = ("learning_rate", "sigma")  # above 0
 LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep"), 1),
+    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep", "cpu_devices"), 1),
     **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "greedy_epochs", *SHARES), 0),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")

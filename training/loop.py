@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_mgnet.describe import count_params
 from keras_mgnet.files import workspace
 from keras_mgnet.training.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.ema import averaged_weights
+from keras_mgnet.training.headline import headline
 from keras_mgnet.training.identity import check_same, digest
 from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.prepare import Prepared, now, prepare, record
@@ -48,7 +48,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         >>> run.record["result"]["status"]  # doctest: +SKIP
         'finished'
     """
-    strategy = connect(config.strategy)  # first: several workers make TensorFlow take SIGTERM for itself
+    # First: several workers make TensorFlow take SIGTERM for itself.
+    strategy = connect(config.strategy, config.cpu_devices)
     with StopSignals() as signals, strategy.reports_lost_workers():
         directory = _directory(config, strategy)
         # A directory that cannot be written stops here; a refused configuration leaves none.
@@ -101,7 +102,7 @@ class _Loop:
         jit_compile = "off" if self.config.reproducible else self.config.jit_compile
         self.strategy.install(self.model, JIT_COMPILE[jit_compile])
         self.writer.record(content | {"result": {"status": "running"}})
-        self._print(_headline(self.prepared, self.writer.directory, self.progress))
+        self._print(headline(self.prepared, self.writer.directory, self.progress))
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
             result = {"status": self._epochs()}
@@ -195,15 +196,3 @@ def _outcome(progress: Progress) -> dict[str, Any]:
         "best_epoch": 1 + progress.best,
         "last_test_loss": loss if math.isfinite(loss) else None,
     }
-
-
-def _headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
-    config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
-    return (
-        f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
-        "({:,} training and {:,} test images), ".format(*data.counts)
-        + f"{config.epochs} epochs of {prepared.steps} steps"
-        + (f" on {replicas} replicas" if replicas > 1 else "")
-        + (f", from {progress.name}" if progress.epoch or progress.step else "")
-        + f" -> {directory}"
-    )

@@ -1,13 +1,15 @@
 """What a run minimises and by which steps: loss, metric and optimiser of a compiled model."""
 
+from dataclasses import replace
+
 import keras
 from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_mgnet.recipes import Recipe
+from keras_mgnet.recipes import AUGMENTATIONS, Recipe
 from keras_mgnet.training.config import JIT_COMPILE, TrainConfig
-from keras_mgnet.training.schedule import schedule
-from keras_mgnet.training.views import AUGMENTATIONS
+
+NUMBERS = ("learning_rate", "warmup_epochs", "momentum", "weight_decay", "ema")
 
 
 def compile_model(
@@ -28,17 +30,12 @@ def compile_model(
     Returns:
         The learning rate over the steps.
     """
-    rate = schedule(
-        config.schedule,
-        config.learning_rate,
-        epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
-        warmup_epochs=config.warmup_epochs,
-        recipe=recipe,
-    )
+    numbers = {name: getattr(config, name) for name in NUMBERS}
+    recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
+    rate = recipe.schedule(steps_per_epoch)
     loss, metrics = (model.loss, type(model).frame.measures()) if config.is_denoising else _of_classes(model, config)
     model.compile(
-        recipe.optimizer_at(rate, config.momentum, config.weight_decay, config.ema),
+        recipe.optimizer(rate),
         loss,
         metrics=metrics,
         jit_compile=JIT_COMPILE[config.jit_compile],

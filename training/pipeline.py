@@ -8,10 +8,10 @@ from types import ModuleType
 import keras
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.training.batch import BatchForm
 from keras_mgnet.training.data import Split
 from keras_mgnet.training.plan import Plan
-from keras_mgnet.training.views import AUGMENTATIONS
 
 BACKENDS = {"tensorflow": "on_host", "jax": "on_device"}  # Keras' backend -> the module that makes its batches
 

@@ -26,6 +26,14 @@ LOST_WORKER = (
 )
 
 
+@cache
+def split_cpu(count: int) -> None:
+    """Makes this many devices of the CPU, which then are all devices; RuntimeError once TensorFlow has computed anything."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_visible_devices([cpu])
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
 def connect_devices(cluster: Cluster | None) -> Strategy:
     """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
     return Replicas("multiworker" if cluster else "mirrored", _connected(bool(cluster)), cluster)
@@ -83,6 +91,15 @@ class Replicas(Strategy):
         distributed._cardinality = batches.cardinality().numpy()  # in steps, by which Keras counts
         return distributed
 
+    def outcome(self, model: keras.Model, sync_norms: bool) -> str:
+        if not sync_norms and _norms(model):
+            return (
+                "each norm sees its replica's share of a batch: not the result of one device, which --sync-norms or "
+                "KERAS_BACKEND=jax gives"
+            )
+        draws = ", but for draws of dropout and shake-shake" if _layers_that_draw_per_image(model) else ""
+        return super().outcome(model, sync_norms) + draws + (", without XLA" if sync_norms else "")
+
     def average_statistics(self, model: keras.Model) -> None:
         with self.reports_lost_workers():
             model._average_statistics()
@@ -135,8 +152,7 @@ def _place(error: tf.errors.OpError) -> str:
 
 
 def _averaging(model: keras.Model) -> Callable[[], None]:
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    statistics = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
+    statistics = [variable for norm in _norms(model) for variable in (norm.moving_mean, norm.moving_variance)]
 
     def average():
         own = [tf.identity(variable.value) for variable in statistics]
@@ -222,9 +238,7 @@ def _resolve(model: keras.Model, jit_compile: bool | str) -> bool:
 
 def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
     """Gives layers with one draw per image a random stream per replica; one draw per batch stays the same on all."""
-    layers = [
-        layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Dropout) or _shakes_images(layer)
-    ]
+    layers = _layers_that_draw_per_image(model)
 
     def separate():
         place = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
@@ -235,5 +249,13 @@ def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> N
     tf.function(partial(strategy.run, separate), autograph=False)()
 
 
-def _shakes_images(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, Shake) and layer.mode == "image"
+def _norms(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _layers_that_draw_per_image(model: keras.Model) -> list[keras.layers.Layer]:
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Dropout) or (isinstance(layer, Shake) and layer.mode == "image")
+    ]

@@ -13,7 +13,7 @@ from keras_mgnet.registry import model_info
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.tables import DATASETS, Row, table, table_rows
 
-BUDGET = ("epochs", "batch_size", "learning_rate", "dtype")
+BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,11 @@ class Reproduction:
 
     def training(self, row: Row) -> str:
         """Returns the recipe of a row, and what replaces it, in words."""
-        published = recipe(row.recipe).epochs
-        epochs = self.budget.get("epochs", published)
-        changes = {**self.budget, **self.set, row.dataset: self.data.get(row.dataset)}
-        length = f"{epochs} epochs" if epochs == published else f"{epochs} of {published} epochs"
+        published = recipe(row.recipe)
+        run = published.scaled(self.budget.get("epochs"))
+        curve = None if run.curve == published.curve else run.curve
+        changes = {"schedule": curve, **self.budget, **self.set, row.dataset: self.data.get(row.dataset)}
+        length = f"{run.epochs} epochs" if run is published else f"{run.epochs} of {published.epochs} epochs"
         named = [f"{key}={value}" for key, value in changes.items() if key != "epochs" and value is not None]
         return ", ".join([row.recipe, length, *named])
 

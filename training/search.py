@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.registry import model_info
 from keras_mgnet.training.config import CLASSES_HELP, TrainConfig, option
-from keras_mgnet.training.views import AUGMENTATIONS
 
 METHODS = ("random", "hyperband", "bayesian")
 FREE = ("workers", "trials", "out", "resume")  # what a search that goes on may change

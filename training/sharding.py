@@ -6,10 +6,18 @@ Whatever a step computes, it computes over the global batch: norms, losses, metr
 from functools import cache
 from typing import Any
 
+import jax
 import keras
 import numpy as np
 
 from keras_mgnet.training.strategy import Cluster, Strategy
+
+
+@cache
+def split_cpu(count: int) -> None:
+    """Makes this many devices of the CPU, which then are all devices; RuntimeError once JAX has computed anything."""
+    jax.config.update("jax_num_cpu_devices", count)
+    jax.config.update("jax_platforms", "cpu")
 
 
 @cache  # JAX connects a process once

@@ -4,6 +4,8 @@ import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -66,6 +68,10 @@ class Strategy:
         """Returns what `fit` and `evaluate` take for global batches (images, labels); every worker gives the same ones."""
         return batches
 
+    def outcome(self, model: keras.Model, sync_norms: bool) -> str:
+        """Returns in words what a norm of the model sees of a batch, and so whether the result is that of one device."""
+        return "norms see the whole batch: the result of one device"
+
     def average_statistics(self, model: keras.Model) -> None:
         """Gives the norms of every replica the mean of all replicas' moving statistics.
 
@@ -113,7 +119,7 @@ class Strategy:
             )
 
 
-def connect(name: str) -> Strategy:
+def connect(name: str, cpu_devices: int | None = None) -> Strategy:
     """Returns the strategy of a name and takes the devices and the connections that it needs.
 
     On TensorFlow this must come before anything else touches the runtime. Devices are the GPUs, or the logical CPUs.
@@ -121,9 +127,11 @@ def connect(name: str) -> Strategy:
     Args:
         name: "one"; "mirrored", all devices of this machine; "multiworker", the machines of TF_CONFIG; "auto", the last of
             these that has more than one device.
+        cpu_devices: how many devices to make of the CPU, which then are all devices; None to leave them as they are.
 
     Raises:
-        ValueError: for an unknown name, and for a TF_CONFIG that names no place among several workers.
+        ValueError: for an unknown name, for a TF_CONFIG that names no place among several workers, and where devices can no
+            longer be changed.
 
     Example:
         >>> connect("mirored")
@@ -134,18 +142,24 @@ def connect(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
     cluster = read_cluster(os.environ.get("TF_CONFIG", ""))
+    if cpu_devices:
+        try:
+            _backend().split_cpu(cpu_devices)
+        except RuntimeError as error:
+            raise ValueError(f"expected cpu_devices before anything is computed. Received: {cpu_devices}") from error
     if name == "one":
         return Strategy()
     if name == "multiworker" and len(cluster.addresses) < 2:
         received = os.environ.get("TF_CONFIG")
         raise ValueError(f"expected TF_CONFIG to name several workers. Received: TF_CONFIG={received!r}")
     several = name != "mirrored" and len(cluster.addresses) > 1
-    if keras.backend.backend() == "jax":
-        from keras_mgnet.training.sharding import connect_devices
-    else:
-        from keras_mgnet.training.replicas import connect_devices
-    strategy = connect_devices(cluster if several else None)
+    strategy = _backend().connect_devices(cluster if several else None)
     return Strategy() if name == "auto" and strategy.replicas == 1 else strategy
+
+
+def _backend() -> ModuleType:
+    name = "sharding" if keras.backend.backend() == "jax" else "replicas"
+    return import_module(f"keras_mgnet.training.{name}")
 
 
 def read_cluster(config: str) -> Cluster:

@@ -1,46 +1,9 @@
 """What an image looks like in a batch: a crop in a frame, perhaps mirrored, and normalised. Runs in tf.data and on JAX alike."""
 
-from dataclasses import dataclass
-
 from keras import ops
 
 from keras_mgnet import preprocessing
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """A random crop of the image in a frame of raw zeros, perhaps mirrored, perhaps followed by what Keras' layers draw.
-
-    Attributes:
-        pad: width of the frame in pixels.
-        flip: whether half of the images are mirrored left to right.
-        operations: of RandAugment on each image (see `mixing.RandAugment`).
-        cut_mix: whether a box of another image is pasted, and the labels mixed by its area (see `mixing.CutMix`).
-
-    Example:
-        >>> Augmentation(pad=4, flip=True).views
-        162
-    """
-
-    pad: int
-    flip: bool
-    operations: int = 0
-    cut_mix: bool = False
-
-    @property
-    def views(self) -> int:
-        """Number of equally likely views of one image."""
-        return (2 * self.pad + 1) ** 2 * (1 + self.flip)
-
-
-AUGMENTATIONS = {
-    "none": Augmentation(0, False),
-    "shift": Augmentation(2, False),
-    "crop_flip": Augmentation(4, True),
-    "rand_augment": Augmentation(4, True, operations=2),
-    "cut_mix": Augmentation(4, True, cut_mix=True),
-    "rand_augment_cut_mix": Augmentation(4, True, operations=2, cut_mix=True),
-}
+from keras_mgnet.recipes import Augmentation
 
 
 def augmented(images, view, augmentation: Augmentation):

@@ -28,7 +28,7 @@ def _row(name: str, recipe: Recipe) -> tuple[str, ...]:
 
 def _schedule(recipe: Recipe) -> str:
     steps = f" at {', '.join(map(str, recipe.milestones))}" if recipe.milestones else ""
-    return recipe.schedule + steps
+    return recipe.curve + steps
 
 
 def _optimizer(recipe: Recipe) -> str:

@@ -11,9 +11,10 @@ import keras
 
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.remat import Rematerialized
+from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.methods import METHODS
-from keras_mgnet.recipes import Recipe, recipe
+from keras_mgnet.recipes import recipe
 from keras_mgnet.serialization import serializable
 
 
@@ -42,6 +43,9 @@ class Network(keras.Model):
 
     Attributes:
         frame: what it has besides its graph, `Frame` or another class with the same methods.
+        method: its numerical scheme.
+        recipe: how its paper trains it (`keras_mgnet.recipes.Recipe`): of its row with `create_model`; otherwise, and when it is
+            loaded from a file, of its family.
     """
 
     frame = Frame
@@ -51,12 +55,17 @@ class Network(keras.Model):
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(graph.features), name=frame.name or graph.name)
         self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
-        self.method = METHODS[graph.method]
+        self.method, self.recipe = METHODS[graph.method], recipe(graph.recipe)
         if frame.include_top:
-            compile_by(self, recipe(graph.recipe), frame.loss())
+            compile_by(self, frame.loss())
         if frame.weights is not None:
             check_weights(self, frame.weights)
             self.load_weights(frame.weights)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, x=None, y=None, *args, **kwargs):
+        check_examples(self, x, y)
+        return super().fit(x, y, *args, **kwargs)
 
 
 def family(cls: type[Network]) -> type[Network]:
@@ -92,9 +101,9 @@ def family(cls: type[Network]) -> type[Network]:
     return serializable(cls)
 
 
-def compile_by(model: keras.Model, recipe: Recipe, loss: keras.losses.Loss) -> None:
-    """Compiles a model with the optimiser of a recipe at its starting rate."""
-    model.compile(recipe.optimizer(), loss, metrics=type(model).frame.measures())
+def compile_by(model: keras.Model, loss: keras.losses.Loss) -> None:
+    """Compiles a model with the optimiser of its recipe at the starting rate."""
+    model.compile(model.recipe.optimizer(), loss, metrics=type(model).frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # Keras could not load one that was saved before its first step.
         model.optimizer.build(model.trainable_variables)

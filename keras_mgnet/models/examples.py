@@ -1,0 +1,46 @@
+"""What `fit` is given: examples that no network can train on are refused by their shapes, before anything is traced."""
+
+from keras.losses import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
+
+INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossentropy)
+
+
+def check_examples(model, x, y) -> None:
+    """Raises for a tf.data set without known shapes or batches, and for one-hot labels under a loss of integer ones.
+
+    Args:
+        model: a compiled network.
+        x, y: as `fit` takes them; no value is read.
+    """
+    is_set = hasattr(x, "element_spec")
+    given = x.element_spec if is_set else (x, y)
+    if not isinstance(given, tuple) or len(given) < 2 or len(model.inputs) > 1:
+        return
+    images, labels = (getattr(part, "shape", None) for part in given[:2])
+    if is_set and images is not None:
+        _check_batches(images, tuple(model.inputs[0].shape))
+    if labels is not None and (isinstance(model.loss, SparseCategoricalCrossentropy) or model.loss in INTEGER_LABELS):
+        _check_integers(labels)
+
+
+def _check_batches(shape, expected: tuple[int | None, ...]) -> None:
+    _check_known("images", shape)
+    if len(shape) == len(expected) - 1 and shape[-1] == expected[-1]:
+        raise ValueError(f"expected batches of images {expected}; call batch. Received: single images {tuple(shape)}")
+
+
+def _check_integers(shape) -> None:
+    _check_known("labels", shape)
+    if len(shape) == 2 and shape[1] not in (1, None):
+        raise ValueError(
+            "expected integer labels (N,), which the model's loss takes; for one-hot labels compile it with "
+            f"keras.losses.CategoricalCrossentropy(from_logits=True). Received: labels {tuple(shape)}"
+        )
+
+
+def _check_known(what: str, shape) -> None:
+    if getattr(shape, "rank", 0) is None:  # of a TensorShape; that of an array is a tuple
+        raise ValueError(
+            f"expected {what} of a known shape: give from_generator an output_signature, or call set_shape in map. "
+            f"Received: {what} of unknown shape"
+        )
