@@ -13,7 +13,7 @@ from keras_mgnet.describe import describe
 from keras_mgnet.export import FLOAT32, Report
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.inference import evaluate, load_data
-from keras_mgnet.training.loop import train
+from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.plots import plot_states
 
 CONFIG = {
@@ -44,7 +44,8 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     console = Console()
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), console)
     if (status := run.record["result"]["status"]) != "finished":
-        raise ValueError(f"expected the training to finish. Received: {status}, in {run.path}")
+        typer.echo(f"expected the training to finish. Received: {status}, in {run.path}", err=True)
+        raise typer.Exit(STOPPED.get(status, 1))
     model = run.load_model()
     console.print(describe(model), highlight=False, soft_wrap=True)
 

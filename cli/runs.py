@@ -42,10 +42,10 @@ def train_command(config: TrainConfig) -> None:
         measure = measure_of(result)
         last, best = (measure.text.format(result[f"{name}_test_{measure.key}"]) for name in ("last", "best"))
         summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
-    written = sorted(path.name for path in run.path.glob("[!.]*"))
-    typer.echo(f"{summary}\nwrote {run.path}: {', '.join(written)}")
-    if result["status"] in STOPPED:
+    typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
+    if code := STOPPED.get(result["status"]):
         typer.echo(f"go on with the same command and --out {run.path} --resume")
+        raise typer.Exit(code)
     if result["status"] == "diverged":
         typer.echo(f"{result['reason']}; {result['hint']}", err=True)
         raise typer.Exit(1)

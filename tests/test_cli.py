@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from keras_mgnet import list_models, model_info
 from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
 from keras_mgnet.cli.options import parse_pairs
+from keras_mgnet.files import workspace
 
 QUICK = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--learning-rate", "0.05"]
 
@@ -42,8 +44,13 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
     output = invoke("train", "digits", *QUICK, "--out", path)
     assert "finished after 2 epochs" in output
-    assert f"wrote {path}: best.keras, checkpoints, curves.png, last.keras, log.csv, run.json, tensorboard" in output
+    assert f"wrote {path}" in output
     return path
+
+
+def test_only_a_command_that_has_trained_says_that_it_wrote(run):
+    output = invoke("train", "digits", *QUICK, "--out", run, "--resume")
+    assert "finished after 2 epochs" in output and "wrote" not in output
 
 
 def test_list_shows_every_name_with_ours_against_published():
@@ -183,6 +190,22 @@ def test_an_error_of_ours_is_one_line_too(monkeypatch, capsys):
         main()
     assert stop.value.code == 1
     assert capsys.readouterr().err == "error: RuntimeError: two lines; --debug shows where\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_ends_has_its_code_and_cleans_up(number, monkeypatch, capsys, tmp_path):
+    def stop(pattern):
+        with workspace(tmp_path / "new"):
+            os.kill(os.getpid(), number)
+            signal.pause()
+
+    ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    monkeypatch.setattr("keras_mgnet.cli.models.list_models", stop)
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    signal.signal(signal.SIGINT, ignoring)
+    assert stopped.value.code == 128 + number and capsys.readouterr() == ("", "") and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
