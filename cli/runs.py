@@ -11,7 +11,7 @@ from rich.table import Table
 
 from keras_mgnet.cli.options import JsonOption, from_fields, print_json
 from keras_mgnet.training.compare import Entry, compare, write_comparison
-from keras_mgnet.training.config import DATASET_HELP, TrainConfig
+from keras_mgnet.training.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.measure import measure_of
@@ -24,7 +24,7 @@ OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
+    app.command("train")(from_fields(TrainConfig, positional="dataset", panels=PANELS)(train_command))
     app.command("evaluate")(evaluate_command)
     app.command("compare")(compare_command)
 

@@ -62,7 +62,8 @@ def write_card(
         reports: of the artifacts, as `export_formats` returns them.
         class_names, normalization: as they were exported.
         record: the content of a run's run.json: data, recipe, configuration and result of the training; perhaps with
-            "checkpoint", which of the run's models it is.
+            "checkpoint", which of the run's models it is. Of weights trained elsewhere, the name of the file as "weights" and
+            its "sha256".
 
     Raises:
         ValueError: where there is no artifact, or one does not lie in the folder.
@@ -161,6 +162,8 @@ def _markdown(card: dict[str, Any], answer: Answer, description: str) -> str:
 def _training(training: dict[str, Any] | None, answer: Answer) -> str:
     if training is None:
         return "## Training\n\nNot recorded."
+    if "weights" in training:
+        return f"## Training\n\nElsewhere; the weights are those of `{training['weights']}`, sha256 `{training['sha256']}`."
     data, config, result = training["data"], training["config"], training.get("result", {})
     lines = [
         f"- Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images.",

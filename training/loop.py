@@ -24,9 +24,7 @@ from keras_mgnet.training.strategy import Strategy, connect
 from keras_mgnet.training.writer import Follower, RunWriter
 
 STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
-STOPPED = {
-    status: 128 + number for number, status in STATUS.items()
-}  # of a run that can go on -> exit code of its command
+STOPPED = {status: 128 + number for number, status in STATUS.items()}  # a run that can go on -> exit code
 HINT = "lower the learning rate or lengthen the warm-up"
 
 
