@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from keras_mgnet.cli.notes import hidden_notes
 from keras_mgnet.cli.options import JsonOption, SetOption, SeveralWords, parse_pairs, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.export.calibration import MOST as CALIBRATED
 from keras_mgnet.export.card import MARKDOWN
 from keras_mgnet.export.digests import CARD, file_digest
 from keras_mgnet.interop import load_weights
+from keras_mgnet.notes import hidden_notes
 from keras_mgnet.registry import create_model
 from keras_mgnet.training.config import CLASSES_HELP, WEIGHTS_HELP
 from keras_mgnet.training.data import Dataset, load

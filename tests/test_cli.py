@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from keras_mgnet import create_model, list_models, model_info
 from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
-from keras_mgnet.cli.notes import hidden_notes
 from keras_mgnet.cli.options import parse_pairs
 from keras_mgnet.export import check_card, open_artifact
 from keras_mgnet.files import workspace
+from keras_mgnet.notes import hidden_notes
 from keras_mgnet.training.config import PANELS, TrainConfig
 from keras_mgnet.training.rundir import open_run
 
@@ -194,7 +194,10 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "digits", "--weights", "w.npz", "--model", *ELSEWHERE, "--set", "nu=[2]"], "the key 'layer0.1.A.weight'"),
+        (
+            ["train", "digits", "--weights", "w.npz", "--model", *ELSEWHERE, "--set", "nu=[2]"],
+            "the key 'layer0.1.A.weight'",
+        ),
         (["train", "digits", "--weights", "nowhere.pth", "--model", *ELSEWHERE], "path of a file with weights"),
         (["export", *ELSEWHERE, "--weights", "w.npz"], "expected 'conv1.weight' to have the shape (4, 3, 3, 3)"),
         (
