@@ -1,6 +1,7 @@
 """The command line `keras-mgnet`: one file a group of commands, each a thin layer over the package."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -57,8 +58,9 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
 def main() -> None:
     """Runs the command line; an error becomes one line on standard error, unless --debug asks for its traceback.
 
-    The exit code is 2 for what the user can mend, 1 for any other error.
+    The exit code is 2 for what the user can mend, 1 for any other error, 128 + N where signal N has ended the command.
     """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = sys.argv[1:]
     try:
         arguments = [word for word in words if word != DEBUG] or ["--help"]

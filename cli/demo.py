@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from keras_mgnet.cli.console import show
-from keras_mgnet.cli.export import export_run, report_table
+from keras_mgnet.cli.export import export_all, of_run, report_table
 from keras_mgnet.describe import describe
 from keras_mgnet.export import FLOAT32
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.inference import load_data
-from keras_mgnet.training.loop import train
+from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.plots import plot_states
 
 CONFIG = {
@@ -43,13 +43,14 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     """
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), Console())
     if (status := run.record["result"]["status"]) != "finished":
-        raise ValueError(f"expected the training to finish. Received: {status}, in {run.path}")
+        typer.echo(f"expected the training to finish. Received: {status}, in {run.path}", err=True)
+        raise typer.Exit(STOPPED.get(status, 1))
     model = run.load_model()
     typer.echo(describe(model))
 
     data = load_data(run)
     test = data.test
-    show(report_table(export_run(run, out / "export", FLOAT32, "last", data)))
+    show(report_table(export_all(of_run(run, "last", data), out / "export", FLOAT32)))
 
     chosen = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(PICTURED)]
     plot_states(model, test.images[chosen], run.normalization, run.class_names, out / "states.png")

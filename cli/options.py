@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, get_origin
 
@@ -21,11 +21,13 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, default=str))
 
 
-def from_fields(config: type, positional: str) -> Callable:
+def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}) -> Callable:
     """Decorates a command that takes one configuration: its fields become the options, `positional` the argument.
 
-    Each field carries its help in `metadata`; a field of type dict takes KEY=VALUE pairs.
+    Each field carries its help in `metadata`; a field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help,
+    after those that are in none.
     """
+    panel_of = {name: panel for panel, names in panels.items() for name in names}
 
     def decorate(command: Callable) -> Callable:
         def run(**values):
@@ -35,13 +37,15 @@ def from_fields(config: type, positional: str) -> Callable:
             return command(config(**values))
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
-        run.__signature__ = inspect.Signature([_parameter(field, field.name == positional) for field in fields(config)])
+        run.__signature__ = inspect.Signature(
+            [_parameter(field, field.name == positional, panel_of.get(field.name)) for field in fields(config)]
+        )
         return run
 
     return decorate
 
 
-def _parameter(field, positional: bool) -> inspect.Parameter:
+def _parameter(field, positional: bool, panel: str | None) -> inspect.Parameter:
     default = None if field.default is MISSING else field.default
     help = field.metadata["help"]
     if positional:
@@ -49,7 +53,7 @@ def _parameter(field, positional: bool) -> inspect.Parameter:
     elif _is_pairs(field):
         annotation = Annotated[list[str] | None, typer.Option(f"--{field.name}", metavar="KEY=VALUE", help=help)]
     else:
-        annotation = Annotated[field.type, typer.Option(help=help)]
+        annotation = Annotated[field.type, typer.Option(help=help, rich_help_panel=panel)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

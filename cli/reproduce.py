@@ -11,7 +11,8 @@ from rich.table import Table
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
 from keras_mgnet.training.cost import RowCost, estimate
-from keras_mgnet.training.report import Outcome
+from keras_mgnet.training.loop import STOPPED
+from keras_mgnet.training.report import Outcome, Result
 from keras_mgnet.training.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
 from keras_mgnet.training.request import BUDGET, Reproduction
 from keras_mgnet.training.tables import TABLES
@@ -61,15 +62,18 @@ def reproduce_command(
     if dry_run:
         _show_cost(asked)
     else:
-        _summarise(reproduce(asked))
+        outcome = reproduce(asked)
+        rows = [result for result in outcome.results if result.row in asked.selected]
+        raise typer.Exit(_summarise(outcome, rows))
 
 
-def _summarise(outcome: Outcome) -> None:
-    rows = outcome.results
-    complete = sum(not result.gap for result in rows)
-    typer.echo(f"{complete} of {len(rows)} rows complete\nwrote {', '.join(map(str, outcome.paths))}")
+def _summarise(outcome: Outcome, rows: list[Result]) -> int:
+    gaps = [f"{result.row.key}: {result.gap}" for result in rows if result.gap]
+    summary = f"{len(rows) - len(gaps)} of {len(rows)} rows complete"
+    typer.echo("\n".join([summary, *gaps, f"wrote {', '.join(map(str, outcome.paths))}"]))
     if outcome.stopped:
         typer.echo(f"{outcome.stopped}: the same command goes on where it stopped")
+    return STOPPED.get(outcome.stopped, int(bool(gaps)))
 
 
 def _show_cost(asked: Reproduction) -> None:

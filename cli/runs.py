@@ -10,7 +10,7 @@ from rich.table import Table
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, from_fields, print_json
 from keras_mgnet.training.compare import Entry, compare, write_comparison
-from keras_mgnet.training.config import DATASET_HELP, TrainConfig
+from keras_mgnet.training.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.measure import measure_of
@@ -23,7 +23,7 @@ OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
+    app.command("train")(from_fields(TrainConfig, positional="dataset", panels=PANELS)(train_command))
     app.command("evaluate")(evaluate_command)
     app.command("compare")(compare_command)
 
@@ -41,10 +41,10 @@ def train_command(config: TrainConfig) -> None:
         measure = measure_of(result)
         last, best = (measure.text.format(result[f"{name}_test_{measure.key}"]) for name in ("last", "best"))
         summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
-    written = sorted(path.name for path in run.path.glob("[!.]*"))
-    typer.echo(f"{summary}\nwrote {run.path}: {', '.join(written)}")
-    if result["status"] in STOPPED:
+    typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
+    if code := STOPPED.get(result["status"]):
         typer.echo(f"go on with the same command and --out {run.path} --resume")
+        raise typer.Exit(code)
     if result["status"] == "diverged":
         typer.echo(f"{result['reason']}; {result['hint']}", err=True)
         raise typer.Exit(1)

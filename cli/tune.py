@@ -28,9 +28,9 @@ def tune_command(config: TuneConfig) -> None:
 
     try:
         run = tune(config)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         typer.echo(f"stopped; go on with the same command and --resume: {config.out}")
-        return
+        raise
     if run is None:
         return
     show(trial_table(read_trials(config.trials_directory)))

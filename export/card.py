@@ -66,7 +66,8 @@ def write_card(
         reports: of the artifacts, as `export_formats` returns them.
         class_names, normalization: as they were exported.
         record: the content of a run's run.json: data, recipe, configuration and result of the training; perhaps with
-            "checkpoint", which of the run's models it is.
+            "checkpoint", which of the run's models it is. Of weights trained elsewhere, the name of the file as "weights" and
+            its "sha256".
 
     Raises:
         ValueError: where there is no artifact, or one does not lie in the folder.
@@ -138,7 +139,7 @@ def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]
     ]
     known = "" if first.drop is None else f", {answer.text.format(first.quality[1])}"
     meaning = (
-        f"On {first.samples:,} test images, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
+        f"On {first.samples:,} {'test ' * (first.drop is not None)}images, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
         f"largest of {answer.value} from Keras in float32; drop: of the {answer.label} from Keras'{known}, in {answer.unit}; "
         "ms: one image, median."
     )
@@ -197,6 +198,9 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _training(training: dict[str, Any], answer: Answer) -> Iterator[str]:
+    if "weights" in training:
+        yield f"Elsewhere; the weights are those of `{training['weights']}`, sha256 `{training['sha256']}`"
+        return
     data, config, result = training["data"], training["config"], training.get("result", {})
     yield f"Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images"
     yield f"Recipe: {training['recipe']}"

@@ -3,19 +3,24 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN, NEAREST = 20, 5  # choices that are listed; of more, how many
+
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
-    """Returns the error for a name outside `choices`, with the nearest match where there is one.
+    """Returns the error for a name outside `choices`, with the nearest match, and the few nearest of many.
 
     Example:
         >>> print(unknown("smoother", "chebychev", ["damped", "chebyshev"]))
         unknown smoother 'chebychev'; did you mean 'chebyshev'? Expected one of: damped, chebyshev. Received: 'chebychev'
     """
     choices = list(choices)
-    nearest = get_close_matches(str(name), choices, n=1, cutoff=0.4)
+    by_key = {choice.lower(): choice for choice in choices}
+    nearest = [by_key[key] for key in get_close_matches(str(name).lower(), by_key, n=NEAREST, cutoff=0.4)]
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-    shown = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
-    return ValueError(f"unknown {kind} '{name}'{hint} Expected one of: {shown}. Received: {name!r}")
+    expected = "one of"
+    if len(choices) > SHOWN:
+        choices, expected = nearest or choices[:NEAREST], f"one of {len(choices)} names, such as"
+    return ValueError(f"unknown {kind} '{name}'{hint} Expected {expected}: {', '.join(choices)}. Received: {name!r}")
 
 
 def one_line(error: BaseException) -> str:

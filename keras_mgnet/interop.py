@@ -12,7 +12,9 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.extras import extra
 from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
+from keras_mgnet.loading import load_model
 from keras_mgnet.models import LMResNet, MgNet, ResNet
+from keras_mgnet.models.network import Network, check_weights
 
 Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
@@ -75,6 +77,22 @@ def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
         raise ValueError(f"expected a model all of whose variables PyTorch's code has too. Received: {_some(alien)}")
     for variable, value, _ in values.values():
         variable.assign(value)
+
+
+def load_weights(model: Network, path: str | Path) -> None:
+    """Fills a model with the weights of a file: .weights.h5, .keras, or what `load_torch_weights` takes.
+
+    Raises:
+        ValueError, OSError: where the file cannot be read, or holds the weights of another model.
+    """
+    path = Path(path)
+    if path.name.endswith(".weights.h5"):
+        check_weights(model, path)
+        model.load_weights(path)
+    elif path.suffix == ".keras":
+        model.set_weights(load_model(path).get_weights())
+    else:
+        load_torch_weights(model, path)
 
 
 def _entries(prefix: str, part) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable]]:

@@ -86,6 +86,14 @@ REFUSED = {
         "unknown argument of ResNet 'base_widht'; did you mean",
     ),
     "info": (lambda: model_info("mgnet"), "unknown model 'mgnet'"),
+    "model of many": (
+        lambda: model_info("ResNet20"),
+        r"did you mean 'resnet20'\? Expected one of \d+ names, such as: resnet20, (\w+, ){3}\w+\. Received: 'ResNet20'$",
+    ),
+    "data set of many": (
+        lambda: prepare(TrainConfig("!")),
+        r"unknown dataset '!'\. Expected one of \d+ names, such as: digits, npz:FILE, folder:DIR, denoise:DIR, \w+\. ",
+    ),
     "recipe": (lambda: recipe("he2019"), "unknown recipe 'he2019'"),
     "weight decay": (lambda: SGD(coupled_weight_decay=-1.0), "expected coupled_weight_decay >= 0"),
     "family of weights": (

@@ -4,19 +4,27 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
-from conftest import ROOT
+from conftest import ROOT, randomize
+from test_interop import torch_state
 from typer.testing import CliRunner
 
-from keras_mgnet import list_models, model_info
+from keras_mgnet import create_model, list_models, model_info
 from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
 from keras_mgnet.cli.options import parse_pairs
+from keras_mgnet.export import check_card, open_artifact
+from keras_mgnet.files import workspace
+from keras_mgnet.notes import hidden_notes
+from keras_mgnet.training.config import PANELS, TrainConfig
+from keras_mgnet.training.rundir import open_run
 
 QUICK = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--learning-rate", "0.05"]
 
@@ -42,8 +50,13 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "run"
     output = invoke("train", "digits", *QUICK, "--out", path)
     assert "finished after 2 epochs" in output
-    assert f"wrote {path}: best.keras, checkpoints, curves.png, last.keras, log.csv, run.json, tensorboard" in output
+    assert f"wrote {path}" in output
     return path
+
+
+def test_only_a_command_that_has_trained_says_that_it_wrote(run):
+    output = invoke("train", "digits", *QUICK, "--out", run, "--resume")
+    assert "finished after 2 epochs" in output and "wrote" not in output
 
 
 def test_list_shows_every_name_with_ours_against_published():
@@ -137,6 +150,72 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     assert report["format"] == "tflite" and report["drop"] == report["keras_accuracy"] - report["accuracy"]
 
 
+ELSEWHERE = ["mgnet_2222_c64_shared_b", "--set", "nu=[1]", "--set", "channels=4"]  # with weights of a file
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A network and the file of its weights as the authors' PyTorch code names them."""
+    model = randomize(create_model("mgnet_2222_c64_shared_b", nu=(1,), channels=4, input_shape=(8, 8, 1)))
+    np.savez(tmp_path / "w.npz", **torch_state(model))
+    return model, tmp_path / "w.npz"
+
+
+@pytest.mark.parametrize("form", ["savedmodel", "onnx"])
+def test_weights_trained_elsewhere_are_exported_in_one_command(form, weights, tmp_path):
+    model, file = weights
+    options = ["--weights", file, "--format", form, "--out", tmp_path / "out"]
+    invoke("export", *ELSEWHERE, "--set", "input_shape=[8,8,1]", *options)
+    card = check_card(tmp_path / "out" / "card.json")
+    assert card["training"]["weights"] == "w.npz" and card["input"]["normalization"] is None
+    assert "weights are those of `w.npz`" in (tmp_path / "out" / "card.md").read_text()
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+    logits = open_artifact(tmp_path / "out" / card["artifacts"][0]["path"])(images)["logits"]
+    np.testing.assert_allclose(logits, model(images, training=False), rtol=1e-4, atol=1e-4)
+
+
+def test_a_data_set_gives_their_export_what_a_run_would(weights, tmp_path):
+    out = tmp_path / "out"
+    output = invoke(
+        "export", *ELSEWHERE, "--weights", weights[1], "--dataset", "digits", "--format", "onnx", "--out", out
+    )
+    card = check_card(out / "card.json")
+    assert card["input"]["range"] == [0, 255] and card["classes"] == list("0123456789")
+    assert card["artifacts"][0]["samples"] == 360 and "on 360 test images" in output
+
+
+def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
+    model, file = weights
+    still = ["--epochs", 1, "--learning-rate", 1e-30, "--weight-decay", 0, "--out", tmp_path / "run"]
+    invoke("train", "digits", "--model", *ELSEWHERE, "--weights", file, *still)
+    trained = open_run(tmp_path / "run").load_model()
+    for ours, theirs in zip(trained.trainable_variables, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["train", "digits", "--weights", "w.npz", "--model", *ELSEWHERE, "--set", "nu=[2]"],
+            "the key 'layer0.1.A.weight'",
+        ),
+        (["train", "digits", "--weights", "nowhere.pth", "--model", *ELSEWHERE], "path of a file with weights"),
+        (["export", *ELSEWHERE, "--weights", "w.npz"], "expected 'conv1.weight' to have the shape (4, 3, 3, 3)"),
+        (
+            ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],
+            "expected dataset, whose images",
+        ),
+        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset with weights alone"),
+        (["export", "resnet81", "--weights", "w.npz"], "did you mean 'resnet18'"),
+    ],
+)
+def test_weights_that_do_not_fit_leave_nothing(words, message, weights, refused, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(*words, "--out", "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+
+
 @pytest.mark.slow
 def test_demo_shows_the_whole_way(tmp_path):
     output = invoke("demo", "--out", tmp_path / "demo")
@@ -187,6 +266,22 @@ def test_an_error_of_ours_is_one_line_too(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: RuntimeError: two lines; --debug shows where\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_signal_ends_has_its_code_and_cleans_up(number, monkeypatch, capsys, tmp_path):
+    def stop(pattern):
+        with workspace(tmp_path / "new"):
+            os.kill(os.getpid(), number)
+            signal.pause()
+
+    ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    monkeypatch.setattr("keras_mgnet.cli.models.list_models", stop)
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    signal.signal(signal.SIGINT, ignoring)
+    assert stopped.value.code == 128 + number and capsys.readouterr() == ("", "") and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -209,6 +304,33 @@ def test_the_installed_command_starts_quietly():
     result = subprocess.run([command, "list", "mgnet_1111*"], capture_output=True, text=True, check=True)
     assert "520,394" in result.stdout
     assert result.stderr == ""
+
+
+def test_an_export_is_quiet_but_for_our_own_lines(run, tmp_path):
+    words = ["export", run, "--format", "savedmodel", "tflite", "tflite_int8", "onnx", "--out", tmp_path]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    process = subprocess.run(
+        [sys.executable, ROOT / "cli" / "keras-mgnet", *words], capture_output=True, text=True, env=environment
+    )
+    assert (process.returncode, process.stderr) == (0, "") and "wrote" in process.stdout
+
+
+def test_what_is_hidden_is_shown_after_an_error(capfd):
+    with hidden_notes():
+        os.write(2, b"a note")
+    with pytest.raises(RuntimeError), hidden_notes():
+        os.write(2, b"the reason")
+        raise RuntimeError
+    os.write(2, b".")
+    assert capfd.readouterr().err == "the reason."
+
+
+def test_the_options_of_training_are_grouped(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    titles = re.findall(r"^╭─ (.+?) ─", invoke("train", "--help"), flags=re.MULTILINE)
+    assert titles == ["Arguments", "Options", *PANELS]
+    named = [name for names in PANELS.values() for name in names]
+    assert len(named) == len({*named}) and {*named} <= {field.name for field in fields(TrainConfig)}
 
 
 def test_groups_say_which_commands_a_file_has():

@@ -97,6 +97,22 @@ def test_the_explorer_says_how_to_fetch_its_runtime(tmp_path, monkeypatch):
     assert not finding.available and "python -m keras_mgnet.explorer.runtime" in finding.detail
 
 
+def test_programs_that_serve_are_asked_for_their_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = SECTIONS["serving"]()
+    assert not any(finding.available for finding in found.values())
+    assert "tensorflow.org/tfx/serving/setup" in found["tensorflow_model_server"].detail
+    server, docker = tmp_path / "tensorflow_model_server", tmp_path / "docker"
+    server.write_text("#!/bin/sh\necho TensorFlow ModelServer: 2.19.1\necho TensorFlow Library: 2.19.1\n")
+    docker.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2\nexit 1\n")
+    for file in (server, docker):
+        file.chmod(0o755)
+    assert SECTIONS["serving"]() == {
+        server.name: Finding(True, f"{server}: TensorFlow ModelServer: 2.19.1 TensorFlow Library: 2.19.1"),
+        docker.name: Finding(False, f"{docker}: Cannot connect to the Docker daemon"),
+    }
+
+
 def test_extras_say_what_pip_would_bring(distribution, monkeypatch):
     distribution("base", "1.5", "Provides-Extra: more", 'Requires-Dist: absent-part>=2; extra == "more"')
     distribution(

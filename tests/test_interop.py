@@ -9,7 +9,7 @@ from conftest import randomize
 from safetensors.numpy import save_file
 
 from keras_mgnet import LMResNet, MgNet, PreActResNet, ResNet, load_torch_weights
-from keras_mgnet.interop import ENTRIES, _kind, _layout
+from keras_mgnet.interop import ENTRIES, _kind, _layout, load_weights
 
 MAKERS = {
     "mgnet": lambda: MgNet((2, 1), 3, input_shape=(8, 8, 1), classes=4),
@@ -96,6 +96,19 @@ def test_npz_and_safetensors(pair, tmp_path):
     save_file(torch_state(source), tmp_path / "w.safetensors")
     load_torch_weights(target, str(tmp_path / "w.safetensors"))
     assert_equal_weights(source, target)
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.weights.h5", "w.keras"])
+def test_weights_of_every_kind_of_file(name, tmp_path):
+    source, target = randomize(MAKERS["mgnet"]()), MAKERS["mgnet"]()
+    if name == "w.npz":
+        np.savez(tmp_path / name, **torch_state(source))
+    else:
+        (source.save if name == "w.keras" else source.save_weights)(tmp_path / name)
+    load_weights(target, tmp_path / name)
+    assert_equal_weights(source, target)
+    with pytest.raises(ValueError):
+        load_weights(MAKERS["resnet"](), tmp_path / name)
 
 
 def test_pth_where_torch_is_installed(pair, tmp_path):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 from test_cli import invoke
+from typer.testing import CliRunner
 
 from keras_mgnet import count_params, create_model, list_models, model_info
+from keras_mgnet.cli import command_line
 from keras_mgnet.describe import level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.recipes import RECIPES, recipe
@@ -255,10 +257,23 @@ def test_a_signal_between_two_runs_stops_too(trained, tmp_path, monkeypatch):
     assert [result.gap for result in outcome.results[:2]] == ["", "not run"]
 
 
-def test_the_command_ends_well_where_all_is_saved(trained, tmp_path):
-    trained.ends = {1: "interrupted"}
-    output = invoke("reproduce", "he2019:2", "--data", "mnist=digits", "--out", tmp_path)
-    assert "interrupted: the same command goes on where it stopped" in output
+@pytest.mark.parametrize(
+    ("ends", "code", "complete", "said"),
+    [
+        ({}, 0, 2, "wrote "),
+        ({2: "diverged"}, 1, 1, "resnet18_shared_a_mnist: seed 1 diverged after 2 epochs"),
+        ({1: "interrupted"}, 130, 0, "interrupted: the same command goes on where it stopped"),
+        ({2: "preempted"}, 143, 1, "preempted: the same command goes on where it stopped"),
+    ],
+)
+def test_the_command_counts_the_rows_asked_for_and_its_code_says_how_they_ended(
+    ends, code, complete, said, trained, tmp_path
+):
+    trained.ends = ends
+    words = ["reproduce", "he2019:2", "--rows", "1", "2", "--seeds", "1", "--data", "mnist=digits"]
+    result = CliRunner().invoke(command_line(words), [*words, "--out", str(tmp_path)])
+    assert result.exit_code == code, result.output
+    assert f"{complete} of 2 rows complete" in result.output and said in result.output
 
 
 def test_several_machines_are_refused(trained, tmp_path, monkeypatch):
@@ -362,11 +377,11 @@ def test_a_dry_run_shows_the_cost_and_writes_nothing(tmp_path):
 def test_two_rows_are_trained_resumed_and_reported(tmp_path):
     options = ["--budget", "epochs=1", "--set", "base_width=2", "--data", "mnist=digits", "--out", tmp_path / "out"]
     output = invoke("reproduce", "he2019:2", "--rows", 1, 4, "--seeds", 1, *options)
-    assert f"2 of 4 rows complete\nwrote {tmp_path / 'out' / 'table.md'}" in output
+    assert f"2 of 2 rows complete\nwrote {tmp_path / 'out' / 'table.md'}" in output
     rows = json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
     record = open_run(tmp_path / "out" / "preact_resnet18_shared_a_mnist" / "seed-1").record
     assert rows[3]["params"] == record["model"]["params"]
     assert rows[3]["accuracy"]["last"]["mean"] == pytest.approx(100 * record["result"]["last_test_accuracy"], abs=1e-3)
     again = invoke("reproduce", "he2019:2", "--rows", 1, 4, "--seeds", 1, *options)
-    assert "2 of 4 rows complete" in again
+    assert "2 of 2 rows complete" in again
     assert open_run(tmp_path / "out" / "preact_resnet18_shared_a_mnist" / "seed-1").record == record

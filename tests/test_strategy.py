@@ -35,6 +35,7 @@ def start(program, **environment):
 
 def results(process, lines=1):
     output, errors = process.communicate()
+    assert "Traceback" not in errors, errors
     found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert len(found) == lines, errors[-3000:]
     return found
@@ -136,7 +137,8 @@ def test_auto_takes_all_workers_and_the_first_is_chief(pair):
 
 
 def test_a_worker_that_dies_is_reported(pair):
-    assert re.search(r"expected an answer of all 2 workers.*--resume\. Received: .*/job:", pair[0][1]["error"])
+    expected = r"expected an answer of all 2 workers; .* --resume\. Received: no answer of /job:worker\S*/task:1"
+    assert re.fullmatch(expected, pair[0][1]["error"])
 
 
 @pytest.mark.slow

@@ -420,7 +420,7 @@ def test_a_better_trial_replaces_the_best_network_even_if_only_its_epochs_differ
     ("status", "error", "message"),
     [
         ("diverged", ChildProcessError, "expected the network of trial 0 .* lower the rate .*Received: a loss of nan"),
-        ("preempted", KeyboardInterrupt, None),
+        ("preempted", SystemExit, "143"),
     ],
 )
 def test_the_results_stand_where_the_best_network_is_not_trained(status, error, message, ended):
@@ -573,15 +573,16 @@ def test_killed_workers_and_a_killed_search_repeat_no_trial(images, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_search_ends_well_and_says_how_to_go_on(number, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "run_processes", lambda *arguments: os.kill(os.getpid(), number))
-    handler = signal.getsignal(signal.SIGTERM)
-    ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
-    try:
-        assert "go on with the same command and --resume" in invoke(small(images, tmp_path / "out"))
-    finally:
-        signal.signal(signal.SIGINT, ignoring)
-    assert signal.getsignal(signal.SIGTERM) == handler
+def test_a_stopped_search_has_the_code_of_its_signal_and_says_how_to_go_on(number, images, tmp_path):
+    program = (
+        "import os, signal; from keras_mgnet.training import tuning; from keras_mgnet.cli import main\n"
+        f"tuning.run_processes = lambda *_: (os.kill(os.getpid(), {int(number)}), signal.pause())\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler); main()"  # pytest-xdist ignores it
+    )
+    words = arguments(small(images, tmp_path / "out"))
+    process = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert process.returncode == 128 + number, process.stderr
+    assert "go on with the same command and --resume" in process.stdout and "Traceback" not in process.stderr
 
 
 @pytest.mark.slow
@@ -592,7 +593,7 @@ def test_sigterm_ends_the_processes_in_order(images, tmp_path):
     wait_for((run / "log.csv").is_file)
     processes = children(process.pid)
     process.terminate()
-    assert process.wait(120) == 0 and not any(map(is_alive, processes))
+    assert process.wait(120) == 143 and not any(map(is_alive, processes))
     assert open_run(run).record["result"]["status"] == "preempted"
 
 

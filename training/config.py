@@ -14,6 +14,7 @@ from keras_mgnet.training.strategy import STRATEGIES
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
+WEIGHTS_HELP = "a .pth, .npz or .safetensors file of PyTorch's weights, a .weights.h5 or a .keras file"
 OF_FILES = ("npz", "folder", DENOISING)  # forms whose colon is followed by a path; behind a TFDS name stands a version
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
@@ -39,6 +40,7 @@ class TrainConfig:
 
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(None, f"a name of `keras-mgnet list`; {CLASSIFIER}, for denoise {DENOISER} if not given")
+    weights: str | None = option(None, f"to start from, {WEIGHTS_HELP}")
     recipe: str | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
@@ -160,6 +162,13 @@ CHOICES = {
     "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
     "jit_compile": tuple(JIT_COMPILE),
     "on_corrupt": ON_CORRUPT,
+}
+PANELS = {  # of the help; what is in none comes first
+    "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+    "Machine": ("dtype", "jit_compile", "strategy", "sync_norms", "scale_learning_rate", "reproducible"),
+    "Stopping and going on": ("resume", "checkpoint_steps", "keep"),
+    "Folders of images": ("image_size", "on_corrupt"),
+    "Denoising": tuple(NOISE),
 }
 SHARES = ("label_smoothing", "ema")  # below 1
 POSITIVE = ("learning_rate", "sigma")  # above 0

@@ -1,5 +1,5 @@
-"""What this installation can do: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, and a step of
-training."""
+"""What this installation can do: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, programs that
+serve, and a step of training."""
 
 import importlib
 import importlib.util
@@ -7,6 +7,8 @@ import json
 import math
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,6 +27,11 @@ UNIONS = ("all", "test")  # extras of extras, and of this repository
 NAMED = 3  # missing packages of an extra
 TFDS_DEFAULT = "~/tensorflow_datasets"
 NO_CLUSTER = "TF_CONFIG names no other machine"
+PROGRAMS = {  # name -> what asks for its version, and where it is from
+    "tensorflow_model_server": (["--version"], "tensorflow.org/tfx/serving/setup"),
+    "docker": (["version", "--format", "server {{.Server.Version}}"], "docs.docker.com/get-docker"),
+}
+ANSWERS_WITHIN = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def examine() -> dict[str, Section]:
     Example:
         >>> found = examine()
         >>> list(found)
-        ['versions', 'backend', 'devices', 'strategies', 'data sets', 'extras', 'explorer', 'training']
+        ['versions', 'backend', 'devices', 'strategies', 'data sets', 'extras', 'explorer', 'serving', 'training']
         >>> can_train(found)
         True
     """
@@ -103,6 +110,19 @@ def _explorer() -> Section:
     except ImportError as error:
         return {name: Finding(False, str(error))}
     return {name: Finding(True, "installed")}
+
+
+def _serving() -> Section:
+    return {name: _program(name, *told) for name, told in PROGRAMS.items()}
+
+
+def _program(name: str, words: list[str], origin: str) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(False, f"not installed; see {origin}")
+    asked = subprocess.run([path, *words], capture_output=True, text=True, timeout=ANSWERS_WITHIN)
+    said = asked.stderr if asked.returncode else asked.stdout
+    return Finding(not asked.returncode, f"{path}: {' '.join(said.splitlines())}")
 
 
 def _backend_name() -> str:
@@ -201,5 +221,6 @@ SECTIONS = {
     "data sets": _data_sets,
     "extras": _extras,
     "explorer": _explorer,
+    "serving": _serving,
     "training": _training,
 }

@@ -24,7 +24,7 @@ from keras_mgnet.training.strategy import Strategy, connect
 from keras_mgnet.training.writer import Follower, RunWriter
 
 STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
-STOPPED = tuple(STATUS.values())  # a run that goes on with the same command
+STOPPED = {status: 128 + number for number, status in STATUS.items()}  # a run that can go on -> exit code
 HINT = "lower the learning rate or lengthen the warm-up"
 
 
@@ -60,9 +60,11 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         role = RunWriter if strategy.is_chief else Follower
         with role(directory, config.keep, run) as writer:
             content = _taken_up(content, config, directory)
-            if content["result"]["status"] != "finished":
+            unfinished = content["result"]["status"] != "finished"
+            if unfinished:
                 content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
-    return Run(directory, json.loads(json.dumps(content)))  # as run.json says, which a follower may not find yet
+    content = json.loads(json.dumps(content))  # as run.json says, which a follower may not find yet
+    return Run(directory, content, written=unfinished and strategy.is_chief)
 
 
 def _directory(config: TrainConfig, strategy: Strategy) -> Path:

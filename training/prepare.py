@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.describe import count_params
+from keras_mgnet.interop import load_weights
 from keras_mgnet.layers.norm import synchronize_norms
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
@@ -80,6 +81,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
+        if config.weights:
+            load_weights(model, config.weights)
         if config.is_denoising:
             _check_turns(config, model.get_layer("level1").nu)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)

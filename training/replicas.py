@@ -4,6 +4,8 @@ Keras' own step wraps the replicas in XLA, which TensorFlow refuses, and fails w
 and backward pass is compiled by itself; all-reduce and update stay outside.
 """
 
+import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
@@ -105,10 +107,14 @@ class Replicas(Strategy):
             model._average_statistics()
 
     def _any(self, asked: bool) -> bool:
-        def count():
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(float(asked)))
+        return bool(self._count(tf.constant(float(asked))) > 0)
 
-        return bool(self._strategy.experimental_local_results(self._strategy.run(count))[0] > 0)
+    @tf.function(autograph=False)  # outside of a graph, TensorFlow warns each time and starts a pool of threads
+    def _count(self, asked: tf.Tensor) -> tf.Tensor:
+        def count():
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(asked))
+
+        return self._strategy.experimental_local_results(self._strategy.run(count))[0]
 
     def _function(self, model: keras.Model, replica_step: Callable[..., None]) -> Callable[[Any], dict[str, tf.Tensor]]:
         @tf.function(autograph=False, reduce_retracing=True)
@@ -139,16 +145,18 @@ class Replicas(Strategy):
         except LOST_WORKER as error:
             if self.workers == 1:
                 raise
+            traceback.clear_frames(error.__traceback__)  # a pool of threads in them would report its own end after ours
             raise ConnectionError(
                 f"expected an answer of all {self.workers} workers; start all of them again with --resume. "
-                f"Received: {_place(error)}"
+                f"Received: {_reason(error)}"
             ) from error
 
 
-def _place(error: tf.errors.OpError) -> str:
-    """The line of a long report that names a worker."""
-    lines = error.message.splitlines()
-    return next((line for line in lines if "/job:" in line), lines[0])
+def _reason(error: tf.errors.OpError) -> str:
+    """The worker that a long report names, else its first line; what stands in braces names this process."""
+    report = re.sub(r"{{.*?}} *", "", error.message)
+    worker = re.search(r"/job:\w+(/replica:\d+)?/task:\d+", report)
+    return f"no answer of {worker[0]}" if worker else report.splitlines()[0]
 
 
 def _averaging(model: keras.Model) -> Callable[[], None]:

@@ -35,10 +35,12 @@ class Run:
     Attributes:
         path: the directory.
         record: the content of run.json.
+        written: whether this process has trained it and written the directory.
     """
 
     path: Path
     record: dict[str, Any]
+    written: bool = False
 
     @property
     def class_names(self) -> list[str]:

@@ -55,7 +55,7 @@ class TrialTuner(keras_tuner.Tuner):
             raise
         result = run.record["result"]
         if result["status"] in STOPPED:
-            raise KeyboardInterrupt
+            sys.exit(STOPPED[result["status"]])
         record = Trial(
             number=int(trial.trial_id),
             accuracy=result["last_test_accuracy"] if result["status"] == "finished" else 0.0,

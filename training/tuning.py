@@ -10,11 +10,8 @@ OUT/results.md, results.json, pareto.png
 
 import os
 import shutil
-import signal
-import threading
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from rich.console import Console
 from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.local_search import CHIEF, POLL, run_processes
-from keras_mgnet.training.loop import train
+from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.rundir import Run, open_run, versions
 from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trial_tuner import TrialTuner, hypermodel
@@ -52,29 +49,13 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
         ValueError: for a configuration, data set or directory that cannot work, before anything is written.
         ChildProcessError: where a local process fails, no trial ends or the best network diverges.
         TimeoutError: where the chief of a cluster does not begin.
-        KeyboardInterrupt: on Ctrl-C and on SIGTERM, once the local processes have saved what they are doing.
+        KeyboardInterrupt, SystemExit: where a signal stops it, once the local processes have saved what they are doing.
 
     Example:
         >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
         'best'
     """
-    with _sigterm_interrupts():
-        return _search(config, console or Console(stderr=True))
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _search(config: TuneConfig, console: Console) -> Run | None:
+    console = console or Console(stderr=True)
     role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
     if role not in (None, CHIEF):
         _await_chief(config)
@@ -141,7 +122,7 @@ def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
 
     Raises:
         ChildProcessError: where no trial has ended, and where the best network diverges, which leaves the results without it.
-        KeyboardInterrupt: where its training was stopped.
+        SystemExit: where its training was stopped.
     """
     trials = read_trials(config.trials_directory)
     if not trials:
@@ -184,8 +165,8 @@ def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
             f"'{config.out}/results.md': {result['hint']} with `train`, or search on with --resume and more --trials. "
             f"Received: {result['reason']}"
         )
-    if result["status"] != "finished":
-        raise KeyboardInterrupt
+    if result["status"] in STOPPED:
+        sys.exit(STOPPED[result["status"]])
     return run
 
 
