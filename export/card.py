@@ -137,9 +137,11 @@ def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]
         ]
         for report in reports
     ]
-    known = "" if first.drop is None else f", {answer.text.format(first.quality[1])}"
+    known, images = (
+        ("", "images") if first.drop is None else (f", {answer.text.format(first.quality[1])}", "test images")
+    )
     meaning = (
-        f"On {first.samples:,} {'test ' * (first.drop is not None)}images, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
+        f"On {first.samples:,} {images}, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
         f"largest of {answer.value} from Keras in float32; drop: of the {answer.label} from Keras'{known}, in {answer.unit}; "
         "ms: one image, median."
     )
