@@ -97,11 +97,11 @@ def write_card(
             "name": "image",
             "shape": ["N", *model.input_shape[1:]],
             "dtype": "float32",
-            "range": normalization and [0, 255],
-            "normalization": normalization and dict(zip(("mean", "std"), map(_plain, normalization), strict=True)),
+            "range": None if normalization is None else [0, 255],
+            "normalization": None if normalization is None else _mean_and_std(normalization),
         },
         "outputs": answer.outputs,
-        "classes": class_names and list(class_names),
+        "classes": None if class_names is None else list(class_names),
         "training": record and {key: value for key, value in record.items() if key != "model"},
         "artifacts": [_artifact(out_dir, report) for report in reports],
         "versions": installed(PACKAGES),
@@ -157,8 +157,8 @@ def _larger(reports: Sequence[Report]) -> Iterator[str]:
             yield f"{report.format} is larger than {full}: so few weights save less than the scales and operations add."
 
 
-def _plain(values: float | Sequence[float]) -> float | list[float]:
-    return np.asarray(values).tolist()
+def _mean_and_std(normalization: Normalization) -> dict[str, float | list[float]]:
+    return {name: np.asarray(part).tolist() for name, part in zip(("mean", "std"), normalization, strict=True)}
 
 
 def _artifact(out_dir: Path, report: Report) -> dict[str, Any]:

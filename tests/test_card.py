@@ -149,10 +149,10 @@ def test_an_artifact_elsewhere_has_no_place_on_the_card(exported, tmp_path):
 
 def test_a_normalization_in_numpy_is_on_the_card_as_numbers(exported, tmp_path):
     _, _, model, images = exported
-    arrays = (np.float32(0.5), np.full(3, 0.25))
+    arrays = np.array([[0.5] * 3, [0.25] * 3], "float32")
     reports = export.export_formats(model, tmp_path, ["onnx"], normalization=arrays, samples=images)
     content = json.loads(export.write_card(tmp_path, model, reports, normalization=arrays).read_text())
-    assert content["input"]["normalization"] == {"mean": 0.5, "std": [0.25, 0.25, 0.25]}
+    assert content["input"]["normalization"] == {"mean": [0.5] * 3, "std": [0.25] * 3}
 
 
 def test_a_card_is_checked_without_keras(card):
