@@ -67,7 +67,7 @@ def export_command(
         opened = open_run(run)
         source = of_run(opened, checkpoint, load_data(opened))
     else:
-        if dataset is None and any(FORMATS[name].calibrated for name in format):
+        if dataset is None and any("int8" in FORMATS[form].options.values() for form in format):
             raise ValueError(f"expected dataset, whose images calibrate int8. Received: format={format}, dataset=None")
         source = of_weights(str(run), parse_pairs(set), weights, dataset)
     reports = export_all(source, out, format, name)

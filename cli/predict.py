@@ -20,7 +20,9 @@ def predict_command(
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="ask a server, http://HOST:PORT[/v1/models/NAME], instead of a run"),
+        typer.Option(
+            metavar="URL", help="ask a server or its model, http://HOST:PORT/v1/models/NAME, instead of a run"
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="of the server's model, where it has several or does not list them")

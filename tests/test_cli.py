@@ -181,7 +181,7 @@ def test_a_data_set_gives_their_export_what_a_run_would(weights, tmp_path):
     )
     card = check_card(out / "card.json")
     assert card["input"]["range"] == [0, 255] and card["classes"] == list("0123456789")
-    assert card["artifacts"][0]["samples"] == 360 and "on 360 test images" in output
+    assert card["artifacts"][0]["samples"] == 360 and "On 360 test images" in " ".join(output.split())
 
 
 def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
