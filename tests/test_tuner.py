@@ -612,7 +612,7 @@ def test_a_cluster_gives_the_roles(images, tmp_path):
 ERRORS = [
     ({"method": "grid"}, "unknown method 'grid'"),
     ({"trials": 0}, "expected trials >= 1"),
-    ({"validation": 1.0}, "expected validation between 0 and 1"),
+    ({"validation": 1.0}, "expected validation < 1. Received: validation=1.0"),
     ({"model": "mgnet_222_c64"}, "unknown model 'mgnet_222_c64'"),
     ({"augment": "turn"}, "unknown augment"),
     ({"dataset": "digit"}, "did you mean 'digits'"),

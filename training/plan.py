@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from keras_mgnet.configuration import Count, check
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,14 +28,13 @@ class Plan:
 
     seed: int
     count: int
-    batch_size: int
+    batch_size: Count
     first_epoch: int
     first_step: int
     epochs: int
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"expected batch_size >= 1. Received: {self.batch_size}")
+        check(self)
         if not 0 <= self.first_step < self.steps:
             raise ValueError(f"expected first_step in 0..{self.steps - 1}. Received: {self.first_step}")
 
