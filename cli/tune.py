@@ -3,15 +3,9 @@
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from keras_mgnet.cli.options import from_fields
+from keras_mgnet.cli.options import from_fields, print_markdown
 from keras_mgnet.training.search import TuneConfig
-from keras_mgnet.training.trials import Trial, pareto_front, read_trials
-
-SHOWN = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -34,29 +28,6 @@ def tune_command(config: TuneConfig) -> None:
         return
     if run is None:
         return
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(trial_table(read_trials(config.trials_directory)))
-    result = run.record["result"]
-    typer.echo(f"best network, trained on all training images: test accuracy {result['last_test_accuracy']:.2%}")
+    print_markdown((Path(config.out) / "results.md").read_text())
     names = ("results.md", "results.json", "pareto.png", "best")
     typer.echo(f"wrote {', '.join(str(Path(config.out) / name) for name in names)}")
-
-
-def trial_table(trials: list[Trial]) -> Table:
-    """Returns the most accurate trials and all of the Pareto front, a row each."""
-    front = pareto_front(trials)
-    table = Table("trial", caption="▸ on the Pareto front: no smaller network is as accurate on the held-out images")
-    for heading in ("accuracy", "parameters", "mult-adds", "rate", "decay"):
-        table.add_column(heading, justify="right")
-    table.add_column("network")
-    for place, t in enumerate(trials):
-        if place < SHOWN or t in front:
-            numbers = (
-                f"{t.accuracy:.2%}",
-                f"{t.params:,}",
-                f"{t.madds:,}",
-                f"{t.learning_rate:.3f}",
-                f"{t.weight_decay:.0e}",
-            )
-            table.add_row(f"{'▸' if t in front else ' '} {t.number}", *numbers, escape(t.label))
-    return table

@@ -1,7 +1,7 @@
 """The typed configuration of a search over networks; its fields are the options of `keras-mgnet tune`."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -82,7 +82,3 @@ class TuneConfig:
             if getattr(self, name) != found.get(name):
                 expected, received = (f"{name}={value!r}" for value in (found.get(name), getattr(self, name)))
                 raise ValueError(f"expected {expected}, of the search in '{self.out}'. Received: {received}")
-
-    def to_dict(self) -> dict:
-        """Returns the fields as JSON-ready values."""
-        return asdict(self)
