@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
+from keras_mgnet.cli.tables import console, number_table
 from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+CAPTION = "✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,28 +36,17 @@ def list_command(
     if json_:
         print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
         return
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(_table(rows))
+    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
+    console().print(number_table(headings, map(_cells, rows), CAPTION, words=("source",)))
     for info in rows:
         if info.size_matches is False:
-            console.print(
-                f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}", highlight=False
-            )
+            typer.echo(f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}")
 
 
-def _table(rows: list[ModelInfo]) -> Table:
-    table = Table(
-        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
-    )
-    table.add_column("name", no_wrap=True)
-    for heading in ("parameters", "published", *ACCURACIES.values()):
-        table.add_column(heading, justify="right")
-    table.add_column("source")
-    for info in rows:
-        reported = [info.reported.get(key) for key in ACCURACIES]
-        accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-        table.add_row(info.name, f"{info.params:,}", _published_size(info), *accuracies, info.source)
-    return table
+def _cells(info: ModelInfo) -> tuple[str, ...]:
+    reported = [info.reported.get(key) for key in ACCURACIES]
+    accuracies = ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
+    return info.name, f"{info.params:,}", _published_size(info), *accuracies, info.source
 
 
 def _published_size(info: ModelInfo) -> str:

@@ -2,14 +2,11 @@
 
 import inspect
 import json
-import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 from typer.core import TyperCommand
 
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table, and nothing else")]
@@ -22,12 +19,6 @@ SetOption = Annotated[
 def print_json(content: Any) -> None:
     """Writes one JSON document to standard output; paths are text in it."""
     typer.echo(json.dumps(content, default=str))
-
-
-def print_markdown(text: str) -> None:
-    """Shows a report on standard output without its pictures; lines that go to a file have 160 columns."""
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(Markdown(re.sub(r"!\[.*\)\n", "", text)))
 
 
 def from_fields(config: type, positional: str) -> Callable:

@@ -9,6 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
+from keras_mgnet.cli.tables import console, number_table
 from keras_mgnet.training.cost import RowCost, estimate
 from keras_mgnet.training.report import Outcome
 from keras_mgnet.training.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
@@ -76,23 +77,21 @@ def _show_cost(asked: Reproduction) -> None:
     runs = {row.key: sum(other.key == row.key for other, _ in pending) for row in asked.selected}
     progress = Console(stderr=True)
     costs = list(track(estimate(asked, runs), "timing training steps", len(runs), console=progress, transient=True))
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(_cost_table(asked, costs))
+    console().print(_cost_table(asked, costs))
     for name, reason in find_obstacles(asked, pending).items():
-        console.print(f"{name} cannot be loaded here: {reason}", highlight=False, markup=False, soft_wrap=True)
+        typer.echo(f"{name} cannot be loaded here: {reason}")
 
 
 def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
-    hours, runs = sum(cost.hours for cost in costs), sum(cost.runs for cost in costs)
-    table = Table(
-        title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
-        caption="multiply-adds: of one image, forward; hours: training alone, by steps on noise timed on one device of "
-        "this machine after warm-up, without input pipeline and evaluation, the runs one after the other",
-    )
-    table.add_column("row", no_wrap=True)
-    for heading in ("parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"):
-        table.add_column(heading, justify="right")
-    for cost in costs:
+    def cells(cost: RowCost) -> tuple[str, ...]:
         size = (f"{cost.params:,}", f"{cost.multiply_adds / 1e6:,.1f} M", f"{cost.epochs}", f"{cost.steps:,}")
-        table.add_row(cost.row.key, *size, f"{cost.seconds_per_step:.3f}", f"{cost.runs}", f"{cost.hours:,.2f}")
-    return table
+        return cost.row.key, *size, f"{cost.seconds_per_step:.3f}", f"{cost.runs}", f"{cost.hours:,.2f}"
+
+    hours, runs = sum(cost.hours for cost in costs), sum(cost.runs for cost in costs)
+    return number_table(
+        ("row", "parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"),
+        map(cells, costs),
+        "multiply-adds: of one image, forward; hours: training alone, by steps on noise timed on one device of this "
+        "machine after warm-up, without input pipeline and evaluation, the runs one after the other",
+        title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
+    )

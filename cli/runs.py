@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from keras_mgnet.cli.options import JsonOption, from_fields, print_json
-from keras_mgnet.training.compare import Entry, compare, write_comparison
+from keras_mgnet.cli.tables import print_markdown
+from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
@@ -88,17 +86,5 @@ def compare_command(
     if json_:
         print_json([asdict(entry) | {name: getattr(entry, name) for name in OF_A_NETWORK} for entry in entries])
         return
-    Console().print(_table(entries))
+    print_markdown(written[0].read_text())
     typer.echo(f"wrote {', '.join(map(str, written))}")
-
-
-def _table(entries: list[Entry]) -> Table:
-    table = Table(
-        "network", caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds"
-    )
-    for heading in ("parameters", "seeds", "mean", "spread"):
-        table.add_column(heading, justify="right")
-    for entry in entries:
-        numbers = (f"{entry.params:,}", str(len(entry.seeds)), f"{100 * entry.mean:.2f}", f"{100 * entry.spread:.2f}")
-        table.add_row(escape(entry.label), *numbers)
-    return table

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_mgnet.cli.options import from_fields
+from keras_mgnet.cli.tables import console, number_table
 from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.files import staged_file, workspace, write_json
 from keras_mgnet.multigrid.comparison import Row, compare, strongest
@@ -36,16 +38,16 @@ def solve_command(config: LearnConfig) -> None:
     if config.against or config.learn:
         extra("pyamg", SOLVE)
     with workspace(config.out) if config.out else nullcontext():  # tells of an unwritable folder before it computes
-        console = Console(width=None if Console().is_terminal else 160)
-        learned = _learn(config, console) if config.learn else None
+        out = console()
+        learned = _learn(config, out) if config.learn else None
         model = learned.model if learned else _model(config)
         levels = level_rows(model, config.cycle)
-        console.print(level_table(levels))
+        out.print(level_table(levels))
         solutions = [run(config, model), *_pyamg(config)]
-        console.print(history_table(solutions))
-        console.print(solver_table(solutions, config.tolerance))
+        out.print(history_table(solutions))
+        out.print(solver_table(solutions, config.tolerance))
         if learned:
-            console.print(comparison_table(learned.rows))
+            out.print(comparison_table(learned.rows))
         if config.out:
             _write(Path(config.out), config, levels, solutions, learned)
 
@@ -87,40 +89,42 @@ def _pyamg(config: LearnConfig) -> list[Solution]:
 
 def comparison_table(rows: list[Row]) -> Table:
     """Returns the learned smoother's row, and those of `comparison.strongest`."""
-    caption = (
-        "work of a cycle: multiply-adds of A and B, in products with A on the first grid; rate: -ln(factor) / work"
-    )
-    table = Table("smoother", "settings", caption=caption)
-    for heading in ("factor", "work", "rate", "learned / this"):
-        table.add_column(heading, justify="right")
-    for row in strongest(rows):
+
+    def cells(row: Row) -> tuple[str, ...]:
         gain = f"{rows[0].rate / row.rate:.2f}" if row.rate > 0 else ""
-        table.add_row(row.name, row.settings, f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", gain)
-    return table
+        return row.name, row.settings, f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", gain
+
+    return number_table(
+        ("smoother", "settings", "factor", "work", "rate", "learned / this"),
+        map(cells, strongest(rows)),
+        "work of a cycle: multiply-adds of A and B, in products with A on the first grid; rate: -ln(factor) / work",
+        words=("settings",),
+    )
 
 
 def level_table(rows: list[LevelRow]) -> Table:
     """Returns a row per grid."""
-    table = Table("level", caption="work: products with A in units of one product on the first grid")
-    for heading in ("grid", "unknowns", "A", "visits", "products", "work"):
-        table.add_column(heading, justify="right")
-    for number, row in enumerate(rows, 1):
+
+    def cells(number: int, row: LevelRow) -> tuple[str, ...]:
         sizes = (f"{row.points} x {row.points}", f"{row.points**2:,}", row.stencil)
-        table.add_row(str(number), *sizes, str(row.visits), str(row.products), f"{row.work:.3f}")
-    table.add_row(
-        "all", "", f"{sum(row.points**2 for row in rows):,}", "", "", "", f"{sum(row.work for row in rows):.2f}"
+        return str(number), *sizes, str(row.visits), str(row.products), f"{row.work:.3f}"
+
+    work = f"{sum(row.work for row in rows):.2f}"
+    return number_table(
+        ("level", "grid", "unknowns", "A", "visits", "products", "work"),
+        [*map(cells, count(1), rows), ("all", "", f"{sum(row.points**2 for row in rows):,}", "", "", "", work)],
+        "work: products with A in units of one product on the first grid",
     )
-    return table
 
 
 def history_table(solutions: list[Solution]) -> Table:
     """Returns a row per cycle: of each solver the relative residual and by what the cycle has multiplied it."""
-    table = Table("cycle", caption="largest relative residual of the batch; by what the cycle has multiplied it")
-    for solution in solutions:
-        table.add_column(solution.name, justify="right")
-    for cycle in range(max(len(solution.history) for solution in solutions)):
-        table.add_row(str(cycle), *(_entry(solution.history, cycle) for solution in solutions))
-    return table
+    cycles = range(max(len(solution.history) for solution in solutions))
+    return number_table(
+        ("cycle", *(solution.name for solution in solutions)),
+        [(str(cycle), *(_entry(solution.history, cycle) for solution in solutions)) for cycle in cycles],
+        "largest relative residual of the batch; by what the cycle has multiplied it",
+    )
 
 
 def _entry(history: list[float], cycle: int) -> str:
@@ -131,26 +135,19 @@ def _entry(history: list[float], cycle: int) -> str:
 
 def solver_table(solutions: list[Solution], tolerance: float) -> Table:
     """Returns a row per solver."""
-    table = Table(
-        "solver", caption="time: per right-hand side; setup: with compilation; factor: asymptotic, of the error"
-    )
-    for heading in ("cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"):
-        table.add_column(heading, justify="right")
-    for solution in solutions:
+
+    def cells(solution: Solution) -> tuple[str, ...]:
         cycles = len(solution.history) - 1
-        mean = (solution.history[-1] / solution.history[0]) ** (1 / cycles)
+        mean = f"{(solution.history[-1] / solution.history[0]) ** (1 / cycles):.3f}"
         factor = "" if solution.factor is None else f"{solution.factor:.3f}"
-        reached = "yes" if solution.reached(tolerance) else "no"
-        table.add_row(
-            solution.name,
-            str(cycles),
-            reached,
-            f"{mean:.3f}",
-            factor,
-            f"{solution.setup:.2f} s",
-            f"{solution.seconds:.4f} s",
-        )
-    return table
+        times = (f"{solution.setup:.2f} s", f"{solution.seconds:.4f} s")
+        return solution.name, str(cycles), "yes" if solution.reached(tolerance) else "no", mean, factor, *times
+
+    return number_table(
+        ("solver", "cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"),
+        map(cells, solutions),
+        "time: per right-hand side; setup: with compilation; factor: asymptotic, of the error",
+    )
 
 
 def _write(

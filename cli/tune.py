@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from keras_mgnet.cli.options import from_fields, print_markdown
+from keras_mgnet.cli.options import from_fields
+from keras_mgnet.cli.tables import print_markdown
 from keras_mgnet.training.search import TuneConfig
 
 
