@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keras_mgnet.benchmarks import report
-from keras_mgnet.benchmarks.bench import MEASUREMENTS, Section, Settings, bench
+from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench
 from keras_mgnet.benchmarks.networks import NETWORKS
-from keras_mgnet.cli.options import SeveralWords
+from keras_mgnet.cli.tables import number_table
 
 WHAT_HELP = "; ".join(f"{name}: {summary}" for name, (_, summary) in MEASUREMENTS.items())
 DEFAULT = next(iter(NETWORKS))
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("bench", cls=SeveralWords)(bench_command)
 
 
 def bench_command(
@@ -37,13 +31,5 @@ def bench_command(
     console = Console(width=None if Console().is_terminal else 200)
     with console.status("starting") as status:
         for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):
-            console.print(_table(section))
-
-
-def _table(section: Section) -> Table:
-    table = Table(title=section.title)
-    for place, heading in enumerate(section.columns.values()):
-        table.add_column(heading, justify="right" if place else "left")
-    for row in section.rows:
-        table.add_row(*(str(report.shown(row.get(key))) for key in section.columns))
-    return table
+            rows = [[str(report.shown(row.get(key))) for key in section.columns] for row in section.rows]
+            console.print(number_table(list(section.columns.values()), rows, title=section.title))

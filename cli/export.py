@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from keras_mgnet.cli.options import JsonOption, SeveralWords, print_json
+from keras_mgnet.cli.options import JsonOption, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.export.calibration import MOST as CALIBRATED
 from keras_mgnet.export.card import MARKDOWN
@@ -25,11 +25,6 @@ from keras_mgnet.training.rundir import Run, open_run
 COMPARED = 2000  # test images, at most
 SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("export", cls=SeveralWords)(export_command)
 
 
 def export_command(

@@ -15,12 +15,6 @@ ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", 
 CAPTION = "✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command("list")(list_command)
-    app.command("describe")(describe_command)
-
-
 def list_command(
     pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*", json_: JsonOption = False
 ) -> None:

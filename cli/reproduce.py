@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
+from keras_mgnet.cli.options import SetOption, parse_pairs
 from keras_mgnet.cli.tables import console, number_table
 from keras_mgnet.training.cost import RowCost, estimate
 from keras_mgnet.training.report import Outcome
@@ -17,11 +17,6 @@ from keras_mgnet.training.request import BUDGET, Reproduction
 from keras_mgnet.training.tables import TABLES
 
 PAIRS = "KEY=VALUE"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("reproduce", cls=SeveralWords)(reproduce_command)
 
 
 def reproduce_command(

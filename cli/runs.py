@@ -20,13 +20,7 @@ CheckpointOption = Annotated[str, typer.Option(help="last or best")]
 OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command("train")(from_fields(TrainConfig, positional="dataset")(train_command))
-    app.command("evaluate")(evaluate_command)
-    app.command("compare")(compare_command)
-
-
+@from_fields(TrainConfig, positional="dataset")
 def train_command(config: TrainConfig) -> None:
     """Train a network on a data set and write a run directory; with --resume, go on with one.
 

@@ -12,11 +12,6 @@ SERVER_HELP = "auto, for the first of these that can: " + "; ".join(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("serve")(serve_command)
-
-
 def serve_command(
     base: Annotated[Path, typer.Argument(help="folder of versions that export wrote, or an .onnx file")],
     name: Annotated[

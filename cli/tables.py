@@ -17,7 +17,7 @@ def console() -> Console:
 def number_table(
     headings: Sequence[str],
     rows: Iterable[Sequence[str]],
-    caption: str,
+    caption: str | None = None,
     title: str | None = None,
     words: Sequence[str] = (),
 ) -> Table:

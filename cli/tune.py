@@ -9,11 +9,7 @@ from keras_mgnet.cli.tables import print_markdown
 from keras_mgnet.training.search import TuneConfig
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("tune")(from_fields(TuneConfig, positional="dataset")(tune_command))
-
-
+@from_fields(TuneConfig, positional="dataset")
 def tune_command(config: TuneConfig) -> None:
     """Search for the best network within a budget, alone, with local workers or as a part of a cluster.
 

@@ -83,21 +83,13 @@ PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Solution:
-    """How one solver did.
-
-    Attributes:
-        name: of the solver.
-        history: the relative residual that is the largest of the batch, at the start and after each cycle.
-        setup: seconds before the first cycle, compilation included.
-        seconds: of all cycles, per right-hand side.
-        factor: asymptotic, where it was computed.
-    """
+    """How one solver did."""
 
     name: str
-    history: list[float]
-    setup: float
-    seconds: float
-    factor: float | None = None
+    history: list[float]  # the largest relative residual of the batch, at the start and after each cycle
+    setup: float  # seconds before the first cycle, compilation included
+    seconds: float  # of all cycles, per right-hand side
+    factor: float | None = None  # asymptotic, where it was computed
 
     def reached(self, tolerance: float) -> bool:
         """Whether the last residual is small enough."""
