@@ -32,21 +32,13 @@ from keras_mgnet.files import write_json
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is analysed.
-
-    Attributes:
-        model: the network.
-        images: (N, H, W, C), normalised; of a denoiser noisy grey values.
-        labels: (N,) classes; of a denoiser the images without noise.
-        class_names: name of each class; None for numbers.
-        seed: of all that is drawn.
-    """
+    """What is analysed."""
 
     model: keras.Model
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...] | None = None
-    seed: int = 0
+    images: np.ndarray  # (N, H, W, C), normalised; of a denoiser noisy grey values
+    labels: np.ndarray  # (N,) classes; of a denoiser the images without noise
+    class_names: tuple[str, ...] | None = None  # name of each class; None for numbers
+    seed: int = 0  # of all that is drawn
 
 
 @dataclass(frozen=True)
