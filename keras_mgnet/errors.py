@@ -1,6 +1,6 @@
 """Errors that name the nearest valid choice."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -16,6 +16,12 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
     shown = ", ".join(choices[:20]) + (", ..." if len(choices) > 20 else "")
     return ValueError(f"unknown {kind} '{name}'{hint} Expected one of: {shown}. Received: {name!r}")
+
+
+def check_known(kind: str, name: object, choices: Collection[str]) -> None:
+    """Raises the error of `unknown` unless a name is one of `choices`."""
+    if name not in choices:
+        raise unknown(kind, name, choices)
 
 
 def one_line(error: BaseException) -> str:

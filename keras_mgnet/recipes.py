@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD, Adam
 
 
@@ -139,6 +139,5 @@ def recipe(name: str) -> Recipe:
         >>> recipe("xuteam").weight_decay
         0.0005
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
+    check_known("recipe", name, RECIPES)
     return RECIPES[name]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.markdown import table
 from keras_mgnet.training.measure import measure_of
@@ -129,12 +129,10 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
         points.plot(100 * entry.mean, row, "|", color=color, markersize=24, markeredgewidth=2.5)
         means = [100 * statistics.fmean(epoch) for epoch in zip(*entry.accuracies, strict=True)]
         curves.plot(range(1, len(means) + 1), means, marker=".", color=color, label=entry.label)
-    points.set(yticks=range(len(entries)), yticklabels=[entry.label for entry in reversed(entries)],
-               xlabel="test accuracy in percent, last epoch: seeds and mean")  # fmt: skip
-    curves.set(xlabel="epoch", ylabel="mean test accuracy in percent")
+    points.set_yticks(range(len(entries)), [entry.label for entry in reversed(entries)])
     points.margins(y=0.12)
-    for axes in (points, curves):
-        axes.grid(alpha=0.3)
+    finish(points, xlabel="test accuracy in percent, last epoch: seeds and mean")
+    finish(curves, legend=False, xlabel="epoch", ylabel="mean test accuracy in percent")
     save(figure, path)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.models.presets.rows import IMAGES, errors
 from keras_mgnet.registry import ModelInfo, model_info
 
@@ -117,8 +117,7 @@ def table(name: str) -> Table:
         >>> table("he2019:2").datasets
         ('mnist',)
     """
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
+    check_known("table", name, TABLES)
     return TABLES[name]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save
 from keras_mgnet.markdown import table
 
 RECORD = "result.json"
@@ -120,7 +120,5 @@ def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
     axes.plot(*corners, "s-", drawstyle="steps-post", label="Pareto front, with the numbers of its trials")
     for number, *corner in zip((t.number for t in front), *corners, strict=True):
         axes.annotate(number, corner, textcoords="offset points", xytext=(4, -12))
-    axes.set(xlabel="parameters", xscale="log", ylabel="validation accuracy in percent", ylim=(bottom, None))
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    finish(axes, xlabel="parameters", xscale="log", ylabel="validation accuracy in percent", ylim=(bottom, None))
     save(figure, path)

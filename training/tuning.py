@@ -129,11 +129,6 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
     """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
 
-    Args:
-        config: of the search.
-        seconds: that the search has taken since it was begun or taken up.
-        console: where progress is shown.
-
     Raises:
         ChildProcessError: where no trial has ended, and where the best network diverges, which leaves the results without it.
         KeyboardInterrupt: where its training was stopped.

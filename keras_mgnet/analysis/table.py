@@ -26,7 +26,7 @@ from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
 from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.files import write_json
 
 
@@ -118,8 +118,7 @@ def check_names(names: Iterable[str]) -> None:
         ValueError: unknown analysis 'lesions'; did you mean 'lesion'? Expected one of: residuals, ... Received: 'lesions'
     """
     for name in names:
-        if name not in ANALYSES:
-            raise unknown("analysis", name, ANALYSES)
+        check_known("analysis", name, ANALYSES)
 
 
 def inapplicable(model: keras.Model) -> dict[str, str]:

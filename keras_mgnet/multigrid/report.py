@@ -7,8 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import finish, style
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save, style
 from keras_mgnet.multigrid.solver import VISITS, cycle_levels
 
 
