@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from keras_mgnet.benchmarks import compile_time, gains, input_rate, memory, report, start
 from keras_mgnet.benchmarks.race import race
 from keras_mgnet.benchmarks.races import Race
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.extras import extra
 
 BENCH = "keras-mgnet[bench]"
@@ -95,8 +95,7 @@ def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Se
         ValueError: for unknown names or sizes, before anything is measured.
         ImportError: where PyTorch is not installed.
     """
-    if what not in MEASUREMENTS:
-        raise unknown("measurement", what, MEASUREMENTS)
+    check_known("measurement", what, MEASUREMENTS)
     if settings.rounds < 1 or not settings.seconds > 0:
         raise ValueError(f"expected rounds >= 1 and seconds > 0. Received: {settings.rounds!r}, {settings.seconds!r}")
     for network in settings.networks:

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.benchmarks.race import Contender, Lane
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 
 OURS, STOCK, TORCH = "keras_mgnet", "stock Keras", "PyTorch"
 PROGRAMS = "keras_mgnet.benchmarks"
@@ -41,8 +41,7 @@ class Race:
 
     def __post_init__(self):
         for kind, value, choices in (("network", self.network, NETWORKS), ("mode", self.mode, MODES)):
-            if value not in choices:
-                raise unknown(kind, value, choices)
+            check_known(kind, value, choices)
         if self.batch < 1:
             raise ValueError(f"expected batch >= 1. Received: batch={self.batch!r}")
 

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from keras_mgnet.cli.options import SeveralWords
+
 GROUPS = {  # file -> its commands, in the order of the help
     "models": ("list", "describe"),
     "runs": ("train", "evaluate", "compare"),
@@ -26,6 +28,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "demo": ("demo",),
     "doctor": ("doctor",),
 }
+SEVERAL_WORDS = ("reproduce", "export", "analyze", "bench")  # an option takes all words up to the next one
 PROGRAM = "keras-mgnet"
 COMPLETION = "_KERAS_MGNET_COMPLETE"  # is set by a shell that asks how a line may go on
 DEBUG = "--debug"
@@ -48,7 +51,10 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     names_suffice = COMPLETION in os.environ or any(word.endswith("-completion") for word in arguments)
     for group, commands in GROUPS.items():
         if group in loaded or not (loaded or names_suffice):
-            import_module(f"keras_mgnet.cli.{group}").register(app)
+            module = import_module(f"keras_mgnet.cli.{group}")
+            for name in commands:
+                kind = SeveralWords if name in SEVERAL_WORDS else None
+                app.command(name, cls=kind)(getattr(module, f"{name}_command"))
         elif names_suffice:
             for name in commands:
                 app.command(name)(lambda: None)

@@ -8,7 +8,6 @@ import numpy as np
 import typer
 
 from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
-from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.files import workspace
 from keras_mgnet.training.denoise import CleanImages
 from keras_mgnet.training.inference import load_data
@@ -22,11 +21,6 @@ WhatOption = Annotated[
     list[str],
     typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES]),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("analyze", cls=SeveralWords, help=f"{inspect.getdoc(analyze_command)}\n\n{LIST}")(analyze_command)
 
 
 def analyze_command(
@@ -65,6 +59,9 @@ def analyze_command(
     for name, reason in reasons.items():
         typer.echo(f"{name}: does not apply, {reason}")
     typer.echo(f"wrote {out}: {', '.join(f'{name}.{ending}' for name in applicable for ending in ('json', 'png'))}")
+
+
+analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"
 
 
 def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:

@@ -5,21 +5,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from keras_mgnet.benchmarks import report
-from keras_mgnet.benchmarks.bench import MEASUREMENTS, Section, Settings, bench
+from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import SeveralWords
 
 WHAT_HELP = "; ".join(f"{name}: {summary}" for name, (_, summary) in MEASUREMENTS.items())
 DEFAULT = next(iter(NETWORKS))
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("bench", cls=SeveralWords)(bench_command)
 
 
 def bench_command(
@@ -37,9 +30,5 @@ def bench_command(
     """
     with Console(stderr=True).status("starting") as status:
         for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):
-            show(_table(section))
-
-
-def _table(section: Section) -> Table:
-    rows = ([report.shown(row.get(key)) for key in section.columns] for row in section.rows)
-    return table(section.columns.values(), rows, title=section.title)
+            rows = ([report.shown(row.get(key)) for key in section.columns] for row in section.rows)
+            show(table(section.columns.values(), rows, title=section.title))

@@ -1,9 +1,11 @@
-"""Tables for the terminal and for pipes, whole in both."""
+"""Tables and reports for the terminal and for pipes, whole in both."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -44,3 +46,9 @@ def show(printed: Table) -> None:
     console = Console()
     unlimited = console.options.update(max_width=10_000)
     Console(width=console.measure(printed, options=unlimited).maximum).print(printed)
+
+
+def print_markdown(text: str) -> None:
+    """Shows a report without its pictures, as wide as the terminal, or 160 columns wide in a pipe."""
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(Markdown(re.sub(r"!\[.*\)\n", "", text)))

@@ -30,11 +30,6 @@ CONFIG = {
 PICTURED = 6
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("demo")(demo_command)
-
-
 def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new or empty")] = Path("demo")) -> None:
     """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do.
 

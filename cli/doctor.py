@@ -11,11 +11,6 @@ from keras_mgnet.cli.options import JsonOption, print_json
 from keras_mgnet.training.doctor import Section, can_train, examine
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("doctor")(doctor_command)
-
-
 def doctor_command(json_: JsonOption = False) -> None:
     """Show versions, devices, strategies, data sets and extras: what is here, and how to get what is missing.
 

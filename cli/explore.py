@@ -12,11 +12,6 @@ from keras_mgnet.explorer.server import page_server
 from keras_mgnet.training.rundir import open_run
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("explore")(explore_command)
-
-
 def explore_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or several run directories")],
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),

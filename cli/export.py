@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import JsonOption, SetOption, SeveralWords, parse_pairs, print_json
+from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.export.card import MARKDOWN, summary
 from keras_mgnet.export.digests import CARD, file_digest
@@ -30,11 +30,6 @@ from keras_mgnet.training.rundir import Run, open_run
 COMPARED = 2000  # test images, at most
 SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("export", cls=SeveralWords)(export_command)
 
 
 def export_command(

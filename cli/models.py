@@ -13,12 +13,7 @@ from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command("list")(list_command)
-    app.command("describe")(describe_command)
+CAPTION = "✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
 
 
 def list_command(

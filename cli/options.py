@@ -3,8 +3,8 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, get_origin
+from dataclasses import fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -24,41 +24,40 @@ def print_json(content: Any) -> None:
 def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}) -> Callable:
     """Decorates a command that takes one configuration: its fields become the options, `positional` the argument.
 
-    Each field carries its help in `metadata`; a field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help,
+    Each field has its help in `metadata`; a field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help,
     after those that are in none.
     """
-    panel_of = {name: panel for panel, names in panels.items() for name in names}
+    hints, panel_of = get_type_hints(config), {name: panel for panel, names in panels.items() for name in names}
 
     def decorate(command: Callable) -> Callable:
         def run(**values):
-            for field in fields(config):
-                if _is_pairs(field):
-                    values[field.name] = parse_pairs(values[field.name])
-            return command(config(**values))
+            pairs = {name: parse_pairs(values[name]) for name, hint in hints.items() if get_origin(hint) is dict}
+            return command(config(**values | pairs))
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__signature__ = inspect.Signature(
-            [_parameter(field, field.name == positional, panel_of.get(field.name)) for field in fields(config)]
+            [
+                _parameter(field, hints[field.name], field.name == positional, panel_of.get(field.name))
+                for field in fields(config)
+            ]
         )
         return run
 
     return decorate
 
 
-def _parameter(field, positional: bool, panel: str | None) -> inspect.Parameter:
-    default = None if field.default is MISSING else field.default
-    help = field.metadata["help"]
+def _parameter(field, hint: Any, positional: bool, panel: str | None) -> inspect.Parameter:
+    default, option = field.default, typer.Option(help=field.metadata["help"], rich_help_panel=panel)
+    if get_origin(hint) is dict:
+        hint = list[str] | None
+        option = typer.Option(f"--{field.name}", metavar="KEY=VALUE", help=field.metadata["help"])
+    elif Literal in map(get_origin, (hint, *get_args(hint))):
+        hint = str | None  # a wrong word is left to the configuration, whose error names the nearest
     if positional:
-        annotation, default = Annotated[field.type, typer.Argument(help=help)], inspect.Parameter.empty
-    elif _is_pairs(field):
-        annotation = Annotated[list[str] | None, typer.Option(f"--{field.name}", metavar="KEY=VALUE", help=help)]
-    else:
-        annotation = Annotated[field.type, typer.Option(help=help, rich_help_panel=panel)]
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _is_pairs(field) -> bool:
-    return get_origin(field.type) is dict
+        default, option = inspect.Parameter.empty, typer.Argument(help=field.metadata["help"])
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, option]
+    )
 
 
 def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:

@@ -10,11 +10,6 @@ from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, print_json
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("predict")(predict_command)
-
-
 def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",

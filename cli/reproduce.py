@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import SetOption, SeveralWords, parse_pairs
+from keras_mgnet.cli.options import SetOption, parse_pairs
 from keras_mgnet.training.cost import RowCost, estimate
 from keras_mgnet.training.loop import STOPPED
 from keras_mgnet.training.report import Outcome, Result
@@ -18,11 +18,6 @@ from keras_mgnet.training.request import BUDGET, Reproduction
 from keras_mgnet.training.tables import TABLES
 
 PAIRS = "KEY=VALUE"
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("reproduce", cls=SeveralWords)(reproduce_command)
 
 
 def reproduce_command(

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from keras_mgnet.cli.console import show, table
+from keras_mgnet.cli.console import print_markdown
 from keras_mgnet.cli.options import JsonOption, from_fields, print_json
-from keras_mgnet.training.compare import Entry, compare, write_comparison
+from keras_mgnet.training.compare import compare, write_comparison
 from keras_mgnet.training.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.loop import STOPPED, train
@@ -21,13 +20,7 @@ CheckpointOption = Annotated[str, typer.Option(help="last or best")]
 OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
-    app.command("train")(from_fields(TrainConfig, positional="dataset", panels=PANELS)(train_command))
-    app.command("evaluate")(evaluate_command)
-    app.command("compare")(compare_command)
-
-
+@from_fields(TrainConfig, positional="dataset", panels=PANELS)
 def train_command(config: TrainConfig) -> None:
     """Train a network on a data set and write a run directory; with --resume, go on with one.
 
@@ -87,13 +80,5 @@ def compare_command(
     if json_:
         print_json([asdict(entry) | {name: getattr(entry, name) for name in OF_A_NETWORK} for entry in entries])
         return
-    show(_table(entries))
+    print_markdown(written[0].read_text())
     typer.echo(f"wrote {', '.join(map(str, written))}")
-
-
-def _table(entries: list[Entry]) -> Table:
-    return table(
-        ("network", "parameters", "seeds", "mean", "spread"),
-        ((e.label, f"{e.params:,}", len(e.seeds), f"{100 * e.mean:.2f}", f"{100 * e.spread:.2f}") for e in entries),
-        caption="test accuracy after the last epoch in percent, mean and standard deviation over the seeds",
-    )

@@ -8,11 +8,6 @@ import typer
 from keras_mgnet.extras import SERVE, extra
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("serve")(serve_command)
-
-
 def serve_command(
     base: Annotated[Path, typer.Argument(help="folder of versions that export wrote, or an .onnx file")],
     name: Annotated[str, typer.Option(help="of the model in URLs; by default that of the folder or file")] = "",

@@ -23,11 +23,7 @@ from keras_mgnet.multigrid.smoothers import SMOOTHERS
 from keras_mgnet.training.rundir import versions
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
-    app.command("solve")(from_fields(LearnConfig, positional="problem")(solve_command))
-
-
+@from_fields(LearnConfig, positional="problem")
 def solve_command(config: LearnConfig) -> None:
     """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's.
 

@@ -1,6 +1,6 @@
 """Errors that name the nearest valid choice."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 SHOWN, NEAREST = 20, 5  # choices that are listed; of more, how many
@@ -21,6 +21,12 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
     if len(choices) > SHOWN:
         choices, expected = nearest or choices[:NEAREST], f"one of {len(choices)} names, such as"
     return ValueError(f"unknown {kind} '{name}'{hint} Expected {expected}: {', '.join(choices)}. Received: {name!r}")
+
+
+def check_known(kind: str, name: object, choices: Collection[str]) -> None:
+    """Raises the error of `unknown` unless a name is one of `choices`."""
+    if name not in choices:
+        raise unknown(kind, name, choices)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,8 +1,12 @@
-"""Pictures: how each begins, and how it is written."""
+"""How pictures look: colours that the colour-blind tell apart, one grid, one legend; and how they are written."""
 
 from pathlib import Path
 
 from keras_mgnet.files import staged_file
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")  # Okabe and Ito
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SEQUENTIAL, DIVERGING = "viridis", "PuOr"
 
 
 def new_figure(width: float, height: float, title: str | None = None):
@@ -13,6 +17,19 @@ def new_figure(width: float, height: float, title: str | None = None):
     if title is not None:
         figure.suptitle(title)
     return figure
+
+
+def style(n: int) -> dict[str, str]:
+    """Returns colour and marker of series n."""
+    return {"color": COLORS[n % len(COLORS)], "marker": MARKERS[n % len(MARKERS)]}
+
+
+def finish(axes, legend: bool = True, **labels) -> None:
+    """Gives axes their labels (as `axes.set`), a light grid and, where there are named series, a legend."""
+    axes.set(**labels)
+    axes.grid(alpha=0.3)
+    if legend and axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")
 
 
 def save(figure, path: str | Path) -> None:

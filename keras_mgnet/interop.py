@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.extras import extra
 from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
@@ -197,8 +197,7 @@ def _read(source) -> Mapping:
         return source
     path = Path(source)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
-    if path.suffix not in readers:
-        raise unknown("weights format", path.suffix, readers)
+    check_known("weights format", path.suffix, readers)
     if not path.is_file():
         raise ValueError(f"expected the path of a file with weights. Received: {str(source)!r}")
     try:

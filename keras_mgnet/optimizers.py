@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
 
@@ -49,8 +49,7 @@ class SGD(keras.optimizers.SGD):
         super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name, **average)
         if coupled_weight_decay < 0:
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
-        if decayed not in DECAYED:
-            raise unknown("decayed", decayed, DECAYED)
+        check_known("decayed", decayed, DECAYED)
         self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
 
     @property

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.schedules import schedule
 
@@ -247,6 +247,5 @@ def recipe(name: str) -> Recipe:
         >>> recipe("xuteam").weight_decay
         0.0005
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
+    check_known("recipe", name, RECIPES)
     return RECIPES[name]

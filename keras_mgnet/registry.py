@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_mgnet import models
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.models.network import compile_by
 from keras_mgnet.recipes import recipe
 
@@ -119,8 +119,7 @@ def create_model(name: str, **overrides) -> keras.Model:
     family = getattr(models, row.family)
     known = [parameter for parameter in inspect.signature(family).parameters if parameter != "self"]
     for argument in overrides:
-        if argument not in known:
-            raise unknown(f"argument of {row.family}", argument, known)
+        check_known(f"argument of {row.family}", argument, known)
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
     model = family(**{**own_name, **row.kwargs, **overrides})
     model.recipe = recipe(row.recipe)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mgnet.describe import count_params, level_table
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS
 from keras_mgnet.models.checks import positive_integer, positive_integers
@@ -109,8 +109,7 @@ class HyperNetwork(keras_tuner.HyperModel):
     def __init__(self, model, input_shape, classes, *, max_params=1_000_000, max_madds=None):
         super().__init__()
         row = model_info(model)
-        if row.family not in SPACES:
-            raise unknown("family with a search space", row.family, SPACES)
+        check_known("family with a search space", row.family, SPACES)
         self.model, self.space = model, SPACES[row.family]
         self.input_shape = positive_integers("input_shape", input_shape)
         self.classes = positive_integer("classes", classes)

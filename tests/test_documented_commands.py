@@ -25,7 +25,10 @@ from keras_mgnet.cli import GROUPS, command_line
 from keras_mgnet.cli.models import list_command
 from keras_mgnet.cli.options import parse_pairs
 from keras_mgnet.export import check_formats
+from keras_mgnet.multigrid.learn import LearnConfig
+from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.request import Reproduction
+from keras_mgnet.training.search import TuneConfig
 
 BASH, NODE = shutil.which("bash"), shutil.which("node")
 NO_PROGRAMS = r"""
@@ -52,10 +55,17 @@ def check_measurement(what, network, **others):
     assert what in MEASUREMENTS and {*network} <= {*NETWORKS}
 
 
+def check_train(set, **others):
+    config = TrainConfig(set=parse_pairs(set), **others)
+    check_model(config.model, config.set)
+
+
 CHECKS = {  # command -> what it checks of its options besides their types; it does nothing else here
     "list": lambda pattern, **others: list_command(pattern),
     "describe": lambda name, set, **others: check_model(name, parse_pairs(set)),
-    "train": lambda config: check_model(config.model, config.set),
+    "train": check_train,
+    "tune": lambda **values: TuneConfig(**values),
+    "solve": lambda **values: LearnConfig(**values),
     "export": lambda format, **others: check_formats(format),
     "analyze": lambda what, **others: check_names(name for name in what if name != "all"),
     "reproduce": check_reproduction,

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,12 +27,11 @@ from keras_mgnet.cli import command_line
 from keras_mgnet.describe import level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.training import local_search, trial_tuner, tuning
-from keras_mgnet.training import trials as trials_module
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate
 from keras_mgnet.training.rundir import open_run
 from keras_mgnet.training.search import METHODS, TuneConfig
-from keras_mgnet.training.trials import Trial, markdown, pareto_front, read_trials
+from keras_mgnet.training.trials import RECORD, Trial, doubt, markdown, pareto_front, read_trials
 from keras_mgnet.training.tuning import begin, finish, tune
 from keras_mgnet.tuner import SPACES, Cost
 
@@ -271,7 +271,7 @@ def stubs(monkeypatch, tmp_path):
 
     def begun(name, **changes):
         config = small("digits", tmp_path / name, **changes)
-        write_json(config.record, {"config": config.to_dict()})
+        write_json(config.record, {"config": asdict(config)})
         return config
 
     monkeypatch.setattr(trial_tuner, "hypermodel", lambda config, data: Line())
@@ -301,7 +301,6 @@ def test_a_search_killed_at_any_write_goes_on_as_if_it_had_not_been(method, stub
         write(path, content)
 
     monkeypatch.setattr(trial_tuner, "write_json", write_or_die)
-    monkeypatch.setattr(trials_module, "write_json", write_or_die)
 
     def search(config, killed_at=None):
         written[:] = [0, killed_at]
@@ -368,7 +367,22 @@ def test_the_front_is_what_no_other_beats(points):
     best = {(t.accuracy, t.params) for t in trials if not any(beats(other, t) for other in trials)}
     assert {(t.accuracy, t.params) for t in front} == best and len(front) == len(best)
     assert all(a.params < b.params and a.accuracy < b.accuracy for a, b in pairwise(front))
-    assert markdown(trials).count("**") == 2 * len(front)
+    assert markdown(trials).count("▸") == len(front)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "message"),
+    [
+        ([0.19, 0.1], r"No network has learned anything: the best has 19\.00% on 100 .*, guessing 10\.00%"),
+        ([0.8, 0.75, 0.7], r"order means little: 3 of 3 trials are within 12\.00 points of the best, .* 100 held-out"),
+        ([0.8, 0.75, 0.6, 0.5], None),
+        ([0.8], None),
+        ([1.0, 0.99], None),
+    ],
+)
+def test_trials_too_short_to_tell_apart_are_doubted(accuracies, message):
+    found = doubt([trial(number, accuracy, 1) for number, accuracy in enumerate(accuracies)], np.arange(100) % 10)
+    assert found is None if message is None else re.search(message, found)
 
 
 # The best network
@@ -379,12 +393,14 @@ def ended(monkeypatch, tmp_path):
     """Returns a search whose trials have ended, a function that adds one, and how the best network is trained: its status, and
     whether anew."""
     config = small("digits", tmp_path / "out")
+    config.data.parent.mkdir()
+    np.savez(config.data, y_test=np.arange(100) % 10)
     ends = SimpleNamespace(status="finished", is_new=[])
 
     def add(added):
         directory = config.trials_directory / f"trial_{added.number}"
         directory.mkdir(parents=True)
-        added.write(directory)
+        write_json(directory / RECORD, asdict(added))
 
     def train(config, console):
         record = Path(config.out) / "run.json"
@@ -430,7 +446,8 @@ def test_the_results_stand_where_the_best_network_is_not_trained(status, error, 
     with pytest.raises(error, match=message):
         finish(config, 1.0, Console(file=io.StringIO()))
     assert results(config)["trials"][0]["accuracy"] == 0.5 and results(config)["test_accuracy"] is None
-    assert "all training images: not finished" in (Path(config.out) / "results.md").read_text()
+    report = (Path(config.out) / "results.md").read_text()
+    assert "all training images: not finished" in report and "▸ 0 | 50.00% | 10 " in report
 
 
 # What a killed search leaves
@@ -515,8 +532,11 @@ def test_a_chief_and_two_workers(images, tmp_path):
     trials = read_trials(config.trials_directory)
     assert {trial.worker for trial in trials} == {"worker0", "worker1"}
     assert sorted(trial.number for trial in trials) == [0, 1, 2]
-    assert all(f"{trial.params:,}" in output for trial in trials)
+    assert all(f"{trial.params:,}" in output for trial in trials) and "![" not in output
     out = tmp_path / "out"
+    logs = [path.read_text().splitlines() for path in (out / "logs").iterdir()]
+    assert len(logs) == 3 and not any(line.strip().isdigit() or "Search:" in line for log in logs for line in log)
+    assert any("test accuracy" in line for log in logs for line in log)
     assert {"best", "data.npz", "pareto.png", "results.json", "results.md", "search.json"} <= {
         path.name for path in out.iterdir()
     }
@@ -526,6 +546,7 @@ def test_a_chief_and_two_workers(images, tmp_path):
     best = open_run(out / "best")
     assert best.record["config"]["dataset"] == images and best.record["model"]["params"] == trials[0].params
     assert results["test_accuracy"] == evaluate(best)["accuracy"]
+    assert results["doubt"].startswith("No network has learned anything") and "No network has learned" in output
 
     with pytest.raises(ValueError, match=r"expected a new or empty directory, or --resume\. Received"):
         tune(config)
@@ -613,7 +634,7 @@ def test_a_cluster_gives_the_roles(images, tmp_path):
 ERRORS = [
     ({"method": "grid"}, "unknown method 'grid'"),
     ({"trials": 0}, "expected trials >= 1"),
-    ({"validation": 1.0}, "expected validation between 0 and 1"),
+    ({"validation": 1.0}, "expected validation < 1. Received: validation=1.0"),
     ({"model": "mgnet_222_c64"}, "unknown model 'mgnet_222_c64'"),
     ({"augment": "turn"}, "unknown augment"),
     ({"dataset": "digit"}, "did you mean 'digits'"),

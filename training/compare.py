@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.markdown import table
 from keras_mgnet.training.measure import measure_of
@@ -18,21 +18,13 @@ HEADINGS = ("network", "parameters", "seeds", "test accuracy, last epoch", "spre
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of a comparison.
+    """One network of a comparison."""
 
-    Attributes:
-        label: name and arguments.
-        params: trainable parameters.
-        seeds: of its runs.
-        accuracies: per seed and epoch, test accuracy in [0, 1].
-        seconds: mean time of a run.
-    """
-
-    label: str
-    params: int
-    seeds: tuple[int, ...]
-    accuracies: tuple[tuple[float, ...], ...]
-    seconds: float
+    label: str  # name and arguments
+    params: int  # trainable parameters
+    seeds: tuple[int, ...]  # of its runs
+    accuracies: tuple[tuple[float, ...], ...]  # per seed and epoch, test accuracy in [0, 1]
+    seconds: float  # mean time of a run
 
     @property
     def last(self) -> list[float]:
@@ -112,20 +104,9 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
     return sorted((Entry.of(label, group) for label, group in groups.items()), key=lambda entry: -entry.mean)
 
 
-def markdown(entries: list[Entry]) -> str:
-    """Returns the comparison as a table."""
-    rows = [
-        (
-            e.label,
-            f"{e.params:,}",
-            len(e.seeds),
-            f"**{100 * e.mean:.2f} %**",
-            f"± {100 * e.spread:.2f}",
-            f"{e.seconds:.0f} s",
-        )
-        for e in entries
-    ]
-    return table(HEADINGS, rows) + "\n"
+def _cells(e: Entry) -> tuple[object, ...]:
+    accuracy = (f"**{100 * e.mean:.2f} %**", f"± {100 * e.spread:.2f}")
+    return (e.label, f"{e.params:,}", len(e.seeds), *accuracy, f"{e.seconds:.0f} s")
 
 
 def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
@@ -133,7 +114,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
     text, picture = directory / "comparison.md", directory / "comparison.png"
     with workspace(directory):
         with staged_file(text) as staged:
-            staged.write_text(markdown(entries))
+            staged.write_text(table(HEADINGS, map(_cells, entries)) + "\n")
         plot_comparison(entries, picture)
     return [text, picture]
 
@@ -148,12 +129,10 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
         points.plot(100 * entry.mean, row, "|", color=color, markersize=24, markeredgewidth=2.5)
         means = [100 * statistics.fmean(epoch) for epoch in zip(*entry.accuracies, strict=True)]
         curves.plot(range(1, len(means) + 1), means, marker=".", color=color, label=entry.label)
-    points.set(yticks=range(len(entries)), yticklabels=[entry.label for entry in reversed(entries)],
-               xlabel="test accuracy in percent, last epoch: seeds and mean")  # fmt: skip
-    curves.set(xlabel="epoch", ylabel="mean test accuracy in percent")
+    points.set_yticks(range(len(entries)), [entry.label for entry in reversed(entries)])
     points.margins(y=0.12)
-    for axes in (points, curves):
-        axes.grid(alpha=0.3)
+    finish(points, xlabel="test accuracy in percent, last epoch: seeds and mean")
+    finish(curves, legend=False, xlabel="epoch", ylabel="mean test accuracy in percent")
     save(figure, path)
 
 

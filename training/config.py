@@ -1,12 +1,12 @@
 """The typed configuration of a training run; its fields are the options of `keras-mgnet train`."""
 
-import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal
 
-from keras_mgnet.errors import unknown
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from keras_mgnet.configuration import Count, Share, check, option
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data import DENOISING, ON_CORRUPT, is_denoising
@@ -18,13 +18,9 @@ WEIGHTS_HELP = "a .pth, .npz or .safetensors file of PyTorch's weights, a .weigh
 OF_FILES = ("npz", "folder", DENOISING)  # forms whose colon is followed by a path; behind a TFDS name stands a version
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
+JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
 # What denoising takes, and its values where none is given.
 NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}
-
-
-def option(default: Any, help: str) -> Any:
-    """A field with the help that the command line shows."""
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
@@ -41,28 +37,34 @@ class TrainConfig:
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(None, f"a name of `keras-mgnet list`; {CLASSIFIER}, for denoise {DENOISER} if not given")
     weights: str | None = option(None, f"to start from, {WEIGHTS_HELP}")
-    recipe: str | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
+    recipe: Literal[*RECIPES] | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
-    epochs: int | None = option(None, "epochs; the milestones of a step schedule scale with it")
-    batch_size: int | None = option(None, "images per step")
-    learning_rate: float | None = option(None, "learning rate at its height")
-    schedule: str | None = option(None, "step (divided by 10 at the recipe's milestones), cosine or constant")
-    warmup_epochs: float | None = option(
+    epochs: Count | None = option(None, "epochs; the milestones of a step schedule scale with it")
+    batch_size: Count | None = option(None, "images per step")
+    learning_rate: PositiveFloat | None = option(None, "learning rate at its height")
+    schedule: Literal[*SCHEDULES] | None = option(
+        None, "step (divided by 10 at the recipe's milestones), cosine or constant"
+    )
+    warmup_epochs: NonNegativeFloat | None = option(
         None, "epochs over which the rate rises linearly from 0; those of a recipe scale with epochs"
     )
-    momentum: float | None = option(None, "momentum of SGD")
-    weight_decay: float | None = option(None, "coupled weight decay, on the variables that the recipe names")
-    augment: str | None = option(
+    momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
+    weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
+    augment: Literal[*AUGMENTATIONS] | None = option(
         None, f"{', '.join(AUGMENTATIONS)}; the recipe's for colour, none for grey images if not given"
     )
-    label_smoothing: float | None = option(None, "share of each training label that is spread over all classes")
-    ema: float | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
-    seed: int = option(0, "of initialisation, order and augmentation")
-    dtype: str = option("float32", "float32, mixed_bfloat16 or mixed_float16")
-    jit_compile: str = option("auto", "XLA: auto (by device), on or off")
-    strategy: str = option("auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)")
-    cpu_devices: int | None = option(
+    label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
+    ema: Share | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
+    seed: NonNegativeInt = option(0, "of initialisation, order and augmentation")
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
+        "float32", "float32, mixed_bfloat16 or mixed_float16"
+    )
+    jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: auto (by device), on or off")
+    strategy: Literal[*STRATEGIES] = option(
+        "auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)"
+    )
+    cpu_devices: Count | None = option(
         None, "use the CPU alone, divided into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
@@ -71,13 +73,13 @@ class TrainConfig:
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
     resume: bool = option(False, "go on with the run in --out where it stopped, or start it there")
-    checkpoint_steps: int | None = option(None, "steps between checkpoints inside an epoch; each epoch ends with one")
-    keep: int = option(2, "newest checkpoints to keep, besides that of the best epoch")
-    image_size: int | None = option(None, "folder: resize every image to this square")
-    on_corrupt: str = option("skip", "folder: skip an unreadable image with a warning, or error")
-    sigma: float | None = option(None, "denoise: deviation of the noise in grey values 0..255; 25 if not given")
-    patch_size: int | None = option(None, "denoise: side of the training patches; 64 if not given")
-    greedy_epochs: int | None = option(
+    checkpoint_steps: Count | None = option(None, "steps between checkpoints inside an epoch; each epoch ends with one")
+    keep: Count = option(2, "newest checkpoints to keep, besides that of the best epoch")
+    image_size: Count | None = option(None, "folder: resize every image to this square")
+    on_corrupt: Literal[*ON_CORRUPT] = option("skip", "folder: skip an unreadable image with a warning, or error")
+    sigma: PositiveFloat | None = option(None, "denoise: deviation of the noise in grey values 0..255; 25 if not given")
+    patch_size: Count | None = option(None, "denoise: side of the training patches; 64 if not given")
+    greedy_epochs: NonNegativeInt | None = option(
         None,
         "denoise: epochs for each stage alone, the earlier ones fixed (on JAX but for the momentum of Adam, which goes on), "
         "before all are trained together; 0 if not given",
@@ -85,23 +87,7 @@ class TrainConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "set", dict(self.set or {}))
-        for f in fields(self):
-            _check_type(f.name, getattr(self, f.name), f.type)
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise unknown(name, value, choices)
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"expected {name} >= {least}. Received: {name}={value!r}")
-        for name in SHARES:
-            if (getattr(self, name) or 0) >= 1:
-                raise ValueError(f"expected {name} < 1. Received: {name}={getattr(self, name)!r}")
-        for name in POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"expected {name} > 0. Received: {name}={value!r}")
+        check(self)
         self._settle_denoising()
         if self.resume and self.out is None:
             raise ValueError("expected out, the directory of the run to go on with. Received: resume=True, out=None")
@@ -115,9 +101,9 @@ class TrainConfig:
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
-        scaled = recipe.scaled(self.epochs)
-        given = vars(scaled) | {"schedule": scaled.curve}
-        values = {name: given[name] for name in FROM_RECIPE if getattr(self, name) is None}
+        given = asdict(recipe.scaled(self.epochs))
+        given["schedule"] = given.pop("curve")
+        values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
         if "augment" in values and channels == 1:  # a mirrored digit is another one
             values["augment"] = "none"
         resolved = replace(self, **values)
@@ -149,40 +135,11 @@ class TrainConfig:
         return asdict(self)
 
 
-JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
-FROM_RECIPE = (
-    *("epochs", "batch_size", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay"),
-    *("augment", "label_smoothing", "ema"),
-)
-CHOICES = {
-    "recipe": tuple(RECIPES),
-    "strategy": STRATEGIES,
-    "schedule": tuple(SCHEDULES),
-    "augment": tuple(AUGMENTATIONS),
-    "dtype": ("float32", "mixed_bfloat16", "mixed_float16"),
-    "jit_compile": tuple(JIT_COMPILE),
-    "on_corrupt": ON_CORRUPT,
-}
 PANELS = {  # of the help; what is in none comes first
     "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
-    "Machine": ("dtype", "jit_compile", "strategy", "sync_norms", "scale_learning_rate", "reproducible"),
+    "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
     "Stopping and going on": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt"),
     "Denoising": tuple(NOISE),
 }
-SHARES = ("label_smoothing", "ema")  # below 1
-POSITIVE = ("learning_rate", "sigma")  # above 0
-LEAST = {
-    **dict.fromkeys(("epochs", "batch_size", "image_size", "patch_size", "checkpoint_steps", "keep", "cpu_devices"), 1),
-    **dict.fromkeys(("warmup_epochs", "momentum", "weight_decay", "seed", "greedy_epochs", *SHARES), 0),
-}
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
-
-
-def _check_type(name: str, value: Any, annotation: Any) -> None:
-    kinds = tuple(get_origin(kind) or kind for kind in get_args(annotation)) or (annotation,)
-    kinds = (dict,) if get_origin(annotation) is dict else kinds
-    valid = isinstance(value, (*kinds, int) if float in kinds else kinds) and isinstance(value, bool) == (bool in kinds)
-    if not valid or (isinstance(value, float) and not math.isfinite(value)):
-        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise ValueError(f"expected {name} to be {names}, finite. Received: {name}={value!r}")

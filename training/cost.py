@@ -23,25 +23,15 @@ WARM_UP, TIMED = 2, 3  # steps: the first ones trace, compile and fill caches
 
 @dataclass(frozen=True)
 class RowCost:
-    """Of one row.
-
-    Attributes:
-        row: which.
-        params: trainable parameters.
-        multiply_adds: per image, forward.
-        epochs: of a run.
-        steps: per epoch.
-        seconds_per_step: median of the timed steps.
-        runs: how many are still to be made.
-    """
+    """Of one row."""
 
     row: Row
-    params: int
-    multiply_adds: int
-    epochs: int
-    steps: int
-    seconds_per_step: float
-    runs: int
+    params: int  # trainable parameters
+    multiply_adds: int  # per image, forward
+    epochs: int  # of a run
+    steps: int  # per epoch
+    seconds_per_step: float  # median of the timed steps
+    runs: int  # still to be made
 
     @property
     def hours(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.training.images import read_folder
 
@@ -139,8 +139,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
         >>> load("digits").train.images.shape
         (1437, 8, 8, 1)
     """
-    if on_corrupt not in ON_CORRUPT:
-        raise unknown("on_corrupt", on_corrupt, ON_CORRUPT)
+    check_known("on_corrupt", on_corrupt, ON_CORRUPT)
     if is_denoising(name):
         raise ValueError(f"expected a data set of classes. Received: {name!r}")
     form, _, place = name.partition(":")

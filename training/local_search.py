@@ -1,7 +1,6 @@
 """The processes of a search on one machine, a chief and its workers, and what is shown while they run."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trials import read_trials
@@ -31,22 +30,25 @@ def run_processes(config: TuneConfig, console: Console) -> None:
     """
     workers = [f"worker{number}" for number in range(config.workers)]
     environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)
-    with _Display(config, console) as display:
+    shown, working = {trial.number for trial in read_trials(config.trials_directory)}, True
+    with Progress(console=console) as progress:
+        bar = progress.add_task("trials", total=config.trials)
         running = {name: _start(config, environment) for name, environment in environments.items()}
         try:
-            while any(running[name].poll() is None for name in workers):
-                display.update()
+            while working:
+                time.sleep(POLL)
+                working = any(running[name].poll() is None for name in workers)
                 for name, process in running.items():
                     if process.poll() and process.returncode < 0 and restarts.get(name):
                         restarts[name] -= 1
-                        running[name] = _start(config, environments[name])
+                        running[name], working = _start(config, environments[name]), True
                     elif process.returncode:
                         raise ChildProcessError(
                             f"expected every process of the search to end well. Received: {name} with code "
                             f"{process.returncode}, {_last_line(_log(config, name))}"
                         )
-                time.sleep(POLL)
-            display.update()
+                _show(config, progress, shown)
+                progress.update(bar, completed=len(shown))
         finally:
             _stop([running[name] for name in workers])  # a chief that has nothing left to serve looks up every 20 s
             _stop([running[CHIEF]])
@@ -96,7 +98,7 @@ def _stop(processes: list[subprocess.Popen]) -> None:
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
         process.stdin.close()
 
@@ -106,37 +108,15 @@ def _log(config: TuneConfig, name: str) -> Path:
 
 
 def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "without a word"
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
 
 
-class _Display:
-    """A bar over the trials, and a line for each that ends."""
-
-    def __init__(self, config: TuneConfig, console: Console):
-        self.config = config
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"))
-        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-        self.shown = {trial.number for trial in read_trials(config.trials_directory)}
-
-    def __enter__(self):
-        self.task = self.progress.add_task("starting", total=self.config.trials)
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error):
-        self.progress.stop()
-
-    def update(self) -> None:
-        """Shows what has ended since the last look."""
-        trials = read_trials(self.config.trials_directory)
-        for trial in sorted(trials, key=lambda trial: trial.number):
-            if trial.number not in self.shown:
-                self.shown.add(trial.number)
-                line = f"trial {trial.number:>3}  accuracy {trial.accuracy:7.2%}  {trial.params:>10,} parameters"
-                self._print(f"{line}  {trial.seconds:>5.0f} s  {trial.label}")
-        best = f"best {trials[0].accuracy:.2%}" if trials else "starting"
-        self.progress.update(self.task, completed=len(trials), description=best)
-
-    def _print(self, line: str) -> None:
-        self.progress.console.print(line, highlight=False, soft_wrap=True, markup=False)
+def _show(config: TuneConfig, progress: Progress, shown: set[int]) -> None:
+    """Prints a line for each trial that has ended since the last look, and adds it to `shown`."""
+    for trial in sorted(read_trials(config.trials_directory), key=lambda trial: trial.number):
+        if trial.number not in shown:
+            shown.add(trial.number)
+            line = f"trial {trial.number:>3}  accuracy {trial.accuracy:7.2%}  {trial.params:>10,} parameters"
+            line = f"{line}  {trial.seconds:>5.0f} s  {trial.label}"
+            progress.console.print(line, highlight=False, soft_wrap=True, markup=False)

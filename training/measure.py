@@ -5,17 +5,11 @@ from typing import NamedTuple
 
 
 class Measure(NamedTuple):
-    """A metric that is the better the higher it is.
+    """A metric that is the better the higher it is."""
 
-    Attributes:
-        key: its name in the log; "val_" and it on the test images.
-        text: format of a value.
-        loss: what the loss is called.
-    """
-
-    key: str
-    text: str
-    loss: str
+    key: str  # its name in the log; "val_" and it on the test images
+    text: str  # format of a value
+    loss: str  # what the loss is called
 
 
 MEASURES = (

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.training.batch import BatchForm
 from keras_mgnet.training.data import Split
@@ -75,8 +75,7 @@ def train_batches(
         >>> len(batches)
         24
     """
-    if augment not in AUGMENTATIONS:
-        raise unknown("augmentation", augment, AUGMENTATIONS)
+    check_known("augmentation", augment, AUGMENTATIONS)
     plan = Plan(seed, len(split.labels), batch_size, first_epoch, first_step, epochs)
     form = _form(tuple(mean), tuple(std), augment, classes, label_smoothing)
     return _backend().train_batches(split, form, plan)

@@ -2,18 +2,12 @@
 
 from dataclasses import dataclass
 
+from keras_mgnet.configuration import Count, check
+
 
 @dataclass(frozen=True)
 class Plan:
     """The batches of several epochs, one after the other, perhaps from within the first.
-
-    Attributes:
-        seed: of the whole run.
-        count: images of an epoch.
-        batch_size: images of a batch; the last one of an epoch holds what is left.
-        first_epoch: number of the first epoch.
-        first_step: batches of the first epoch that are left out.
-        epochs: how many, the first one included.
 
     Raises:
         ValueError: for an empty batch, or a first step that the epoch does not have.
@@ -24,16 +18,15 @@ class Plan:
         (3, 5, (2, 2), (3, 0))
     """
 
-    seed: int
-    count: int
-    batch_size: int
-    first_epoch: int
-    first_step: int
-    epochs: int
+    seed: int  # of the whole run
+    count: int  # images of an epoch
+    batch_size: Count  # images of a batch; the last one of an epoch holds what is left
+    first_epoch: int  # its number
+    first_step: int  # batches of the first epoch that are left out
+    epochs: int  # how many, the first one included
 
     def __post_init__(self):
-        if self.batch_size < 1:
-            raise ValueError(f"expected batch_size >= 1. Received: {self.batch_size}")
+        check(self)
         if not 0 <= self.first_step < self.steps:
             raise ValueError(f"expected first_step in 0..{self.steps - 1}. Received: {self.first_step}")
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.describe import features
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save
 from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import read_log
 from keras_mgnet.training.views import normalize
@@ -33,10 +33,7 @@ def plot_curves(log: Path, path: Path, title: str) -> None:
         for column, label in columns.items():
             values = [value(row[column]) for row in rows]
             axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
-        axes.set(title=name, xlabel="epoch", yscale=scale)
-        axes.grid(alpha=0.3)
-        if len(columns) > 1:
-            axes.legend()
+        finish(axes, title=name, xlabel="epoch", yscale=scale)
     save(figure, path)
 
 

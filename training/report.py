@@ -24,21 +24,13 @@ MARKS = {None: "", True: " ✓", False: " ✗"}
 
 @dataclass(frozen=True)
 class Result:
-    """A row of a table and what its runs gave.
-
-    Attributes:
-        row: as published.
-        training: recipe, epochs and what differs from the recipe, in words.
-        seeds: how many are asked for.
-        runs: by seed, as far as they were begun.
-        obstacle: why it cannot be run here; None where it can.
-    """
+    """A row of a table and what its runs gave."""
 
     row: Row
-    training: str
-    seeds: int
-    runs: dict[int, Run]
-    obstacle: str | None = None
+    training: str  # recipe, epochs and what differs from the recipe, in words
+    seeds: int  # asked for
+    runs: dict[int, Run]  # by seed, as far as they were begun
+    obstacle: str | None = None  # why it cannot be run here
 
     @cached_property
     def entry(self) -> Entry | None:
@@ -73,17 +65,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A report as it was written.
+    """A report as it was written."""
 
-    Attributes:
-        results: one per row of the table.
-        paths: of its files.
-        stopped: "interrupted" or "preempted" where the runs did not come to their end, else None.
-    """
-
-    results: list[Result]
-    paths: list[Path]
-    stopped: str | None = None
+    results: list[Result]  # one per row of the table
+    paths: list[Path]  # of its files
+    stopped: str | None = None  # "interrupted" or "preempted" where the runs did not come to their end
 
 
 def write_report(table: Table, results: Sequence[Result], headline: str, directory: Path) -> list[Path]:
@@ -96,37 +82,23 @@ def write_report(table: Table, results: Sequence[Result], headline: str, directo
         directory: where to.
     """
     paths = [directory / f"table.{suffix}" for suffix in ("md", "json", "png")]
+    content = record(table, results, headline)
     with staged_file(paths[0]) as staged:
-        staged.write_text(markdown(table, results, headline))
-    write_json(paths[1], record(table, results, headline))
+        staged.write_text(markdown(content))
+    write_json(paths[1], content)
     plot(table, results, headline, paths[2])
     return paths
 
 
-def markdown(table: Table, results: Sequence[Result], headline: str) -> str:
-    """Returns the report as text."""
-    lines = [
-        f"# {table.title}",
-        "",
-        f"**{headline}**",
-        "",
-        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
-        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained; a "
-        "printed size with ✓ is the exact one of the full network, rounded or cut, with ✗ it is not reproducible.",
-        "",
-        md.table(COLUMNS, map(_cells, results)),
-        "",
-    ]
-    return "\n".join(lines + [f"- {note}" for note in _notes(table, results)]) + "\n"
-
-
 def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, Any]:
     """Returns the report as JSON-ready values."""
+    recipes = dict.fromkeys(result.row.recipe for result in results)
+    sizes = dict.fromkeys(f"{r.row.model}, printed {r.row.size}: {r.row.note}" for r in results if r.row.note)
     return {
         "title": table.title,
         "training": headline,
         "versions": versions(),
-        "notes": _notes(table, results),
+        "notes": [*(f"recipe {name}: {recipe(name).source}" for name in recipes), *table.remarks, *sizes],
         "rows": [
             {
                 **asdict(result.row),
@@ -140,6 +112,41 @@ def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, 
             for result in results
         ],
     }
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """Returns a record as text."""
+    explanation = (
+        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
+        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained; a "
+        "printed size with ✓ is the exact one of the full network, rounded or cut, with ✗ it is not reproducible."
+    )
+    rows, notes = md.table(COLUMNS, map(_cells, content["rows"])), "\n".join(f"- {note}" for note in content["notes"])
+    return "\n\n".join((f"# {content['title']}", f"**{content['training']}**", explanation, rows, notes)) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    size = "" if row["size"] is None else row["size"] + MARKS[row["size_matches"]]
+    done = sum(result["status"] == "finished" for result in row["runs"].values())
+    return [
+        row["key"],
+        row["dataset"],
+        "—" if row["params"] is None else f"{row['params']:,}",
+        size,
+        "not printed" if row["published"] is None else f"{row['published']:.2f}",
+        *_accuracy(row["accuracy"].get("last")),
+        *_accuracy(row["accuracy"].get("best")),
+        f"{done} of {row['seeds']} ({row['gap']})" if row["gap"] else str(done),
+        row["training"],
+    ]
+
+
+def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
+    if values is None:
+        return "—", "—"
+    spread = "" if values["spread"] is None else f" ± {values['spread']:.2f}"
+    difference = "—" if values["difference"] is None else f"{values['difference']:+.2f}"
+    return f"{values['mean']:.2f}{spread}", difference
 
 
 def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:
@@ -171,12 +178,6 @@ def _draw(axes, results: Sequence[Result]) -> None:
     axes.grid(alpha=0.3)
 
 
-def _notes(table: Table, results: Sequence[Result]) -> list[str]:
-    recipes = dict.fromkeys(result.row.recipe for result in results)
-    sizes = dict.fromkeys(f"{r.row.model}, printed {r.row.size}: {r.row.note}" for r in results if r.row.note)
-    return [*(f"recipe {name}: {recipe(name).source}" for name in recipes), *table.remarks, *sizes]
-
-
 def _is_finished(run: Run) -> bool:
     return run.record["result"]["status"] == "finished"
 
@@ -185,29 +186,3 @@ def _end(seed: int, result: dict[str, Any]) -> str:
     if result["status"] == "running":  # or killed before it could say anything else
         return f"seed {seed} not ended"
     return f"seed {seed} {result['status']} after {result['epochs']} epochs"
-
-
-def _cells(result: Result) -> list[str]:
-    row, entry = result.row, result.entry
-    size = "" if row.size is None else row.size + MARKS[row.size_matches]
-    accuracies = [_accuracy(result.accuracies.get(name)) for name in ("last", "best")]
-    done = 0 if entry is None else len(entry.seeds)
-    seeds = f"{done} of {result.seeds} ({result.gap})" if result.gap else str(done)
-    return [
-        row.key,
-        row.dataset,
-        "—" if entry is None else f"{entry.params:,}",
-        size,
-        "not printed" if row.published is None else f"{row.published:.2f}",
-        *(cell for pair in accuracies for cell in pair),
-        seeds,
-        result.training,
-    ]
-
-
-def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
-    if values is None:
-        return "—", "—"
-    spread = "" if values["spread"] is None else f" ± {values['spread']:.2f}"
-    difference = "—" if values["difference"] is None else f"{values['difference']:+.2f}"
-    return f"{values['mean']:.2f}{spread}", difference

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mgnet import models
-from keras_mgnet.errors import unknown
+from keras_mgnet.configuration import Count, check
+from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import model_info
 from keras_mgnet.training.config import TrainConfig
@@ -45,23 +46,20 @@ class Reproduction:
     budget: dict[str, Any] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
-    seeds: int = 1
+    seeds: Count = 1
 
     def __post_init__(self):
+        check(self)
         known = table(self.table).datasets
         for kind, names, choices in (("budget", self.budget, BUDGET), (f"data set of {self.table}", self.data, known)):
             for name in names:
-                if name not in choices:
-                    raise unknown(kind, name, choices)
-        if self.seeds < 1:
-            raise ValueError(f"expected seeds >= 1. Received: seeds={self.seeds!r}")
+                check_known(kind, name, choices)
         for row in self.selected:
             self.config(row, 1)
             family = model_info(row.model).family
             arguments = inspect.signature(getattr(models, family)).parameters
             for name in self.set:
-                if name not in arguments:
-                    raise unknown(f"argument of {family}", name, arguments)
+                check_known(f"argument of {family}", name, arguments)
 
     @property
     def selected(self) -> list[Row]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.loading import load_model
 from keras_mgnet.version import installed
 
@@ -77,8 +77,7 @@ class Run:
 
 def check_checkpoint(name: str) -> None:
     """Raises ValueError for a name that is none of `CHECKPOINTS`."""
-    if name not in CHECKPOINTS:
-        raise unknown("checkpoint", name, CHECKPOINTS)
+    check_known("checkpoint", name, CHECKPOINTS)
 
 
 def open_run(path: str | Path) -> Run:

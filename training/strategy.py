@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CONFER_EVERY = 10  # steps; each time costs all workers a message
@@ -139,8 +139,7 @@ def connect(name: str, cpu_devices: int | None = None) -> Strategy:
             ...
         ValueError: unknown strategy 'mirored'; did you mean 'mirrored'? Expected one of: ... Received: 'mirored'
     """
-    if name not in STRATEGIES:
-        raise unknown("strategy", name, STRATEGIES)
+    check_known("strategy", name, STRATEGIES)
     cluster = read_cluster(os.environ.get("TF_CONFIG", ""))
     if cpu_devices:
         try:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.models.presets.rows import IMAGES, errors
 from keras_mgnet.registry import ModelInfo, model_info
 
@@ -21,52 +21,32 @@ RECIPES_BY_DATASET = {("lu2018_cifar10", "cifar100"): "lu2018_cifar100"}
 
 @dataclass(frozen=True)
 class Row:
-    """One network on one data set, as a table prints it.
+    """One network on one data set, as a table prints it; None where nothing is printed."""
 
-    Attributes:
-        key: name of the row within its table, and of its directory.
-        model: a key of `list_models`.
-        dataset: a key of `DATASETS`.
-        recipe: a key of `RECIPES`.
-        published: top-1 accuracy in percent; None where none is printed.
-        size: parameters as printed.
-        size_matches: whether that is our size, rounded or cut; None where none is printed.
-        note: why it is not.
-    """
-
-    key: str
-    model: str
-    dataset: str
-    recipe: str
-    published: float | None
-    size: str | None
-    size_matches: bool | None
-    note: str | None
+    key: str  # name of the row within its table, and of its directory
+    model: str  # of `list_models`
+    dataset: str  # of `DATASETS`
+    recipe: str  # of `RECIPES`
+    published: float | None  # top-1 accuracy in percent
+    size: str | None  # parameters as printed
+    size_matches: bool | None  # whether that is our size, rounded or cut
+    note: str | None  # why it is not
 
 
 @dataclass(frozen=True)
 class Table:
-    """A published table: the presets of its source, on its data sets.
-
-    Attributes:
-        title: what it shows.
-        source: what the `source` of its presets begins with.
-        datasets: keys of `DATASETS`, in the order of the table.
-        models: shell pattern of its presets.
-        quoted: networks of another source that it compares with -> data sets on which it does.
-        printed: networks for which it prints other numbers than their own source -> these numbers.
-        recipe: of the networks in `printed`; their own where it is None.
-        remarks: what a reader of the report must know.
-    """
+    """A published table: the presets of its source, on its data sets."""
 
     title: str
-    source: str
-    datasets: tuple[str, ...]
-    models: str = "*"
+    source: str  # what the `source` of its presets begins with
+    datasets: tuple[str, ...]  # of `DATASETS`, in the order of the table
+    models: str = "*"  # shell pattern of its presets
+    # Networks of another source that it compares with -> data sets on which it does.
     quoted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # Networks for which it prints other numbers than their own source -> these numbers.
     printed: dict[str, dict] = field(default_factory=dict)
-    recipe: str | None = None
-    remarks: tuple[str, ...] = ()
+    recipe: str | None = None  # of the networks in `printed`; None for their own
+    remarks: tuple[str, ...] = ()  # what a reader of the report must know
 
 
 CIFAR = ("cifar10", "cifar100")
@@ -137,8 +117,7 @@ def table(name: str) -> Table:
         >>> table("he2019:2").datasets
         ('mnist',)
     """
-    if name not in TABLES:
-        raise unknown("table", name, TABLES)
+    check_known("table", name, TABLES)
     return TABLES[name]
 
 

@@ -17,17 +17,11 @@ from keras_mgnet.training.plan import Plan
 
 @dataclass(frozen=True)
 class Classification:
-    """Labels for images.
+    """Labels for images."""
 
-    Attributes:
-        config: resolved, see `TrainConfig.resolve`.
-        data: the data set.
-        model: compiled.
-    """
-
-    config: TrainConfig
+    config: TrainConfig  # resolved, see `TrainConfig.resolve`
     data: Dataset
-    model: keras.Model
+    model: keras.Model  # compiled
 
     @property
     def trivial_loss(self) -> float:
@@ -64,9 +58,6 @@ class Classification:
 @dataclass(frozen=True)
 class Denoising:
     """Clean images from noisy ones; the stages of the model one after the other where `greedy_epochs` says so.
-
-    Attributes:
-        config, data, model: as for `Classification`.
 
     Raises:
         ValueError: where the patches or a test image are smaller than the model takes.

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import redirect_stdout, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from keras_mgnet.extras import TUNE, extra
@@ -18,12 +18,10 @@ from keras_mgnet.training.data import Dataset, load
 from keras_mgnet.training.local_search import CHIEF
 from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.search import TuneConfig
-from keras_mgnet.training.trials import Trial
+from keras_mgnet.training.trials import RECORD, Trial
 from keras_mgnet.tuner import HyperNetwork
 
 keras_tuner = extra("keras_tuner", TUNE)
-
-
 PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none while a round is not over
 
 
@@ -35,11 +33,18 @@ class TrialTuner(keras_tuner.Tuner):
     """
 
     def __init__(self, config: TuneConfig):
-        self.config = config
-        self.network = hypermodel(config, load(self._data))
-        super().__init__(oracle(config), self._declare, directory=config.out, project_name=config.trials_directory.name)
+        self.config, self.images = config, f"npz:{config.data}"
+        self.network = hypermodel(config, load(self.images))
+        super().__init__(
+            oracle(config), self.network.declare, directory=config.out, project_name=config.trials_directory.name
+        )
         if not self._is_worker():
             self.oracle.reload()
+
+    def search(self) -> None:
+        """Searches in silence: KerasTuner prints what trials.py has better, and bare numbers of its protocol."""
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            super().search()
 
     def run_trial(self, trial) -> dict[str, float]:
         """Trains the network of a trial, or what is left of it; returns its accuracy on the held-out images."""
@@ -47,7 +52,7 @@ class TrialTuner(keras_tuner.Tuner):
         rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
         arguments = self.network.arguments(hp)
         shared = self.config.run(hp.values.get("tuner/epochs", self.config.epochs))
-        place = {"dataset": self._data, "image_size": None, "out": str(directory / "run")}
+        place = {"dataset": self.images, "image_size": None, "out": str(directory / "run")}
         try:
             run = train(replace(shared, **place, **rates, set=arguments, resume=True, keep=1))
         except Exception:
@@ -67,7 +72,7 @@ class TrialTuner(keras_tuner.Tuner):
             status=result["status"],
             worker=self.tuner_id,
         )
-        record.write(directory)
+        write_json(directory / RECORD, asdict(record))
         return {"val_accuracy": record.accuracy}
 
     def pre_create_trial(self):
@@ -78,13 +83,6 @@ class TrialTuner(keras_tuner.Tuner):
         if not self._is_worker():
             self.oracle.save()
 
-    @property
-    def _data(self) -> str:
-        return f"npz:{self.config.data}"
-
-    def _declare(self, hp) -> None:
-        self.network.declare(hp)
-
 
 def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
     """Returns the search space of a search on images and classes such as those of `data`."""
@@ -92,41 +90,37 @@ def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
     return HyperNetwork(config.model, data.input_shape, data.classes, **budget)
 
 
+class _Durable(keras_tuner.Oracle):
+    """An oracle whose files are whole at any moment."""
+
+    def save(self):
+        write_json(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self, trial):
+        write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+
+    def reload(self):
+        file = Path(self._get_oracle_fname())
+        known = json.loads(file.read_text())["start_order"] if file.is_file() else []
+        for directory in file.parent.glob("trial_*"):
+            if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
+                shutil.rmtree(directory)
+        if file.is_file():
+            super().reload()
+
+
 def oracle(config: TuneConfig) -> keras_tuner.Oracle:
     """Returns the oracle of a search's method."""
-    shared = {"objective": keras_tuner.Objective("val_accuracy", "max"), "seed": config.seed + 1}  # 0 would be any seed
-    oracles = keras_tuner.oracles
-    if config.method == "hyperband":
-        endless = _durable(oracles.HyperbandOracle)(**shared, max_epochs=config.epochs, hyperband_iterations=None)
-        endless.max_trials = config.trials
-        return endless
-    if config.method == "bayesian":
-        at_random = max(3, config.trials // 3)  # before the model; KerasTuner takes three per hyperparameter
-        shared |= {"num_initial_points": at_random}
-    kinds = {"random": oracles.RandomSearchOracle, "bayesian": oracles.BayesianOptimizationOracle}
-    return _durable(kinds[config.method])(**shared, max_trials=config.trials)
-
-
-def _durable(kind: type[keras_tuner.Oracle]) -> type[keras_tuner.Oracle]:
-    """Returns that kind of oracle with files that are whole at any moment."""
-
-    class Durable(kind):
-        def save(self):
-            write_json(self._get_oracle_fname(), self.get_state())
-
-        def _save_trial(self, trial):
-            write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
-
-        def reload(self):
-            file = Path(self._get_oracle_fname())
-            known = json.loads(file.read_text())["start_order"] if file.is_file() else []
-            for directory in file.parent.glob("trial_*"):
-                if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
-                    shutil.rmtree(directory)
-            if file.is_file():
-                super().reload()
-
-    return Durable
+    at_random = max(3, config.trials // 3)  # draws before the model's; KerasTuner takes three per hyperparameter
+    kind, options = {
+        "random": (keras_tuner.oracles.RandomSearchOracle, {}),
+        "bayesian": (keras_tuner.oracles.BayesianOptimizationOracle, {"num_initial_points": at_random}),
+        "hyperband": (keras_tuner.oracles.HyperbandOracle, {"max_epochs": config.epochs, "hyperband_iterations": None}),
+    }[config.method]
+    objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would be any seed
+    durable = type("Durable", (_Durable, kind), {})(objective=objective, seed=seed, **options)
+    durable.max_trials = config.trials
+    return durable
 
 
 def _end_with_parent() -> None:

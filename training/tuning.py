@@ -26,7 +26,7 @@ from keras_mgnet.training.loop import STOPPED, train
 from keras_mgnet.training.rundir import Run, open_run, versions
 from keras_mgnet.training.search import TuneConfig
 from keras_mgnet.training.trial_tuner import TrialTuner, hypermodel
-from keras_mgnet.training.trials import Trial, markdown, plot_pareto, read_trials
+from keras_mgnet.training.trials import Trial, doubt, markdown, plot_pareto, read_trials
 
 PATIENCE = 3600  # seconds that a worker waits for its chief; as KerasTuner's own
 
@@ -55,19 +55,17 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
         >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
         'best'
     """
-    console = console or Console(stderr=True)
     role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
-    if role not in (None, CHIEF):
-        _await_chief(config)
-        TrialTuner(config).search()
-        return None
-    begin(config)
-    start = time.perf_counter()
-    if role == CHIEF:
-        TrialTuner(config).search()
+    console, start = console or Console(stderr=True), time.perf_counter()
+    if role in (None, CHIEF):
+        begin(config)
     else:
+        _await_chief(config)
+    if role is None:
         run_processes(config, console)
-    return finish(config, time.perf_counter() - start, console)
+    else:
+        TrialTuner(config).search()
+    return finish(config, time.perf_counter() - start, console) if role in (None, CHIEF) else None
 
 
 def begin(config: TuneConfig) -> None:
@@ -87,7 +85,7 @@ def begin(config: TuneConfig) -> None:
     kept, held_out = _hold_out(data, config)
     for folder in (out, config.trials_directory, *config.trials_directory.glob("trial_*")):
         clear_staged(folder)
-    write_json(config.record, {"versions": versions(), "config": config.to_dict()})
+    write_json(config.record, {"versions": versions(), "config": asdict(config)})
     if not config.data.is_file():
         _write_data(config.data, data, kept, held_out)
 
@@ -115,11 +113,6 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
     """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
 
-    Args:
-        config: of the search.
-        seconds: that the search has taken since it was begun or taken up.
-        console: where progress is shown.
-
     Raises:
         ChildProcessError: where no trial has ended, and where the best network diverges, which leaves the results without it.
         SystemExit: where its training was stopped.
@@ -127,37 +120,48 @@ def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
     trials = read_trials(config.trials_directory)
     if not trials:
         raise ChildProcessError(f"expected a finished trial. Received: none, see '{config.trials_directory}'")
-    plot_pareto(trials, Path(config.out) / "pareto.png", _title(config, trials))
-    _write_results(config, trials, seconds)
+    results = {
+        "title": f"{len(trials)} trials on {config.dataset}, {config.method} search",
+        "session_seconds": round(seconds, 1),
+        "best": trials[0].number,
+        "test_accuracy": None,
+        "doubt": doubt(trials, np.load(config.data)["y_test"]),
+        "config": asdict(config),
+        "trials": [asdict(trial) for trial in trials],
+    }
+    plot_pareto(trials, Path(config.out) / "pareto.png", results["title"])
+    _write_results(config, trials, results)
     console.print(f"trial {trials[0].number} is the best; training its network on all training images")
     run = _train_best(config, trials[0], console)
-    _write_results(config, trials, seconds, run.record["result"]["last_test_accuracy"])
+    _write_results(config, trials, results | {"test_accuracy": run.record["result"]["last_test_accuracy"]})
     return run
 
 
-def _title(config: TuneConfig, trials: list[Trial]) -> str:
-    return f"{len(trials)} trials on {config.dataset}, {config.method} search"
-
-
-def _write_results(config: TuneConfig, trials: list[Trial], seconds: float, accuracy: float | None = None) -> None:
-    out = Path(config.out)
-    summary = {"session_seconds": round(seconds, 1), "best": trials[0].number, "test_accuracy": accuracy}
-    records = [asdict(trial) for trial in trials]
-    write_json(out / "results.json", {**summary, "config": config.to_dict(), "trials": records})
+def _write_results(config: TuneConfig, trials: list[Trial], results: dict[str, Any]) -> None:
+    out, accuracy = Path(config.out), results["test_accuracy"]
+    write_json(out / "results.json", results)
     tested = "not finished" if accuracy is None else f"test accuracy **{accuracy:.2%}**"
+    parts = (
+        f"# {results['title']}",
+        markdown(trials),
+        f"▸ on the Pareto front: no smaller network is as accurate on the held-out images. The network of trial "
+        f"{trials[0].number}, trained on all training images: {tested}.",
+        results["doubt"],
+        "![Pareto front](pareto.png)",
+    )
     with staged_file(out / "results.md") as staged:
-        staged.write_text(
-            f"# {_title(config, trials)}\n\n{markdown(trials)}\nBold: the Pareto front. The network of trial "
-            f"{trials[0].number}, trained on all training images: {tested}.\n\n![Pareto front](pareto.png)\n"
-        )
+        staged.write_text("\n\n".join(filter(None, parts)) + "\n")
 
 
 def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
     directory = Path(config.out) / "best"
     chosen = {"set": best.arguments, "learning_rate": best.learning_rate, "weight_decay": best.weight_decay}
-    if not _holds(directory, chosen | {"epochs": best.epochs}):  # the search went on and found a better one
-        shutil.rmtree(directory, ignore_errors=True)
-    run = train(replace(config.run(best.epochs), **chosen, out=str(directory), resume=True), console)
+    shared = config.run(best.epochs)
+    if (directory / "run.json").is_file():
+        found = open_run(directory).record["config"]
+        if not (chosen | {"epochs": best.epochs}).items() <= found.items():  # the search went on and found a better one
+            shutil.rmtree(directory)
+    run = train(replace(shared, **chosen, out=str(directory), resume=True), console)
     result = run.record["result"]
     if result["status"] == "diverged":
         raise ChildProcessError(
@@ -168,13 +172,6 @@ def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
     if result["status"] in STOPPED:
         sys.exit(STOPPED[result["status"]])
     return run
-
-
-def _holds(directory: Path, chosen: dict[str, Any]) -> bool:
-    if not (directory / "run.json").is_file():
-        return False
-    found = open_run(directory).record["config"]
-    return all(found[name] == value for name, value in chosen.items())
 
 
 def _await_chief(config: TuneConfig) -> None:

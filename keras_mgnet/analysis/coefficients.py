@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.analysis.intercept import levels
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel
 from keras_mgnet.layers.scheme import Chebyshev, Damped, chebyshev_omegas
 

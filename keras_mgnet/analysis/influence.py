@@ -6,10 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, DIVERGING, finish
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.result import PICTURE_ONLY
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, DIVERGING, finish, new_figure, save
 from keras_mgnet.layers import DiffusionLevel
 from keras_mgnet.metrics import mean_psnr
 

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.analysis.intercept import all_intercepted
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv, autodiff
 from keras_mgnet.layers.conv import INITIALIZERS
 

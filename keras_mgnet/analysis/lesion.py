@@ -7,10 +7,9 @@ from itertools import groupby
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.analysis.modules import Module, can_be_deleted, modules, rewired
 from keras_mgnet.analysis.result import chance, error
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, finish, new_figure, save
 
 MOST = 20  # modules deleted, or pairs exchanged, at once
 

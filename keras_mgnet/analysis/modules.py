@@ -14,17 +14,11 @@ from keras_mgnet.layers import FractalLevel, GridLevel, ResidualLevel
 
 @dataclass(frozen=True)
 class Module:
-    """One iteration of a level.
+    """One iteration of a level."""
 
-    Attributes:
-        level: name of the level.
-        index: of the iteration, from 0.
-        changes_shape: whether its input is no state of the level: without its branch, what is left is no identity.
-    """
-
-    level: str
-    index: int
-    changes_shape: bool
+    level: str  # its name
+    index: int  # of the iteration, from 0
+    changes_shape: bool  # whether its input is no state of the level: without its branch, what is left is no identity
 
 
 def _residual(level, table, original, i, x, training):

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.describe import short_path
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import along_axes, moment_matrix, powers
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import finish, style
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save, style
 from keras_mgnet.optimizers import SGD
 
 TRAINED = 0.75  # of the images; the others are the test

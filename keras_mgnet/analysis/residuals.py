@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import finish, style
 from keras_mgnet.analysis.states import residuals_of
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save, style
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import COLORS, finish
 from keras_mgnet.analysis.result import batches, chance, error
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.multigrid.rescale import FACTORS, rescale
 from keras_mgnet.multigrid.stencils import RULES
 

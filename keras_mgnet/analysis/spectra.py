@@ -7,11 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import SEQUENTIAL, finish, style
 from keras_mgnet.analysis.intercept import intercepted, levels
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
 from keras_mgnet.analysis.states import residuals_of
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import SEQUENTIAL, finish, new_figure, save, style
 from keras_mgnet.layers import Conv, GridLevel, Norm, autodiff
 from keras_mgnet.layers.sharing import instance
 

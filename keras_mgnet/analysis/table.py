@@ -1,7 +1,9 @@
 """The table of analyses: what each computes and draws, and of which networks."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +26,19 @@ from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
 from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.files import write_json
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is analysed.
-
-    Attributes:
-        model: the network.
-        images: (N, H, W, C), normalised; of a denoiser noisy grey values.
-        labels: (N,) classes; of a denoiser the images without noise.
-        class_names: name of each class; None for numbers.
-        seed: of all that is drawn.
-    """
+    """What is analysed."""
 
     model: keras.Model
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...] | None = None
-    seed: int = 0
+    images: np.ndarray  # (N, H, W, C), normalised; of a denoiser noisy grey values
+    labels: np.ndarray  # (N,) classes; of a denoiser the images without noise
+    class_names: tuple[str, ...] | None = None  # name of each class; None for numbers
+    seed: int = 0  # of all that is drawn
 
 
 @dataclass(frozen=True)
@@ -52,14 +46,14 @@ class Analysis:
     """One row of `ANALYSES`.
 
     Attributes:
-        compute: subject -> result, a dataclass of numbers with a `summary()`.
-        plot: (result, path of a PNG, subject) -> None.
+        compute: takes what it needs of a `Subject`, by name; returns a dataclass of numbers with a `summary()`.
+        plot: (result, path of a PNG) -> None; it takes what else it needs of the subject by name, too.
         check: model -> anything; raises ValueError, saying why, where the analysis does not apply.
         help: in one sentence.
     """
 
-    compute: Callable[[Subject], Any]
-    plot: Callable[[Any, Path, Subject], None]
+    compute: Callable[..., Any]
+    plot: Callable[..., None]
     check: Callable[[keras.Model], Any]
     help: str
 
@@ -70,83 +64,44 @@ def _of_classes(model: keras.Model) -> None:
         raise ValueError(f"expected a network of classes. Received: {type(model).__name__}")
 
 
-def _drawn_by(plot: Callable) -> Callable:
-    return lambda result, path, subject: plot(result, path)
-
-
 ANALYSES = {
-    "residuals": Analysis(
-        lambda s: residuals(s.model, s.images),
-        _drawn_by(plot_residuals),
-        grid_levels,
-        "||f - A(u)|| per level and iteration",
-    ),
+    "residuals": Analysis(residuals, plot_residuals, grid_levels, "||f - A(u)|| per level and iteration"),
     "k_values": Analysis(
-        lambda s: coefficients(s.model),
-        _drawn_by(plot_coefficients),
-        coefficients,
-        "learned k_n, or omegas, beside those of Chebyshev",
+        coefficients, plot_coefficients, coefficients, "learned k_n, or omegas, beside those of Chebyshev"
     ),
-    "lesion": Analysis(
-        lambda s: lesions(s.model, s.images, s.labels, seed=s.seed),
-        _drawn_by(plot_lesions),
-        modules,
-        "test error with modules deleted or exchanged",
-    ),
+    "lesion": Analysis(lesions, plot_lesions, modules, "test error with modules deleted or exchanged"),
     "estimation": Analysis(
-        lambda s: estimation(s.model, s.images),
-        _drawn_by(plot_estimation),
-        recorded_levels,
-        "the states of a level as estimates of its last one",
+        estimation, plot_estimation, recorded_levels, "the states of a level as estimates of its last one"
     ),
-    "paths": Analysis(
-        lambda s: paths(s.model, s.images, s.labels, seed=s.seed),
-        _drawn_by(plot_paths),
-        euler_levels,
-        "paths by their length, and the gradient along them",
-    ),
+    "paths": Analysis(paths, plot_paths, euler_levels, "paths by their length, and the gradient along them"),
     "spectra": Analysis(
-        lambda s: spectra(s.model, s.images),
-        _drawn_by(plot_spectra),
-        smoothing_levels,
-        "Fourier symbol of I - A B: is the learned smoother one?",
+        spectra, plot_spectra, smoothing_levels, "Fourier symbol of I - A B: is the learned smoother one?"
     ),
-    "moments": Analysis(
-        lambda s: moments(s.model), _drawn_by(plot_moments), moments, "3x3 kernels as differential operators"
-    ),
+    "moments": Analysis(moments, plot_moments, moments, "3x3 kernels as differential operators"),
     "stability": Analysis(
-        lambda s: stability(s.model, s.images, seed=s.seed),
-        _drawn_by(plot_stability),
-        stepping_levels,
-        "eigenvalues of Jacobians beside the region of the scheme",
+        stability, plot_stability, stepping_levels, "eigenvalues of Jacobians beside the region of the scheme"
     ),
     "resolution": Analysis(
-        lambda s: resolution(s.model, s.images, s.labels),
-        _drawn_by(plot_resolution),
-        check_resolution,
-        "accuracy at half and twice the resolution, new stencils",
+        resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, new stencils"
     ),
     "initialization": Analysis(
-        lambda s: initialization(s.model, s.images, s.labels, seed=s.seed),
-        _drawn_by(plot_initialization),
+        initialization,
+        plot_initialization,
         _of_classes,
         "variances and gradients in fresh copies, with norms and without",
     ),
     "randomization": Analysis(
-        lambda s: randomization(s.model, s.images, s.labels, seed=s.seed),
-        _drawn_by(plot_randomization),
-        _of_classes,
-        "fresh copies trained on true and on random labels",
+        randomization, plot_randomization, _of_classes, "fresh copies trained on true and on random labels"
     ),
     "influence": Analysis(
-        lambda s: influence(s.model, s.images, s.labels),
-        _drawn_by(plot_influence),
+        lambda model, images, labels: influence(model, images, labels),
+        plot_influence,
         diffusion_level,
         "filters and influence functions of a denoiser, stage by stage",
     ),
     "cam": Analysis(
-        lambda s: activation_maps(s.model, s.images[:SHOWN], s.labels[:SHOWN]),
-        lambda result, path, s: plot_activation_maps(result, path, s.class_names),
+        lambda model, images, labels: activation_maps(model, images[:SHOWN], labels[:SHOWN]),
+        plot_activation_maps,
         classifier_head,
         "where in the images the predicted class is seen",
     ),
@@ -163,8 +118,7 @@ def check_names(names: Iterable[str]) -> None:
         ValueError: unknown analysis 'lesions'; did you mean 'lesion'? Expected one of: residuals, ... Received: 'lesions'
     """
     for name in names:
-        if name not in ANALYSES:
-            raise unknown("analysis", name, ANALYSES)
+        check_known("analysis", name, ANALYSES)
 
 
 def inapplicable(model: keras.Model) -> dict[str, str]:
@@ -199,8 +153,13 @@ def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str,
     check_names([name])
     analysis = ANALYSES[name]
     analysis.check(subject.model)
-    result = analysis.compute(subject)
+    result = _of_subject(analysis.compute, subject)()
     content = {"analysis": name, "summary": result.summary(), "about": about or {}, "result": to_json(result)}
     write_json(Path(directory) / f"{name}.json", content)
-    analysis.plot(result, Path(directory) / f"{name}.png", subject)
+    _of_subject(analysis.plot, subject)(result, Path(directory) / f"{name}.png")
     return result
+
+
+def _of_subject(function: Callable, subject: Subject) -> Callable:
+    needed = inspect.signature(function).parameters
+    return partial(function, **{name: value for name, value in vars(subject).items() if name in needed})

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.level import build_chain
 from keras_mgnet.layers.norm import Norm
@@ -61,11 +61,9 @@ class Branch(keras.layers.Layer):
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        if order not in ORDERS:
-            raise unknown("order", order, ORDERS)
+        check_known("order", order, ORDERS)
         lead = lead or ("norm" if order == "preactivation" else "none")
-        if lead not in LEADS:
-            raise unknown("lead", lead, LEADS)
+        check_known("lead", lead, LEADS)
         policy = self.dtype_policy
         self.uses, self.order, self.lead = uses, order, lead
         self.sharing, self.share_norms = sharing or (own(uses),) * len(widths), share_norms

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_mgnet import compat
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.serialization import serializable
 
 INITIALIZERS = {
@@ -29,8 +29,7 @@ def initializer(init: str) -> keras.initializers.Initializer:
         >>> initializer("he_fan_out").mode
         'fan_out'
     """
-    if init not in INITIALIZERS:
-        raise unknown("initialisation", init, INITIALIZERS)
+    check_known("initialisation", init, INITIALIZERS)
     return keras.initializers.VarianceScaling(**INITIALIZERS[init])
 
 

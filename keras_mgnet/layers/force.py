@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.serialization import serializable
@@ -85,8 +85,7 @@ class Force(keras.layers.Layer):
     ):
         super().__init__(name=name, dtype=dtype)
         for form in forms:
-            if form not in FORMS:
-                raise unknown("force", form, FORMS)
+            check_known("force", form, FORMS)
         self.channels, self.forms, self.factors, self.gamma = channels, tuple(forms), tuple(factors), gamma
         self.sigma = keras.activations.get(activation)
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.stencil import by_offset, shifted_sum
 from keras_mgnet.serialization import serializable
@@ -29,8 +29,7 @@ def taps(kernel: str) -> list[tuple[int, int]]:
         [(-4, 0), (0, 0), (4, 0)]
     """
     shape, _, dilation = kernel.partition(":")
-    if shape not in SHAPES:
-        raise unknown("kernel", shape, SHAPES)
+    check_known("kernel", shape, SHAPES)
     if not (dilation or "1").isdecimal() or int(dilation or 1) < 1:
         raise ValueError(f"expected a dilation such as column:2. Received: {kernel!r}")
     return [(d * int(dilation or 1), e * int(dilation or 1)) for d, e in SHAPES[shape]]

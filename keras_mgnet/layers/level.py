@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
@@ -68,8 +68,7 @@ class GridLevel(Rematerialized, keras.layers.Layer):
         dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
-        if form not in FORMS:
-            raise unknown("form", form, FORMS)
+        check_known("form", form, FORMS)
         if form == "residual" and any(A):
             raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
         policy = self.dtype_policy

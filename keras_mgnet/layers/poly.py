@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.serialization import serializable
 
@@ -72,8 +72,7 @@ class Poly(keras.layers.Layer):
     def __init__(self, F, kinds, *, scales=None, activation=None, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind", kind, KINDS)
+            check_known("kind", kind, KINDS)
         self.F, self.kinds, self.scales = F, tuple(KINDS[kind] for kind in kinds), scales
         self.sigma = keras.activations.get(activation)
 

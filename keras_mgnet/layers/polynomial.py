@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.level import build_all, identity, norm_family
 from keras_mgnet.layers.scheme import ResidualCorrection
@@ -54,8 +54,7 @@ class PolynomialSmoother(ResidualCorrection):
         dtype=None,
     ):
         super().__init__(nu, name=name, dtype=dtype)
-        if kind not in POLYNOMIALS:
-            raise unknown("polynomial", kind, POLYNOMIALS)
+        check_known("polynomial", kind, POLYNOMIALS)
         pairs = 1 if kind == "quadratic" else 0
         table = (shared if share else own)(nu - pairs)
         self.kind = kind

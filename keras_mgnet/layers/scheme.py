@@ -8,7 +8,7 @@ and a `Chebyshev` with given omega.
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.serialization import serializable
 
@@ -144,8 +144,7 @@ def scheme(smoother: str | ResidualCorrection, nu: int, dtype=None) -> ResidualC
     """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations; a scheme layer returns as it is."""
     if isinstance(smoother, ResidualCorrection):
         return smoother
-    if smoother not in SMOOTHERS:
-        raise unknown("smoother", smoother, SMOOTHERS)
+    check_known("smoother", smoother, SMOOTHERS)
     return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers.branch import Branch
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.norm import Norm
@@ -33,8 +33,7 @@ class ZeroPadding(keras.layers.Layer):
 
     def __init__(self, channels, strides=1, *, sampling="injection", centered=False, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        if sampling not in SAMPLINGS:
-            raise unknown("sampling", sampling, SAMPLINGS)
+        check_known("sampling", sampling, SAMPLINGS)
         self.channels, self.strides, self.sampling, self.centered = channels, strides, sampling, centered
 
     def build(self, input_shape):

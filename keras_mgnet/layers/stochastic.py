@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.serialization import serializable
 
@@ -21,8 +21,7 @@ def survival_probabilities(blocks: int, survival: float, schedule: str = "huang"
         >>> round(sum(survival_probabilities(54, 0.5)), 9)
         40.25
     """
-    if schedule not in SCHEDULES:
-        raise unknown("survival schedule", schedule, SCHEDULES)
+    check_known("survival schedule", schedule, SCHEDULES)
     fractions = [block / blocks for block in range(1, blocks + 1)]
     if schedule == "lm_release":
         fractions = [block / max(blocks - 1, 1) for block in range(blocks)]
@@ -81,8 +80,7 @@ class Shake(keras.layers.Layer):
 
     def __init__(self, f1, f2, *, mode="image", seed=None, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        if mode not in SHAKES:
-            raise unknown("shake mode", mode, SHAKES)
+        check_known("shake mode", mode, SHAKES)
         self.f1, self.f2, self.mode = f1, f2, mode
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv, pad
 from keras_mgnet.layers.level import build_all, identity
@@ -72,8 +72,7 @@ class Restriction(keras.layers.Layer):
 
     def __init__(self, channels, kind="conv", *, init="he_fan_out", name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        if kind not in RESTRICTIONS:
-            raise unknown("restriction", kind, RESTRICTIONS)
+        check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
         self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
         self.conv = None
@@ -200,8 +199,7 @@ class Stem(keras.layers.Layer):
         self, channels, kind="cifar", *, normalize=True, activation="relu", init="he_fan_out", name=None, dtype=None
     ):
         super().__init__(name=name, dtype=dtype)
-        if kind not in STEMS:
-            raise unknown("stem", kind, STEMS)
+        check_known("stem", kind, STEMS)
         kernel_size, strides, self.pools = STEMS[kind]
         policy = self.dtype_policy
         self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers.transfer import STEMS, Stem
 from keras_mgnet.models.checks import is_integer
 
@@ -54,8 +54,7 @@ class Frame:
     dtype: Any = None
 
     def __post_init__(self):
-        if self.stem not in STEMS:
-            raise unknown("stem", self.stem, STEMS)
+        check_known("stem", self.stem, STEMS)
         if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
             raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
         if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):

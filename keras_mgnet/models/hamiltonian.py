@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Force, Halves, Norm, ResidualLevel, Rest, ReversibleLevel, ZeroPadding
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
@@ -88,8 +88,7 @@ class HamiltonianNet(Network):
         gamma=None,
         memory_free=True,
     ):
-        if scheme not in SCHEMES:
-            raise unknown("scheme", scheme, SCHEMES)
+        check_known("scheme", scheme, SCHEMES)
         if gamma is not None and scheme != "antisymmetric":
             raise ValueError(f"expected gamma with the antisymmetric scheme alone. Received: gamma={gamma!r}")
         gamma = within("gamma", 0.4 if gamma is None else gamma, 0, math.inf)

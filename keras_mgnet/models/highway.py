@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Affine, HighwayLevel
 from keras_mgnet.models.checks import positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
@@ -38,8 +38,7 @@ class HighwayNet(Network):
         nu = positive_integers("nu", nu)
         channels = positive_integers("channels", channels, len(nu))
         transfer_bias = within("transfer_bias", transfer_bias, -100, 100)
-        if kind not in KINDS:
-            raise unknown("kind", kind, KINDS)
+        check_known("kind", kind, KINDS)
 
         dense, options = kind == "dense", frame.common
         kernel_size, strides = (1, 1) if dense else (3, 2)

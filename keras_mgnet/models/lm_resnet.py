@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Conv, LinearMultistepLevel, Norm, shortcut
 from keras_mgnet.models.layout import Layout, aggregated, layout
 from keras_mgnet.models.network import Graph, Network, family
@@ -91,8 +91,7 @@ def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedul
     Args:
         released: whether shortcuts have a norm of their own, as in the released code; else they take the branch's.
     """
-    if lm_transition not in TRANSITIONS:
-        raise unknown("lm_transition", lm_transition, TRANSITIONS)
+    check_known("lm_transition", lm_transition, TRANSITIONS)
     projects, imagenet = lm_transition == "project", frame.stem == "imagenet"
     options = frame.common
     project = shortcut.norm_projection if released else shortcut.projection

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import GridLevel, GridTransfer, IdleTransfer, PolynomialSmoother
 from keras_mgnet.layers.polynomial import POLYNOMIALS
 from keras_mgnet.layers.sharing import check_share
@@ -95,8 +95,7 @@ def check_smoother(B, share_B, step, residual) -> None:
     """Raises unless these make one of the smoothers of the released code."""
     choices = {"B": (B, (*POLYNOMIALS, "conv")), "step": (step, STEPS), "residual": (residual, RESIDUALS)}
     for argument, (value, known) in choices.items():
-        if value not in known:
-            raise unknown(argument, value, known)
+        check_known(argument, value, known)
     check_share("share_B", share_B)
     if B == "conv" and not step == residual == "regular":
         raise ValueError(

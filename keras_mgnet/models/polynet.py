@@ -1,6 +1,6 @@
 """PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Norm, Poly, ResidualLevel, shortcut
 from keras_mgnet.layers.poly import KINDS, module_kernels
 from keras_mgnet.models.checks import positive_integers
@@ -32,8 +32,7 @@ class PolyNet(Network):
 
     @classmethod
     def graph(cls, frame, kind="poly2", blocks=(3, 3, 3), *, base_width=16):
-        if kind not in KINDS:
-            raise unknown("kind", kind, KINDS)
+        check_known("kind", kind, KINDS)
         plan = layout(0, positive_integers("blocks", blocks), bottleneck=False, base_width=base_width)
         x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
         for stage in plan.stages():

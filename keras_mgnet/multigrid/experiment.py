@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.multigrid.grids import grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
 from keras_mgnet.multigrid.operators import anisotropic, five_point, jumps
@@ -17,18 +17,13 @@ from keras_mgnet.multigrid.solver import solver
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
 FACTOR_CYCLES = 20
-PYAMG = "pyamg"
-
-
-def option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class SolveConfig:
     """A problem and the cycle that solves it; the options of `keras-mgnet solve`."""
 
-    problem: str = option(
+    problem: Literal["poisson", "anisotropic", "jumps"] = option(
         "poisson", "poisson, anisotropic (eps u_xx + u_yy) or jumps (-div a grad u, a of 1 or contrast)"
     )
     n: int = option(255, "points a side, 2^k - 1")
@@ -42,31 +37,22 @@ class SolveConfig:
     levels: int | None = option(None, "number of grids [default: down to a single point]")
     eps: float = option(0.01, "of anisotropic")
     contrast: float = option(1000.0, "of jumps")
-    tolerance: float = option(1e-8, "relative residual to reach")
-    cycles: int = option(50, "at most")
-    batch: int = option(1, "right-hand sides, random")
-    dtype: str = option("float64", "of the solution, float64 or float32")
-    cycle_dtype: str | None = option(None, "of the corrections; float32 for iterative refinement")
+    tolerance: Fraction = option(1e-8, "relative residual to reach")
+    cycles: Count = option(50, "at most")
+    batch: Count = option(1, "right-hand sides, random")
+    dtype: Literal["float64", "float32"] = option("float64", "of the solution, float64 or float32")
+    cycle_dtype: Literal["float64", "float32"] | None = option(
+        None, "of the corrections; float32 for iterative refinement"
+    )
     seed: int = option(0, "of right-hand sides and coefficients")
-    against: str | None = option(
+    against: Literal["pyamg"] | None = option(
         None, "pyamg: its cycle with the same components, Ruge-Stuben and smoothed aggregation"
     )
     out: str | None = option(None, "folder for solve.json and residuals.png")
 
     def __post_init__(self):
+        check(self)
         grid_count(self.n)
-        if self.problem not in PROBLEMS:
-            raise unknown("problem", self.problem, PROBLEMS)
-        for name in ("batch", "cycles"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} >= 1. Received: {name}={getattr(self, name)!r}")
-        if self.against not in (None, PYAMG):
-            raise unknown("solver", self.against, [PYAMG])
-        if not 0 < self.tolerance < 1:
-            raise ValueError(f"expected 0 < tolerance < 1. Received: tolerance={self.tolerance!r}")
-        for name in ("dtype", "cycle_dtype"):
-            if getattr(self, name) not in ("float64", "float32", *((None,) if name == "cycle_dtype" else ())):
-                raise ValueError(f"expected {name} to be float64 or float32. Received: {name}={getattr(self, name)!r}")
 
     @property
     def smoothing_steps(self) -> tuple[int, int]:
@@ -97,21 +83,13 @@ PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Solution:
-    """How one solver did.
-
-    Attributes:
-        name: of the solver.
-        history: the relative residual that is the largest of the batch, at the start and after each cycle.
-        setup: seconds before the first cycle, compilation included.
-        seconds: of all cycles, per right-hand side.
-        factor: asymptotic, where it was computed.
-    """
+    """How one solver did."""
 
     name: str
-    history: list[float]
-    setup: float
-    seconds: float
-    factor: float | None = None
+    history: list[float]  # the largest relative residual of the batch, at the start and after each cycle
+    setup: float  # seconds before the first cycle, compilation included
+    seconds: float  # of all cycles, per right-hand side
+    factor: float | None = None  # asymptotic, where it was computed
 
     def reached(self, tolerance: float) -> bool:
         """Whether the last residual is small enough."""

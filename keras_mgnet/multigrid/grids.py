@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Inverse, Stencil, StencilField
 from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
 
@@ -54,8 +54,7 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
         )
     if not (diagonal(A) > 0).all():
         raise ValueError(f"expected a positive diagonal of A. Received: {diagonal(A).min()} as its least entry")
-    if coarse not in COARSE:
-        raise unknown("coarse operator", coarse, COARSE)
+    check_known("coarse operator", coarse, COARSE)
     grids = [A]
     for _ in range(levels - 1):
         grids.append(_coarser(grids[-1], transfer, coarse))

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import keras
 import numpy as np
 from keras import ops
+from pydantic import Field, PositiveFloat
 
+from keras_mgnet.configuration import Count, option
 from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, StencilField
 from keras_mgnet.layers.learned_stencil import taps
 from keras_mgnet.layers.scheme import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
-from keras_mgnet.multigrid.experiment import SolveConfig, build, option
+from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
 from keras_mgnet.multigrid.solver import cycle_levels
@@ -33,31 +36,26 @@ class LearnConfig(SolveConfig):
         "of B, in sequence: point, row, column, cross, square, dilated as column:4 [default: cross; anisotropic: "
         "column column:2 column:4 column:8; jumps: stencils that a network makes of the coefficients]",
     )
-    channels: int | None = option(None, "between the kernels [default: 1], or inside the network of jumps [default: 8]")
+    channels: Annotated[int, Field(ge=1, le=8)] | None = option(
+        None, "between the kernels [default: 1], or inside the network of jumps [default: 8]"
+    )
     share_B: bool = option(False, "one B for all grids")
-    train_n: int = option(31, "points a side of the grid to train on, 2^k - 1")
-    steps: int = option(300, "of training")
-    unrolled: int = option(3, "cycles to propagate back through")
-    errors: int = option(16, "in a step of training")
-    problems: int = option(8, "of jumps to train on, other than the one to solve")
-    learning_rate: float = option(0.02, "of Adam, falling to 0 along a cosine")
+    train_n: Annotated[int, Field(ge=3)] = option(31, "points a side of the grid to train on, 2^k - 1")
+    steps: Count = option(300, "of training")
+    unrolled: Count = option(3, "cycles to propagate back through")
+    errors: Count = option(16, "in a step of training")
+    problems: Count = option(8, "of jumps to train on, other than the one to solve")
+    learning_rate: PositiveFloat = option(0.02, "of Adam, falling to 0 along a cosine")
 
     def __post_init__(self):
         super().__post_init__()
         if not self.learn:
             return
         grid_count(self.train_n)
-        for name in ("steps", "unrolled", "errors", "problems"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} >= 1. Received: {name}={getattr(self, name)!r}")
-        if not 1 <= (self.channels or 1) <= 8:
-            raise ValueError(f"expected 1 to 8 channels. Received: channels={self.channels!r}")
         if self.cycle == "W":
             raise ValueError("expected cycle V or backslash with --learn. Received: cycle='W'")
-        if self.train_n < 3 or self.levels is not None:
-            raise ValueError(
-                f"expected all levels, and train_n >= 3, with --learn. Received: {self.levels!r}, {self.train_n!r}"
-            )
+        if self.levels is not None:
+            raise ValueError(f"expected all levels with --learn. Received: levels={self.levels}")
         if self.problem == "jumps" and self.kernels:
             raise ValueError("expected no kernels for jumps, whose stencils a network makes. Received: --kernels")
         for kernel in self.chain():

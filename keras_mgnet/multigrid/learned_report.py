@@ -7,8 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.drawing import DIVERGING, SEQUENTIAL, finish
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import DIVERGING, SEQUENTIAL, finish, new_figure, save
 from keras_mgnet.multigrid.learn import smoothed_levels
 
 SHOWN = 8  # points of the stencil to each side

@@ -7,28 +7,19 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.drawing import finish, style
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.figures import finish, new_figure, save, style
 from keras_mgnet.multigrid.solver import VISITS, cycle_levels
 
 
 @dataclass(frozen=True)
 class LevelRow:
-    """One grid of a solver.
+    """One grid of a solver."""
 
-    Attributes:
-        points: a side.
-        stencil: what A is, such as "5-point".
-        visits: in one cycle.
-        products: with A, in one cycle; those whose result nobody reads are left out.
-        work: the products in units of one product on the first grid, by points.
-    """
-
-    points: int
-    stencil: str
-    visits: int
-    products: int
-    work: float
+    points: int  # a side
+    stencil: str  # what A is, such as "5-point"
+    visits: int  # in one cycle
+    products: int  # with A, in one cycle; those whose result nobody reads are left out
+    work: float  # the products in units of one product on the first grid, by points
 
 
 def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:

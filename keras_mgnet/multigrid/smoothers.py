@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Stencil
 from keras_mgnet.layers.scheme import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
 from keras_mgnet.multigrid.grids import diagonal_layer
@@ -66,8 +66,7 @@ def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
     if isinstance(smoother, Smoother):
         return smoother
     if isinstance(smoother, str):
-        if smoother not in SMOOTHERS:
-            raise unknown("smoother", smoother, SMOOTHERS)
+        check_known("smoother", smoother, SMOOTHERS)
         if not 0 < omega < np.inf:
             raise ValueError(f"expected omega to be positive. Received: omega={omega!r}")
         if degree < 1:

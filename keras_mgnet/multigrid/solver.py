@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import CycleLevel, Residual, StencilTransfer
 from keras_mgnet.layers.scheme import ResidualCorrection
 from keras_mgnet.models import vcycle
@@ -79,8 +79,7 @@ def solver(
     points = sizes(n, _check_levels(n, levels))
     nu = _check_nu(nu, cycle)
     for kind, value, choices in (("Pi", Pi, PI), ("transfer", transfer, TRANSFERS), ("coarsest", coarsest, COARSEST)):
-        if value not in choices:
-            raise unknown(kind, value, choices)
+        check_known(kind, value, choices)
     if Pi != "zero" and cycle_dtype not in (None, dtype):
         raise ValueError(f"expected Pi='zero' with a cycle_dtype, which carries corrections. Received: Pi={Pi!r}")
     inner = keras.dtype_policies.get(cycle_dtype or dtype)
@@ -153,8 +152,7 @@ def _check_levels(n: int, levels: int | None) -> int:
 
 def _check_nu(nu, cycle: str) -> tuple[int, int]:
     """Returns the smoothing steps down and up."""
-    if cycle not in VISITS:
-        raise unknown("cycle", cycle, VISITS)
+    check_known("cycle", cycle, VISITS)
     if not isinstance(nu, Sequence) or len(nu) != 2 or not all(is_integer(count) and count >= 0 for count in nu):
         raise ValueError(f"expected nu=(down, up), two integers >= 0. Received: nu={nu!r}")
     down, up = (int(count) for count in nu)

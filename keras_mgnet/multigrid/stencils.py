@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 
 FULL_WEIGHTING = np.outer((1, 2, 1), (1, 2, 1)) / 4
 FEM = np.array([[0, 1, 1], [1, 2, 1], [1, 1, 0]]) / 2
@@ -136,8 +136,7 @@ def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
                [ 0., -1.,  0.]])
     """
     K = np.asarray(K, "float64")
-    if rule not in RULES:
-        raise unknown("rule", rule, RULES)
+    check_known("rule", rule, RULES)
     if K.ndim < 2 or not all(size % 2 for size in K.shape[:2]):
         raise ValueError(f"expected a stencil of odd height and width. Received: shape {K.shape}")
     return RULES[rule](K)
