@@ -1,21 +1,24 @@
-"""Load on the embedded server: throughput and latency over HTTP beside those of the runtime itself, errors and memory.
+"""Load on the embedded server, and on another server in turns with it: throughput, latency, errors, memory.
 
-    python benchmarks/serving_load.py [--network digits|cifar] [--seconds 60] [--clients 1 8 32] [--out FOLDER]
+    python benchmarks/serving_load.py [--network digits|cifar] [--against 'COMMAND {base} ...'] [--out FOLDER]
 
-Exports an MgNet as SavedModel and as ONNX, serves each in a process of its own and sends one image a request over kept-alive
-connections, each client waiting for its answer before it asks again. Beside it stand the speed of the runtime alone, measured
-just before, and how fast the client itself is against a server that answers at once. Prints and writes Markdown and JSON.
+Exports an MgNet as SavedModel and as ONNX and serves each in a process of its own, and by COMMAND in another one, which announces
+its address as ours does. One or several images a request go over kept-alive connections by REST, and to ours by gRPC; each
+client waits for its answer before it asks again. The servers take turns of a few seconds. A figure is the median of its turns, a
+ratio that of the ratios within a round. Prints and writes Markdown and JSON.
 """
 
 import argparse
 import asyncio
-import multiprocessing
 import os
-import signal
+import re
+import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,7 +26,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import msgspec
 import numpy as np
 import psutil
-import uvloop
 
 from keras_mgnet.benchmarks import report
 
@@ -31,38 +33,43 @@ NETWORKS = {  # nu, channels, image shape
     "digits": ((2, 2, 2), (16, 32, 48), (8, 8, 1)),
     "cifar": ((2, 2, 2, 2), 64, (32, 32, 3)),
 }
+OURS = f"{sys.executable} -m keras_mgnet serve {{base}} --rest-port 0 --grpc-port 0 --drain-seconds 0"
+ANNOUNCED = re.compile(r"at http://127\.0\.0\.1:(\d+)/\S+(?: and by gRPC at (\S+))?")
 WARM_UP_SECONDS = 2
-RUNTIME_SECONDS = 3
-RUNTIME_BATCHES = (1, 8, 32)
-PACKAGES = ("uvicorn", "onnxruntime", "tensorflow", "numpy", "msgspec", "uvloop")
+PACKAGES = ("uvicorn", "onnxruntime", "tensorflow", "numpy", "msgspec", "uvloop", "grpcio")
 COLUMNS = {
-    "server": "server", "clients": "clients", "requests_per_second": "requests/s", "p50_ms": "p50, ms",
-    "p99_ms": "p99, ms", "errors": "errors", "runtime_batch_1": "runtime alone, batch 1, images/s",
-    "runtime_batch_8": "batch 8", "runtime_batch_32": "batch 32", "server_cores": "cores: server",
-    "client_cores": "client", "rss_before_mb": "memory before, MB", "rss_after_mb": "after",
-    "load_average": "load of the machine",
+    "file": "file", "protocol": "protocol", "images": "images a request", "clients": "clients", "rate": "images/s",
+    "p50": "p50, ms", "p99": "p99, ms", "errors": "errors", "memory": "memory, MB", "rate_against": "images/s of the other",
+    "p50_against": "p50, ms", "p99_against": "p99, ms", "ratio": "ours over the other",
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=NETWORKS, default="digits")
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=5, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--images", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--against", help="command of another server; {base} stands for the folder of versions")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    request = request_of(options.network)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         report.in_process(export_model, folder, options.network)
-        rows = [{"server": "none: answers at once", **row} for row in measure_client(request, options.clients)]
         for kind in ("savedmodel", "onnx"):
             base = Path(folder, kind, options.network)
-            rows += [{"server": kind, **row} for row in measure_server(base, request, options)]
+            with ExitStack() as stack:
+                commands = [OURS, *([options.against] if options.against else [])]
+                servers = [stack.enter_context(served(command.format(base=base))) for command in commands]
+                for images in options.images:
+                    for clients in options.clients:
+                        rows += measure(kind, servers, images, clients, options)
     text = report.markdown(rows, COLUMNS)
     print(text)
     if options.out:
-        record = {"environment": report.environment(*PACKAGES), "rows": rows}
+        record = {"environment": report.environment(*PACKAGES), "options": vars(options) | {"out": None}, "rows": rows}
         report.write(options.out, options.network, record, text)
 
 
@@ -76,159 +83,115 @@ def export_model(folder: str, network: str) -> None:
     export.onnx(model, Path(folder, "onnx", network, "1", "model.onnx"), **options)
 
 
-def measure_runtime(path: Path, network: str) -> dict:
-    """Returns images a second of the runtime alone, one call after another."""
-    from keras_mgnet.serving.engines import open_engine
-
-    engine = open_engine(path)
-    speeds = {}
-    for size in RUNTIME_BATCHES:
-        images = images_of(network, size)
-        calls, end = 0, time.perf_counter() + RUNTIME_SECONDS
-        while time.perf_counter() < end:
-            engine.run("serving_default", images)
-            calls += 1
-        speeds[f"runtime_batch_{size}"] = calls * size / RUNTIME_SECONDS
-    return speeds
-
-
-def measure_server(base: Path, request: bytes, options) -> list[dict]:
-    """Serves a folder and returns one row for each number of clients, the runtime measured just before each."""
-    command = [sys.executable, "-m", "keras_mgnet", "serve", str(base), "--rest-port", "0", "--grpc-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+@contextmanager
+def served(command: str):
+    """Yields (port of REST, address of gRPC or None, process) of a server, and ends it."""
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(shlex.split(command), **quiet) as process:
         try:
-            port = int(process.stdout.readline().partition("://127.0.0.1:")[2].partition("/")[0])
-            run(port, request, 8, WARM_UP_SECONDS)
-            rows = [measure_load(psutil.Process(process.pid), port, base, request, n, options) for n in options.clients]
+            announced = ANNOUNCED.search(process.stdout.readline())
+            yield int(announced[1]), announced[2], psutil.Process(process.pid)
         finally:
-            process.send_signal(signal.SIGTERM)
-    if process.returncode != 0:
-        raise RuntimeError(f"expected the server to end with 0. Received: {process.returncode}")
+            process.terminate()
+
+
+def measure(kind: str, servers: list, images: int, clients: int, options) -> list[dict]:
+    """Returns the row of REST, and for a SavedModel that of gRPC, which only ours is asked by."""
+    request = rest_request(options.network, images)
+    turns = [[] for _ in servers]
+    for port, _, _ in servers:
+        asyncio.run(load(rest_client(port, request), clients, WARM_UP_SECONDS))
+    for _ in range(options.rounds):
+        for (port, _, _), results in zip(servers, turns, strict=True):
+            results.append(asyncio.run(load(rest_client(port, request), clients, options.seconds)))
+    row = {"file": kind, "protocol": "REST", "images": images, "clients": clients, **summary(turns[0], images)}
+    if len(servers) > 1:
+        row |= {f"{key}_against": value for key, value in summary(turns[1], images).items()}
+        row["ratio"] = statistics.median(a["requests"] / b["requests"] for a, b in zip(*turns, strict=True))
+    _, address, process = servers[0]
+    rows = [row | {"memory": process.memory_info().rss / 1e6}]
+    if kind == "savedmodel":
+        results = [
+            asyncio.run(load(grpc_client(address, options.network, images), clients, options.seconds)) for _ in range(3)
+        ]
+        rows.append(row | dict.fromkeys([key for key in row if "against" in key or key == "ratio"]))
+        rows[-1] |= {"protocol": "gRPC", **summary(results, images), "memory": process.memory_info().rss / 1e6}
     return rows
 
 
-def measure_load(server: psutil.Process, port: int, base: Path, request: bytes, clients: int, options) -> dict:
-    """Returns the row of a number of clients."""
-    runtime = report.in_process(measure_runtime, base / "1", options.network)
-    before, used = server.memory_info().rss, cpu_seconds(server)
-    row = run(port, request, clients, options.seconds)
-    row["server_cores"] = (cpu_seconds(server) - used) / options.seconds
-    return {**runtime, **row, "rss_before_mb": before / 1e6, "rss_after_mb": server.memory_info().rss / 1e6}
+def summary(turns: list[dict], images: int) -> dict:
+    """Returns the medians over turns."""
+    middle = {key: statistics.median(turn[key] for turn in turns) for key in ("requests", "p50", "p99")}
+    errors = sum(turn["errors"] for turn in turns)
+    return {"rate": images * middle["requests"], "p50": middle["p50"], "p99": middle["p99"], "errors": errors}
 
 
-def measure_client(request: bytes, clients: list[int]) -> list[dict]:
-    """Returns what the client reaches against a server, in a process of its own, that sends a fixed answer at once."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=answer_at_once, args=(theirs,), daemon=True)
-    process.start()
-    port = ours.recv()
-    rows = [run(port, request, number, RUNTIME_SECONDS) for number in clients]
-    process.terminate()
-    return rows
+async def load(connect, clients: int, seconds: float) -> dict:
+    """Lets clients ask for some seconds; `connect` gives a coroutine function that asks once and says whether it went well."""
+    latencies, errors, end = [], [], time.perf_counter() + seconds
+
+    async def client():
+        async with connect() as ask:
+            while (start := time.perf_counter()) < end:
+                errors.append(not await ask())
+                latencies.append(time.perf_counter() - start)
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    p50, p99 = (1000 * np.percentile(latencies, [50, 99])).tolist()
+    return {"requests": len(latencies) / seconds, "p50": p50, "p99": p99, "errors": sum(errors)}
 
 
-def answer_at_once(pipe) -> None:
-    class AtOnce(asyncio.Protocol):
-        def connection_made(self, transport):
-            self.transport = transport
+def rest_client(port: int, request: bytes):
+    """Returns a context of one kept-alive connection that sends the same bytes again and again."""
 
-        def data_received(self, data):
-            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+    @asynccontextmanager
+    async def connect():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
-    async def listen():
-        server = await asyncio.get_running_loop().create_server(AtOnce, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
+        async def ask() -> bool:
+            writer.write(request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+            return head.startswith(b"http/1.1 200")
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(listen())
+        yield ask
+        writer.close()
 
-
-class Client(asyncio.Protocol):
-    """One connection that sends the same request as soon as the last one is answered."""
-
-    def __init__(self, request: bytes, latencies: list[float], errors: list[str]):
-        self.request, self.latencies, self.errors = request, latencies, errors
-        self.buffer = b""
-        self.stopping = False
-        self.closed = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.send()
-
-    def send(self):
-        self.start = time.perf_counter()
-        self.transport.write(self.request)
-
-    def data_received(self, data):
-        self.buffer += data
-        head, separator, body = self.buffer.partition(b"\r\n\r\n")
-        if not separator or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]):
-            return
-        self.latencies.append(time.perf_counter() - self.start)
-        if not head.startswith(b"HTTP/1.1 200"):
-            self.errors.append(self.buffer.decode())
-        self.buffer = b""
-        if self.stopping:
-            self.transport.close()
-        else:
-            self.send()
-
-    def connection_lost(self, error):
-        if not self.stopping:
-            self.errors.append(f"connection lost: {error}")
-        self.closed.set_result(None)
+    return connect
 
 
-def run(port: int, request: bytes, clients: int, seconds: float) -> dict:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(load(port, request, clients, seconds))
+def grpc_client(address: str, network: str, images: int):
+    """Returns a context of one channel to the PredictionService."""
+    import tensorflow as tf
+    from grpc import aio
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+    from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+    request = PredictRequest(inputs={"image": tf.make_tensor_proto(images_of(network, images))})
+    request.model_spec.name = network
+
+    @asynccontextmanager
+    async def connect():
+        async with aio.insecure_channel(address) as channel:
+            stub = PredictionServiceStub(channel)
+
+            async def ask() -> bool:
+                return bool((await stub.Predict(request)).outputs)
+
+            yield ask
+
+    return connect
 
 
-async def load(port: int, request: bytes, clients: int, seconds: float) -> dict:
-    latencies, errors = [], []
-    loop, own = asyncio.get_running_loop(), psutil.Process()
-    used, start = cpu_seconds(own), time.perf_counter()
-    connections = [
-        (await loop.create_connection(lambda: Client(request, latencies, errors), "127.0.0.1", port))[1]
-        for _ in range(clients)
-    ]
-    await asyncio.sleep(seconds)
-    elapsed, used = time.perf_counter() - start, cpu_seconds(own) - used
-    answered = len(latencies)
-    for connection in connections:
-        connection.stopping = True
-    await asyncio.gather(*(connection.closed for connection in connections))
-    p50, p99 = np.percentile(latencies, [50, 99]).tolist()
-    return {
-        "clients": clients,
-        "load_average": os.getloadavg()[0],
-        "requests": answered,
-        "errors": len(errors),
-        "first_error": errors[0] if errors else None,
-        "requests_per_second": answered / elapsed,
-        "p50_ms": 1000 * p50,
-        "p99_ms": 1000 * p99,
-        "client_cores": used / elapsed,
-    }
-
-
-def request_of(network: str) -> bytes:
-    """Returns a predict request with one image, as it goes over the wire."""
-    body = msgspec.json.encode({"instances": images_of(network, 1).astype("uint8").tolist()})
+def rest_request(network: str, images: int) -> bytes:
+    """Returns a predict request as it goes over the wire."""
+    body = msgspec.json.encode({"instances": images_of(network, images).astype("uint8").tolist()})
     head = f"POST /v1/models/{network}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def images_of(network: str, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (size, *NETWORKS[network][2])).astype("float32")
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
 
 
 if __name__ == "__main__":

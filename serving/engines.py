@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mgnet.errors import one_line
+from keras_mgnet.notes import hidden_notes
 from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.pictures import CHANNELS, decode_all, encoded_png
 from keras_mgnet.serving.tensors import STRING, Signature, Tensor
@@ -48,9 +49,10 @@ class SavedModelEngine:
     """A SavedModel in TensorFlow, with the signatures that it declares."""
 
     def __init__(self, folder: Path):
-        import tensorflow as tf
+        with hidden_notes():
+            import tensorflow as tf
 
-        self._loaded = tf.saved_model.load(str(folder))  # owns the variables
+            self._loaded = tf.saved_model.load(str(folder))  # owns the variables
         names = folder / CLASS_NAMES
         self.class_names = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
         self._functions = dict(self._loaded.signatures)
