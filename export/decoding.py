@@ -24,7 +24,7 @@ def can_decode(image_shape: tuple[int | None, ...]) -> bool:
 def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """Returns the pixels of JPEG, PNG and GIF files, of any sizes, as whole numbers 0..255 in float32.
 
-    They are those of `training.images.decode`: the exact inverse transform of JPEG, Pillow's grey, antialiased bilinear
+    They are those of `keras_mgnet.images.decode`: the exact inverse transform of JPEG, Pillow's grey, antialiased bilinear
     resizing first along rows, then along columns, each rounded. Alpha is dropped.
 
     Args:

@@ -17,8 +17,8 @@ from PIL import Image as Picture
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.extras import SERVE, extra
-from keras_mgnet.training.images import decode
-from keras_mgnet.training.top_classes import top_classes
+from keras_mgnet.images import decode
+from keras_mgnet.top_classes import top_classes
 
 URL = re.compile(r"(https?://[^/?#]+.*?)/?(?:/v1/models/([^/:?#]+)(/versions/\d+)?(?::predict|/metadata)?/?)?")
 DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # the one of fewest bytes first

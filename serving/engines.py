@@ -1,19 +1,22 @@
 """Artifacts, opened in their runtimes: `signatures` and `class_names`, and `run`, a signature's array to arrays."""
 
+import binascii
 import json
 from pathlib import Path
 
 import numpy as np
 
 from keras_mgnet.errors import one_line
+from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.pictures import CHANNELS, decode_all, encoded_png
 from keras_mgnet.serving.tensors import STRING, Signature, Tensor
 
 DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
 SAVED_MODEL, ONNX = ARTIFACTS = ("saved_model.pb", "model.onnx")  # one of them makes a folder a version
-CLASS_NAMES = "assets/class_names.txt"
+BLACK = binascii.a2b_base64(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)  # a PNG
 FREE_AXIS = 32  # length of a free axis in a warm-up request
 
 
@@ -53,15 +56,12 @@ class SavedModelEngine:
             import tensorflow as tf
 
             self._loaded = tf.saved_model.load(str(folder))  # owns the variables
-        names = folder / CLASS_NAMES
+        names = folder / "assets/class_names.txt"
         self.class_names = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
-        self._functions = dict(self._loaded.signatures)
-        self.signatures = {
-            name: Signature(
-                *_tf_tensors(row.structured_input_signature[1]).values(), _tf_tensors(row.structured_outputs)
-            )
-            for name, row in self._functions.items()
-        }
+        self._functions, self.signatures = dict(self._loaded.signatures), {}
+        for name, function in self._functions.items():
+            (tensor,) = _tf_tensors(function.structured_input_signature[1]).values()
+            self.signatures[name] = Signature(tensor, _tf_tensors(function.structured_outputs))
 
     def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs of one signature; raises RequestError for content that it refuses."""
@@ -85,20 +85,26 @@ class OnnxEngine:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the cores to the server
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.class_names = json.loads(self._session.get_modelmeta().custom_metadata_map.get("class_names", "null"))
-        (image,), outputs = (
-            _onnx_tensors(self._session.get_inputs()).values(),
-            _onnx_tensors(self._session.get_outputs()),
-        )
+        (image,) = _onnx_tensors(self._session.get_inputs()).values()
+        outputs = _onnx_tensors(self._session.get_outputs())
         self.signatures = {DEFAULT: Signature(image, outputs)}
-        if None not in image.shape[1:] and image.shape[3:] in CHANNELS:
+        if None not in image.shape[1:] and image.shape[3] in (1, 3):
             self.signatures[BYTES] = Signature(Tensor(PICTURES, STRING, (None,)), outputs)
 
     def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs of one signature; raises RequestError for images that cannot be decoded."""
         image, outputs = self.signatures[DEFAULT].input, list(self.signatures[DEFAULT].outputs)
         if signature == BYTES:
-            array = decode_all(PICTURES, array, image.shape[1:])
+            height, width, channels = image.shape[1:]
+            array = np.stack([_decoded(picture, (width, height), channels) for picture in array]).astype("float32")
         return dict(zip(outputs, self._session.run(outputs, {image.name: array}), strict=True))
+
+
+def _decoded(picture: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
+    try:
+        return decode(picture, size, channels)
+    except ValueError as error:
+        raise RequestError(f"'{PICTURES}': {error}") from error
 
 
 def _tf_tensors(specs: dict) -> dict[str, Tensor]:
@@ -115,4 +121,4 @@ def _onnx_tensors(nodes) -> dict[str, Tensor]:
 
 def _zero(tensor: Tensor) -> np.ndarray:
     shape = tuple((FREE_AXIS if axis else 1) if size is None else size for axis, size in enumerate(tensor.shape))
-    return np.full(shape, encoded_png(), object) if tensor.dtype == STRING else np.zeros(shape, tensor.dtype)
+    return np.full(shape, BLACK, object) if tensor.dtype == STRING else np.zeros(shape, tensor.dtype)

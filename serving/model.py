@@ -12,13 +12,14 @@ import numpy as np
 from prometheus_client import Histogram
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.images import look
 from keras_mgnet.serving.engines import DEFAULT, SAVED_MODEL, open_engine, versions
 from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.pictures import check_pictures
 from keras_mgnet.serving.tensors import STRING, Signature
 
 RUNTIME_THREADS = 2  # requests that are answered at a time; the runtime has threads of its own
 MAX_WAITING = 256  # requests
+MAX_PIXELS = 2**24  # of all images of a request
 SECONDS = Histogram("keras_mgnet_request_seconds", "By protocol and HTTP status.", ["protocol", "status"])
 
 
@@ -52,9 +53,12 @@ class Model:
 
     def run(self, name: str, array: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature; raises RequestError for content that may not or cannot run."""
-        tensor = self.signature(name).input
-        if tensor.dtype == STRING:
-            check_pictures(tensor.name, array)
+        tensor, pixels = self.signature(name).input, 0
+        for index, picture in enumerate(array if tensor.dtype == STRING else ()):
+            try:
+                pixels += look(picture, ("JPEG", "PNG"), MAX_PIXELS - pixels)
+            except ValueError as error:
+                raise RequestError(f"'{tensor.name}[{index}]': {error}") from error
         return self.engine.run(name or DEFAULT, array)
 
     async def answer(self, protocol: str, work: Callable, *arguments) -> Any:

@@ -71,7 +71,9 @@ def serve(
         host, rest = f"[{host}]" if ":" in host else host, _Uvicorn(config)
 
         async def run():
-            stop, grpc = _stop_signal(), None
+            stop, grpc, loop = asyncio.Event(), None, asyncio.get_running_loop()
+            for number in SIGNALS:
+                loop.add_signal_handler(number, stop.set)
             where = f"http://{host}:{rest_socket.getsockname()[1]}/v1/models/{name}"
             if model.is_savedmodel:
                 from keras_mgnet.serving.grpc import grpc_server
@@ -82,6 +84,8 @@ def serve(
             serving = asyncio.create_task(rest.serve([rest_socket]))
             print(f"serving version {model.number} of '{name}' at {where}", flush=True)
             await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
+            for number in SIGNALS:  # a second one ends the process at once
+                loop.remove_signal_handler(number)
             model.ready = False
             await asyncio.sleep(drain_seconds)
             rest.should_exit = True
@@ -98,20 +102,6 @@ class _Uvicorn(uvicorn.Server):
 
     def capture_signals(self):
         return contextlib.nullcontext()
-
-
-def _stop_signal() -> asyncio.Event:
-    """Returns the event that the first SIGTERM or SIGINT sets; a second one ends the process at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def on_signal():
-        stop.set()
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    return stop
 
 
 def _bound(host: str, port: int) -> socket.socket:

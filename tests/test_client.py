@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from keras_mgnet import MgNet, export
 from keras_mgnet.cli import command_line
+from keras_mgnet.images import decode
 from keras_mgnet.serving import client
 from keras_mgnet.serving.client import RemoteModel, classify
-from keras_mgnet.training.images import decode
 
 
 def free_ports():
@@ -316,9 +316,9 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
     for arguments, message in [
         (
             ["--server", server, tmp_path / "no.png"],
-            "Received: 400 expected 'image_bytes[0]' to be a JPEG or PNG image",
+            "Received: 400 'image_bytes[0]': expected an image, JPEG or PNG",
         ),
-        (["--server", server, tmp_path / "cut.jpg"], "Received: 400 expected 'image_bytes[0]'"),
+        (["--server", server, tmp_path / "cut.jpg"], "Received: 400 'image_bytes"),
         (
             ["--server", server, tmp_path / "text.txt"],
             f"expected a readable image. Received: '{tmp_path}/text.txt'",

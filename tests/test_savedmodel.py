@@ -22,7 +22,7 @@ import keras_mgnet
 from keras_mgnet import MgNet, export, files
 from keras_mgnet.export import tfserving, verification
 from keras_mgnet.export.decoding import decode_images
-from keras_mgnet.training.images import decode
+from keras_mgnet.images import decode
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NAMES = ["cat", "dog", "fish"]

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.training.images import SUFFIXES, decode
+from keras_mgnet.images import decode
+from keras_mgnet.training.images import SUFFIXES
 from keras_mgnet.training.plan import Plan
 
 TEST_SEED = 0  # of the noise on the test images, the same for all runs

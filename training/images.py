@@ -1,42 +1,14 @@
-"""Image files: one by one, and as a folder per class."""
+"""Folders of images, one per class."""
 
 import warnings
 from pathlib import Path
 
 import numpy as np
 
+from keras_mgnet.images import decode
+
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 Arrays = tuple[np.ndarray, np.ndarray]
-
-
-def decode(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
-    """Returns the pixels of an image file as uint8 (H, W, C).
-
-    Args:
-        path: of the file.
-        size: (width, height) to resize to, antialiased; None for its own.
-        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
-
-    Raises:
-        ValueError: naming the file, where it is no readable image.
-    """
-    try:
-        return _decode(path, size, channels)
-    except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
-        raise ValueError(f"expected a readable image. Received: '{path}' ({error})") from error
-
-
-def _decode(path: Path, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if image.mode[0] in "IF":
-            image = Image.fromarray(high_byte(np.asarray(image)))
-        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
-        image = image.convert("L" if grey else "RGB")
-    if size is not None:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    return np.atleast_3d(np.asarray(image))
 
 
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
@@ -88,21 +60,6 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
     if not pictures:
         raise ValueError(f"expected readable images in every class folder. Received: none in {folder}")
     return pictures
-
-
-def high_byte(grey: np.ndarray) -> np.ndarray:
-    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white.
-
-    Raises:
-        ValueError: where they are no 16-bit values.
-
-    Example:
-        >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
-        [0, 0, 1, 255]
-    """
-    if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
-        raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
-    return (grey >> 8).astype(np.uint8)
 
 
 def _stack(pictures: dict[Path, np.ndarray]) -> np.ndarray:

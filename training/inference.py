@@ -9,13 +9,13 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.files import staged_file
+from keras_mgnet.images import decode
+from keras_mgnet.top_classes import top_classes
 from keras_mgnet.training import task
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import Dataset, is_denoising
 from keras_mgnet.training.denoise import CleanImages
-from keras_mgnet.training.images import decode
 from keras_mgnet.training.rundir import Run
-from keras_mgnet.training.top_classes import top_classes
 from keras_mgnet.training.views import normalize
 
 

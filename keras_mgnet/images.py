@@ -1,0 +1,89 @@
+"""Encoded images: opened as one of a few formats, and looked at before they are decoded."""
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes by itself: PostScript is a program
+MAX_PIXELS = 2**26
+MAX_SCANS = 32  # of a progressive JPEG, each as dear as the whole image; encoders write about ten
+START_OF_SCAN = b"\xff\xda"
+
+
+def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXELS) -> int:
+    """Returns the pixels of an encoded image without decoding it.
+
+    Raises:
+        ValueError: for another format, more pixels than `most`, or more than `MAX_SCANS` scans.
+
+    Example:
+        >>> look(b"GIF89a" + bytes([3, 0, 2, 0, 0, 0, 0]))
+        6
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(content), formats=formats) as image:
+            pixels, progressive = math.prod(image.size), image.format == "JPEG"
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"expected at most {most} pixels. Received: more") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        received = f"{len(content)} bytes that begin with {content[:8]!r}"
+        raise ValueError(f"expected an image, {' or '.join(formats)}. Received: {received}") from error
+    if pixels > most:
+        raise ValueError(f"expected at most {most} pixels. Received: {pixels}")
+    if progressive and (scans := content.count(START_OF_SCAN)) > MAX_SCANS:
+        raise ValueError(f"expected at most {MAX_SCANS} scans of a JPEG. Received: {scans}")
+    return pixels
+
+
+def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
+    """Returns the pixels of an image as uint8 (H, W, C).
+
+    Args:
+        source: a file or its content.
+        size: (width, height) to resize to, antialiased; None for its own.
+        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
+
+    Raises:
+        ValueError: naming the file, where it is no readable image.
+    """
+    if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe would never end
+        raise ValueError(f"expected a file. Received: '{source}'")
+    try:
+        return _decode(source if isinstance(source, bytes) else source.read_bytes(), size, channels)
+    except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
+        received = f"'{source}' ({error})" if isinstance(source, Path) else error
+        raise ValueError(f"expected a readable image. Received: {received}") from error
+
+
+def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    from PIL import Image
+
+    look(content)
+    with Image.open(BytesIO(content), formats=FORMATS) as image:
+        if image.mode[0] in "IF":
+            image = Image.fromarray(high_byte(np.asarray(image)))
+        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+        image = image.convert("L" if grey else "RGB")
+    if size is not None:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.atleast_3d(np.asarray(image))
+
+
+def high_byte(grey: np.ndarray) -> np.ndarray:
+    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white.
+
+    Raises:
+        ValueError: where they are no 16-bit values.
+
+    Example:
+        >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
+        [0, 0, 1, 255]
+    """
+    if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
+        raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
+    return (grey >> 8).astype(np.uint8)

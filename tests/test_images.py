@@ -1,0 +1,59 @@
+"""Image files: which are opened, and what is refused before it is decoded."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_mgnet import images
+from keras_mgnet.benchmarks.serving_hostile import progressive
+from keras_mgnet.images import FORMATS, decode, look
+
+
+def encoded(form, size=(6, 5), mode="RGB"):
+    stream = io.BytesIO()
+    Image.new(mode, size, 7).save(stream, form)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_format_is_decoded_from_bytes_and_from_a_file_of_any_name(form, tmp_path):
+    (tmp_path / "picture").write_bytes(encoded(form))
+    assert look(encoded(form)) == 30
+    found = decode(encoded(form)), decode(tmp_path / "picture")
+    assert found[0].shape == (5, 6, 3) and found[0].dtype == np.uint8
+    np.testing.assert_array_equal(*found)
+
+
+HOSTILE = {
+    "PostScript that loops": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n{} loop\n", "expected an image, BMP or GIF"),
+    "no image": (b"hello", "Received: 5 bytes"),
+    "nothing": (b"", "Received: 0 bytes"),
+    "many scans": (progressive(40, 8), "expected at most 32 scans of a JPEG. Received: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_refused_undecoded(name, tmp_path):
+    content, message = HOSTILE[name]
+    with pytest.raises(ValueError, match=message):
+        look(content)
+    (tmp_path / "loop.png").write_bytes(content)
+    with pytest.raises(ValueError, match=f"expected a readable image. Received: '{tmp_path}/loop.png'.*{message}"):
+        decode(tmp_path / "loop.png")
+
+
+def test_more_pixels_than_the_limit_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"expected at most 29 pixels. Received: 30"):
+        look(encoded("PNG"), most=29)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(ValueError, match=f"expected at most {images.MAX_PIXELS} pixels. Received: more"):
+        look(encoded("PNG", (7, 6)))  # beyond twice Pillow's own limit
+
+
+def test_a_pipe_named_like_an_image_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=f"expected a file. Received: '{tmp_path}/x.png'"):
+        decode(tmp_path / "x.png")
