@@ -218,7 +218,7 @@ def test_cut_mix_labels_are_the_areas_pasted():
 def test_pipeline_rejects():
     with pytest.raises(ValueError, match="unknown augmentation 'cropflip'; did you mean 'crop_flip'"):
         pipeline.train_batches(GREY, 2, **PLAIN, seed=0, augment="cropflip", epochs=1)
-    with pytest.raises(ValueError, match=r"expected batch_size >= 1\. Received: 0"):
+    with pytest.raises(ValueError, match=r"expected batch_size >= 1\. Received: batch_size=0"):
         pipeline.steps_per_epoch(GREY, 0)
     with pytest.raises(ValueError, match=r"expected first_step in 0\.\.2\. Received: 3"):
         pipeline.train_batches(GREY, 4, **PLAIN, seed=0, first_step=3, epochs=1)

@@ -15,7 +15,7 @@ from keras_mgnet import layers
 from keras_mgnet.models import FAMILIES
 from keras_mgnet.training import data
 
-ELSEWHERE = {"docs/serving.md": "test_client.py"}  # it needs servers that run
+ELSEWHERE = {"docs/serving.md": "test_serving_page.py"}  # it needs servers that run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 
