@@ -35,14 +35,15 @@ def application(model: Model, gate: Gate) -> Starlette:
     def metrics(model: Model) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    routes = [
+    routes = []  # the first that fits answers: predictions are to wait for few
+    for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+        routes += [route(f"{path}:predict", answer, "POST"), route(f"{path}/metadata", metadata), route(path, status)]
+    routes += [
         route("/v1/models", lambda model: {"models": [model.name]}),
         route("/healthz", lambda model: {"alive": True}),
         route("/readyz", lambda model: _json({"ready": model.ready}, 200 if model.ready else 503)),
         route("/monitoring/prometheus/metrics", metrics),
     ]
-    for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
-        routes += [route(f"{path}:predict", answer, "POST"), route(f"{path}/metadata", metadata), route(path, status)]
     app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False
     return app
