@@ -4,10 +4,9 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -65,8 +64,12 @@ class RemoteModel:
         signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]["dtype"]))
         if signature not in self.signatures:
             raise unknown("signature", signature, self.signatures)
-        bodies = (partial(_body, signature, *self.signatures[signature], image) for image in images)
-        answers = self._ask("POST", f"{self._url}:predict", bodies)
+        name, tensor = self.signatures[signature]
+
+        def body(image):
+            return {"signature_name": signature, "instances": [{name: _value(image, tensor)}]}
+
+        answers = self._ask("POST", f"{self._url}:predict", body, images)
         try:
             return np.array([answer["predictions"][0]["probabilities"] for answer in answers])
         except (KeyError, TypeError, IndexError) as error:
@@ -81,11 +84,9 @@ class RemoteModel:
             raise ValueError(f"expected --name NAME, or a URL that ends in /v1/models/NAME. Received: {received}")
         return names[0]
 
-    def _ask(
-        self, method: str, url: str, contents: Iterable[Callable[[], Any]] = (lambda: None,)
-    ) -> list[dict[str, Any]]:
+    def _ask(self, method: str, url: str, body=lambda image: None, images=(None,)) -> list[dict[str, Any]]:
         with ThreadPoolExecutor(AT_ONCE) as beside:  # a notebook has an event loop of its own
-            return list(beside.map(lambda content: asyncio.run(self._answer(method, url, content())), contents))
+            return list(beside.map(lambda image: asyncio.run(self._answer(method, url, body(image))), images))
 
     async def _answer(self, method: str, url: str, content: Any) -> dict[str, Any]:
         body, plain = bytearray(), {"Accept-Encoding": "identity"}
@@ -133,10 +134,6 @@ def classify(
         raise ValueError(f"expected {rows.shape[-1]} class names, one per class. Received: {len(names)}")
     pairs = zip(images, rows, strict=True)
     return [{"image": str(path), "classes": top_classes(row, names, top)} for path, row in pairs]
-
-
-def _body(signature: str, name: str, tensor: dict[str, Any], image: Any) -> dict[str, Any]:
-    return {"signature_name": signature, "instances": [{name: _value(image, tensor)}]}
 
 
 def _value(image: Any, tensor: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Artifacts, opened in their runtimes: `signatures` and `class_names`, and `run`, a signature's array to arrays."""
 
-import binascii
 import json
+from binascii import a2b_base64
 from pathlib import Path
 
 import numpy as np
@@ -9,23 +9,16 @@ import numpy as np
 from keras_mgnet.errors import one_line
 from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
-from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.tensors import STRING, Signature, Tensor
+from keras_mgnet.serving.tensors import STRING, RequestError, Signature, Tensor
 
 DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
 SAVED_MODEL, ONNX = ARTIFACTS = ("saved_model.pb", "model.onnx")  # one of them makes a folder a version
-BLACK = binascii.a2b_base64(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-)  # a PNG
+BLACK_PNG = a2b_base64("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 FREE_AXIS = 32  # length of a free axis in a warm-up request
 
 
 def versions(base: Path) -> dict[int, Path]:
-    """Returns what may be served, by number: an .onnx file as 1, or the folders BASE/<number> that hold an artifact.
-
-    Raises:
-        ValueError: where there is nothing.
-    """
+    """Returns what may be served, by number: an .onnx file as 1, or the folders BASE/<number>; raises ValueError for nothing."""
     if base.is_file() and base.suffix == ".onnx":
         return {1: base}
     folders = [file.parent for name in ARTIFACTS for file in base.glob(f"*/{name}")]
@@ -96,15 +89,11 @@ class OnnxEngine:
         image, outputs = self.signatures[DEFAULT].input, list(self.signatures[DEFAULT].outputs)
         if signature == BYTES:
             height, width, channels = image.shape[1:]
-            array = np.stack([_decoded(picture, (width, height), channels) for picture in array]).astype("float32")
+            try:
+                array = np.stack([decode(picture, (width, height), channels) for picture in array]).astype("float32")
+            except ValueError as error:
+                raise RequestError(f"'{PICTURES}': {error}") from error
         return dict(zip(outputs, self._session.run(outputs, {image.name: array}), strict=True))
-
-
-def _decoded(picture: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
-    try:
-        return decode(picture, size, channels)
-    except ValueError as error:
-        raise RequestError(f"'{PICTURES}': {error}") from error
 
 
 def _tf_tensors(specs: dict) -> dict[str, Tensor]:
@@ -121,4 +110,4 @@ def _onnx_tensors(nodes) -> dict[str, Tensor]:
 
 def _zero(tensor: Tensor) -> np.ndarray:
     shape = tuple((FREE_AXIS if axis else 1) if size is None else size for axis, size in enumerate(tensor.shape))
-    return np.full(shape, BLACK, object) if tensor.dtype == STRING else np.zeros(shape, tensor.dtype)
+    return np.full(shape, BLACK_PNG, object) if tensor.dtype == STRING else np.zeros(shape, tensor.dtype)

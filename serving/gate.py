@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from keras_mgnet.serving.errors import RequestError
+from keras_mgnet.serving.tensors import RequestError
 
 BODIES = 16  # largest bodies that may be held together
 HEADER_SECONDS = BODY_SECONDS = 30.0
@@ -21,10 +21,6 @@ class Gate:
 
     On a loopback address it asks for a Host of this machine and for a JSON body: a web page can then neither post to the
     server nor read from it under a name of its own.
-
-    Args:
-        max_request_bytes: largest body.
-        loopback: whether the server listens to this machine alone.
     """
 
     def __init__(self, max_request_bytes: int, loopback: bool):

@@ -13,9 +13,8 @@ from tensorflow_serving.apis import (
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.serving import rest
-from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.model import Model
-from keras_mgnet.serving.tensors import Tensor
+from keras_mgnet.serving.tensors import RequestError, Tensor
 
 MAX_CALLS = 256  # at a time
 CODES = {404: StatusCode.NOT_FOUND, 503: StatusCode.UNAVAILABLE}

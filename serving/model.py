@@ -14,8 +14,7 @@ from prometheus_client import Histogram
 from keras_mgnet.errors import unknown
 from keras_mgnet.images import look
 from keras_mgnet.serving.engines import DEFAULT, SAVED_MODEL, open_engine, versions
-from keras_mgnet.serving.errors import RequestError
-from keras_mgnet.serving.tensors import STRING, Signature
+from keras_mgnet.serving.tensors import STRING, RequestError, Signature
 
 RUNTIME_THREADS = 2  # requests that are answered at a time; the runtime has threads of its own
 MAX_WAITING = 256  # requests
@@ -24,11 +23,7 @@ SECONDS = Histogram("keras_mgnet_request_seconds", "By protocol and HTTP status.
 
 
 class Model:
-    """The highest version below a folder, or one .onnx file, opened and warmed up. `ready`: new requests are welcome.
-
-    Raises:
-        ValueError: where nothing can be served.
-    """
+    """The highest version below a folder, or one .onnx file, opened and warmed up; raises ValueError where there is none."""
 
     def __init__(self, base: Path, name: str):
         self.name, self.ready = name, True

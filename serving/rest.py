@@ -10,10 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from keras_mgnet.serving.errors import RequestError
 from keras_mgnet.serving.gate import Gate
 from keras_mgnet.serving.model import Model
-from keras_mgnet.serving.tensors import NAME, Tensor, read
+from keras_mgnet.serving.tensors import NAME, RequestError, Tensor, read
 
 DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}  # others: DT_<NAME>
 
@@ -50,11 +49,7 @@ def application(model: Model, gate: Gate) -> Starlette:
 
 
 def answer(model: Model, body: bytes) -> bytes:
-    """Returns the JSON that answers a predict request, by rows or by columns.
-
-    Raises:
-        RequestError: where the request is not what the signature takes.
-    """
+    """Returns the JSON that answers a predict request, by rows or by columns; raises RequestError for a wrong one."""
     name = read(body, NAME).signature_name
     array, by_rows = model.signature(name).array(body)
     values = {key: output.tolist() for key, output in model.run(name, array).items()}

@@ -51,14 +51,15 @@ def serve(
     if not NAME.fullmatch(name):
         raise ValueError(f"expected a name of letters, digits, '.', '_' and '-'. Received: {name!r}")
     try:
-        loopback = ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         raise ValueError(f"expected an IP address such as 127.0.0.1. Received: {host!r}") from None
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with _bound(host, rest_port) as rest_socket:
+    with socket.create_server((host, rest_port), family=family) as rest_socket:
         model = Model(base, name)
         config = uvicorn.Config(
-            application(model, Gate(max_request_bytes, loopback)),
+            application(model, Gate(max_request_bytes, address.is_loopback)),
             http=ImpatientProtocol,
             ws="none",
             lifespan="off",
@@ -68,7 +69,7 @@ def serve(
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SECONDS_TO_ANSWER,
         )
-        host, rest = f"[{host}]" if ":" in host else host, _Uvicorn(config)
+        host, rest = f"[{host}]" if address.version == 6 else host, _Uvicorn(config)
 
         async def run():
             stop, grpc, loop = asyncio.Event(), None, asyncio.get_running_loop()
@@ -102,10 +103,3 @@ class _Uvicorn(uvicorn.Server):
 
     def capture_signals(self):
         return contextlib.nullcontext()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise OSError(f"expected a free port to listen on. Received: {host}:{port} ({error.strerror})") from error

@@ -11,14 +11,20 @@ import numpy as np
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 from msgspec.json import Decoder
 
-from keras_mgnet.serving.errors import RequestError
-
 STRING, BASE64 = "string", "b64"
 MAX_ROWS = 128  # of one request
 MAX_VALUES = 2**24  # of one tensor
 
 Row, Value = TypeVar("Row"), TypeVar("Value")
 Some = Meta(min_length=1, max_length=MAX_ROWS)
+
+
+class RequestError(ValueError):
+    """A refused request: the message names its field, the HTTP status says who can mend it (4xx the client, 503 time)."""
+
+    def __init__(self, message: str, status: int = 400):
+        super().__init__(message)
+        self.status = status
 
 
 class PredictRequest(Struct, Generic[Row, Value], forbid_unknown_fields=True):

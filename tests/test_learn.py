@@ -173,7 +173,11 @@ def test_command(tmp_path):
     pytest.importorskip("pyamg")
     options = ["--n", 15, "--nu", 1, 0, "--train-n", 7, "--steps", 3, "--errors", 4, "--unrolled", 1]
     output = invoke("solve", "poisson", "--learn", *options, "--against", "pyamg", "--out", tmp_path)
-    assert "rate: -ln(factor)" in " ".join(output.split()) and "PyAMG, Ruge-Stuben" in output and "same components" not in output
+    assert (
+        "rate: -ln(factor)" in " ".join(output.split())
+        and "PyAMG, Ruge-Stuben" in output
+        and "same components" not in output
+    )
     record = json.loads((tmp_path / "solve.json").read_text())
     learned, *others = record["learned"]["comparison"]
     assert len(record["learned"]["losses"]) == 3 and learned["name"] == "learned"

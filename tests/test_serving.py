@@ -711,7 +711,10 @@ def test_a_server_that_cannot_start_says_why_in_one_line(onnx_server, bases, tmp
     (tmp_path / "half" / "1" / "variables").mkdir(parents=True)
     port = onnx_server.url.rpartition(":")[2]
     for words, message in [
-        ([bases["onnx"], "--rest-port", port], f"expected a free port to listen on. Received: 127.0.0.1:{port}"),
+        (
+            [bases["onnx"], "--rest-port", port],
+            f"Address already in use (while attempting to bind on address ('127.0.0.1', {port})",
+        ),
         ([tmp_path / "missing"], "expected an .onnx file, or a folder with <number>/saved_model.pb"),
         ([tmp_path / "half"], "or <number>/model.onnx. Received: "),
         ([tmp_path], "expected a whole model in"),
