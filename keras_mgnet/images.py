@@ -20,7 +20,7 @@ def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXEL
         ValueError: for another format, more pixels than `most`, or more than `MAX_SCANS` scans.
 
     Example:
-        >>> look(b"GIF89a" + bytes([3, 0, 2, 0, 0, 0, 0]))
+        >>> look(b"P5 3 2 255 " + bytes(6))  # a grey PPM
         6
     """
     from PIL import Image
