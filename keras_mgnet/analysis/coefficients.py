@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
+from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel
 from keras_mgnet.layers.scheme import Chebyshev, Damped, chebyshev_omegas
@@ -16,27 +17,18 @@ RHOS = (0.5, 0.9, 0.99)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level.
-
-    Attributes:
-        k: per level; of a Chebyshev smoother k_i = 1 - omega_i.
-        first: per level the index of the iteration that has the first k.
-        damping: per level sigmoid(a), the factor of a damped smoother.
-        chebyshev: per rho and level k_i = 1 - omega_i of the Chebyshev semi-iteration for a spectrum in [-rho, rho], that begins
-            anew on every level.
-        stable: the share of the k in (-1, 1], where the scheme is zero-stable.
-        negative: the share of negative k.
-    """
+    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level; of Chebyshev's smoother k_i = 1 - omega_i."""
 
     k: dict[str, list[float]]
-    first: dict[str, int]
-    damping: dict[str, float]
-    chebyshev: dict[float, dict[str, list[float]]]
-    stable: float
-    negative: float
+    first: dict[str, int]  # index of the iteration that has the first k
+    damping: dict[str, float]  # sigmoid(a), the factor of a damped smoother
+    chebyshev: dict[
+        float, dict[str, list[float]]
+    ]  # rho -> k of the semi-iteration for a spectrum in [-rho, rho], per level
+    stable: float  # share of the k in (-1, 1], where the scheme is zero-stable
+    negative: float  # share of negative k
 
     def summary(self) -> str:
-        """In one line."""
         if not self.k:
             return f"damping {', '.join(f'{level} {value:.3f}' for level, value in self.damping.items())}"
         values = [value for own in self.k.values() for value in own]
@@ -62,10 +54,7 @@ def coefficients(model: keras.Model) -> Coefficients:
             k[level.name] = (1 - ops.convert_to_numpy(level.scheme.omega)).tolist()
             first[level.name] = 0
     damped = [level for level in levels(model, GridLevel) if isinstance(level.scheme, Damped)]
-    if not k and not damped:
-        raise ValueError(
-            f"expected an LM network, or an MgNet with smoother='chebyshev' or 'damped'. Received: {type(model).__name__}"
-        )
+    required(model, "an LM network, or an MgNet with smoother='chebyshev' or 'damped'", [*k, *damped])
     values = np.array([value for own in k.values() for value in own])
     return Coefficients(
         k=k,

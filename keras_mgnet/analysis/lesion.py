@@ -16,23 +16,14 @@ MOST = 20  # modules deleted, or pairs exchanged, at once
 
 @dataclass(frozen=True)
 class Lesions:
-    """Errors in [0, 1].
+    """Errors in [0, 1]."""
 
-    Attributes:
-        intact: of the whole network.
-        chance: of guessing the most frequent class.
-        modules: all that can be deleted, in order.
-        deleted: error without each of them.
-        several: number of deleted modules that change no shape -> error of each draw.
-        exchanged: number of exchanged pairs -> (Kendall's tau of the order, error) of each draw.
-    """
-
-    intact: float
-    chance: float
-    modules: list[Module]
-    deleted: list[float]
-    several: dict[int, list[float]]
-    exchanged: dict[int, list[tuple[float, float]]]
+    intact: float  # of the whole network
+    chance: float  # of guessing the most frequent class
+    modules: list[Module]  # all that can be deleted, in order
+    deleted: list[float]  # without each of them
+    several: dict[int, list[float]]  # number of deleted modules that change no shape -> error of each draw
+    exchanged: dict[int, list[tuple[float, float]]]  # number of exchanged pairs -> (Kendall's tau, error) of each draw
 
     @property
     def median_increase(self) -> float:
@@ -41,12 +32,11 @@ class Lesions:
         return float(np.median(increases)) if increases else float("nan")
 
     def summary(self) -> str:
-        """In one line."""
-        worst = max(range(len(self.modules)), key=lambda n: self.deleted[n])
-        name = f"{self.modules[worst].level}.{self.modules[worst].index}"
+        most = max(self.deleted)
+        worst = self.modules[self.deleted.index(most)]
         return (
             f"error {self.intact:.1%}; one module less adds {self.median_increase:.1%} in the median, "
-            f"{self.deleted[worst] - self.intact:.1%} at most ({name})"
+            f"{most - self.intact:.1%} at most ({worst.level}.{worst.index})"
         )
 
 
@@ -59,11 +49,9 @@ def lesions(
 
     Args:
         model: a network that has `modules`.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
-        draws: random choices per number of deleted modules and of exchanged pairs.
+        images, labels: (N, H, W, C), normalised, and (N,) classes.
+        draws, seed: random choices per number of deleted modules and of exchanged pairs.
         most: largest such number.
-        seed: of the choices.
 
     Example:
         >>> from keras_mgnet import ResNet

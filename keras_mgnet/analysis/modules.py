@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_mgnet.analysis.intercept import intercepted, levels
+from keras_mgnet.errors import required
 from keras_mgnet.layers import FractalLevel, GridLevel, ResidualLevel
 
 
@@ -61,16 +62,13 @@ def modules(model: keras.Model) -> list[Module]:
         [('level1', 0, False), ('level1', 1, False), ('level2', 0, True)]
     """
     found = [
-        Module(level.name, i, i == 0 and _begins_elsewhere(level))
+        Module(level.name, i, i == 0 and (isinstance(level, FractalLevel) or getattr(level, "R", None) is not None))
         for level in levels(model, *SURGERY)
         if not _is_joined(level)
         for i in range(_count(level))
     ]
-    if not any(can_be_deleted(model, module) for module in found):
-        raise ValueError(
-            "expected a network of residual blocks, smoothing steps or one column of several layers. "
-            f"Received: {type(model).__name__}"
-        )
+    deletable = [module for module in found if can_be_deleted(model, module)]
+    required(model, "a network of residual blocks, smoothing steps or one column of several layers", deletable)
     return found
 
 
@@ -122,10 +120,6 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
 
 def _count(level) -> int:
     return len(level.K) if isinstance(level, FractalLevel) else level.nu + getattr(level, "post_nu", 0)
-
-
-def _begins_elsewhere(level) -> bool:
-    return isinstance(level, FractalLevel) or getattr(level, "R", None) is not None
 
 
 def _is_joined(level) -> bool:
