@@ -70,20 +70,18 @@ def plot_coefficients(result: Coefficients, path) -> None:
     """Draws the coefficients of every level side by side to a PNG."""
     figure = new_figure(8, 4, "Learned coefficients of the scheme, and those of the Chebyshev semi-iteration")
     axes, start, ticks = figure.subplots(), 0, {}
-    names = list(result.k or result.damping)
-    for n, name in enumerate(names):
-        values = result.k.get(name, [result.damping.get(name, 0.0)])
-        places = np.arange(start, start + len(values))
-        ticks |= {place: f"{name}\n{result.first.get(name, 0) + i}" if i == 0 else str(result.first[name] + i)
-                  for i, place in enumerate(places)}  # fmt: skip
-        for c, (rho, table) in enumerate(result.chebyshev.items() if result.k else ()):
-            label = f"Chebyshev, rho = {rho}" if n == 0 else None
-            axes.plot(places, table[name], linestyle="--", marker=".", color=COLORS[c + 1], label=label)
-        learned = ("learned k" if result.k else "learned damping") if n == 0 else None
-        axes.plot(places, values, marker="o", linewidth=2, color=COLORS[0], label=learned)
-        start += len(values) + 1
-        if n < len(names) - 1:
+    learned = result.k or {name: [value] for name, value in result.damping.items()}
+    for name, values in learned.items():
+        if start:
             axes.axvline(start - 1, color="gray", linewidth=0.8)
+        places, first = range(start, start + len(values)), result.first.get(name, 0)
+        ticks |= {place: f"{first + i}" for i, place in enumerate(places)} | {start: f"{name}\n{first}"}
+        for c, (rho, table) in enumerate(result.chebyshev.items() if result.k else ()):
+            label = None if start else f"Chebyshev, rho = {rho}"
+            axes.plot(places, table[name], linestyle="--", marker=".", color=COLORS[c + 1], label=label)
+        label = None if start else f"learned {'k' if result.k else 'damping'}"
+        axes.plot(places, values, marker="o", linewidth=2, color=COLORS[0], label=label)
+        start += len(values) + 1
     axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.set_xticks(list(ticks), list(ticks.values()))
     finish(axes, xlabel="level and iteration", ylabel="k" if result.k else "sigmoid(a)")

@@ -136,8 +136,7 @@ def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str,
     """Runs one analysis and writes NAME.json and NAME.png, each whole; returns its result.
 
     Args:
-        subject: what is analysed.
-        name: a key of `ANALYSES`.
+        subject, name: what is analysed, and by which of `ANALYSES`.
         directory: where to.
         about: what else the JSON file shall say.
 

@@ -40,31 +40,23 @@ def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
 def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[np.ndarray]:
     """Returns A on each grid, fine to coarse: a 3x3 stencil, or (m, m, 3, 3), a stencil for each point.
 
-    Args:
-        A: (3, 3) or (n, n, 3, 3), scaled by h^2.
-        n: points a side of the first grid.
-        levels: number of grids.
-        transfer: R and P, for "galerkin".
-        coarse: "rediscretised" takes the stencil itself, of a field that of the fine point there; "galerkin" is R A P.
+    Arguments as `solver`: A is of the first grid, n x n points. A coarse operator is R A P or, rediscretised, the stencil itself,
+    of a field that of the fine point there.
     """
     A = np.asarray(A, "float64")
-    if A.shape not in ((3, 3), (n, n, 3, 3)) or not np.isfinite(A).all():
-        raise ValueError(
-            f"expected A to be a stencil (3, 3), or one per point, {(n, n, 3, 3)}. Received: shape {A.shape}"
-        )
+    field = (n, n, 3, 3)
+    if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
+        raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")
     if not (diagonal(A) > 0).all():
         raise ValueError(f"expected a positive diagonal of A. Received: {diagonal(A).min()} as its least entry")
     check_known("coarse operator", coarse, COARSE)
-    grids = [A]
+    constant, grids = A.ndim == 2, [A]
     for _ in range(levels - 1):
-        grids.append(_coarser(grids[-1], transfer, coarse))
+        if coarse == "galerkin":
+            grids.append((galerkin if constant else galerkin_field)(grids[-1], transfer))
+        else:
+            grids.append(A if constant else grids[-1][1::2, 1::2])
     return grids
-
-
-def _coarser(A: np.ndarray, transfer: Transfer, coarse: str) -> np.ndarray:
-    if coarse == "galerkin":
-        return (galerkin if A.ndim == 2 else galerkin_field)(A, transfer)
-    return A if A.ndim == 2 else A[1::2, 1::2]
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:
@@ -87,12 +79,10 @@ def diagonal_layer(A: np.ndarray, weight: float, dtype):
     return assigned(StencilField(1, name="B", dtype=dtype), "kernel", values, len(A))
 
 
-def inverse_layer(A: np.ndarray, n: int, dtype) -> Inverse:
-    """Returns the layer B = A^{-1} on a grid of n x n points.
-
-    Raises:
-        ValueError: where the grid is larger than `LARGEST_INVERSE`.
-    """
+def inverse_layer(A: np.ndarray, n: int, dtype):
+    """Returns the layer B = A^{-1} on a grid of n x n points; raises ValueError beyond `LARGEST_INVERSE`."""
+    if n == 1:
+        return diagonal_layer(A, 1.0, dtype)
     if n > LARGEST_INVERSE:
         raise ValueError(
             f"expected at most {LARGEST_INVERSE} points a side on the coarsest grid, which is solved exactly. Received: {n}"
@@ -107,16 +97,23 @@ def matrix(A: np.ndarray, n: int) -> np.ndarray:
         >>> matrix(np.outer((0, 1, 0), (-1, 2, -1)), 2)[0].tolist()
         [2.0, -1.0, 0.0, 0.0]
     """
-    field = np.broadcast_to(A, (n, n, 3, 3))
-    full = np.zeros((n + 2, n + 2, n, n))
-    y, x = np.indices((n, n))
-    for i in range(3):
-        for j in range(3):
-            full[y + i, x + j, y, x] = field[:, :, i, j]
-    return full[1:-1, 1:-1].reshape(n * n, n * n).T
+    values, places = entries(A, n)
+    full = np.zeros((n * n, n * n))
+    full[places] = values
+    return full
+
+
+def entries(A: np.ndarray, n: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Returns the entries of that matrix which are not zero, and their rows and columns."""
+    values, points = np.broadcast_to(A, (n, n, 3, 3)), np.arange(n * n).reshape(n, n)
+    columns = neighbours(points, outside=-1)
+    rows = np.broadcast_to(points[:, :, None, None], columns.shape)
+    kept = (columns >= 0) & (values != 0)
+    return values[kept], (rows[kept], columns[kept])
 
 
 def assigned(layer, variable: str, values: np.ndarray, n: int):
+    """Builds a layer for n x n points, gives one of its variables a value and returns it."""
     layer.build((None, n, n, 1))
     getattr(layer, variable).assign(values)
     return layer

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, required
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import RULES, transfer_stencil
 
@@ -35,8 +35,8 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
     """
     if factor not in FACTORS:
         raise ValueError(f"expected factor to be 1/2 or 2. Received: factor={factor!r}")
-    if rule is not None and rule not in RULES:
-        raise unknown("rule", rule, RULES)
+    if rule is not None:
+        check_known("rule", rule, RULES)
     kernels = _kernels(model)
     shape = _scaled_shape(model.input_shape[1:], factor)
     other = type(model).from_config(model.get_config() | {"input_shape": shape, "input_tensor": None, "weights": None})
@@ -67,9 +67,7 @@ def _kernels(model: keras.Model) -> list[keras.Variable]:
             size = "x".join(map(str, conv.kernel_size))
             raise ValueError(f"expected a network of 3x3 and 1x1 convolutions. Received: {size} in {conv.path}")
     kernels = [conv.kernel for conv in convs if tuple(conv.kernel_size) == (3, 3)]
-    if not kernels:
-        raise ValueError(f"expected a network with 3x3 convolutions. Received: {type(model).__name__}")
-    return kernels
+    return required(model, "a network with 3x3 convolutions", kernels)
 
 
 def _scaled_shape(shape, factor: float):
