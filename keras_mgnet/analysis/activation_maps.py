@@ -59,13 +59,7 @@ def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) 
 
 
 def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so.
-
-    Example:
-        >>> from keras_mgnet import MgNet
-        >>> [layer.name for layer in classifier_head(MgNet((1,), 4, input_shape=(8, 8, 1)))]
-        ['pool', 'classifier']
-    """
+    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so."""
     kinds = [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
     if [type(layer) for layer in model.layers[-2:]] != kinds:
         raise ValueError(f"expected a network that ends in a global mean and a classifier. Received: {model.name}")

@@ -97,12 +97,9 @@ def _draw_functions(axes, result: Influence, i: int, order: np.ndarray) -> None:
 def _draw_filters(axes, filters: np.ndarray) -> None:
     """Filters (m, m, n) side by side, row by row, each on its own scale around zero."""
     m, _, n = filters.shape
-    rows = -(-n // COLUMNS)
-    sheet = np.full((rows * (m + 1), COLUMNS * (m + 1)), np.nan)
-    for number in range(n):
-        top, left = (m + 1) * (number // COLUMNS), (m + 1) * (number % COLUMNS)
-        sheet[top : top + m, left : left + m] = filters[..., number] / np.abs(filters[..., number]).max()
-    axes.imshow(sheet, cmap=DIVERGING, vmin=-1, vmax=1)
+    framed = np.pad(filters / np.abs(filters).max((0, 1)), ((0, 1), (0, 1), (0, -n % COLUMNS)), constant_values=np.nan)
+    sheet = framed.reshape(m + 1, m + 1, -1, COLUMNS).transpose(2, 0, 3, 1)
+    axes.imshow(sheet.reshape(-1, COLUMNS * (m + 1)), cmap=DIVERGING, vmin=-1, vmax=1)
     axes.axis("off")
 
 

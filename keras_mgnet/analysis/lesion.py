@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import keras
 import numpy as np
@@ -68,7 +67,7 @@ def lesions(
         with rewired(model, table):
             return error(model, images, labels)
 
-    orders = {n: [exchange(inner, n, rng) for _ in range(draws)] for n in range(1, min(most, _pairs(inner)) + 1)}
+    orders = {n: [exchange(inner, n, rng) for _ in range(draws)] for n in range(1, min(most, len(_pairs(inner))) + 1)}
     choices = {m: [rng.permutation(len(inner))[:m] for _ in range(draws)] for m in range(1, min(most, len(inner)) + 1)}
     return Lesions(
         intact=error(model, images, labels),
@@ -86,19 +85,13 @@ def lesions(
 def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) -> list[Module]:
     """Returns the modules after as many exchanges of two of one level, each pair drawn from all."""
     order = list(ordered)
-    candidates = [(a, b) for a in range(len(order)) for b in range(a) if order[a].level == order[b].level]
-    for a, b in rng.permutation(candidates)[:pairs]:
+    for a, b in rng.permutation(_pairs(ordered))[:pairs]:
         order[a], order[b] = order[b], order[a]
     return order
 
 
 def kendall_tau(before: Sequence, after: Sequence) -> float:
-    """Returns the share of pairs in the same order minus that of pairs in the opposite one.
-
-    Example:
-        >>> kendall_tau("abc", "abc"), kendall_tau("abc", "cba")
-        (1.0, -1.0)
-    """
+    """Returns the share of pairs in the same order minus that of pairs in the opposite one."""
     places = [before.index(entry) for entry in after]
     signs = [np.sign(b - a) for n, a in enumerate(places) for b in places[n + 1 :]]
     return float(np.mean(signs)) if signs else 1.0
@@ -149,6 +142,5 @@ def _draw_order(axes, result: Lesions) -> None:
     finish(axes, legend=False, title="modules exchanged within levels", xlabel=xlabel)
 
 
-def _pairs(ordered: Sequence[Module]) -> int:
-    sizes = [len(list(group)) for _, group in groupby(ordered, key=lambda module: module.level)]
-    return sum(n * (n - 1) // 2 for n in sizes)
+def _pairs(ordered: Sequence[Module]) -> list[tuple[int, int]]:
+    return [(a, b) for a in range(len(ordered)) for b in range(a) if ordered[a].level == ordered[b].level]

@@ -48,12 +48,7 @@ class Spectra:
 
 
 def frequencies(n: int = FREQUENCIES) -> np.ndarray:
-    """Returns the n x n pairs (theta_1, theta_2) of a grid over [-pi, pi)^2, (n, n, 2).
-
-    Example:
-        >>> frequencies(4)[2, 3].tolist() == [0.0, np.pi / 2]
-        True
-    """
+    """Returns the n x n pairs (theta_1, theta_2) of a grid over [-pi, pi)^2, (n, n, 2)."""
     theta = 2 * np.pi * (np.arange(n) - n // 2) / n
     return np.stack(np.meshgrid(theta, theta, indexing="ij"), axis=-1)
 

@@ -91,12 +91,7 @@ def inverse_layer(A: np.ndarray, n: int, dtype):
 
 
 def matrix(A: np.ndarray, n: int) -> np.ndarray:
-    """Returns the full matrix (n^2, n^2) of an operator on n x n points, with zero padding.
-
-    Example:
-        >>> matrix(np.outer((0, 1, 0), (-1, 2, -1)), 2)[0].tolist()
-        [2.0, -1.0, 0.0, 0.0]
-    """
+    """Returns the full matrix (n^2, n^2) of an operator on n x n points, with zero padding."""
     values, places = entries(A, n)
     full = np.zeros((n * n, n * n))
     full[places] = values
@@ -120,10 +115,5 @@ def assigned(layer, variable: str, values: np.ndarray, n: int):
 
 
 def sizes(n: int, levels: int) -> Sequence[int]:
-    """Returns the points a side of each grid.
-
-    Example:
-        >>> sizes(7, 3)
-        [7, 3, 1]
-    """
+    """Returns the points a side of each grid."""
     return [(n + 1) // 2**j - 1 for j in range(levels)]

@@ -119,12 +119,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
 
 
 def spectral_radius(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> float:
-    """Returns the largest modulus of an eigenvalue of a linear map on the span of start, M start, ..., M^(steps-1) start.
-
-    Example:
-        >>> round(spectral_radius(lambda v: np.array([2.0, -3.0]) * v, np.ones(2), 5), 9)
-        3.0
-    """
+    """Returns the largest modulus of an eigenvalue of a linear map on the span of start, M start, ..., M^(steps-1) start."""
     return float(np.abs(arnoldi(apply, start, steps, tolerance=1e-14)[0]).max())
 
 
@@ -161,12 +156,7 @@ def arnoldi(
 
 
 def compiled(function: Callable, jit_compile: bool) -> Callable:
-    """Returns a function of tensors as one program of the backend, on TensorFlow through XLA where `jit_compile` says so.
-
-    Example:
-        >>> float(compiled(lambda x: 2 * x, False)(ops.ones(())))
-        2.0
-    """
+    """Returns a function of tensors as one program of the backend, on TensorFlow through XLA where `jit_compile` says so."""
     if keras.backend.backend() == "jax":
         import jax
 

@@ -49,13 +49,7 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
 
 
 def stencil_map(factor: float, rule: str) -> np.ndarray:
-    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3).
-
-    Example:
-        >>> fine = [[0, -1, 0], [-1, 4, -1], [0, -1, 0]]  # over h^2, so on a grid of half the width it is four times as large
-        >>> np.tensordot(stencil_map(2, "fem"), fine, 2).round(6).astype(int).tolist()
-        [[0, -4, 0], [-4, 16, -4], [0, -4, 0]]
-    """
+    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3)."""
     coarser = transfer_stencil(np.eye(9).reshape(3, 3, 9), rule).reshape(9, 9)
     return (coarser if factor == 0.5 else np.linalg.inv(coarser)).reshape(3, 3, 3, 3)
 

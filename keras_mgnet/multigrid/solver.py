@@ -107,12 +107,7 @@ def solver(
 
 
 def cycle_levels(model: keras.Model) -> list[CycleLevel]:
-    """Returns the levels of a solver, fine to coarse.
-
-    Example:
-        >>> [level.name for level in cycle_levels(solver(7))]
-        ['level1', 'level2', 'level3']
-    """
+    """Returns the levels of a solver, fine to coarse."""
     levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
     return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))
 

@@ -22,12 +22,7 @@ def operator_matrix(A: np.ndarray, n: int):
 
 
 def restriction_matrix(R: np.ndarray, n: int):
-    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose.
-
-    Example:
-        >>> restriction_matrix(TRANSFERS["full_weighting"].R, 3).toarray()[0].reshape(3, 3).tolist()
-        [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]]
-    """
+    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose."""
     points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
     return operator_matrix(R, n)[points]
 

@@ -81,12 +81,7 @@ def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
 
 
 def powers(size: int) -> np.ndarray:
-    """Returns the powers of the offsets from the centre, d^a in row a: (size, size).
-
-    Example:
-        >>> powers(3).astype(int).tolist()
-        [[1, 1, 1], [-1, 0, 1], [1, 0, 1]]
-    """
+    """Returns the powers of the offsets from the centre, d^a in row a: (size, size)."""
     return np.vander(np.arange(size) - size // 2, size, increasing=True).T.astype("float64")
 
 
