@@ -77,19 +77,16 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
     bound = np.abs(result.maps[:n]).max() or 1.0
     for axes in grid.flat:
         axes.set_axis_off()
-    for i in range(n):
+    names = class_names or range(1 + int(max(*result.labels, *result.predicted)))
+    for i, above, below in zip(range(n), grid[::2].flat, grid[1::2].flat, strict=False):
         image = _displayable(result.images[i])
-        above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
         height, width = image.shape[:2]
         above.imshow(image, cmap="gray", vmin=0, vmax=1)
         below.imshow(image.mean(-1) if image.ndim == 3 else image, cmap="gray", vmin=0, vmax=1)
         options = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "bilinear", "alpha": 0.65}
         shown = below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, **options)
-        label, predicted = (
-            str(int(n)) if class_names is None else class_names[int(n)] for n in (result.labels[i], result.predicted[i])
-        )
-        above.set_title(label, fontsize="small")
-        below.set_title(f"→ {predicted}", fontsize="small")
+        above.set_title(names[int(result.labels[i])], fontsize="small")
+        below.set_title(f"→ {names[int(result.predicted[i])]}", fontsize="small")
     figure.colorbar(shown, ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias")
     save(figure, path)
 

@@ -61,12 +61,14 @@ def modules(model: keras.Model) -> list[Module]:
         >>> [(m.level, m.index, m.changes_shape) for m in modules(ResNet(14, base_width=4))][:3]
         [('level1', 0, False), ('level1', 1, False), ('level2', 0, True)]
     """
-    found = [
-        Module(level.name, i, i == 0 and (isinstance(level, FractalLevel) or getattr(level, "R", None) is not None))
-        for level in levels(model, *SURGERY)
-        if not _is_joined(level)
-        for i in range(_count(level))
-    ]
+    found = []
+    for level in levels(model, *SURGERY):
+        plain = isinstance(level, FractalLevel)
+        if plain and any(len(ending) > 1 for _, ending in level.ends):  # columns that are joined are no chain
+            continue
+        count = len(level.K) if plain else level.nu + getattr(level, "post_nu", 0)
+        changes_shape = plain or getattr(level, "R", None) is not None
+        found += [Module(level.name, i, i == 0 and changes_shape) for i in range(count)]
     deletable = [module for module in found if can_be_deleted(model, module)]
     required(model, "a network of residual blocks, smoothing steps or one column of several layers", deletable)
     return found
@@ -116,14 +118,6 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
             )
     elif module.level != other.level or module.changes_shape != other.changes_shape:
         raise ValueError(f"expected two modules of one level that keep the shape. Received: {module} -> {other}")
-
-
-def _count(level) -> int:
-    return len(level.K) if isinstance(level, FractalLevel) else level.nu + getattr(level, "post_nu", 0)
-
-
-def _is_joined(level) -> bool:
-    return isinstance(level, FractalLevel) and any(len(ending) > 1 for _, ending in level.ends)
 
 
 def can_be_deleted(model: keras.Model, module: Module) -> bool:

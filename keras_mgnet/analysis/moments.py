@@ -121,7 +121,7 @@ def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
     orders = {name: np.minimum(vanishing_order(q, tolerance), 3).ravel() for name, q in kernels.items()}
     high_pass = {name: np.abs(q.sum((0, 1))) / np.abs(q).sum((0, 1)) for name, q in kernels.items()}
     return Moments(
-        nearest={name: _shares(number.ravel()) for name, (number, _) in nearest.items()},
+        nearest={name: _shares(number) for name, (number, _) in nearest.items()},
         cosine={name: float(np.median(cosine)) for name, (_, cosine) in nearest.items()},
         order={name: (np.bincount(order, minlength=4) / order.size).tolist() for name, order in orders.items()},
         high_pass={name: float(np.median(ratio)) for name, ratio in high_pass.items()},
@@ -151,5 +151,4 @@ def plot_moments(result: Moments, path) -> None:
 
 
 def _shares(numbers: np.ndarray) -> dict[str, float]:
-    counts = np.bincount(numbers, minlength=len(STENCILS)) / numbers.size
-    return dict(zip(STENCILS, counts.tolist(), strict=True))
+    return {stencil: float(np.mean(numbers == n)) for n, stencil in enumerate(STENCILS)}

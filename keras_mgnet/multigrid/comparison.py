@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mgnet.layers import KernelChain
 from keras_mgnet.multigrid.experiment import SolveConfig
-from keras_mgnet.multigrid.grids import grid_count, operators, sizes
+from keras_mgnet.multigrid.grids import operators, sizes
 from keras_mgnet.multigrid.iteration import convergence_factor, spectral_radius
 from keras_mgnet.multigrid.learn import LearnConfig, smoothed_levels
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
@@ -53,7 +53,7 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
         >>> cycle_work(SolveConfig(n=3), steps=2, cost=1)  # (5 + 2 (5 + 1)) / 5
         3.4
     """
-    components, points = config.components(), sizes(config.n, grid_count(config.n))
+    components, points = config.components(), sizes(config.n)
     grids = operators(components["A"], config.n, len(points), TRANSFERS[config.transfer], components["coarse"])
     entries = [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
     smoothing = sum(steps * (a + cost) * m**2 for a, m in zip(entries[:-1], points[:-1], strict=True))

@@ -1,11 +1,10 @@
 """The grids of a solver: the operator A on each of them, and the layers made of it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Inverse, Stencil, StencilField
+from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
 
 LARGEST_INVERSE = 63  # points a side of a coarsest grid that is solved exactly: 126 MB
@@ -13,16 +12,13 @@ COARSE = ("rediscretised", "galerkin")
 
 
 def grid_count(n: int) -> int:
-    """Returns k of n = 2^k - 1, the number of grids down to a single point.
-
-    Raises:
-        ValueError: for another n.
+    """Returns k of n = 2^k - 1, the number of grids down to a single point; raises ValueError for another n.
 
     Example:
         >>> grid_count(63)
         6
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 or n & (n + 1):
+    if not is_integer(n) or n < 1 or n & (n + 1):
         raise ValueError(f"expected n = 2^k - 1 points a side, such as 31, 63 or 127. Received: n={n!r}")
     return int(n).bit_length()
 
@@ -114,6 +110,10 @@ def assigned(layer, variable: str, values: np.ndarray, n: int):
     return layer
 
 
-def sizes(n: int, levels: int) -> Sequence[int]:
-    """Returns the points a side of each grid."""
+def sizes(n: int, levels: int | None = None) -> list[int]:
+    """Returns the points a side of each grid, by default down to a single point; raises ValueError where there are fewer."""
+    depth = grid_count(n)
+    levels = depth if levels is None else levels
+    if not is_integer(levels) or not 1 <= levels <= depth:
+        raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
     return [(n + 1) // 2**j - 1 for j in range(levels)]

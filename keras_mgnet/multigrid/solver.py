@@ -10,7 +10,7 @@ from keras_mgnet.layers import CycleLevel, Residual, StencilTransfer
 from keras_mgnet.layers.scheme import ResidualCorrection
 from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.multigrid.grids import grid_count, inverse_layer, operator_layer, operators, sizes
+from keras_mgnet.multigrid.grids import inverse_layer, operator_layer, operators, sizes
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION, TRANSFERS, Transfer
@@ -76,7 +76,7 @@ def solver(
         >>> float(u[0, 7, 7, 0].round(4))  # of -Laplace u = 1 in the middle, 0.0737 in the limit h -> 0
         0.0734
     """
-    points = sizes(n, _check_levels(n, levels))
+    points = sizes(n, levels)
     nu = _check_nu(nu, cycle)
     for kind, value, choices in (("Pi", Pi, PI), ("transfer", transfer, TRANSFERS), ("coarsest", coarsest, COARSEST)):
         check_known(kind, value, choices)
@@ -126,15 +126,6 @@ def _transfer(kernels: Transfer, name: str, dtype) -> StencilTransfer:
 def _restriction(Pi: str, name: str, dtype) -> StencilTransfer:
     kernel = INJECTION / 4 if Pi == "injection" else np.random.default_rng(0).normal(size=(3, 3))
     return StencilTransfer(kernel.tolist(), name=name, dtype=dtype)
-
-
-def _check_levels(n: int, levels: int | None) -> int:
-    depth = grid_count(n)
-    if levels is None:
-        return depth
-    if not is_integer(levels) or not 1 <= levels <= depth:
-        raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
-    return int(levels)
 
 
 def _check_nu(nu, cycle: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_mgnet.extras import SOLVE, extra
-from keras_mgnet.multigrid.grids import entries, grid_count, operators, sizes
+from keras_mgnet.multigrid.grids import entries, operators, sizes
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import SPECTRUM
 from keras_mgnet.multigrid.stencils import TRANSFERS
@@ -47,7 +47,7 @@ def pyamg_solver(
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
 
-    points = sizes(n, grid_count(n) if levels is None else levels)
+    points = sizes(n, levels)
     kernels, built = TRANSFERS[transfer], []
     grids = operators(five_point() if A is None else A, n, len(points), kernels, coarse)
     for m, stencil in zip(points, grids, strict=True):
