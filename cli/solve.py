@@ -140,7 +140,7 @@ def _solver_row(solution: Solution, tolerance: float) -> tuple[str, ...]:
     cycles = len(solution.history) - 1
     mean = (solution.history[-1] / solution.history[0]) ** (1 / cycles)
     factor = "" if solution.factor is None else f"{solution.factor:.3f}"
-    reached = "yes" if solution.reached(tolerance) else "no"
+    reached = "yes" if solution.history[-1] <= tolerance else "no"
     times = (f"{solution.setup:.2f} s", f"{solution.seconds:.4f} s")
     return (solution.name, str(cycles), reached, f"{mean:.3f}", factor, *times)
 

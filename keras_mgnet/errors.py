@@ -29,6 +29,13 @@ def check_known(kind: str, name: object, choices: Collection[str]) -> None:
         raise unknown(kind, name, choices)
 
 
+def required(model: object, expected: str, parts):
+    """Returns parts of a model as they are; raises a ValueError, of what was expected, where there are none."""
+    if not parts:
+        raise ValueError(f"expected {expected}. Received: {type(model).__name__}")
+    return parts
+
+
 def one_line(error: BaseException) -> str:
     """Returns the kind of an error and the first line of what it says.
 

@@ -14,28 +14,18 @@ SHOWN = 16
 
 @dataclass(frozen=True)
 class ActivationMaps:
-    """Maps whose mean over the grid is the logit, but for the bias.
+    """Maps whose mean over the grid is the logit, but for the bias."""
 
-    Attributes:
-        images: (N, H, W, C), as they were given.
-        maps: (N, h, w), of the predicted class.
-        predicted, labels: (N,) classes.
-        logits: (N,), of the predicted class.
-        bias: (N,), its part that belongs to no place.
-    """
-
-    images: np.ndarray = field(metadata=PICTURE_ONLY)
-    maps: np.ndarray
-    predicted: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
-    bias: np.ndarray
+    images: np.ndarray = field(metadata=PICTURE_ONLY)  # (N, H, W, C), as they were given
+    maps: np.ndarray  # (N, h, w), of the predicted class
+    predicted: np.ndarray  # (N,) classes
+    labels: np.ndarray  # (N,) classes
+    logits: np.ndarray  # (N,), of the predicted class
+    bias: np.ndarray  # (N,), the part of the logit that belongs to no place
 
     def summary(self) -> str:
-        """In one line."""
-        return (
-            f"maps of {len(self.maps)} images, {int(np.sum(self.predicted == self.labels))} of them classified rightly"
-        )
+        right = np.sum(self.predicted == self.labels)
+        return f"maps of {len(self.maps)} images, {right} of them classified rightly"
 
 
 def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> ActivationMaps:
@@ -43,8 +33,7 @@ def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) 
 
     Args:
         model: a network of this package with its classifier.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
+        images, labels: (N, H, W, C), normalised, and (N,) classes.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -70,18 +59,11 @@ def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) 
 
 
 def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so.
-
-    Example:
-        >>> from keras_mgnet import MgNet
-        >>> [layer.name for layer in classifier_head(MgNet((1,), 4, input_shape=(8, 8, 1)))]
-        ['pool', 'classifier']
-    """
+    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so."""
     kinds = [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
     if [type(layer) for layer in model.layers[-2:]] != kinds:
         raise ValueError(f"expected a network that ends in a global mean and a classifier. Received: {model.name}")
-    pool, classifier = model.layers[-2:]
-    return pool, classifier
+    return tuple(model.layers[-2:])
 
 
 def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None:
@@ -89,23 +71,22 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
     n = min(SHOWN, len(result.maps))
     columns = min(n, 8)
     rows = -(-n // columns)
-    figure = new_figure(
-        1.6 * columns + 0.4, 3.5 * rows + 0.7, "Where the predicted class is seen: class activation maps"
-    )
+    size = 1.6 * columns + 0.4, 3.5 * rows + 0.7
+    figure = new_figure(*size, "Where the predicted class is seen: class activation maps")
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     bound = np.abs(result.maps[:n]).max() or 1.0
     for axes in grid.flat:
         axes.set_axis_off()
-    for i in range(n):
+    names = class_names or range(1 + int(max(*result.labels, *result.predicted)))
+    for i, above, below in zip(range(n), grid[::2].flat, grid[1::2].flat, strict=False):
         image = _displayable(result.images[i])
-        above, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
         height, width = image.shape[:2]
         above.imshow(image, cmap="gray", vmin=0, vmax=1)
         below.imshow(image.mean(-1) if image.ndim == 3 else image, cmap="gray", vmin=0, vmax=1)
-        shown = below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, alpha=0.65, interpolation="bilinear",
-                             extent=(-0.5, width - 0.5, height - 0.5, -0.5))  # fmt: skip
-        above.set_title(f"{_name(result.labels[i], class_names)}", fontsize="small")
-        below.set_title(f"→ {_name(result.predicted[i], class_names)}", fontsize="small")
+        options = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "bilinear", "alpha": 0.65}
+        shown = below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, **options)
+        above.set_title(names[int(result.labels[i])], fontsize="small")
+        below.set_title(f"→ {names[int(result.predicted[i])]}", fontsize="small")
     figure.colorbar(shown, ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias")
     save(figure, path)
 
@@ -114,7 +95,3 @@ def _displayable(image: np.ndarray) -> np.ndarray:
     low, high = image.min(), image.max()
     image = (image - low) / max(high - low, np.finfo(np.float32).tiny)
     return image[..., 0] if image.shape[-1] == 1 else image
-
-
-def _name(label, class_names) -> str:
-    return str(int(label)) if class_names is None else class_names[int(label)]

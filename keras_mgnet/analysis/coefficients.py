@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
+from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel
 from keras_mgnet.layers.scheme import Chebyshev, Damped, chebyshev_omegas
@@ -16,27 +17,18 @@ RHOS = (0.5, 0.9, 0.99)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level.
-
-    Attributes:
-        k: per level; of a Chebyshev smoother k_i = 1 - omega_i.
-        first: per level the index of the iteration that has the first k.
-        damping: per level sigmoid(a), the factor of a damped smoother.
-        chebyshev: per rho and level k_i = 1 - omega_i of the Chebyshev semi-iteration for a spectrum in [-rho, rho], that begins
-            anew on every level.
-        stable: the share of the k in (-1, 1], where the scheme is zero-stable.
-        negative: the share of negative k.
-    """
+    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level; of Chebyshev's smoother k_i = 1 - omega_i."""
 
     k: dict[str, list[float]]
-    first: dict[str, int]
-    damping: dict[str, float]
-    chebyshev: dict[float, dict[str, list[float]]]
-    stable: float
-    negative: float
+    first: dict[str, int]  # index of the iteration that has the first k
+    damping: dict[str, float]  # sigmoid(a), the factor of a damped smoother
+    chebyshev: dict[
+        float, dict[str, list[float]]
+    ]  # rho -> k of the semi-iteration for a spectrum in [-rho, rho], per level
+    stable: float  # share of the k in (-1, 1], where the scheme is zero-stable
+    negative: float  # share of negative k
 
     def summary(self) -> str:
-        """In one line."""
         if not self.k:
             return f"damping {', '.join(f'{level} {value:.3f}' for level, value in self.damping.items())}"
         values = [value for own in self.k.values() for value in own]
@@ -62,10 +54,7 @@ def coefficients(model: keras.Model) -> Coefficients:
             k[level.name] = (1 - ops.convert_to_numpy(level.scheme.omega)).tolist()
             first[level.name] = 0
     damped = [level for level in levels(model, GridLevel) if isinstance(level.scheme, Damped)]
-    if not k and not damped:
-        raise ValueError(
-            f"expected an LM network, or an MgNet with smoother='chebyshev' or 'damped'. Received: {type(model).__name__}"
-        )
+    required(model, "an LM network, or an MgNet with smoother='chebyshev' or 'damped'", [*k, *damped])
     values = np.array([value for own in k.values() for value in own])
     return Coefficients(
         k=k,
@@ -81,20 +70,18 @@ def plot_coefficients(result: Coefficients, path) -> None:
     """Draws the coefficients of every level side by side to a PNG."""
     figure = new_figure(8, 4, "Learned coefficients of the scheme, and those of the Chebyshev semi-iteration")
     axes, start, ticks = figure.subplots(), 0, {}
-    names = list(result.k or result.damping)
-    for n, name in enumerate(names):
-        values = result.k.get(name, [result.damping.get(name, 0.0)])
-        places = np.arange(start, start + len(values))
-        ticks |= {place: f"{name}\n{result.first.get(name, 0) + i}" if i == 0 else str(result.first[name] + i)
-                  for i, place in enumerate(places)}  # fmt: skip
-        for c, (rho, table) in enumerate(result.chebyshev.items() if result.k else ()):
-            label = f"Chebyshev, rho = {rho}" if n == 0 else None
-            axes.plot(places, table[name], linestyle="--", marker=".", color=COLORS[c + 1], label=label)
-        learned = ("learned k" if result.k else "learned damping") if n == 0 else None
-        axes.plot(places, values, marker="o", linewidth=2, color=COLORS[0], label=learned)
-        start += len(values) + 1
-        if n < len(names) - 1:
+    learned = result.k or {name: [value] for name, value in result.damping.items()}
+    for name, values in learned.items():
+        if start:
             axes.axvline(start - 1, color="gray", linewidth=0.8)
+        places, first = range(start, start + len(values)), result.first.get(name, 0)
+        ticks |= {place: f"{first + i}" for i, place in enumerate(places)} | {start: f"{name}\n{first}"}
+        for c, (rho, table) in enumerate(result.chebyshev.items() if result.k else ()):
+            label = None if start else f"Chebyshev, rho = {rho}"
+            axes.plot(places, table[name], linestyle="--", marker=".", color=COLORS[c + 1], label=label)
+        label = None if start else f"learned {'k' if result.k else 'damping'}"
+        axes.plot(places, values, marker="o", linewidth=2, color=COLORS[0], label=label)
+        start += len(values) + 1
     axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
     axes.set_xticks(list(ticks), list(ticks.values()))
     finish(axes, xlabel="level and iteration", ylabel="k" if result.k else "sigmoid(a)")

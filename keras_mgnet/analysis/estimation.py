@@ -1,6 +1,7 @@
 """Unrolled iterative estimation: do the modules of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import keras
 import numpy as np
@@ -13,18 +14,16 @@ from keras_mgnet.figures import finish, new_figure, save, style
 class Estimation:
     """The errors x^i - x^nu of the states of a level as estimates of its last one, in units of the deviation of x^nu.
 
-    Attributes:
-        mean: per level and state, over images, grid and channels: E[x^i - x^nu] / std(x^nu).
-        bias: the root mean square over grid and channels of the mean over the images; the mean alone may cancel.
-        spread: std(x^i - x^nu) / std(x^nu).
+    Each per level and state, over images, grid and channels.
     """
 
-    mean: dict[str, list[float]]
-    bias: dict[str, list[float]]
-    spread: dict[str, list[float]]
+    mean: dict[str, list[float]]  # E[x^i - x^nu] / std(x^nu)
+    bias: dict[
+        str, list[float]
+    ]  # root mean square over grid and channels of the mean over the images, which may cancel
+    spread: dict[str, list[float]]  # std(x^i - x^nu) / std(x^nu)
 
     def summary(self) -> str:
-        """In one line."""
         mean = max(abs(value) for values in self.mean.values() for value in values)
         falls = sum(all(np.diff(values) <= 0) for values in self.spread.values())
         return f"|mean error| at most {mean:.2f} deviations; the spread falls throughout on {falls} of {len(self.spread)} levels"
@@ -43,20 +42,19 @@ def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
         >>> estimation(model, np.ones((2, 8, 8, 1))).mean["level2"][-1]
         0.0
     """
-    sums: dict[str, _Sums] = {}
+    sums: dict[str, np.ndarray] = {}
     for states in iterates(model, images):
         for level, xs in states.items():
-            sums.setdefault(level, _Sums(xs)).add(xs)
-    found = {level: total.ratios() for level, total in sums.items()}
-    return Estimation(*({level: values[n] for level, values in found.items()} for n in range(3)))
+            sums[level] = sums.get(level, 0) + _sums(xs)
+    ratios = {level: _ratios(total / len(images)) for level, total in sums.items()}
+    return Estimation(*({level: values[n] for level, values in ratios.items()} for n in range(3)))
 
 
 def optimal_combination(variance_a: float, variance_b: float, covariance: float) -> tuple[float, float]:
     """Returns (q_1, q_2), q_1 + q_2 = 1, for which q_1 A + q_2 B estimates C with the least variance, Lu2017.
 
     Args:
-        variance_a, variance_b: of A - C and B - C, both of mean zero.
-        covariance: of A - C and B - C.
+        variance_a, variance_b, covariance: of A - C and B - C, both of mean zero.
 
     Raises:
         ValueError: where A - B has no variance, so that every combination is as good.
@@ -84,29 +82,15 @@ def plot_estimation(result: Estimation, path) -> None:
     save(figure, path)
 
 
-class _Sums:
-    """Sums over the images seen so far."""
+def _sums(xs: list[np.ndarray]) -> np.ndarray:
+    """Sums over the images of every x^i - x^nu, at last of x^nu itself, each with its square: (nu + 2, 2, H, W, c)."""
+    last = xs[-1].astype(np.float64)
+    return np.array([(d.sum(0), np.square(d).sum(0)) for d in chain((x - last for x in xs), [last])])
 
-    def __init__(self, xs):
-        self.count = 0
-        self.errors = [np.zeros(xs[-1].shape[1:], np.float64) for _ in xs]
-        self.squares = np.zeros(len(xs))
-        self.last, self.last_squares = 0.0, 0.0
 
-    def add(self, xs) -> None:
-        self.count += len(xs[-1])
-        for n, x in enumerate(xs):
-            d = x.astype(np.float64) - xs[-1]
-            self.errors[n] += d.sum(0)
-            self.squares[n] += np.square(d).sum()
-        self.last += xs[-1].sum(dtype=np.float64)
-        self.last_squares += np.square(xs[-1].astype(np.float64)).sum()
-
-    def ratios(self) -> tuple[list[float], list[float], list[float]]:
-        """Mean, bias and spread."""
-        values = self.count * self.errors[0].size
-        deviation = np.sqrt(max(self.last_squares / values - (self.last / values) ** 2, np.finfo(float).tiny))
-        means = np.array([error.sum() / values for error in self.errors])
-        biases = np.array([np.sqrt(np.mean(np.square(error / self.count))) for error in self.errors])
-        spreads = np.sqrt(np.maximum(self.squares / values - means**2, 0))
-        return tuple((part / deviation).tolist() for part in (means, biases, spreads))
+def _ratios(means: np.ndarray) -> tuple[list[float], list[float], list[float]]:
+    """Mean, bias and spread, from `_sums` over the number of images."""
+    mean, square = means.mean((2, 3, 4)).T
+    *spread, deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    bias = np.sqrt(np.square(means[:-1, 0]).mean((1, 2, 3)))
+    return tuple((part / max(deviation, np.finfo(float).tiny)).tolist() for part in (mean[:-1], bias, np.array(spread)))

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.result import PICTURE_ONLY
+from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, DIVERGING, finish, new_figure, save
 from keras_mgnet.layers import DiffusionLevel
 from keras_mgnet.metrics import mean_psnr
@@ -20,30 +21,18 @@ COLUMNS = 6  # of filters side by side
 
 @dataclass(frozen=True)
 class Influence:
-    """K_i and psi_i of every stage, and what they do to noisy images.
+    """K_i and psi_i of every stage, and what they do to noisy images."""
 
-    Attributes:
-        psnr: in dB, of the noisy images and after each stage; against the clean ones.
-        reaction: lambda of each stage.
-        strength: per stage (n,), root mean square of psi_i(K_i u) in grey values.
-        smoothing: per stage the share of the functions with psi_i'(0) > 0, which diffuse; the others sharpen.
-        monotone: per stage the share of the functions that are monotone where responses are.
-        z: per stage (POINTS,), responses, up to what all but `RARE` of them are below.
-        psi: per stage (POINTS, n), the functions there.
-        filters: per stage (m, m, n).
-    """
-
-    psnr: list[float]
-    reaction: list[float]
-    strength: list[np.ndarray]
-    smoothing: list[float]
-    monotone: list[float]
-    z: list[np.ndarray]
-    psi: list[np.ndarray]
-    filters: list[np.ndarray] = field(metadata=PICTURE_ONLY)
+    psnr: list[float]  # in dB, of the noisy images and after each stage; against the clean ones
+    reaction: list[float]  # lambda
+    strength: list[np.ndarray]  # (n,), root mean square of psi_i(K_i u) in grey values
+    smoothing: list[float]  # share of the functions with psi_i'(0) > 0, which diffuse; the others sharpen
+    monotone: list[float]  # share of the functions that are monotone where responses are
+    z: list[np.ndarray]  # (POINTS,), responses, up to what all but `RARE` of them are below
+    psi: list[np.ndarray]  # (POINTS, n), the functions there
+    filters: list[np.ndarray] = field(metadata=PICTURE_ONLY)  # (m, m, n)
 
     def summary(self) -> str:
-        """In one line."""
         count = sum(len(strength) for strength in self.strength)
         return (
             f"{count} functions, {np.mean(self.smoothing):.0%} smooth small differences, {np.mean(self.monotone):.0%} "
@@ -54,10 +43,7 @@ class Influence:
 
 def diffusion_level(model: keras.Model) -> DiffusionLevel:
     """Returns the level of reaction-diffusion of a network; raises ValueError where it has none."""
-    found = levels(model, DiffusionLevel)
-    if not found:
-        raise ValueError(f"expected a ReactionDiffusion. Received: {type(model).__name__}")
-    return found[0]
+    return required(model, "a ReactionDiffusion", levels(model, DiffusionLevel))[0]
 
 
 def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Influence:
@@ -65,8 +51,7 @@ def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Infl
 
     Args:
         model: the network.
-        images: (N, H, W, 1) noisy grey values.
-        clean: (N, H, W, 1) the same without noise.
+        images, clean: (N, H, W, 1) grey values with noise, and without it.
 
     Example:
         >>> from keras_mgnet import ReactionDiffusion
@@ -112,12 +97,9 @@ def _draw_functions(axes, result: Influence, i: int, order: np.ndarray) -> None:
 def _draw_filters(axes, filters: np.ndarray) -> None:
     """Filters (m, m, n) side by side, row by row, each on its own scale around zero."""
     m, _, n = filters.shape
-    rows = -(-n // COLUMNS)
-    sheet = np.full((rows * (m + 1), COLUMNS * (m + 1)), np.nan)
-    for number in range(n):
-        top, left = (m + 1) * (number // COLUMNS), (m + 1) * (number % COLUMNS)
-        sheet[top : top + m, left : left + m] = filters[..., number] / np.abs(filters[..., number]).max()
-    axes.imshow(sheet, cmap=DIVERGING, vmin=-1, vmax=1)
+    framed = np.pad(filters / np.abs(filters).max((0, 1)), ((0, 1), (0, 1), (0, -n % COLUMNS)), constant_values=np.nan)
+    sheet = framed.reshape(m + 1, m + 1, -1, COLUMNS).transpose(2, 0, 3, 1)
+    axes.imshow(sheet.reshape(-1, COLUMNS * (m + 1)), cmap=DIVERGING, vmin=-1, vmax=1)
     axes.axis("off")
 
 

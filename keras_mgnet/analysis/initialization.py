@@ -18,26 +18,18 @@ SAMPLE = 16
 
 @dataclass(frozen=True)
 class Initialization:
-    """Second moments of what each convolution returns, in the order of their use, per initialisation and mode of the norms.
+    """Second moments of what each convolution returns, in the order of their use, per initialisation and mode of the norms."""
 
-    Attributes:
-        forward: the variance of the output.
-        backward: the mean square of the gradient of the loss with respect to the output.
-    """
-
-    forward: dict[str, dict[str, list[float]]]
-    backward: dict[str, dict[str, list[float]]]
+    forward: dict[str, dict[str, list[float]]]  # variance of the output
+    backward: dict[str, dict[str, list[float]]]  # mean square of the gradient of the loss with respect to the output
 
     def summary(self) -> str:
-        """In one line."""
-        ratios = {
-            f"{init}, {mode}": values[-1] / max(values[0], np.finfo(float).tiny)
+        ratios = [
+            f"{init}, {mode} {values[-1] / max(values[0], np.finfo(float).tiny):.1e}"
             for init, modes in self.forward.items()
             for mode, values in modes.items()
-        }
-        return "variance, last convolution over first: " + "; ".join(
-            f"{name} {ratio:.1e}" for name, ratio in ratios.items()
-        )
+        ]
+        return f"variance, last convolution over first: {'; '.join(ratios)}"
 
 
 def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Initialization:
@@ -45,8 +37,7 @@ def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *
 
     Args:
         model: any network of this package; its values are not read.
-        images: (N, H, W, C), normalised; the first `SAMPLE` serve.
-        labels: (N,) classes.
+        images, labels: (N, H, W, C), normalised, and (N,) classes; the first `SAMPLE` serve.
         seed: of the draws.
 
     Example:
@@ -95,12 +86,9 @@ def chain_variances(
 def plot_initialization(result: Initialization, path) -> None:
     """Draws variances and gradients over the depth to a PNG."""
     figure = new_figure(12, 4.8, "Fresh networks: what reaches each convolution, from the image and from the loss")
-    panels = {
-        "forward: variance of the output": result.forward,
-        "backward: mean square of the gradient": result.backward,
-    }
+    titles = ("forward: variance of the output", "backward: mean square of the gradient")
     both = figure.subplots(1, 2)
-    for axes, (title, table) in zip(both, panels.items(), strict=True):
+    for axes, title, table in zip(both, titles, (result.forward, result.backward), strict=True):
         for n, (init, modes) in enumerate(table.items()):
             for (mode, values), line in zip(modes.items(), ("--", "-"), strict=True):
                 values = [value or np.nan for value in values]

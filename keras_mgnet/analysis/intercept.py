@@ -41,12 +41,5 @@ def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Ite
 
 
 def levels(model: keras.Model, *kinds: type) -> list[keras.layers.Layer]:
-    """Returns the levels of a network that are of these kinds, finest first.
-
-    Example:
-        >>> from keras_mgnet import MgNet
-        >>> from keras_mgnet.layers import GridLevel
-        >>> [level.name for level in levels(MgNet((1, 1), 4, input_shape=(8, 8, 1)), GridLevel)]
-        ['level1', 'level2']
-    """
+    """Returns the levels of a network that are of these kinds, finest first."""
     return [layer for layer in model.layers if isinstance(layer, kinds)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import keras
 import numpy as np
@@ -16,23 +15,14 @@ MOST = 20  # modules deleted, or pairs exchanged, at once
 
 @dataclass(frozen=True)
 class Lesions:
-    """Errors in [0, 1].
+    """Errors in [0, 1]."""
 
-    Attributes:
-        intact: of the whole network.
-        chance: of guessing the most frequent class.
-        modules: all that can be deleted, in order.
-        deleted: error without each of them.
-        several: number of deleted modules that change no shape -> error of each draw.
-        exchanged: number of exchanged pairs -> (Kendall's tau of the order, error) of each draw.
-    """
-
-    intact: float
-    chance: float
-    modules: list[Module]
-    deleted: list[float]
-    several: dict[int, list[float]]
-    exchanged: dict[int, list[tuple[float, float]]]
+    intact: float  # of the whole network
+    chance: float  # of guessing the most frequent class
+    modules: list[Module]  # all that can be deleted, in order
+    deleted: list[float]  # without each of them
+    several: dict[int, list[float]]  # number of deleted modules that change no shape -> error of each draw
+    exchanged: dict[int, list[tuple[float, float]]]  # number of exchanged pairs -> (Kendall's tau, error) of each draw
 
     @property
     def median_increase(self) -> float:
@@ -41,12 +31,11 @@ class Lesions:
         return float(np.median(increases)) if increases else float("nan")
 
     def summary(self) -> str:
-        """In one line."""
-        worst = max(range(len(self.modules)), key=lambda n: self.deleted[n])
-        name = f"{self.modules[worst].level}.{self.modules[worst].index}"
+        most = max(self.deleted)
+        worst = self.modules[self.deleted.index(most)]
         return (
             f"error {self.intact:.1%}; one module less adds {self.median_increase:.1%} in the median, "
-            f"{self.deleted[worst] - self.intact:.1%} at most ({name})"
+            f"{most - self.intact:.1%} at most ({worst.level}.{worst.index})"
         )
 
 
@@ -59,11 +48,9 @@ def lesions(
 
     Args:
         model: a network that has `modules`.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
-        draws: random choices per number of deleted modules and of exchanged pairs.
+        images, labels: (N, H, W, C), normalised, and (N,) classes.
+        draws, seed: random choices per number of deleted modules and of exchanged pairs.
         most: largest such number.
-        seed: of the choices.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -80,7 +67,7 @@ def lesions(
         with rewired(model, table):
             return error(model, images, labels)
 
-    orders = {n: [exchange(inner, n, rng) for _ in range(draws)] for n in range(1, min(most, _pairs(inner)) + 1)}
+    orders = {n: [exchange(inner, n, rng) for _ in range(draws)] for n in range(1, min(most, len(_pairs(inner))) + 1)}
     choices = {m: [rng.permutation(len(inner))[:m] for _ in range(draws)] for m in range(1, min(most, len(inner)) + 1)}
     return Lesions(
         intact=error(model, images, labels),
@@ -98,19 +85,13 @@ def lesions(
 def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) -> list[Module]:
     """Returns the modules after as many exchanges of two of one level, each pair drawn from all."""
     order = list(ordered)
-    candidates = [(a, b) for a in range(len(order)) for b in range(a) if order[a].level == order[b].level]
-    for a, b in rng.permutation(candidates)[:pairs]:
+    for a, b in rng.permutation(_pairs(ordered))[:pairs]:
         order[a], order[b] = order[b], order[a]
     return order
 
 
 def kendall_tau(before: Sequence, after: Sequence) -> float:
-    """Returns the share of pairs in the same order minus that of pairs in the opposite one.
-
-    Example:
-        >>> kendall_tau("abc", "abc"), kendall_tau("abc", "cba")
-        (1.0, -1.0)
-    """
+    """Returns the share of pairs in the same order minus that of pairs in the opposite one."""
     places = [before.index(entry) for entry in after]
     signs = [np.sign(b - a) for n, a in enumerate(places) for b in places[n + 1 :]]
     return float(np.mean(signs)) if signs else 1.0
@@ -161,6 +142,5 @@ def _draw_order(axes, result: Lesions) -> None:
     finish(axes, legend=False, title="modules exchanged within levels", xlabel=xlabel)
 
 
-def _pairs(ordered: Sequence[Module]) -> int:
-    sizes = [len(list(group)) for _, group in groupby(ordered, key=lambda module: module.level)]
-    return sum(n * (n - 1) // 2 for n in sizes)
+def _pairs(ordered: Sequence[Module]) -> list[tuple[int, int]]:
+    return [(a, b) for a in range(len(ordered)) for b in range(a) if ordered[a].level == ordered[b].level]

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_mgnet.analysis.intercept import intercepted, levels
+from keras_mgnet.errors import required
 from keras_mgnet.layers import FractalLevel, GridLevel, ResidualLevel
 
 
@@ -60,17 +61,16 @@ def modules(model: keras.Model) -> list[Module]:
         >>> [(m.level, m.index, m.changes_shape) for m in modules(ResNet(14, base_width=4))][:3]
         [('level1', 0, False), ('level1', 1, False), ('level2', 0, True)]
     """
-    found = [
-        Module(level.name, i, i == 0 and _begins_elsewhere(level))
-        for level in levels(model, *SURGERY)
-        if not _is_joined(level)
-        for i in range(_count(level))
-    ]
-    if not any(can_be_deleted(model, module) for module in found):
-        raise ValueError(
-            "expected a network of residual blocks, smoothing steps or one column of several layers. "
-            f"Received: {type(model).__name__}"
-        )
+    found = []
+    for level in levels(model, *SURGERY):
+        plain = isinstance(level, FractalLevel)
+        if plain and any(len(ending) > 1 for _, ending in level.ends):  # columns that are joined are no chain
+            continue
+        count = len(level.K) if plain else level.nu + getattr(level, "post_nu", 0)
+        changes_shape = plain or getattr(level, "R", None) is not None
+        found += [Module(level.name, i, i == 0 and changes_shape) for i in range(count)]
+    deletable = [module for module in found if can_be_deleted(model, module)]
+    required(model, "a network of residual blocks, smoothing steps or one column of several layers", deletable)
     return found
 
 
@@ -118,18 +118,6 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
             )
     elif module.level != other.level or module.changes_shape != other.changes_shape:
         raise ValueError(f"expected two modules of one level that keep the shape. Received: {module} -> {other}")
-
-
-def _count(level) -> int:
-    return len(level.K) if isinstance(level, FractalLevel) else level.nu + getattr(level, "post_nu", 0)
-
-
-def _begins_elsewhere(level) -> bool:
-    return isinstance(level, FractalLevel) or getattr(level, "R", None) is not None
-
-
-def _is_joined(level) -> bool:
-    return isinstance(level, FractalLevel) and any(len(ending) > 1 for _, ending in level.ends)
 
 
 def can_be_deleted(model: keras.Model, module: Module) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.describe import short_path
+from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import along_axes, moment_matrix, powers
@@ -33,22 +34,14 @@ STENCILS = {  # what a 3x3 kernel is compared with, rows are x; scaled kernels a
 
 @dataclass(frozen=True)
 class Moments:
-    """What the 3x3 kernels of a network are as differential operators, convolution by convolution.
+    """What the 3x3 kernels of a network are as differential operators, convolution by convolution."""
 
-    Attributes:
-        nearest: per convolution the share of its kernels whose nearest stencil is this one.
-        cosine: per convolution the median |cosine| between a kernel and its nearest stencil.
-        order: per convolution the share of kernels whose moments vanish below order 0, 1, 2, 3 or more.
-        high_pass: per convolution the median of |sum q| / sum |q|; 0 is a high-pass filter.
-    """
-
-    nearest: dict[str, dict[str, float]]
-    cosine: dict[str, float]
-    order: dict[str, list[float]]
-    high_pass: dict[str, float]
+    nearest: dict[str, dict[str, float]]  # share of the kernels whose nearest stencil is this one
+    cosine: dict[str, float]  # median |cosine| between a kernel and its nearest stencil
+    order: dict[str, list[float]]  # share of kernels whose moments vanish below order 0, 1, 2, 3 or more
+    high_pass: dict[str, float]  # median of |sum q| / sum |q|; 0 is a high-pass filter
 
     def summary(self) -> str:
-        """In one line."""
         total = {s: np.mean([shares[s] for shares in self.nearest.values()]) for s in STENCILS}
         most = sorted(STENCILS, key=lambda s: -total[s])[:3]
         return f"nearest stencils: {', '.join(f'{s} {total[s]:.0%}' for s in most)}"
@@ -75,10 +68,8 @@ def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
         >>> int(vanishing_order(LAPLACIAN)), int(vanishing_order(np.ones((3, 3)))), int(vanishing_order(STENCILS["d/dx"]))
         (2, 0, 1)
     """
-    n = len(q)
-    V = np.abs(powers(n))
-    bound = tolerance * along_axes([V, V], np.abs(q))
-    remains = np.abs(moment_matrix(q)) > bound
+    n, V = len(q), np.abs(powers(len(q)))
+    remains = np.abs(moment_matrix(q)) > tolerance * along_axes([V, V], np.abs(q))
     order = np.add.outer(np.arange(n), np.arange(n)).reshape(n, n, *[1] * (q.ndim - 2))
     return np.where(remains, order, 2 * n - 1).min((0, 1))
 
@@ -125,13 +116,12 @@ def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
         for part in layer._flatten_layers()
         if isinstance(part, Conv) and tuple(part.kernel_size) == (3, 3)
     }
-    if not kernels:
-        raise ValueError(f"expected a network with 3x3 convolutions. Received: {type(model).__name__}")
+    required(model, "a network with 3x3 convolutions", kernels)
     nearest = {name: nearest_stencil(q) for name, q in kernels.items()}
     orders = {name: np.minimum(vanishing_order(q, tolerance), 3).ravel() for name, q in kernels.items()}
     high_pass = {name: np.abs(q.sum((0, 1))) / np.abs(q).sum((0, 1)) for name, q in kernels.items()}
     return Moments(
-        nearest={name: _shares(number.ravel()) for name, (number, _) in nearest.items()},
+        nearest={name: _shares(number) for name, (number, _) in nearest.items()},
         cosine={name: float(np.median(cosine)) for name, (_, cosine) in nearest.items()},
         order={name: (np.bincount(order, minlength=4) / order.size).tolist() for name, order in orders.items()},
         high_pass={name: float(np.median(ratio)) for name, ratio in high_pass.items()},
@@ -152,7 +142,7 @@ def plot_moments(result: Moments, path) -> None:
     left = np.zeros(len(names))
     for order in range(4):
         width = 100 * np.array([result.order[name][order] for name in names])
-        label = f"{order}" if order < 3 else "3 or more"
+        label = str(order) if order < 3 else "3 or more"
         orders.barh(range(len(names)), width, left=left, color=COLORS[order], label=label)
         left += width
     finish(orders, legend=False, title="order of the first moment that remains", xlabel="percent of the kernels")
@@ -161,5 +151,4 @@ def plot_moments(result: Moments, path) -> None:
 
 
 def _shares(numbers: np.ndarray) -> dict[str, float]:
-    counts = np.bincount(numbers, minlength=len(STENCILS)) / numbers.size
-    return dict(zip(STENCILS, counts.tolist(), strict=True))
+    return {stencil: float(np.mean(numbers == n)) for n, stencil in enumerate(STENCILS)}

@@ -10,26 +10,22 @@ from keras import ops
 
 from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.modules import Module, modules
+from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import LinearMultistepLevel, ResidualLevel, autodiff
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The 2^n paths of a network of n modules, by their length 0, ..., n.
+    """The 2^n paths of a network of n modules, by their length 0, ..., n."""
 
-    Attributes:
-        share: of all paths, which is Binomial(n, 1/2).
-        gradient: mean norm of the gradient with respect to the images that comes along one path of this length.
-        total: share * gradient, scaled to the sum 1.
-    """
-
-    share: list[float]
-    gradient: list[float]
-    total: list[float]
+    share: list[float]  # of all paths, which is Binomial(n, 1/2)
+    gradient: list[
+        float
+    ]  # mean norm of the gradient with respect to the images that comes along one path of this length
+    total: list[float]  # share * gradient, scaled to the sum 1
 
     def summary(self) -> str:
-        """In one line."""
         lengths = np.arange(len(self.share))
         return f"mean length of a path {lengths @ self.share:.1f}, weighted by the gradient {lengths @ self.total:.1f}"
 
@@ -50,10 +46,8 @@ def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: 
 
     Args:
         model: a network whose levels are `ResidualLevel`, forward Euler.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
-        draws: paths per length.
-        seed: of the paths.
+        images, labels: (N, H, W, C), normalised, and (N,) classes.
+        draws, seed: random paths per length.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -79,8 +73,7 @@ def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, ta
 
     Args:
         model: a network whose levels are `ResidualLevel`, forward Euler.
-        images: (N, H, W, C), normalised.
-        labels: (N,) classes.
+        images, labels: (N, H, W, C), normalised, and (N,) classes.
         taken: of `modules(model)`.
     """
     indices = {(module.level, module.index) for module in taken}
@@ -101,10 +94,8 @@ def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, ta
 
 def euler_levels(model: keras.Model) -> list[ResidualLevel]:
     """Returns the levels x + f(x) of a network; raises ValueError where it has none."""
-    found = [level for level in levels(model, ResidualLevel) if not isinstance(level, LinearMultistepLevel)]
-    if not found:
-        raise ValueError(f"expected a network of blocks x + f(x), such as ResNet. Received: {type(model).__name__}")
-    return found
+    own = [level for level in levels(model, ResidualLevel) if not isinstance(level, LinearMultistepLevel)]
+    return required(model, "a network of blocks x + f(x), such as ResNet", own)
 
 
 def plot_paths(result: Paths, path) -> None:

@@ -13,17 +13,11 @@ TRAINED = 0.75  # of the images; the others are the test
 
 @dataclass(frozen=True)
 class TwoLayer:
-    """c(x) = sum_j w_j max(<a, x> - b_j, 0), 2 n + d numbers for n points in d dimensions.
+    """c(x) = sum_j w_j max(<a, x> - b_j, 0), 2 n + d numbers for n points in d dimensions."""
 
-    Attributes:
-        a: (d,).
-        b: (n,), rising.
-        w: (n,).
-    """
-
-    a: np.ndarray
-    b: np.ndarray
-    w: np.ndarray
+    a: np.ndarray  # (d,)
+    b: np.ndarray  # (n,), rising
+    w: np.ndarray  # (n,)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Returns c at points (m, d): (m,)."""
@@ -32,18 +26,12 @@ class TwoLayer:
 
 @dataclass(frozen=True)
 class Randomization:
-    """Accuracies in [0, 1] over the epochs, for the true labels and for random ones.
+    """Accuracies in [0, 1] over the epochs, for the true labels and for random ones."""
 
-    Attributes:
-        train: of the images that were trained on.
-        test: of the others, against their true labels.
-    """
-
-    train: dict[str, list[float]]
-    test: dict[str, list[float]]
+    train: dict[str, list[float]]  # of the images that were trained on
+    test: dict[str, list[float]]  # of the others, against their true labels
 
     def summary(self) -> str:
-        """In one line."""
         return "; ".join(
             f"{name} labels: {self.train[name][-1]:.1%} of the training images, {self.test[name][-1]:.1%} of the others"
             for name in self.train
@@ -56,8 +44,7 @@ def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int =
     a is drawn; b_1 < x_1 < b_2 < x_2 < ... for the sorted x = <a, point>, so that max(x_i - b_j, 0) is lower triangular.
 
     Args:
-        points: (n, d).
-        values: (n,).
+        points, values: (n, d) and (n,).
         seed: of a.
 
     Raises:
@@ -94,8 +81,7 @@ def randomization(
 
     Args:
         model: any network of this package that returns logits or probabilities; its values are not read.
-        images: (N, H, W, C), normalised; three quarters are trained on.
-        labels: (N,) classes.
+        images, labels: (N, H, W, C), normalised, and (N,) classes; three quarters are trained on.
         epochs, learning_rate, batch_size: of SGD with momentum 0.9.
         seed: of weights, labels and order.
 
@@ -113,14 +99,8 @@ def randomization(
         keras.utils.set_random_seed(seed)
         fresh = type(model).from_config(model.get_config() | {"weights": None})
         fresh.compile(SGD(learning_rate, momentum=0.9), model.loss, metrics=["accuracy"])
-        history = fresh.fit(
-            images[:held],
-            chosen,
-            validation_data=(images[held:], labels[held:]),
-            epochs=epochs,
-            batch_size=batch_size,
-            verbose=0,
-        ).history
+        others = (images[held:], labels[held:])
+        history = fresh.fit(images[:held], chosen, batch_size, epochs, verbose=0, validation_data=others).history
         train[name], test[name] = history["accuracy"], history["val_accuracy"]
     return Randomization(train, test)
 

@@ -11,20 +11,13 @@ from keras_mgnet.figures import finish, new_figure, save, style
 
 @dataclass(frozen=True)
 class Residuals:
-    """Norms of residuals.
+    """Norms of residuals over grid and channels, level by level."""
 
-    Attributes:
-        first: per level the mean over the images of ||r^0||, the norm over grid and channels.
-        relative: per level and iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1.
-        spread: the standard deviation over the images.
-    """
-
-    first: dict[str, float]
-    relative: dict[str, list[float]]
-    spread: dict[str, list[float]]
+    first: dict[str, float]  # mean over the images of ||r^0||
+    relative: dict[str, list[float]]  # per iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1
+    spread: dict[str, list[float]]  # the standard deviation over the images
 
     def summary(self) -> str:
-        """In one line."""
         last = ", ".join(f"{level} {values[-1]:.2f}" for level, values in self.relative.items())
         return f"||r|| after the last iteration over that at the entry: {last}"
 

@@ -20,26 +20,20 @@ WAYS = (RESIZED, UNCHANGED, *RULES)
 class Resolution:
     """Shares of images that are classified correctly, in [0, 1].
 
-    Attributes:
-        size: "HxW" that the network was trained at.
-        intact: there.
-        chance: of guessing the most frequent class.
-        accuracy: other "HxW" -> one of `WAYS` -> share. "resized back" is the trained network on the images of that size,
-            resized to its own; "kernels unchanged" and the rules are networks of that size, see `rescale`.
+    "resized back" is the trained network on the images of another size, resized to its own; "kernels unchanged" and the rules
+    are networks of that size, see `rescale`.
     """
 
-    size: str
-    intact: float
-    chance: float
-    accuracy: dict[str, dict[str, float]]
+    size: str  # "HxW" that the network was trained at
+    intact: float  # there
+    chance: float  # of guessing the most frequent class
+    accuracy: dict[str, dict[str, float]]  # other "HxW" -> one of `WAYS` -> share
 
     def summary(self) -> str:
-        """In one line."""
-        parts = [
-            f"{size} " + ", ".join(f"{way} {share:.1%}" for way, share in ways.items())
-            for size, ways in self.accuracy.items()
-        ]
-        return f"accuracy at {self.size} {self.intact:.1%}; " + "; ".join(parts)
+        parts = [f"accuracy at {self.size} {self.intact:.1%}"]
+        for size, ways in self.accuracy.items():
+            parts.append(f"{size} " + ", ".join(f"{way} {share:.1%}" for way, share in ways.items()))
+        return "; ".join(parts)
 
 
 def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Resolution:
@@ -49,8 +43,7 @@ def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Re
 
     Args:
         model: a network of 3x3 and 1x1 convolutions.
-        images: (N, H, W, C), normalised, H and W even.
-        labels: (N,) classes.
+        images, labels: (N, H, W, C), normalised, H and W even, and (N,) classes.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -75,21 +68,15 @@ def check_resolution(model: keras.Model) -> None:
 
 
 def resized(images: np.ndarray, factor: float) -> np.ndarray:
-    """Returns images (N, H, W, C) with half the pixels a side, means over 2x2, or with twice as many, bilinear.
+    """Returns images (N, H, W, C) with half the pixels a side, means over 2x2, or with twice as many, bilinear."""
 
-    Example:
-        >>> resized(np.arange(4.0).reshape(1, 2, 2, 1), 1 / 2).ravel().tolist()
-        [1.5]
-    """
-    _, h, w, _ = images.shape
-    size = (int(h * factor), int(w * factor))
-    if factor < 1:
-        parts = [ops.average_pool(x, 2, data_format="channels_last") for x in batches(images)]
-    else:
-        parts = [
-            ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last") for x in batches(images)
-        ]
-    return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+    def resize(x):
+        if factor < 1:
+            return ops.average_pool(x, 2, data_format="channels_last")
+        size = [int(factor * length) for length in x.shape[1:3]]
+        return ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last")
+
+    return np.concatenate([ops.convert_to_numpy(resize(x)) for x in batches(images)])
 
 
 def plot_resolution(result: Resolution, path) -> None:
@@ -100,9 +87,8 @@ def plot_resolution(result: Resolution, path) -> None:
         shares = [100 * ways[way] for ways in result.accuracy.values()]
         places = np.arange(len(shares)) + (n - (len(WAYS) - 1) / 2) * width
         bars = axes.bar(places, shares, 0.9 * width, color=COLORS[n], label=way)
-        axes.bar_label(
-            bars, fmt="%.0f", fontsize="small", padding=2, bbox={"facecolor": "white", "linewidth": 0, "pad": 1}
-        )
+        box = {"facecolor": "white", "linewidth": 0, "pad": 1}
+        axes.bar_label(bars, fmt="%.0f", fontsize="small", padding=2, bbox=box)
     axes.axhline(100 * result.intact, color="black", linewidth=1.2, label=f"at {result.size}")
     axes.axhline(100 * result.chance, color="black", linewidth=1.2, linestyle=":", label="guessing")
     axes.set_xticks(range(len(result.accuracy)), result.accuracy)

@@ -21,13 +21,7 @@ def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns what the model says, (N, classes), as it is now: not by a program that was compiled before.
-
-    Example:
-        >>> from keras_mgnet import MgNet
-        >>> logits(MgNet((1,), 4, input_shape=(8, 8, 1)), np.ones((3, 8, 8, 1))).shape
-        (3, 10)
-    """
+    """Returns what the model says, (N, classes), as it is now: not by a program that was compiled before."""
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches(images)])
 
 
@@ -37,12 +31,7 @@ def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
 
 
 def chance(labels: np.ndarray) -> float:
-    """Returns the share of the most frequent of (N,) classes, which guessing it reaches.
-
-    Example:
-        >>> chance(np.array([0, 2, 2, 1]))
-        0.5
-    """
+    """Returns the share of the most frequent of (N,) classes, which guessing it reaches."""
     return float(np.bincount(labels.astype(int)).max() / len(labels))
 
 

@@ -1,15 +1,15 @@
 """Is the learned smoother a smoother? The local Fourier symbol of I - A B, r <- (I - A B) r, on every level of an MgNet."""
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.intercept import intercepted, levels
+from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
 from keras_mgnet.analysis.states import residuals_of
+from keras_mgnet.errors import required
 from keras_mgnet.figures import SEQUENTIAL, finish, new_figure, save, style
 from keras_mgnet.layers import Conv, GridLevel, Norm, autodiff
 from keras_mgnet.layers.sharing import instance
@@ -21,30 +21,22 @@ DRAWN = 8  # channels, from which and to which symbols are drawn
 
 @dataclass(frozen=True)
 class Spectra:
-    """The error of one smoothing step by frequency; a frequency is high where max(|theta_1|, |theta_2|) >= pi / 2.
+    """The error of one smoothing step by frequency, level by level; high is where max(|theta_1|, |theta_2|) >= pi / 2."""
 
-    Attributes:
-        radius: per level the spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2.
-        eigenvalues: per level all eigenvalues of the symbol, (nu, T, T, c).
-        drawn: per level the channels whose symbols are drawn, those that the last step mixes most.
-        symbols: per level |symbol| of the last step from each to each of them, (T, T, n, n).
-        pairs: per level mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel.
-        high, low: per level and iteration the largest radius over the high frequencies (the smoothing factor) and the low ones.
-        measured: per level and iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS`
-            rings of equal width in max(|theta_1|, |theta_2|); NaN for a ring that the grid has no frequency in.
-    """
-
-    radius: dict[str, np.ndarray]
-    eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)
-    drawn: dict[str, list[int]]
-    symbols: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)
-    pairs: dict[str, np.ndarray]
-    high: dict[str, list[float]]
-    low: dict[str, list[float]]
+    radius: dict[str, np.ndarray]  # spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2
+    eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)  # all of the symbol, (nu, T, T, c)
+    drawn: dict[str, list[int]]  # the channels whose symbols are drawn, those that the last step mixes most
+    symbols: dict[str, np.ndarray] = field(
+        metadata=PICTURE_ONLY
+    )  # |symbol| of the last step between them, (T, T, n, n)
+    pairs: dict[str, np.ndarray]  # mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel
+    high: dict[str, list[float]]  # per iteration the largest radius over the high frequencies: the smoothing factor
+    low: dict[str, list[float]]  # over the low ones
+    # Per iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS` rings of equal width in
+    # max(|theta_1|, |theta_2|); NaN for a ring that the grid has no frequency in.
     measured: dict[str, np.ndarray]
 
     def summary(self) -> str:
-        """In one line."""
         factors = [factor for own in self.high.values() for factor in own]
         rings = np.concatenate(list(self.measured.values())).reshape(-1, 2, BINS // 2)
         known = np.isfinite(rings).sum(2)
@@ -56,12 +48,7 @@ class Spectra:
 
 
 def frequencies(n: int = FREQUENCIES) -> np.ndarray:
-    """Returns the n x n pairs (theta_1, theta_2) of a grid over [-pi, pi)^2, (n, n, 2).
-
-    Example:
-        >>> frequencies(4)[2, 3].tolist() == [0.0, np.pi / 2]
-        True
-    """
+    """Returns the n x n pairs (theta_1, theta_2) of a grid over [-pi, pi)^2, (n, n, 2)."""
     theta = 2 * np.pi * (np.arange(n) - n // 2) / n
     return np.stack(np.meshgrid(theta, theta, indexing="ij"), axis=-1)
 
@@ -118,8 +105,7 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
         >>> spectra(MgNet((1, 2), 3, input_shape=(8, 8, 1)), np.ones((2, 8, 8, 1))).radius["level2"].shape
         (2, 32, 32)
     """
-    own = smoothing_levels(model)
-    theta = frequencies()
+    own, theta = smoothing_levels(model), frequencies()
     high = is_high(theta)
     gains = _mean_slopes(model, images, own)
     symbols = {level.name: _symbols(level, gains, theta) for level in own}
@@ -140,23 +126,19 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
 
 def smoothing_levels(model: keras.Model) -> list[GridLevel]:
     """Returns the levels of a network that have an A, linear, and a B; raises ValueError where it has none."""
-    found = [level for level in levels(model, GridLevel) if _has_kernels(level)]
-    if not found:
-        raise ValueError(f"expected a network with A and B, such as MgNet. Received: {type(model).__name__}")
-    return found
-
-
-def _has_kernels(level: GridLevel) -> bool:
-    """Whether A is linear, and A and B are 3x3 convolutions."""
-    return bool(level.B) and not isinstance(level.t1[0], Norm) and isinstance(level.A[0], Conv)
+    own = [
+        level
+        for level in levels(model, GridLevel)
+        if level.B and not isinstance(level.t1[0], Norm) and isinstance(level.A[0], Conv)
+    ]
+    return required(model, "a network with A and B, such as MgNet", own)
 
 
 def plot_spectra(result: Spectra, path) -> None:
     """Draws a row per level to a PNG: radius over theta, eigenvalues, the symbol of each channel pair, measured reduction."""
-    figure = new_figure(
-        16, 3.5 * len(result.radius), "Smoothing steps r <- (I - A B) r by frequency, iteration by iteration"
-    )
-    for row, name in zip(figure.subplots(len(result.radius), 4, squeeze=False), result.radius, strict=True):
+    rows = len(result.radius)
+    figure = new_figure(16, 3.5 * rows, "Smoothing steps r <- (I - A B) r by frequency, iteration by iteration")
+    for row, name in zip(figure.subplots(rows, 4, squeeze=False), result.radius, strict=True):
         _draw_radius(figure, row[0], name, result.radius[name][-1])
         _draw_eigenvalues(row[1], result.eigenvalues[name])
         _draw_pairs(figure, row[2], result.symbols[name], result.drawn[name])
@@ -202,18 +184,14 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
 
 
 def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
-    """The symbol of each iteration, (nu, T, T, c_f, c_f)."""
+    """The symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
     steps = []
     for i in range(level.nu):
         A, B = (ops.convert_to_numpy(instance(convs, i).kernel).astype(np.float64) for convs in (level.A, level.B))
+        factor = float(level.scheme.smoother(i, None, lambda r: r)(ops.ones(())))
         before, behind = (_scale(norms[i], gains) for norms in (level.s1, level.s2))
-        steps.append(step_symbol(A, _factor(level, i) * B * before[:, None] * behind, theta))
+        steps.append(step_symbol(A, factor * B * before[:, None] * behind, theta))
     return np.stack(steps)
-
-
-def _factor(level: GridLevel, i: int) -> float:
-    """By which the scheme scales B in iteration i."""
-    return float(level.scheme.smoother(i, None, lambda r: r)(ops.ones(())))
 
 
 def _most_mixed(symbol: np.ndarray) -> list[int]:
@@ -231,18 +209,13 @@ def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -
     norms = [norm for level in own for norm in (*level.s1, *level.s2) if isinstance(norm, Norm)]
     sums: dict[str, list[np.ndarray]] = {norm.path: [] for norm in norms}
 
-    def record(norm):
-        def activation(original, x):
-            y, pull = autodiff.vjp(original, x)
-            (slope,) = pull(ops.ones_like(y))
-            sums[norm.path].append(ops.convert_to_numpy(ops.mean(slope, axis=(0, 1, 2))) * len(x))
-            return y
+    def activation(norm, original, x):
+        y, pull = autodiff.vjp(original, x)
+        (slope,) = pull(ops.ones_like(y))
+        sums[norm.path].append(ops.convert_to_numpy(ops.mean(slope, axis=(0, 1, 2))) * len(x))
+        return y
 
-        return activation
-
-    with ExitStack() as stack:
-        for norm in norms:
-            stack.enter_context(intercepted(norm, "activation", record(norm)))
+    with all_intercepted(norms, "activation", activation):
         for x in batches(images):
             model(x, training=False)
     return {path: np.sum(found, axis=0) / len(images) for path, found in sums.items()}
@@ -254,11 +227,7 @@ def _measured(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> d
         for level in own:
             rings = np.stack([_rings(r) for r in states[level.name][: level.nu + 1]])
             power[level.name] = power.get(level.name, 0) + rings
-    ratios = {}
-    for name, found in power.items():
-        ratios[name] = np.full((len(found) - 1, BINS), np.nan)
-        np.sqrt(np.divide(found[1:], found[:-1], where=found[:-1] > 0, out=ratios[name]), out=ratios[name])
-    return ratios
+    return {name: np.sqrt(found[1:] / np.where(found[:-1] > 0, found[:-1], np.nan)) for name, found in power.items()}
 
 
 def _rings(r: np.ndarray) -> np.ndarray:

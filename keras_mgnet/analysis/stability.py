@@ -1,6 +1,5 @@
 """Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides beside the scheme's region (Lu2017)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, autodiff
 from keras_mgnet.layers.scheme import Chebyshev, Multistep
 from keras_mgnet.layers.sharing import instance
+from keras_mgnet.multigrid.iteration import arnoldi
 
 STEPS = 40  # of Arnoldi's method
 
@@ -31,24 +31,17 @@ EULER = Recursion((1.0,), (1.0,))
 
 @dataclass(frozen=True)
 class Block:
-    """One iteration.
-
-    Attributes:
-        level, index: which one.
-        scheme: its recursion.
-        eigenvalues: of the Jacobian of f at the state of one image, those that Arnoldi's method finds: the outer ones.
-        residuals: ||J v - lambda v|| of each, for ||v|| = 1.
-        growth: the largest amplification of the scheme over these eigenvalues; above 1 a disturbance grows.
-        rightmost: the largest Re lambda; the equation x' = f(x) is stable where it is at most 0.
-    """
+    """One iteration."""
 
     level: str
     index: int
     scheme: Recursion
-    eigenvalues: np.ndarray
-    residuals: np.ndarray
-    growth: float
-    rightmost: float
+    eigenvalues: (
+        np.ndarray
+    )  # of the Jacobian of f at the state of one image: the outer ones, which Arnoldi's method finds
+    residuals: np.ndarray  # ||J v - lambda v|| of each, for ||v|| = 1
+    growth: float  # largest amplification of the scheme over these eigenvalues; above 1 a disturbance grows
+    rightmost: float  # largest Re lambda; the equation x' = f(x) is stable where it is at most 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +51,6 @@ class Stability:
     blocks: list[Block]
 
     def summary(self) -> str:
-        """In one line."""
         growth = [block.growth for block in self.blocks]
         stable = sum(block.growth <= 1 for block in self.blocks)
         return f"{stable} of {len(growth)} iterations are stable; a disturbance grows by {min(growth):.2f} to {max(growth):.2f}"
@@ -155,46 +147,16 @@ def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
     return np.abs(np.linalg.eigvals(companion)).max(-1)
 
 
-def arnoldi(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the Ritz values of a linear map after some steps of Arnoldi's method, and the residual norm of each.
-
-    Example:
-        >>> values, residuals = arnoldi(lambda v: np.array([1.0, 2.0, 3.0]) * v, np.ones(3), 5)
-        >>> sorted(values.real.round(9).tolist())
-        [1.0, 2.0, 3.0]
-    """
-    steps = min(steps, start.size)
-    Q, H = np.zeros((steps + 1, start.size)), np.zeros((steps + 1, steps))
-    Q[0] = start / np.linalg.norm(start)
-    scale = 0.0
-    for j in range(steps):
-        w = apply(Q[j]).astype(np.float64)
-        scale = max(scale, np.linalg.norm(w))
-        for _ in range(2):  # twice is enough
-            h = Q[: j + 1] @ w
-            w -= h @ Q[: j + 1]
-            H[: j + 1, j] += h
-        H[j + 1, j] = np.linalg.norm(w)
-        if H[j + 1, j] <= 1e-7 * scale:  # the space is invariant, up to the round-off of float32
-            steps = j + 1
-            break
-        Q[j + 1] = w / H[j + 1, j]
-    values, vectors = np.linalg.eig(H[:steps, :steps])
-    return values.astype(complex), np.abs(H[steps, steps - 1] * vectors[-1]) if steps < start.size else np.zeros(steps)
-
-
 def plot_stability(result: Stability, path) -> None:
     """Draws a panel per level to a PNG: the eigenvalues of each block, and the edge of its region of stability."""
     names = list(dict.fromkeys(block.level for block in result.blocks))
-    figure = new_figure(
-        4.6 * len(names), 4.6, "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
-    )
+    title = "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
+    figure = new_figure(4.6 * len(names), 4.6, title)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = [block for block in result.blocks if block.level == name]
         values = np.concatenate([block.eigenvalues for block in own])
         for n, block in enumerate(own):
-            color = COLORS[n % len(COLORS)]
-            label = f"{block.index}: growth {block.growth:.2f}"
+            label, color = f"{block.index}: growth {block.growth:.2f}", COLORS[n % len(COLORS)]
             axes.plot(block.eigenvalues.real, block.eigenvalues.imag, ".", color=color, label=label)
         span = 1.1 * max(2.2, np.abs(values).max())
         grid = np.linspace(-span, span, 241)

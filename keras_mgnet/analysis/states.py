@@ -1,15 +1,15 @@
 """The states that a network passes through, iteration by iteration."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.analysis.intercept import all_intercepted, intercepted, levels
+from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.result import batches
+from keras_mgnet.errors import required
 from keras_mgnet.layers import GridLevel, ResidualLevel
 
 States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
@@ -26,7 +26,8 @@ def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
         >>> {level: len(states) for level, states in next(iterates(model, np.ones((1, 8, 8, 1)))).items()}
         {'level1': 3, 'level2': 3}
     """
-    yield from _computed(model, images, _iterates_into, recorded_levels(model))
+    recorded_levels(model)
+    return _computed(model, images, 0)
 
 
 def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
@@ -40,7 +41,15 @@ def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
         >>> {level: len(residuals) for level, residuals in states.items()}
         {'level1': 2, 'level2': 3}
     """
-    yield from _computed(model, images, _residuals_into, grid_levels(model))
+    grid_levels(model)
+    return _computed(model, images, 1)
+
+
+def _computed(model: keras.Model, images: np.ndarray, which: int) -> Iterator[States]:
+    for x in batches(images):
+        with recorded(model) as tables:
+            model(x, training=False)
+        yield {name: [ops.convert_to_numpy(state) for state in states] for name, states in tables[which].items()}
 
 
 @contextmanager
@@ -57,76 +66,53 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, li
         >>> [tuple(u.shape) for u in iterates["level2"]], len(residuals["level2"])
         ([(1, 4, 4, 4), (1, 4, 4, 4), (1, 4, 4, 4)], 3)
     """
-    own, grid = levels(model, ResidualLevel, GridLevel), levels(model, GridLevel)
-    states, residuals = ({level.name: [] for level in found} for found in (own, grid))
-    with _iterates_into(own, states), _residuals_into(grid, residuals):
-        yield states, residuals
+    residual, grid = levels(model, ResidualLevel), levels(model, GridLevel)
+    states = {level.name: [] for level in levels(model, ResidualLevel, GridLevel)}
+    residuals = {level.name: [] for level in grid}
+    of_scheme = {level.scheme: states[level.name] for level in grid}
 
-
-def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the levels that have `iterates`; raises ValueError where there are none."""
-    found = levels(model, ResidualLevel, GridLevel)
-    if not found:
-        raise ValueError(f"expected a network of residual blocks or smoothing steps. Received: {type(model).__name__}")
-    return found
-
-
-def grid_levels(model: keras.Model) -> list[GridLevel]:
-    """Returns the levels that have `residuals_of`; raises ValueError where there are none."""
-    found = levels(model, GridLevel)
-    if not found:
-        raise ValueError(f"expected a network with residuals f - A(u), such as MgNet. Received: {type(model).__name__}")
-    return found
-
-
-def _computed(model, images, record: Callable, own) -> Iterator[States]:
-    for x in batches(images):
-        states = {level.name: [] for level in own}
-        with record(own, states):
-            model(x, training=False)
-        yield {name: [ops.convert_to_numpy(state) for state in found] for name, found in states.items()}
-
-
-@contextmanager
-def _iterates_into(own, states) -> Iterator[None]:
     def parts(level, original, i, x, training):
         if i > 0 or level.R is None:
             states[level.name].append(x)
         return original(i, x, training)
 
-    def next_state(level, original, i, before, candidates):
+    def next_state(scheme, original, i, before, candidates):
         if i == 0 and not isinstance(before[0][0], float):
-            states[level.name].append(before[0][0])
+            of_scheme[scheme].append(before[0][0])
         state = original(i, before, candidates)
-        states[level.name].append(state[0])
+        of_scheme[scheme].append(state[0])
         return state
 
-    def call(level, original, *args, **kwargs):
+    def correction(level, original, i, r):
+        residuals[level.name].append(r)
+        return original(i, r)
+
+    def call_residual(level, original, *args, **kwargs):
         output = original(*args, **kwargs)
         states[level.name].append(output[0] if isinstance(output, tuple) else output)
         return output
 
-    residual = [level for level in own if isinstance(level, ResidualLevel)]
-    grid = [level for level in own if isinstance(level, GridLevel)]
-    with ExitStack() as stack:
-        stack.enter_context(all_intercepted(residual, "parts", parts))
-        stack.enter_context(all_intercepted(residual, "call", call))
-        for level in grid:
-            stack.enter_context(intercepted(level.scheme, "next_state", partial(next_state, level)))
-        yield
-
-
-@contextmanager
-def _residuals_into(own, states) -> Iterator[None]:
-    def correction(level, original, i, r):
-        states[level.name].append(r)
-        return original(i, r)
-
-    def call(level, original, *args, **kwargs):
+    def call_grid(level, original, *args, **kwargs):
         output = original(*args, **kwargs)
         if isinstance(output, tuple):  # not on the way up of a cycle
-            states[level.name].append(output[1])
+            residuals[level.name].append(output[1])
         return output
 
-    with all_intercepted(own, "_correction", correction), all_intercepted(own, "call", call):
-        yield
+    with (
+        all_intercepted(residual, "parts", parts),
+        all_intercepted(residual, "call", call_residual),
+        all_intercepted(of_scheme, "next_state", next_state),
+        all_intercepted(grid, "_correction", correction),
+        all_intercepted(grid, "call", call_grid),
+    ):
+        yield states, residuals
+
+
+def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the levels that have `iterates`; raises ValueError where there are none."""
+    return required(model, "a network of residual blocks or smoothing steps", levels(model, ResidualLevel, GridLevel))
+
+
+def grid_levels(model: keras.Model) -> list[GridLevel]:
+    """Returns the levels that have `residuals_of`; raises ValueError where there are none."""
+    return required(model, "a network with residuals f - A(u), such as MgNet", levels(model, GridLevel))

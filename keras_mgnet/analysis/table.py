@@ -26,7 +26,7 @@ from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
 from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
-from keras_mgnet.errors import check_known
+from keras_mgnet.errors import check_known, required
 from keras_mgnet.files import write_json
 
 
@@ -43,25 +43,19 @@ class Subject:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One row of `ANALYSES`.
+    """One row of `ANALYSES`."""
 
-    Attributes:
-        compute: takes what it needs of a `Subject`, by name; returns a dataclass of numbers with a `summary()`.
-        plot: (result, path of a PNG) -> None; it takes what else it needs of the subject by name, too.
-        check: model -> anything; raises ValueError, saying why, where the analysis does not apply.
-        help: in one sentence.
-    """
-
-    compute: Callable[..., Any]
-    plot: Callable[..., None]
-    check: Callable[[keras.Model], Any]
-    help: str
+    compute: Callable[
+        ..., Any
+    ]  # of what it needs of a `Subject`, by name: a dataclass of numbers with a one-line `summary()`
+    plot: Callable[..., None]  # (result, path of a PNG); it takes what else it needs of the subject by name, too
+    check: Callable[[keras.Model], Any]  # raises ValueError, saying why, where the analysis does not apply
+    help: str  # one sentence
 
 
 def _of_classes(model: keras.Model) -> None:
     """Raises unless a network gives logits (N, classes)."""
-    if len(model.output_shape) != 2:
-        raise ValueError(f"expected a network of classes. Received: {type(model).__name__}")
+    required(model, "a network of classes", len(model.output_shape) == 2)
 
 
 ANALYSES = {
@@ -142,8 +136,7 @@ def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str,
     """Runs one analysis and writes NAME.json and NAME.png, each whole; returns its result.
 
     Args:
-        subject: what is analysed.
-        name: a key of `ANALYSES`.
+        subject, name: what is analysed, and by which of `ANALYSES`.
         directory: where to.
         about: what else the JSON file shall say.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mgnet.layers import KernelChain
 from keras_mgnet.multigrid.experiment import SolveConfig
-from keras_mgnet.multigrid.grids import grid_count, operators, sizes
+from keras_mgnet.multigrid.grids import operators, sizes
 from keras_mgnet.multigrid.iteration import convergence_factor, spectral_radius
 from keras_mgnet.multigrid.learn import LearnConfig, smoothed_levels
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
@@ -28,20 +28,12 @@ FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method.
+    """One method."""
 
-    Attributes:
-        name: of its smoother, or of the method.
-        settings: what it was tuned to.
-        factor: asymptotic, of one cycle.
-        work: multiply-adds with A and B in one cycle, in units of those of one product with A on the first grid. What transfers,
-            sums and the coarsest grid cost is left out.
-    """
-
-    name: str
-    settings: str
-    factor: float
-    work: float
+    name: str  # of its smoother, or of the method
+    settings: str  # what it was tuned to
+    factor: float  # asymptotic, of one cycle
+    work: float  # multiply-adds with A and B, in products with A on the first grid, without transfers and the coarsest grid
 
     @property
     def rate(self) -> float:
@@ -61,17 +53,11 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
         >>> cycle_work(SolveConfig(n=3), steps=2, cost=1)  # (5 + 2 (5 + 1)) / 5
         3.4
     """
-    points, entries = _grids(config)
-    total = entries[0] * points[0] ** 2
-    smoothing = sum(steps * (a + cost) * m**2 for a, m in zip(entries[:-1], points[:-1], strict=True))
-    return 1 + smoothing / total
-
-
-def _grids(config: SolveConfig) -> tuple[list[int], list[int]]:
-    """The points a side and the entries of a stencil, for each grid."""
-    components, points = config.components(), sizes(config.n, grid_count(config.n))
+    components, points = config.components(), sizes(config.n)
     grids = operators(components["A"], config.n, len(points), TRANSFERS[config.transfer], components["coarse"])
-    return list(points), [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
+    entries = [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
+    smoothing = sum(steps * (a + cost) * m**2 for a, m in zip(entries[:-1], points[:-1], strict=True))
+    return 1 + smoothing / (entries[0] * points[0] ** 2)
 
 
 def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
@@ -79,9 +65,6 @@ def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
 
     The parameter of a fixed smoother is the one of `FAMILIES` that does best on `train_n` points a side.
 
-    Args:
-        config: the problem.
-        model: of `learned_solver`.
     """
     B = smoothed_levels(model)[0].B[0]
     work = cycle_work(config, sum(config.smoothing_steps), B.cost if isinstance(B, KernelChain) else B.size**2)

@@ -91,10 +91,6 @@ class Solution:
     seconds: float  # of all cycles, per right-hand side
     factor: float | None = None  # asymptotic, where it was computed
 
-    def reached(self, tolerance: float) -> bool:
-        """Whether the last residual is small enough."""
-        return self.history[-1] <= tolerance
-
 
 def build(config: SolveConfig, **changes) -> keras.Model:
     """Returns the solver of a configuration, whose arguments `changes` replaces."""

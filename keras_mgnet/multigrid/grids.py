@@ -1,11 +1,10 @@
 """The grids of a solver: the operator A on each of them, and the layers made of it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Inverse, Stencil, StencilField
+from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
 
 LARGEST_INVERSE = 63  # points a side of a coarsest grid that is solved exactly: 126 MB
@@ -13,16 +12,13 @@ COARSE = ("rediscretised", "galerkin")
 
 
 def grid_count(n: int) -> int:
-    """Returns k of n = 2^k - 1, the number of grids down to a single point.
-
-    Raises:
-        ValueError: for another n.
+    """Returns k of n = 2^k - 1, the number of grids down to a single point; raises ValueError for another n.
 
     Example:
         >>> grid_count(63)
         6
     """
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 or n & (n + 1):
+    if not is_integer(n) or n < 1 or n & (n + 1):
         raise ValueError(f"expected n = 2^k - 1 points a side, such as 31, 63 or 127. Received: n={n!r}")
     return int(n).bit_length()
 
@@ -40,31 +36,23 @@ def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
 def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[np.ndarray]:
     """Returns A on each grid, fine to coarse: a 3x3 stencil, or (m, m, 3, 3), a stencil for each point.
 
-    Args:
-        A: (3, 3) or (n, n, 3, 3), scaled by h^2.
-        n: points a side of the first grid.
-        levels: number of grids.
-        transfer: R and P, for "galerkin".
-        coarse: "rediscretised" takes the stencil itself, of a field that of the fine point there; "galerkin" is R A P.
+    Arguments as `solver`: A is of the first grid, n x n points. A coarse operator is R A P or, rediscretised, the stencil itself,
+    of a field that of the fine point there.
     """
     A = np.asarray(A, "float64")
-    if A.shape not in ((3, 3), (n, n, 3, 3)) or not np.isfinite(A).all():
-        raise ValueError(
-            f"expected A to be a stencil (3, 3), or one per point, {(n, n, 3, 3)}. Received: shape {A.shape}"
-        )
+    field = (n, n, 3, 3)
+    if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
+        raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")
     if not (diagonal(A) > 0).all():
         raise ValueError(f"expected a positive diagonal of A. Received: {diagonal(A).min()} as its least entry")
     check_known("coarse operator", coarse, COARSE)
-    grids = [A]
+    constant, grids = A.ndim == 2, [A]
     for _ in range(levels - 1):
-        grids.append(_coarser(grids[-1], transfer, coarse))
+        if coarse == "galerkin":
+            grids.append((galerkin if constant else galerkin_field)(grids[-1], transfer))
+        else:
+            grids.append(A if constant else grids[-1][1::2, 1::2])
     return grids
-
-
-def _coarser(A: np.ndarray, transfer: Transfer, coarse: str) -> np.ndarray:
-    if coarse == "galerkin":
-        return (galerkin if A.ndim == 2 else galerkin_field)(A, transfer)
-    return A if A.ndim == 2 else A[1::2, 1::2]
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:
@@ -87,12 +75,10 @@ def diagonal_layer(A: np.ndarray, weight: float, dtype):
     return assigned(StencilField(1, name="B", dtype=dtype), "kernel", values, len(A))
 
 
-def inverse_layer(A: np.ndarray, n: int, dtype) -> Inverse:
-    """Returns the layer B = A^{-1} on a grid of n x n points.
-
-    Raises:
-        ValueError: where the grid is larger than `LARGEST_INVERSE`.
-    """
+def inverse_layer(A: np.ndarray, n: int, dtype):
+    """Returns the layer B = A^{-1} on a grid of n x n points; raises ValueError beyond `LARGEST_INVERSE`."""
+    if n == 1:
+        return diagonal_layer(A, 1.0, dtype)
     if n > LARGEST_INVERSE:
         raise ValueError(
             f"expected at most {LARGEST_INVERSE} points a side on the coarsest grid, which is solved exactly. Received: {n}"
@@ -101,32 +87,33 @@ def inverse_layer(A: np.ndarray, n: int, dtype) -> Inverse:
 
 
 def matrix(A: np.ndarray, n: int) -> np.ndarray:
-    """Returns the full matrix (n^2, n^2) of an operator on n x n points, with zero padding.
+    """Returns the full matrix (n^2, n^2) of an operator on n x n points, with zero padding."""
+    values, places = entries(A, n)
+    full = np.zeros((n * n, n * n))
+    full[places] = values
+    return full
 
-    Example:
-        >>> matrix(np.outer((0, 1, 0), (-1, 2, -1)), 2)[0].tolist()
-        [2.0, -1.0, 0.0, 0.0]
-    """
-    field = np.broadcast_to(A, (n, n, 3, 3))
-    full = np.zeros((n + 2, n + 2, n, n))
-    y, x = np.indices((n, n))
-    for i in range(3):
-        for j in range(3):
-            full[y + i, x + j, y, x] = field[:, :, i, j]
-    return full[1:-1, 1:-1].reshape(n * n, n * n).T
+
+def entries(A: np.ndarray, n: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Returns the entries of that matrix which are not zero, and their rows and columns."""
+    values, points = np.broadcast_to(A, (n, n, 3, 3)), np.arange(n * n).reshape(n, n)
+    columns = neighbours(points, outside=-1)
+    rows = np.broadcast_to(points[:, :, None, None], columns.shape)
+    kept = (columns >= 0) & (values != 0)
+    return values[kept], (rows[kept], columns[kept])
 
 
 def assigned(layer, variable: str, values: np.ndarray, n: int):
+    """Builds a layer for n x n points, gives one of its variables a value and returns it."""
     layer.build((None, n, n, 1))
     getattr(layer, variable).assign(values)
     return layer
 
 
-def sizes(n: int, levels: int) -> Sequence[int]:
-    """Returns the points a side of each grid.
-
-    Example:
-        >>> sizes(7, 3)
-        [7, 3, 1]
-    """
+def sizes(n: int, levels: int | None = None) -> list[int]:
+    """Returns the points a side of each grid, by default down to a single point; raises ValueError where there are fewer."""
+    depth = grid_count(n)
+    levels = depth if levels is None else levels
+    if not is_integer(levels) or not 1 <= levels <= depth:
+        raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
     return [(n + 1) // 2**j - 1 for j in range(levels)]

@@ -94,9 +94,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
 
     Args:
         model: of `solver`, for n points a side.
-        n: points a side.
-        cycles: of the power iteration.
-        seed: of the random error that it begins with.
+        cycles, seed: of the power iteration, and of the random error that it begins with.
 
     Raises:
         ValueError: unless the model takes n points a side, or with fewer than 1 cycle.
@@ -121,35 +119,44 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
 
 
 def spectral_radius(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> float:
-    """Returns the largest modulus of an eigenvalue of a linear map on the span of start, M start, ..., M^(steps-1) start.
+    """Returns the largest modulus of an eigenvalue of a linear map on the span of start, M start, ..., M^(steps-1) start."""
+    return float(np.abs(arnoldi(apply, start, steps, tolerance=1e-14)[0]).max())
+
+
+def arnoldi(
+    apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, tolerance: float = 1e-7
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the Ritz values of a linear map after some steps of Arnoldi's method, and the residual norm of each.
+
+    It ends where the space is invariant up to round-off, `tolerance`: by default that of a map in float32.
 
     Example:
-        >>> round(spectral_radius(lambda v: np.array([2.0, -3.0]) * v, np.ones(2), 5), 9)
-        3.0
+        >>> values, residuals = arnoldi(lambda v: np.array([1.0, 2.0, 3.0]) * v, np.ones(3), 5)
+        >>> sorted(values.real.round(9).tolist())
+        [1.0, 2.0, 3.0]
     """
-    basis, H = [start / np.linalg.norm(start)], np.zeros((steps + 1, steps))
-    for k in range(steps):
-        v = apply(basis[k])
-        size = np.linalg.norm(v)
-        for _ in range(2):  # the second time for round-off
-            for i, q in enumerate(basis):
-                part = q @ v
-                H[i, k] += part
-                v = v - part * q
-        H[k + 1, k] = np.linalg.norm(v)
-        if H[k + 1, k] <= 1e-14 * size:  # the span is invariant
-            return float(abs(np.linalg.eigvals(H[: k + 1, : k + 1])).max())
-        basis.append(v / H[k + 1, k])
-    return float(abs(np.linalg.eigvals(H[:steps])).max())
+    steps = min(steps, start.size)
+    Q, H = np.zeros((steps + 1, start.size)), np.zeros((steps + 1, steps))
+    Q[0] = start / np.linalg.norm(start)
+    scale = 0.0
+    for j in range(steps):
+        w = apply(Q[j]).astype(np.float64)
+        scale = max(scale, np.linalg.norm(w))
+        for _ in range(2):  # twice is enough
+            h = Q[: j + 1] @ w
+            w -= h @ Q[: j + 1]
+            H[: j + 1, j] += h
+        H[j + 1, j] = np.linalg.norm(w)
+        if H[j + 1, j] <= tolerance * scale:
+            steps = j + 1
+            break
+        Q[j + 1] = w / H[j + 1, j]
+    values, vectors = np.linalg.eig(H[:steps, :steps])
+    return values.astype(complex), np.abs(H[steps, steps - 1] * vectors[-1]) if steps < start.size else np.zeros(steps)
 
 
 def compiled(function: Callable, jit_compile: bool) -> Callable:
-    """Returns a function of tensors as one program of the backend, on TensorFlow through XLA where `jit_compile` says so.
-
-    Example:
-        >>> float(compiled(lambda x: 2 * x, False)(ops.ones(())))
-        2.0
-    """
+    """Returns a function of tensors as one program of the backend, on TensorFlow through XLA where `jit_compile` says so."""
     if keras.backend.backend() == "jax":
         import jax
 

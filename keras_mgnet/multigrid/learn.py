@@ -171,12 +171,7 @@ def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
 
 
 def load_smoother(path: str | Path) -> keras.Model:
-    """Loads the model of `train` from a .keras file.
-
-    Raises:
-        ValueError: in one line, for a file that holds something else.
-        OSError: where it cannot be read.
-    """
+    """Loads the model of `train` from a .keras file; raises ValueError for one that holds something else."""
     model = load_checked(path, EXPECTED_FILE, lambda name: name == "Functional")
     if not any(isinstance(level.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
         raise ValueError(f"expected {EXPECTED_FILE}. Received: '{path}'")

@@ -17,11 +17,7 @@ FREQUENCIES = 64
 def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: str | Path) -> None:
     """Draws to a PNG the factor of a cycle while B was trained, B of the first grid, and the gain of a smoothing step.
 
-    Args:
-        model: of `learned_solver`.
-        losses: the mean logarithm of the factor, in each step of training.
-        title: of the picture.
-        path: of the file.
+    The model is that of `learned_solver`; `losses` are the mean logarithm of the factor, in each step of training.
     """
     B, gain = responses(model)
     figure = new_figure(13, 4, title)
@@ -32,9 +28,8 @@ def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: 
     image = middle.imshow(B, cmap=DIVERGING, vmin=-largest, vmax=largest, extent=(-SHOWN - 0.5, SHOWN + 0.5) * 2)
     middle.set(title="B of a unit residual in the middle", xlabel="x / h", ylabel="y / h")
     figure.colorbar(image, ax=middle)
-    image = right.imshow(
-        gain, cmap=SEQUENTIAL, vmin=0, vmax=max(1.0, gain.max()), extent=(-1, 1, -1, 1), origin="lower"
-    )
+    limits = {"vmin": 0, "vmax": max(1.0, gain.max()), "extent": (-1, 1, -1, 1)}
+    image = right.imshow(gain, cmap=SEQUENTIAL, origin="lower", **limits)
     right.set(title="|1 - B A|, one smoothing step", xlabel=r"$\theta_x / \pi$", ylabel=r"$\theta_y / \pi$")
     right.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="white", linewidth=0.8)
     figure.colorbar(image, ax=right)

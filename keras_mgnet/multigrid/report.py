@@ -23,13 +23,7 @@ class LevelRow:
 
 
 def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
-    """Returns a row per grid of a model of `solver`, fine to coarse.
-
-    Example:
-        >>> from keras_mgnet.multigrid import solver
-        >>> [(row.points, row.visits, row.products) for row in level_rows(solver(15), "V")]
-        [(15, 1, 3), (7, 1, 2), (3, 1, 2), (1, 1, 0)]
-    """
+    """Returns a row per grid of a model of `solver`, fine to coarse."""
     levels, rows, visits = cycle_levels(model), [], 1
     n = model.inputs[0].shape[1]
     for j, level in enumerate(levels):
@@ -48,12 +42,7 @@ def _stencil(A) -> str:
 
 
 def factors(history) -> np.ndarray:
-    """Returns by what each cycle has multiplied the residual: (cycles,) of (cycles + 1,).
-
-    Example:
-        >>> factors([1.0, 0.5, 0.05]).tolist()
-        [0.5, 0.1]
-    """
+    """Returns by what each cycle has multiplied the residual: (cycles,) of (cycles + 1,)."""
     history = np.asarray(history)
     return history[1:] / np.where(history[:-1] > 0, history[:-1], 1.0)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known, required
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import RULES, transfer_stencil
 
@@ -35,8 +35,8 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
     """
     if factor not in FACTORS:
         raise ValueError(f"expected factor to be 1/2 or 2. Received: factor={factor!r}")
-    if rule is not None and rule not in RULES:
-        raise unknown("rule", rule, RULES)
+    if rule is not None:
+        check_known("rule", rule, RULES)
     kernels = _kernels(model)
     shape = _scaled_shape(model.input_shape[1:], factor)
     other = type(model).from_config(model.get_config() | {"input_shape": shape, "input_tensor": None, "weights": None})
@@ -49,13 +49,7 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
 
 
 def stencil_map(factor: float, rule: str) -> np.ndarray:
-    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3).
-
-    Example:
-        >>> fine = [[0, -1, 0], [-1, 4, -1], [0, -1, 0]]  # over h^2, so on a grid of half the width it is four times as large
-        >>> np.tensordot(stencil_map(2, "fem"), fine, 2).round(6).astype(int).tolist()
-        [[0, -4, 0], [-4, 16, -4], [0, -4, 0]]
-    """
+    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3)."""
     coarser = transfer_stencil(np.eye(9).reshape(3, 3, 9), rule).reshape(9, 9)
     return (coarser if factor == 0.5 else np.linalg.inv(coarser)).reshape(3, 3, 3, 3)
 
@@ -67,9 +61,7 @@ def _kernels(model: keras.Model) -> list[keras.Variable]:
             size = "x".join(map(str, conv.kernel_size))
             raise ValueError(f"expected a network of 3x3 and 1x1 convolutions. Received: {size} in {conv.path}")
     kernels = [conv.kernel for conv in convs if tuple(conv.kernel_size) == (3, 3)]
-    if not kernels:
-        raise ValueError(f"expected a network with 3x3 convolutions. Received: {type(model).__name__}")
-    return kernels
+    return required(model, "a network with 3x3 convolutions", kernels)
 
 
 def _scaled_shape(shape, factor: float):

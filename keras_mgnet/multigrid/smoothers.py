@@ -15,15 +15,10 @@ SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
 
 
 class Smoother(NamedTuple):
-    """A smoother.
+    """A smoother."""
 
-    Attributes:
-        B: (number of the grid from 0, A, dtype) -> the layer r -> B * r of that grid.
-        scheme: (number of smoothing steps, dtype) -> the scheme of all their products by A.
-    """
-
-    B: Callable[[int, np.ndarray, object], keras.layers.Layer]
-    scheme: Callable[[int, object], ResidualCorrection]
+    B: Callable[[int, np.ndarray, object], keras.layers.Layer]  # (grid from 0, A, dtype) -> the layer r -> B * r
+    scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all their products by A
 
 
 def _plain(nu: int, dtype) -> ResidualCorrection:
@@ -51,17 +46,14 @@ def _chebyshev(omega: float, degree: int) -> Smoother:
 SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev}
 
 
-def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
+def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
     """Returns a smoother by name, by its kernel or by its layers; a `Smoother` returns as it is.
 
-    Args:
-        smoother: "jacobi": u + omega D^{-1} r; "red_black": Gauss-Seidel, the points of even row + column first; "chebyshev": the
-            polynomial that is smallest on [1/2, 2] of D^{-1} A; a kernel (k, k) for the B of all grids; or a layer for each grid.
-        omega: weight of Jacobi.
-        degree: of Chebyshev's polynomial.
+    "jacobi" is u + omega D^{-1} r, "red_black" Gauss-Seidel, the points of even row + column first, "chebyshev" the polynomial
+    that is smallest on [1/2, 2] of D^{-1} A. Arguments as `solver`; `grids` is the number of those that are smoothed.
 
     Raises:
-        ValueError: for an unknown name, omega <= 0 or degree < 1.
+        ValueError: for an unknown name, omega <= 0, degree < 1, or another number of layers.
     """
     if isinstance(smoother, Smoother):
         return smoother
@@ -72,12 +64,9 @@ def smoother_of(smoother, omega: float = 0.8, degree: int = 2) -> Smoother:
         if degree < 1:
             raise ValueError(f"expected degree >= 1. Received: degree={degree!r}")
         return SMOOTHERS[smoother](omega, degree)
-    if is_layers(smoother):
+    if isinstance(smoother, Sequence) and smoother and isinstance(smoother[0], keras.layers.Layer):
+        if len(smoother) != grids:
+            raise ValueError(f"expected a layer B for each of {grids} grids. Received: {len(smoother)}")
         return Smoother(lambda j, A, dtype: smoother[j], _plain)
     kernel = np.asarray(smoother, "float64").tolist()
     return Smoother(lambda j, A, dtype: Stencil(kernel, name="B", dtype=dtype), _plain)
-
-
-def is_layers(smoother) -> bool:
-    """Whether a smoother is given by the layers B of the grids."""
-    return isinstance(smoother, Sequence) and bool(smoother) and isinstance(smoother[0], keras.layers.Layer)

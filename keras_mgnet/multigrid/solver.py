@@ -10,9 +10,9 @@ from keras_mgnet.layers import CycleLevel, Residual, StencilTransfer
 from keras_mgnet.layers.scheme import ResidualCorrection
 from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.multigrid.grids import diagonal_layer, grid_count, inverse_layer, operator_layer, operators, sizes
+from keras_mgnet.multigrid.grids import inverse_layer, operator_layer, operators, sizes
 from keras_mgnet.multigrid.operators import five_point
-from keras_mgnet.multigrid.smoothers import Smoother, is_layers, smoother_of
+from keras_mgnet.multigrid.smoothers import smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION, TRANSFERS, Transfer
 
 VISITS = {"backslash": 1, "V": 1, "W": 2}  # of the next grid
@@ -76,7 +76,7 @@ def solver(
         >>> float(u[0, 7, 7, 0].round(4))  # of -Laplace u = 1 in the middle, 0.0737 in the limit h -> 0
         0.0734
     """
-    points = sizes(n, _check_levels(n, levels))
+    points = sizes(n, levels)
     nu = _check_nu(nu, cycle)
     for kind, value, choices in (("Pi", Pi, PI), ("transfer", transfer, TRANSFERS), ("coarsest", coarsest, COARSEST)):
         check_known(kind, value, choices)
@@ -84,13 +84,15 @@ def solver(
         raise ValueError(f"expected Pi='zero' with a cycle_dtype, which carries corrections. Received: Pi={Pi!r}")
     inner = keras.dtype_policies.get(cycle_dtype or dtype)
     grids = operators(five_point() if A is None else A, n, len(points), TRANSFERS[transfer], coarse)
-    rule, smoothed = smoother_of(smoother, omega, degree), len(points) - (coarsest == "exact")
-    _check_layers(smoother, smoothed)
+    smoothed = len(points) - (coarsest == "exact")
+    rule = smoother_of(smoother, omega, degree, smoothed)
 
+    parts = [(rule.B(j, A, inner), [rule.scheme(count, inner) for count in nu]) for j, A in enumerate(grids[:smoothed])]
+    if coarsest == "exact":  # one step with B = A^{-1}
+        once = [ResidualCorrection(count, dtype=inner) for count in (1, 0)]
+        parts.append((inverse_layer(grids[-1], points[-1], inner), once))
     form = "residual" if Pi == "zero" else "feature"
-    levels = [_level(j, A, rule, nu, form, inner) for j, A in enumerate(grids[:smoothed])]
-    if coarsest == "exact":
-        levels.append(_exact_level(smoothed, grids[-1], points[-1], form, inner))
+    levels = [_level(j, A, *part, form, inner) for j, (A, part) in enumerate(zip(grids, parts, strict=True))]
     transfers = [_transfer(TRANSFERS[transfer], f"transfer{j + 2}", inner) for j in range(len(points) - 1)]
 
     u, f = (keras.Input((n, n, 1), dtype=dtype, name=key) for key in "uf")
@@ -105,27 +107,12 @@ def solver(
 
 
 def cycle_levels(model: keras.Model) -> list[CycleLevel]:
-    """Returns the levels of a solver, fine to coarse.
-
-    Example:
-        >>> [level.name for level in cycle_levels(solver(7))]
-        ['level1', 'level2', 'level3']
-    """
+    """Returns the levels of a solver, fine to coarse."""
     levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
     return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))
 
 
-def _level(j: int, A: np.ndarray, rule: Smoother, nu: tuple[int, int], form: str, dtype) -> CycleLevel:
-    return _fixed_level(j, A, rule.B(j, A, dtype), [rule.scheme(count, dtype) for count in nu], form, dtype)
-
-
-def _exact_level(j: int, A: np.ndarray, n: int, form: str, dtype) -> CycleLevel:
-    """The coarsest grid: one step with B = A^{-1}."""
-    B = diagonal_layer(A, 1.0, dtype) if n == 1 else inverse_layer(A, n, dtype)
-    return _fixed_level(j, A, B, [ResidualCorrection(count, dtype=dtype) for count in (1, 0)], form, dtype)
-
-
-def _fixed_level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: str, dtype) -> CycleLevel:
+def _level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: str, dtype) -> CycleLevel:
     options = {"form": form, "smoothers": schemes, "operators": (operator_layer(A, "A", dtype), B), "dtype": dtype}
     return CycleLevel(1, *(scheme.nu for scheme in schemes), B=(None, None), name=f"level{j + 1}", **options)
 
@@ -141,15 +128,6 @@ def _restriction(Pi: str, name: str, dtype) -> StencilTransfer:
     return StencilTransfer(kernel.tolist(), name=name, dtype=dtype)
 
 
-def _check_levels(n: int, levels: int | None) -> int:
-    depth = grid_count(n)
-    if levels is None:
-        return depth
-    if not is_integer(levels) or not 1 <= levels <= depth:
-        raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
-    return int(levels)
-
-
 def _check_nu(nu, cycle: str) -> tuple[int, int]:
     """Returns the smoothing steps down and up."""
     check_known("cycle", cycle, VISITS)
@@ -160,9 +138,3 @@ def _check_nu(nu, cycle: str) -> tuple[int, int]:
     if down + up == 0:
         raise ValueError(f"expected at least one smoothing step. Received: nu={nu!r}, cycle={cycle!r}")
     return down, up
-
-
-def _check_layers(smoother, grids: int) -> None:
-    """Raises unless there is a layer B for each of the grids that are smoothed, where the smoother is given by layers."""
-    if is_layers(smoother) and len(smoother) != grids:
-        raise ValueError(f"expected a layer B for each of {grids} grids. Received: {len(smoother)}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_mgnet.extras import SOLVE, extra
-from keras_mgnet.multigrid.grids import grid_count, neighbours, operators, sizes
+from keras_mgnet.multigrid.grids import entries, operators, sizes
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import SPECTRUM
 from keras_mgnet.multigrid.stencils import TRANSFERS
@@ -18,21 +18,11 @@ def operator_matrix(A: np.ndarray, n: int):
         >>> operator_matrix(five_point(), 3).toarray()[4].tolist()
         [0.0, -1.0, 0.0, -1.0, 4.0, -1.0, 0.0, -1.0, 0.0]
     """
-    sparse, values = extra("scipy.sparse", SOLVE), np.broadcast_to(A, (n, n, 3, 3))
-    points = np.arange(n * n).reshape(n, n)
-    columns = neighbours(points, outside=-1)
-    rows = np.broadcast_to(points[:, :, None, None], columns.shape)
-    kept = (columns >= 0) & (values != 0)
-    return sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=(n * n, n * n))
+    return extra("scipy.sparse", SOLVE).csr_matrix(entries(A, n), shape=(n * n, n * n))
 
 
 def restriction_matrix(R: np.ndarray, n: int):
-    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose.
-
-    Example:
-        >>> restriction_matrix(TRANSFERS["full_weighting"].R, 3).toarray()[0].reshape(3, 3).tolist()
-        [[0.25, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 0.25]]
-    """
+    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose."""
     points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
     return operator_matrix(R, n)[points]
 
@@ -57,12 +47,10 @@ def pyamg_solver(
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
 
-    points = sizes(n, grid_count(n) if levels is None else levels)
-    kernels = TRANSFERS[transfer]
-    built = []
-    for m, stencil in zip(
-        points, operators(five_point() if A is None else A, n, len(points), kernels, coarse), strict=True
-    ):
+    points = sizes(n, levels)
+    kernels, built = TRANSFERS[transfer], []
+    grids = operators(five_point() if A is None else A, n, len(points), kernels, coarse)
+    for m, stencil in zip(points, grids, strict=True):
         level = MultilevelSolver.Level()
         level.A = operator_matrix(stencil, m)
         level.R, level.P = restriction_matrix(kernels.R, m), restriction_matrix(kernels.P, m).T.tocsr()

@@ -28,47 +28,37 @@ TRANSFERS = {
 
 
 def galerkin(K, transfer: Transfer) -> np.ndarray:
-    """Returns the stencil of R K P: for f scaled by h^2 the coarse operator of the same scaling.
-
-    Args:
-        K: (k_h, k_w, ...), both odd: one stencil.
-        transfer: R and P.
-    """
+    """Returns the stencil of R K P, for K (k_h, k_w, ...) of odd size; the coarse operator for f scaled by h^2."""
     K = np.asarray(K, "float64")
-    reach = [size // 2 for size in K.shape[:2]]
-    coarse = [(r + 2) // 2 for r in reach]
-    result = np.zeros((*(2 * c + 1 for c in coarse), *K.shape[2:]))
-    for D in itertools.product(*(range(-c, c + 1) for c in coarse)):
-        result[D[0] + coarse[0], D[1] + coarse[1]] = _coarse_entry(D, reach, transfer, lambda i, j: K[j])
-    return result
+    return _product(transfer, K.shape[:2], lambda i, j: K[j])
 
 
-def galerkin_field(field, transfer: Transfer) -> np.ndarray:
-    """Returns the stencils of R K P at (m, m) coarse points, for the 3x3 stencils of K at (2 m + 1, 2 m + 1) points.
+def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
+    """Returns the stencils of R K P at (m, m) coarse points, for those of K, (2 m + 1, 2 m + 1, 3, 3).
 
-    Args:
-        field: (2 m + 1, 2 m + 1, 3, 3), zero where a stencil leaves the grid or not: what stands there is not read.
-        transfer: R and P.
+    What K has outside the grid is not read.
     """
-    n = len(field)
-    result = np.zeros((n // 2, n // 2, 3, 3))
-    for D in itertools.product((-1, 0, 1), repeat=2):
-        entry = _coarse_entry(
-            D, (1, 1), transfer, lambda i, j: field[i[0] : n - 2 + i[0] : 2, i[1] : n - 2 + i[1] : 2, *j]
-        )
-        result[:, :, D[0] + 1, D[1] + 1] = entry
-    return result
+    last = len(field) - 2
+    coarse = _product(transfer, (3, 3), lambda i, j: field[i[0] : last + i[0] : 2, i[1] : last + i[1] : 2, *j])
+    return np.moveaxis(coarse, (0, 1), (2, 3))
 
 
-def _coarse_entry(D, reach, transfer: Transfer, at: Callable):
-    """sum_{i,j} R[i] K[j] P[i + j - 2 D], the weight of coarse neighbour D; `at(i, j)` is entry j of K at fine neighbour i."""
-    total = 0.0
-    for i in itertools.product(range(3), repeat=2):
-        for j in itertools.product(*(range(2 * r + 1) for r in reach)):
-            p = [i[a] - 1 + j[a] - reach[a] - 2 * D[a] + 1 for a in (0, 1)]
-            if transfer.R[i] and min(p) >= 0 and max(p) <= 2:
-                total = total + transfer.R[i] * transfer.P[tuple(p)] * at(i, j)
-    return total
+def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndarray:
+    """sum_{i,j} R[i] K[j] P[i + j - 2 D] for every coarse neighbour D; `at(i, j)` is entry j of K at fine neighbour i."""
+    reach = [length // 2 for length in size]
+    coarse = [(r + 2) // 2 for r in reach]
+
+    def entry(D):
+        total = 0.0
+        for i in itertools.product(range(3), repeat=2):
+            for j in itertools.product(*map(range, size)):
+                p = tuple(i[a] + j[a] - reach[a] - 2 * D[a] for a in (0, 1))
+                if min(p) >= 0 and max(p) <= 2:
+                    total = total + transfer.R[i] * transfer.P[p] * at(i, j)
+        return total
+
+    rows, columns = (range(-c, c + 1) for c in coarse)
+    return np.array([[entry((row, column)) for column in columns] for row in rows])
 
 
 def moment_matrix(K) -> np.ndarray:
@@ -86,19 +76,12 @@ def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
 
     K stands for sum_ab M_ab / (a! b!) h^{a+b} d^a d^b, `moment_matrix` M; on the grid H its moments are (h / H)^{a+b} M_ab.
     """
-    scaled = [
-        np.linalg.solve(powers(size), np.diag(ratio ** -np.arange(size)) @ powers(size)) for size in np.shape(K)[:2]
-    ]
-    return along_axes(scaled, K)
+    both = [(powers(size), ratio ** -np.arange(size)) for size in np.shape(K)[:2]]
+    return along_axes([np.linalg.solve(V, scale[:, None] * V) for V, scale in both], K)
 
 
 def powers(size: int) -> np.ndarray:
-    """Returns the powers of the offsets from the centre, d^a in row a: (size, size).
-
-    Example:
-        >>> powers(3).astype(int).tolist()
-        [[1, 1, 1], [-1, 0, 1], [1, 0, 1]]
-    """
+    """Returns the powers of the offsets from the centre, d^a in row a: (size, size)."""
     return np.vander(np.arange(size) - size // 2, size, increasing=True).T.astype("float64")
 
 
