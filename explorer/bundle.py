@@ -27,20 +27,13 @@ SAMPLES = 10  # test images
 
 @dataclass(frozen=True)
 class Bundle:
-    """A page that was written.
-
-    Attributes:
-        path: its folder.
-        networks, samples: how many.
-        size_bytes: of all files.
-        of_runtime: thereof of the runtime.
-    """
+    """A page that was written."""
 
     path: Path
     networks: int
     samples: int
-    size_bytes: int
-    of_runtime: int
+    size_bytes: int  # of all files
+    of_runtime: int  # those of the runtime
 
 
 def write_page(

@@ -21,17 +21,11 @@ States = dict[str, "tf.Tensor"]
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of a level, iteration by iteration.
+    """One quantity of a level, iteration by iteration."""
 
-    Attributes:
-        symbol: of the papers: u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several.
-        first: the iteration of its first state; before it stand zero, what has another shape, and what is not known.
-        outputs: the names of its states among those of the function.
-    """
-
-    symbol: str
-    first: int
-    outputs: tuple[str, ...]
+    symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several
+    first: int  # iteration of its first state; before it are zero, what has another shape, and what is not known
+    outputs: tuple[str, ...]  # the names of its states among the function's
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,12 @@ from keras_mgnet.export.verification import Report, verify
 
 @dataclass(frozen=True)
 class Format:
-    """One export format.
+    """One export format."""
 
-    Attributes:
-        export: its exporter.
-        target: what it writes below the output folder; "{name}" stands for the name of the export.
-        summary: what it is for, in a few words.
-        options: arguments of the exporter; one that quantises takes `calibration` too.
-    """
-
-    export: Callable[..., Path]
-    target: str
-    summary: str
-    options: dict[str, Any] = field(default_factory=dict)
+    export: Callable[..., Path]  # its exporter
+    target: str  # what it writes below the output folder; "{name}" stands for the name of the export
+    summary: str  # what it is for, in a few words
+    options: dict[str, Any] = field(default_factory=dict)  # of the exporter; with some it takes `calibration` too
 
 
 FORMATS = {

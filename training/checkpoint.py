@@ -24,12 +24,9 @@ class DamagedCheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run. Names sort by age.
+    """The checkpoints of a run, one directory each. Names sort by age.
 
-    Attributes:
-        directory: that holds them, one directory each: arrays.safetensors, state.json, and manifest.json with the run, the
-            name, and the length and SHA-256 of the other two.
-        run: what the run is known by, see `identity.digest`; a checkpoint of another run is a damaged one.
+    A checkpoint has arrays.safetensors, state.json, and manifest.json with the run, the name, and the length and SHA-256 of both.
 
     Example:
         >>> import tempfile
@@ -41,7 +38,7 @@ class Checkpoints:
     """
 
     directory: Path
-    run: str = ""
+    run: str = ""  # see `identity.digest`; a checkpoint of another run is a damaged one
 
     def names(self) -> list[str]:
         """Returns the names of all checkpoints, the oldest first."""

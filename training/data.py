@@ -32,10 +32,6 @@ CHUNK_BYTES = 2**22
 class Split:
     """Images and their labels.
 
-    Attributes:
-        images: (N, H, W, C) uint8 with N >= 1 and C of 1 or 3.
-        labels: (N,) int32.
-
     Raises:
         ValueError: on any other type or shape.
 
@@ -44,8 +40,8 @@ class Split:
         (2, 8, 8, 1)
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # (N, H, W, C) uint8 with N >= 1 and C of 1 or 3
+    labels: np.ndarray  # (N,) int32
 
     def __post_init__(self):
         x, y = self.images, self.labels
@@ -59,14 +55,6 @@ class Split:
 class Dataset:
     """A data set for classification, and the constants that normalise it.
 
-    Attributes:
-        name: what `load` was asked for.
-        train: training split.
-        test: held-out split of the same image shape.
-        class_names: name of each label.
-        mean: of each channel, on the scale where 255 is 1.
-        std: of each channel, on the same scale, positive.
-
     Raises:
         ValueError: where the parts do not fit each other.
 
@@ -76,12 +64,12 @@ class Dataset:
         (10, (8, 8, 1))
     """
 
-    name: str
+    name: str  # what `load` was asked for
     train: Split
-    test: Split
+    test: Split  # of the same image shape
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
+    std: tuple[float, ...]  # of each channel, on the same scale, positive
 
     def __post_init__(self):
         shapes = self.input_shape, self.test.images.shape[1:]

@@ -20,28 +20,18 @@ PARTS = ("train", "test")
 class CleanImages:
     """Clean grey images, to which noise is added.
 
-    Attributes:
-        name: what they were asked for by.
-        train: images for training, each (H, W) uint8 with H, W >= patch_size.
-        test: the other images, each (H, W) uint8.
-        sigma: standard deviation of the noise in grey values. Noisy images are neither clipped nor rounded.
-        patch_size: side of the square patches of training.
-        mean, std: constants that leave grey values as they are.
-        class_names: none.
-
     Example:
         >>> grey = np.zeros((20, 24), np.uint8)
         >>> CleanImages("grey", (grey,), (grey,), sigma=25.0, patch_size=8).patches
         8
     """
 
-    name: str
-    train: tuple[np.ndarray, ...]
-    test: tuple[np.ndarray, ...]
-    sigma: float
-    patch_size: int
-    mean = (0.0,)
-    std = (1 / 255,)
+    name: str  # what they were asked for by
+    train: tuple[np.ndarray, ...]  # images for training, each (H, W) uint8 with H, W >= patch_size
+    test: tuple[np.ndarray, ...]  # the other images, each (H, W) uint8
+    sigma: float  # deviation of the noise in grey values; noisy images are neither clipped nor rounded
+    patch_size: int  # side of the square patches of training
+    mean, std = (0.0,), (1 / 255,)  # leave grey values as they are
     class_names = ()
 
     def __post_init__(self):

@@ -36,15 +36,10 @@ ANSWERS_WITHIN = 10  # seconds
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing.
+    """What was found of one thing."""
 
-    Attributes:
-        available: whether it can be used here.
-        detail: which or where it is; what it lacks where it cannot be used.
-    """
-
-    available: bool
-    detail: str = ""
+    available: bool  # whether it can be used here
+    detail: str = ""  # which or where it is; what it lacks where it cannot be used
 
 
 Section = dict[str, Finding]

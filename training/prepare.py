@@ -26,25 +26,14 @@ from keras_mgnet.training.task import Task, load_data, task
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a run needs.
+    """All that a run needs."""
 
-    Attributes:
-        config: the configuration with the recipe's values filled in.
-        data: the data set.
-        model: the network, built and compiled within the strategy.
-        recipe: how it is trained.
-        steps: per epoch.
-        strategy: the devices it is trained on.
-        rate: learning rate of a step.
-        task: what it is trained for.
-    """
-
-    config: TrainConfig
+    config: TrainConfig  # with the recipe's values filled in
     data: Dataset | CleanImages
-    model: keras.Model
+    model: keras.Model  # compiled within the strategy
     recipe: Recipe
-    steps: int
-    strategy: Strategy
+    steps: int  # per epoch
+    strategy: Strategy  # the devices
     rate: keras.optimizers.schedules.LearningRateSchedule
     task: Task
 

@@ -30,17 +30,11 @@ PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or interrupted run.
-
-    Attributes:
-        path: the directory.
-        record: the content of run.json.
-        written: whether this process has trained it and written the directory.
-    """
+    """A finished or interrupted run."""
 
     path: Path
-    record: dict[str, Any]
-    written: bool = False
+    record: dict[str, Any]  # the content of run.json
+    written: bool = False  # whether this process has trained it and written the directory
 
     @property
     def class_names(self) -> list[str]:

@@ -19,21 +19,16 @@ class DivergenceError(ArithmeticError):
 class Progress:
     """How far a run has come.
 
-    Attributes:
-        rows: of the log, one per finished epoch.
-        step: steps done in the epoch after them.
-        sums: over the images of that epoch so far: "images" and "seconds", and of each metric its mean times the images.
-        seconds: spent on the run.
-
     Example:
         >>> Progress(rows=[{"val_accuracy": 0.5}], step=3).name
         'epoch-000001-step-000003'
     """
 
-    rows: list[dict[str, float]] = field(default_factory=list)
-    step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)  # of the log, one per finished epoch
+    step: int = 0  # steps done in the epoch after them
+    # Over the images of that epoch so far: "images", "seconds", and of each metric its mean times the images.
     sums: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: float = 0.0  # spent on the run
 
     @property
     def epoch(self) -> int:

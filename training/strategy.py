@@ -18,15 +18,10 @@ CONFER_EVERY = 10  # steps; each time costs all workers a message
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines of a run, as the environment variable TF_CONFIG names them.
+    """The machines of a run, as the environment variable TF_CONFIG names them."""
 
-    Attributes:
-        addresses: host:port of each worker, the chief first.
-        index: place of this process among them.
-    """
-
-    addresses: tuple[str, ...] = ("localhost",)
-    index: int = 0
+    addresses: tuple[str, ...] = ("localhost",)  # host:port of each worker, the chief first
+    index: int = 0  # place of this process among them
 
 
 class Strategy:
