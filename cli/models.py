@@ -42,7 +42,7 @@ def _table(rows: list[ModelInfo]) -> Table:
         ("name", "parameters", "published", *ACCURACIES.values(), "source"),
         ((info.name, f"{info.params:,}", _published_size(info), *_accuracies(info), info.source) for info in rows),
         left=("source",),
-        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published",
+        caption=CAPTION,
     )
 
 

@@ -1,6 +1,5 @@
 """Checkpoints: one directory each, written whole, with the hash of every file, so that damage is found before it is used."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from keras_mgnet.files import publish, workspace
+from keras_mgnet.files import file_digest, publish, workspace
 
 ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
@@ -103,9 +102,4 @@ class Checkpoints:
                 (self.directory / name).replace(folder / name)
 
     def _manifest(self, name: str, folder: Path) -> dict[str, Any]:
-        return {"run": self.run, "name": name, "files": {f: _fingerprint(folder / f) for f in (ARRAYS, STATE)}}
-
-
-def _fingerprint(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        return {"run": self.run, "name": name, "files": {f: file_digest(folder / f) for f in (ARRAYS, STATE)}}

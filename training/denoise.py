@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.training.images import SUFFIXES, decode
-from keras_mgnet.training.plan import Plan
+from keras_mgnet.training.plan import Batches, Plan
 
 TEST_SEED = 0  # of the noise on the test images, the same for all runs
 PARTS = ("train", "test")
@@ -143,21 +143,9 @@ def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:
 
 def _batches(make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int) -> Iterable:
     if keras.backend.backend() == "jax":
-        return _Batches(make, count)
+        return Batches(make, count)
     import tensorflow as tf
 
     image = tf.TensorSpec((None, None, None, 1), tf.float32)
     batches = tf.data.Dataset.from_generator(lambda: map(make, range(count)), output_signature=(image, image))
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
-
-
-class _Batches(keras.utils.PyDataset):
-    def __init__(self, make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int):
-        super().__init__()
-        self.make, self.count = make, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.make(number)

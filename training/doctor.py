@@ -121,14 +121,9 @@ def _program(name: str, words: list[str], origin: str) -> Finding:
 
 
 def _backend_name() -> str:
-    import keras
+    from keras_mgnet.training.pipeline import backend_name
 
-    from keras_mgnet.training.pipeline import BACKENDS
-
-    name = keras.backend.backend()
-    if name not in BACKENDS:
-        raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
-    return name
+    return backend_name()
 
 
 def _backend() -> Section:

@@ -101,9 +101,13 @@ def _form(mean: tuple[float, ...], std: tuple[float, ...], augment: str, classes
     return BatchForm(mean, std, AUGMENTATIONS[augment], classes, smoothing)
 
 
-def _backend() -> ModuleType:
-    """Returns the module for Keras' backend, which is imported here because only one of them can be expected to be installed."""
+def backend_name() -> str:
+    """Returns Keras' backend; raises ValueError where it is none of `BACKENDS`."""
     name = keras.backend.backend()
     if name not in BACKENDS:
         raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
-    return importlib.import_module(f"keras_mgnet.training.{BACKENDS[name]}")
+    return name
+
+
+def _backend() -> ModuleType:
+    return importlib.import_module(f"keras_mgnet.training.{BACKENDS[backend_name()]}")  # the other may not be installed

@@ -47,7 +47,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
         message = _cannot_run(pending, obstacles)
         if not runnable:
             raise ValueError(message)
-        _say(console, f"skipped: {message}")
+        console.out(f"skipped: {message}", highlight=False)
 
     outcome = _report(asked, obstacles)
     progress = Progress(
@@ -63,7 +63,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
                 result = train(asked.config(row, seed), console).record["result"]
             finally:  # a run that failed is a gap of the report too
                 outcome = _report(asked, obstacles)
-            _say(console, _line(row, seed, result))
+            console.out(_line(row, seed, result), highlight=False)
             if result["status"] in STOPPED:
                 return replace(outcome, stopped=result["status"])
             progress.advance(bar)
@@ -158,7 +158,3 @@ def _line(row: Row, seed: int, result: dict) -> str:
         last, best = (100 * result[f"{name}_test_accuracy"] for name in ("last", "best"))
         text += f", last {last:.2f} %, best {best:.2f} %"
     return text if row.published is None else f"{text}; published {row.published:.2f} %"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -53,7 +53,7 @@ class Run:
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
         """Returns the model of "last" or "best"; raises ValueError where it is not the one that run.json describes."""
-        check_checkpoint(checkpoint)
+        check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
             raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
@@ -67,11 +67,6 @@ class Run:
                 f"({', '.join(f'{expected.get(key)!r} against {received.get(key)!r}' for key in fields[:3])})"
             )
         return model
-
-
-def check_checkpoint(name: str) -> None:
-    """Raises ValueError for a name that is none of `CHECKPOINTS`."""
-    check_known("checkpoint", name, CHECKPOINTS)
 
 
 def open_run(path: str | Path) -> Run:

@@ -10,6 +10,7 @@ import jax
 import keras
 import numpy as np
 
+from keras_mgnet.training.plan import Batches
 from keras_mgnet.training.strategy import Cluster, Strategy
 
 
@@ -44,7 +45,7 @@ class Sharded(Strategy):
         if self.workers == 1:
             return batches
         if isinstance(batches, keras.utils.PyDataset):
-            return _Parts(self, batches)
+            return Batches(lambda number: self.part(batches[number]), len(batches))
         return (self.part(batch) for batch in batches)
 
     def _any(self, asked: bool) -> bool:
@@ -63,18 +64,3 @@ class Sharded(Strategy):
                 f"expected batches that {self.replicas} JAX devices share equally; choose another batch_size. "
                 f"Received: batch_size={batch_size}, with a batch of {images} images"
             )
-
-
-class _Parts(keras.utils.PyDataset):
-    def __init__(self, strategy: Sharded, batches: keras.utils.PyDataset):
-        super().__init__()
-        self._strategy, self._batches = strategy, batches
-
-    def __len__(self):
-        return len(self._batches)
-
-    def __getitem__(self, index):
-        return self._strategy.part(self._batches[index])
-
-    def on_epoch_end(self):
-        self._batches.on_epoch_end()
