@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.to_onnx import onnx
 from keras_mgnet.export.to_savedmodel import savedmodel
@@ -44,8 +44,7 @@ def check_formats(formats: Iterable[str]) -> list[str]:
     """Returns formats as a list; raises ValueError where one is no key of `FORMATS`."""
     formats = list(formats)
     for name in formats:
-        if name not in FORMATS:
-            raise unknown("export format", name, FORMATS)
+        check_known("export format", name, FORMATS)
     return formats
 
 

@@ -47,9 +47,7 @@ class RowCost:
 def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
     """Yields the cost of every row asked for, on images of the published size; no data is needed.
 
-    Args:
-        asked: what to reproduce.
-        runs: key of the row -> how many of its runs are still to be made.
+    `runs` says by the key of the row how many of its runs are still to be made.
     """
     for row in asked.selected:
         shape, classes, _ = IMAGES[row.dataset]

@@ -168,16 +168,12 @@ def _strategies() -> Section:
 def _data_sets() -> Section:
     root = Path(os.environ.get("TFDS_DATA_DIR") or TFDS_DEFAULT).expanduser()
     prepared = {  # name/version or name/configuration/version
-        _tfds_name(file.parent.relative_to(root)): _tfds_set(file)
+        f"{file.parent.parent.relative_to(root).as_posix()}:{file.parent.name}": _tfds_set(file)
         for pattern in ("*/*", "*/*/*")
         for file in sorted(root.glob(f"{pattern}/features.json"))
     }
     nothing = {"TFDS": Finding(False, f"no prepared set in {root}; TFDS_DATA_DIR says where they are")}
     return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
-
-
-def _tfds_name(place: Path) -> str:
-    return f"{place.parent.as_posix()}:{place.name}"
 
 
 def _tfds_set(file: Path) -> Finding:

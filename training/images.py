@@ -10,15 +10,9 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def decode(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
-    """Returns the pixels of an image file as uint8 (H, W, C).
+    """Returns the pixels of an image file as uint8 (H, W, C); raises ValueError, naming the file, where it is no readable image.
 
-    Args:
-        path: of the file.
-        size: (width, height) to resize to, antialiased; None for its own.
-        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
-
-    Raises:
-        ValueError: naming the file, where it is no readable image.
+    `size` is (width, height) to resize to, antialiased. By default C is 1 if the image is grey and 3 if it has colour.
     """
     try:
         return _decode(path, size, channels)
@@ -42,16 +36,8 @@ def _decode(path: Path, size: tuple[int, int] | None, channels: int | None) -> n
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
     """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*.
 
-    Args:
-        root: the folder.
-        image_size: side in pixels of the square that every image is resized to; None if all have one size.
-        on_corrupt: "skip" an unreadable image with a warning that names it, or raise an "error".
-
-    Returns:
-        ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images.
-
-    Raises:
-        ValueError: on a folder that does not have this form.
+    Returns ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images. Raises
+    ValueError on a folder that does not have this form. `image_size` and `on_corrupt` are those of `data.load`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")

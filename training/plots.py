@@ -46,12 +46,8 @@ def plot_states(
 ) -> None:
     """Draws a row per image to a PNG: the image, |u| and |r| on every level, and the class probabilities.
 
-    Args:
-        model: a MgNet that returns logits.
-        images: (N, H, W, C) uint8.
-        normalization: (mean, std) per channel on the [0, 1] scale.
-        class_names: name of each class.
-        path: of the PNG.
+    The model is a MgNet that returns logits, the images are (N, H, W, C) uint8, the normalisation (mean, std) is per channel on
+    the [0, 1] scale.
     """
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)

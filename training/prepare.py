@@ -39,11 +39,7 @@ class Prepared:
 
 
 def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
-    """Loads the data and builds the compiled model of a configuration; writes nothing.
-
-    Args:
-        config: the configuration.
-        strategy: the devices; None for one.
+    """Loads the data and builds the compiled model of a configuration, by default for one device; writes nothing.
 
     Raises:
         ValueError: for a configuration that cannot work.

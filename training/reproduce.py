@@ -81,14 +81,13 @@ def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
 
 def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pending:
     """Returns the rows and seeds that have not come to their end."""
-    ended = {
-        (key, seed)
-        for key, runs in existing.items()
-        for seed, run in runs.items()
-        if run.record["result"]["status"] in ENDED
-    }
-    every = [(row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected]
-    return [(row, seed) for row, seed in every if (row.key, seed) not in ended]
+
+    def is_pending(row: Row, seed: int) -> bool:
+        run = existing[row.key].get(seed)
+        return run is None or run.record["result"]["status"] not in ENDED
+
+    every = ((row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected)
+    return [(row, seed) for row, seed in every if is_pending(row, seed)]
 
 
 def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:

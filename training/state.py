@@ -56,14 +56,7 @@ class Progress:
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
-        """Returns the progress when the running epoch has come to `step`.
-
-        Args:
-            step: steps done in the epoch.
-            images: trained on since this progress.
-            seconds: that they took.
-            means: of each metric over these images.
-        """
+        """Returns the progress when the epoch has come to `step`, by images that took `seconds`; means of metrics over them."""
         added = {"images": images, "seconds": seconds, **{key: mean * images for key, mean in means.items()}}
         sums = {key: self.sums.get(key, 0.0) + value for key, value in added.items()}
         return Progress(self.rows, step, sums, self.seconds + seconds)
@@ -90,8 +83,7 @@ class Progress:
 def capture(model: keras.Model) -> dict[str, np.ndarray]:
     """Returns every array that the next step depends on: weights, statistics, generator states, optimiser with its average.
 
-    Raises:
-        DivergenceError: where one is not finite.
+    Raises DivergenceError where one is not finite.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()  # inside `fit` the state is not in the variables
@@ -104,11 +96,7 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Gives a compiled model of the same configuration the state that `capture` returned.
-
-    Raises:
-        ValueError: where the arrays are those of another model; nothing is changed then.
-    """
+    """Gives a compiled model the state that `capture` returned; raises ValueError, changing nothing, where it is another's."""
     variables = _variables(model)
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():

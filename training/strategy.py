@@ -27,11 +27,8 @@ class Cluster:
 class Strategy:
     """One device; the strategies with more refine it.
 
-    Attributes:
-        name: "one", "mirrored" or "multiworker".
-        replicas: copies of the model, over all workers; each sees its share of every batch.
-        workers: processes that train together.
-        is_chief: whether this process writes the files of the run.
+    The `replicas` are copies of the model over all `workers`, the processes that train together; each sees its share of every
+    batch. The chief writes the files of the run.
 
     Example:
         >>> strategy = connect("one")
@@ -52,11 +49,8 @@ class Strategy:
     def install(self, model: keras.Model, jit_compile: bool | str) -> None:
         """Makes `fit` and `evaluate` of a compiled model train and test on all replicas.
 
-        Call it after the model's variables were restored: it gives layers with one draw per image a stream per replica.
-
-        Args:
-            model: created and compiled inside `scope`.
-            jit_compile: whether XLA compiles the step of each replica; "auto" for GPUs only.
+        The model is created and compiled inside `scope`, and its variables were restored: layers with one draw per image get a
+        stream per replica. `jit_compile` is whether XLA compiles the step of each replica; "auto" for GPUs only.
         """
 
     def distribute(self, batches: Any) -> Any:
@@ -86,13 +80,7 @@ class Strategy:
         return nullcontext()
 
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
-        """Raises ValueError for what this strategy cannot train exactly.
-
-        Args:
-            batch_size: images of a global batch.
-            images: of a data set; a last batch holds what is left.
-            sync_norms: whether norms use the statistics of the global batch.
-            jit_compile: as for `install`.
+        """Raises ValueError for what this strategy cannot train exactly: global batches of a data set of so many images.
 
         Example:
             >>> connect("one").check(128, 60_000)

@@ -133,12 +133,8 @@ def table_rows(name: str) -> list[Row]:
     chosen = table(name)
     own = [(info, info.reported, None) for info in _presets() if _belongs(info, chosen)]
     quoted = [
-        (
-            model_info(key),
-            {k: v for k, v in model_info(key).reported.items() if k not in DATASETS or k in datasets},
-            None,
-        )
-        for key, datasets in chosen.quoted.items()
+        (info, {key: value for key, value in info.reported.items() if key not in DATASETS or key in datasets}, None)
+        for info, datasets in ((model_info(name), datasets) for name, datasets in chosen.quoted.items())
     ]
     printed = [(model_info(key), numbers, chosen.recipe) for key, numbers in chosen.printed.items()]
     return [

@@ -69,11 +69,8 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
     """Returns why the order of the trials means little, or None: they are no better than guessing, or half of them are equal.
 
-    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images.
-
-    Args:
-        trials: the most accurate first.
-        labels: of the held-out images.
+    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images, whose
+    labels these are. The most accurate trial is the first.
     """
     best, images = trials[0].accuracy, f"{len(labels)} held-out images"
     chance = np.bincount(labels).max() / len(labels)

@@ -69,11 +69,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
 
 
 def begin(config: TuneConfig) -> None:
-    """Checks the whole search, and writes what its processes begin with: the data of the trials and the configuration.
-
-    Raises:
-        ValueError: as `tune`, before anything is written.
-    """
+    """Checks the whole search as `tune` does, then writes what its processes begin with: configuration and data of the trials."""
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
