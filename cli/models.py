@@ -38,22 +38,14 @@ def list_command(
 
 
 def _table(rows: list[ModelInfo]) -> Table:
-    return table(
-        ("name", "parameters", "published", *ACCURACIES.values(), "source"),
-        ((info.name, f"{info.params:,}", _published_size(info), *_accuracies(info), info.source) for info in rows),
-        left=("source",),
-        caption=CAPTION,
-    )
+    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
+    return table(headings, map(_cells, rows), left=("source",), caption=CAPTION)
 
 
-def _accuracies(info: ModelInfo) -> list[str]:
-    reported = [info.reported.get(key) for key in ACCURACIES]
-    return ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-
-
-def _published_size(info: ModelInfo) -> str:
-    mark = {None: "", True: " ✓", False: " ✗"}[info.size_matches]
-    return info.reported.get("params", "") + mark
+def _cells(info: ModelInfo) -> tuple[str, ...]:
+    size = info.reported.get("params", "") + {None: "", True: " ✓", False: " ✗"}[info.size_matches]
+    accuracies = (f"{info.reported[key]:.2f}" if key in info.reported else "" for key in ACCURACIES)
+    return (info.name, f"{info.params:,}", size, *accuracies, info.source)
 
 
 def describe_command(

@@ -42,9 +42,6 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
     Of MgNet and its kin these are u^0, ..., u^nu and r^0, ..., r^nu of each level, of residual networks x^0, ..., x^nu; of
     other networks what each level returns.
 
-    Raises:
-        ValueError: for a network that is no classifier, and where Keras runs on another backend than TensorFlow.
-
     Example:
         >>> from keras_mgnet import MgNet
         >>> serve, levels = traced(Servable(MgNet((1,), 4, input_shape=(8, 8, 1))))

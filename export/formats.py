@@ -69,8 +69,7 @@ def export_formats(
         name: of the files, and of the model at a server; by default the model's.
         class_names, normalization, samples: as in `savedmodel`.
         labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
-        calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
-            training set. None for the samples, which are then to be real images.
+        calibration: as in `tflite`, for the formats whose activations are stored in int8; best from the training set.
 
     Raises:
         ValueError: for an unknown format or a name that no URL has, before anything is written; else as the exporters do,

@@ -77,11 +77,7 @@ class Servable:
     def calibration(
         self, quantize: str | None, calibration: np.ndarray | None, samples: np.ndarray | None
     ) -> np.ndarray | None:
-        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples.
-
-        Raises:
-            ValueError: where "int8" has no images, or they do not have the model's shape.
-        """
+        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples."""
         if quantize != "int8":
             return None
         given = samples if calibration is None else calibration

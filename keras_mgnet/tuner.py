@@ -218,13 +218,7 @@ class HyperNetwork(keras_tuner.HyperModel):
 class HyperMgNet(HyperNetwork):
     """MgNet as a search space: J, nu_l, channels per level, what A and B share, the smoother, learning rate and weight decay.
 
-    Source: the family of He2019 (3.4), with the budget of `HyperNetwork`, whose other arguments these are.
-
-    Args:
-        input_shape: (height, width, channels).
-        classes: number of classes.
-        max_params: most trainable parameters.
-        max_madds: most multiply-adds per image.
+    Source: the family of He2019 (3.4). The arguments are those of `HyperNetwork`.
 
     Example:
         >>> hp = keras_tuner.HyperParameters()

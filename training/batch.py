@@ -9,7 +9,7 @@ from keras_mgnet.training.mixing import CutMix, RandAugment, Seeds
 from keras_mgnet.training.views import augmented, normalize
 
 
-@dataclass(eq=False)  # a static argument of what is compiled, known by its identity
+@dataclass(unsafe_hash=True)  # equal forms share what was traced and compiled for one of them
 class BatchForm:
     """What becomes of the images and labels of a batch.
 

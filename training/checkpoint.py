@@ -46,8 +46,7 @@ class Checkpoints:
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
         """Writes a checkpoint through to the disk; an intact one of the same name stays, a damaged one is replaced.
 
-        Raises:
-            OSError: where it cannot be written. All that was there before is still there then.
+        Where it cannot be written, an OSError, all that was there before is still there.
         """
         if (self.directory / name).exists():
             with suppress(DamagedCheckpointError):
@@ -64,11 +63,7 @@ class Checkpoints:
             publish(staged, self.directory / name)
 
     def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Returns (arrays, state).
-
-        Raises:
-            DamagedCheckpointError: where a file is missing, truncated, changed, or belongs to another checkpoint.
-        """
+        """Returns (arrays, state); DamagedCheckpointError where a file is missing, truncated, changed or another checkpoint's."""
         folder = self.directory / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())

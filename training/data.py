@@ -30,10 +30,7 @@ CHUNK_BYTES = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels.
-
-    Raises:
-        ValueError: on any other type or shape.
+    """Images and their labels; raises ValueError on any other type or shape.
 
     Example:
         >>> Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32)).images.shape
@@ -53,10 +50,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification, and the constants that normalise it.
-
-    Raises:
-        ValueError: where the parts do not fit each other.
+    """A data set for classification, and the constants that normalise it; raises ValueError unless the parts fit each other.
 
     Example:
         >>> data = load("digits")

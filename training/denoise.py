@@ -108,11 +108,7 @@ class CleanImages:
 
 
 def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
-    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, images of any size, colour as grey.
-
-    Raises:
-        ValueError: where there are no such folders or an image cannot be read.
-    """
+    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, readable images of any size, colour as grey."""
     root = Path(name.partition(":")[2]).expanduser()
     parts = {part: _read(root, part) for part in PARTS}
     return CleanImages(name, **parts, sigma=sigma, patch_size=patch_size)

@@ -79,9 +79,6 @@ def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Pat
 def high_byte(grey: np.ndarray) -> np.ndarray:
     """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white.
 
-    Raises:
-        ValueError: where they are no 16-bit values.
-
     Example:
         >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
         [0, 0, 1, 255]

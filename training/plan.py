@@ -13,9 +13,6 @@ from keras_mgnet.configuration import Count, check
 class Plan:
     """The batches of several epochs, one after the other, perhaps from within the first.
 
-    Raises:
-        ValueError: for an empty batch, or a first step that the epoch does not have.
-
     Example:
         >>> plan = Plan(seed=0, count=10, batch_size=4, first_epoch=2, first_step=1, epochs=2)
         >>> plan.steps, len(plan), plan.place(1), plan.place(2)

@@ -39,11 +39,7 @@ class Prepared:
 
 
 def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
-    """Loads the data and builds the compiled model of a configuration, by default for one device; writes nothing.
-
-    Raises:
-        ValueError: for a configuration that cannot work.
-    """
+    """Checks a configuration, loads its data and builds its compiled model, by default for one device; writes nothing."""
     strategy = strategy or connect("one")
     row = model_info(config.model)
     if (row.classes is None) != config.is_denoising:

@@ -73,8 +73,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
 def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
     """Returns the runs of the table that the directory holds: key of the row -> seed -> run.
 
-    Raises:
-        ValueError: where one of them is not the run that is asked for, naming the field.
+    Raises ValueError, naming the field, where one of them is not the run that is asked for.
     """
     return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
 

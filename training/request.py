@@ -21,9 +21,6 @@ BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
 class Reproduction:
     """What is asked for: a table, which of its rows, and how they are trained other than published.
 
-    Raises:
-        ValueError: for an unknown table, row, budget, data set or model argument.
-
     Example:
         >>> Reproduction("he2019:2", Path("out"), budget={"epoch": 2})
         Traceback (most recent call last):

@@ -81,9 +81,9 @@ class Progress:
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns every array that the next step depends on: weights, statistics, generator states, optimiser with its average.
+    """Returns every array that the next step depends on; raises DivergenceError where one is not finite.
 
-    Raises DivergenceError where one is not finite.
+    These are weights, statistics, generator states, and the optimiser with its average.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()  # inside `fit` the state is not in the variables

@@ -147,9 +147,6 @@ def _backend() -> ModuleType:
 def read_cluster(config: str) -> Cluster:
     """Returns the cluster of a TF_CONFIG; this process alone where it is empty.
 
-    Raises:
-        ValueError: where it is no JSON, or its task is none of its workers.
-
     Example:
         >>> read_cluster('{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}')
         Cluster(addresses=('a:2222', 'b:2222'), index=1)
