@@ -42,23 +42,13 @@ class Trial:
 
 
 def read_trials(directory: Path) -> list[Trial]:
-    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest.
-
-    Example:
-        >>> read_trials(Path("nowhere"))
-        []
-    """
+    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest."""
     records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
     return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Returns the trials that no other beats: none is as accurate with fewer parameters. From the smallest to the most accurate.
-
-    Example:
-        >>> pareto_front([])
-        []
-    """
+    """Returns the trials that no other beats: none is as accurate with fewer parameters. From the smallest to the most accurate."""
     front = []
     for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
         if not front or trial.accuracy > front[-1].accuracy:
