@@ -48,7 +48,7 @@ def read_trials(directory: Path) -> list[Trial]:
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Returns the trials that no other beats: none is as accurate with fewer parameters. From the smallest to the most accurate."""
+    """Returns the trials that no other beats, none being as accurate with fewer parameters, from the smallest on."""
     front = []
     for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
         if not front or trial.accuracy > front[-1].accuracy:
