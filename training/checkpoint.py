@@ -46,7 +46,7 @@ class Checkpoints:
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
         """Writes a checkpoint through to the disk; an intact one of the same name stays, a damaged one is replaced.
 
-        Where it cannot be written, an OSError, all that was there before is still there.
+        If it cannot be written, OSError is raised, and all that was there before is still there.
         """
         if (self.directory / name).exists():
             with suppress(DamagedCheckpointError):

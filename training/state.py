@@ -56,7 +56,7 @@ class Progress:
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
-        """Returns the progress when the epoch has come to `step`, by images that took `seconds`; means of metrics over them."""
+        """Returns the progress at `step`, after so many more images and seconds, with the mean of each metric over them."""
         added = {"images": images, "seconds": seconds, **{key: mean * images for key, mean in means.items()}}
         sums = {key: self.sums.get(key, 0.0) + value for key, value in added.items()}
         return Progress(self.rows, step, sums, self.seconds + seconds)

@@ -49,8 +49,8 @@ class Strategy:
     def install(self, model: keras.Model, jit_compile: bool | str) -> None:
         """Makes `fit` and `evaluate` of a compiled model train and test on all replicas.
 
-        The model is created and compiled inside `scope`, and its variables were restored: layers with one draw per image get a
-        stream per replica. `jit_compile` is whether XLA compiles the step of each replica; "auto" for GPUs only.
+        Create and compile the model inside `scope`, and restore its variables before: layers with one draw per image get a
+        stream per replica here. `jit_compile` is whether XLA compiles the step of each replica; "auto" for GPUs only.
         """
 
     def distribute(self, batches: Any) -> Any:

@@ -109,7 +109,7 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
     """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
 
-    Where the best network diverges, a ChildProcessError, or its training is stopped, the results stay without it.
+    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results stay without it.
     """
     trials = read_trials(config.trials_directory)
     if not trials:
