@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.table import Table
 
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
@@ -31,15 +30,11 @@ def list_command(
     if json_:
         print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
         return
-    show(_table(rows))
+    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
+    show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
     for info in rows:
         if info.size_matches is False:
             typer.echo(f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}")
-
-
-def _table(rows: list[ModelInfo]) -> Table:
-    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
-    return table(headings, map(_cells, rows), left=("source",), caption=CAPTION)
 
 
 def _cells(info: ModelInfo) -> tuple[str, ...]:

@@ -52,7 +52,9 @@ def plot_states(
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)
     maps = {
-        f"{name}  {part}": _magnitude(s) for name, state in states.items() for part, s in zip("ur", state, strict=True)
+        f"{name}  {part}": np.linalg.norm(keras.ops.convert_to_numpy(values), axis=-1)
+        for name, state in states.items()
+        for part, values in zip("ur", state, strict=True)
     }
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model(x, training=False)))
     title = f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level"
@@ -66,10 +68,6 @@ def plot_states(
             column.set(xticks=[], yticks=[], title=name if row == 0 else None)
         _draw_probabilities(axes[-1], probabilities[row], class_names)
     save(figure, path)
-
-
-def _magnitude(state) -> np.ndarray:
-    return np.linalg.norm(keras.ops.convert_to_numpy(state), axis=-1)
 
 
 def _draw_image(axes, image: np.ndarray, title: str | None) -> None:
