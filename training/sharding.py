@@ -36,10 +36,6 @@ def connect_devices(cluster: Cluster | None) -> Strategy:
 class Sharded(Strategy):
     """`keras.distribution.DataParallel`, in force from the start for all models of the process."""
 
-    def __init__(self, name: str, replicas: int, cluster: Cluster | None):
-        super().__init__(name, replicas, cluster)
-        self._worker = cluster.index if cluster else 0
-
     def distribute(self, batches: Any) -> Any:
         """Cuts this worker's part out of each global batch; one worker alone hands them on to Keras."""
         if self.workers == 1:

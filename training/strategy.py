@@ -40,7 +40,7 @@ class Strategy:
         cluster = cluster or Cluster()
         self.name, self.replicas = name, replicas
         self.workers, self.is_chief = len(cluster.addresses), cluster.index == 0
-        self._steps = 0
+        self._worker, self._steps = cluster.index, 0
 
     def scope(self) -> AbstractContextManager:
         """Variables created inside have a copy on every replica: create, load and compile the model there."""
