@@ -39,12 +39,8 @@ from keras_mgnet.export import open_artifact  # brings images and answers to the
 run = open_artifact("{path}")
 {read} = run(images)["{read}"]""",
 }
-OF_THE_MACHINE = (
-    "out",
-    "resume",
-    "keep",
-    "checkpoint_steps",
-)  # fields of a configuration that say nothing of the network
+# Fields of a configuration that say nothing of the network.
+OF_THE_MACHINE = ("out", "resume", "keep", "checkpoint_steps")
 
 
 def write_card(

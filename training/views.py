@@ -12,7 +12,7 @@ def augmented(images, view, augmentation: Augmentation):
     Args:
         images: (B, H, W, C), of any type.
         view: (B,) integers below `augmentation.views`: (row offset, column offset, mirrored) as digits of one number.
-        augmentation: frame and mirroring.
+        augmentation: width of the frame, and whether views are mirrored.
 
     Example:
         >>> ops.convert_to_numpy(augmented([[[[1], [2]]]], [1], Augmentation(pad=0, flip=True)))[0, 0, :, 0].tolist()
