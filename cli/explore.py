@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from keras_mgnet.explorer.bundle import Bundle, write_page
+from keras_mgnet.explorer.bundle import write_page
 from keras_mgnet.explorer.server import page_server
 from keras_mgnet.training.rundir import open_run
 
@@ -31,15 +31,11 @@ def explore_command(
     with server or nullcontext():
         with Console(stderr=True).status("starting") as status:
             page = write_page(opened, out, checkpoint, status.update)
-        _report(page)
+        megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
+        what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
+        typer.echo(f"wrote {page.path}: {what}, {megabytes}")
         if server is not None:
             host, port = server.server_address
             typer.echo(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
-
-
-def _report(page: Bundle) -> None:
-    megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
-    what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
-    typer.echo(f"wrote {page.path}: {what}, {megabytes}")

@@ -15,8 +15,9 @@ from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_formats, write_card
 from keras_mgnet.export.card import MARKDOWN, summary
-from keras_mgnet.export.digests import CARD, file_digest
+from keras_mgnet.export.digests import CARD
 from keras_mgnet.export.servable import CALIBRATED
+from keras_mgnet.files import file_digest
 from keras_mgnet.interop import load_weights
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.registry import create_model

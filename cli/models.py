@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import keras
 import typer
-from rich.table import Table
 
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
@@ -31,29 +30,17 @@ def list_command(
     if json_:
         print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
         return
-    show(_table(rows))
+    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
+    show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
     for info in rows:
         if info.size_matches is False:
             typer.echo(f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}")
 
 
-def _table(rows: list[ModelInfo]) -> Table:
-    return table(
-        ("name", "parameters", "published", *ACCURACIES.values(), "source"),
-        ((info.name, f"{info.params:,}", _published_size(info), *_accuracies(info), info.source) for info in rows),
-        left=("source",),
-        caption="✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published",
-    )
-
-
-def _accuracies(info: ModelInfo) -> list[str]:
-    reported = [info.reported.get(key) for key in ACCURACIES]
-    return ["" if accuracy is None else f"{accuracy:.2f}" for accuracy in reported]
-
-
-def _published_size(info: ModelInfo) -> str:
-    mark = {None: "", True: " ✓", False: " ✗"}[info.size_matches]
-    return info.reported.get("params", "") + mark
+def _cells(info: ModelInfo) -> tuple[str, ...]:
+    size = info.reported.get("params", "") + {None: "", True: " ✓", False: " ✗"}[info.size_matches]
+    accuracies = (f"{info.reported[key]:.2f}" if key in info.reported else "" for key in ACCURACIES)
+    return (info.name, f"{info.params:,}", size, *accuracies, info.source)
 
 
 def describe_command(

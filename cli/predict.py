@@ -43,7 +43,11 @@ def predict_command(
     if server is None:
         predictions = _by_run(paths, checkpoint, top, out)
     else:
-        predictions = _by_server(server, paths, name, signature, class_names, timeout, retries, top)
+        from keras_mgnet.serving.client import RemoteModel, classify
+
+        names = class_names and class_names.read_text(encoding="utf-8").splitlines()
+        remote = RemoteModel(server, name, timeout, retries)
+        predictions = classify(remote, paths, top, signature=signature, class_names=names)
     if json_:
         print_json(predictions)
         return
@@ -72,19 +76,3 @@ def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dic
         raise ValueError(f"expected a run directory and image files. Received: '{place}'")
     run = open_run(place)
     return predict(run, images, checkpoint, top) if run.class_names else denoise(run, images, out, checkpoint)
-
-
-def _by_server(
-    server: str,
-    images: list[Path],
-    name: str | None,
-    signature: str | None,
-    class_names: Path | None,
-    timeout: float,
-    retries: int,
-    top: int,
-) -> list[dict[str, Any]]:
-    from keras_mgnet.serving.client import RemoteModel, classify
-
-    names = class_names and class_names.read_text(encoding="utf-8").splitlines()
-    return classify(RemoteModel(server, name, timeout, retries), images, top, signature=signature, class_names=names)

@@ -37,7 +37,9 @@ def solve_command(config: LearnConfig) -> None:
         model = learned.model if learned else _model(config)
         levels = level_rows(model, config.cycle)
         show(level_table(levels))
-        solutions = [run(config, model), *_pyamg(config)]
+        solutions = [run(config, model)]
+        if config.against:
+            solutions += run_pyamg(config, config.smoother in SMOOTHERS and not config.learn)
         show(history_table(solutions))
         show(solver_table(solutions, config.tolerance))
         if learned:
@@ -75,10 +77,6 @@ def _model(config: LearnConfig) -> keras.Model:
     if config.smoother.endswith(".keras"):
         return learned_solver(load_smoother(config.smoother), config)
     return build(config)
-
-
-def _pyamg(config: LearnConfig) -> list[Solution]:
-    return run_pyamg(config, config.smoother in SMOOTHERS and not config.learn) if config.against else []
 
 
 def comparison_table(rows: list[Row]) -> Table:

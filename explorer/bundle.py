@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_mgnet.describe import count_params
+from keras_mgnet.errors import check_known
 from keras_mgnet.explorer.ink import ink_box
 from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed
 from keras_mgnet.explorer.trace import traced
@@ -18,7 +19,7 @@ from keras_mgnet.export.to_onnx import converted, save
 from keras_mgnet.files import publish, workspace, write_json
 from keras_mgnet.training.data import Dataset
 from keras_mgnet.training.inference import check_classifier, load_data
-from keras_mgnet.training.rundir import Run, check_checkpoint
+from keras_mgnet.training.rundir import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "explorer.json"  # also the mark of a folder that may be replaced
@@ -27,20 +28,13 @@ SAMPLES = 10  # test images
 
 @dataclass(frozen=True)
 class Bundle:
-    """A page that was written.
-
-    Attributes:
-        path: its folder.
-        networks, samples: how many.
-        size_bytes: of all files.
-        of_runtime: thereof of the runtime.
-    """
+    """A page that was written."""
 
     path: Path
     networks: int
     samples: int
-    size_bytes: int
-    of_runtime: int
+    size_bytes: int  # of all files
+    of_runtime: int  # those of the runtime
 
 
 def write_page(
@@ -88,7 +82,7 @@ def write_page(
 
 
 def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
-    check_checkpoint(checkpoint)
+    check_known("checkpoint", checkpoint, CHECKPOINTS)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file()):
         raise ValueError(f"expected a new folder, or one with an older page. Received: '{out}'")
     for run in runs:

@@ -11,10 +11,7 @@ LOOKED_AT = 1000
 def ink_box(images: np.ndarray) -> float | None:
     """Returns the mean of the longer side of the ink's bounding box over the image's, or None where images are no drawings.
 
-    Drawings are grey and bright on dark: little ink, hardly any in the corners.
-
-    Args:
-        images: (N, H, W, C) uint8, N >= 1.
+    Drawings, (N, H, W, C) uint8, are grey and bright on dark: little ink, hardly any in the corners.
 
     Example:
         >>> image = np.zeros((1, 8, 8, 1), "uint8")

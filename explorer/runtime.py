@@ -24,26 +24,18 @@ def fetch() -> list[Path]:
     """Returns the files of the runtime; those that are missing are fetched, of the one version whose digest is known here.
 
     The registry is that of npm, or `NPM_CONFIG_REGISTRY`.
-
-    Raises:
-        OSError: where the registry does not answer.
-        ValueError: where it answers with something else.
     """
     files = [FOLDER / name for name in FILES]
     if not all(file.is_file() for file in files):
         registry = os.environ.get("NPM_CONFIG_REGISTRY", REGISTRY).rstrip("/")
-        with urllib.request.urlopen(
-            f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz", timeout=SECONDS
-        ) as answer:
+        address = f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
             unpack(answer.read())
     return files
 
 
 def unpack(package: bytes, folder: Path = FOLDER) -> None:
-    """Writes the files of the runtime from the bytes of its package.
-
-    Raises:
-        ValueError: where these are not the bytes that were expected, before anything is written.
+    """Writes the files of the runtime from the bytes of its package, whose digest it checks first.
 
     Example:
         >>> unpack(b"something else")
@@ -62,11 +54,7 @@ def unpack(package: bytes, folder: Path = FOLDER) -> None:
 
 
 def installed() -> list[Path]:
-    """Returns the files of the runtime and its licence.
-
-    Raises:
-        ImportError: where the build could not fetch them, saying how to.
-    """
+    """Returns the files of the runtime and its licence; raises ImportError, saying how to fetch them, where they are missing."""
     files = [FOLDER / name for name in ("LICENSE", *FILES)]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ImportError(

@@ -64,14 +64,7 @@ class PageServer(ThreadingHTTPServer):
 
 
 def page_server(folder: str | Path, port: int = 0) -> PageServer:
-    """Returns a server of the page in a folder, bound to 127.0.0.1; `serve_forever` starts it.
-
-    Args:
-        folder: of the page.
-        port: to listen on; 0 for a free one.
-
-    Raises:
-        OSError: where the port is taken.
+    """Returns a server of the page in a folder, bound to 127.0.0.1; `serve_forever` starts it. Port 0 is a free one.
 
     Example:
         >>> with page_server(".") as server:

@@ -21,17 +21,11 @@ States = dict[str, "tf.Tensor"]
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of a level, iteration by iteration.
+    """One quantity of a level, iteration by iteration."""
 
-    Attributes:
-        symbol: of the papers: u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several.
-        first: the iteration of its first state; before it stand zero, what has another shape, and what is not known.
-        outputs: the names of its states among those of the function.
-    """
-
-    symbol: str
-    first: int
-    outputs: tuple[str, ...]
+    symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several
+    first: int  # iteration of its first state; before it are zero, what has another shape, and what is not known
+    outputs: tuple[str, ...]  # the names of its states among the function's
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,6 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
 
     Of MgNet and its kin these are u^0, ..., u^nu and r^0, ..., r^nu of each level, of residual networks x^0, ..., x^nu; of
     other networks what each level returns.
-
-    Raises:
-        ValueError: for a network that is no classifier, and where Keras runs on another backend than TensorFlow.
 
     Example:
         >>> from keras_mgnet import MgNet

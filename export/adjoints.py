@@ -12,11 +12,8 @@ SWAP = (3, 1, 2, 0)  # of the axes (out, H, W, in), which a convolution and a tr
 def store_adjoints_once(model) -> int:
     """Lets every K^T read the kernel of K where both are there, transposed while it runs; returns how many do.
 
-    TFLite stores the kernels of K and K^T alike as (out, H, W, in), with in and out exchanged: two tensors for one kernel.
-
-    Args:
-        model: an object of LiteRT's `ModelT`; changed in place. Kernels that are not float32 stay as they are: in eight bits
-            each has scales of its own.
+    TFLite stores the kernels of K and K^T alike as (out, H, W, in), with in and out exchanged: two tensors for one kernel. The
+    model, an object of LiteRT's `ModelT`, is changed in place. Kernels in eight bits stay: each has scales of its own.
     """
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     graph = model.subgraphs[0]

@@ -19,38 +19,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the networks of one frame answer with.
+    """What the networks of one frame answer with."""
 
-    Attributes:
-        name: of what a network returns, which is compared with Keras.
-        value: one number of it, in words.
-        read: the output that most clients read.
-        outputs: {name: shape, type and meaning} of all outputs.
-        compute: the outputs by name, of what a network returns.
-        images: what it takes where nothing is normalised inside.
-        decided: of what a network returns, what two answers are to have in common; `same` says what that is.
-        unseen: the axes over which a mean is what no client sees.
-        noise: by precision, the root mean square error that is allowed, over the root mean square, both less that mean.
-        measure: how good it is, as `Report` calls it; `label` and `text` show it, and `scale` times a drop is in `unit`.
-        quality: the measure, of what a network returns and of what is right.
-    """
-
-    name: str
-    value: str
-    read: str
-    outputs: dict[str, str]
-    compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]
-    images: str
+    name: str  # of what a network returns, which is compared with Keras
+    value: str  # one number of it, in words
+    read: str  # the output that most clients read
+    outputs: dict[str, str]  # {name: shape, type and meaning} of all outputs
+    compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # the outputs by name, of what a network returns
+    images: str  # what it takes where nothing is normalised inside
+    # Of what a network returns, what two answers are to have in common; `same` says what that is.
     decided: Callable[[np.ndarray], np.ndarray]
     same: str
-    unseen: tuple[int, ...]
+    unseen: tuple[int, ...]  # the axes over which a mean is what no client sees
+    # By precision, the root mean square error that is allowed, over the root mean square, both less that mean.
     noise: dict[str, float]
+    # How good it is, as `Report` calls it; `label` and `text` show it, and `scale` times a drop is in `unit`.
     measure: str
     label: str
     text: str
     scale: float
     unit: str
-    quality: Callable[[np.ndarray, np.ndarray], float]
+    quality: Callable[[np.ndarray, np.ndarray], float]  # the measure, of what a network returns and of what is right
 
     def centred(self, values: np.ndarray) -> np.ndarray:
         """Returns what a network returns less what no client sees."""

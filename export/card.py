@@ -11,11 +11,11 @@ import numpy as np
 
 from keras_mgnet.describe import count_params, describe, level_table
 from keras_mgnet.export.answers import Answer, answer_of
-from keras_mgnet.export.digests import CARD, file_digest
+from keras_mgnet.export.digests import CARD
 from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
 from keras_mgnet.export.verification import Report
-from keras_mgnet.files import staged_file, write_json
+from keras_mgnet.files import file_digest, staged_file, write_json
 from keras_mgnet.markdown import table
 from keras_mgnet.version import installed
 
@@ -39,12 +39,8 @@ from keras_mgnet.export import open_artifact  # brings images and answers to the
 run = open_artifact("{path}")
 {read} = run(images)["{read}"]""",
 }
-OF_THE_MACHINE = (
-    "out",
-    "resume",
-    "keep",
-    "checkpoint_steps",
-)  # fields of a configuration that say nothing of the network
+# Fields of a configuration that say nothing of the network.
+OF_THE_MACHINE = ("out", "resume", "keep", "checkpoint_steps")
 
 
 def write_card(

@@ -1,9 +1,10 @@
 """Whether the files of an export are those that its card lists; asks for no runtime and no Keras."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
+
+from keras_mgnet.files import file_digest
 
 CARD = "card.json"
 
@@ -37,9 +38,3 @@ def check_card(path: str | Path) -> dict[str, Any]:
         if file_digest(file) != digest:
             raise ValueError(f"expected '{file}' to be the file that was exported. Received: {file_digest(file)}")
     return card
-
-
-def file_digest(file: Path) -> dict[str, Any]:
-    """Returns {"bytes", "sha256"} of a file."""
-    with file.open("rb") as stream:
-        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}

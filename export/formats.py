@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.to_onnx import onnx
 from keras_mgnet.export.to_savedmodel import savedmodel
@@ -19,19 +19,12 @@ from keras_mgnet.export.verification import Report, verify
 
 @dataclass(frozen=True)
 class Format:
-    """One export format.
+    """One export format."""
 
-    Attributes:
-        export: its exporter.
-        target: what it writes below the output folder; "{name}" stands for the name of the export.
-        summary: what it is for, in a few words.
-        options: arguments of the exporter; one that quantises takes `calibration` too.
-    """
-
-    export: Callable[..., Path]
-    target: str
-    summary: str
-    options: dict[str, Any] = field(default_factory=dict)
+    export: Callable[..., Path]  # its exporter
+    target: str  # what it writes below the output folder; "{name}" stands for the name of the export
+    summary: str  # what it is for, in a few words
+    options: dict[str, Any] = field(default_factory=dict)  # of the exporter; with some it takes `calibration` too
 
 
 FORMATS = {
@@ -51,8 +44,7 @@ def check_formats(formats: Iterable[str]) -> list[str]:
     """Returns formats as a list; raises ValueError where one is no key of `FORMATS`."""
     formats = list(formats)
     for name in formats:
-        if name not in FORMATS:
-            raise unknown("export format", name, FORMATS)
+        check_known("export format", name, FORMATS)
     return formats
 
 
@@ -77,8 +69,7 @@ def export_formats(
         name: of the files, and of the model at a server; by default the model's.
         class_names, normalization, samples: as in `savedmodel`.
         labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
-        calibration: images as the artifact takes them, for the formats whose activations are stored in int8; best from the
-            training set. None for the samples, which are then to be real images.
+        calibration: as in `tflite`, for the formats whose activations are stored in int8; best from the training set.
 
     Raises:
         ValueError: for an unknown format or a name that no URL has, before anything is written; else as the exporters do,

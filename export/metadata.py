@@ -28,10 +28,7 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
     """Returns what there is to say, ready for JSON.
 
     "producer", a string; "class_names", a list, where they are given; with a normalisation "normalization", {"mean", "std"} per
-    channel on the scale where 255 is 1, applied inside, and "input_range", [0, 255].
-
-    Raises:
-        ValueError: where class_names are not one line of text per class.
+    channel on the scale where 255 is 1, applied inside, and "input_range", [0, 255]. Class names are one line of text each.
     """
     told: dict[str, Any] = {"producer": f"keras_mgnet {__version__}"}
     if class_names is not None:

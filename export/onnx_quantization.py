@@ -13,12 +13,7 @@ BATCH_SIZE = 16
 def quantize_weights(proto, images: None, folder: Path):
     """Returns the model with weights in uint8 and activations quantised while it runs.
 
-    Weights in int8 would have no fast kernel in ONNX Runtime on x86.
-
-    Args:
-        proto: an ONNX model.
-        images: not needed.
-        folder: for temporary files.
+    Weights in int8 would have no fast kernel in ONNX Runtime on x86. No images are needed; the folder is for temporary files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     return _quantized(quantization.quantize_dynamic, proto, folder, weight_type=quantization.QuantType.QUInt8)
@@ -27,13 +22,8 @@ def quantize_weights(proto, images: None, folder: Path):
 def quantize_all(proto, images: np.ndarray, folder: Path):
     """Returns the model with weights in int8, per channel, and the activations that enter products in uint8.
 
-    The range of each activation is that on the images. Weights take 7 of the 8 bits: x86 without VNNI adds pairs of products in
-    16 bits, which full weights overflow.
-
-    Args:
-        proto: an ONNX model.
-        images: (N, H, W, C) as the model takes them.
-        folder: for temporary files.
+    The range of each activation is that on the images (N, H, W, C), as the model takes them. Weights take 7 of the 8 bits: x86
+    without VNNI adds pairs of products in 16 bits, which full weights overflow. The folder is for temporary files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     types = {"weight_type": quantization.QuantType.QInt8, "activation_type": quantization.QuantType.QUInt8}

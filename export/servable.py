@@ -28,10 +28,6 @@ class Servable:
             enter the model as (image / 255 - mean) / std. None: the model takes the images as they are, and so does a
             network from images to images.
 
-    Attributes:
-        answer: what it answers with.
-        classes: their number; 0 where it answers with images.
-
     Raises:
         ValueError: for a model without classifier or a normalization that does not fit it.
 
@@ -50,7 +46,7 @@ class Servable:
         self.model = _float32_logits(model)
         self.image_shape = self.model.input_shape[1:]
         self.answer = answer_of(model)
-        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0
+        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0  # 0 where it answers with images
         if normalization is not None and not self.classes:
             raise ValueError(f"expected normalization=None for grey values. Received: normalization={normalization!r}")
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
@@ -77,11 +73,7 @@ class Servable:
     def calibration(
         self, quantize: str | None, calibration: np.ndarray | None, samples: np.ndarray | None
     ) -> np.ndarray | None:
-        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples.
-
-        Raises:
-            ValueError: where "int8" has no images, or they do not have the model's shape.
-        """
+        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples."""
         if quantize != "int8":
             return None
         given = samples if calibration is None else calibration

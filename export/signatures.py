@@ -28,9 +28,6 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
     - `features`: `image` in float32 -> `level1_u`, `level1_r`, ..., the state of every level as `keras_mgnet.features`
       returns it; `level1_r` alone where a level has one. Left out where the only state is what the network returns.
 
-    Raises:
-        ValueError: where Keras runs on another backend than TensorFlow.
-
     Example:
         >>> from keras_mgnet import MgNet
         >>> servable = Servable(MgNet((1,), 4, input_shape=(8, 8, 1)))

@@ -47,14 +47,8 @@ def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[i
     """Writes one request for every signature into a version, which the server answers before it takes others.
 
     The images are of one value, which takes a few bytes: what a request warms up is its signature and shape, and four
-    bytes a pixel would weigh more than a small network.
-
-    Args:
-        folder: of the version.
-        name: of the model at the server.
-        signatures: tf.functions by name, each with one input, named `image` or `image_bytes`.
-        image_shape: (H, W, C) of the images.
-        level: value of all pixels.
+    bytes a pixel would weigh more than a small network. Each signature, a tf.function by name, has one input, named `image` or
+    `image_bytes`; the shape is (H, W, C), `level` the value of all pixels.
     """
     import tensorflow as tf
 

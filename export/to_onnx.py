@@ -50,13 +50,9 @@ def onnx(
         opset: version of the operator set, 13 to 18.
         quantize: None (float32), "dynamic" (weights in uint8, activations quantised while it runs) or "int8" (both in eight
             bits where they enter products); a quarter of the bytes.
-        calibration: images as the artifact takes them, on which "int8" measures the ranges of activations; None for the
-            samples, which are then to be real images.
+        calibration: as in `tflite`.
 
-    Raises:
-        ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
-        OSError: where the folder cannot be written; before the conversion where that can be known.
-        ImportError: where the export packages are not installed.
+    Raises as `savedmodel` does.
 
     Example:
         >>> import tempfile
@@ -81,11 +77,7 @@ def onnx(
 
 
 def converted(serve, opset: int = OPSETS[-1]):
-    """Returns the ONNX model of a tf.function of one signature: free axes have names, no operation is unknown to ONNX.
-
-    Raises:
-        ValueError: where the function has operations that ONNX lacks in this opset.
-    """
+    """Returns the ONNX model of a tf.function of one signature: free axes have names, every operation is in this opset."""
     convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_scales():
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
@@ -97,11 +89,7 @@ def converted(serve, opset: int = OPSETS[-1]):
 def save(
     proto, path: Path, servable: Servable, told: dict[str, Any], samples: np.ndarray, opset: int = OPSETS[-1]
 ) -> None:
-    """Writes an ONNX model with what is told of it, and compares the file with Keras on the samples.
-
-    Raises:
-        ValueError: where it is no valid model, or disagrees with Keras.
-    """
+    """Writes an ONNX model with what is told of it, checks it, and compares the file with Keras on the samples."""
     write_onnx(proto, told)
     _check(proto, opset)
     extra("onnx", EXPORT).save(proto, str(path))

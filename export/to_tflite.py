@@ -62,10 +62,7 @@ def tflite(
         calibration: images as the artifact takes them, on which "int8" measures the ranges of activations; None for the
             samples, which are then to be real images.
 
-    Raises:
-        ValueError: for arguments that do not fit, or where the answers disagree with Keras; nothing is left behind.
-        OSError: where the folder cannot be written; before the conversion where that can be known.
-        ImportError: where the export packages are not installed.
+    Raises as `savedmodel` does.
 
     Example:
         >>> import tempfile

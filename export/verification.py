@@ -39,10 +39,8 @@ class Report:
         latency_ms: median of single calls with one image, after warm-up.
         samples: number of images compared.
         answer: what the model answers with.
-        accuracy: fraction of samples that get their label; None without labels.
-        keras_accuracy: the same of the float32 Keras model.
-        psnr: mean over the samples in dB, of a network from images to images; None without images that are right.
-        keras_psnr: the same of the float32 Keras model.
+        accuracy, keras_accuracy: fraction of samples that get their label, also by the float32 Keras model; None without labels.
+        psnr, keras_psnr: of a network from images to images, mean over the samples in dB; None without images that are right.
     """
 
     format: str
@@ -74,9 +72,8 @@ class Report:
 
     def numbers(self) -> dict[str, Any]:
         """Returns all of the above by name but `answer`."""
-        return {
-            name: getattr(self, name) for name in (*(field.name for field in fields(self)), "drop") if name != "answer"
-        }
+        names = [field.name for field in fields(self) if field.name != "answer"]
+        return {name: getattr(self, name) for name in (*names, "drop")}
 
 
 @dataclass(frozen=True, eq=False)

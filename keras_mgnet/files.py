@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -94,6 +95,12 @@ def write_json(path: str | Path, content: Any) -> None:
     """Writes a JSON file whole."""
     with staged_file(path) as staged:
         staged.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def file_digest(file: Path) -> dict[str, Any]:
+    """Returns {"bytes", "sha256"} of a file."""
+    with file.open("rb") as stream:
+        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
 def _flush(path: Path) -> None:

@@ -33,21 +33,14 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched in a family, besides the share of the budget, learning rate and weight decay.
+    """What is searched in a family, besides the share of the budget, learning rate and weight decay."""
 
-    Attributes:
-        width: the argument that sets the channels: "channels" takes a number a level, any other one number.
-        iterations: the argument that takes the iterations of each level; None where a family has none.
-        nu: fewest and most iterations of a level.
-        choices: further arguments; the first choice is the default, the last makes the largest network.
-        multiple: which channels are multiples of.
-    """
-
-    width: str
-    iterations: str | None
-    nu: tuple[int, int] = (1, 4)
+    width: str  # argument that sets the channels; "channels" takes a number a level, any other one number
+    iterations: str | None  # argument that takes the iterations of each level; None where there is none
+    nu: tuple[int, int] = (1, 4)  # fewest and most iterations of a level
+    # Further arguments: the first choice is the default, the last makes the largest network.
     choices: dict[str, tuple] = field(default_factory=dict)
-    multiple: int = 1
+    multiple: int = 1  # which channels are multiples of
 
     @property
     def has_levels(self) -> bool:
@@ -225,13 +218,7 @@ class HyperNetwork(keras_tuner.HyperModel):
 class HyperMgNet(HyperNetwork):
     """MgNet as a search space: J, nu_l, channels per level, what A and B share, the smoother, learning rate and weight decay.
 
-    Source: the family of He2019 (3.4), with the budget of `HyperNetwork`, whose other arguments these are.
-
-    Args:
-        input_shape: (height, width, channels).
-        classes: number of classes.
-        max_params: most trainable parameters.
-        max_madds: most multiply-adds per image.
+    Source: the family of He2019 (3.4). The arguments are those of `HyperNetwork`.
 
     Example:
         >>> hp = keras_tuner.HyperParameters()

@@ -1,5 +1,7 @@
 """How a batch is made of raw images and labels, the same on every backend."""
 
+from dataclasses import dataclass
+
 from keras import ops
 
 from keras_mgnet.recipes import AUGMENTATIONS, Augmentation
@@ -7,15 +9,9 @@ from keras_mgnet.training.mixing import CutMix, RandAugment, Seeds
 from keras_mgnet.training.views import augmented, normalize
 
 
+@dataclass(unsafe_hash=True)  # equal forms share what was traced and compiled for one of them
 class BatchForm:
     """What becomes of the images and labels of a batch.
-
-    Args:
-        mean: of each channel, on the scale where 255 is 1.
-        std: of each channel, on the same scale.
-        augmentation: of training images.
-        classes: length of one-hot labels; None for integer labels.
-        label_smoothing: share of a training label that is spread evenly over all classes.
 
     Example:
         >>> form = BatchForm((0.0,), (1.0,), classes=2)
@@ -23,22 +19,20 @@ class BatchForm:
         [[0.0, 1.0]]
     """
 
-    def __init__(
-        self,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        augmentation: Augmentation = AUGMENTATIONS["none"],
-        classes: int | None = None,
-        label_smoothing: float = 0.0,
-    ):
-        if classes is None and (label_smoothing or augmentation.cut_mix):
+    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
+    std: tuple[float, ...]  # on the same scale
+    augmentation: Augmentation = AUGMENTATIONS["none"]  # of training images
+    classes: int | None = None  # length of one-hot labels; None for integer labels
+    label_smoothing: float = 0.0  # share of a training label that is spread evenly over all classes
+
+    def __post_init__(self):
+        augmentation = self.augmentation
+        if self.classes is None and (self.label_smoothing or augmentation.cut_mix):
             raise ValueError(
                 "expected the number of classes, for labels that are smoothed or mixed. Received: classes=None"
             )
-        self.mean, self.std, self.augmentation = mean, std, augmentation
-        self.classes, self.label_smoothing = classes, label_smoothing
         # Keras' layers make variables, which a traced function cannot.
-        self.rand_augment = RandAugment(augmentation.operations, len(mean)) if augmentation.operations else None
+        self.rand_augment = RandAugment(augmentation.operations, len(self.mean)) if augmentation.operations else None
         self.cut_mix = CutMix() if augmentation.cut_mix else None
 
     def train(self, images, labels, view, key):

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 from rich.console import Console
@@ -18,11 +19,7 @@ DIVERGED = 10  # times the loss of guessing
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to end; holds how far it has come.
-
-    Attributes:
-        progress: at the end of its last step.
-    """
+    """A run that was asked to end; holds how far it has come at the end of its last step."""
 
     def __init__(self, progress: state.Progress):
         super().__init__(progress.name)
@@ -34,15 +31,12 @@ class StopSignals:
 
     Raised by the signal itself, an exception could land in a destructor, where Python drops it, or half-way through an update
     of the weights.
-
-    Attributes:
-        received: the signal, None before one.
     """
 
     HANDLED = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self):
-        self.received = None
+        self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopSignals":
         self.previous = {}
@@ -60,40 +54,26 @@ class StopSignals:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@dataclass(eq=False, kw_only=True)
 class StepWatch(keras.callbacks.Callback):
     """Follows one epoch step by step, from where it was left.
-
-    Args:
-        progress: where the epoch is taken up.
-        batch_size: images per step; the last step of an epoch takes what is left of `images`.
-        images: of an epoch.
-        trivial_loss: of guessing.
-        stop_asked: whether to stop, the same for all workers.
-        save_every: steps between two calls of `save`, None for none.
-        save: takes the progress.
-        bar: that shows it.
 
     Raises:
         Stopped: at the end of a step after which to stop.
         DivergenceError: where the mean loss is not finite or above ten times that of guessing.
     """
 
-    def __init__(
-        self,
-        progress: state.Progress,
-        *,
-        batch_size: int,
-        images: int,
-        trivial_loss: float,
-        stop_asked: Callable[[], bool],
-        save_every: int | None,
-        save: Callable[[state.Progress], None],
-        bar: "ProgressBar",
-    ):
+    start: state.Progress  # where the epoch is taken up
+    batch_size: int  # images per step; the last step of an epoch takes what is left of `images`
+    images: int  # of an epoch
+    trivial_loss: float  # of guessing
+    stop_asked: Callable[[], bool]  # the same for all workers
+    save_every: int | None  # steps between two calls of `save`
+    save: Callable[[state.Progress], None]
+    bar: "ProgressBar"
+
+    def __post_init__(self):
         super().__init__()
-        self.start, self.batch_size, self.images = progress, batch_size, images
-        self.highest_loss = DIVERGED * trivial_loss
-        self.stop_asked, self.save_every, self.save, self.bar = stop_asked, save_every, save, bar
 
     def on_train_begin(self, logs=None):
         self.begun, self.step = time.perf_counter(), self.start.step
@@ -115,25 +95,24 @@ class StepWatch(keras.callbacks.Callback):
     def progress(self, logs) -> state.Progress:
         """Returns the progress at this step, given the means of the metrics since the epoch was taken up."""
         means = {key: float(value) for key, value in logs.items()}
-        if not means["loss"] <= self.highest_loss:
-            raise state.DivergenceError(f"expected a loss below {self.highest_loss:.3g}. Received: {means['loss']:.3g}")
+        highest = DIVERGED * self.trivial_loss
+        if not means["loss"] <= highest:
+            raise state.DivergenceError(f"expected a loss below {highest:.3g}. Received: {means['loss']:.3g}")
         return self.start.after(self.step, self._trained(), time.perf_counter() - self.begun, means)
 
     def _trained(self) -> int:
         return min(self.step * self.batch_size, self.images) - self.start.step * self.batch_size
 
 
+@dataclass(eq=False)
 class StopInEvaluation(keras.callbacks.Callback):
-    """Ends an evaluation in which a signal comes.
+    """Ends an evaluation in which a signal comes."""
 
-    Args:
-        progress: to be kept, of a run all of whose steps of this epoch are done.
-        signals: that may stop the run.
-    """
+    progress: state.Progress  # of a run all of whose steps of this epoch are done
+    signals: StopSignals
 
-    def __init__(self, progress: state.Progress, signals: StopSignals):
+    def __post_init__(self):
         super().__init__()
-        self.progress, self.signals = progress, signals
 
     def on_test_batch_end(self, batch, logs=None):
         if self.signals.received:
@@ -141,13 +120,7 @@ class StopInEvaluation(keras.callbacks.Callback):
 
 
 class ProgressBar:
-    """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error.
-
-    Args:
-        console: where to print.
-        epochs: of the run.
-        steps: per epoch.
-    """
+    """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error."""
 
     def __init__(self, console: Console, epochs: int, steps: int):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
@@ -176,10 +149,9 @@ class ProgressBar:
         """Prints the line of a finished epoch."""
         measure = measure_of(row)
         trained, tested = (measure.text.format(row[prefix + measure.key]) for prefix in ("", "val_"))
-        self.bar.console.print(
+        self.bar.console.out(
             f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  {trained}  "
             f"test loss {row['val_loss']:.4f}  test {tested}  "
             f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
             highlight=False,
-            soft_wrap=True,
         )

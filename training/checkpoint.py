@@ -1,6 +1,5 @@
 """Checkpoints: one directory each, written whole, with the hash of every file, so that damage is found before it is used."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from keras_mgnet.files import publish, workspace
+from keras_mgnet.files import file_digest, publish, workspace
 
 ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
@@ -24,12 +23,9 @@ class DamagedCheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run. Names sort by age.
+    """The checkpoints of a run, one directory each. Names sort by age.
 
-    Attributes:
-        directory: that holds them, one directory each: arrays.safetensors, state.json, and manifest.json with the run, the
-            name, and the length and SHA-256 of the other two.
-        run: what the run is known by, see `identity.digest`; a checkpoint of another run is a damaged one.
+    A checkpoint has arrays.safetensors, state.json, and manifest.json with the run, the name, and the length and SHA-256 of both.
 
     Example:
         >>> import tempfile
@@ -41,7 +37,7 @@ class Checkpoints:
     """
 
     directory: Path
-    run: str = ""
+    run: str = ""  # see `identity.digest`; a checkpoint of another run is a damaged one
 
     def names(self) -> list[str]:
         """Returns the names of all checkpoints, the oldest first."""
@@ -50,8 +46,7 @@ class Checkpoints:
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
         """Writes a checkpoint through to the disk; an intact one of the same name stays, a damaged one is replaced.
 
-        Raises:
-            OSError: where it cannot be written. All that was there before is still there then.
+        If it cannot be written, OSError is raised, and all that was there before is still there.
         """
         if (self.directory / name).exists():
             with suppress(DamagedCheckpointError):
@@ -68,11 +63,7 @@ class Checkpoints:
             publish(staged, self.directory / name)
 
     def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Returns (arrays, state).
-
-        Raises:
-            DamagedCheckpointError: where a file is missing, truncated, changed, or belongs to another checkpoint.
-        """
+        """Returns (arrays, state); DamagedCheckpointError where a file is missing, truncated, changed or another checkpoint's."""
         folder = self.directory / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
@@ -106,9 +97,4 @@ class Checkpoints:
                 (self.directory / name).replace(folder / name)
 
     def _manifest(self, name: str, folder: Path) -> dict[str, Any]:
-        return {"run": self.run, "name": name, "files": {f: _fingerprint(folder / f) for f in (ARRAYS, STATE)}}
-
-
-def _fingerprint(file: Path) -> dict[str, Any]:
-    with file.open("rb") as stream:
-        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+        return {"run": self.run, "name": name, "files": {f: file_digest(folder / f) for f in (ARRAYS, STATE)}}

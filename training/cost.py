@@ -4,7 +4,7 @@ The hours are those of one device on batches of noise: without the input pipelin
 """
 
 import statistics
-import time
+import timeit
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,9 +47,7 @@ class RowCost:
 def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
     """Yields the cost of every row asked for, on images of the published size; no data is needed.
 
-    Args:
-        asked: what to reproduce.
-        runs: key of the row -> how many of its runs are still to be made.
+    `runs` says by the key of the row how many of its runs are still to be made.
     """
     for row in asked.selected:
         shape, classes, _ = IMAGES[row.dataset]
@@ -71,9 +69,5 @@ def seconds_per_step(model: keras.Model, batch_size: int) -> float:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     labels = rng.integers(0, model.output_shape[-1], batch_size)
-    seconds = []
-    for _ in range(WARM_UP + TIMED):
-        start = time.perf_counter()
-        model.train_on_batch(images, labels)
-        seconds.append(time.perf_counter() - start)
+    seconds = timeit.repeat(lambda: model.train_on_batch(images, labels), number=1, repeat=WARM_UP + TIMED)
     return statistics.median(seconds[WARM_UP:])

@@ -30,22 +30,15 @@ CHUNK_BYTES = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels.
-
-    Attributes:
-        images: (N, H, W, C) uint8 with N >= 1 and C of 1 or 3.
-        labels: (N,) int32.
-
-    Raises:
-        ValueError: on any other type or shape.
+    """Images and their labels; raises ValueError on any other type or shape.
 
     Example:
         >>> Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32)).images.shape
         (2, 8, 8, 1)
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # (N, H, W, C) uint8 with N >= 1 and C of 1 or 3
+    labels: np.ndarray  # (N,) int32
 
     def __post_init__(self):
         x, y = self.images, self.labels
@@ -57,18 +50,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification, and the constants that normalise it.
-
-    Attributes:
-        name: what `load` was asked for.
-        train: training split.
-        test: held-out split of the same image shape.
-        class_names: name of each label.
-        mean: of each channel, on the scale where 255 is 1.
-        std: of each channel, on the same scale, positive.
-
-    Raises:
-        ValueError: where the parts do not fit each other.
+    """A data set for classification, and the constants that normalise it; raises ValueError unless the parts fit each other.
 
     Example:
         >>> data = load("digits")
@@ -76,12 +58,12 @@ class Dataset:
         (10, (8, 8, 1))
     """
 
-    name: str
+    name: str  # what `load` was asked for
     train: Split
-    test: Split
+    test: Split  # of the same image shape
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
+    std: tuple[float, ...]  # of each channel, on the same scale, positive
 
     def __post_init__(self):
         shapes = self.input_shape, self.test.images.shape[1:]

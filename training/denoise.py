@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mgnet.images import decode
 from keras_mgnet.training.images import SUFFIXES
-from keras_mgnet.training.plan import Plan
+from keras_mgnet.training.plan import Batches, Plan
 
 TEST_SEED = 0  # of the noise on the test images, the same for all runs
 PARTS = ("train", "test")
@@ -21,28 +21,18 @@ PARTS = ("train", "test")
 class CleanImages:
     """Clean grey images, to which noise is added.
 
-    Attributes:
-        name: what they were asked for by.
-        train: images for training, each (H, W) uint8 with H, W >= patch_size.
-        test: the other images, each (H, W) uint8.
-        sigma: standard deviation of the noise in grey values. Noisy images are neither clipped nor rounded.
-        patch_size: side of the square patches of training.
-        mean, std: constants that leave grey values as they are.
-        class_names: none.
-
     Example:
         >>> grey = np.zeros((20, 24), np.uint8)
         >>> CleanImages("grey", (grey,), (grey,), sigma=25.0, patch_size=8).patches
         8
     """
 
-    name: str
-    train: tuple[np.ndarray, ...]
-    test: tuple[np.ndarray, ...]
-    sigma: float
-    patch_size: int
-    mean = (0.0,)
-    std = (1 / 255,)
+    name: str  # what they were asked for by
+    train: tuple[np.ndarray, ...]  # images for training, each (H, W) uint8 with H, W >= patch_size
+    test: tuple[np.ndarray, ...]  # the other images, each (H, W) uint8
+    sigma: float  # deviation of the noise in grey values; noisy images are neither clipped nor rounded
+    patch_size: int  # side of the square patches of training
+    mean, std = (0.0,), (1 / 255,)  # leave grey values as they are
     class_names = ()
 
     def __post_init__(self):
@@ -119,11 +109,7 @@ class CleanImages:
 
 
 def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
-    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, images of any size, colour as grey.
-
-    Raises:
-        ValueError: where there are no such folders or an image cannot be read.
-    """
+    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, readable images of any size, colour as grey."""
     root = Path(name.partition(":")[2]).expanduser()
     parts = {part: _read(root, part) for part in PARTS}
     return CleanImages(name, **parts, sigma=sigma, patch_size=patch_size)
@@ -154,21 +140,9 @@ def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:
 
 def _batches(make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int) -> Iterable:
     if keras.backend.backend() == "jax":
-        return _Batches(make, count)
+        return Batches(make, count)
     import tensorflow as tf
 
     image = tf.TensorSpec((None, None, None, 1), tf.float32)
     batches = tf.data.Dataset.from_generator(lambda: map(make, range(count)), output_signature=(image, image))
     return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
-
-
-class _Batches(keras.utils.PyDataset):
-    def __init__(self, make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int):
-        super().__init__()
-        self.make, self.count = make, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.make(number)

@@ -36,15 +36,10 @@ ANSWERS_WITHIN = 10  # seconds
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing.
+    """What was found of one thing."""
 
-    Attributes:
-        available: whether it can be used here.
-        detail: which or where it is; what it lacks where it cannot be used.
-    """
-
-    available: bool
-    detail: str = ""
+    available: bool  # whether it can be used here
+    detail: str = ""  # which or where it is; what it lacks where it cannot be used
 
 
 Section = dict[str, Finding]
@@ -126,14 +121,9 @@ def _program(name: str, words: list[str], origin: str) -> Finding:
 
 
 def _backend_name() -> str:
-    import keras
+    from keras_mgnet.training.pipeline import backend_name
 
-    from keras_mgnet.training.pipeline import BACKENDS
-
-    name = keras.backend.backend()
-    if name not in BACKENDS:
-        raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
-    return name
+    return backend_name()
 
 
 def _backend() -> Section:
@@ -178,16 +168,12 @@ def _strategies() -> Section:
 def _data_sets() -> Section:
     root = Path(os.environ.get("TFDS_DATA_DIR") or TFDS_DEFAULT).expanduser()
     prepared = {  # name/version or name/configuration/version
-        _tfds_name(file.parent.relative_to(root)): _tfds_set(file)
+        f"{file.parent.parent.relative_to(root).as_posix()}:{file.parent.name}": _tfds_set(file)
         for pattern in ("*/*", "*/*/*")
         for file in sorted(root.glob(f"{pattern}/features.json"))
     }
     nothing = {"TFDS": Finding(False, f"no prepared set in {root}; TFDS_DATA_DIR says where they are")}
     return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
-
-
-def _tfds_name(place: Path) -> str:
-    return f"{place.parent.as_posix()}:{place.name}"
 
 
 def _tfds_set(file: Path) -> Finding:

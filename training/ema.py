@@ -13,18 +13,14 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 
     Keras' SwapEMAWeights adds and subtracts, which rounds. Nothing happens to a model without averages, and before the first
     step. Moving statistics of norms are not averaged: the model keeps those of its own weights. After an exception the weights
-    are back too, also where it ended an evaluation.
-
-    Args:
-        model: compiled; on a tf.distribute strategy to be used outside of its replicas.
+    are back too, also where it ended an evaluation. On a tf.distribute strategy it is to be used outside of the replicas.
 
     Example:
         >>> from keras_mgnet import MgNet
         >>> with averaged_weights(MgNet(channels=2, input_shape=(8, 8, 1))):
         ...     pass
     """
-    # mixed_float16 wraps it
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
     pairs = getattr(optimizer, "averages", [])
     raw = [ops.convert_to_numpy(weight) for weight, _ in pairs]
     try:

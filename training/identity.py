@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 PARTS = ("config", "training", "data", "model")
-MAY_DIFFER = (  # the data are known by their hash
-    *("dataset", "out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps"),
-)
+# The data are known by their hash.
+MAY_DIFFER = ("dataset", "out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps")
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:

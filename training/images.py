@@ -14,16 +14,8 @@ Arrays = tuple[np.ndarray, np.ndarray]
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
     """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*.
 
-    Args:
-        root: the folder.
-        image_size: side in pixels of the square that every image is resized to; None if all have one size.
-        on_corrupt: "skip" an unreadable image with a warning that names it, or raise an "error".
-
-    Returns:
-        ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images.
-
-    Raises:
-        ValueError: on a folder that does not have this form.
+    Returns ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images. Raises
+    ValueError on a folder that does not have this form. `image_size` and `on_corrupt` are those of `data.load`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")

@@ -20,11 +20,7 @@ from keras_mgnet.training.views import normalize
 
 
 def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
-    """Returns the data set of a run, or another one, whose images and classes fit its model.
-
-    Raises:
-        ValueError: where they do not fit.
-    """
+    """Returns the data set of a run, or another one; raises ValueError unless its images and classes fit the run's model."""
     config = _config(run, dataset)
     data = task.load_data(config)
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
@@ -48,10 +44,12 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
 
 def check_classifier(run: Run) -> None:
     """Raises ValueError for the run of a denoiser."""
-    if _is_denoiser(run):
-        raise ValueError(
-            f"expected the run of a classifier. Received: '{run.path}', of {run.record['config']['model']}"
-        )
+    _check(run, "classifier")
+
+
+def _check(run: Run, kind: str) -> None:
+    if _is_denoiser(run) != (kind == "denoiser"):
+        raise ValueError(f"expected the run of a {kind}. Received: '{run.path}', of {run.record['config']['model']}")
 
 
 def _is_denoiser(run: Run) -> bool:
@@ -70,9 +68,6 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
 
     Images are converted to the channels and resized to the size that the model was trained with.
-
-    Raises:
-        ValueError: for the run of a denoiser.
     """
     check_classifier(run)
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
@@ -95,8 +90,7 @@ def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last
     """
     from PIL import Image
 
-    if not _is_denoiser(run):
-        raise ValueError(f"expected the run of a denoiser. Received: '{run.path}', of {run.record['config']['model']}")
+    _check(run, "denoiser")
     targets = {out / f"{Path(path).stem}.png": Path(path) for path in images}
     if len(targets) < len(images):
         raise ValueError(f"expected images of different names. Received: {', '.join(str(path) for path in images)}")

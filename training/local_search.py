@@ -118,5 +118,4 @@ def _show(config: TuneConfig, progress: Progress, shown: set[int]) -> None:
         if trial.number not in shown:
             shown.add(trial.number)
             line = f"trial {trial.number:>3}  accuracy {trial.accuracy:7.2%}  {trial.params:>10,} parameters"
-            line = f"{line}  {trial.seconds:>5.0f} s  {trial.label}"
-            progress.console.print(line, highlight=False, soft_wrap=True, markup=False)
+            progress.console.out(f"{line}  {trial.seconds:>5.0f} s  {trial.label}", highlight=False)

@@ -104,7 +104,7 @@ class _Loop:
         jit_compile = "off" if self.config.reproducible else self.config.jit_compile
         self.strategy.install(self.model, JIT_COMPILE[jit_compile])
         self.writer.record(content | {"result": {"status": "running"}})
-        self._print(headline(self.prepared, self.writer.directory, self.progress))
+        self.console.out(headline(self.prepared, self.writer.directory, self.progress), highlight=False)
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
             result = {"status": self._epochs()}
@@ -140,7 +140,7 @@ class _Loop:
         config, start = self.config, self.progress
         batches = self.task.train_batches(start.epoch, start.step)
         watch = StepWatch(
-            start,
+            start=start,
             batch_size=config.batch_size,
             images=self.prepared.data.counts[0],
             trivial_loss=self.task.trivial_loss,
@@ -182,9 +182,6 @@ class _Loop:
         progress = self.progress.next_epoch(row, time.perf_counter() - begun)
         self.writer.end_epoch(self.model, progress)
         return progress
-
-    def _print(self, line: str) -> None:
-        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _outcome(progress: Progress) -> dict[str, Any]:

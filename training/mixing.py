@@ -21,10 +21,8 @@ COLOUR = (layers.RandomColorDegeneration,)
 class Seeds(keras.random.SeedGenerator):
     """The seeds of one batch: a pure function of its key and of how many were drawn before.
 
-    Keras' layers draw from a SeedGenerator, whose state would make a batch depend on all batches before it.
-
-    Args:
-        key: two integers, as the backend's random functions take them.
+    Keras' layers draw from a SeedGenerator, whose state would make a batch depend on all batches before it. The key is two
+    integers, as the backend's random functions take them.
     """
 
     def __init__(self, key):  # not the parent's, which makes a variable for the state
@@ -42,11 +40,7 @@ class RandAugment:
     A round deals the images of a batch to the operations at random, the same number to each (give or take one), so that
     every operation is computed for its own images alone. `keras.layers.RandAugment` draws one set of operations for a
     whole batch, computes all of them for every image, and rotates, shears and shifts in one direction only. Its
-    equalisation is left out: it takes one histogram of the whole batch.
-
-    Args:
-        operations: how many on each image.
-        channels: 3, or 1 for grey images, to which operations on colour are not applied.
+    equalisation is left out: it takes one histogram of the whole batch. Operations on colour are not applied to grey images.
     """
 
     def __init__(self, operations: int, channels: int):

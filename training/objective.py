@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import keras
 from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from keras.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_mgnet.recipes import AUGMENTATIONS, Recipe
@@ -19,38 +20,21 @@ def compile_model(
 
     A denoiser keeps its own loss and metric. Of a classifier the loss is the cross-entropy with integer labels, or with one-hot
     labels where they are smoothed or mixed (the smoothing itself is done to the labels of training, so that a test loss is a
-    cross-entropy). The metric is called "accuracy" in both cases.
-
-    Args:
-        model: a network of this package, as `create_model` returns it.
-        config: resolved, see `TrainConfig.resolve`.
-        recipe: for what the configuration does not say: SGD or Adam, milestones, Nesterov's step, and which variables decay.
-        steps_per_epoch: optimiser steps.
-
-    Returns:
-        The learning rate over the steps.
+    cross-entropy). The metric is called "accuracy" in both cases. The recipe says what the resolved configuration does not: SGD
+    or Adam, milestones, Nesterov's step, and which variables decay. Returns the learning rate over the steps.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
     rate = recipe.schedule(steps_per_epoch)
     loss, metrics = (model.loss, type(model).frame.measures()) if config.is_denoising else _of_classes(model, config)
-    model.compile(
-        recipe.optimizer(rate),
-        loss,
-        metrics=metrics,
-        jit_compile=JIT_COMPILE[config.jit_compile],
-    )
+    model.compile(recipe.optimizer(rate), loss, metrics=metrics, jit_compile=JIT_COMPILE[config.jit_compile])
     return rate
 
 
 def _of_classes(model: keras.Model, config: TrainConfig) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
     one_hot = config.label_smoothing > 0 or AUGMENTATIONS[config.augment].cut_mix
-    loss, metric = (
-        (CategoricalCrossentropy, keras.metrics.CategoricalAccuracy)
-        if one_hot
-        else (SparseCategoricalCrossentropy, keras.metrics.SparseCategoricalAccuracy)
-    )
-    return loss(from_logits=model.loss.from_logits), [metric(name="accuracy")]
+    loss = (CategoricalCrossentropy if one_hot else SparseCategoricalCrossentropy)(from_logits=model.loss.from_logits)
+    return loss, [(CategoricalAccuracy if one_hot else SparseCategoricalAccuracy)(name="accuracy")]
 
 
 def label_classes(model: keras.Model, classes: int) -> int | None:

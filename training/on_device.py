@@ -1,62 +1,45 @@
 """Batches for the JAX backend: images stay on the device as bytes, and one jitted function makes each batch there."""
 
-from functools import partial
+from functools import lru_cache, partial
 from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
-import keras
 
 from keras_mgnet.training.batch import BatchForm
 from keras_mgnet.training.data import Split
-from keras_mgnet.training.plan import Plan
+from keras_mgnet.training.plan import Batches, Plan
 
 WORD = 2**32 - 1
 _held = WeakKeyDictionary()  # split -> its arrays on the device, as long as the split lives
 
 
-def train_batches(split: Split, form: BatchForm, plan: Plan) -> keras.utils.PyDataset:
+def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
     """Returns the training batches of a plan."""
-    return _TrainBatches(split, form, plan)
+    arrays, seed = _on_device(split), jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
+
+    @lru_cache(maxsize=1)
+    def drawn(epoch: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return _draw(jax.random.fold_in(seed, epoch), plan.count, form.augmentation.views)
+
+    def batch(number: int) -> tuple[jax.Array, jax.Array]:
+        epoch, step = plan.place(number)
+        start = step * plan.batch_size
+        size = min(plan.batch_size, plan.count - start)
+        return _train_batch(*arrays, *drawn(epoch), step, start, form=form, size=size)
+
+    return Batches(batch, len(plan))
 
 
-def test_batches(split: Split, form: BatchForm, batch_size: int) -> keras.utils.PyDataset:
+def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
     """Returns the whole split in its own order."""
-    return _TestBatches(split, form, batch_size)
+    arrays, count = _on_device(split), len(split.labels)
 
+    def batch(number: int) -> tuple[jax.Array, jax.Array]:
+        start = number * batch_size
+        return _test_batch(*arrays, start, form=form, size=min(batch_size, count - start))
 
-class _TrainBatches(keras.utils.PyDataset):
-    def __init__(self, split: Split, form: BatchForm, plan: Plan):
-        super().__init__()
-        self.arrays, self.form, self.plan = _on_device(split), form, plan
-        self.key = jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
-        self.epoch, self.drawn = None, ()
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, number: int) -> tuple[jax.Array, jax.Array]:
-        epoch, step = self.plan.place(number)
-        if epoch != self.epoch:
-            key = jax.random.fold_in(self.key, epoch)
-            self.epoch, self.drawn = epoch, _draw(key, self.plan.count, self.form.augmentation.views)
-        start = step * self.plan.batch_size
-        size = min(self.plan.batch_size, self.plan.count - start)
-        return _train_batch(*self.arrays, *self.drawn, step, start, form=self.form, size=size)
-
-
-class _TestBatches(keras.utils.PyDataset):
-    def __init__(self, split: Split, form: BatchForm, batch_size: int):
-        super().__init__()
-        self.arrays, self.form, self.count, self.batch_size = _on_device(split), form, len(split.labels), batch_size
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
-    def __getitem__(self, number: int) -> tuple[jax.Array, jax.Array]:
-        start = number * self.batch_size
-        size = min(self.batch_size, self.count - start)
-        return _test_batch(*self.arrays, start, form=self.form, size=size)
+    return Batches(batch, -(-count // batch_size))
 
 
 def _on_device(split: Split) -> tuple[jax.Array, jax.Array]:

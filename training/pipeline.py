@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Iterable
-from functools import lru_cache
 from types import ModuleType
 
 import keras
@@ -77,7 +76,7 @@ def train_batches(
     """
     check_known("augmentation", augment, AUGMENTATIONS)
     plan = Plan(seed, len(split.labels), batch_size, first_epoch, first_step, epochs)
-    form = _form(tuple(mean), tuple(std), augment, classes, label_smoothing)
+    form = BatchForm(tuple(mean), tuple(std), AUGMENTATIONS[augment], classes, label_smoothing)
     return _backend().train_batches(split, form, plan)
 
 
@@ -93,17 +92,16 @@ def test_batches(
         3
     """
     steps_per_epoch(split, batch_size)
-    return _backend().test_batches(split, _form(tuple(mean), tuple(std), "none", classes, 0.0), batch_size)
+    return _backend().test_batches(split, BatchForm(tuple(mean), tuple(std), classes=classes), batch_size)
 
 
-@lru_cache(maxsize=8)  # the same form for each epoch of a run, so that it is traced and compiled once
-def _form(mean: tuple[float, ...], std: tuple[float, ...], augment: str, classes: int | None, smoothing: float):
-    return BatchForm(mean, std, AUGMENTATIONS[augment], classes, smoothing)
-
-
-def _backend() -> ModuleType:
-    """Returns the module for Keras' backend, which is imported here because only one of them can be expected to be installed."""
+def backend_name() -> str:
+    """Returns Keras' backend; raises ValueError where it is none of `BACKENDS`."""
     name = keras.backend.backend()
     if name not in BACKENDS:
         raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
-    return importlib.import_module(f"keras_mgnet.training.{BACKENDS[name]}")
+    return name
+
+
+def _backend() -> ModuleType:
+    return importlib.import_module(f"keras_mgnet.training.{BACKENDS[backend_name()]}")  # the other may not be installed

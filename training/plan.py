@@ -1,6 +1,10 @@
 """Which batches a leg of a run sees."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import keras
 
 from keras_mgnet.configuration import Count, check
 
@@ -8,9 +12,6 @@ from keras_mgnet.configuration import Count, check
 @dataclass(frozen=True)
 class Plan:
     """The batches of several epochs, one after the other, perhaps from within the first.
-
-    Raises:
-        ValueError: for an empty batch, or a first step that the epoch does not have.
 
     Example:
         >>> plan = Plan(seed=0, count=10, batch_size=4, first_epoch=2, first_step=1, epochs=2)
@@ -42,3 +43,17 @@ class Plan:
         """Returns (epoch, step) of a batch, counted from 0."""
         epoch, step = divmod(self.first_step + number, self.steps)
         return self.first_epoch + epoch, step
+
+
+class Batches(keras.utils.PyDataset):
+    """So many batches, each made by its number."""
+
+    def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int):
+        super().__init__()
+        self.make, self.count = make, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[Any, ...]:
+        return self.make(number)

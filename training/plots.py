@@ -46,17 +46,15 @@ def plot_states(
 ) -> None:
     """Draws a row per image to a PNG: the image, |u| and |r| on every level, and the class probabilities.
 
-    Args:
-        model: a MgNet that returns logits.
-        images: (N, H, W, C) uint8.
-        normalization: (mean, std) per channel on the [0, 1] scale.
-        class_names: name of each class.
-        path: of the PNG.
+    The model is a MgNet that returns logits, the images are (N, H, W, C) uint8, the normalisation (mean, std) is per channel on
+    the [0, 1] scale.
     """
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)
     maps = {
-        f"{name}  {part}": _magnitude(s) for name, state in states.items() for part, s in zip("ur", state, strict=True)
+        f"{name}  {part}": np.linalg.norm(keras.ops.convert_to_numpy(values), axis=-1)
+        for name, state in states.items()
+        for part, values in zip("ur", state, strict=True)
     }
     probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model(x, training=False)))
     title = f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level"
@@ -70,10 +68,6 @@ def plot_states(
             column.set(xticks=[], yticks=[], title=name if row == 0 else None)
         _draw_probabilities(axes[-1], probabilities[row], class_names)
     save(figure, path)
-
-
-def _magnitude(state) -> np.ndarray:
-    return np.linalg.norm(keras.ops.convert_to_numpy(state), axis=-1)
 
 
 def _draw_image(axes, image: np.ndarray, title: str | None) -> None:

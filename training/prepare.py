@@ -26,39 +26,20 @@ from keras_mgnet.training.task import Task, load_data, task
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a run needs.
+    """All that a run needs."""
 
-    Attributes:
-        config: the configuration with the recipe's values filled in.
-        data: the data set.
-        model: the network, built and compiled within the strategy.
-        recipe: how it is trained.
-        steps: per epoch.
-        strategy: the devices it is trained on.
-        rate: learning rate of a step.
-        task: what it is trained for.
-    """
-
-    config: TrainConfig
+    config: TrainConfig  # with the recipe's values filled in
     data: Dataset | CleanImages
-    model: keras.Model
+    model: keras.Model  # compiled within the strategy
     recipe: Recipe
-    steps: int
-    strategy: Strategy
+    steps: int  # per epoch
+    strategy: Strategy  # the devices
     rate: keras.optimizers.schedules.LearningRateSchedule
     task: Task
 
 
 def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
-    """Loads the data and builds the compiled model of a configuration; writes nothing.
-
-    Args:
-        config: the configuration.
-        strategy: the devices; None for one.
-
-    Raises:
-        ValueError: for a configuration that cannot work.
-    """
+    """Checks a configuration, loads its data and builds its compiled model, by default for one device; writes nothing."""
     strategy = strategy or connect("one")
     row = model_info(config.model)
     if (row.classes is None) != config.is_denoising:

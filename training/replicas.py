@@ -50,13 +50,7 @@ def _connected(several_workers: bool) -> tf.distribute.Strategy:
 
 
 class Replicas(Strategy):
-    """A `tf.distribute` strategy whose losses, gradients and metrics are those of the global batch.
-
-    Args:
-        name: of the strategy.
-        strategy: MirroredStrategy or MultiWorkerMirroredStrategy.
-        cluster: the workers; None for this process alone.
-    """
+    """A `tf.distribute` strategy whose losses, gradients and metrics are those of the global batch."""
 
     def __init__(self, name: str, strategy: tf.distribute.Strategy, cluster: Cluster | None):
         super().__init__(name, strategy.num_replicas_in_sync, cluster)

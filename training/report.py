@@ -73,14 +73,7 @@ class Outcome:
 
 
 def write_report(table: Table, results: Sequence[Result], headline: str, directory: Path) -> list[Path]:
-    """Writes table.md, table.json and table.png; returns their paths.
-
-    Args:
-        table: what is reproduced.
-        results: one per row.
-        headline: how the rows were trained and on which data.
-        directory: where to.
-    """
+    """Writes table.md, table.json and table.png; returns their paths. The headline says how the rows were trained."""
     paths = [directory / f"table.{suffix}" for suffix in ("md", "json", "png")]
     content = record(table, results, headline)
     with staged_file(paths[0]) as staged:

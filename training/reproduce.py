@@ -47,7 +47,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
         message = _cannot_run(pending, obstacles)
         if not runnable:
             raise ValueError(message)
-        _say(console, f"skipped: {message}")
+        console.out(f"skipped: {message}", highlight=False)
 
     outcome = _report(asked, obstacles)
     progress = Progress(
@@ -63,7 +63,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
                 result = train(asked.config(row, seed), console).record["result"]
             finally:  # a run that failed is a gap of the report too
                 outcome = _report(asked, obstacles)
-            _say(console, _line(row, seed, result))
+            console.out(_line(row, seed, result), highlight=False)
             if result["status"] in STOPPED:
                 return replace(outcome, stopped=result["status"])
             progress.advance(bar)
@@ -73,22 +73,20 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
 def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
     """Returns the runs of the table that the directory holds: key of the row -> seed -> run.
 
-    Raises:
-        ValueError: where one of them is not the run that is asked for, naming the field.
+    Raises ValueError, naming the field, where one of them is not the run that is asked for.
     """
     return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
 
 
 def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pending:
     """Returns the rows and seeds that have not come to their end."""
-    ended = {
-        (key, seed)
-        for key, runs in existing.items()
-        for seed, run in runs.items()
-        if run.record["result"]["status"] in ENDED
-    }
-    every = [(row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected]
-    return [(row, seed) for row, seed in every if (row.key, seed) not in ended]
+
+    def is_pending(row: Row, seed: int) -> bool:
+        run = existing[row.key].get(seed)
+        return run is None or run.record["result"]["status"] not in ENDED
+
+    every = ((row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected)
+    return [(row, seed) for row, seed in every if is_pending(row, seed)]
 
 
 def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:
@@ -158,7 +156,3 @@ def _line(row: Row, seed: int, result: dict) -> str:
         last, best = (100 * result[f"{name}_test_accuracy"] for name in ("last", "best"))
         text += f", last {last:.2f} %, best {best:.2f} %"
     return text if row.published is None else f"{text}; published {row.published:.2f} %"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)

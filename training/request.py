@@ -21,18 +21,6 @@ BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
 class Reproduction:
     """What is asked for: a table, which of its rows, and how they are trained other than published.
 
-    Attributes:
-        table: a key of `TABLES`.
-        out: directory of the runs and of the report.
-        rows: numbers from 1, keys or shell patterns; all rows where there are none.
-        budget: fields of `TrainConfig` named in `BUDGET` that replace the recipe's.
-        set: arguments that replace the models' own.
-        data: keys of `DATASETS` -> the data set to load for it, as `load` names it.
-        seeds: runs per row, with the seeds 1, 2, ...
-
-    Raises:
-        ValueError: for an unknown table, row, budget, data set or model argument.
-
     Example:
         >>> Reproduction("he2019:2", Path("out"), budget={"epoch": 2})
         Traceback (most recent call last):
@@ -40,13 +28,13 @@ class Reproduction:
         ValueError: unknown budget 'epoch'; did you mean 'epochs'? Expected one of: epochs, batch_size, ...
     """
 
-    table: str
-    out: Path
-    rows: tuple[str, ...] = ()
-    budget: dict[str, Any] = field(default_factory=dict)
-    set: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    seeds: Count = 1
+    table: str  # a key of `TABLES`
+    out: Path  # directory of the runs and of the report
+    rows: tuple[str, ...] = ()  # numbers from 1, keys or shell patterns; all rows where there are none
+    budget: dict[str, Any] = field(default_factory=dict)  # fields of `BUDGET` that replace the recipe's
+    set: dict[str, Any] = field(default_factory=dict)  # arguments that replace the models' own
+    data: dict[str, str] = field(default_factory=dict)  # key of `DATASETS` -> the data set to load, as for `load`
+    seeds: Count = 1  # runs per row, with the seeds 1, 2, ...
 
     def __post_init__(self):
         check(self)

@@ -30,17 +30,11 @@ PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or interrupted run.
-
-    Attributes:
-        path: the directory.
-        record: the content of run.json.
-        written: whether this process has trained it and written the directory.
-    """
+    """A finished or interrupted run."""
 
     path: Path
-    record: dict[str, Any]
-    written: bool = False
+    record: dict[str, Any]  # the content of run.json
+    written: bool = False  # whether this process has trained it and written the directory
 
     @property
     def class_names(self) -> list[str]:
@@ -59,7 +53,7 @@ class Run:
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
         """Returns the model of "last" or "best"; raises ValueError where it is not the one that run.json describes."""
-        check_checkpoint(checkpoint)
+        check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
             raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
@@ -73,11 +67,6 @@ class Run:
                 f"({', '.join(f'{expected.get(key)!r} against {received.get(key)!r}' for key in fields[:3])})"
             )
         return model
-
-
-def check_checkpoint(name: str) -> None:
-    """Raises ValueError for a name that is none of `CHECKPOINTS`."""
-    check_known("checkpoint", name, CHECKPOINTS)
 
 
 def open_run(path: str | Path) -> Run:

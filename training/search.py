@@ -20,9 +20,6 @@ FREE = ("workers", "trials", "out", "resume")  # what a search that goes on may 
 class TuneConfig:
     """What a search is made of.
 
-    Raises:
-        ValueError: for values that make no search.
-
     Example:
         >>> TuneConfig("digits", method="bayes")
         Traceback (most recent call last):

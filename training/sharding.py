@@ -10,6 +10,7 @@ import jax
 import keras
 import numpy as np
 
+from keras_mgnet.training.plan import Batches
 from keras_mgnet.training.strategy import Cluster, Strategy
 
 
@@ -35,16 +36,12 @@ def connect_devices(cluster: Cluster | None) -> Strategy:
 class Sharded(Strategy):
     """`keras.distribution.DataParallel`, in force from the start for all models of the process."""
 
-    def __init__(self, name: str, replicas: int, cluster: Cluster | None):
-        super().__init__(name, replicas, cluster)
-        self._worker = cluster.index if cluster else 0
-
     def distribute(self, batches: Any) -> Any:
         """Cuts this worker's part out of each global batch; one worker alone hands them on to Keras."""
         if self.workers == 1:
             return batches
         if isinstance(batches, keras.utils.PyDataset):
-            return _Parts(self, batches)
+            return Batches(lambda number: self.part(batches[number]), len(batches))
         return (self.part(batch) for batch in batches)
 
     def _any(self, asked: bool) -> bool:
@@ -63,18 +60,3 @@ class Sharded(Strategy):
                 f"expected batches that {self.replicas} JAX devices share equally; choose another batch_size. "
                 f"Received: batch_size={batch_size}, with a batch of {images} images"
             )
-
-
-class _Parts(keras.utils.PyDataset):
-    def __init__(self, strategy: Sharded, batches: keras.utils.PyDataset):
-        super().__init__()
-        self._strategy, self._batches = strategy, batches
-
-    def __len__(self):
-        return len(self._batches)
-
-    def __getitem__(self, index):
-        return self._strategy.part(self._batches[index])
-
-    def on_epoch_end(self):
-        self._batches.on_epoch_end()

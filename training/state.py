@@ -19,21 +19,16 @@ class DivergenceError(ArithmeticError):
 class Progress:
     """How far a run has come.
 
-    Attributes:
-        rows: of the log, one per finished epoch.
-        step: steps done in the epoch after them.
-        sums: over the images of that epoch so far: "images" and "seconds", and of each metric its mean times the images.
-        seconds: spent on the run.
-
     Example:
         >>> Progress(rows=[{"val_accuracy": 0.5}], step=3).name
         'epoch-000001-step-000003'
     """
 
-    rows: list[dict[str, float]] = field(default_factory=list)
-    step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)  # of the log, one per finished epoch
+    step: int = 0  # steps done in the epoch after them
+    # Over the images of that epoch so far: "images", "seconds", and of each metric its mean times the images.
     sums: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: float = 0.0  # spent on the run
 
     @property
     def epoch(self) -> int:
@@ -61,14 +56,7 @@ class Progress:
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
-        """Returns the progress when the running epoch has come to `step`.
-
-        Args:
-            step: steps done in the epoch.
-            images: trained on since this progress.
-            seconds: that they took.
-            means: of each metric over these images.
-        """
+        """Returns the progress at `step`, after so many more images and seconds, with the mean of each metric over them."""
         added = {"images": images, "seconds": seconds, **{key: mean * images for key, mean in means.items()}}
         sums = {key: self.sums.get(key, 0.0) + value for key, value in added.items()}
         return Progress(self.rows, step, sums, self.seconds + seconds)
@@ -93,10 +81,9 @@ class Progress:
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns every array that the next step depends on: weights, statistics, generator states, optimiser with its average.
+    """Returns every array that the next step depends on; raises DivergenceError where one is not finite.
 
-    Raises:
-        DivergenceError: where one is not finite.
+    These are weights, statistics, generator states, and the optimiser with its average.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()  # inside `fit` the state is not in the variables
@@ -109,11 +96,7 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Gives a compiled model of the same configuration the state that `capture` returned.
-
-    Raises:
-        ValueError: where the arrays are those of another model; nothing is changed then.
-    """
+    """Gives a compiled model the state that `capture` returned; raises ValueError, changing nothing, where it is another's."""
     variables = _variables(model)
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():

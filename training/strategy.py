@@ -18,25 +18,17 @@ CONFER_EVERY = 10  # steps; each time costs all workers a message
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines of a run, as the environment variable TF_CONFIG names them.
+    """The machines of a run, as the environment variable TF_CONFIG names them."""
 
-    Attributes:
-        addresses: host:port of each worker, the chief first.
-        index: place of this process among them.
-    """
-
-    addresses: tuple[str, ...] = ("localhost",)
-    index: int = 0
+    addresses: tuple[str, ...] = ("localhost",)  # host:port of each worker, the chief first
+    index: int = 0  # place of this process among them
 
 
 class Strategy:
     """One device; the strategies with more refine it.
 
-    Attributes:
-        name: "one", "mirrored" or "multiworker".
-        replicas: copies of the model, over all workers; each sees its share of every batch.
-        workers: processes that train together.
-        is_chief: whether this process writes the files of the run.
+    The `replicas` are copies of the model over all `workers`, the processes that train together; each sees its share of every
+    batch. The chief writes the files of the run.
 
     Example:
         >>> strategy = connect("one")
@@ -48,7 +40,7 @@ class Strategy:
         cluster = cluster or Cluster()
         self.name, self.replicas = name, replicas
         self.workers, self.is_chief = len(cluster.addresses), cluster.index == 0
-        self._steps = 0
+        self._worker, self._steps = cluster.index, 0
 
     def scope(self) -> AbstractContextManager:
         """Variables created inside have a copy on every replica: create, load and compile the model there."""
@@ -57,11 +49,8 @@ class Strategy:
     def install(self, model: keras.Model, jit_compile: bool | str) -> None:
         """Makes `fit` and `evaluate` of a compiled model train and test on all replicas.
 
-        Call it after the model's variables were restored: it gives layers with one draw per image a stream per replica.
-
-        Args:
-            model: created and compiled inside `scope`.
-            jit_compile: whether XLA compiles the step of each replica; "auto" for GPUs only.
+        Create and compile the model inside `scope`, and restore its variables before: layers with one draw per image get a
+        stream per replica here. `jit_compile` is whether XLA compiles the step of each replica; "auto" for GPUs only.
         """
 
     def distribute(self, batches: Any) -> Any:
@@ -91,13 +80,7 @@ class Strategy:
         return nullcontext()
 
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
-        """Raises ValueError for what this strategy cannot train exactly.
-
-        Args:
-            batch_size: images of a global batch.
-            images: of a data set; a last batch holds what is left.
-            sync_norms: whether norms use the statistics of the global batch.
-            jit_compile: as for `install`.
+        """Raises ValueError for what this strategy cannot train exactly: global batches of a data set of so many images.
 
         Example:
             >>> connect("one").check(128, 60_000)
@@ -163,9 +146,6 @@ def _backend() -> ModuleType:
 
 def read_cluster(config: str) -> Cluster:
     """Returns the cluster of a TF_CONFIG; this process alone where it is empty.
-
-    Raises:
-        ValueError: where it is no JSON, or its task is none of its workers.
 
     Example:
         >>> read_cluster('{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}')

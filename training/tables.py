@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from keras_mgnet.errors import check_known
+from keras_mgnet.models.presets import presets  # in the order of the papers, which `list_models` sorts
 from keras_mgnet.models.presets.rows import IMAGES, errors
 from keras_mgnet.registry import ModelInfo, model_info
 
@@ -131,14 +132,10 @@ def table_rows(name: str) -> list[Row]:
         [('resnet18_mnist', 99.56), ('resnet18_shared_a_mnist', 99.58)]
     """
     chosen = table(name)
-    own = [(info, info.reported, None) for info in _presets() if _belongs(info, chosen)]
+    own = [(info, info.reported, None) for info in presets() if _belongs(info, chosen)]
     quoted = [
-        (
-            model_info(key),
-            {k: v for k, v in model_info(key).reported.items() if k not in DATASETS or k in datasets},
-            None,
-        )
-        for key, datasets in chosen.quoted.items()
+        (info, {key: value for key, value in info.reported.items() if key not in DATASETS or key in datasets}, None)
+        for info, datasets in ((model_info(name), datasets) for name, datasets in chosen.quoted.items())
     ]
     printed = [(model_info(key), numbers, chosen.recipe) for key, numbers in chosen.printed.items()]
     return [
@@ -147,12 +144,6 @@ def table_rows(name: str) -> list[Row]:
         for info, numbers, recipe in [*own, *quoted, *printed]
         if dataset in (set(numbers) & set(DATASETS) or {_own_dataset(info)})
     ]
-
-
-def _presets() -> list[ModelInfo]:
-    from keras_mgnet.models.presets import presets  # in the order of the papers, which `list_models` sorts
-
-    return presets()
 
 
 def _belongs(info: ModelInfo, chosen: Table) -> bool:

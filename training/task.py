@@ -57,11 +57,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Denoising:
-    """Clean images from noisy ones; the stages of the model one after the other where `greedy_epochs` says so.
-
-    Raises:
-        ValueError: where the patches or a test image are smaller than the model takes.
-    """
+    """Clean images from noisy ones; the stages of the model one after the other where `greedy_epochs` says so."""
 
     config: TrainConfig
     data: CleanImages

@@ -26,11 +26,7 @@ PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none while
 
 
 class TrialTuner(keras_tuner.Tuner):
-    """A tuner in the role that the environment names, as KerasTuner defines it: chief, worker or alone.
-
-    Args:
-        config: of a search that has begun.
-    """
+    """A tuner in the role that the environment names, as KerasTuner defines it: chief, worker or alone."""
 
     def __init__(self, config: TuneConfig):
         self.config, self.images = config, f"npz:{config.data}"

@@ -42,23 +42,13 @@ class Trial:
 
 
 def read_trials(directory: Path) -> list[Trial]:
-    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest.
-
-    Example:
-        >>> read_trials(Path("nowhere"))
-        []
-    """
+    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest."""
     records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
     return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Returns the trials that no other beats: none is as accurate with fewer parameters. From the smallest to the most accurate.
-
-    Example:
-        >>> pareto_front([])
-        []
-    """
+    """Returns the trials that no other beats, none being as accurate with fewer parameters, from the smallest on."""
     front = []
     for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
         if not front or trial.accuracy > front[-1].accuracy:
@@ -69,11 +59,8 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
     """Returns why the order of the trials means little, or None: they are no better than guessing, or half of them are equal.
 
-    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images.
-
-    Args:
-        trials: the most accurate first.
-        labels: of the held-out images.
+    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images, whose
+    labels these are. The most accurate trial is the first.
     """
     best, images = trials[0].accuracy, f"{len(labels)} held-out images"
     chance = np.bincount(labels).max() / len(labels)

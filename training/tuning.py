@@ -69,11 +69,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
 
 
 def begin(config: TuneConfig) -> None:
-    """Checks the whole search, and writes what its processes begin with: the data of the trials and the configuration.
-
-    Raises:
-        ValueError: as `tune`, before anything is written.
-    """
+    """Checks the whole search as `tune` does, then writes what its processes begin with: configuration and data of the trials."""
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
@@ -113,9 +109,7 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
     """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
 
-    Raises:
-        ChildProcessError: where no trial has ended, and where the best network diverges, which leaves the results without it.
-        SystemExit: where its training was stopped.
+    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results stay without it.
     """
     trials = read_trials(config.trials_directory)
     if not trials:

@@ -19,15 +19,9 @@ from keras_mgnet.training.state import Progress, capture, restore
 
 
 class RunWriter:
-    """The one process that writes a run directory (see `rundir`); others are kept out while it is open.
+    """The one process that writes a run directory (see `rundir`); entering it raises ValueError while another one does.
 
-    Args:
-        directory: of the run.
-        keep: newest checkpoints to keep, besides that of the best epoch.
-        run: what its checkpoints are known by, see `identity.digest`.
-
-    Raises:
-        ValueError: on entry, where another process writes there.
+    It keeps so many of the newest checkpoints, besides that of the best epoch; `run` is their `identity.digest`.
     """
 
     def __init__(self, directory: Path, keep: int, run: str):
