@@ -36,10 +36,7 @@ NETWORKS = {  # name -> (family, arguments)
     "PolyNet poly2 [6,6], 64": ("PolyNet", {"kind": "poly2", "blocks": (6, 6), "base_width": 64}),
     "PolyMgNet double [4,4]-64": ("PolyMgNet", {"B": "double", "nu": (4, 4), "channels": 64}),
     "VCycleMgNet[4,4]-64": ("VCycleMgNet", {"nu": (4, 4), "channels": 64}),
-    "HamiltonianNet Verlet [6,6], 64": (
-        "HamiltonianNet",
-        {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 64)},
-    ),
+    "HamiltonianNet Verlet [6,6], 64": ("HamiltonianNet", {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 64)}),
 }
 FORMATS = ("tflite", "tflite_int8", "onnx", "onnx_int8")
 FORMS = ("depthwise", "plain")

@@ -18,8 +18,7 @@ ALL = "all"
 SIDE = 128  # of the squares in the middle of a denoiser's test images
 LIST = "\n".join(f"{name:15}{row.help}" for name, row in ANALYSES.items())
 WhatOption = Annotated[
-    list[str],
-    typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES]),
+    list[str], typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES])
 ]
 
 

@@ -14,25 +14,15 @@ MANY = 6  # kernels of a level that a table names one by one
 
 @dataclass(frozen=True)
 class LevelInfo:
-    """One row of `describe`: a stem, level, transfer or classifier.
+    """One row of `describe`: a stem, level, transfer or classifier."""
 
-    Attributes:
-        name: of the layer.
-        grid: (height, width) of its output; None for the classifier.
-        channels: of its output, feature and data where they differ in kind.
-        nu: iterations; None where there are none.
-        params: trainable, shared tensors once.
-        multiply_adds: per image; None where the image size is not fixed.
-        uses: how often each of its convolutions is applied, by name.
-    """
-
-    name: str
-    grid: tuple[int, int] | None
-    channels: tuple[int, ...]
-    nu: int | None
-    params: int
-    multiply_adds: int | None
-    uses: dict[str, int]
+    name: str  # of the layer
+    grid: tuple[int, int] | None  # (height, width) of its output; None for the classifier
+    channels: tuple[int, ...]  # of its output, feature and data where they differ in kind
+    nu: int | None  # iterations; None where there are none
+    params: int  # trainable, shared tensors once
+    multiply_adds: int | None  # per image; None where the image size is not fixed
+    uses: dict[str, int]  # how often each of its convolutions is applied, by name
 
 
 def count_params(model: keras.Model) -> int:

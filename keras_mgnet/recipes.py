@@ -202,13 +202,7 @@ RECIPES = {
         160, 100, 0.1, 2e-4, (80, 120), "renmengye/revnet-public cifar_configs.py, resnet_model.py", decayed="kernels"
     ),
     "poly_mgnet": Recipe(
-        400,
-        128,
-        0.1,
-        1e-4,
-        (),
-        "vanbetteray/Poly-MgNet base/trainer.py, whose cosine falls by epoch",
-        curve="cosine",
+        400, 128, 0.1, 1e-4, (), "vanbetteray/Poly-MgNet base/trainer.py, whose cosine falls by epoch", curve="cosine"
     ),
     "larsson2017": Recipe(400, 100, 0.02, 0.0, (200, 300, 350, 375), "FractalNet, section 4"),
     "tnrd": Recipe(

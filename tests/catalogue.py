@@ -103,10 +103,7 @@ MODELS = {
     "mgnet_nu_1": (MgNet, TINY | {"nu": (1, 1)}),
     "resnet18": (ResNet, RES),
     "resnet18_shared_ab": (ResNet, RES | {"share_A": True, "share_B": True}),
-    "resnet34_published_size": (
-        ResNet,
-        RES | {"depth": 34, "share_A": "published_size", "share_B": "published_size"},
-    ),
+    "resnet34_published_size": (ResNet, RES | {"depth": 34, "share_A": "published_size", "share_B": "published_size"}),
     "preact_resnet18_imagenet": (PreActResNet, RES | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "preact_resnet18_shared_b": (PreActResNet, RES | {"share_B": True, "init": "torch_default"}),
     "preact_resnet18_published_size": (PreActResNet, RES | {"share_B": "published_size"}),

@@ -314,15 +314,9 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
     (tmp_path / "text.txt").write_text("text")
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     for arguments, message in [
-        (
-            ["--server", server, tmp_path / "no.png"],
-            "Received: 400 'image_bytes[0]': expected an image, JPEG or PNG",
-        ),
+        (["--server", server, tmp_path / "no.png"], "Received: 400 'image_bytes[0]': expected an image, JPEG or PNG"),
         (["--server", server, tmp_path / "cut.jpg"], "Received: 400 'image_bytes"),
-        (
-            ["--server", server, tmp_path / "text.txt"],
-            f"expected a readable image. Received: '{tmp_path}/text.txt'",
-        ),
+        (["--server", server, tmp_path / "text.txt"], f"expected a readable image. Received: '{tmp_path}/text.txt'"),
         (["--server", server, tmp_path / "none.png"], "No such file"),
         (["--server", server, "--name", "tyni", pictures[0]], "404 unknown model 'tyni'"),
         (["--server", f"{server}/v1/models/tiny/versions/7", pictures[0]], "404 unknown version '7'"),

@@ -117,10 +117,7 @@ def test_a_model_with_a_schedule_loads_without_the_training_package(module, tmp_
     model.optimizer.learning_rate = RECIPES["modern"].schedule(STEPS, epochs=200)
     model.fit(np.ones((4, 8, 8, 1)), np.zeros(4), verbose=0)
     model.save(tmp_path / "written.keras")
-    with (
-        zipfile.ZipFile(tmp_path / "written.keras") as written,
-        zipfile.ZipFile(tmp_path / "model.keras", "w") as file,
-    ):
+    with zipfile.ZipFile(tmp_path / "written.keras") as written, zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
         for name in written.namelist():
             content = written.read(name)
             assert name != "config.json" or b'"keras_mgnet.schedules"' in content

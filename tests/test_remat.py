@@ -11,17 +11,7 @@ import pytest
 import tensorflow as tf
 from conftest import randomize
 
-from keras_mgnet import (
-    FBResNet,
-    HighwayNet,
-    LMResNet,
-    MgNet,
-    PolyMgNet,
-    PreActResNet,
-    ResNet,
-    ShakeShake,
-    VCycleMgNet,
-)
+from keras_mgnet import FBResNet, HighwayNet, LMResNet, MgNet, PolyMgNet, PreActResNet, ResNet, ShakeShake, VCycleMgNet
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, basic
 
 SMALL = {"input_shape": (8, 8, 1)}

@@ -70,10 +70,7 @@ def test_methods_that_do_not_converge_have_a_row_without_a_gain():
         (["poison"], "unknown problem 'poison'; did you mean 'poisson'"),
         (["poisson", "--n", "30"], "expected n = 2^k - 1"),
         (["poisson", "--against", "hypre"], "unknown against 'hypre'. Expected one of: pyamg"),
-        (
-            ["poisson", "--dtype", "float16"],
-            "unknown dtype 'float16'; did you mean",
-        ),
+        (["poisson", "--dtype", "float16"], "unknown dtype 'float16'; did you mean"),
         (["poisson", "--smoother", "jacoby"], "did you mean 'jacobi'"),
         (["poisson", "--tolerance", "0"], "expected tolerance > 0"),
         (["poisson", "--batch", "0"], "expected batch >= 1"),

@@ -480,12 +480,7 @@ def test_files_of_others_are_not_touched(images, tmp_path):
 
 @pytest.mark.parametrize(
     ("visible", "installed", "expected"),
-    [
-        (None, 0, [None, None, None]),
-        (None, 2, ["0", "1", "0"]),
-        ("5,7", 8, ["5", "7", "5"]),
-        ("", 8, ["", "", ""]),
-    ],
+    [(None, 0, [None, None, None]), (None, 2, ["0", "1", "0"]), ("5,7", 8, ["5", "7", "5"]), ("", 8, ["", "", ""])],
 )
 def test_each_worker_has_one_gpu_and_the_chief_none(visible, installed, expected, tmp_path, monkeypatch):
     for number in range(installed):

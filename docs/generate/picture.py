@@ -87,12 +87,7 @@ def smoothing(A: str, B: str) -> Picture:
 CYCLE = Picture(
     ("u", "r"),
     (carried("u"), Edge(("r", 0), ("u", 1), "B"), Edge(("u", 1), ("r", 1), "A")),
-    (
-        Link((0, "r"), (1, "r"), "R"),
-        Link((1, "u"), (2, "u"), "Rᵀ"),
-        Link((0, "u"), (2, "u")),
-        Link((0, "r"), (2, "r")),
-    ),
+    (Link((0, "r"), (1, "r"), "R"), Link((1, "u"), (2, "u"), "Rᵀ"), Link((0, "u"), (2, "u")), Link((0, "r"), (2, "r"))),
     segments=((1, 1), (2, 1), (1, 1)),
     drop=1.4,
 )
@@ -115,11 +110,7 @@ PICTURES = {
     "HighwayNet": one_state(carried("x", "1 − T"), branch("T · H")),
     "DenseNet": Picture(
         ("x",),
-        (
-            Edge(("x", 0), ("x", 1), "f"),
-            Edge(("x", -1), ("x", 1), "", 0.6),
-            Edge(("x", -2), ("x", 1), "", 1.0),
-        ),
+        (Edge(("x", 0), ("x", 1), "f"), Edge(("x", -1), ("x", 1), "", 0.6), Edge(("x", -2), ("x", 1), "", 1.0)),
         (Link((0, "x"), (1, "x"), "R"),),
         segments=((1, 3), (2, 1)),
     ),

@@ -88,10 +88,7 @@ class Branch(keras.layers.Layer):
             options = {"activation": activation_behind, "foldable": unshared}
         else:
             behind = self.convs[p - 1] if p else None
-            options = {
-                "activation": self.sigma.activation,
-                "foldable": behind is not None and len(behind) == self.uses,
-            }
+            options = {"activation": self.sigma.activation, "foldable": behind is not None and len(behind) == self.uses}
         if self.share_norms:
             return [Norm(**options, name=f"s{p + 1}", dtype=policy)] * self.uses
         missing = 1 if p == 0 and self.order == "preactivation" and self.lead != "norm" else 0

@@ -86,16 +86,7 @@ class Conv(keras.layers.Conv2D):
     """
 
     def __init__(
-        self,
-        filters,
-        kernel_size=3,
-        *,
-        strides=1,
-        groups=1,
-        padded=True,
-        init="he_fan_out",
-        name=None,
-        dtype=None,
+        self, filters, kernel_size=3, *, strides=1, groups=1, padded=True, init="he_fan_out", name=None, dtype=None
     ):
         super().__init__(
             filters,

@@ -31,16 +31,7 @@ class DenseLevel(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        growth,
-        nu,
-        *,
-        bottleneck=False,
-        dropout=0.0,
-        activation="relu",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
+        self, growth, nu, *, bottleneck=False, dropout=0.0, activation="relu", init="he_fan_out", name=None, dtype=None
     ):
         super().__init__(name=name, dtype=dtype)
         self.growth, self.nu = growth, nu

@@ -23,16 +23,7 @@ class Affine(Conv):
     """
 
     def __init__(
-        self,
-        filters,
-        kernel_size=3,
-        *,
-        strides=1,
-        bias=0.0,
-        activation=None,
-        init="he_fan_out",
-        name=None,
-        dtype=None,
+        self, filters, kernel_size=3, *, strides=1, bias=0.0, activation=None, init="he_fan_out", name=None, dtype=None
     ):
         super().__init__(filters, kernel_size, strides=strides, init=init, name=name, dtype=dtype)
         self.use_bias, self.bias_initializer = True, keras.initializers.Constant(bias)

@@ -34,16 +34,7 @@ class Inception(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        paths,
-        channels=None,
-        *,
-        uses=1,
-        sharing=None,
-        activation="relu",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
+        self, paths, channels=None, *, uses=1, sharing=None, activation="relu", init="he_fan_out", name=None, dtype=None
     ):
         super().__init__(name=name, dtype=dtype)
         self.uses = uses

@@ -11,15 +11,10 @@ from keras_mgnet.serialization import serializable
 
 
 class Kind(NamedTuple):
-    """One kind of module.
+    """One kind of module."""
 
-    Attributes:
-        maps: the map of each order.
-        composed: whether a map takes what the one before it returns; else all take x.
-    """
-
-    maps: tuple[int, ...]
-    composed: bool
+    maps: tuple[int, ...]  # the map of each order
+    composed: bool  # whether a map takes what the one before it returns; else all take x
 
 
 KINDS = {

@@ -13,25 +13,15 @@ from keras_mgnet.models.network import Graph, Network, family
 
 
 class Scheme(NamedTuple):
-    """How a scheme iterates.
+    """How a scheme iterates."""
 
-    Attributes:
-        forms: of the forces of a block, keys of `force.FORMS`.
-        factors: by the step size and the number of the block, those of the forces.
-        products: convolutions by K or its adjoint in a block.
-        halves: whether the state is the two halves of the channels, handed from grid to grid; else each grid begins anew,
-        rests: whether from rest, the state being velocity and position; else from two equal iterates.
-        shared: whether the forces of a block share K and b.
-        reversible: whether its steps can be undone.
-    """
-
-    forms: tuple[str, ...]
-    factors: Callable[[float, int], tuple[float, ...]]
-    products: int = 2
-    halves: bool = False
-    rests: bool = False
-    shared: bool = False
-    reversible: bool = True
+    forms: tuple[str, ...]  # of the forces of a block, keys of `force.FORMS`
+    factors: Callable[[float, int], tuple[float, ...]]  # step size, number of the block -> those of the forces
+    products: int = 2  # convolutions by K or its adjoint in a block
+    halves: bool = False  # the state is the two halves of the channels, from grid to grid; else each grid begins
+    rests: bool = False  # from rest, the state being velocity and position; else from two equal iterates
+    shared: bool = False  # whether the forces of a block share K and b
+    reversible: bool = True  # whether its steps can be undone
 
 
 SCHEMES = {

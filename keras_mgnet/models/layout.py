@@ -26,23 +26,14 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Blocks per grid, their kind, and their channels.
+    """Blocks per grid, their kind, and their channels."""
 
-    Attributes:
-        blocks: per grid.
-        bottleneck: 1x1 - 3x3 - 1x1 blocks, else two 3x3.
-        stem: channels of the stem.
-        inner: channels inside the blocks, per grid.
-        channels: channels of the state, per grid.
-        groups: of the 3x3 convolutions of bottlenecks.
-    """
-
-    blocks: tuple[int, ...]
-    bottleneck: bool
-    stem: int
-    inner: tuple[int, ...]
-    channels: tuple[int, ...]
-    groups: int = 1
+    blocks: tuple[int, ...]  # per grid
+    bottleneck: bool  # 1x1 - 3x3 - 1x1 blocks, else two 3x3
+    stem: int  # channels of the stem
+    inner: tuple[int, ...]  # channels inside the blocks, per grid
+    channels: tuple[int, ...]  # channels of the state, per grid
+    groups: int = 1  # of the 3x3 convolutions of bottlenecks
 
     def stages(self) -> Iterator[Stage]:
         """Yields the grids, finest first."""

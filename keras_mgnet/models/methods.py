@@ -4,19 +4,12 @@ from typing import NamedTuple
 
 
 class Method(NamedTuple):
-    """One scheme.
+    """One scheme."""
 
-    Attributes:
-        name: as numerical analysis calls it.
-        step: one iteration.
-        order: of consistency, in words where it is no number.
-        equation: what the iteration discretises or solves.
-    """
-
-    name: str
-    step: str
-    order: str
-    equation: str
+    name: str  # as numerical analysis calls it
+    step: str  # one iteration
+    order: str  # of consistency, in words where it is no number
+    equation: str  # what the iteration discretises or solves
 
 
 METHODS = {

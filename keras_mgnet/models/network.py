@@ -19,19 +19,12 @@ from keras_mgnet.serialization import serializable
 
 
 class Graph(NamedTuple):
-    """What a family makes of its arguments.
+    """What a family makes of its arguments."""
 
-    Attributes:
-        features: u or r of the last level, (N, H, W, c).
-        name: of the model, where the user gives none.
-        method: key of `methods.METHODS`, the numerical scheme.
-        recipe: key of `recipes.RECIPES`, what the model is compiled with.
-    """
-
-    features: keras.KerasTensor
-    name: str
-    method: str
-    recipe: str
+    features: keras.KerasTensor  # u or r of the last level, (N, H, W, c)
+    name: str  # of the model, where the user gives none
+    method: str  # key of `methods.METHODS`, the numerical scheme
+    recipe: str  # key of `recipes.RECIPES`, what the model is compiled with
 
 
 class Network(keras.Model):
