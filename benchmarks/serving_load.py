@@ -69,7 +69,8 @@ def main() -> None:
     text = report.markdown(rows, COLUMNS)
     print(text)
     if options.out:
-        record = {"environment": report.environment(*PACKAGES), "options": vars(options) | {"out": None}, "rows": rows}
+        turns = {"seconds": options.seconds, "rounds": options.rounds}
+        record = {"environment": report.environment(*PACKAGES), "turns": turns, "rows": rows}
         report.write(options.out, options.network, record, text)
 
 
