@@ -58,6 +58,12 @@ def hostile() -> dict[str, bytes]:
         "16 MB of opened lists": b'{"instances": ' + b"[" * 15_000_000,
         "a name of 15 MB": b'{"signature_name": "' + b"a" * 15_000_000 + b'", "instances": [1]}',
         "a key of 15 MB": b'{"' + b"a" * 15_000_000 + b'": 1}',
+        "16 MB of empty objects": b'{"instances": [' + b"{}," * 5_000_000 + b"{}]}",
+        "16 MB of objects": b'{"signature_name": "serving_bytes", "instances": [' + b'{"":{}},' * 1_900_000 + b"{}]}",
+        "one row of many keys": b'{"instances": [{' + b",".join(b'"%d":1' % i for i in range(1_300_000)) + b"}]}",
+        "base64 in many pieces": b'{"signature_name": "serving_bytes", "instances": [{"b64": "'
+        + b"AAA " * 3_700_000
+        + b'"}]}',
         "200 scans of 4096 x 4096": of_files(progressive(200, 4096)),
         "900 scans of 4096 x 4096": of_files(progressive(900, 4096)),
     }

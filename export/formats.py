@@ -84,7 +84,7 @@ def export_formats(
         ['mgnet.tflite', 'mgnet.float16.tflite']
     """
     formats, name = check_formats(formats), name or model.name
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"expected name to be of letters, digits, '_', '-' and '.'. Received: name={name!r}")
     compared = Servable(model, normalization).images(samples)
     common = {"class_names": class_names, "normalization": normalization, "samples": samples}

@@ -1,6 +1,7 @@
 """Encoded images: opened as one of a few formats, and looked at before they are decoded."""
 
 import math
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes by itself: PostScript is a program
 MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG, each as dear as the whole image; encoders write about ten
-START_OF_SCAN = b"\xff\xda"
+MAX_SEGMENTS = 4096  # of a JPEG
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others stand in a scan's data
+START_OF_SCAN, END = b"\xda", b"\xd9"
 
 
 def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXELS) -> int:
@@ -27,7 +30,7 @@ def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXEL
 
     try:
         with Image.open(BytesIO(content), formats=formats) as image:
-            pixels, progressive = math.prod(image.size), image.format == "JPEG"
+            pixels, jpeg = math.prod(image.size), image.format in ("JPEG", "MPO")
     except Image.DecompressionBombError as error:
         raise ValueError(f"expected at most {most} pixels. Received: more") from error
     except (OSError, SyntaxError, ValueError) as error:
@@ -35,9 +38,22 @@ def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXEL
         raise ValueError(f"expected an image, {' or '.join(formats)}. Received: {received}") from error
     if pixels > most:
         raise ValueError(f"expected at most {most} pixels. Received: {pixels}")
-    if progressive and (scans := content.count(START_OF_SCAN)) > MAX_SCANS:
-        raise ValueError(f"expected at most {MAX_SCANS} scans of a JPEG. Received: {scans}")
+    if jpeg:
+        _check_segments(content)
     return pixels
+
+
+def _check_segments(jpeg: bytes) -> None:
+    place = scans = 0
+    for _ in range(MAX_SEGMENTS):
+        marker = MARKER.search(jpeg, place)
+        if marker is None or marker[1] == END:
+            return
+        scans += marker[1] == START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise ValueError(f"expected at most {MAX_SCANS} scans of a JPEG. Received: more")
+        place = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2])
+    raise ValueError(f"expected at most {MAX_SEGMENTS} segments of a JPEG. Received: more")
 
 
 def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:

@@ -71,8 +71,9 @@ class RemoteModel:
 
         answers = self._ask("POST", f"{self._url}:predict", body, images)
         try:
-            return np.array([answer["predictions"][0]["probabilities"] for answer in answers])
-        except (KeyError, TypeError, IndexError) as error:
+            rows = np.array([answer["predictions"][0]["probabilities"] for answer in answers], float)
+            return rows.reshape(len(rows), -1)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"expected probabilities from {self._url}. Received: {str(answers[0])[:200]}") from error
 
     def _only_model(self, root: str) -> str:

@@ -13,7 +13,8 @@ from keras_mgnet.serving.tensors import RequestError
 
 BODIES = 16  # largest bodies that may be held together
 HEADER_SECONDS = BODY_SECONDS = 30.0
-MAX_SILENT = 512  # connections without a whole header; a further one closes the oldest
+MAX_HEADER_BYTES = 2**18
+MAX_OWING = 512  # connections that owe a header or a body; a further one closes the oldest
 
 
 class Gate:
@@ -75,15 +76,26 @@ def is_local(host: str) -> bool:
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which closes a connection that does not send a whole header in time."""
+    """Uvicorn's HTTP protocol, which closes a connection that owes the rest of a header or a body for too long."""
 
-    silent: dict["ImpatientProtocol", asyncio.TimerHandle] = {}  # noqa: RUF012, of all connections, the oldest first
+    owing: dict["ImpatientProtocol", asyncio.TimerHandle] = {}  # noqa: RUF012, of all connections, the oldest first
+    _header_bytes, _has_header = 0, False
 
     def connection_made(self, transport):
         super().connection_made(transport)
-        self._start_clock()
-        if len(self.silent) > MAX_SILENT:
-            next(iter(self.silent)).transport.abort()
+        self._start_clock(HEADER_SECONDS)
+        if len(self.owing) > MAX_OWING:
+            next(iter(self.owing)).transport.abort()
+
+    def data_received(self, data):
+        self._header_bytes += len(data)
+        if self._header_bytes > MAX_HEADER_BYTES and not self._has_header:
+            self.transport.abort()
+            return
+        super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self not in self.owing and self.timeout_keep_alive_task is None:  # a byte that begins nothing
+            self._start_clock(HEADER_SECONDS)
 
     def connection_lost(self, exc):
         self._stop_clock()
@@ -91,16 +103,28 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self):
         super().on_message_begin()
-        self._stop_clock()
-        self._start_clock()
+        self._header_bytes, self._has_header = 0, False
+        self._start_clock(HEADER_SECONDS)
+
+    def on_header(self, name, value):
+        if self._has_header:  # behind a body: nobody reads it
+            self.transport.abort()
+        else:
+            super().on_header(name, value)
 
     def on_headers_complete(self):
-        self._stop_clock()
+        self._has_header = True
+        self._start_clock(BODY_SECONDS + 1)  # the gate refuses before
         super().on_headers_complete()
 
-    def _start_clock(self) -> None:
-        self.silent[self] = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+    def on_message_complete(self):
+        self._stop_clock()
+        super().on_message_complete()
+
+    def _start_clock(self, seconds: float) -> None:
+        self._stop_clock()
+        self.owing[self] = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_clock(self) -> None:
-        if timer := self.silent.pop(self, None):
+        if timer := self.owing.pop(self, None):
             timer.cancel()

@@ -1,5 +1,7 @@
 """TensorFlow Serving's gRPC services, PredictionService and ModelService, of one SavedModel."""
 
+import logging
+
 import tensorflow as tf
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode, aio
@@ -16,7 +18,9 @@ from keras_mgnet.serving import rest
 from keras_mgnet.serving.model import Model
 from keras_mgnet.serving.tensors import RequestError, Tensor
 
-MAX_CALLS = 256  # at a time
+log = logging.getLogger(__name__)
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # a traceback for each message that is none
+MAX_CALLS = 32  # at a time, each of the largest body
 CODES = {404: StatusCode.NOT_FOUND, 503: StatusCode.UNAVAILABLE}
 
 
@@ -54,7 +58,10 @@ class Services(prediction_service_pb2_grpc.PredictionServiceServicer, model_serv
                 raise RequestError(f"expected no version_label. Received: {spec.version_label[:60]!r}", status=404)
             self._model.check(spec.name, str(spec.version.value) if spec.HasField("version") else None)
             return await self._model.answer("grpc", work, request)
-        except RequestError as error:
+        except Exception as error:
+            if not isinstance(error, RequestError):
+                log.exception("a call failed")
+                await context.abort(StatusCode.INTERNAL, "internal error")
             await context.abort(CODES.get(error.status, StatusCode.INVALID_ARGUMENT), str(error))
 
 
@@ -94,7 +101,12 @@ def _array(tensor: Tensor, proto):
     dtype = tf.as_dtype(tensor.dtype)
     if proto.dtype != dtype.as_datatype_enum:
         raise RequestError(f"expected '{tensor.name}' of type {dtype.name}. Received: DataType {proto.dtype}")
+    if dtype == tf.string and len(proto.string_val) != proto.tensor_shape.dim[0].size:
+        raise RequestError(
+            f"expected {proto.tensor_shape.dim[0].size} of '{tensor.name}'. Received: {len(proto.string_val)}"
+        )
     try:
-        return tensor.check_finite(tf.make_ndarray(proto))
-    except (TypeError, IndexError, ValueError) as error:
+        array = tf.make_ndarray(proto)
+    except (TypeError, IndexError, ValueError, OverflowError) as error:
         raise RequestError(f"expected '{tensor.name}' whole. Received: {error}") from error
+    return tensor.check_finite(array)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from keras_mgnet.serving.gate import Gate
 from keras_mgnet.serving.model import Model
-from keras_mgnet.serving.tensors import NAME, RequestError, Tensor, read
+from keras_mgnet.serving.tensors import MAX_VALUES, NAME, RequestError, Tensor, read
 
 DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}  # others: DT_<NAME>
 
@@ -52,7 +52,10 @@ def answer(model: Model, body: bytes) -> bytes:
     """Returns the JSON that answers a predict request, by rows or by columns; raises RequestError for a wrong one."""
     name = read(body, NAME).signature_name
     array, by_rows = model.signature(name).array(body)
-    values = {key: output.tolist() for key, output in model.run(name, array).items()}
+    outputs = model.run(name, array)
+    if sum(output.size for output in outputs.values()) > MAX_VALUES:
+        raise RequestError(f"expected fewer rows, for an answer of at most {MAX_VALUES} values. Received: {len(array)}")
+    values = {key: output.tolist() for key, output in outputs.items()}
     if len(values) == 1:
         (content,) = values.values()  # one output goes unnamed
     else:

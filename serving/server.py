@@ -55,6 +55,7 @@ def serve(
     except ValueError:
         raise ValueError(f"expected an IP address such as 127.0.0.1. Received: {host!r}") from None
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no line for each request that is none
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with socket.create_server((host, rest_port), family=family) as rest_socket:
         model = Model(base, name)

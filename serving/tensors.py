@@ -46,6 +46,8 @@ NAME = Decoder(Named)
 
 def read(body: bytes, decoder: Decoder) -> Any:
     """Returns the content of JSON; raises RequestError where it is not what the decoder takes."""
+    if body.count(b"{") + body.count(b":") > 8 * MAX_ROWS:  # before any of them is made
+        raise RequestError(f"expected a body of at most {MAX_ROWS} rows. Received: more objects and keys")
     try:
         return decoder.decode(body)
     except (DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -65,7 +67,9 @@ class Tensor:
         fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
         if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
             lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
-            raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS} of them. Received: {shape}")
+            raise RequestError(
+                f"expected '{self.name}' ({lengths}), at most {MAX_ROWS} of them. Received: {str(shape)[:60]}"
+            )
 
     def check_finite(self, array: np.ndarray) -> np.ndarray:
         """Returns the array; raises RequestError if it holds NaN or infinity."""
@@ -93,8 +97,9 @@ class Signature:
         asked = read(body, self._decoder)
         if (asked.instances is UNSET) == (asked.inputs is UNSET):
             raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or none")
-        rows = self._unnamed(asked.inputs if asked.instances is UNSET else asked.instances)
-        values = [self._unnamed(row) for row in rows]
+        rows, bare = asked.instances, {BASE64} if self.input.dtype == STRING else None
+        rows = self._unnamed(asked.inputs) if rows is UNSET else [self._unnamed(row, bare) for row in rows]
+        values = list(rows)
         if self.input.dtype == STRING:
             array = np.empty(len(values), object)
             array[:] = [_decoded(f"'{self.input.name}[{index}]'", value) for index, value in enumerate(values)]
@@ -107,8 +112,8 @@ class Signature:
         self.input.check_shape(array.shape)
         return self.input.check_finite(array), asked.inputs is UNSET
 
-    def _unnamed(self, value: Any) -> Any:
-        if not isinstance(value, dict) or value.keys() == {BASE64}:
+    def _unnamed(self, value: Any, bare: set[str] | None = None) -> Any:
+        if not isinstance(value, dict) or value.keys() == bare:
             return value
         if value.keys() != {self.input.name}:
             raise RequestError(f"expected '{self.input.name}' alone. Received: {', '.join(value)[:60] or 'nothing'}")
@@ -131,6 +136,8 @@ def _decoded(where: str, value: str | dict[str, str]) -> bytes:
     if isinstance(value, str):
         return value.encode()
     try:
-        return binascii.a2b_base64("".join(value[BASE64].split()), strict_mode=True)  # in lines, as MIME has it, too
+        return binascii.a2b_base64(
+            value[BASE64].encode("ascii").translate(None, b" \r\n\t"), strict_mode=True
+        )  # in lines, as MIME has it, too
     except (KeyError, ValueError) as error:
         raise RequestError(f'expected {where} to be {{"{BASE64}": BASE64}}. Received: {error}') from error

@@ -9,6 +9,7 @@ The conformance cases also run against a TensorFlow Serving that KERAS_MGNET_TF_
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -405,6 +406,8 @@ BAD = {  # name -> (the request, status, what the message names)
     "truth values": (instances([[[[True] * 3] * SIZE] * SIZE]), 400, "bool.*instances"),
     "beyond float32": (instances(with_value(1e39)), 400, "image.*finite"),
     "base64 where numbers belong": (instances([b64(JPEG)]), 400, r"instances\[0\]"),
+    "numbers called base64": (instances([{"b64": rows()[0]}]), 400, "'image' alone. Received: b64"),
+    "a column called base64": ({"body": {"inputs": {"b64": rows()}}}, 400, "'image' alone. Received: b64"),
     # encoded images
     "truncated PNG": (picture(encoded(pixels(1)[0])[:-30]), 400, "image_bytes|serving_bytes"),
     "a JPEG's header alone": (picture(JPEG[:20]), 400, r"image_bytes\[0\]"),
@@ -414,7 +417,7 @@ BAD = {  # name -> (the request, status, what the message names)
     "decompression bomb": (picture(png_of_size(50_000, 50_000)), 400, r"image_bytes\[0\].*pixels"),
     "a larger one": (picture(png_of_size(2**31 - 1, 2**31 - 1)), 400, "image_bytes"),
     "many pixels together": (instances([b64(png_of_size(3000, 3000))] * 2, "serving_bytes"), 400, r"image_bytes\[1\].*pixels"),
-    "many scans": (picture(progressive(200, 64)), 400, r"image_bytes\[0\].*at most 32 scans of a JPEG. Received: 2\d\d"),
+    "many scans": (picture(progressive(200, 64)), 400, r"image_bytes\[0\].*at most 32 scans of a JPEG"),
     "no base64": (picture({"b64": "%%%"}), 400, r"image_bytes\[0\].*base64"),
     "base64 cut": (picture({"b64": "AAAAA"}), 400, r"image_bytes\[0\].*base64"),
     "base64 that is a number": (picture({"b64": 3}), 400, r"instances\[0\]"),
@@ -470,7 +473,11 @@ def test_bad_pixels(http, savedmodel_server, expected, name):
 def tensor_proto(values, **fields):
     proto = tf.make_tensor_proto(values)
     for name, value in fields.items():
-        setattr(proto, name, value)
+        if isinstance(value, list):
+            proto.ClearField(name)
+            getattr(proto, name).extend(value)
+        else:
+            setattr(proto, name, value)
     return proto
 
 
@@ -509,6 +516,23 @@ def test_bad_requests_over_grpc(savedmodel_server, name):
         request.ClearField("inputs")
         request.inputs["image"].CopyFrom(tf.make_tensor_proto(IMAGE))
         assert PredictionServiceStub(channel).Predict(request, timeout=60).outputs
+
+
+UNFIT = {  # of other signatures: signature -> (input, tensor, what the message names)
+    "files without content": ("serving_bytes", "image_bytes", tensor_proto([b"x"], string_val=[]), "Received: 0"),
+    "pixels beyond bytes": ("serving_uint8", "image", tensor_proto(pixels(1), tensor_content=b"", int_val=[300]), "image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_tensors_that_do_not_hold_what_they_say(savedmodel_server, name):
+    signature, key, proto, named = UNFIT[name]
+    request = predict_pb2.PredictRequest(inputs={key: proto})
+    request.model_spec.name, request.model_spec.signature_name = NAME, signature
+    with grpc.insecure_channel(savedmodel_server.grpc) as channel:
+        with pytest.raises(grpc.RpcError, match="INVALID_ARGUMENT") as error:
+            PredictionServiceStub(channel).Predict(request, timeout=60)
+        assert named in error.value.details()
 
 
 def test_repeated_outputs_and_labels_over_grpc(savedmodel_server):
@@ -584,18 +608,37 @@ def test_hostile_bodies_are_refused_and_cost_little_memory(http, open_server, na
     assert http.post(f"{open_server.url}{PREDICT}", json={"instances": rows()}).status_code == 200
 
 
-def test_connections_without_a_header_lock_nobody_out(http, server):
+OWING = {
+    "half a header": b"POST / HTTP/1.1\r\nHost: local",
+    "half a body": head(99) + b"{",
+    "a byte after an answer": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", OWING)
+def test_connections_that_owe_the_rest_lock_nobody_out(http, server, name):
     host, port = server.url.removeprefix("http://").split(":")
     silent = []
     try:
         for _ in range(700):
             silent.append(socket.create_connection((host, int(port)), timeout=10))
-            silent[-1].sendall(b"POST / HTTP/1.1\r\nHost: local")
+            silent[-1].sendall(OWING[name])
         assert http.post(f"{server.url}{PREDICT}", json={"instances": rows()}).status_code == 200
-        assert rest_of(silent[0]) == b""  # the oldest made room
+        assert rest_of(silent[0]).startswith(
+            b"HTTP/1.1 200" if "answer" in name else b""
+        )  # and closed: the oldest made room
     finally:
         for connection in silent:
             connection.close()
+
+
+@pytest.mark.parametrize("more", [b"X: " + b"a" * 2**20, b"X:\r\n" * 2**18], ids=["one long line", "many lines"])
+def test_a_header_has_an_end(server, more):
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + more + b"\r\n\r\n")
+        assert rest_of(connection) == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", head(99) + b"{"], ids=["silence", "half a line", "half a body"])

@@ -29,10 +29,7 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     if strategy.replicas > 1:
         yield strategy.outcome(prepared.model, config.sync_norms)
     if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:
-        yield (
-            f"{config.schedule} schedule: the run is too short for the steps of its recipe; --schedule {recipe.curve} "
-            "keeps them"
-        )
+        yield f"{config.schedule} schedule in place of its recipe's {recipe.curve}; --schedule {recipe.curve} keeps it"
     if prepared.steps < FEW:
         yield (
             f"{prepared.steps} steps an epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "

@@ -5,6 +5,7 @@ import hashlib
 import shlex
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -62,7 +63,7 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
-        if config.weights:
+        if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
             load_weights(model, config.weights)
         if config.is_denoising:
             _check_turns(config, model.get_layer("level1").nu)
