@@ -28,7 +28,7 @@ class Gate:
         self._most, self._loopback, self._held = max_request_bytes, loopback, 0
 
     @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
+    async def body(self, request: Request) -> AsyncIterator[bytearray]:
         """Yields the body of a request, which counts as held until the request is answered; raises RequestError."""
         self._check(request.method, request.headers)
         body = bytearray()
@@ -40,7 +40,7 @@ class Gate:
                     self._check_size(len(body))
                     if self._held > BODIES * self._most:
                         raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
-            yield bytes(body)
+            yield body
         except (TimeoutError, ClientDisconnect):
             raise RequestError(f"expected the body within {BODY_SECONDS:g} s. Received: a part", status=408) from None
         finally:

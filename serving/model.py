@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.images import look
-from keras_mgnet.serving.engines import DEFAULT, SAVED_MODEL, open_engine, versions
+from keras_mgnet.serving.engines import DEFAULT, open_engine, versions
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature
 
 RUNTIME_THREADS = 2  # requests that are answered at a time; the runtime has threads of its own
@@ -28,7 +28,7 @@ class Model:
     def __init__(self, base: Path, name: str):
         self.name, self.ready = name, True
         self.number, path = max(versions(base).items())
-        self.engine, self.is_savedmodel = open_engine(path), (path / SAVED_MODEL).is_file()
+        self.engine = open_engine(path)
         self._executor, self._waiting = ThreadPoolExecutor(RUNTIME_THREADS), 0
         gc.collect()
         gc.freeze()  # a runtime is a million objects; looking through them again would stop all requests

@@ -48,7 +48,7 @@ def application(model: Model, gate: Gate) -> Starlette:
     return app
 
 
-def answer(model: Model, body: bytes) -> bytes:
+def answer(model: Model, body: bytearray) -> bytes:
     """Returns the JSON that answers a predict request, by rows or by columns; raises RequestError for a wrong one."""
     name = read(body, NAME).signature_name
     array, by_rows = model.signature(name).array(body)

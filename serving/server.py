@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from keras_mgnet.serving.engines import SavedModelEngine
 from keras_mgnet.serving.gate import Gate, ImpatientProtocol
 from keras_mgnet.serving.model import Model
 from keras_mgnet.serving.rest import application
@@ -77,7 +78,7 @@ def serve(
             for number in SIGNALS:
                 loop.add_signal_handler(number, stop.set)
             where = f"http://{host}:{rest_socket.getsockname()[1]}/v1/models/{name}"
-            if model.is_savedmodel:
+            if isinstance(model.engine, SavedModelEngine):
                 from keras_mgnet.serving.grpc import grpc_server
 
                 grpc, port = grpc_server(model, f"{host}:{grpc_port}", max_request_bytes)

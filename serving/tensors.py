@@ -44,7 +44,7 @@ class Named(Struct):
 NAME = Decoder(Named)
 
 
-def read(body: bytes, decoder: Decoder) -> Any:
+def read(body: bytes | bytearray, decoder: Decoder) -> Any:
     """Returns the content of JSON; raises RequestError where it is not what the decoder takes."""
     if body.count(b"{") + body.count(b":") > 8 * MAX_ROWS:  # before any of them is made
         raise RequestError(f"expected a body of at most {MAX_ROWS} rows. Received: more objects and keys")
@@ -92,14 +92,16 @@ class Signature:
     input: Tensor
     outputs: dict[str, Tensor]
 
-    def array(self, body: bytes) -> tuple[np.ndarray, bool]:
+    def array(self, body: bytes | bytearray) -> tuple[np.ndarray, bool]:
         """Returns the input that a request holds, and whether it came by rows; raises RequestError for what does not fit."""
         asked = read(body, self._decoder)
         if (asked.instances is UNSET) == (asked.inputs is UNSET):
             raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or none")
-        rows, bare = asked.instances, {BASE64} if self.input.dtype == STRING else None
-        rows = self._unnamed(asked.inputs) if rows is UNSET else [self._unnamed(row, bare) for row in rows]
-        values = list(rows)
+        if asked.instances is UNSET:
+            values = self._unnamed(asked.inputs)
+        else:
+            bare = {BASE64} if self.input.dtype == STRING else None
+            values = [self._unnamed(row, bare) for row in asked.instances]
         if self.input.dtype == STRING:
             array = np.empty(len(values), object)
             array[:] = [_decoded(f"'{self.input.name}[{index}]'", value) for index, value in enumerate(values)]
@@ -136,8 +138,7 @@ def _decoded(where: str, value: str | dict[str, str]) -> bytes:
     if isinstance(value, str):
         return value.encode()
     try:
-        return binascii.a2b_base64(
-            value[BASE64].encode("ascii").translate(None, b" \r\n\t"), strict_mode=True
-        )  # in lines, as MIME has it, too
+        text = value[BASE64].encode("ascii").translate(None, b" \r\n\t")  # in lines, as MIME has it, too
+        return binascii.a2b_base64(text, strict_mode=True)
     except (KeyError, ValueError) as error:
         raise RequestError(f'expected {where} to be {{"{BASE64}": BASE64}}. Received: {error}') from error
