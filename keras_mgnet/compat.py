@@ -19,3 +19,11 @@ def differentiates_groups(dtype: str) -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU")) or (dtype in ("float32", "bfloat16") and uses_onednn())
+
+
+def remat_mode(layer):
+    """Returns the `keras.RematScope` in which a layer was made, None outside of one.
+
+    Keras 3.15, which hands it to `rematerialized_call` alone.
+    """
+    return layer._remat_mode

@@ -149,7 +149,7 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
 def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]]) -> None:
     levels = [layer for layer in model.layers if isinstance(layer, GridLevel)]
     for level in [level for level in levels if isinstance(level, CycleLevel)] or levels[-1:]:
-        index = max(i for i, (conv, _) in enumerate(applications) if conv is level.A[-1])
+        index = max(i for i, (conv, _) in enumerate(applications) if conv is level.field.A[-1])
         del applications[index]
 
 

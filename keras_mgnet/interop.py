@@ -135,11 +135,11 @@ def _mgnet_layout(model: MgNet) -> Named:
         first = 0 if j == 0 else 1  # module 0 of a coarser layer is its pooling
         for i in range(level.nu):
             module = f"layer{j}.{first + i}"
-            yield from ((f"{module}.A", instance(level.A, i)), (f"{module}.B", instance(level.B, i)))
-            yield from ((f"{module}.bn1", level.s1[i]), (f"{module}.bn2", level.s2[i]))
+            yield from ((f"{module}.A", instance(level.field.A, i)), (f"{module}.B", instance(level.field.B, i)))
+            yield from ((f"{module}.bn1", level.field.s1[i]), (f"{module}.bn2", level.field.s2[i]))
     for j, transfer in enumerate(transfers, start=1):
         module = f"layer{j}.0"
-        yield from ((f"{module}.A_old", levels[j - 1].A[-1]), (f"{module}.A_conv", levels[j].A[0]))
+        yield from ((f"{module}.A_old", levels[j - 1].field.A[-1]), (f"{module}.A_conv", levels[j].field.A[0]))
         yield from ((f"{module}.Pi_conv", transfer.Pi.conv), (f"{module}.R_conv", transfer.R.conv))
         yield from ((f"{module}.bn1", transfer.s1), (f"{module}.bn2", transfer.s2))
     yield "fc", model.get_layer("classifier")
@@ -153,11 +153,11 @@ def _resnet_layout(model: ResNet) -> Named:
     for level in _numbered(model, "level"):
         module = level.name.replace("level", "layer")
         for i in range(level.nu):
-            yield from _block(f"{module}.{i}", level.branch, i)
-        if isinstance(level.R, Branch):
-            yield from ((f"{module}.0.shortcut.0", level.R.conv(0, 0)), (f"{module}.0.shortcut.1", level.R.norms[0][0]))
-        elif isinstance(level.R, Conv):
-            yield f"{module}.0.shortcut.0", level.R
+            yield from _block(f"{module}.{i}", level.field.branch, i)
+        if isinstance(level.field.R, Branch):
+            yield from ((f"{module}.0.shortcut.0", level.field.R.conv(0, 0)), (f"{module}.0.shortcut.1", level.field.R.norms[0][0]))
+        elif isinstance(level.field.R, Conv):
+            yield f"{module}.0.shortcut.0", level.field.R
     yield "linear", model.get_layer("classifier")
 
 
@@ -166,12 +166,12 @@ def _lm_resnet_layout(model: LMResNet) -> Named:
     n = 0
     for level in _numbered(model, "level"):
         for i in range(level.nu):
-            yield from _block(f"blocks.{n + i}", level.branch, i)
-        yield from ((f"ks.{n + level.first + i}", k) for i, k in enumerate(level.k))
-        if isinstance(level.R, Branch):
+            yield from _block(f"blocks.{n + i}", level.field.branch, i)
+        yield from ((f"ks.{n + level.scheme.first + i}", k) for i, k in enumerate(level.scheme.k))
+        if isinstance(level.field.R, Branch):
             number = level.name.removeprefix("level")
             module = f"downsample{number}{'' if number == '1' else '1'}.downsample"
-            yield from ((f"{module}.0", level.R.norms[0][0]), (f"{module}.2", level.R.conv(0, 0)))
+            yield from ((f"{module}.0", level.field.R.norms[0][0]), (f"{module}.2", level.field.R.conv(0, 0)))
         n += level.nu
     yield from (("bn", model.get_layer("s")), ("fc", model.get_layer("classifier")))
 

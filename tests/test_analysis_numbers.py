@@ -41,7 +41,7 @@ from keras_mgnet.analysis.moments import STENCILS
 from keras_mgnet.analysis.spectra import BINS, frequencies, is_high
 from keras_mgnet.analysis.stability import EULER, Recursion, recursion, right_hand_sides
 from keras_mgnet.analysis.states import iterates, residuals_of
-from keras_mgnet.layers.scheme import chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
 
 POISSON = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[:, :, None, None]
 TINY = {"input_shape": (8, 8, 1), "classes": 3}

@@ -10,7 +10,7 @@ from scipy.signal import correlate2d
 
 from keras_mgnet import MgNet, PreActResNet, ResNet, features
 from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, separable_scales, steps
-from keras_mgnet.layers.scheme import SMOOTHERS
+from keras_mgnet.layers.schemes.smoothers import SMOOTHERS
 
 
 def twin_conv(x, kernel, strides=1):

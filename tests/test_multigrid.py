@@ -12,7 +12,7 @@ from scipy.sparse.linalg import spsolve
 from twins import tensor
 
 from keras_mgnet.layers import CycleLevel, Inverse, Stencil, StencilTransfer
-from keras_mgnet.layers.scheme import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
 from keras_mgnet.multigrid import anisotropic, convergence_factor, diffusion, five_point, solve, solver
 from keras_mgnet.multigrid.iteration import Iteration
 from keras_mgnet.multigrid.sparse import operator_matrix, restriction_matrix, sweeps

@@ -14,7 +14,7 @@ from test_levels import twin_conv
 from keras_mgnet import PolyNet, PreActResNet, VeryDeepPolyNet, count_params
 from keras_mgnet.layers import Branch, Conv, Inception, Norm, Poly, ResidualLevel, basic, separable_scales
 from keras_mgnet.layers.conv import recorded_applications
-from keras_mgnet.layers.poly import KINDS, module_kernels
+from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.very_deep_polynet import BLOCKS, REDUCTIONS, STEM, schedule
 
 GRID, CHANNELS = (3, 3), 2

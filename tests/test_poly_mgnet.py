@@ -11,8 +11,8 @@ from twins import close, norm, tensor
 
 from keras_mgnet import FBResNet, MgNet, PolyMgNet, VCycleMgNet, count_params, features
 from keras_mgnet.layers import GridLevel, PolynomialSmoother, Restriction
-from keras_mgnet.layers.polynomial import POLYNOMIALS
-from keras_mgnet.layers.scheme import SMOOTHERS, chebyshev_omegas
+from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
+from keras_mgnet.layers.schemes.smoothers import SMOOTHERS, chebyshev_omegas
 from keras_mgnet.models.poly_mgnet import RESIDUALS, STEPS
 
 relu = lambda x: np.maximum(x, 0)  # noqa: E731

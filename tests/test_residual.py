@@ -18,7 +18,7 @@ from keras_mgnet.layers import (
     bottleneck,
     steps,
 )
-from keras_mgnet.layers.scheme import chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
 from keras_mgnet.layers.stochastic import survival_probabilities
 
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}

@@ -10,7 +10,7 @@ from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel
-from keras_mgnet.layers.scheme import Chebyshev, Damped, chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, chebyshev_omegas
 
 RHOS = (0.5, 0.9, 0.99)
 

@@ -12,7 +12,7 @@ from keras_mgnet.analysis.spectra import smoothing_levels
 from keras_mgnet.analysis.states import iterates, residuals_of
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, autodiff
-from keras_mgnet.layers.scheme import Chebyshev, Multistep
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, Multistep
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.multigrid.iteration import arnoldi
 
@@ -97,7 +97,7 @@ def right_hand_sides(model: keras.Model, image: np.ndarray):
         for level in own:
             for i, r in enumerate(states[level.name][: level.nu]):
                 A = instance(level.A, i)
-                zero = np.zeros((*r.shape[:-1], level.channels), r.dtype)
+                zero = np.zeros((*r.shape[:-1], level.field.channels), r.dtype)
                 yield level, i, lambda x, i=i, r=r, A=A, level=level: level._correction(i, r - A(x)), zero
         return
     states = next(iterates(model, image))

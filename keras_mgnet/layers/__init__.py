@@ -1,44 +1,60 @@
-"""The layers: levels that iterate a scheme over a branch under a sharing rule, and the transfers that join them."""
+"""The layers: levels that iterate a scheme over a field under a sharing rule, and the transfers that join them."""
 
-from keras_mgnet.layers.branch import Branch, basic, bottleneck
-from keras_mgnet.layers.conv import Conv
-from keras_mgnet.layers.cycle import CycleLevel, CycleTransfer
-from keras_mgnet.layers.dense import DenseLevel, DenseTransition
+from keras_mgnet.layers.conv import Affine, Conv
+from keras_mgnet.layers.coupling_transfer import CouplingTransfer, Halves, Rest
+from keras_mgnet.layers.cycle_transfer import CycleTransfer
 from keras_mgnet.layers.diffusion import CosineFilters, DiffusionLevel, DiffusionStep, PeronaMalik
-from keras_mgnet.layers.force import Force, SkewConv
+from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
+from keras_mgnet.layers.fields.chain import Chain
+from keras_mgnet.layers.fields.dense import DenseStates, DenseTransition
+from keras_mgnet.layers.fields.field import Blocks, Field, InTurn, Sum
+from keras_mgnet.layers.fields.force import Force, SkewConv
+from keras_mgnet.layers.fields.highway import Highway
+from keras_mgnet.layers.fields.inception import Inception, InceptionStem
+from keras_mgnet.layers.fields.poly import Poly
+from keras_mgnet.layers.fields.recurrent import Recurrent
+from keras_mgnet.layers.fields.shake import Shake
+from keras_mgnet.layers.fields.system import LinearSystem
 from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
-from keras_mgnet.layers.highway import Affine, HighwayLevel
-from keras_mgnet.layers.inception import Inception, InceptionStem, SharedConv
+from keras_mgnet.layers.grid_level import CycleLevel, GridLevel
 from keras_mgnet.layers.learned_stencil import CoefficientStencil, KernelChain
-from keras_mgnet.layers.level import GridLevel
+from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.norm import Norm
-from keras_mgnet.layers.poly import Poly
-from keras_mgnet.layers.polynomial import PolynomialSmoother
 from keras_mgnet.layers.rbf import RadialBasis
-from keras_mgnet.layers.recurrent import RecurrentLevel
-from keras_mgnet.layers.residual import LinearMultistepLevel, ResidualLevel
-from keras_mgnet.layers.reversible import CouplingTransfer, Halves, Rest, ReversibleLevel
+from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerSystem, Heun
+from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
+from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
+from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stencil import Inverse, Residual, Stencil, StencilField
 from keras_mgnet.layers.stencil_transfer import StencilTransfer
-from keras_mgnet.layers.stochastic import Shake, StochasticDepth
-from keras_mgnet.layers.sum import Sum
+from keras_mgnet.layers.stochastic import StochasticDepth
 from keras_mgnet.layers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 
 __all__ = [
     "Affine",
+    "Blocks",
     "Branch",
+    "Chain",
+    "Chebyshev",
     "CoefficientStencil",
     "Conv",
     "CosineFilters",
+    "Coupling",
     "CouplingTransfer",
     "CycleLevel",
     "CycleTransfer",
-    "DenseLevel",
+    "Damped",
+    "Dense",
+    "DenseStates",
     "DenseTransition",
     "DiffusionLevel",
     "DiffusionStep",
+    "Euler",
+    "EulerSystem",
+    "Field",
     "Force",
     "FractalLevel",
     "FullWeighting",
@@ -46,27 +62,33 @@ __all__ = [
     "GridLevel",
     "GridTransfer",
     "Halves",
-    "HighwayLevel",
+    "Heun",
+    "Highway",
     "IdleTransfer",
+    "InTurn",
     "Inception",
     "InceptionStem",
     "Inverse",
     "Join",
     "KernelChain",
-    "LinearMultistepLevel",
+    "Level",
+    "LinearMultistep",
+    "LinearSystem",
+    "Method",
+    "Multistep",
     "Norm",
     "PeronaMalik",
     "Poly",
     "PolynomialSmoother",
     "RadialBasis",
-    "RecurrentLevel",
+    "Recurrent",
+    "RedBlack",
     "Residual",
-    "ResidualLevel",
+    "ResidualCorrection",
     "Rest",
     "Restriction",
-    "ReversibleLevel",
+    "Scheme",
     "Shake",
-    "SharedConv",
     "ShiftedProjection",
     "SkewConv",
     "Standardize",
@@ -76,6 +98,7 @@ __all__ = [
     "StencilTransfer",
     "StochasticDepth",
     "Sum",
+    "Weighted",
     "ZeroPadding",
     "basic",
     "bottleneck",

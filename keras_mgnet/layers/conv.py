@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_mgnet import compat
+from keras_mgnet.annotations import Activation, DType
 from keras_mgnet.errors import check_known
 from keras_mgnet.serialization import serializable
 
@@ -86,19 +87,29 @@ class Conv(keras.layers.Conv2D):
     """
 
     def __init__(
-        self, filters, kernel_size=3, *, strides=1, groups=1, padded=True, init="he_fan_out", name=None, dtype=None
-    ):
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int] = 3,
+        *,
+        strides: int = 1,
+        groups: int = 1,
+        padded: bool = True,
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        self._begin(filters, kernel_size, strides, padded, init, groups=groups, use_bias=False, name=name, dtype=dtype)
+
+    def _begin(self, filters, kernel_size, strides, padded, init, **options):
+        """Initialises the layer; options are those of Keras' layer."""
         super().__init__(
             filters,
             kernel_size,
             strides=strides,
-            groups=groups,
             padding="same" if padded and strides == 1 else "valid",
-            use_bias=False,
             data_format="channels_last",
             kernel_initializer=initializer(init),
-            name=name,
-            dtype=dtype,
+            **options,
         )
         self.margin = kernel_size // 2 if padded and strides > 1 else 0
 
@@ -139,6 +150,37 @@ class Conv(keras.layers.Conv2D):
         n, h, w, c = input_shape
         padded = (n, *(size and size + 2 * self.margin for size in (h, w)), c)
         return super().compute_output_shape(padded)
+
+
+@serializable
+class Affine(Conv):
+    """The plain layer sigma(W * x + b): `Conv` with a bias and an activation; with 1x1 kernels on one pixel a dense layer.
+
+    Args:
+        filters, kernel_size, strides, init: as `Conv`.
+        bias: initial value of b.
+        activation: sigma, or None.
+
+    Example:
+        >>> Affine(2, 1, bias=3.0)(keras.ops.zeros((1, 1, 1, 4))).numpy().tolist()
+        [[[[3.0, 3.0]]]]
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        *,
+        strides: int = 1,
+        bias: float = 0.0,
+        activation: Activation = None,
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        initial = keras.initializers.Constant(bias)
+        options = {"bias_initializer": initial, "activation": activation, "name": name, "dtype": dtype}
+        self._begin(filters, kernel_size, strides, True, init, **options)
 
 
 def _unfused(x, kernel, strides, padding: str):

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_mgnet.layers.conv import record
 from keras_mgnet.layers.rbf import RadialBasis
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 
 
@@ -169,6 +170,13 @@ class DiffusionLevel(keras.layers.Layer):
         >>> tuple(DiffusionLevel(2)(keras.ops.ones((1, 8, 9, 1))).shape)
         (1, 8, 9, 1)
     """
+
+    method = Method(
+        "forward Euler with steps of its own",
+        "u <- u - (K^T psi(K u) + lambda (u - f))",
+        "1",
+        "u' = -K^T psi(K u) - lambda (u - f), reaction-diffusion",
+    )
 
     def __init__(self, nu, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)

@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.highway import Affine
+from keras_mgnet.layers.conv import Affine
 from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable
 
@@ -125,6 +126,13 @@ class FractalLevel(keras.layers.Layer):
         >>> tuple(level(ops.ones((1, 8, 8, 3))).shape), [conv.name for conv in level.K]
         ((1, 4, 4, 4), ['K2_1', 'K1_2', 'K2_2', 'K2_3', 'K0_4', 'K1_4', 'K2_4'])
     """
+
+    method = Method(
+        "Runge-Kutta",
+        "x_{n+1} = k_1 x_n + k_2 y + f_2(y), y = k_3 x_n + f_1(x_n)",
+        "2 with k_1 = k_2 = 1/2, k_3 = 1, f_1 = 2 f_2 (Heun)",
+        "x' = f_1(x)",
+    )
 
     def __init__(
         self,

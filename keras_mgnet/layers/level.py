@@ -1,188 +1,240 @@
-"""MgNet's level: all iterations on one grid, and the owner of their convolutions and norms."""
+"""The level: a scheme that is iterated over a field on one grid. The one loop, and the ways to pay for its memory."""
 
-import functools
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import keras
+from keras import ops
 
-from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.layers import steps
-from keras_mgnet.layers.conv import Conv
-from keras_mgnet.layers.norm import Norm
-from keras_mgnet.layers.remat import Rematerialized
-from keras_mgnet.layers.scheme import scheme
-from keras_mgnet.layers.sharing import instance
+from keras_mgnet import compat
+from keras_mgnet.annotations import DType, Shape, Tensor
+from keras_mgnet.layers import autodiff
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
-
-FORMS = ("residual", "feature")
-PLACES = (None, "norm", "sigma")
 
 
 @serializable
-class GridLevel(Rematerialized, keras.layers.Layer):
-    """nu smoothing steps of MgNet on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
+class Level(keras.layers.Layer):
+    """Iterates a scheme over a field on one grid. It is called with what `scheme.begin` takes and returns what `scheme.end` does.
 
-    Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and u (N, H, W, c_u), omitted where u = 0. It returns
-    the last (u, r). The residual form carries r <- r - A * e; the feature form rebuilds f = r + A(u) and evaluates
-    f - A(u) in each step. Both are the same function while A is linear and shared. With `share_A=False` they are two
-    networks: the residual form then means r <- r - A_i * e, the feature form f - A_i * u.
+    A level keeps the states of training for the gradient, or pays for less memory with time, in one of two ways.
 
-    A nonlinear A(u) = t2(A * t1(u)) has nu pairs of norms, for A(u^0), ..., A(u^{nu-1}); the residual behind the last step
-    takes the last pair again. Where u^0 = 0, A(0) counts as zero, and the pairs are those of A(u^1), ..., A(u^nu).
+    - A level that is made inside `keras.RematScope("list_of_layers", layer_names=[its name])` stores only the inputs of its
+      iterations. The backward pass recomputes the iterations one by one, last to first, so the intermediate tensors of a single
+      iteration are in memory at a time. The second evaluation draws the same random numbers and leaves moving statistics alone.
+    - With `memory_free`, for a scheme that can be undone, it stores the last state alone and recovers the others from it, at
+      the price of one more evaluation of the field. Recomputed norms take the statistics of the batch again and leave the
+      moving ones as they are.
+
+    Both need TensorFlow or JAX; on other backends the states are kept.
 
     Args:
-        channels: c_u.
-        channels_f: c_f.
-        nu: number of iterations.
-        share_A, share_B: whether one A, one B serves all iterations. Norms are never shared.
-        A, B: what stands before and behind the convolution, each one of `PLACES`: nothing, a norm, or a norm and sigma.
-        form: "residual", or "feature", which a nonlinear A needs.
-        smoother: a key of `scheme.SMOOTHERS`, or the scheme.
-        operators: the layers (A, B), shared by all iterations, in place of the 3x3 convolutions.
-        last: whether nobody reads the last residual; a nonlinear A then keeps it out of the moving statistics.
-        activation: sigma.
-        init: a key of `conv.INITIALIZERS`.
+        scheme: the arithmetic of an iteration.
+        field: what it evaluates; it says how many iterations there are.
+        memory_free: see above.
 
     Example:
-        >>> u, r = GridLevel(4, 4, nu=2)(keras.ops.ones((1, 8, 8, 4)))
-        >>> tuple(u.shape), tuple(r.shape)
-        ((1, 8, 8, 4), (1, 8, 8, 4))
+        >>> from keras_mgnet.layers import Euler, basic
+        >>> with keras.RematScope("list_of_layers", layer_names=["level1"]):
+        ...     level = Level(Euler(), basic(4, uses=3), name="level1")
+        >>> tuple(level(ops.ones((1, 8, 8, 4)), training=True).shape)
+        (1, 8, 8, 4)
     """
 
     def __init__(
-        self,
-        channels,
-        channels_f,
-        nu,
-        *,
-        share_A=True,
-        share_B=True,
-        A=(None, None),
-        B=("sigma", "sigma"),
-        form="residual",
-        smoother="residual_correction",
-        operators=None,
-        last=False,
-        activation="relu",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
-        super().__init__(name=name, dtype=dtype)
-        check_known("form", form, FORMS)
-        if form == "residual" and any(A):
-            raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
-        policy = self.dtype_policy
-        rule = scheme(smoother, nu, policy)
-        if not rule.needs_B and channels != channels_f:
-            raise ValueError(
-                f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
-            )
-        self.nu, self.form, self.last, self.channels = nu, form, last, channels
-        if operators is not None:
-            self.A, self.B = ([layer] for layer in operators)
+        self, scheme: Scheme, field: Field, *, memory_free: bool = False, name: str | None = None, dtype: DType = None
+    ) -> None:
+        super().__init__(autocast=not scheme.wide, name=name, dtype=dtype)
+        if memory_free and not hasattr(scheme, "undo"):
+            raise ValueError(f"expected a scheme that can be undone for memory_free. Received: {type(scheme).__name__}")
+        self.field, self.scheme, self.memory_free = field, scheme, memory_free
+        self.state_dtype = keras.backend.result_type(self.compute_dtype, *["float32"] * scheme.wide)
+
+    @property
+    def nu(self) -> int:
+        """Number of iterations."""
+        return self.field.uses
+
+    @property
+    def method(self) -> Method:
+        """What its iteration is to a numerical analyst."""
+        return self.scheme.over(self.field)
+
+    def build(self, given_shape: Shape | Sequence[Shape | None]) -> None:
+        shapes = _shapes(given_shape)
+        self.field.build(shapes[-1] if self.scheme.wide else shapes[0])
+        self.scheme.build(shapes[0])
+
+    def compute_output_shape(self, given_shape: Shape | Sequence[Shape | None]):
+        return self.scheme.shapes(self.field, *_shapes(given_shape))
+
+    def compute_output_spec(self, *given, training=None):
+        return self.symbolic(self.compute_output_shape([x.shape for x in given if x is not None]))
+
+    def symbolic(self, shapes):
+        """Returns symbolic tensors of these shapes, as the level returns them."""
+        return keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=self.state_dtype), shapes)
+
+    def call(self, *given: Tensor, training: bool | None = None):
+        if self.scheme.wide:
+            given = tuple(ops.cast(x, self.state_dtype) for x in given)
+        state = self.scheme.begin(self.field.at(0), *given)
+        if training and self.memory_free and not self._is_named() and autodiff.is_available():
+            state = self._recovered(state)
         else:
-            self.A = conv_family("A", channels_f, 1 if share_A else nu, init, policy)
-            self.B = conv_family("B", channels, 1 if share_B else nu, init, policy) if rule.needs_B else []
-        norms = functools.partial(norm_family, count=nu, activation=activation, policy=policy)
-        self.s1 = norms("s1", B[0])
-        self.s2 = norms("s2", B[1], foldable=len(self.B) == nu)
-        self.t1 = norms("t1", A[0])
-        self.t2 = norms("t2", A[1])
-        self.scheme = rule
+            state = self.iterate(self.scheme, state, training)
+        return self.scheme.end(self.field.at(self.nu), *state)
 
-    def build(self, r_shape, u_shape=None):
-        u_shape, r_shape = self.compute_output_shape(r_shape)
-        build_all(u_shape, self.A, self.s2, self.t1)
-        build_all(r_shape, self.B, self.s1, self.t2)
-        self.scheme.build(u_shape)
+    def iterate(self, scheme: Scheme, state: State, training: bool | None, first: int = 0) -> State:
+        """Returns the state after all iterations of a scheme, which begins at iteration `first` of the level."""
+        for i in range(getattr(scheme, "nu", self.nu)):
+            state = self.evaluate(partial(scheme.step, i, self.field.at(first + i)), state, training)
+        return state
 
-    def compute_output_shape(self, r_shape, u_shape=None):
-        return (*r_shape[:-1], self.channels), tuple(r_shape)
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations again."""
+        return layer_call if self._is_named() else super().rematerialized_call(layer_call, *args, **kwargs)
 
-    def call(self, r, u=None, training=None):
-        return self._iterate(0.0 if u is None else u, r, self.scheme, training)
+    def evaluate(self, step: Callable[..., State], state: State, training: bool | None) -> State:
+        """Returns step(*state); in training, where the level is named, without keeping what it computes on the way.
 
-    def _iterate(self, u, r, scheme, training, first=0):
-        """The iterations of a scheme, which are the iterations `first`, `first` + 1, ... of the level."""
-        iterate = self._iterate_residual if self.form == "residual" else self._iterate_feature
-        return iterate(u, r, scheme, functools.partial(self.again, training=training), first)
+        Args:
+            step: one iteration, which computes tensors from its state and from variables alone.
+            state: tensors, in any nest, and None for what is zero.
+            training: the mode of the level.
+        """
+        if not (training and self._is_named() and autodiff.is_available()):
+            return step(*state)
+        y, variables, moved = autodiff.noted(partial(step, *state))
+        values = _Entered(partial(_read, variables), self.variable_dtype)(training=True)  # in full precision
+        evaluate = partial(self._again, step, state, variables)
+        outputs = [ops.stop_gradient(output) for output in _tensors(y)]
+        autodiff.assign(variables, moved)
+        return _packed(y, _differentiated(evaluate, outputs, _tensors(state), values))
 
-    def _iterate_residual(self, u, r, scheme, again, first):
-        states, candidates = [(u, r)], []
-        for i in range(scheme.nu):
-            candidates.append(again(functools.partial(self._corrected, first + i), *states[i]))
-            states.append(scheme.next_state(i, states, candidates))
-        return states[-1]
+    def _again(self, step, state, variables, *primals):
+        """The outputs of a step by given tensors of its state and given values of the variables."""
+        given = _packed(state, primals[: len(primals) - len(variables)])
+        iteration = _Entered(partial(step, *given), self.dtype_policy)
+        y, _ = autodiff.by_values(variables, primals[len(primals) - len(variables) :], partial(iteration, training=True))
+        return tuple(_tensors(y))
 
-    def _iterate_feature(self, u, r, scheme, again, first):
-        norms = first - (1 if isinstance(u, float) else 0)
-        f = steps.data(r, u, self._map(first, first))
-        states, candidates = [(u,)], []
-        for i in range(scheme.nu):
-            (u,) = states[i]
-            if i:
-                e = again(functools.partial(self._correction_of_data, first + i, norms + i), f, u)
-            else:
-                e = again(functools.partial(self._correction, first), r)
-            candidates.append((u + e,))
-            states.append(scheme.next_state(i, states, candidates))
-        (u,) = states[-1]
-        mode = {"training": False} if self.last else {}
-        return u, steps.residual(f, u, self._map(first + scheme.nu, norms + scheme.nu, **mode))
+    def _is_named(self) -> bool:
+        mode = compat.remat_mode(self)
+        return mode is not None and mode.mode == "list_of_layers" and self.name in mode.layer_names
 
-    def _corrected(self, i, u, r):
-        """Iteration i in residual form."""
-        return steps.residual_correction(u, r, instance(self.A, i), self._correction(i, r))
+    def inverse(self, *last: Tensor, training: bool = False) -> State:
+        """Returns what the level maps to `last`; the scheme must be one that can be undone. Moving statistics stay as they are.
 
-    def _correction_of_data(self, i, norms, f, u):
-        """The correction of the residual f - A(u), with the norms of that index in A."""
-        return self._correction(i, steps.residual(f, u, self._map(i, norms)))
+        Args:
+            last: what the level returned, each (N, H, W, c).
+            training: whether it did so in training, with the statistics of the batch.
+        """
+        with keras.StatelessScope(zip(self.variables, _read(self.variables), strict=True)):
+            for i in reversed(range(self.nu)):
+                f = partial(self.field, i=i, training=training)
+                last = self.scheme.undo(i, f, *last)
+        return last
 
-    def _correction(self, i, r):
-        B = instance(self.B, i) if self.B else None
-        return steps.mapping(r, self._smoother(i, instance(self.A, i), B), self.s1[i], self.s2[i])
+    def _recovered(self, state):
+        """The training step without stored states. What has a gradient must be an argument, so variables come as values."""
 
-    def _smoother(self, i, A, B):
-        return self.scheme.smoother(i, A, B)
+        @ops.custom_gradient
+        def run(state, values):
+            state, values = keras.tree.map_structure(ops.stop_gradient, (state, values))
+            iterate = partial(self.iterate, self.scheme, state, True)
+            last, moved = autodiff.by_values(self.variables, values, iterate)
 
-    def _map(self, i, norms, **mode):
-        """The map u -> A_i(u) with the norms of that index, in the mode of the level unless it is given."""
-        t1, t2 = (functools.partial(instance(t, norms), **mode) for t in (self.t1, self.t2))
-        return lambda u: steps.mapping(u, instance(self.A, i), t1, t2)
+            def gradient(*upstream):
+                upstream = upstream if len(upstream) > 1 else upstream[0]
+                return self._pulled_back(last, upstream[: len(last)], values)
 
+            return (*last, moved), gradient
 
-def build_all(shape, *groups) -> None:
-    """Builds layers that take inputs of one shape, unless they are built."""
-    for layer in (layer for group in groups for layer in group if isinstance(layer, keras.layers.Layer)):
-        if not layer.built:
-            layer.build(shape)
+        *state, moved = run(state, _read(self.variables))
+        autodiff.assign(self.variables, moved)
+        return tuple(state)
 
-
-def build_chain(layers, shape):
-    """Builds layers, each on what the one before it returns, unless they are built; returns the shape behind the last."""
-    for layer in layers:
-        if not layer.built:
-            layer.build(shape)
-        shape = layer.compute_output_shape(shape)
-    return shape
-
-
-def conv_family(name: str, filters: int, count: int, init: str, policy) -> list[Conv]:
-    """Returns `count` 3x3 convolutions named `name` or, where there are several, `name` and index."""
-    names = [name] if count == 1 else [f"{name}{i}" for i in range(count)]
-    return [Conv(filters, init=init, name=n, dtype=policy) for n in names]
+    def _pulled_back(self, state, upstream, values):
+        """Maps the cotangents of the last state to those of the first and of the values, recovering the states on the way."""
+        values, d_values = dict(zip(map(id, self.variables), values, strict=True)), {}
+        for i in reversed(range(self.nu)):
+            linear = _Linearized(self.field, i, values, upstream)
+            state = self.scheme.undo(i, linear, *state)
+            upstream = self.scheme.pull_back(i, linear.pull, *upstream)
+            for key, d_value in linear.d_values.items():
+                d_values[key] = d_values[key] + d_value if key in d_values else d_value
+        return upstream, [d_values[id(variable)] for variable in self.variables]
 
 
-def norm_family(name: str, place: str | None, count: int, activation, policy, foldable: bool = False) -> list:
-    """Returns `count` norms, with sigma where `place` is "sigma", named `name` and index; or as many times the identity."""
-    if place not in PLACES:
-        raise unknown("place", place, ["norm", "sigma", "None"])
-    if place is None:
-        return [identity] * count
-    activation = activation if place == "sigma" else None
-    return [Norm(activation, foldable=foldable, name=f"{name}_{i}", dtype=policy) for i in range(count)]
+class _Linearized:
+    """A field at one iteration in training, by given values of its variables, which keeps its derivative at the last x."""
+
+    def __init__(self, field, i, values, events):
+        self.field, self.i, self.events, self.d_values = field, i, events, {}
+        self.variables = field.variables_at(i)
+        self.values = [values[id(variable)] for variable in self.variables]
+
+    def __call__(self, x):
+        given = autodiff.after([self.events[-1]], self.values)
+        y, self._pull = autodiff.vjp(self._evaluate, x, *given)
+        return y
+
+    def _evaluate(self, x, *values):
+        with keras.StatelessScope(zip(self.variables, values, strict=True)):
+            return ops.cast(self.field(x, i=self.i, training=True), x.dtype)
+
+    def pull(self, d_y):
+        """Returns the cotangent of x, and notes those of the values."""
+        d_x, *d_values = self._pull(d_y)
+        self.d_values = dict(zip(map(id, self.variables), d_values, strict=True))
+        return d_x
 
 
-def identity(x, training=None):
-    """The norm that is not there."""
-    return x
+class _Entered(keras.layers.Layer):
+    """Evaluates f as `call` would: what f calls finds the mode and the precision that this is called with."""
+
+    def __init__(self, f, dtype):
+        super().__init__(dtype=dtype, name="again")
+        self.f = f
+
+    def call(self, training=None):
+        return self.f()
+
+
+def _shapes(given):
+    """The shapes of what a level is called with, which may be the one shape itself."""
+    several = isinstance(given[0], (tuple, list))
+    return [tuple(shape) for shape in (given if several else [given]) if shape is not None]
+
+
+def _tensors(tree) -> list:
+    return [leaf for leaf in keras.tree.flatten(tree) if leaf is not None]
+
+
+def _packed(tree, tensors):
+    """The tree with other tensors in the places of its own."""
+    tensors = iter(tensors)
+    leaves = [leaf if leaf is None else next(tensors) for leaf in keras.tree.flatten(tree)]
+    return keras.tree.pack_sequence_as(tree, leaves)
+
+
+def _read(variables):
+    return [autodiff.read(variable) for variable in variables]
+
+
+def _differentiated(evaluate, outputs, tensors, values):
+    """The outputs as they are, with the gradient of evaluate(*tensors, *values), which is not called before it is needed."""
+
+    @ops.custom_gradient
+    def run(outputs, tensors, values):
+        def gradient(*upstream):
+            upstream = tuple(keras.tree.flatten(upstream))
+            _, pull = autodiff.vjp(evaluate, *tensors, *autodiff.after(upstream, values))
+            found = pull(upstream)
+            return [None] * len(outputs), found[: len(tensors)], found[len(tensors) :]
+
+        return outputs, gradient
+
+    return run(outputs, tensors, values)

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.level import build_all
+from keras_mgnet.layers.fields.chain import build_all
 from keras_mgnet.serialization import serializable
 
 

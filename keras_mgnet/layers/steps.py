@@ -1,22 +1,29 @@
 """One pure function per equation of the papers.
 
 Shapes: u (N, H, W, c_u) feature, f and r (N, H, W, c_f) data and residual; A maps c_u -> c_f, B maps c_f -> c_u; s1, s2
-and sigma are normalisation and activation. A feature u that is zero may be the number 0.0: no zeros are stored or convolved.
+and sigma are normalisation and activation. A state that is zero may be None: no zeros are stored or convolved.
 """
+
+import functools
 
 from keras import ops
 
 from keras_mgnet.layers.separable import scaled
 
 
+def plus(x, y):
+    """x + y, where None is zero."""
+    return y if x is None else x if y is None else x + y
+
+
 def residual(f, u, A):
     """r = f - A * u, He2019 (3.4)."""
-    return f if isinstance(u, float) else f - A(u)
+    return f if u is None else f - A(u)
 
 
 def data(r, u, A):
     """f = r + A * u, the inverse of `residual`: with u = Pi u' and r = R r' the data transfer of He2019 (4.4)."""
-    return r if isinstance(u, float) else r + A(u)
+    return r if u is None else r + A(u)
 
 
 def mapping(x, K, s1, s2):
@@ -24,14 +31,14 @@ def mapping(x, K, s1, s2):
     return s2(K(s1(x)))
 
 
-def residual_correction(u, r, A, e):
+def residual_correction(u, r, e, Ae):
     """(u + e, r - A * e): one smoothing step that keeps r = f - A * u, He2019 (3.5), Theorem 1."""
-    return u + e, r - A(e)
+    return plus(u, e), r - Ae
 
 
 def combine(states, weights):
-    """sum_j w_j s_j over states of equal layout; with sum_j w_j = 1 every state keeps r = f - A * u."""
-    return tuple(sum(w * x for w, x in zip(weights, parts, strict=True)) for parts in zip(*states, strict=True))
+    """sum_j w_j x_j; with sum_j w_j = 1 states (u_j, r_j) so combined keep r = f - A * u."""
+    return functools.reduce(plus, (None if x is None else w * x for w, x in zip(weights, states, strict=True)))
 
 
 def transfer(u, r, Pi, R, s1, s2):
@@ -45,8 +52,8 @@ def euler(x, f):
 
 
 def linear_multistep(x, previous, f, k):
-    """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1); a previous state that is zero may be 0.0."""
-    return (1 - k) * x + k * previous + f
+    """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1)."""
+    return combine((x, previous), (1 - k, k)) + f
 
 
 def mix(f1, f2, eta):
@@ -74,8 +81,8 @@ def dense(x, f):
 
 
 def highway(x, H, T):
-    """H T + x (1 - T) with H = H(x), T = T(x) in [0, 1]: the highway layer, Srivastava et al. 2015, Lu2017."""
-    return H * T + x * (1 - T)
+    """T (H - x): the right-hand side of the highway layer H T + x (1 - T), Srivastava et al. 2015, Lu2017."""
+    return T * (H - x)
 
 
 def superpose(fs):

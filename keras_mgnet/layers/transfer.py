@@ -7,7 +7,7 @@ from keras import ops
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv, pad
-from keras_mgnet.layers.level import build_all, identity
+from keras_mgnet.layers.fields.chain import build_all, identity
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.serialization import serializable
 

@@ -1,7 +1,7 @@
 """DenseNet, plain and with bottlenecks and compression (Huang, Liu, van der Maaten, Weinberger 2017)."""
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import DenseLevel, DenseTransition, Norm
+from keras_mgnet.layers import Dense, DenseStates, DenseTransition, Level, Norm
 from keras_mgnet.models.checks import positive_integer, positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -42,7 +42,8 @@ class DenseNet(Network):
         for level, n in enumerate(nu, start=1):
             if level > 1:
                 x = DenseTransition(max(int(theta * x.shape[-1]), 1), name=f"transfer{level}", **options)(x)
-            x = DenseLevel(growth, n, bottleneck=bottleneck, name=f"level{level}", **options)(x)
+            field = DenseStates(growth, n, bottleneck=bottleneck, name="f", **options)
+            x = Level(Dense(dtype=field.dtype_policy), field, name=f"level{level}", dtype=field.dtype_policy)(x)
         x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
         words = [
             "densenet",
@@ -50,7 +51,7 @@ class DenseNet(Network):
             depth if blocks is None else "x".join(map(str, nu)),
             growth,
         ]
-        return Graph(x, "_".join(map(str, words)), "dense", "densenet_imagenet" if imagenet else "densenet")
+        return Graph(x, "_".join(map(str, words)), "densenet_imagenet" if imagenet else "densenet")
 
 
 def _iterations(depth: int, bottleneck: bool) -> tuple[int, ...]:

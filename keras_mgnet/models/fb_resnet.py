@@ -45,5 +45,5 @@ class FBResNet(Network):
         maps = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": "residual" if A == "linear" else "feature"}
         levels = [GridLevel(c, c, n, **maps, last=j == len(nu), name=f"level{j}", **frame.common) for j, n, c in grids]
         transfers = [GridTransfer(c, c, normalize=False, name=f"transfer{j}", **frame.common) for j, _, c in grids[1:]]
-        u = descend(frame.begin(levels[0].channels, len(nu)), levels, transfers)
-        return Graph(u, f"fb_resnet_{A}_{B}", "feature_iteration", "he2019_resnet18")
+        u = descend(frame.begin(levels[0].field.channels, len(nu)), levels, transfers)
+        return Graph(u, f"fb_resnet_{A}_{B}", "he2019_resnet18")

@@ -60,7 +60,7 @@ class FractalNet(Network):
             rate = dropout * block / max(len(channels) - 1, 1)
             x = FractalLevel(width, columns, dropout=rate, name=f"level{block + 1}", **options)(x, *chosen)
         name = f"fractalnet{len(channels) * 2 ** (columns - 1)}"
-        return Graph(x, name if column is None else f"{name}_column{column}", "runge_kutta", "larsson2017")
+        return Graph(x, name if column is None else f"{name}_column{column}", "larsson2017")
 
     def column_network(self, column: int) -> "FractalNet":
         """Returns one column, 0 the shallowest, as a network of its own, with the values that it has here now."""

@@ -29,7 +29,7 @@ class Frame:
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1", that in training keep only the inputs of their iterations and evaluate each
-            a second time for the gradient: less memory for more time (`keras_mgnet.layers.remat`).
+            a second time for the gradient: less memory for more time (`keras_mgnet.layers.Level`).
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:

@@ -7,29 +7,35 @@ from typing import NamedTuple
 import keras
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Force, Halves, Norm, ResidualLevel, Rest, ReversibleLevel, ZeroPadding
+from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Norm, Rest, Scheme, ZeroPadding
+from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SymplecticEuler, Verlet
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
 
 
-class Scheme(NamedTuple):
+class Form(NamedTuple):
     """How a scheme iterates."""
 
+    scheme: type[Scheme]
     forms: tuple[str, ...]  # of the forces of a block, keys of `force.FORMS`
     factors: Callable[[float, int], tuple[float, ...]]  # step size, number of the block -> those of the forces
     products: int = 2  # convolutions by K or its adjoint in a block
     halves: bool = False  # the state is the two halves of the channels, from grid to grid; else each grid begins
     rests: bool = False  # from rest, the state being velocity and position; else from two equal iterates
     shared: bool = False  # whether the forces of a block share K and b
-    reversible: bool = True  # whether its steps can be undone
+
+    @property
+    def reversible(self) -> bool:
+        """Whether its steps can be undone."""
+        return issubclass(self.scheme, Coupling)
 
 
 SCHEMES = {
-    "hamiltonian": Scheme(("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
-    "midpoint": Scheme(("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
-    "leapfrog": Scheme(("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
-    "verlet": Scheme(("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
-    "antisymmetric": Scheme(("damped_skew",), lambda dt, i: (dt,), reversible=False),
+    "hamiltonian": Form(SymplecticEuler, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
+    "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
+    "leapfrog": Form(Leapfrog, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
+    "verlet": Form(Verlet, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
+    "antisymmetric": Form(Euler, ("damped_skew",), lambda dt, i: (dt,)),
 }
 
 
@@ -57,7 +63,7 @@ class HamiltonianNet(Network):
         dt: h, the step size.
         gamma: of the antisymmetric scheme alone, None for 0.4: at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes forward Euler
             stable where (K - K^T) / 2 has eigenvalues up to i mu.
-        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.ReversibleLevel`.
+        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
 
     The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
@@ -100,15 +106,16 @@ class HamiltonianNet(Network):
             parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
         x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
         x = Norm(frame.activation, name="s", dtype=policy)(x)
-        return Graph(x, f"{scheme}{2 + row.products * sum(blocks)}", scheme, "revnet")
+        return Graph(x, f"{scheme}{2 + row.products * sum(blocks)}", "revnet")
 
 
-def _level(row: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
+def _level(row: Form, blocks, channels, dt, gamma, memory_free, name, frame):
     """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
     policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.common}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:
         force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)
-        return ResidualLevel(force, name=name, dtype=policy)
+        return Level(row.scheme(dtype=policy), force, name=name, dtype=policy)
     forces = [Force(channels, row.forms, w, name=f"f{i}", **options) for i, w in enumerate(factors)]
-    return ReversibleLevel(forces, memory_free=memory_free, name=name, dtype=policy)
+    field = InTurn(forces, name="f", dtype=policy)
+    return Level(row.scheme(dtype=policy), field, memory_free=memory_free, name=name, dtype=policy)

@@ -5,7 +5,7 @@ import math
 import keras
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Affine, HighwayLevel
+from keras_mgnet.layers import Affine, Euler, Highway, Level
 from keras_mgnet.models.checks import positive_integers, within
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -48,9 +48,10 @@ class HighwayNet(Network):
                 name = "stem" if level == 1 else f"transfer{level}"
                 x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
             gate = {"kernel_size": kernel_size, "transfer_bias": transfer_bias}
-            x = HighwayLevel(c, n, name=f"level{level}", **gate, **options)(x)
+            field = Highway(c, n, name="f", **gate, **options)
+            x = Level(Euler(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
         name = f"highway_{kind}_{'x'.join(map(str, nu))}"
-        return Graph(x, name, "highway", "highway")
+        return Graph(x, name, "highway")
 
 
 def _flat(frame):

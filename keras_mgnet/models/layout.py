@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers.branch import Branch, basic, bottleneck
+from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.stochastic import survival_probabilities
 from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
 

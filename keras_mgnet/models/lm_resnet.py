@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Conv, LinearMultistepLevel, Norm, shortcut
+from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, Norm, shortcut
 from keras_mgnet.models.layout import Layout, aggregated, layout
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -55,8 +55,7 @@ class LMResNet(Network):
         released = len(plan.blocks) != 4
         x = linear_multistep(frame, plan, lm_transition, survivals, survival_schedule, released)
         name = f"lm_resnet{plan.label(depth if blocks is None else None)}"
-        method = "linear_multistep" if survival == 1 else "stochastic_two_step"
-        return Graph(x, name, method, "lu2018_imagenet" if frame.stem == "imagenet" else "lu2018_cifar10")
+        return Graph(x, name, "lu2018_imagenet" if frame.stem == "imagenet" else "lu2018_cifar10")
 
 
 @family
@@ -82,7 +81,7 @@ class LMResNeXt(Network):
     def graph(cls, frame, depth=29, *, cardinality=8, group_width=64, lm_transition="project"):
         plan = aggregated(depth, cardinality, group_width)
         x = linear_multistep(frame, plan, lm_transition, [None] * 3, "huang", released=False)
-        return Graph(x, f"lm_resnext{depth}_{cardinality}x{group_width}d", "linear_multistep", "lu2018_resnext")
+        return Graph(x, f"lm_resnext{depth}_{cardinality}x{group_width}d", "lu2018_resnext")
 
 
 def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedule: str, released: bool):
@@ -98,24 +97,20 @@ def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedul
     x, previous = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet), None
     for stage, survives in zip(plan.stages(), survivals, strict=True):
         shape = (stage.channels, stage.strides, options)
-        level = LinearMultistepLevel(
-            plan.branch(
-                stage,
-                strides=stage.strides,
-                lead="none" if imagenet and stage.level == 1 else None,
-                name="f",
-                **options,
-            ),
+        lead = "none" if imagenet and stage.level == 1 else None
+        blocks = Blocks(
+            plan.branch(stage, strides=stage.strides, lead=lead, name="f", **options),
             R=project(*shape) if stage.changes_shape else None,
             R_activated=not released,
-            k_first=projects,
-            R_previous=_previous(*shape) if projects and stage.level > 1 else None,
             survival=survives,
             inverted=schedule == "lm_release",
-            name=f"level{stage.level}",
+            name="blocks",
             dtype=options["dtype"],
         )
-        x, previous = level(x, previous) if projects and stage.level > 1 else level(x)
+        scheme = LinearMultistep(stage.blocks, k_first=projects, dtype=options["dtype"])
+        level = Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
+        given = [_restriction(stage, options)(previous)] if projects and stage.level > 1 else []
+        x, previous = level(x, *given)
     return Norm(frame.activation, name="s", dtype=options["dtype"])(x)
 
 
@@ -126,11 +121,13 @@ def k_values(model: keras.Model) -> np.ndarray:
         >>> bool(np.all(k_values(LMResNet(14)) <= 0))
         True
     """
-    levels = [layer for layer in model.layers if isinstance(layer, LinearMultistepLevel)]
-    if not levels:
+    schemes = [layer.scheme for layer in model.layers if isinstance(getattr(layer, "scheme", None), LinearMultistep)]
+    if not schemes:
         raise ValueError(f"expected a network with k, such as LMResNet. Received: {type(model).__name__}")
-    return np.array([float(keras.ops.convert_to_numpy(k)) for level in levels for k in level.k])
+    return np.array([float(keras.ops.convert_to_numpy(k)) for scheme in schemes for k in scheme.k])
 
 
-def _previous(channels: int, strides: int, options) -> Conv:
-    return Conv(channels, 1, strides=strides, init=options["init"], name="R_previous", dtype=options["dtype"])
+def _restriction(stage, options) -> Conv:
+    """Of the state before the last one, to the grid of a stage."""
+    place = {"strides": stage.strides, "name": f"transfer{stage.level}"}
+    return Conv(stage.channels, 1, init=options["init"], dtype=options["dtype"], **place)

@@ -61,7 +61,7 @@ class MgNet(Network):
         levels = [GridLevel(u, f, n, name=f"level{j}", **options) for j, n, u, f in grids]
         transfers = [GridTransfer(u, f, Pi=Pi, R=R, name=f"transfer{j}", **frame.common) for j, _, u, f in grids[1:]]
         u = descend(frame.begin(c_f[0], len(nu)), levels, transfers)
-        return Graph(u, "mgnet", smoother, "xuteam")
+        return Graph(u, "mgnet", "xuteam")
 
 
 def descend(r, levels, transfers):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from keras_mgnet.layers import Norm, ResidualLevel, Sum, shortcut
+from keras_mgnet.layers import Blocks, Euler, Level, Norm, Sum, shortcut
 from keras_mgnet.models.checks import positive_integer
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Graph, Network, family
@@ -46,10 +46,10 @@ class MultiResNet(Network):
         x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
         wide = f"_w{w}" if w > 1 else ""
         name = f"multi_resnet{plan.label(depth if blocks is None else None)}_k{k}{wide}"
-        return Graph(x, name, "euler_sum", "lu2018_imagenet" if imagenet else "lu2018_cifar10")
+        return Graph(x, name, "lu2018_imagenet" if imagenet else "lu2018_cifar10")
 
 
-def multi_level(plan: Layout, stage: Stage, frame, k: int, padding: bool) -> ResidualLevel:
+def multi_level(plan: Layout, stage: Stage, frame, k: int, padding: bool) -> Level:
     """Returns the level of a grid, its branch the sum of k."""
     options = frame.common
     normalized = frame.stem == "imagenet" and stage.level == 1  # by the stem
@@ -57,10 +57,7 @@ def multi_level(plan: Layout, stage: Stage, frame, k: int, padding: bool) -> Res
     leads = ["none" if normalized or (common and j > 0) else None for j in range(k)]
     fs = [plan.branch(stage, strides=stage.strides, lead=lead, name=f"f{j}", **options) for j, lead in enumerate(leads)]
     make = shortcut.padding if padding else shortcut.projection
-    return ResidualLevel(
-        Sum(fs, name="f", dtype=options["dtype"]),
-        R=make(stage.channels, stage.strides, options) if stage.changes_shape else None,
-        R_activated=not padding,
-        name=f"level{stage.level}",
-        dtype=options["dtype"],
-    )
+    policy = options["dtype"]
+    R = make(stage.channels, stage.strides, options) if stage.changes_shape else None
+    blocks = Blocks(Sum(fs, name="f", dtype=policy), R=R, R_activated=not padding, name="blocks", dtype=policy)
+    return Level(Euler(dtype=policy), blocks, name=f"level{stage.level}", dtype=policy)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import keras
 
 from keras_mgnet.hdf5 import plain_arrays
-from keras_mgnet.layers.remat import Rematerialized
+from keras_mgnet.layers.level import Level
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.frame import Frame
-from keras_mgnet.models.methods import METHODS
 from keras_mgnet.recipes import recipe
 from keras_mgnet.serialization import serializable
 
@@ -23,7 +23,6 @@ class Graph(NamedTuple):
 
     features: keras.KerasTensor  # u or r of the last level, (N, H, W, c)
     name: str  # of the model, where the user gives none
-    method: str  # key of `methods.METHODS`, the numerical scheme
     recipe: str  # key of `recipes.RECIPES`, what the model is compiled with
 
 
@@ -36,7 +35,6 @@ class Network(keras.Model):
 
     Attributes:
         frame: what it has besides its graph, `Frame` or another class with the same methods.
-        method: its numerical scheme.
         recipe: how its paper trains it (`keras_mgnet.recipes.Recipe`): of its row with `create_model`; otherwise, and when it is
             loaded from a file, of its family.
     """
@@ -48,12 +46,17 @@ class Network(keras.Model):
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(graph.features), name=frame.name or graph.name)
         self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
-        self.method, self.recipe = METHODS[graph.method], recipe(graph.recipe)
+        self.recipe = recipe(graph.recipe)
         if frame.include_top:
             compile_by(self, frame.loss())
         if frame.weights is not None:
             check_weights(self, frame.weights)
             self.load_weights(frame.weights)
+
+    @property
+    def method(self) -> Method:
+        """Its numerical scheme: that of its last level."""
+        return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
     @functools.wraps(keras.Model.fit)
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -69,7 +72,7 @@ def family(cls: type[Network]) -> type[Network]:
         ... class Plain(Network):
         ...     @classmethod
         ...     def graph(cls, frame, channels=4):
-        ...         return Graph(frame.begin(channels, levels=1), "plain", "euler", "xuteam")
+        ...         return Graph(frame.begin(channels, levels=1), "plain", "xuteam")
         >>> Plain(8, classes=3).output_shape
         (None, 3)
     """
@@ -104,7 +107,7 @@ def compile_by(model: keras.Model, loss: keras.losses.Loss) -> None:
 
 def check_remat(model: keras.Model, names: Sequence[str]) -> None:
     """Raises unless all names are those of levels that can be evaluated again."""
-    able = [layer.name for layer in model.layers if isinstance(layer, Rematerialized)]
+    able = [layer.name for layer in model.layers if isinstance(layer, Level)]
     if strange := [name for name in names if name not in able]:
         raise ValueError(
             f"expected remat to name levels of {', '.join(able) or 'none'}. Received: {', '.join(strange)}"

@@ -7,7 +7,7 @@ import keras
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import GridLevel, GridTransfer, IdleTransfer, PolynomialSmoother
-from keras_mgnet.layers.polynomial import POLYNOMIALS
+from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.layers.transfer import check_groups
 from keras_mgnet.models.checks import positive_integers
@@ -87,8 +87,7 @@ class PolyMgNet(Network):
         ]
         transfers = [_transfer(j, width, options) for j, _, width in grids[1:]]
         r = IdleTransfer(c[0], c[0], name="transfer1", **DEPTHWISE, **options)(frame.begin(c[0], len(nu)))
-        method = "residual_correction" if B == "conv" else "polynomial"
-        return Graph(descend(r, levels, transfers), "poly_mgnet", method, "poly_mgnet")
+        return Graph(descend(r, levels, transfers), "poly_mgnet", "poly_mgnet")
 
 
 def check_smoother(B, share_B, step, residual) -> None:

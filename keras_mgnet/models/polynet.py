@@ -1,8 +1,8 @@
 """PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Norm, Poly, ResidualLevel, shortcut
-from keras_mgnet.layers.poly import KINDS, module_kernels
+from keras_mgnet.layers import Blocks, Euler, Level, Norm, Poly, shortcut
+from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Graph, Network, family
@@ -38,18 +38,15 @@ class PolyNet(Network):
         for stage in plan.stages():
             x = poly_level(plan, stage, kind, frame.common)(x)
         x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
-        method = "neumann" if KINDS[kind].composed else "euler_sum"
-        return Graph(x, f"polynet_{kind}_{plan.label(None)}", method, "lu2018_cifar10")
+        return Graph(x, f"polynet_{kind}_{plan.label(None)}", "lu2018_cifar10")
 
 
-def poly_level(plan: Layout, stage: Stage, kind: str, options) -> ResidualLevel:
+def poly_level(plan: Layout, stage: Stage, kind: str, options) -> Level:
     """Returns the level of a grid: modules of one kind, but a plain one where the shape changes."""
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)
     F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)
-    return ResidualLevel(
-        Poly(F, kinds, name="f", dtype=options["dtype"]),
-        R=shortcut.padding(stage.channels, stage.strides, options) if stage.changes_shape else None,
-        name=f"level{stage.level}",
-        dtype=options["dtype"],
-    )
+    policy = options["dtype"]
+    R = shortcut.padding(stage.channels, stage.strides, options) if stage.changes_shape else None
+    blocks = Blocks(Poly(F, kinds, name="f", dtype=policy), R=R, name="blocks", dtype=policy)
+    return Level(Euler(dtype=policy), blocks, name=f"level{stage.level}", dtype=policy)

@@ -46,4 +46,4 @@ class ReactionDiffusion(Network):
             stages, filter_size, filters, functions, reaction=reaction, name="level1", **frame.common
         )
         name = f"reaction_diffusion{stages}_{filter_size}x{filter_size}"
-        return Graph(level(frame.image()), name, "reaction_diffusion", "tnrd")
+        return Graph(level(frame.image()), name, "tnrd")

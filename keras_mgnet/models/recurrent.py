@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Conv, Norm, RecurrentLevel
+from keras_mgnet.layers import Conv, EulerSystem, Level, Norm, Recurrent
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import is_integer, positive_integer
 from keras_mgnet.models.network import Graph, Network, family
@@ -61,6 +61,7 @@ class RecurrentResNet(Network):
             if level > 1:
                 x = Conv(channels, strides=2, init=frame.init, name=f"transfer{level}", dtype=options["dtype"])(x)
             sharing = {"share_K": share_K, "share_norms": share_norms}
-            x = RecurrentLevel(channels, steps, plan.states, name=f"level{level}", **sharing, **options)(x)
+            field = Recurrent(channels, steps, plan.states, name="f", **sharing, **options)
+            x = Level(EulerSystem(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
         x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
-        return Graph(x, f"recurrent_resnet{states}", "recurrent", "lu2018_cifar10")
+        return Graph(x, f"recurrent_resnet{states}", "lu2018_cifar10")

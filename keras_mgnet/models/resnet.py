@@ -3,7 +3,7 @@
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Branch, Norm, ResidualLevel, shortcut
+from keras_mgnet.layers import Blocks, Branch, Euler, Level, Norm, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Graph, Network, family
@@ -88,8 +88,7 @@ class ResNet(Network):
         if cls.preactivation and not classic:
             r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
         name = ("preact_" if cls.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
-        method = "euler" if survival == 1 else "stochastic_euler"
-        return Graph(r, name, method, recipe_of(frame, depth if classic else None))
+        return Graph(r, name, recipe_of(frame, depth if classic else None))
 
 
 @family
@@ -119,22 +118,23 @@ def residual_level(
     sharing=None,
     survival=None,
     inverted=False,
-) -> ResidualLevel:
+) -> Level:
     """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
     options = frame.common
     order = "preactivation" if preactivation else "postactivation"
     branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
     make = shortcut.padding if padding else shortcut.projection if preactivation else shortcut.projection_norm
-    return ResidualLevel(
+    blocks = Blocks(
         branch,
         R=make(stage.channels, stage.strides, options) if stage.changes_shape else None,
         R_activated=preactivation and not padding,
-        activation=None if preactivation else frame.activation,
         survival=survival,
         inverted=inverted,
-        name=f"level{stage.level}",
+        name="blocks",
         dtype=options["dtype"],
     )
+    scheme = Euler(None if preactivation else frame.activation, dtype=options["dtype"])
+    return Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
 
 
 def restrict_first(r, stage: Stage, frame, preactivation: bool):

@@ -34,4 +34,4 @@ class ResNeXt(Network):
         if preactivation:
             x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
         name = f"{'preact_' if preactivation else ''}resnext{depth}_{cardinality}x{group_width}d"
-        return Graph(x, name, "euler", "lu2018_resnext")
+        return Graph(x, name, "lu2018_resnext")

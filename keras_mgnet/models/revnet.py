@@ -3,7 +3,18 @@
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Conv, CouplingTransfer, Halves, Norm, ReversibleLevel, ZeroPadding, basic, bottleneck
+from keras_mgnet.layers import (
+    Conv,
+    Coupling,
+    CouplingTransfer,
+    Halves,
+    InTurn,
+    Level,
+    Norm,
+    ZeroPadding,
+    basic,
+    bottleneck,
+)
 from keras_mgnet.models.checks import even_integers, positive_integers
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -29,7 +40,7 @@ class RevNet(Network):
         channels: per grid, of both halves together; the stem has those of the first. With bottlenecks a grid has four times
             as many and the blocks inside have these. None for the depth's.
         bottleneck: 1x1 - 3x3 - 1x1 branches in place of two 3x3; None for what the depth says.
-        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.ReversibleLevel`.
+        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
 
     The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
@@ -64,10 +75,11 @@ class RevNet(Network):
                 state = _transfer(level, half, deep, frame, **first)(*state)
                 n, first = n - 1, {}
             branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
-            state = ReversibleLevel(branches, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
+            scheme, field = Coupling(dtype=policy), InTurn(branches, name="f", dtype=policy)
+            state = Level(scheme, field, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
         x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
         x = Norm(frame.activation, name="s", dtype=policy)(x)
-        return Graph(x, f"revnet{depth if named else 'x'.join(map(str, blocks))}", "coupling", "revnet")
+        return Graph(x, f"revnet{depth if named else 'x'.join(map(str, blocks))}", "revnet")
 
 
 def _branch(i, half, deep, frame, **options):

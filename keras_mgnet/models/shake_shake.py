@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import keras
 
-from keras_mgnet.layers import ResidualLevel, Shake, ShiftedProjection, Stem
+from keras_mgnet.layers import Blocks, Euler, Level, Shake, ShiftedProjection, Stem
 from keras_mgnet.models.layout import aggregated, layout
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -39,7 +39,8 @@ class ShakeShake(Network):
             f1, f2 = (plan.branch(stage, name=name, **branch) for name in ("f1", "f2"))
             R = ShiftedProjection(stage.channels, stage.strides, name="R", **options) if stage.changes_shape else None
             shake = Shake(f1, f2, mode=mode, name="shake", dtype=options["dtype"])
-            x = ResidualLevel(shake, R=R, name=f"level{stage.level}", dtype=options["dtype"])(x)
+            blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
+            x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
         x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
         kind = f"{width}d" if basic else f"{cardinality}x{width}d"
-        return Graph(x, f"shake_shake_{depth}_2x{kind}", "shake", "shake_shake")
+        return Graph(x, f"shake_shake_{depth}_2x{kind}", "shake_shake")

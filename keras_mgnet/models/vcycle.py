@@ -43,7 +43,7 @@ class VCycleMgNet(Network):
         levels = [CycleLevel(c, n, p, share_B=share_B, name=f"level{j}", **frame.common) for j, n, p, c in grids]
         transfers = [CycleTransfer(c, name=f"transfer{j}", **frame.common) for j, *_, c in grids[1:]]
         u, _ = cycle(frame.begin(channels[0], len(nu)), levels, transfers)
-        return Graph(u, "vcycle_mgnet", "vcycle", "xuteam")
+        return Graph(u, "vcycle_mgnet", "xuteam")
 
 
 def cycle(r, levels, transfers, *, u=None, Pi=(), visits=1):

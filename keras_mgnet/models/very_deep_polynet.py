@@ -7,9 +7,9 @@ from numbers import Real
 import keras
 import numpy as np
 
-from keras_mgnet.layers import Inception, InceptionStem, Poly, ResidualLevel, Stem
-from keras_mgnet.layers.inception import POOL
-from keras_mgnet.layers.poly import module_kernels
+from keras_mgnet.layers import Euler, Inception, InceptionStem, Level, Poly, Stem
+from keras_mgnet.layers.fields.inception import POOL
+from keras_mgnet.layers.fields.poly import module_kernels
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.network import Graph, Network, family
 
@@ -70,10 +70,10 @@ class VeryDeepPolyNet(Network):
             table, paths = module_kernels(kinds), scaled(BLOCKS[level], width)
             F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
             f = Poly(F, kinds, scales=scales, name="f", **activated)
-            x = ResidualLevel(f, name=f"level{level}", **activated)(x)
+            x = Level(Euler(**activated), f, name=f"level{level}", dtype=options["dtype"])(x)
         if frame.include_top:  # of whole channels, so it is that of the pooled features
             x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
-        return Graph(x, "very_deep_polynet", "neumann", "lu2018_imagenet")
+        return Graph(x, "very_deep_polynet", "lu2018_imagenet")
 
 
 def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:

@@ -66,7 +66,7 @@ def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
     The parameter of a fixed smoother is the one of `FAMILIES` that does best on `train_n` points a side.
 
     """
-    B = smoothed_levels(model)[0].B[0]
+    B = smoothed_levels(model)[0].field.B[0]
     work = cycle_work(config, sum(config.smoothing_steps), B.cost if isinstance(B, KernelChain) else B.size**2)
     learned = Row("learned", f"nu {tuple(config.nu)}", convergence_factor(model, config.n, CYCLES), work)
     return [learned, *_fixed(config), *_algebraic(config)]

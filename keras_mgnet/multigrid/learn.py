@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat
 from keras_mgnet.configuration import Count, option
 from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, StencilField
 from keras_mgnet.layers.learned_stencil import taps
-from keras_mgnet.layers.scheme import ResidualCorrection, Weighted
+from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
@@ -173,7 +173,7 @@ def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
 def load_smoother(path: str | Path) -> keras.Model:
     """Loads the model of `train` from a .keras file; raises ValueError for one that holds something else."""
     model = load_checked(path, EXPECTED_FILE, lambda name: name == "Functional")
-    if not any(isinstance(level.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
+    if not any(isinstance(level.field.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
         raise ValueError(f"expected {EXPECTED_FILE}. Received: '{path}'")
     return model
 
@@ -195,7 +195,7 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
 
-    smoother = Smoother(lambda j, A, dtype: _transferred(source(j).B[0], A, dtype), _weighted)
+    smoother = Smoother(lambda j, A, dtype: _transferred(source(j).field.B[0], A, dtype), _weighted)
     model = build(config, smoother=smoother)
     for j, level in enumerate(smoothed_levels(model)):
         for scheme, of in ((level.scheme, source(j).scheme), (level.post_scheme, source(j).post_scheme)):

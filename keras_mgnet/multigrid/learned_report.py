@@ -49,9 +49,10 @@ def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     size = max(n, FREQUENCIES + 1)
     e = np.zeros((1, n, n, 1))
     e[0, n // 2, n // 2, 0] = 1
-    B, A = scheme.smoother(0, level.A[0], level.B[0]), level.A[0]
+    system = level.field.at(0)
     e = ops.convert_to_tensor(e, dtype=dtype)
-    seen, left = (_around(ops.convert_to_numpy(x)[0, :, :, 0], size) for x in (B(e), e - B(A(e))))
+    Be, BAe = (scheme.smoothed(0, system, r) for r in (e, system.product(e)))
+    seen, left = (_around(ops.convert_to_numpy(x)[0, :, :, 0], size) for x in (Be, e - BAe))
     gain = np.abs(np.fft.fftshift(np.fft.fft2(left, (FREQUENCIES, FREQUENCIES))))
     middle = FREQUENCIES // 2
     return seen[middle - SHOWN : middle + SHOWN + 1, middle - SHOWN : middle + SHOWN + 1], gain

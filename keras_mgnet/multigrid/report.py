@@ -32,7 +32,7 @@ def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
         products = visits * (level.nu - 1 if last else level.nu + level.post_nu)
         products += visits // 2 if cycle == "W" and not last else 0  # a residual between two visits
         products += 1 if j == 0 else 0  # the first residual
-        rows.append(LevelRow(points, _stencil(level.A[0]), visits, products, products * (points / n) ** 2))
+        rows.append(LevelRow(points, _stencil(level.field.A[0]), visits, products, products * (points / n) ** 2))
         visits *= VISITS[cycle] if j < len(levels) - 2 else 1
     return rows
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Stencil
-from keras_mgnet.layers.scheme import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
 from keras_mgnet.multigrid.grids import diagonal_layer
 
 SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import CycleLevel, Residual, StencilTransfer
-from keras_mgnet.layers.scheme import ResidualCorrection
+from keras_mgnet.layers.schemes.smoothers import ResidualCorrection
 from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.grids import inverse_layer, operator_layer, operators, sizes

@@ -1,11 +1,16 @@
 """The right-hand sides of the stable networks: layers whose linear part is K and its adjoint, so that nothing can grow."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 
 
@@ -35,7 +40,7 @@ def _adjoint(K):
     return lambda y: K.adjoint(y, ops.shape(y)[1:3])
 
 
-FORMS = {  # the convolution, and the force by x, K, b, sigma and gamma
+FORMS: dict[str, tuple[type[Conv], Callable]] = {  # the convolution, and the force by x, K, b, sigma and gamma
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
     "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),
@@ -49,7 +54,7 @@ FORMS = {  # the convolution, and the force by x, K, b, sigma and gamma
 
 
 @serializable
-class Force(keras.layers.Layer):
+class Force(Field):
     """The increments w_i g_i(x), i < uses, of a stable network, each by a 3x3 kernel K and a bias b; they preserve shape.
 
     "single" is g(x) = s(K x + b), "adjoint" s(K^T x + b), "gradient" K^T s(K x + b), "identity" x, "skew" s((K - K^T) x + b)
@@ -70,19 +75,26 @@ class Force(keras.layers.Layer):
         ((1, 8, 8, 4), ['b0', 'b1', 'kernel', 'kernel'])
     """
 
+    by_euler = Method(
+        "forward Euler, damped",
+        "Y <- Y + h s((K - K^T - gamma I) Y / 2 + b)",
+        "1",
+        "Y' = s((K - K^T - gamma I) Y / 2 + b)",
+    )
+
     def __init__(
         self,
-        channels,
-        forms,
-        factors,
+        channels: int,
+        forms: Sequence[str],
+        factors: Sequence[float],
         *,
-        shared=False,
-        gamma=0.0,
-        activation="relu",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
+        shared: bool = False,
+        gamma: float = 0.0,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         for form in forms:
             check_known("force", form, FORMS)
@@ -95,20 +107,19 @@ class Force(keras.layers.Layer):
 
     @property
     def uses(self) -> int:
-        """How many increments there are."""
         return len(self.forms)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         for K in self.K:
             K.build(input_shape)
         self.b = [
             self.add_weight(shape=(self.channels,), initializer="zeros", name=f"b{i}") for i in range(len(self.K))
         ]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, x, i=0):
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
         own = min(i, len(self.K) - 1)
         _, force = FORMS[self.forms[i]]
         return self.factors[i] * force(x, self.K[own], self.b[own], self.sigma, self.gamma)

@@ -1,12 +1,16 @@
 """PolyNet's modules: polynomials of maps on one grid, as tables order -> map."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import keras
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.field import Field, Sum
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 
 
@@ -28,7 +32,7 @@ KINDS = {
 }
 
 
-def module_kernels(kinds) -> tuple[int, ...]:
+def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
     """Returns which kernel each application of a map uses, module by module: the sharing table of a branch.
 
     Example:
@@ -43,8 +47,8 @@ def module_kernels(kinds) -> tuple[int, ...]:
 
 
 @serializable
-class Poly(keras.layers.Layer):
-    """The modules of PolyNet (Zhang et al. 2017) without their I: a branch for `ResidualLevel`, called as branch(x, i=i).
+class Poly(Field):
+    """The modules of PolyNet (Zhang et al. 2017) without their I: a field for `Euler`.
 
     plain F, poly2 F + F^2, poly3 F + F^2 + F^3, mpoly2 F + GF, mpoly3 F + GF + HGF, 2way F + G, 3way F + G + H; F^n takes n
     applications of F. With I they are truncated Neumann series of (I - F)^{-1}, one step of backward Euler (Lu2018, section 2.1).
@@ -64,7 +68,23 @@ class Poly(keras.layers.Layer):
         ((1, 8, 8, 4), ['B0', 'B1', 'A0', 'A1'])
     """
 
-    def __init__(self, F, kinds, *, scales=None, activation=None, name=None, dtype=None):
+    neumann = Method(
+        "backward Euler, its resolvent as a truncated Neumann series",
+        "x_{n+1} = x_n + F(x_n) + F(F(x_n)) + ...",
+        "1",
+        "x' = F(x), by x_{n+1} = (I - F)^{-1} x_n",
+    )
+
+    def __init__(
+        self,
+        F: Field,
+        kinds: Sequence[str],
+        *,
+        scales: Sequence[float] | None = None,
+        activation: Activation = None,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         for kind in kinds:
             check_known("kind", kind, KINDS)
@@ -73,16 +93,19 @@ class Poly(keras.layers.Layer):
 
     @property
     def uses(self) -> int:
-        """Number of modules."""
         return len(self.kinds)
 
-    def build(self, input_shape):
+    @property
+    def by_euler(self) -> Method:
+        return self.neumann if any(kind.composed for kind in self.kinds) else Sum.by_euler
+
+    def build(self, input_shape: Shape) -> None:
         self.F.build(input_shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.F.compute_output_shape(input_shape)
 
-    def call(self, x, i=0):
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
         kind, first = self.kinds[i], sum(len(kind.maps) for kind in self.kinds[:i])
         maps = [partial(self.F, i=first + n) for n in range(len(kind.maps))]
         f = steps.powers(x, maps, self.sigma) if kind.composed else steps.superpose([F(x) for F in maps])

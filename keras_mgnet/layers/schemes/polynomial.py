@@ -5,8 +5,10 @@ from keras import ops
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.level import build_all, identity, norm_family
-from keras_mgnet.layers.scheme import ResidualCorrection
+from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.layers.fields.chain import build_all, identity, norm_family
+from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.layers.schemes.smoothers import ResidualCorrection
 from keras_mgnet.layers.separable import scaled
 from keras_mgnet.layers.sharing import instance, own, shared
 from keras_mgnet.serialization import serializable
@@ -28,8 +30,8 @@ class PolynomialSmoother(ResidualCorrection):
         nu: number of iterations.
         kind: one of `POLYNOMIALS`.
         share: whether one alpha serves all linear steps.
-        behind: s3 of every step, one of `level.PLACES`. The residual form needs s3 = I.
-        sigma_last: whether sigma follows the last step.
+        behind: s3 of every step, one of `chain.PLACES`. The residual form needs s3 = I.
+        sigma_last: whether sigma follows the last step; the residual form has no such step.
         activation: sigma.
 
     Example:
@@ -39,20 +41,26 @@ class PolynomialSmoother(ResidualCorrection):
         (1, 8, 8, 4)
     """
 
+    method = Method(
+        "multigrid, polynomial (Richardson) smoother",
+        "u <- u + q(A)(f - A u), I - A q(A) = prod (I - A / z)",
+        "1 as forward Euler",
+        "A u = f, by u' = q(A)(f - A u)",
+    )
     needs_B = False
 
     def __init__(
         self,
-        nu,
-        kind="linear",
+        nu: int,
+        kind: str = "linear",
         *,
-        share=False,
-        behind=None,
-        sigma_last=False,
-        activation="relu",
-        name="scheme",
-        dtype=None,
-    ):
+        share: bool = False,
+        behind: str | None = None,
+        sigma_last: bool = False,
+        activation: Activation = "relu",
+        name: str | None = "scheme",
+        dtype: DType = None,
+    ) -> None:
         super().__init__(nu, name=name, dtype=dtype)
         check_known("polynomial", kind, POLYNOMIALS)
         pairs = 1 if kind == "quadratic" else 0
@@ -63,22 +71,26 @@ class PolynomialSmoother(ResidualCorrection):
         self.s3 = norm_family("s3", behind, nu, activation, self.dtype_policy)
         self.sigma = keras.activations.get(activation) if sigma_last else identity
 
-    def build(self, input_shape):
-        build_all(input_shape, self.s3)
-        c = input_shape[-1]
+    @property
+    def keeps_residual(self) -> bool:
+        return self.sigma is identity and self.s3[0] is identity
+
+    def build(self, u_shape=None):
+        build_all(u_shape, self.s3)
+        c = u_shape[-1]
         sizes = enumerate(self.sizes)
         self.alpha = [self.add_weight(shape=(n,), initializer=inverse_root(c), name=f"alpha{i}") for i, n in sizes]
 
-    def smoother(self, i, A, B):
+    def smoothed(self, i, system, r):
         alpha = self.alpha[self.table[i]]
         if alpha.shape == (2,):
-            return lambda r: steps.root_pair(r, A, alpha[:1], alpha[1:])
-        return (lambda r: A(scaled(r, alpha))) if self.kind == "double" else (lambda r: scaled(r, alpha))
+            return steps.root_pair(r, system.product, alpha[:1], alpha[1:])
+        return system.product(scaled(r, alpha)) if self.kind == "double" else scaled(r, alpha)
 
-    def next_state(self, i, states, candidates):
-        u, *r = candidates[i]
+    def next_state(self, i, candidate, current, f, past):
+        u, r = candidate
         u = instance(self.s3, i)(u)
-        return (self.sigma(u) if i == self.nu - 1 else u, *r)
+        return (self.sigma(u) if i == self.nu - 1 else u, r), f, ()
 
 
 def inverse_root(channels: int):

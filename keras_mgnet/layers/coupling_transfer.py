@@ -1,0 +1,78 @@
+"""What a reversible network has besides its levels: halves of the channels, their transfers, a state at rest."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.layers import steps
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class CouplingTransfer(keras.layers.Layer):
+    """RevNet's transition unit: y_1 = R_1 x_1 + F(x_2), y_2 = R_2 x_2 + G(y_1), to another grid or other channels.
+
+    Args:
+        branch: F, which has the stride, as its use 0, and G as its use 1.
+        R1, R2: the shortcuts.
+
+    Example:
+        >>> from keras_mgnet.layers import ZeroPadding, basic
+        >>> unit = CouplingTransfer(basic(4, uses=2, strides=2), ZeroPadding(4, 2), ZeroPadding(4, 2))
+        >>> y1, y2 = unit(ops.ones((1, 8, 8, 2)), ops.ones((1, 8, 8, 2)))
+        >>> tuple(y2.shape)
+        (1, 4, 4, 4)
+    """
+
+    def __init__(self, branch, R1, R2, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.branch, self.R1, self.R2 = branch, R1, R2
+
+    def build(self, x1_shape, x2_shape):
+        self.branch.build(x2_shape)
+        self.R1.build(x1_shape)
+        self.R2.build(x2_shape)
+
+    def compute_output_shape(self, x1_shape, x2_shape):
+        return (self.branch.compute_output_shape(x2_shape),) * 2
+
+    def call(self, x1, x2):
+        y1 = steps.coupling(self.R1(x1), self.branch(x2, i=0))
+        return y1, steps.coupling(self.R2(x2), self.branch(y1, i=1))
+
+
+@serializable
+class Halves(keras.layers.Layer):
+    """x -> (x_1, x_2): the two halves of the channels, (N, H, W, 2c) -> (N, H, W, c) twice.
+
+    Example:
+        >>> [tuple(half.shape) for half in Halves()(ops.ones((1, 8, 8, 4)))]
+        [(1, 8, 8, 2), (1, 8, 8, 2)]
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape):
+        return ((*input_shape[:-1], input_shape[-1] // 2),) * 2
+
+    def call(self, x):
+        return tuple(ops.split(x, 2, axis=-1))
+
+
+@serializable
+class Rest(keras.layers.Layer):
+    """x -> (0, x): a position without velocity.
+
+    Example:
+        >>> [float(part[0, 0, 0, 0]) for part in Rest()(ops.ones((1, 8, 8, 4)))]
+        [0.0, 1.0]
+    """
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape), tuple(input_shape)
+
+    def call(self, x):
+        return ops.zeros_like(x), x

@@ -1,0 +1,90 @@
+"""The branch f^i of a residual block: two 3x3 convolutions, or a bottleneck, before or behind their norms."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers.fields.chain import Chain
+from keras_mgnet.serialization import serializable
+
+ORDERS = ("preactivation", "postactivation")
+LEADS = ("norm", "activation", "none")
+NAMES = {2: ("B", "A"), 3: ("B", "K", "A")}  # a single convolution has the name of its branch
+
+
+@serializable
+class Branch(Chain):
+    """f^i(x), i < uses: a chain of convolutions, (N, H, W, c) -> (N, H/s, W/s, widths[-1]).
+
+    "preactivation" is K s ... K s (x), "postactivation" is n K ... s K (x), with s the norm and sigma, n the norm alone.
+
+    Args:
+        widths: output channels of each convolution.
+        kernel_sizes: of each convolution.
+        uses, sharing, share_norms, dropout, activation, init: as `Chain`.
+        order: one of `ORDERS`.
+        lead: what stands before the first convolution: "norm" (with sigma) or, with preactivation for the first use alone,
+            "activation" or "none". None for what the order says.
+        strides: of the first use, at its first convolution that is larger than 1x1 or else at its first.
+        groups: of the convolutions larger than 1x1.
+
+    Example:
+        >>> f = Branch((4, 4), (3, 3), uses=2, sharing=((0, 1), (0, 0)))
+        >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), i=1).shape), [kernel.name for kernel in f.kernels()]
+        ((1, 8, 8, 4), ['B0', 'B1', 'A'])
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        kernel_sizes: Sequence[int],
+        *,
+        uses: int = 1,
+        sharing: Sequence[Sequence[int]] | None = None,
+        order: str = "preactivation",
+        lead: str | None = None,
+        strides: int = 1,
+        groups: int = 1,
+        share_norms: bool = False,
+        dropout: float = 0.0,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        check_known("order", order, ORDERS)
+        preactivation, between = order == "preactivation", ("sigma",) * (len(widths) - 1)
+        lead = lead or ("norm" if preactivation else "none")
+        check_known("lead", lead, LEADS)
+        first = "activation" if lead == "activation" else None
+        strided = next((p for p, k in enumerate(kernel_sizes) if k > 1), 0)
+        super().__init__(
+            [
+                (width, k, strides if p == strided else 1, groups if k > 1 else 1)
+                for p, (width, k) in enumerate(zip(widths, kernel_sizes, strict=True))
+            ],
+            ("sigma", *between, None) if preactivation else (first, *between, "norm"),
+            lead=lead if preactivation and lead != "norm" else None,
+            uses=uses,
+            sharing=sharing,
+            names=NAMES.get(len(widths)),
+            share_norms=share_norms,
+            dropout=dropout,
+            activation=activation,
+            init=init,
+            name=name,
+            dtype=dtype,
+        )
+
+
+def basic(channels: int, **options) -> Branch:
+    """Returns the branch of two 3x3 convolutions; options as `Branch`."""
+    return Branch((channels, channels), (3, 3), **options)
+
+
+def bottleneck(channels: int, inner: int | None = None, **options) -> Branch:
+    """Returns the branch 1x1 - 3x3 - 1x1 with `inner` channels (a fourth of `channels` if not given) inside."""
+    inner = inner or channels // 4
+    return Branch((inner, inner, channels), (1, 3, 1), **options)

@@ -1,0 +1,190 @@
+"""Convolutions with norms and sigma before, between and behind them: kernels and norms by use. All fields are made of it."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.errors import unknown
+from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.sharing import own
+from keras_mgnet.serialization import serializable
+
+PLACES = (None, "norm", "sigma")
+
+
+class Kernel(NamedTuple):
+    """One convolution of a chain."""
+
+    filters: int
+    size: int | tuple[int, int] = 3
+    strides: int = 1  # of the first of its instances, the others have 1
+    groups: int = 1
+    padded: bool = True
+
+
+@serializable
+class Chain(Field):
+    """f^i(x) = s_P K_P s_{P-1} ... K_1 s_0 (x): (N, H, W, c) -> (N, H/s, W/s, c').
+
+    Args:
+        kernels: K_1, ..., K_P, each the fields of a `Kernel`.
+        places: s_0, ..., s_P, each one of `PLACES`: nothing, a norm, or a norm and sigma; s_0 also "activation", sigma alone.
+            Every use has norms of its own.
+        lead: what takes the place of s_0 in the first use: "activation" or "none"; None for s_0 itself.
+        uses: how many iterations it serves.
+        sharing: per convolution a table use -> kernel (see `sharing`); None gives each use its own kernels.
+        names: of the convolutions; None for the name of the chain.
+        share_norms: one norm per place for all uses.
+        dropout: rate of the dropout behind each convolution.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> f = Chain(((4, 1), (4, 3)), (None, "sigma", "norm"), uses=2, sharing=((0, 1), (0, 0)), names=("B", "A"))
+        >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), i=1).shape), [kernel.name for kernel in f.kernels()]
+        ((1, 8, 8, 4), ['B0', 'B1', 'A'])
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[Sequence[Any]],
+        places: Sequence[str | None],
+        *,
+        lead: str | None = None,
+        uses: int = 1,
+        sharing: Sequence[Sequence[int]] | None = None,
+        names: Sequence[str] | None = None,
+        share_norms: bool = False,
+        dropout: float = 0.0,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.uses, self.lead = uses, lead
+        self.sharing = sharing or (own(uses),) * len(kernels)
+        self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy) if dropout else None
+        self.sigma = keras.layers.Activation(activation, dtype=policy)
+        self.places = tuple(places)
+        convs = [
+            conv_family(name, Kernel(*kernel), max(table) + 1, init, policy)
+            for name, kernel, table in zip(names or (self.name,) * len(kernels), kernels, self.sharing, strict=True)
+        ]
+        normed = [(q, place) for q, place in enumerate(places) if place in ("norm", "sigma")]
+        norms = [self._family(f"s{n}", q, place, share_norms, activation) for n, (q, place) in enumerate(normed, start=1)]
+        self.convs, self.norms = [], []
+        for conv, norm in itertools.zip_longest(convs, norms):  # the order of the variables, by which files hold a state
+            self.convs += [] if conv is None else [conv]
+            self.norms += [] if norm is None else [norm]
+
+    def _family(self, name, q, place, share_norms, activation):
+        """The norms at place q, by use. One is foldable if the convolution before it serves that use alone."""
+        before = self.sharing[q - 1] if q else (0,) * self.uses
+        foldable = [q > 0 and before.count(k) == 1 for k in before]
+        if share_norms:
+            return norm_family(name, place, 1, activation, self.dtype_policy, all(foldable)) * self.uses
+        missing = 1 if q == 0 and self.lead else 0
+        norms = norm_family(name, place, self.uses, activation, self.dtype_policy, foldable, missing)
+        return [None] * missing + norms
+
+    def kernels(self) -> list[Conv]:
+        """Returns its convolutions, every shared one once."""
+        return [conv for family in self.convs for conv in family]
+
+    def conv(self, p: int, i: int) -> Conv:
+        """Returns convolution p of use i."""
+        return self.convs[p][self.sharing[p][i]]
+
+    def build(self, input_shape: Shape) -> None:
+        for use in range(self.uses):
+            shape = input_shape if use == 0 else self.compute_output_shape(input_shape)
+            build_chain([*self._leading(use), *self._trailing(use)], shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        for p in range(len(self.convs)):
+            input_shape = self.conv(p, 0).compute_output_shape(input_shape)
+        return input_shape
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        return self.convolve(self.activate(x, i), i)
+
+    def activate(self, x: Tensor, i: int) -> Tensor:
+        """Returns what the first convolution of use i takes."""
+        return apply(self._leading(i), x)
+
+    def convolve(self, x: Tensor, i: int) -> Tensor:
+        """Returns the rest of f^i, from the first convolution on."""
+        return apply(self._trailing(i), x)
+
+    def _leading(self, i):
+        place = self.lead if i == 0 and self.lead else self.places[0]
+        if place in ("norm", "sigma"):
+            return [self.norms[0][i]]
+        return [self.sigma] if place == "activation" else []
+
+    def _trailing(self, i):
+        chain, norms = [], iter(self.norms[len(self.norms) - sum(place is not None for place in self.places[1:]) :])
+        for p, place in enumerate(self.places[1:]):
+            chain.append(self.conv(p, i))
+            if self.dropout is not None:
+                chain.append(self.dropout)
+            if place is not None:
+                chain.append(next(norms)[i])
+        return chain
+
+
+def build_all(shape: Shape, *groups: Iterable) -> None:
+    """Builds layers that take inputs of one shape, unless they are built."""
+    for layer in (layer for group in groups for layer in group if isinstance(layer, keras.layers.Layer)):
+        if not layer.built:
+            layer.build(shape)
+
+
+def build_chain(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
+    """Builds layers, each on what the one before it returns, unless they are built; returns the shape behind the last."""
+    for layer in layers:
+        if not layer.built:
+            layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+    return shape
+
+
+def apply(layers: Iterable[Callable], x: Tensor) -> Tensor:
+    """Returns what the last of the layers makes of x, each taking what the one before it returns."""
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def conv_family(name: str, kernel: Kernel, count: int, init: str, policy) -> list[Conv]:
+    """Returns `count` convolutions named `name` or, where there are several, `name` and index."""
+    options = {"groups": kernel.groups, "padded": kernel.padded, "init": init, "dtype": policy}
+    return [
+        Conv(kernel.filters, kernel.size, strides=1 if i else kernel.strides, name=f"{name}{i}" if count > 1 else name, **options)
+        for i in range(count)
+    ]
+
+
+def norm_family(
+    name: str, place: str | None, count: int, activation: Activation, policy, foldable: bool | Sequence[bool] = False, first=0
+) -> list:
+    """Returns norms `first` to `count` - 1, with sigma where `place` is "sigma", named `name` and index; or the identity."""
+    if place not in PLACES:
+        raise unknown("place", place, ["norm", "sigma", "None"])
+    if place is None:
+        return [identity] * count
+    folds = (foldable,) * count if isinstance(foldable, bool) else foldable
+    sigma = activation if place == "sigma" else None
+    return [Norm(sigma, foldable=folds[i], name=f"{name}_{i}", dtype=policy) for i in range(first, count)]
+
+
+def identity(x: Tensor, training: bool | None = None) -> Tensor:
+    """The norm that is not there."""
+    return x

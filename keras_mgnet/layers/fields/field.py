@@ -1,0 +1,214 @@
+"""The contract of a field: the right-hand side of an iteration, with its weights."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mgnet.annotations import DType, Shape, Tensor
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.layers.stochastic import StochasticDepth
+from keras_mgnet.serialization import serializable
+
+
+class Field(keras.layers.Layer):
+    """What a scheme evaluates: f^i(x) for the iterations i < uses. A subclass defines `uses`, `call(x, i=0)` and its shape.
+
+    Attributes:
+        uses: number of iterations that it serves.
+        by_euler: what forward Euler is over this field, where it has a name of its own.
+        draws: whether it draws random numbers in training that decide about whole iterations.
+    """
+
+    uses: int = 1
+    by_euler: Method | None = None
+    draws: bool = False
+
+    def at(self, i: int) -> Any:
+        """Returns the field at iteration i, as schemes call it."""
+        return At(self, i)
+
+    def parts(self, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """Returns (x, f^i(x)), or (R x, f^i(x)) where iteration i changes the shape by a shortcut R."""
+        return x, self(x, i=i)
+
+    def variables_at(self, i: int) -> list[keras.Variable]:
+        """Returns the variables that f^i reads, and perhaps more."""
+        return self.variables
+
+
+class At(NamedTuple):
+    """A field at one iteration."""
+
+    field: Field
+    i: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.field(x, i=self.i)
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns (R x, f(x)), see `Field.parts`."""
+        return self.field.parts(x, self.i)
+
+
+@serializable
+class Blocks(Field):
+    """The field of residual blocks: a branch, the shortcut of the first block, and perhaps stochastic depth.
+
+    Args:
+        branch: f, a field with a use for each block.
+        R: the shortcut of the first block where it changes grid or channels.
+        R_activated: whether R acts on sigma(norm(x)), the first thing that the branch computes, in place of x.
+        survival: per block the probability that f^i survives a training step, or None (see `StochasticDepth`).
+        inverted: as `StochasticDepth`.
+
+    Example:
+        >>> from keras_mgnet.layers import Euler, Level, ZeroPadding, basic
+        >>> f = Blocks(basic(4, uses=3, strides=2), R=ZeroPadding(4, 2))
+        >>> tuple(Level(Euler(), f)(keras.ops.ones((1, 8, 8, 2))).shape)
+        (1, 4, 4, 4)
+    """
+
+    stochastic = Method(
+        "Euler-Maruyama",
+        "x_{n+1} = x_n + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
+        "1/2 strong, 1 weak",
+        "dx = p f dt + (p (1 - p))^(1/2) f dW",
+    )
+
+    def __init__(
+        self,
+        branch: Field,
+        *,
+        R: keras.layers.Layer | None = None,
+        R_activated: bool = False,
+        survival: Sequence[float] | None = None,
+        inverted: bool = False,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.branch, self.R, self.R_activated = branch, R, R_activated
+        gate = {"inverted": inverted, "name": "gate", "dtype": self.dtype_policy}
+        self.gate = None if survival is None else StochasticDepth(survival, **gate)
+
+    @property
+    def uses(self) -> int:
+        return self.branch.uses
+
+    @property
+    def draws(self) -> bool:
+        return self.gate is not None or self.branch.draws
+
+    @property
+    def by_euler(self) -> Method | None:
+        return self.stochastic if self.draws else self.branch.by_euler
+
+    def build(self, input_shape: Shape) -> None:
+        self.branch.build(input_shape)
+        if self.R is not None:
+            self.R.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return self.branch.compute_output_shape(input_shape)
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        return self.parts(x, i)[1]
+
+    def parts(self, x, i):
+        R = self.R if i == 0 else None
+        if R is not None and self.R_activated:
+            activated = self.branch.activate(x, i)
+            x, f = R(activated), self.branch.convolve(activated, i)
+        else:
+            x, f = x if R is None else R(x), self.branch(x, i=i)
+        return x, f if self.gate is None else self.gate(f, i=i)
+
+
+@serializable
+class InTurn(Field):
+    """Fields one after the other: the uses of the first, then those of the second, and so on.
+
+    Args:
+        fields: each preserves shape, and shares no weight with another.
+
+    Example:
+        >>> from keras_mgnet.layers import basic
+        >>> f = InTurn([basic(4, uses=2), basic(4, uses=2)])
+        >>> f.uses, tuple(f(keras.ops.ones((1, 8, 8, 4)), i=3).shape)
+        (4, (1, 8, 8, 4))
+    """
+
+    def __init__(self, fields: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.fields = list(fields)
+
+    @property
+    def uses(self) -> int:
+        return len(self._places)
+
+    @property
+    def _places(self):
+        return [(field, i) for field in self.fields for i in range(field.uses)]
+
+    def build(self, input_shape: Shape) -> None:
+        for field in self.fields:
+            field.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        field, j = self._places[i]
+        return field(x, i=j)
+
+    def variables_at(self, i):
+        field, j = self._places[i]
+        return field.variables_at(j)
+
+
+@serializable
+class Sum(Field):
+    """f^i(x) = sum_j f_j^i(x): fields of equal shape and uses as one.
+
+    Where a level hands the activated x to the shortcut too, that of the first serves all (`activate`, `convolve`).
+
+    Args:
+        branches: the f_j, each as `Branch`.
+
+    Example:
+        >>> from keras_mgnet.layers import Euler, Level, basic
+        >>> tuple(Level(Euler(), Sum([basic(4, uses=3), basic(4, uses=3)]))(keras.ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 4)
+    """
+
+    by_euler = Method(
+        "forward Euler", "x_{n+1} = x_n + f_1(x_n) + ... + f_k(x_n)", "1", "x' = f_1(x) + ... + f_k(x)"
+    )
+
+    def __init__(self, branches: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.branches = list(branches)
+
+    @property
+    def uses(self) -> int:
+        return self.branches[0].uses
+
+    def build(self, input_shape: Shape) -> None:
+        for f in self.branches:
+            f.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return self.branches[0].compute_output_shape(input_shape)
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        return steps.superpose([f(x, i=i) for f in self.branches])
+
+    def activate(self, x: Tensor, i: int) -> Tensor:
+        """Returns what the first convolutions of use i take."""
+        return self.branches[0].activate(x, i)
+
+    def convolve(self, x: Tensor, i: int) -> Tensor:
+        """Returns the rest of f^i, from the first convolutions on."""
+        return steps.superpose([f.convolve(x, i) for f in self.branches])

@@ -1,0 +1,65 @@
+"""Highway layers: a transform gate mixes what a plain layer computes with what it was given."""
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.conv import Affine
+from keras_mgnet.layers.fields.chain import build_all
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class Highway(Field):
+    """f^i(x) = T(x) (H(x) - x), H = sigma(W_H * x + b_H), T = sigmoid(W_T * x + b_T): (N, H, W, c) -> the same.
+
+    With `Euler` it is the highway layer x <- H(x) T(x) + x (1 - T(x)). Source: Srivastava, Greff, Schmidhuber 2015; Lu2017.
+
+    Args:
+        channels: c.
+        uses: number of layers.
+        kernel_size: of W_H and W_T.
+        transfer_bias: initial b_T; the more negative, the more x is carried.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> from keras_mgnet.layers import Euler, Level
+        >>> x = keras.ops.ones((1, 8, 8, 4))
+        >>> bool(keras.ops.max(abs(Level(Euler(), Highway(4, 2, transfer_bias=-20.0))(x) - x)) < 1e-6)
+        True
+    """
+
+    by_euler = Method(
+        "forward Euler with a gate for the step size", "x_{n+1} = x_n + T(x_n) (H(x_n) - x_n)", "1", "x' = T(x) (H(x) - x)"
+    )
+
+    def __init__(
+        self,
+        channels: int,
+        uses: int,
+        *,
+        kernel_size: int = 3,
+        transfer_bias: float = -4.0,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.uses = uses
+        options = {"init": init, "dtype": self.dtype_policy}
+        gate = {"bias": transfer_bias, "activation": "sigmoid", **options}
+        self.H = [Affine(channels, kernel_size, activation=activation, name=f"H{i}", **options) for i in range(uses)]
+        self.T = [Affine(channels, kernel_size, name=f"T{i}", **gate) for i in range(uses)]
+
+    def build(self, input_shape: Shape) -> None:
+        build_all(input_shape, self.H, self.T)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        return steps.highway(x, self.H[i](x), self.T[i](x))

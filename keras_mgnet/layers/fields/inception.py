@@ -1,0 +1,130 @@
+"""Parallel paths of convolutions: the blocks, the stem and the reductions of the Very Deep PolyNet."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.layers.fields.chain import Chain, Kernel, apply, build_chain
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.serialization import serializable
+
+POOL = "pool"
+
+
+@serializable
+class Inception(Field):
+    """F(x) = n A [p_1(x), p_2(x), ...] with paths p = s K ... s K; [ ] is the concatenation, s norm and sigma, n the norm.
+
+    (N, H, W, c) -> (N, H', W', channels). The norms of each use are its own, and so is its A.
+
+    Args:
+        paths: each a sequence of K. (filters, k) is zero-padded; (filters, k, s) has the stride s and no padding, so H' is
+            (H - k) // s + 1; k is an integer or (k_h, k_w). The path "pool" is the 3x3 max pooling with stride 2, unpadded.
+        channels: output channels of A, 1x1; None for the concatenation as it is, without n A.
+        uses: how many applications it serves.
+        sharing: table use -> kernels of the paths (see `sharing`); None gives each use its own.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> F = Inception((((2, 1), (3, (1, 7)), (3, (7, 1))), ((4, 1),)), 8)
+        >>> tuple(F(ops.ones((1, 9, 9, 8))).shape), tuple(Inception(("pool", ((4, 3, 2),)))(ops.ones((1, 9, 9, 8))).shape)
+        ((1, 9, 9, 8), (1, 4, 4, 12))
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Any],
+        channels: int | None = None,
+        *,
+        uses: int = 1,
+        sharing: Sequence[int] | None = None,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.uses = uses
+        options = {"uses": uses, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        self.paths = [self._path(path, f"{self.name}_{p}", sharing, options) for p, path in enumerate(paths, start=1)]
+        self.A = None if channels is None else Chain(((channels, 1),), (None, "norm"), name="A", **options)
+
+    def _path(self, path, name, sharing, options):
+        if path == POOL:
+            return MaxPooling(name=name, dtype=self.dtype_policy)
+        kernels = [Kernel(*K) if len(K) == 2 else Kernel(*K, padded=False) for K in path]
+        names = [f"{name}{q}" for q in range(1, len(kernels) + 1)]
+        tables = None if sharing is None else (sharing,) * len(kernels)
+        places = (None, *("sigma",) * len(kernels))
+        return Chain(kernels, places, names=names, sharing=tables, name=name, **options)
+
+    def build(self, input_shape: Shape) -> None:
+        for path in self.paths:
+            path.build(input_shape)
+        if self.A is not None:
+            self.A.build(self._concatenated(input_shape))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        shape = self._concatenated(input_shape)
+        return shape if self.A is None else self.A.compute_output_shape(shape)
+
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
+        x = ops.concatenate([path(x, i=i) for path in self.paths], axis=-1)
+        return x if self.A is None else self.A(x, i=i)
+
+    def _concatenated(self, shape):
+        ends = [path.compute_output_shape(shape) for path in self.paths]
+        return *ends[0][:-1], sum(end[-1] for end in ends)
+
+
+class MaxPooling(keras.layers.MaxPooling2D):
+    """The 3x3 max pooling with stride 2, unpadded, at every use."""
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(3, 2, data_format="channels_last", name=name, dtype=dtype)
+
+    def call(self, x, i=0):
+        return super().call(x)
+
+
+@serializable
+class InceptionStem(keras.layers.Layer):
+    """`Inception` layers without A, one behind the other: (N, H, W, c) -> (N, H', W', c').
+
+    Args:
+        parts: the paths of each.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),))))(ops.ones((1, 15, 15, 3))).shape)
+        (1, 3, 3, 10)
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        *,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        options = {"activation": activation, "init": init, "dtype": self.dtype_policy}
+        self.parts = [Inception(paths, name=f"{self.name}{n}", **options) for n, paths in enumerate(parts, start=1)]
+
+    def build(self, input_shape: Shape) -> None:
+        build_chain(self.parts, input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        for part in self.parts:
+            input_shape = part.compute_output_shape(input_shape)
+        return input_shape
+
+    def call(self, x: Tensor) -> Tensor:
+        return apply(self.parts, x)

@@ -1,0 +1,73 @@
+"""The field of a recurrent residual network: states on one grid, each driven by all, with kernels shared over time."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.branch import Branch, basic
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.sharing import shared
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class Recurrent(Field):
+    """f_i(x_1, ..., x_S) = sum_j K_ij(x_j), i, j = 1..S: the field of `EulerSystem`, each x_i (N, H, W, c).
+
+    A state of zero drives nothing until it is reached. In the last iteration only x_S is driven, the state that is returned.
+    With S = 1 it is a branch with one kernel. Source: Liao & Poggio 2016; Lu2017.
+
+    Args:
+        channels: c of every state.
+        uses: number of steps.
+        states: S.
+        share_K: whether the kernels of K_ij are the same at all times, as in a recurrent network.
+        share_norms: whether the norms are too; else each step has its own (time-specific normalisation).
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> from keras_mgnet.layers import EulerSystem, Level
+        >>> tuple(Level(EulerSystem(), Recurrent(4, 3, states=2))(keras.ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 4)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        uses: int,
+        states: int = 1,
+        *,
+        share_K: bool = True,
+        share_norms: bool = False,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.uses, self.states, self.share_K = uses, states, share_K
+        options = {"share_norms": share_norms, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
+
+    def _transition(self, channels, i, j, options) -> Branch | None:
+        """K_ij, used from the time when x_j is reached until x_i is read for the last time."""
+        uses = self.uses - (j > 0) - (i < self.states - 1)
+        sharing = (shared(uses),) * 2 if self.share_K else None
+        return basic(channels, uses=uses, sharing=sharing, name=f"K{i + 1}{j + 1}", **options) if uses > 0 else None
+
+    def build(self, input_shape: Shape) -> None:
+        for K in (K for row in self.K for K in row if K is not None):
+            K.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+    def call(self, states: Sequence[Tensor | None], i: int = 0) -> list[Tensor | None]:
+        unread = self.states - 1 if i == self.uses - 1 else 0
+        return [None] * unread + [self._driven(row, states, i) for row in self.K[unread:]]
+
+    def _driven(self, row, states, i):
+        return steps.superpose([K(x, i=i - (j > 0)) for j, (K, x) in enumerate(zip(row, states, strict=True)) if x is not None])

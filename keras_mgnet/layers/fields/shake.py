@@ -1,0 +1,86 @@
+"""Shake-shake: two branches that are mixed by chance."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.annotations import DType, Shape
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.serialization import serializable
+
+SHAKES = ("image", "batch")
+
+
+@serializable
+class Shake(Field):
+    """Shake-shake of two branches: eta f_1(x) + (1 - eta) f_2(x), eta ~ U(0, 1); its gradient takes an independent eta'.
+
+    In inference (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3).
+
+    Args:
+        f1, f2: the branches.
+        mode: one eta per "image" or per "batch".
+        seed: of the draws; None for a random one.
+
+    Example:
+        >>> from keras_mgnet.layers import basic
+        >>> tuple(Shake(basic(4), basic(4))(ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 4)
+    """
+
+    by_euler = Method(
+        "Euler-Maruyama",
+        "x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1)",
+        "1/2 strong, 1 weak",
+        "dx = (f_1 + f_2)/2 dt + 12^(-1/2) (f_1 - f_2) dW",
+    )
+
+    def __init__(
+        self,
+        f1: Field,
+        f2: Field,
+        *,
+        mode: str = "image",
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_known("shake mode", mode, SHAKES)
+        self.f1, self.f2, self.mode = f1, f2, mode
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def uses(self) -> int:
+        return self.f1.uses
+
+    def build(self, input_shape: Shape) -> None:
+        self.f1.build(input_shape)
+        self.f2.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return self.f1.compute_output_shape(input_shape)
+
+    def call(self, x, i=0, training=None):
+        f1, f2 = self.f1(x, i=i), self.f2(x, i=i)
+        if not training:
+            return steps.mix(f1, f2, 0.5)
+        shape = (ops.shape(x)[0], 1, 1, 1) if self.mode == "image" else ()
+        forward, backward = (
+            ops.cast(keras.random.uniform(shape, seed=self.seed_generator), f1.dtype) for _ in range(2)
+        )
+        return _shake(f1, f2, forward, backward)
+
+
+def _shake(f1, f2, forward, backward):
+    @ops.custom_gradient  # not on every backend, so not before it is needed
+    def shake(f1, f2, forward, backward):
+        def gradient(*arguments, upstream=None):
+            (upstream,) = arguments if upstream is None else (upstream,)
+            return backward * upstream, (1 - backward) * upstream, ops.zeros_like(forward), ops.zeros_like(backward)
+
+        return steps.mix(f1, f2, forward), gradient
+
+    return shake(f1, f2, forward, backward)

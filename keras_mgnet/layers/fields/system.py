@@ -1,0 +1,125 @@
+"""The field of A u = f: the data-feature map A, the smoother B, and the norms of every iteration."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.chain import Kernel, build_all, conv_family, norm_family
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.sharing import instance
+from keras_mgnet.serialization import serializable
+
+FORMS = ("residual", "feature")
+
+
+@serializable
+class LinearSystem(Field):
+    """A(u) = f on one grid, with the corrections B(r) = s2(B * s1(r)), He2019 (4.3), and A(u) = t2(A * t1(u)), (4.7).
+
+    In the residual form the residual is carried, r <- r - A * e, and A has no norms. In the feature form f is carried, and r
+    is f - A(u). A nonlinear A has pairs (t1, t2) for A(u^0), ..., A(u^{uses-1}), or, where u^0 = 0 and A(0) counts as zero,
+    for A(u^1), ..., A(u^uses). The residual after the last iteration takes the last pair again.
+
+    Args:
+        channels, channels_f: c_u and c_f.
+        uses: number of iterations.
+        share_A, share_B: whether one A, one B serves all iterations.
+        A, B: what stands before and behind the convolution, each one of `chain.PLACES`.
+        form: one of `FORMS`.
+        has_B: whether there is a B; a smoother such as `PolynomialSmoother` needs none.
+        operators: the layers (A, B), shared by all iterations, in place of the 3x3 convolutions.
+        last: whether nobody reads the last residual; a nonlinear A then keeps it out of the moving statistics.
+        activation: sigma.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> system = LinearSystem(4, 3, 2)
+        >>> system.build((None, 8, 8, 3))
+        >>> tuple(system.at(0).correction(keras.ops.ones((1, 8, 8, 3))).shape)
+        (1, 8, 8, 4)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        channels_f: int,
+        uses: int,
+        *,
+        share_A: bool = True,
+        share_B: bool = True,
+        A: Sequence[str | None] = (None, None),
+        B: Sequence[str | None] = ("sigma", "sigma"),
+        form: str = "residual",
+        has_B: bool = True,
+        operators: Sequence[keras.layers.Layer] | None = None,
+        last: bool = False,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.channels, self.uses, self.last = channels, uses, last
+        self.form, self.is_linear = form, not any(A)
+        if operators is not None:
+            self.A, self.B = ([layer] for layer in operators)
+        else:
+            self.A = conv_family("A", Kernel(channels_f), 1 if share_A else uses, init, policy)
+            self.B = conv_family("B", Kernel(channels), 1 if share_B else uses, init, policy) if has_B else []
+        alone = len(self.B) == uses
+        self.s1, self.s2, self.t1, self.t2 = (
+            norm_family(norm, place, uses, activation, policy, foldable)
+            for norm, place, foldable in zip(("s1", "s2", "t1", "t2"), (*B, *A), (False, alone, False, False), strict=True)
+        )
+
+    def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
+        self.first_pair = 1 if u_shape is None else 0  # of A(u^i), from which on its norms count
+        u_shape, r_shape = self.compute_output_shape(r_shape)
+        build_all(u_shape, self.A, self.s2, self.t1)
+        build_all(r_shape, self.B, self.s1, self.t2)
+
+    def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
+        return (*r_shape[:-1], self.channels), tuple(r_shape)
+
+    def at(self, i: int) -> "Equation":
+        return Equation(self, i)
+
+
+class Equation(NamedTuple):
+    """A system at one iteration; u is None where it is zero."""
+
+    system: LinearSystem
+    i: int
+
+    def smooth(self, r: Tensor) -> Tensor:
+        """Returns B * r."""
+        return instance(self.system.B, self.i)(r)
+
+    def product(self, e: Tensor) -> Tensor:
+        """Returns A * e."""
+        return instance(self.system.A, self.i)(e)
+
+    def correction(self, r: Tensor, smooth: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Returns e = s2(B * s1(r)), with `smooth` in place of B."""
+        return steps.mapping(r, smooth or self.smooth, self.system.s1[self.i], self.system.s2[self.i])
+
+    def data(self, u: Tensor | None, r: Tensor) -> Tensor | None:
+        """Returns f = r + A(u), which the feature form carries; None in the residual form."""
+        return steps.data(r, u, self._map()) if self.system.form == "feature" else None
+
+    def residual(self, f: Tensor, u: Tensor | None) -> Tensor:
+        """Returns f - A(u)."""
+        return steps.residual(f, u, self._map())
+
+    def last_residual(self, f: Tensor, u: Tensor) -> Tensor:
+        """Returns f - A(u) after the last iteration."""
+        return steps.residual(f, u, self._map(**{"training": False} if self.system.last else {}))
+
+    def _map(self, **mode) -> Callable[[Tensor], Tensor]:
+        """The map u -> t2(A * t1(u)), in the mode of the level unless it is given."""
+        t1, t2 = (instance(t, self.i - self.system.first_pair) for t in (self.system.t1, self.system.t2))
+        return lambda u: steps.mapping(u, self.product, lambda x: t1(x, **mode), lambda x: t2(x, **mode))

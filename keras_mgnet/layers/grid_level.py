@@ -1,0 +1,183 @@
+"""MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up again."""
+
+from collections.abc import Sequence
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.system import FORMS, LinearSystem
+from keras_mgnet.layers.level import Level
+from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, scheme
+from keras_mgnet.serialization import serializable
+
+PLAIN = "residual_correction"
+
+
+@serializable
+class GridLevel(Level):
+    """nu smoothing steps of MgNet on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
+
+    Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and u (N, H, W, c_u), omitted where u = 0. It returns
+    the last (u, r). The residual form carries r <- r - A * e; the feature form rebuilds f = r + A(u) and evaluates
+    f - A(u) in each step. Both are the same function while A is linear and shared. With `share_A=False` they are two
+    networks: the residual form then means r <- r - A_i * e, the feature form f - A_i * u.
+
+    Args:
+        channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, init: as `LinearSystem`.
+        nu: number of iterations.
+        smoother: a key of `smoothers.SMOOTHERS`, or the scheme.
+
+    Example:
+        >>> u, r = GridLevel(4, 4, nu=2)(keras.ops.ones((1, 8, 8, 4)))
+        >>> tuple(u.shape), tuple(r.shape)
+        ((1, 8, 8, 4), (1, 8, 8, 4))
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        channels_f: int,
+        nu: int,
+        *,
+        share_A: bool = True,
+        share_B: bool = True,
+        A: Sequence[str | None] = (None, None),
+        B: Sequence[str | None] = ("sigma", "sigma"),
+        form: str = "residual",
+        smoother: str | ResidualCorrection = PLAIN,
+        operators: Sequence[keras.layers.Layer] | None = None,
+        last: bool = False,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        policy = keras.dtype_policies.get(dtype)
+        rule = scheme(smoother, nu, policy)
+        check(form, A, rule)
+        if not rule.needs_B and channels != channels_f:
+            raise ValueError(
+                f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
+            )
+        maps = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
+        options = {"share_A": share_A, "share_B": share_B, "form": form, "activation": activation, "init": init}
+        system = LinearSystem(channels, channels_f, nu, **maps, **options, name="field", dtype=policy)
+        super().__init__(rule, system, name=name, dtype=policy)
+
+    def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
+        self.field.build(r_shape, u_shape)
+        self.scheme.build(self.field.compute_output_shape(r_shape)[0])
+
+    def compute_output_shape(self, r_shape, u_shape=None):
+        return self.field.compute_output_shape(r_shape)
+
+    def compute_output_spec(self, r, u=None, training=None):
+        return self.symbolic(self.compute_output_shape(r.shape))
+
+    def call(self, r: Tensor, u: Tensor | None = None, training: bool | None = None) -> tuple[Tensor, Tensor]:
+        return super().call(r, u, training=training)
+
+
+@serializable
+class CycleLevel(Level):
+    """One grid of a multigrid cycle, with one A: nu smoothing steps on the way down, a correction and post_nu steps back up.
+
+    It is two schemes over one system. Down, `level(r, u)` is that of `GridLevel` and returns (u, r). Up, `level(r, u, e)`
+    takes that state and the correction e (N, H, W, c) of the coarse grid, and returns (u, r) after u <- u + e,
+    r <- r - A * e and the smoothing steps.
+
+    Args:
+        channels: c_u = c_f; R *_2^T maps what R *_2 has made of data to features.
+        nu, post_nu: iterations on the way down and up.
+        share_B: whether one B serves all iterations of both ways.
+        B, form, operators, activation, init: as `LinearSystem`.
+        smoothers: the schemes of both ways, keys of `smoothers.SMOOTHERS` or layers.
+
+    Example:
+        >>> level = CycleLevel(4, nu=2, post_nu=1)
+        >>> u, r = level(keras.ops.ones((1, 8, 8, 4)))
+        >>> u, r = level(r, u, 0.1 * u)
+        >>> tuple(u.shape)
+        (1, 8, 8, 4)
+    """
+
+    cycle = Method(
+        "multigrid V-cycle",
+        "u <- u + B(f - A u); u <- u + R^T e, e from the coarse grid for R(f - A u); u <- u + B(f - A u)",
+        "1 as forward Euler",
+        "A u = f on every grid, by u' = B(f - A u)",
+    )
+
+    def __init__(
+        self,
+        channels: int,
+        nu: int,
+        post_nu: int,
+        *,
+        share_B: bool = True,
+        B: Sequence[str | None] = ("sigma", "sigma"),
+        form: str = "residual",
+        smoothers: Sequence[str | ResidualCorrection] = (PLAIN, PLAIN),
+        operators: Sequence[keras.layers.Layer] | None = None,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        policy = keras.dtype_policies.get(dtype)
+        down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
+        check(form, (None, None), down, up)
+        options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "init": init}
+        system = LinearSystem(
+            channels, channels, nu + post_nu, operators=operators, **options, name="field", dtype=policy
+        )
+        super().__init__(down, system, name=name, dtype=policy)
+        self.post_scheme = up
+
+    @property
+    def nu(self) -> int:
+        return self.scheme.nu
+
+    @property
+    def method(self) -> Method:
+        return self.cycle
+
+    @property
+    def post_nu(self) -> int:
+        """Number of iterations on the way up."""
+        return self.post_scheme.nu
+
+    def build(self, r_shape: Shape, u_shape: Shape | None = None, e_shape: Shape | None = None) -> None:
+        self.field.build(r_shape, u_shape)
+        for rule in (self.scheme, self.post_scheme):
+            rule.build(self.field.compute_output_shape(r_shape)[0])
+
+    def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
+        return self.field.compute_output_shape(r_shape)
+
+    def compute_output_spec(self, r, u=None, e=None, training=None):
+        return self.symbolic(self.compute_output_shape(r.shape))
+
+    def call(self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None):
+        if e is None:
+            return super().call(r, u, training=training)
+        system = self.field.at(0)
+        state = self.post_scheme.begin(system, *reversed(steps.residual_correction(u, r, e, system.product(e))))
+        state = self.iterate(self.post_scheme, state, training, first=self.nu)
+        return self.post_scheme.end(self.field.at(self.nu + self.post_nu), *state)
+
+
+def check(form: str, A: Sequence[str | None], *rules: ResidualCorrection) -> None:
+    """Raises unless the schemes and A go with the form: the residual form has r = f - A * u only if each of them keeps it."""
+    check_known("form", form, FORMS)
+    if form == "residual" and any(A):
+        raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
+    for rule in rules:
+        if form == "residual" and not rule.keeps_residual:
+            raise ValueError(
+                f"expected form='feature' for a smoother that does not keep r = f - A * u. "
+                f"Received: form={form!r}, smoother={type(rule).__name__}"
+            )

@@ -1,0 +1,1 @@
+"""The schemes: what one iteration computes from a state and a field."""

@@ -1,0 +1,99 @@
+"""One-step schemes for x' = f(x)."""
+
+import keras
+
+from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class Euler(Scheme):
+    """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), R_i = I but where a grid begins; He2019 (2.1) to (2.4), Lu2017.
+
+    Args:
+        activation: sigma behind the sum; None for the identity.
+
+    Example:
+        >>> from keras_mgnet.layers import Level, basic
+        >>> tuple(Level(Euler(), basic(4, uses=3))(keras.ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 4)
+    """
+
+    method = Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)")
+
+    def __init__(self, activation: Activation = None, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.sigma = keras.activations.get(activation)
+
+    def step(self, i, f, x):
+        return (self.sigma(steps.euler(*f.parts(x))),)
+
+    def over(self, field):
+        return field.by_euler or self.method
+
+
+@serializable
+class Heun(Scheme):
+    """Heun's method, the trapezoidal rule with a predictor: x^{i+1} = R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2.
+
+    Where a grid begins its first iteration is a step of forward Euler: f(x^0 + f(x^0)) would need the shape of x^0.
+
+    Example:
+        >>> from keras_mgnet.layers import Level, basic
+        >>> tuple(Level(Heun(), basic(4, uses=3))(keras.ops.ones((1, 8, 8, 4))).shape)
+        (1, 8, 8, 4)
+    """
+
+    method = Method("Heun's method", "x_{n+1} = x_n + (f(x_n) + f(x_n + f(x_n))) / 2", "2", "x' = f(x)")
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def step(self, i, f, x):
+        start, k1 = f.parts(x)
+        predicted = steps.euler(start, k1)
+        return (predicted if start is not x else steps.heun(x, k1, f(predicted)),)
+
+
+@serializable
+class Dense(Scheme):
+    """x^{i+1} = [x^i, f^i(x^i)]: DenseNet's step, an explicit multistep scheme over all states, side by side in the channels."""
+
+    method = Method(
+        "explicit multistep scheme over all states",
+        "x_{n+1} = f([x_0, ..., x_n])",
+        "none, there is no step size",
+        "a recursion with full memory, as multistep iterative methods have",
+    )
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def step(self, i, f, x):
+        return (steps.dense(x, f),)
+
+    def shapes(self, field, x_shape):
+        return *x_shape[:-1], x_shape[-1] + field.uses * field.growth
+
+
+@serializable
+class EulerSystem(Scheme):
+    """Forward Euler for several states on one grid: x_j <- x_j + f_j(x_1, ..., x_S), from x_2 = ... = x_S = 0 to x_S."""
+
+    method = Method(
+        "forward Euler, autonomous", "x_i <- x_i + K_i1(x_1) + ... + K_iS(x_S)", "1", "x_i' = sum_j K_ij(x_j), K_ij fixed in time"
+    )
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def begin(self, f, x):
+        return x, *[None] * (f.field.states - 1)
+
+    def step(self, i, f, *states):
+        return tuple(steps.plus(x, increment) for x, increment in zip(states, f(states), strict=True))
+
+    def end(self, f, *states):
+        return states[-1]

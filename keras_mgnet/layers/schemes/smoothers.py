@@ -1,0 +1,229 @@
+"""Smoothers: schemes for A u = f, which combine the corrections of one grid into the next iterate.
+
+The state is (current, f, past): the current pair (u, r), f where A is not linear and r must be computed from it (else None),
+and the earlier pairs that a scheme still needs. All but `PolynomialSmoother` combine candidates u^j + e^j with weights that sum
+to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`, `RedBlack` and
+a `Chebyshev` with given omega.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_mgnet.annotations import DType, Tensor
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.serialization import serializable
+
+Pair = tuple[Tensor, Tensor]  # (u, r); u is None where it is zero, r where it is to be computed
+
+
+@serializable
+class ResidualCorrection(Scheme):
+    """u^i = u^{i-1} + e^{i-1}: MgNet's smoother, He2019 (4.3).
+
+    Args:
+        nu: number of iterations.
+
+    Attributes:
+        needs_B: whether the system has a B; a smoother without makes it of A.
+        keeps_residual: whether r <- r - A * e is the residual of the next u; else f must be carried.
+    """
+
+    method = Method("multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)")
+    nonlinear = Method(
+        "stationary iteration for the feature", "u <- u + B(f - A(u))", "1 as forward Euler", "A(u) = f, by u' = B(f - A(u))"
+    )
+    needs_B: ClassVar[bool] = True
+
+    def __init__(self, nu: int, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.nu = nu
+
+    @property
+    def keeps_residual(self) -> bool:
+        return True
+
+    def build(self, u_shape=None):
+        """Adds the trainable coefficients, for u of this shape."""
+
+    def begin(self, system, r, u=None):
+        return (u, r), system.data(u, r), ()
+
+    def step(self, i, system, current, f, past):
+        u, r = current
+        r = system.residual(f, u) if r is None else r
+        e = system.correction(r, lambda r: self.smoothed(i, system, r))
+        candidate = steps.residual_correction(u, r, e, system.product(e)) if f is None else (steps.plus(u, e), None)
+        return self.next_state(i, candidate, current, f, past)
+
+    def end(self, system, current, f, past):
+        u, r = current
+        return u, r if f is None else system.last_residual(f, u)
+
+    def smoothed(self, i: int, system, r: Tensor) -> Tensor:
+        """Returns B * r of iteration i."""
+        return system.smooth(r)
+
+    def next_state(self, i: int, candidate: Pair, current: Pair, f, past: tuple):
+        """Returns the state after iteration i, of which `candidate` is (u^i + e^i, its residual)."""
+        return candidate, f, ()
+
+    def over(self, field):
+        return self.method if field.is_linear else self.nonlinear
+
+
+@serializable
+class Damped(ResidualCorrection):
+    """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1.
+
+    The batch normalisation behind it cancels the factor but for its epsilon, so a has hardly any gradient.
+    """
+
+    method = Method(
+        "multigrid, damped Jacobi", "u <- u + s B(f - A u), 0 < s < 1", "1 as forward Euler", "A u = f, by u' = s B(f - A u)"
+    )
+
+    def build(self, u_shape=None):
+        self.a = self.add_weight(shape=(), initializer="ones", name="a")
+
+    def smoothed(self, i, system, r):
+        return ops.sigmoid(self.a) * system.smooth(r)
+
+
+@serializable
+class Weighted(ResidualCorrection):
+    """Iteration i takes B^i = w_i B: one B, and a trainable weight per iteration, initially 1."""
+
+    def build(self, u_shape=None):
+        self.w = self.add_weight(shape=(self.nu,), initializer="ones", name="w")
+
+    def smoothed(self, i, system, r):
+        return self.w[i] * system.smooth(r)
+
+
+@serializable
+class Chebyshev(ResidualCorrection):
+    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
+
+    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i. An omega_i of 1 begins it anew.
+
+    Args:
+        nu: number of iterations.
+        omega: the nu values that the weights start from, such as `chebyshev_omegas`; None for 1.
+        learned: whether they are trained.
+    """
+
+    method = Method(
+        "multigrid, Chebyshev semi-iteration",
+        "u_{n+1} = omega (u_n + B(f - A u_n)) + (1 - omega) u_{n-1}",
+        "1 as a linear two-step method",
+        "A u = f, by (2 - omega) u' = omega B(f - A u)",
+    )
+
+    def __init__(
+        self, nu: int, omega: Sequence[float] | None = None, *, learned: bool = True, name: str | None = None, dtype: DType = None
+    ) -> None:
+        super().__init__(nu, name=name, dtype=dtype)
+        self.initial, self.learned = (1.0,) * nu if omega is None else omega, learned
+
+    def build(self, u_shape=None):
+        self.omega = self.add_weight(
+            shape=(self.nu,),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.initial, dtype=dtype),
+            trainable=self.learned,
+            name="omega",
+        )
+
+    def next_state(self, i, candidate, current, f, past):
+        (before,) = past or (current,)
+        return combined((candidate, before), (self.omega[i], 1 - self.omega[i])), f, (current,)
+
+
+@serializable
+class RedBlack(ResidualCorrection):
+    """Half-sweeps over the colours of a chessboard: iteration i corrects the points of even i + row + column alone.
+
+    With B = D^{-1} of a five-point stencil two iterations are a sweep of red-black Gauss-Seidel, with B = omega D^{-1} of SOR.
+
+    Example:
+        >>> from keras_mgnet.layers import Stencil
+        >>> level = GridLevel(1, 1, 1, B=(None, None), smoother=RedBlack(1), operators=(Stencil([[4.0]], None), Stencil([[0.25]], None)))
+        >>> ops.convert_to_numpy(level(ops.ones((1, 2, 3, 1)))[0])[0, :, :, 0].tolist()
+        [[0.25, 0.0, 0.25], [0.0, 0.25, 0.0]]
+    """
+
+    def smoothed(self, i, system, r):
+        _, h, w, _ = ops.shape(r)
+        colour = (i + ops.arange(h)[:, None] + ops.arange(w)) % 2
+        return ops.where(colour[None, :, :, None] == 0, system.smooth(r), 0.0)
+
+
+@serializable
+class Multistep(ResidualCorrection):
+    """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1; starts with all weight on j = i-1.
+
+    The weights of the earlier steps are trainable, the last one is what remains to 1. e^j is computed once, with the B of
+    the iteration that produced r^j, so a step costs what a plain one costs.
+    """
+
+    method = Method(
+        "multigrid, multi-step residual correction",
+        "u_{n+1} = sum_j alpha_j (u_j + B(f - A u_j)), sum_j alpha_j = 1",
+        "1 as a linear multistep method",
+        "A u = f",
+    )
+
+    def build(self, u_shape=None):
+        self.alpha = [self.add_weight(shape=(i,), initializer="zeros", name=f"alpha{i}") for i in range(1, self.nu)]
+
+    def next_state(self, i, candidate, current, f, past):
+        candidates = (*past, candidate)
+        if i == 0:
+            return candidate, f, candidates
+        alpha = self.alpha[i - 1]
+        weights = (*(alpha[j] for j in range(i)), 1 - ops.sum(alpha))
+        return combined(candidates, weights), f, candidates if i < self.nu - 1 else ()
+
+
+def combined(pairs: Sequence[Pair], weights: Sequence[Any]) -> Pair:
+    """Returns the pairs weighted and added up; a residual that is to be computed stays so."""
+    us, rs = zip(*pairs, strict=True)
+    return steps.combine(us, weights), None if any(r is None for r in rs) else steps.combine(rs, weights)
+
+
+SMOOTHERS: dict[str, Callable[..., ResidualCorrection]] = {
+    "residual_correction": ResidualCorrection,
+    "damped": Damped,
+    "chebyshev": Chebyshev,
+    "multistep": Multistep,
+}
+
+
+def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> ResidualCorrection:
+    """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations; a scheme layer returns as it is."""
+    if isinstance(smoother, ResidualCorrection):
+        return smoother
+    check_known("smoother", smoother, SMOOTHERS)
+    return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)
+
+
+def chebyshev_omegas(rho: float, n: int) -> tuple[float, ...]:
+    """Returns omega_1, ..., omega_n of the Chebyshev semi-iteration for a basic iteration of real spectrum in [-rho, rho].
+
+    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4), which tends to
+    2 / (1 + sqrt(1 - rho^2)) in (1, 2). LM-ResNet's k_i = 1 - omega_i then lies in (-1, 0] (Lu2018, Figure 4).
+
+    Example:
+        >>> [round(1 - omega, 4) for omega in chebyshev_omegas(0.9, 4)]
+        [0.0, -0.6807, -0.5159, -0.4429]
+    """
+    if not 0 <= rho < 1:
+        raise ValueError(f"expected 0 <= rho < 1. Received: rho={rho!r}")
+    omegas = [1.0]
+    for i in range(1, n):
+        omegas.append(1 / (1 - omegas[-1] * rho**2 / (2 if i == 1 else 4)))
+    return tuple(omegas[:n])

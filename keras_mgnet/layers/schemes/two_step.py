@@ -1,0 +1,107 @@
+"""Two-step schemes: the next state comes from the last two."""
+
+import keras
+from keras import ops
+
+from keras_mgnet.annotations import DType
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.serialization import serializable
+
+
+@serializable
+class LinearMultistep(Scheme):
+    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i), each k_i a trainable scalar.
+
+    A level of it is called with x and, where the first iteration has a k, with the state before x; it returns (x, the state
+    before x). Where a grid begins R x^i stands for x^i, also as the state before the next one.
+
+    Args:
+        nu: number of iterations.
+        k_first: whether the first iteration has a k; the released code of LM-ResNet has none there.
+
+    Example:
+        >>> from keras_mgnet.layers import Level, basic
+        >>> x, previous = Level(LinearMultistep(3), basic(4, uses=3))(ops.ones((1, 8, 8, 4)))
+        >>> tuple(previous.shape)
+        (1, 8, 8, 4)
+    """
+
+    method = Method(
+        "linear two-step method", "x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)", "1", "(1 + k) x' = f(x)"
+    )
+    stochastic = Method(
+        "stochastic linear two-step method",
+        "x_{n+1} = (1 - k) x_n + k x_{n-1} + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
+        "1/2 strong, 1 weak",
+        "(1 + k) dx = p f dt + (p (1 - p))^(1/2) f dW",
+    )
+
+    def __init__(self, nu: int, *, k_first: bool = False, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.nu, self.first = nu, 0 if k_first else 1
+
+    def build(self, *shapes):
+        self.k = [self._add_k(i) for i in range(self.first, self.nu)]
+
+    def _add_k(self, i):
+        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # of its own: an initialiser repeats its values
+        return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
+
+    def begin(self, f, x, previous=None):
+        return x, previous
+
+    def step(self, i, f, x, previous):
+        x, increment = f.parts(x)
+        if i < self.first:
+            return steps.euler(x, increment), x
+        return steps.linear_multistep(x, previous, increment, self.k[i - self.first]), x
+
+    def over(self, field):
+        return self.stochastic if field.draws else self.method
+
+    def shapes(self, field, x_shape, previous_shape=None):
+        return (field.compute_output_shape(x_shape),) * 2
+
+
+@serializable
+class Coupling(Scheme):
+    """The recurrence (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)), which can be undone.
+
+    On a pair (x_1, x_2) it is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) with f = F, G, F, G, ... (Gomez et al. 2017), the
+    Hamiltonian network and Verlet's method; on velocity and position the leapfrog method; on two successive states the
+    explicit midpoint rule. A level of it is called with (x^{-1}, x^0), each (N, H, W, c), and returns the last pair. States
+    have at least float32, also where f computes in less: nothing is recovered from a sum in bfloat16.
+
+    Example:
+        >>> from keras_mgnet.layers import InTurn, Level, basic
+        >>> level = Level(Coupling(), InTurn([basic(4, uses=2) for _ in range(3)]))
+        >>> x1, x2 = ops.ones((1, 8, 8, 4)), ops.zeros((1, 8, 8, 4))
+        >>> bool(ops.max(ops.abs(level.inverse(*level(x1, x2))[1])) < 1e-5)
+        True
+    """
+
+    method = Method(
+        "symplectic Euler (additive coupling)",
+        "x_1 <- x_1 + F(x_2), x_2 <- x_2 + G(x_1)",
+        "1; 2 with x_2 read at half steps",
+        "x_1' = F(x_2), x_2' = G(x_1)",
+    )
+    wide = True
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def step(self, i, f, previous, x):
+        return x, steps.coupling(previous, ops.cast(f(x), x.dtype))
+
+    def undo(self, i, f, x, following):
+        """Returns the state before iteration i, from the one after it."""
+        return steps.coupling(following, -ops.cast(f(x), x.dtype)), x
+
+    def pull_back(self, i, pull, d_x, d_following):
+        """Maps the cotangents of the state after iteration i to those of the state before it, by `pull` of f^i at x^i."""
+        return d_following, d_x + pull(d_following)
+
+    def shapes(self, field, previous_shape, x_shape):
+        return tuple(x_shape), tuple(x_shape)
