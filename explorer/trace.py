@@ -11,7 +11,7 @@ from keras_mgnet.analysis.states import recorded
 from keras_mgnet.describe import features
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.signatures import check_backend, image_spec
-from keras_mgnet.layers import GridLevel, ResidualLevel
+from keras_mgnet.layers import Level, ResidualCorrection
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -84,10 +84,10 @@ def _level(level, iterates, residuals, end) -> tuple[TracedLevel, States]:
 
 def _quantities(level, iterates, residuals, end):
     """Yields (symbol, iteration of the first, tensors); the last is that of the last iteration."""
-    if isinstance(level, GridLevel):
+    if isinstance(level, Level) and isinstance(level.scheme, ResidualCorrection):
         yield "u", level.nu + 1 - len(iterates), iterates
         yield "r", 0, residuals[: level.nu + 1]  # of a cycle those of the way down
-    elif isinstance(level, ResidualLevel):
+    elif iterates is not None:
         yield "x", level.nu + 1 - len(iterates), iterates
     else:
         ends = end if isinstance(end, (tuple, list)) else (end,)

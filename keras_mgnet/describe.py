@@ -1,14 +1,16 @@
 """What a network is made of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 
 import keras
 
-from keras_mgnet.layers import Conv, CycleLevel, GridLevel
+from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.conv import recorded_applications
 
+FIELDS = r"^((system|blocks|f)/)+"  # what a level evaluates, before the names of its kernels
 MANY = 6  # kernels of a level that a table names one by one
 
 
@@ -126,8 +128,8 @@ def _reuse(uses: dict[str, int]) -> str:
 
 
 def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
-    paths = (conv.path.removeprefix(f"{layer.path}/").removeprefix("f/") for conv, _ in own)
-    return dict(Counter(map(short_path, paths)))
+    paths = (conv.path.removeprefix(f"{layer.path}/") for conv, _ in own)
+    return dict(Counter(short_path(re.sub(FIELDS, "", path)) for path in paths))
 
 
 def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
@@ -147,7 +149,9 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
 
 
 def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]]) -> None:
-    levels = [layer for layer in model.layers if isinstance(layer, GridLevel)]
+    levels = [
+        layer for layer in model.layers if isinstance(layer, Level) and isinstance(layer.scheme, ResidualCorrection)
+    ]
     for level in [level for level in levels if isinstance(level, CycleLevel)] or levels[-1:]:
         index = max(i for i, (conv, _) in enumerate(applications) if conv is level.field.A[-1])
         del applications[index]

@@ -155,7 +155,10 @@ def _resnet_layout(model: ResNet) -> Named:
         for i in range(level.nu):
             yield from _block(f"{module}.{i}", level.field.branch, i)
         if isinstance(level.field.R, Branch):
-            yield from ((f"{module}.0.shortcut.0", level.field.R.conv(0, 0)), (f"{module}.0.shortcut.1", level.field.R.norms[0][0]))
+            yield from (
+                (f"{module}.0.shortcut.0", level.field.R.conv(0, 0)),
+                (f"{module}.0.shortcut.1", level.field.R.norms[0][0]),
+            )
         elif isinstance(level.field.R, Conv):
             yield f"{module}.0.shortcut.0", level.field.R
     yield "linear", model.get_layer("classifier")

@@ -52,14 +52,13 @@ from keras_mgnet.layers import (
     Heun,
     Highway,
     IdleTransfer,
-    InTurn,
     Inception,
     InceptionStem,
+    InTurn,
     Inverse,
     KernelChain,
     Level,
     LinearMultistep,
-    LinearSystem,
     Norm,
     PeronaMalik,
     Poly,
@@ -213,7 +212,9 @@ LAYERS = {
     "inception_reduction": (lambda: Inception(("pool", ((4, 3, 2),))), [(2, 9, 9, 5)]),
     "inception_stem": (lambda: InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),)))), [(2, 15, 15, 3)]),
     "chain": (
-        lambda: Chain(((3, (7, 1)), (4, 3)), ("activation", "norm", "sigma"), uses=2, sharing=((0, 0), (0, 1)), dropout=0.1),
+        lambda: Chain(
+            ((3, (7, 1)), (4, 3)), ("activation", "norm", "sigma"), uses=2, sharing=((0, 0), (0, 1)), dropout=0.1
+        ),
         [(2, 9, 9, 5)],
     ),
     "fractal_level": (lambda: FractalLevel(4, 3, dropout=0.1), [(2, 9, 8, 3), (3,)]),
@@ -255,7 +256,10 @@ LAYERS = {
     "cycle_transfer": (lambda: CycleTransfer(4), [(2, 5, 6, 2), (2, 3, 3, 4)]),
     "depthwise_restriction": (lambda: Restriction(4, "depthwise"), [(2, 5, 5, 2)]),
     "idle_transfer": (lambda: IdleTransfer(4, 4, Pi="depthwise", R="depthwise"), [(2, 5, 5, 2)]),
-    "reversible_level": (lambda: Level(Coupling(), InTurn([basic(4, uses=2) for _ in range(2)]), memory_free=True), [(2, 5, 5, 4)] * 2),
+    "reversible_level": (
+        lambda: Level(Coupling(), InTurn([basic(4, uses=2) for _ in range(2)]), memory_free=True),
+        [(2, 5, 5, 4)] * 2,
+    ),
     "leapfrog_level": (
         lambda: Level(Coupling(), Force(4, ("gradient", "identity"), (-0.1, 0.1), shared=True)),
         [(2, 5, 5, 4)] * 2,

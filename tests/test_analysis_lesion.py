@@ -14,8 +14,9 @@ from keras_mgnet.analysis import Module, lesions, modules, path_gradient, path_l
 from keras_mgnet.analysis.intercept import all_intercepted, intercepted
 from keras_mgnet.analysis.lesion import kendall_tau
 from keras_mgnet.analysis.modules import can_be_deleted
+from keras_mgnet.analysis.paths import euler_levels
 from keras_mgnet.analysis.states import iterates
-from keras_mgnet.layers import ResidualLevel, autodiff
+from keras_mgnet.layers import autodiff
 
 SMALL = {"base_width": 3, "input_shape": (8, 8, 1), "classes": 4}
 
@@ -59,7 +60,7 @@ def test_a_deleted_transition_leaves_its_shortcut(images):
     with rewired(model, {block: None}):
         states = next(iterates(model, images(model)))
     level = model.get_layer("level2")
-    shortcut, _ = level.parts(0, states["level1"][-1], False)
+    shortcut, _ = level.field.parts(states["level1"][-1], 0)
     np.testing.assert_array_equal(states["level2"][0], shortcut)
 
 
@@ -163,7 +164,7 @@ def test_the_sum_over_all_paths_of_a_linear_network_is_its_output(images):
             shortcut, f = original(i, state, training)
             return (0 * shortcut, f) if (level.name, i) in taken else (shortcut, 0 * f)
 
-        with all_intercepted([level for level in model.layers if isinstance(level, ResidualLevel)], "parts", parts):
+        with all_intercepted([level.field for level in euler_levels(model)], "parts", parts):
             return ops.convert_to_numpy(model(x, training=False))
 
     names = [(m.level, m.index) for m in found]

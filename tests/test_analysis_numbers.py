@@ -60,9 +60,9 @@ def test_residuals_are_f_minus_A_u(form, images):
         level, us = model.get_layer(name), features[name]
         us = us if len(us) == len(rs) else [np.zeros_like(us[0]), *us]
         assert len(rs) == level.nu + 1
-        f = rs[0] + level.A[0](us[0])
+        f = rs[0] + level.field.A[0](us[0])
         for r, u in zip(rs, us, strict=True):
-            np.testing.assert_allclose(r, f - level.A[0](u), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-4, atol=1e-4)
     result = residuals(model, x)
     norms = [np.sqrt(np.square(r).sum((1, 2, 3))) for r in states["level2"]]
     np.testing.assert_allclose(result.relative["level2"], [np.mean(norm / norms[0]) for norm in norms], rtol=1e-5)
@@ -95,7 +95,7 @@ def test_states_are_those_of_the_recursion(images):
     level = model.get_layer("level1")
     xs = next(iterates(model, images(model)))["level1"]
     for i in range(level.nu):
-        x, f = level.parts(i, xs[i], False)
+        x, f = level.field.parts(xs[i], i)
         np.testing.assert_allclose(xs[i + 1], ops.relu(x + f), rtol=1e-5, atol=1e-6)
 
 
@@ -166,10 +166,10 @@ def test_spectra_of_jacobi_in_a_network(smoother, factor, images):
     """A net whose A is Poisson's and B Jacobi's: the norms are fresh, so only sigma' and the scheme's factor stand between."""
     model = MgNet((2,), 1, smoother=smoother, activation="linear", **TINY)
     level = model.get_layer("level1")
-    level.A[0].kernel.assign(POISSON)
+    level.field.A[0].kernel.assign(POISSON)
     B = np.zeros((3, 3, 1, 1))
     B[1, 1] = 1 / 5 / factor
-    level.B[0].kernel.assign(B)
+    level.field.B[0].kernel.assign(B)
     result = spectra(model, images(model, 50))
     assert result.high["level1"] == pytest.approx([0.6, 0.6], abs=1e-4)
     assert result.low["level1"][0] == pytest.approx(1, abs=1e-4)
@@ -184,8 +184,8 @@ def test_spectra_of_jacobi_in_a_network(smoother, factor, images):
 def test_the_symbols_that_are_drawn_are_those_of_the_channels_that_mix(images):
     model = randomize(MgNet((2,), 10, **TINY))
     level, others = model.get_layer("level1"), (np.arange(10) != 4).astype("float32")
-    level.B[0].kernel.assign(level.B[0].kernel * others[:, None])  # nothing from channel 4
-    level.A[0].kernel.assign(level.A[0].kernel * others)  # and nothing to it
+    level.field.B[0].kernel.assign(level.field.B[0].kernel * others[:, None])  # nothing from channel 4
+    level.field.A[0].kernel.assign(level.field.A[0].kernel * others)  # and nothing to it
     result = spectra(model, images(model, 20))
     drawn = result.drawn["level1"]
     assert len(drawn) == 8 and 4 not in drawn and drawn == sorted(drawn)
@@ -197,12 +197,12 @@ def test_sigma_counts_as_its_mean_slope(images):
     model, x = randomize(MgNet((1,), 3, **TINY)), None
     x = images(model, 20)
     level = model.get_layer("level1")
-    (r, *_), kernel = next(residuals_of(model, x))["level1"], ops.convert_to_numpy(level.B[0].kernel)
-    open_1 = np.mean(ops.convert_to_numpy(level.s1[0](r)) > 0, axis=(0, 1, 2))
-    e = level.s2[0](level.B[0](level.s1[0](r)))
+    (r, *_), kernel = next(residuals_of(model, x))["level1"], ops.convert_to_numpy(level.field.B[0].kernel)
+    open_1 = np.mean(ops.convert_to_numpy(level.field.s1[0](r)) > 0, axis=(0, 1, 2))
+    e = level.field.s2[0](level.field.B[0](level.field.s1[0](r)))
     open_2 = np.mean(ops.convert_to_numpy(e) > 0, axis=(0, 1, 2))
-    scaled = kernel * (level.s1[0].affine()[0] * open_1)[:, None] * (level.s2[0].affine()[0] * open_2)
-    expected = step_symbol(ops.convert_to_numpy(level.A[0].kernel), scaled, frequencies())
+    scaled = kernel * (level.field.s1[0].affine()[0] * open_1)[:, None] * (level.field.s2[0].affine()[0] * open_2)
+    expected = step_symbol(ops.convert_to_numpy(level.field.A[0].kernel), scaled, frequencies())
     np.testing.assert_allclose(
         np.sort(np.abs(np.linalg.eigvals(expected)).max(-1).ravel()),
         np.sort(spectra(model, x).radius["level1"].ravel()),
@@ -250,7 +250,7 @@ def test_orders_of_many_kernels_at_once():
 def test_moments_of_a_network_made_of_stencils():
     model = MgNet((1,), 2, **TINY)
     level = model.get_layer("level1")
-    level.A[0].kernel.assign(np.broadcast_to(STENCILS["Laplacian"][:, :, None, None], (3, 3, 2, 2)))
+    level.field.A[0].kernel.assign(np.broadcast_to(STENCILS["Laplacian"][:, :, None, None], (3, 3, 2, 2)))
     result = moments(model)
     assert result.nearest["level1/A"]["Laplacian"] == 1 and result.order["level1/A"] == [0, 0, 1, 0]
     assert result.cosine["level1/A"] == pytest.approx(1) and result.high_pass["level1/A"] == 0

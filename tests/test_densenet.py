@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_mgnet import DenseNet, ResNet, count_params, describe
-from keras_mgnet.layers import Branch, DenseLevel, DenseTransition
+from keras_mgnet.layers import Branch, Dense, DenseStates, DenseTransition, Level
 from keras_mgnet.recipes import RECIPES
 
 TINY = {"depth": 10, "growth": 3, "input_shape": (8, 8, 1), "classes": 3}
@@ -81,21 +81,21 @@ def test_the_smallest_published_network_itself():
 
 @given(nu=st.integers(1, 4), growth=st.integers(1, 3), bottleneck=st.booleans(), training=st.booleans())
 def test_the_level_is_the_recursion_written_out(nu, growth, bottleneck, training):
-    level = DenseLevel(growth, nu, bottleneck=bottleneck, dtype="float64")
+    level = Level(Dense(), DenseStates(growth, nu, bottleneck=bottleneck, dtype="float64"), dtype="float64")
     x = tensor(2, 4, 5, 2)
     level(x)
     randomize(level)
     states = [x]
-    for f in level.branches:
+    for f in level.field.branches:
         states.append(f(keras.ops.concatenate(states, axis=-1), training=training))
     np.testing.assert_allclose(level(x, training=training), np.concatenate(states, axis=-1), rtol=1e-12, atol=1e-12)
 
 
 def test_a_state_is_never_changed_by_a_later_one():
-    long, short = DenseLevel(2, 3), DenseLevel(2, 2)
+    long, short = (Level(Dense(), DenseStates(2, nu)) for nu in (3, 2))
     x = keras.ops.cast(tensor(2, 4, 4, 3), "float32")
     y, _ = long(x), short(x)
-    for ours, theirs in zip(randomize(long).branches, short.branches, strict=False):
+    for ours, theirs in zip(randomize(long).field.branches, short.field.branches, strict=False):
         theirs.set_weights(ours.get_weights())
     np.testing.assert_array_equal(y[..., :3], x)
     np.testing.assert_array_equal(long(x)[..., :7], short(x))
@@ -130,7 +130,7 @@ def test_dropout_stands_behind_each_convolution_and_acts_in_training_alone(image
 
 def in_order(level):
     """Yields the weights of a level in the order in which they are used."""
-    for f in level.branches:
+    for f in level.field.branches:
         for p in (0, 1):
             yield from f.norms[p][0].weights
             yield from f.conv(p, 0).weights

@@ -27,7 +27,7 @@ from keras_mgnet.explorer.server import page_server
 from keras_mgnet.explorer.trace import traced
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.to_onnx import converted
-from keras_mgnet.layers import GridLevel, ResidualLevel
+from keras_mgnet.layers import GridLevel, Level
 from keras_mgnet.preprocessing import normalize
 from keras_mgnet.training import data
 from keras_mgnet.training.rundir import open_run
@@ -91,11 +91,7 @@ def test_a_traced_network_answers_with_its_states(name):
     answers = serve(images)
     np.testing.assert_allclose(answers["logits"], model(images, training=False), atol=1e-5)
     expected = {}
-    for symbol, kind, states in [
-        ("u", GridLevel, iterates),
-        ("x", ResidualLevel, iterates),
-        ("r", GridLevel, residuals_of),
-    ]:
+    for symbol, kind, states in [("u", GridLevel, iterates), ("x", Level, iterates), ("r", GridLevel, residuals_of)]:
         own = {level.name for level in levels_of(model, kind)}
         if own:
             expected |= {(level, symbol): found for level, found in next(states(model, images)).items() if level in own}

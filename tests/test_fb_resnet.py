@@ -8,7 +8,7 @@ from test_levels import twin_conv
 from twins import close, mapping, norm, tensor
 
 from keras_mgnet import FBResNet, count_params, features
-from keras_mgnet.layers import GridLevel, ResidualLevel, basic
+from keras_mgnet.layers import Euler, GridLevel, Level, basic
 from keras_mgnet.layers.sharing import own, shared
 from keras_mgnet.models.fb_resnet import MAPS
 
@@ -36,7 +36,7 @@ def twin(model, x, training):
 
         def A(u, i, level=level, first=first):
             pair = min(i - first, level.nu - 1)
-            return mapping(u, level.A[0].kernel.numpy(), level.t1[pair], level.t2[pair], training)
+            return mapping(u, level.field.A[0].kernel.numpy(), level.field.t1[pair], level.field.t2[pair], training)
 
         if u is None:
             u = np.zeros_like(f)
@@ -48,7 +48,7 @@ def twin(model, x, training):
             f = f + A(u, 0)
         for i in range(level.nu):
             r = f - A(u, i) if i else r
-            u = u + mapping(r, level.B[i].kernel.numpy(), level.s1[i], level.s2[i], training)
+            u = u + mapping(r, level.field.B[i].kernel.numpy(), level.field.s1[i], level.field.s2[i], training)
         r = f - A(u, level.nu)
         states.append((u, r))
     return states
@@ -84,16 +84,16 @@ def test_linear_A_has_both_forms(B, training):
 def test_linear_A_with_both_is_the_modified_preactivation_iteration(training):
     """He2019 (4.6): r <- r - A * s(B^i * s(r)) is pre-activation ResNet's r <- r + A' * s(B^i * s(r)) with A' = -A."""
     level = GridLevel(4, 4, 3, B=MAPS["both"], share_B=False, dtype="float64")
-    residual = ResidualLevel(basic(4, uses=3, sharing=(own(3), shared(3)), dtype="float64"), dtype="float64")
+    residual = Level(Euler(), basic(4, uses=3, sharing=(own(3), shared(3)), dtype="float64"), dtype="float64")
     r = tensor(np.random.default_rng(0).normal(size=(3, 5, 5, 4)))
     for layer in (level, residual):
         layer.build(r.shape)
     randomize(level)
-    branch = residual.branch
-    branch.conv(1, 0).kernel.assign(-level.A[0].kernel)
+    branch = residual.field
+    branch.conv(1, 0).kernel.assign(-level.field.A[0].kernel)
     for i in range(3):
-        branch.conv(0, i).kernel.assign(level.B[i].kernel)
-        for ours, theirs in ((branch.norms[0][i], level.s1[i]), (branch.norms[1][i], level.s2[i])):
+        branch.conv(0, i).kernel.assign(level.field.B[i].kernel)
+        for ours, theirs in ((branch.norms[0][i], level.field.s1[i]), (branch.norms[1][i], level.field.s2[i])):
             ours.set_weights(theirs.get_weights())
     close(residual(r, training=training), level(r, training=training)[1], 1e-12)
 
@@ -103,16 +103,18 @@ def test_the_unread_residual_stays_out_of_the_moving_statistics():
     r, u = tensor(rng.normal(size=(4, 5, 5, 3))), tensor(rng.normal(size=(4, 5, 5, 3)))
     level = GridLevel(3, 3, 2, A=MAPS["pre"], B=MAPS["both"], form="feature", last=True)
     level(r, u, training=True)
-    first = level.B[0].kernel.numpy()
-    u1 = u + mapping(r.numpy(), first, level.s1[0], level.s2[0], True)  # what A takes at i = 1, the last that counts
-    close(level.t1[0].moving_mean, 0.1 * u.numpy().mean((0, 1, 2)), 1e-5)
-    close(level.t1[1].moving_mean, 0.1 * u1.numpy().mean((0, 1, 2)), 1e-5)
+    first = level.field.B[0].kernel.numpy()
+    u1 = u + mapping(
+        r.numpy(), first, level.field.s1[0], level.field.s2[0], True
+    )  # what A takes at i = 1, the last that counts
+    close(level.field.t1[0].moving_mean, 0.1 * u.numpy().mean((0, 1, 2)), 1e-5)
+    close(level.field.t1[1].moving_mean, 0.1 * u1.numpy().mean((0, 1, 2)), 1e-5)
 
 
 def test_norms_stand_before_sigma_and_nowhere_else():
     model = FBResNet("post", "linear", nu=(2, 1), channels=3, input_shape=(8, 8, 1))
     norms = {layer.path for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)}
-    assert norms == {"stem/s", "level1/t2_0", "level1/t2_1", "level2/t2_0"}
+    assert norms == {"stem/s", "level1/system/t2_0", "level1/system/t2_1", "level2/system/t2_0"}
 
 
 def test_errors():

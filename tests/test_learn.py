@@ -52,7 +52,7 @@ def test_the_solution_is_a_fixed_point_whatever_was_learned(problem):
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_B_is_linear_in_the_residual(problem):
-    B = smoothed_levels(scrambled(quick(problem, channels=2)))[0].B[0]
+    B = smoothed_levels(scrambled(quick(problem, channels=2)))[0].field.B[0]
     x, y = np.random.default_rng(1).normal(size=(2, 1, 7, 7, 1)).astype("float32")
     combined = 2 * B(tensor(x)).numpy() - 3 * B(tensor(y)).numpy()
     np.testing.assert_allclose(B(tensor(2 * x - 3 * y)), combined, rtol=1e-4, atol=1e-4)
@@ -84,7 +84,7 @@ def test_files_keep_what_was_learned(problem, share_B, tmp_path):
     u, f = np.random.default_rng(0).normal(size=(2, 1, 15, 15, 1))
     expected = learned_solver(trained, config)([tensor(u), tensor(f)])
     np.testing.assert_array_equal(learned_solver(loaded, config)([tensor(u), tensor(f)]), expected)
-    first, second = (level.B[0].get_weights() for level in smoothed_levels(trained))
+    first, second = (level.field.B[0].get_weights() for level in smoothed_levels(trained))
     pairs = list(zip(first, second, strict=True))[-1:]
     assert all(np.array_equal(a, b) for a, b in pairs) == share_B
 
@@ -92,9 +92,9 @@ def test_files_keep_what_was_learned(problem, share_B, tmp_path):
 def test_stencils_made_of_coefficients_are_those_of_the_layer_that_was_trained():
     config = quick("jumps", n=7)
     model = scrambled(config)
-    given = smoothed_levels(model)[0].B[0]
+    given = smoothed_levels(model)[0].field.B[0]
     given.assign(config.operator())
-    computed = smoothed_levels(learned_solver(model, config))[0].B[0]
+    computed = smoothed_levels(learned_solver(model, config))[0].field.B[0]
     r = np.random.default_rng(0).normal(size=(2, 7, 7, 1))
     np.testing.assert_allclose(computed(tensor(r)), given(tensor(r.astype("float32"))), rtol=1e-4, atol=1e-4)
 

@@ -33,11 +33,11 @@ def twin_norm(x, norm, training):
 
 def twin_level(level, f, u, training):
     """The textbook iteration u <- u + s2(B * s1(f - A * u)), He2019 (4.3), in numpy."""
-    A, B = level.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.B]
+    A, B = level.field.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.field.B]
     for i in range(level.nu):
         r = f - twin_conv(u, A)
-        e = twin_conv(twin_norm(r, level.s1[i], training), B[min(i, len(B) - 1)])
-        u = u + twin_norm(e, level.s2[i], training)
+        e = twin_conv(twin_norm(r, level.field.s1[i], training), B[min(i, len(B) - 1)])
+        u = u + twin_norm(e, level.field.s2[i], training)
     return u, f - twin_conv(u, A)
 
 
@@ -60,7 +60,7 @@ def test_level_equals_its_numpy_twin(nu, c_u, c_f, size, share_B, training, seed
     r, u = rng.normal(size=(3, *size, c_f)), rng.normal(size=(3, *size, c_u))
     level.build(r.shape, u.shape)
     randomize(level, seed)
-    f = r + twin_conv(u, level.A[0].kernel.numpy())
+    f = r + twin_conv(u, level.field.A[0].kernel.numpy())
     expected_u, expected_r = twin_level(level, f, u, training)
     computed_u, computed_r = level(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u), training=training)
     np.testing.assert_allclose(computed_u, expected_u, rtol=1e-8, atol=1e-8)
@@ -75,12 +75,12 @@ def test_what_an_unshared_A_means(form):
     r, u = rng.normal(size=(2, 4, 4, 3)), rng.normal(size=(2, 4, 4, 2))
     level.build(r.shape, u.shape)
     randomize(level)
-    A, B = [conv.kernel.numpy() for conv in level.A], level.B[0].kernel.numpy()
+    A, B = [conv.kernel.numpy() for conv in level.field.A], level.field.B[0].kernel.numpy()
     computed = level(*map(keras.ops.convert_to_tensor, (r, u)))
     f = r + twin_conv(u, A[0])
     for i in range(3):
         r = r if form == "residual" else f - twin_conv(u, A[i])
-        e = twin_norm(twin_conv(twin_norm(r, level.s1[i], False), B), level.s2[i], False)
+        e = twin_norm(twin_conv(twin_norm(r, level.field.s1[i], False), B), level.field.s2[i], False)
         u, r = u + e, r - twin_conv(e, A[i])
     r = r if form == "residual" else f - twin_conv(u, A[2])
     np.testing.assert_allclose(computed[0], u, rtol=1e-8, atol=1e-8)
@@ -95,7 +95,7 @@ def test_residual_level_equals_its_numpy_twin(preactivation, share_B):
     model = randomize(family(18, share_A=True, share_B=share_B, base_width=2, input_shape=(8, 8, 1), dtype="float64"))
     restricts_first = share_B == "published_size"
     chain = ["transfer2", *([] if preactivation else ["sigma2"])] if restricts_first else []
-    level, f = model.get_layer("level2"), model.get_layer("level2").branch
+    level, f = model.get_layer("level2"), model.get_layer("level2").field.branch
     r = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
     computed = keras.ops.convert_to_tensor(r)
     for name in [*chain, "level2"]:
@@ -111,7 +111,7 @@ def test_residual_level_equals_its_numpy_twin(preactivation, share_B):
     def relu(x):
         return np.maximum(x, 0)
 
-    first = model.get_layer("transfer2") if restricts_first else level.R
+    first = model.get_layer("transfer2") if restricts_first else level.field.R
     for i in range(2):
         (B, s1), (A, s2) = ((f.conv(p, i), f.norms[p][i]) for p in (0, 1))
         strides = 1 if i or restricts_first else 2
@@ -173,7 +173,7 @@ def test_r_is_f_minus_A_u(form, smoother, training):
         level = model.get_layer(f"level{j}")
         if u is not None:
             u, r = model.get_layer(f"transfer{j}")(u, r, training=training)
-        A = level.A[0]
+        A = level.field.A[0]
         f = r if u is None else r + A(u)
         u, r = level(r, training=training) if u is None else level(r, u, training=training)
         assert relative(r, f - A(u)) <= 1e-12
@@ -216,18 +216,22 @@ def test_smoothers_follow_their_equations():
 
     def run(name, iterate):
         layer = level[name]
-        f = r + twin_conv(u, layer.A[0].kernel.numpy())
+        f = r + twin_conv(u, layer.field.A[0].kernel.numpy())
         us = [u]
         for i in range(3):
-            correct = [v + correction(layer, j, f - twin_conv(v, layer.A[0].kernel.numpy())) for j, v in enumerate(us)]
+            correct = [
+                v + correction(layer, j, f - twin_conv(v, layer.field.A[0].kernel.numpy())) for j, v in enumerate(us)
+            ]
             us.append(iterate(layer.scheme, i, us, correct))
         computed, _ = layer(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u))
         np.testing.assert_allclose(computed, us[-1], rtol=1e-8, atol=1e-8)
 
     def correction(layer, j, residual):
-        B = layer.B[0].kernel.numpy()
+        B = layer.field.B[0].kernel.numpy()
         damping = 1 / (1 + np.exp(-layer.scheme.a.numpy())) if hasattr(layer.scheme, "a") else 1.0
-        return twin_norm(damping * twin_conv(twin_norm(residual, layer.s1[j], False), B), layer.s2[j], False)
+        return twin_norm(
+            damping * twin_conv(twin_norm(residual, layer.field.s1[j], False), B), layer.field.s2[j], False
+        )
 
     def chebyshev(scheme, i, us, correct):
         omega = scheme.omega.numpy()[i]
@@ -308,5 +312,5 @@ def test_separable_scales_change_the_operations_but_not_the_values(images):
 
 def test_steps_take_a_zero_feature_without_storing_it():
     f = np.ones((1, 2, 2, 1))
-    assert steps.residual(f, 0.0, None) is f
-    assert steps.data(f, 0.0, None) is f
+    assert steps.residual(f, None, None) is f
+    assert steps.data(f, None, None) is f

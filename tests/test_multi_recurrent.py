@@ -6,7 +6,7 @@ import pytest
 from conftest import randomize
 
 from keras_mgnet import MultiResNet, PreActResNet, RecurrentResNet, count_params
-from keras_mgnet.layers import Branch, Norm, RecurrentLevel, ResidualLevel, Sum, basic
+from keras_mgnet.layers import Branch, Euler, EulerSystem, Level, Norm, Recurrent, Sum, basic
 
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
 EXACT = {"dtype": "float64"}
@@ -52,15 +52,15 @@ def test_one_branch_is_the_preactivation_network_bit_for_bit(arguments, training
 def test_the_order_of_the_branches_does_not_matter(order, training):
     x = tensor(2, 4, 4, 2)
     fs = [basic(2, uses=2, **EXACT) for _ in range(3)]
-    level = built(ResidualLevel(Sum(fs, **EXACT), **EXACT), x)
-    permuted = ResidualLevel(Sum([fs[j] for j in order], **EXACT), **EXACT)
+    level = built(Level(Euler(), Sum(fs, **EXACT), **EXACT), x)
+    permuted = Level(Euler(), Sum([fs[j] for j in order], **EXACT), **EXACT)
     np.testing.assert_allclose(permuted(x, training=training), level(x, training=training), rtol=1e-12, atol=1e-12)
 
 
 def test_equal_branches_add_up():
     x = tensor(2, 4, 4, 2)
     f = built(basic(2, uses=1, **EXACT), x)
-    level = ResidualLevel(Sum([f, f, f], **EXACT), **EXACT)
+    level = Level(Euler(), Sum([f, f, f], **EXACT), **EXACT)
     np.testing.assert_allclose(level(x), x + 3 * f(x), rtol=1e-12)
 
 
@@ -79,7 +79,7 @@ def test_widening_spares_the_stem():
 def test_with_a_projection_branches_and_shortcut_take_one_norm():
     """As in the source; sizes are then 10.2M and 20.4M where 200 and 398 layers have 5 branches."""
     level = MultiResNet(blocks=(2, 2), branches=3, bottleneck=True, **SMALL).get_layer("level2")
-    norms = [f.norms[0] for f in level.branch.branches]
+    norms = [f.norms[0] for f in level.field.branch.branches]
     assert [norm[0] is None for norm in norms] == [False, True, True]
     assert len({id(norm[1]) for norm in norms}) == 3
 
@@ -139,14 +139,14 @@ def with_norms(cell: Branch, K: Branch, use: int) -> Branch:
 def test_the_unrolled_level_is_the_loop_over_one_cell(states, nu, share_norms):
     """h_i <- h_i + sum_j K_ij(h_j), the cells of one step reused; a state that is not reached yet drives nothing."""
     x = tensor(2, 4, 4, 2)
-    level = built(RecurrentLevel(2, nu, states, share_norms=share_norms, **EXACT), x)
-    cells = {K.name: cell_of(K) for row in level.K for K in row if K is not None}
+    level = built(Level(EulerSystem(), Recurrent(2, nu, states, share_norms=share_norms, **EXACT), **EXACT), x)
+    cells = {K.name: cell_of(K) for row in level.field.K for K in row if K is not None}
     h = {0: x}
     for t in range(nu):
         after = dict(h)
         for i in range(states) if t < nu - 1 else [states - 1]:
             for j, h_j in h.items():
-                K = level.K[i][j]
+                K = level.field.K[i][j]
                 drive = with_norms(cells[K.name], K, t if j == 0 else t - 1)(h_j)
                 after[i] = after[i] + drive if i in after else drive
         h = after
@@ -158,10 +158,10 @@ def test_the_shared_kernel_gets_the_gradients_of_all_times():
     import tensorflow as tf
 
     x = tensor(2, 4, 4, 2)
-    shared = built(RecurrentLevel(2, 3, **EXACT), x)
-    unshared = RecurrentLevel(2, 3, share_K=False, **EXACT)
+    shared = built(Level(EulerSystem(), Recurrent(2, 3, **EXACT), **EXACT), x)
+    unshared = Level(EulerSystem(), Recurrent(2, 3, share_K=False, **EXACT), **EXACT)
     unshared.build(x.shape)
-    K, twin = shared.K[0][0], unshared.K[0][0]
+    K, twin = shared.field.K[0][0], unshared.field.K[0][0]
     for p in (0, 1):
         for t in range(3):
             twin.conv(p, t).set_weights(K.conv(p, t).get_weights())
@@ -182,8 +182,8 @@ def test_the_shared_kernel_gets_the_gradients_of_all_times():
 @pytest.mark.parametrize("nu", [3, 6])
 def test_sharing_leaves_one_kernel_of_those_of_all_times(states, nu):
     def kernels(share_K):
-        level = RecurrentLevel(4, nu, states, share_K=share_K)
-        return np.array([[len(K.kernels()) for K in row] for row in level.K])
+        level = Level(EulerSystem(), Recurrent(4, nu, states, share_K=share_K))
+        return np.array([[len(K.kernels()) for K in row] for row in level.field.K])
 
     uses = [[nu - (j > 0) - (i < states - 1) for j in range(states)] for i in range(states)]
     assert (kernels(True) == 2).all()
@@ -192,21 +192,21 @@ def test_sharing_leaves_one_kernel_of_those_of_all_times(states, nu):
 
 def test_time_specific_norms_have_statistics_and_scales_of_their_own():
     x = tensor(2, 4, 4, 2)
-    level = RecurrentLevel(2, 3, **EXACT)
+    level = Level(EulerSystem(), Recurrent(2, 3, **EXACT), **EXACT)
     level(x, training=True)
-    means = [norm.moving_mean.numpy() for norm in level.K[0][0].norms[0]]
+    means = [norm.moving_mean.numpy() for norm in level.field.K[0][0].norms[0]]
     assert len({tuple(mean) for mean in means}) == 3
 
     before = level(x).numpy()
-    level.K[0][0].norms[0][2].beta.assign([1.0, -1.0])
+    level.field.K[0][0].norms[0][2].beta.assign([1.0, -1.0])
     assert not np.allclose(level(x), before)
 
 
 def test_shared_norms_see_every_step():
     """One moving mean, updated once a step, as in a loop over one layer."""
     x = tensor(2, 4, 4, 2)
-    level = built(RecurrentLevel(2, 3, share_norms=True, **EXACT), x)
-    K = level.K[0][0]
+    level = built(Level(EulerSystem(), Recurrent(2, 3, share_norms=True, **EXACT), **EXACT), x)
+    K = level.field.K[0][0]
     assert sum(isinstance(layer, Norm) for layer in level._flatten_layers()) == 2
     one = with_norms(cell_of(K), K, 0)
     level(x, training=True)

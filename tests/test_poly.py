@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_levels import twin_conv
 
 from keras_mgnet import PolyNet, PreActResNet, VeryDeepPolyNet, count_params
-from keras_mgnet.layers import Branch, Conv, Inception, Norm, Poly, ResidualLevel, basic, separable_scales
+from keras_mgnet.layers import Branch, Conv, Euler, Inception, Level, Norm, Poly, basic, separable_scales
 from keras_mgnet.layers.conv import recorded_applications
 from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.very_deep_polynet import BLOCKS, REDUCTIONS, STEM, schedule
@@ -33,7 +33,7 @@ def linear_level(*kinds):
     """A level of modules whose maps are linear: sigma and the norms are the identity. float64."""
     table = module_kernels(kinds)
     F = basic(CHANNELS, uses=len(table), sharing=(table, table), activation="linear", dtype="float64")
-    level = ResidualLevel(Poly(F, kinds, dtype="float64"), dtype="float64")
+    level = Level(Euler(), Poly(F, kinds, dtype="float64"), dtype="float64")
     level.build((None, *GRID, CHANNELS))
     forget_norms(level)
     return level
@@ -54,13 +54,13 @@ def matrix(f):
 
 def maps(level):
     """The matrices of the distinct maps of a level of one module, in their order."""
-    F, table = level.branch.F, level.branch.F.sharing[0]
+    F, table = level.field.F, level.field.F.sharing[0]
     return [matrix(partial(F, i=table.index(k))) for k in range(max(table) + 1)]
 
 
 def random_kernels(level, seed, scale=0.3):
     rng = np.random.default_rng(seed)
-    for conv in level.branch.F.kernels():
+    for conv in level.field.F.kernels():
         conv.kernel.assign(scale * rng.normal(size=conv.kernel.shape))
 
 
@@ -77,7 +77,7 @@ def test_powers_approximate_the_resolvent(h, order, seed):
     """||(I - hF)^{-1} - (I + hF + ... + h^N F^N)|| <= h^{N+1} / (1 - h) for ||F|| = 1: backward Euler to order N + 1."""
     level = linear_level({1: "plain", 2: "poly2", 3: "poly3"}[order])
     random_kernels(level, seed)
-    (A,) = level.branch.F.convs[1]
+    (A,) = level.field.F.convs[1]
     A.kernel.assign(A.kernel * (h / np.linalg.norm(maps(level)[0], 2)))
     (hF,) = maps(level)
     error = np.linalg.norm(np.linalg.inv(np.eye(len(hF)) - hF) - matrix(level), 2)
@@ -88,7 +88,7 @@ def test_the_resolvent_to_the_third_power_of_the_step():
     """Section 5.2 of the reference: 5.4e-4 <= 1.1e-3 at h = 0.1; halving h divides the error of poly-2 by eight."""
     level, errors = linear_level("poly2"), []
     random_kernels(level, seed=1)
-    (A,) = level.branch.F.convs[1]
+    (A,) = level.field.F.convs[1]
     unit = A.kernel / np.linalg.norm(maps(level)[0], 2)
     for h in (0.1, 0.05, 0.025):
         A.kernel.assign(h * unit)
@@ -102,7 +102,7 @@ def integrated(kind, rate, steps):
     """u(1) of u' = rate u, u(0) = 1, by steps of one module; its map is multiplication with rate / steps."""
     table = module_kernels((kind,))
     F = Branch((1,), (1,), uses=len(table), sharing=(table,), lead="none", activation="linear", dtype="float64")
-    level = ResidualLevel(Poly(F, (kind,), dtype="float64"), dtype="float64")
+    level = Level(Euler(), Poly(F, (kind,), dtype="float64"), dtype="float64")
     level.build((None, 1, 1, 1))
     forget_norms(level)
     for conv in F.kernels():
@@ -144,7 +144,7 @@ def test_each_order_has_norms_of_its_own(training):
 
 def test_kernels_are_those_of_the_maps_and_norms_those_of_the_orders():
     level = linear_level("poly3", "2way", "poly3")
-    F = level.branch.F
+    F = level.field.F
     assert [len(family) for family in F.convs] == [4, 4]
     assert [len({id(norm) for norm in family}) for family in F.norms] == [8, 8]
     assert [F.sharing[0][use] for use in range(8)] == [0, 0, 0, 1, 2, 3, 3, 3]
@@ -187,10 +187,10 @@ def test_scheme_by_kind():
 # the Very Deep PolyNet
 
 
-def twin_shared_conv(layer, x, i):
-    """n K x of use i: kernel by the sharing table, norm of its own; the activation is left to the caller."""
-    scale, shift = layer.s[i].affine()
-    return scale * twin_conv(x, layer.K[layer.sharing[i]].kernel.numpy()) + shift
+def twin_link(chain, p, x, i):
+    """n K_p x of use i: kernel by the sharing table, norm of its own; the activation is left to the caller."""
+    scale, shift = chain.norms[p][i].affine()
+    return scale * twin_conv(x, chain.conv(p, i).kernel.numpy()) + shift
 
 
 @pytest.mark.parametrize("kind", ["poly3", "2way"])
@@ -199,7 +199,7 @@ def test_a_very_deep_module_equals_its_numpy_twin(kind):
     paths, uses = (((2, 1), (3, (1, 7)), (2, (7, 1))), ((2, 1),)), len(KINDS[kind].maps)
     table = module_kernels((kind,))
     F = Inception(paths, 3, uses=uses, sharing=table, dtype="float64")
-    level = ResidualLevel(Poly(F, (kind,), scales=(0.7,), activation="relu", dtype="float64"), activation="relu",
+    level = Level(Euler("relu"), Poly(F, (kind,), scales=(0.7,), activation="relu", dtype="float64"),
                           dtype="float64")  # fmt: skip
     x = np.random.default_rng(0).normal(size=(2, 5, 4, 3))
     level.build(x.shape)
@@ -210,17 +210,17 @@ def test_a_very_deep_module_equals_its_numpy_twin(kind):
         ends = []
         for path in F.paths:
             end = y if kind == "poly3" else x
-            for layer in path:
-                end = np.maximum(twin_shared_conv(layer, end, n), 0)
+            for p in range(len(path.convs)):
+                end = np.maximum(twin_link(path, p, end, n), 0)
             ends.append(end)
-        y = twin_shared_conv(F.A, np.concatenate(ends, axis=-1), n)
+        y = twin_link(F.A, 0, np.concatenate(ends, axis=-1), n)
         total, y = total + y, np.maximum(y, 0)
     expected = np.maximum(x + 0.7 * total, 0)
 
     np.testing.assert_allclose(level(keras.ops.convert_to_tensor(x)), expected, rtol=1e-9, atol=1e-9)
-    kernels = [[len(layer.K) for layer in path] for path in F.paths]
+    kernels = [[len(convs) for convs in path.convs] for path in F.paths]
     assert kernels == ([[1, 1, 1], [1]] if kind == "poly3" else [[2, 2, 2], [2]])
-    assert len(F.A.K) == uses
+    assert len(F.A.kernels()) == uses
 
 
 def test_the_grids_and_channels_of_the_published_network():
@@ -245,7 +245,7 @@ def test_the_modules_of_the_published_network():
 
 def test_the_modules_have_their_kinds_and_scales():
     model = VeryDeepPolyNet((1, 2, 1), width=1 / 64, input_shape=(7, 7, 1))
-    branches = [model.get_layer(f"level{n}").branch for n in (1, 2, 3)]
+    branches = [model.get_layer(f"level{n}").field for n in (1, 2, 3)]
     assert [branch.kinds for branch in branches] == [
         (KINDS["2way"],),
         (KINDS["poly3"], KINDS["2way"]),

@@ -45,7 +45,7 @@ def twin(model, x, B, step, training):
     stem = model.get_layer("stem")
     f, u, us = norm(twin_conv(x, stem.conv.kernel.numpy()), stem.s, training), None, []
     for level in [layer for layer in model.layers if isinstance(layer, GridLevel)]:
-        A = level.A[0].kernel.numpy()
+        A = level.field.A[0].kernel.numpy()
         if u is None:
             u = np.zeros_like(f)
         else:
@@ -53,14 +53,14 @@ def twin(model, x, B, step, training):
             u = depthwise(u, transfer.Pi.conv.kernel.numpy())
             f = depthwise(f, transfer.R.conv.kernel.numpy()) + twin_conv(u, A)
         for i in range(level.nu):
-            r = norm(f - twin_conv(u, A), level.s1[i], training)
+            r = norm(f - twin_conv(u, A), level.field.s1[i], training)
             alpha = level.scheme.alpha[level.scheme.table[i]].numpy()
             if len(alpha) == 2:
                 a, b = alpha / (alpha @ alpha)
                 e = (2 * a * r - twin_conv(r, A)) / (a**2 + b**2)
             else:
                 e = alpha * (twin_conv(r, A) if B == "double" else r)
-            u = u + norm(e, level.s2[i], training)
+            u = u + norm(e, level.field.s2[i], training)
             u = norm(u, level.scheme.s3[i], training)
         u = relu(u) if step.startswith("relu_outside") else u
         f = relu(f - twin_conv(u, A))
@@ -107,7 +107,7 @@ def test_the_residual_vanishes_at_the_roots(kind, nu):
         level.scheme.alpha[0].assign(abs(alpha[0]))
     else:
         A = np.diag([1 / a[0] for a in alpha])
-    level.A[0].kernel.assign(np.pad(A[None, None], ((1, 1), (1, 1), (0, 0), (0, 0))))
+    level.field.A[0].kernel.assign(np.pad(A[None, None], ((1, 1), (1, 1), (0, 0), (0, 0))))
     f = np.random.default_rng(0).normal(size=(2, 3, 3, 2))
     u, r = level(tensor(f))
     close(r, np.zeros_like(f), 1e-12 * np.abs(u).max())
@@ -205,7 +205,7 @@ def test_chebyshev_level_is_the_chebyshev_polynomial():
     mu = np.linspace(-rho, rho, 4)
     level = GridLevel(4, 4, n, B=(None, None), smoother="chebyshev", dtype="float64")
     level.build((None, 2, 2, 4))
-    for conv, matrix in ((level.A[0], np.diag(1 - mu)), (level.B[0], np.eye(4))):
+    for conv, matrix in ((level.field.A[0], np.diag(1 - mu)), (level.field.B[0], np.eye(4))):
         conv.kernel.assign(np.pad(matrix[None, None], ((1, 1), (1, 1), (0, 0), (0, 0))))
     level.scheme.omega.assign(chebyshev_omegas(rho, n))
     f = np.random.default_rng(0).normal(size=(1, 2, 2, 4))
@@ -227,4 +227,4 @@ def test_networks_name_their_method():
     assert PolyMgNet(**tiny).method.name == "multigrid, polynomial (Richardson) smoother"
     assert PolyMgNet(B="conv", **tiny).method.name == "multigrid, residual correction"
     assert VCycleMgNet(**tiny).method.name == "multigrid V-cycle"
-    assert FBResNet(**tiny).method.name == "stationary iteration for the feature"
+    assert FBResNet("both", **tiny).method.name == "stationary iteration for the feature"

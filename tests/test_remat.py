@@ -11,8 +11,21 @@ import pytest
 import tensorflow as tf
 from conftest import randomize
 
-from keras_mgnet import FBResNet, HighwayNet, LMResNet, MgNet, PolyMgNet, PreActResNet, ResNet, ShakeShake, VCycleMgNet
-from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, basic
+from keras_mgnet import (
+    DenseNet,
+    FBResNet,
+    FractalNet,
+    HighwayNet,
+    LMResNet,
+    MgNet,
+    PolyMgNet,
+    PreActResNet,
+    RecurrentResNet,
+    ResNet,
+    ShakeShake,
+    VCycleMgNet,
+)
+from keras_mgnet.layers import Euler, GridLevel, Level, LinearMultistep, basic
 
 SMALL = {"input_shape": (8, 8, 1)}
 BLOCKS = {"blocks": (2, 2), "base_width": 4} | SMALL
@@ -29,6 +42,9 @@ NETWORKS = {
     "nonlinear A": partial(FBResNet, "both", nu=(2, 2), channels=4, **SMALL),
     "Poly-MgNet": partial(PolyMgNet, nu=(2, 2), channels=4, **SMALL),
     "postactivation": partial(ResNet, 18, **BLOCKS),
+    "highway": partial(HighwayNet, nu=(2, 2), channels=(4, 4), **SMALL),
+    "dense": partial(DenseNet, blocks=(2, 2), growth=4, **SMALL),
+    "recurrent": partial(RecurrentResNet, 3, 2, base_width=4, **SMALL),
     "shake-shake": partial(ShakeShake, 26, 4, **SMALL),
     "bfloat16": partial(MgNet, (2, 2), 4, smoother="damped", dtype="mixed_bfloat16", **SMALL),
 }
@@ -64,8 +80,8 @@ def test_gradients_and_statistics_are_those_of_stored_states(network, mode):
 LEVELS = {  # how many convolutions come behind the iterations
     "residual": (partial(GridLevel, 4, 4, nu=3), 0),
     "feature": (partial(GridLevel, 4, 4, nu=3, form="feature"), 1),
-    "euler": (lambda name: ResidualLevel(basic(4, uses=3), name=name), 0),
-    "multistep": (lambda name: LinearMultistepLevel(basic(4, uses=3), name=name), 0),
+    "euler": (lambda name: Level(Euler(), basic(4, uses=3), name=name), 0),
+    "multistep": (lambda name: Level(LinearMultistep(3), basic(4, uses=3), name=name), 0),
 }
 
 
@@ -154,7 +170,7 @@ def test_names_of_no_level_are_refused(remat):
 
 def test_levels_that_cannot_are_named():
     with pytest.raises(ValueError, match="expected remat to name levels of none"):
-        HighwayNet(nu=(1, 1), channels=(4, 4), **SMALL, remat=("level1",))
+        FractalNet(2, (4, 4), **SMALL, remat=("level1",))
 
 
 JAX = """

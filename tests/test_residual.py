@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from keras_mgnet import LMResNet, LMResNeXt, PreActResNet, ResNet, ResNeXt, ShakeShake, k_values
 from keras_mgnet.layers import (
+    Blocks,
     Conv,
-    LinearMultistepLevel,
-    ResidualLevel,
+    Euler,
+    Level,
+    LinearMultistep,
     Shake,
     StochasticDepth,
     basic,
@@ -33,7 +35,7 @@ def copy_by_path(source, target):
 
 def assign_k(model, value):
     for level in model.layers:
-        for k in getattr(level, "k", ()):
+        for k in getattr(getattr(level, "scheme", None), "k", ()):
             k.assign(value)
 
 
@@ -65,15 +67,19 @@ def test_k_zero_is_the_preactivation_network_bit_for_bit(lm, plain, training, im
 
 @given(blocks=st.integers(1, 4), k_first=st.booleans(), gives_previous=st.booleans())
 def test_the_level_is_the_recursion_written_out(blocks, k_first, gives_previous):
-    level = LinearMultistepLevel(basic(2, uses=blocks, dtype="float64"), k_first=k_first, dtype="float64")
+    level = Level(
+        LinearMultistep(blocks, k_first=k_first, dtype="float64"),
+        basic(2, uses=blocks, dtype="float64"),
+        dtype="float64",
+    )
     states = [tensor(2, 4, 4, 2) for _ in range(2)] if gives_previous else [tensor(2, 4, 4, 2)]
     level(*states)
     randomize(level)
     x, previous = states[0], states[1] if gives_previous else 0.0
-    k = [float(value) for value in level.k]
+    k = [float(value) for value in level.scheme.k]
     ks = k if k_first else [None, *k]
     for i in range(blocks):
-        f = level.branch(x, i=i)
+        f = level.field(x, i=i)
         x, previous = x + f if ks[i] is None else (1 - ks[i]) * x + ks[i] * previous + f, x
     ours = level(*states)
     np.testing.assert_allclose(ours[0], x, rtol=1e-12, atol=1e-12)
@@ -169,10 +175,12 @@ def test_blocks_drop_in_the_published_share_of_compiled_steps():
     import tensorflow as tf
 
     p = survival_probabilities(5, 0.3)
-    level = ResidualLevel(basic(1, uses=5), survival=p)
+    level = Level(Euler(), Blocks(basic(1, uses=5), survival=p))
     x = np.ones((1, 4, 4, 1), "float32")
     level(x)
-    survived = tf.function(lambda: tf.stack([tf.reduce_any(level.gate(x, i=i, training=True) != 0) for i in range(5)]))
+    survived = tf.function(
+        lambda: tf.stack([tf.reduce_any(level.field.gate(x, i=i, training=True) != 0) for i in range(5)])
+    )
     counts = np.sum([survived().numpy() for _ in range(1500)], axis=0)
     np.testing.assert_allclose(counts / 1500, p, atol=0.05)
 
@@ -180,22 +188,22 @@ def test_blocks_drop_in_the_published_share_of_compiled_steps():
 @pytest.mark.parametrize("family", [ResNet, PreActResNet, LMResNet])
 def test_survival_one_leaves_the_graph_alone(family):
     model = family(blocks=(1, 1), survival=1.0, **SMALL)
-    assert all(level.gate is None for level in model.layers if level.name.startswith("level"))
+    assert all(level.field.gate is None for level in model.layers if level.name.startswith("level"))
 
 
 @pytest.mark.parametrize("family", [ResNet, PreActResNet, LMResNet])
 def test_the_schedule_of_the_released_code_scales_in_training(family):
     for schedule, inverted in (("huang", False), ("lm_release", True)):
         model = family(blocks=(1, 1), survival=0.5, survival_schedule=schedule, **SMALL)
-        assert [model.get_layer(f"level{j}").gate.inverted for j in (1, 2)] == [inverted] * 2
+        assert [model.get_layer(f"level{j}").field.gate.inverted for j in (1, 2)] == [inverted] * 2
 
 
 @pytest.mark.parametrize("inverted", [False, True])
 def test_the_linear_part_of_the_two_step_method_never_drops(inverted):
-    level = LinearMultistepLevel(basic(2, uses=3), survival=(0.0, 0.0, 0.0), inverted=inverted)
+    level = Level(LinearMultistep(3), Blocks(basic(2, uses=3), survival=(0.0, 0.0, 0.0), inverted=inverted))
     x = tensor(2, 4, 4, 2)
     level(x)
-    for k, value in zip(level.k, (-0.5, 0.25), strict=True):
+    for k, value in zip(level.scheme.k, (-0.5, 0.25), strict=True):
         k.assign(value)
     np.testing.assert_allclose(level(x, training=True)[0], x, rtol=1e-6)
 
@@ -223,7 +231,7 @@ def test_the_mean_of_shakes_is_the_inference_branch():
 def test_the_gradient_takes_an_independent_eta(mode):
     import tensorflow as tf
 
-    layer = Shake(ResidualLevel(basic(1)).branch, basic(1), mode=mode, seed=3)
+    layer = Shake(basic(1), basic(1), mode=mode, seed=3)
     layer(np.ones((4, 2, 2, 1), "float32"))
     f1, f2 = tf.constant(np.full((4, 2, 2, 1), 2.0, "float32")), tf.constant(np.full((4, 2, 2, 1), 1.0, "float32"))
     layer.f1, layer.f2 = (lambda x, i: f1), (lambda x, i: f2)
@@ -242,7 +250,7 @@ def test_the_gradient_takes_an_independent_eta(mode):
 def test_equal_branches_make_shaking_irrelevant(images):
     model = ShakeShake(8, 4, input_shape=(8, 8, 1))
     for level in (layer for layer in model.layers if layer.name.startswith("level")):
-        level.branch.f2.set_weights(level.branch.f1.get_weights())
+        level.field.branch.f2.set_weights(level.field.branch.f1.get_weights())
     x = images(model)
     np.testing.assert_allclose(model(x, training=True), model(x, training=True), rtol=1e-4, atol=1e-5)
 

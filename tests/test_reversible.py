@@ -16,10 +16,12 @@ from scipy.linalg import expm
 from keras_mgnet import HamiltonianNet, RevNet, count_params
 from keras_mgnet.layers import (
     Conv,
+    Coupling,
     CouplingTransfer,
     Force,
     Halves,
-    ReversibleLevel,
+    InTurn,
+    Level,
     SkewConv,
     ZeroPadding,
     basic,
@@ -125,15 +127,15 @@ def test_the_memory_free_gradient_in_mixed_precision(scheme):
 def test_the_statistics_move_and_move_once():
     level, draw = level_of("revnet", 2)
     state = draw()
-    norm = level.branches[1].norms[0][0]
-    x = level.branches[0](state[1], i=0, training=False)  # builds nothing, moves nothing
+    norm = level.field.fields[1].norms[0][0]
+    x = level.field.fields[0](state[1], i=0, training=False)  # builds nothing, moves nothing
     assert not norm.moving_mean.numpy().any() and x.shape == state[1].shape
     gradients(level, state, "eager")
     moved = norm.moving_mean.numpy()
     again, _ = level_of("revnet", 2)
     again(*state, training=True)
     assert moved.any()
-    np.testing.assert_array_equal(moved, again.branches[1].norms[0][0].moving_mean)
+    np.testing.assert_array_equal(moved, again.field.fields[1].norms[0][0].moving_mean)
 
 
 def test_a_frozen_level_keeps_its_statistics_and_passes_gradients():
@@ -166,7 +168,7 @@ def test_inference_has_no_gradient_of_its_own():
 QUICK_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 JAX = """
 import sys
-import jax, numpy as np
+import jax, keras, numpy as np
 from jax import numpy as jnp
 from keras_mgnet import HamiltonianNet, RevNet
 
@@ -175,12 +177,14 @@ def program(scheme, blocks, memory_free, channels, size):
     net = RevNet(**options) if scheme == "revnet" else HamiltonianNet(scheme, **options)
     level = net.get_layer("level1")
     rng, shape = np.random.default_rng(0), (8, *level.output[0].shape[1:])
+    inputs = [keras.Input(shape[1:]) for _ in range(2)]
+    level = keras.Model(inputs, level(*inputs))
     level.set_weights([0.3 * rng.normal(size=weight.shape) for weight in level.weights])
     state = [jnp.asarray(rng.normal(size=shape), "float32") for _ in range(2)]
     trained, other = ([v.value for v in vs] for vs in (level.trainable_variables, level.non_trainable_variables))
 
     def loss(trained, state):
-        (y, z), moved = level.stateless_call(trained, other, *state, training=True)
+        (y, z), moved = level.stateless_call(trained, other, state, training=True)
         return jnp.mean(y * y + z), moved
 
     return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True)).lower(trained, state).compile(), trained, state
@@ -268,7 +272,7 @@ def twin(scheme, level, previous, x, dt):
     """The schemes of section 5.10 in numpy, by the matrices of K; states are (N, H W c)."""
     shape, s = level.output[0].shape[1:], lambda x: np.maximum(x, 0)
     blocks = []
-    for force in level.branches:
+    for force in level.field.fields:
         K = [matrix(k, shape) for k in force.K]  # of the midpoint rule, K - K^T
         b = [np.tile(keras.ops.convert_to_numpy(bias), np.prod(shape[:2])) for bias in force.b]
         blocks.append((K, b))
@@ -465,7 +469,7 @@ def test_a_transition_averages_and_pads_each_half_and_puts_the_stride_into_F():
 
 def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channels():
     model = RevNet(blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1))
-    first, second = model.get_layer("level1").branches
+    first, second = model.get_layer("level1").field.fields
     assert [norm is None for norm in first.norms[0]] == [True, False]
     assert all(norm is not None for norm in second.norms[0])
     x = np.arange(4.0).reshape(1, 1, 1, 4)
@@ -495,7 +499,7 @@ def test_bad_arguments(make, message):
 
 
 def test_branches_that_serve_one_use_and_two_may_stand_in_one_level():
-    level = ReversibleLevel([basic(3, uses=2), basic(3), basic(3, uses=3)], dtype="float64")
+    level = Level(Coupling(), InTurn([basic(3, uses=2), basic(3), basic(3, uses=3)]), memory_free=True, dtype="float64")
     state = np.random.default_rng(0).normal(size=(2, 2, 5, 5, 3))
     for computed, expected in zip(level.inverse(*level(*state)), state, strict=True):
         assert relative(computed, expected) <= 1e-12

@@ -45,12 +45,12 @@ def test_the_way_up_is_the_adjoint_of_the_way_down(size):
 
 def twin_cycle(u, f, levels, transfers, Pi, training):
     """KAUST m6_01, Algorithm 10, with post-smoothing: it carries data f and restricts u by any Pi."""
-    level, A = levels[0], levels[0].A[0].kernel.numpy()
+    level, A = levels[0], levels[0].field.A[0].kernel.numpy()
 
     def smooth(u, uses):
         for i in uses:
-            B = level.B[min(i, len(level.B) - 1)].kernel.numpy()
-            u = u + mapping(f - twin_conv(u, A), B, level.s1[i], level.s2[i], training)
+            B = level.field.B[min(i, len(level.field.B) - 1)].kernel.numpy()
+            u = u + mapping(f - twin_conv(u, A), B, level.field.s1[i], level.field.s2[i], training)
         return u
 
     u = smooth(u, range(level.nu))
@@ -60,7 +60,7 @@ def twin_cycle(u, f, levels, transfers, Pi, training):
     before = twin_conv(u, Pi[0], 2)
     r = norm(twin_conv(f - twin_conv(u, A), R, 2), transfers[0].s, training)
     coarse = twin_cycle(
-        before, r + twin_conv(before, levels[1].A[0].kernel.numpy()), levels[1:], transfers[1:], Pi[1:], training
+        before, r + twin_conv(before, levels[1].field.A[0].kernel.numpy()), levels[1:], transfers[1:], Pi[1:], training
     )
     u = u + adjoint(coarse - before, R, u.shape[1:3])
     return smooth(u, range(level.nu, level.nu + level.post_nu))
@@ -90,7 +90,7 @@ def test_the_linear_cycle_is_a_stationary_iteration():
     a, b = 1.7, 0.3
     level = CycleLevel(1, 3, 0, B=(None, None), dtype="float64")
     level.build((None, 4, 4, 1))
-    for conv, value in ((level.A[0], a), (level.B[0], b)):
+    for conv, value in ((level.field.A[0], a), (level.field.B[0], b)):
         conv.kernel.assign(np.pad([[[[value]]]], ((1, 1), (1, 1), (0, 0), (0, 0))))
     f = np.random.default_rng(0).normal(size=(1, 4, 4, 1))
     close(cycle(tensor(f), [level], [])[0], (1 - (1 - b * a) ** 3) / a * f, 1e-12)

@@ -9,7 +9,7 @@ from keras import ops
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
-from keras_mgnet.layers import GridLevel, LinearMultistepLevel
+from keras_mgnet.layers import LinearMultistep
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, chebyshev_omegas
 
 RHOS = (0.5, 0.9, 0.99)
@@ -46,14 +46,13 @@ def coefficients(model: keras.Model) -> Coefficients:
         ([2, 2, 2], 1.0, 1.0)
     """
     k, first = {}, {}
-    for level in levels(model, LinearMultistepLevel, GridLevel):
-        if isinstance(level, LinearMultistepLevel):
-            k[level.name] = [float(ops.convert_to_numpy(value)) for value in level.k]
-            first[level.name] = level.first
-        elif isinstance(level.scheme, Chebyshev):
-            k[level.name] = (1 - ops.convert_to_numpy(level.scheme.omega)).tolist()
-            first[level.name] = 0
-    damped = [level for level in levels(model, GridLevel) if isinstance(level.scheme, Damped)]
+    for level in levels(model, LinearMultistep):
+        k[level.name] = [float(ops.convert_to_numpy(value)) for value in level.scheme.k]
+        first[level.name] = level.scheme.first
+    for level in levels(model, Chebyshev):
+        k[level.name] = (1 - ops.convert_to_numpy(level.scheme.omega)).tolist()
+        first[level.name] = 0
+    damped = levels(model, Damped)
     required(model, "an LM network, or an MgNet with smoother='chebyshev' or 'damped'", [*k, *damped])
     values = np.array([value for own in k.values() for value in own])
     return Coefficients(

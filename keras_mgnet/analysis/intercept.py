@@ -41,5 +41,7 @@ def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Ite
 
 
 def levels(model: keras.Model, *kinds: type) -> list[keras.layers.Layer]:
-    """Returns the levels of a network that are of these kinds, finest first."""
-    return [layer for layer in model.layers if isinstance(layer, kinds)]
+    """Returns the levels of a network that are of these kinds, or whose schemes are, finest first."""
+    return [
+        layer for layer in model.layers if isinstance(layer, kinds) or isinstance(getattr(layer, "scheme", None), kinds)
+    ]

@@ -9,8 +9,9 @@ import keras
 from keras import ops
 
 from keras_mgnet.analysis.intercept import intercepted, levels
+from keras_mgnet.analysis.states import STEPPING
 from keras_mgnet.errors import required
-from keras_mgnet.layers import FractalLevel, GridLevel, ResidualLevel
+from keras_mgnet.layers import FractalLevel, ResidualCorrection
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,19 @@ class Module:
     changes_shape: bool  # whether its input is no state of the level: without its branch, what is left is no identity
 
 
-def _residual(level, table, original, i, x, training):
+def _residual(level, table, original, x, i):
     """R_i x + f^j(x), or R_i x alone."""
     j = table.get(i, i)
-    shortcut, f = original(i if j is None else j, x, training)
+    shortcut, f = original(x, i if j is None else j)
     return (shortcut, ops.zeros_like(f)) if j is None else (shortcut, f)
 
 
-def _correction(level, table, original, i, r):
+def _correction(level, table, original, i, r, smooth):
     """e^j, or no correction."""
     j = table.get(i, i)
-    return ops.zeros_like(original(i, r)) if j is None else original(j, r)
+    if j is None:
+        return ops.zeros_like(original(i, r, smooth))
+    return original(j, r, smooth if j == i else level.field.at(j).smooth)
 
 
 def _plain(level, table, original, K, s, x):
@@ -42,10 +45,10 @@ def _plain(level, table, original, K, s, x):
     return x if j is None else original(level.K[j], level.s[j], x)
 
 
-# Kind of level -> the method that computes one module, and its replacement.
+# Kind of level or scheme -> what computes one module: the method of the level or of its field, and its replacement.
 SURGERY: dict[type, tuple[str, Callable]] = {
-    ResidualLevel: ("parts", _residual),
-    GridLevel: ("_correction", _correction),
+    **dict.fromkeys(STEPPING, ("parts", _residual)),
+    ResidualCorrection: ("correction", _correction),
     FractalLevel: ("_layer", _plain),
 }
 
@@ -67,7 +70,7 @@ def modules(model: keras.Model) -> list[Module]:
         if plain and any(len(ending) > 1 for _, ending in level.ends):  # columns that are joined are no chain
             continue
         count = len(level.K) if plain else level.nu + getattr(level, "post_nu", 0)
-        changes_shape = plain or getattr(level, "R", None) is not None
+        changes_shape = plain or getattr(level.field, "R", None) is not None
         found += [Module(level.name, i, i == 0 and changes_shape) for i in range(count)]
     deletable = [module for module in found if can_be_deleted(model, module)]
     required(model, "a network of residual blocks, smoothing steps or one column of several layers", deletable)
@@ -103,8 +106,9 @@ def rewired(model: keras.Model, table: Mapping[Module, Module | None]) -> Iterat
         for level in levels(model, *SURGERY):
             own = {m.index: o if o is None else o.index for m, o in table.items() if m.level == level.name}
             if own:
-                method, around = next(row for kind, row in SURGERY.items() if isinstance(level, kind))
-                stack.enter_context(intercepted(level, method, partial(around, level, own)))
+                method, around = next(row for kind, row in SURGERY.items() if level in levels(model, kind))
+                owner = level if isinstance(level, FractalLevel) else level.field
+                stack.enter_context(intercepted(owner, method, partial(around, level, own)))
         yield
 
 

@@ -12,7 +12,7 @@ from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.modules import Module, modules
 from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
-from keras_mgnet.layers import LinearMultistepLevel, ResidualLevel, autodiff
+from keras_mgnet.layers import Euler, Level, autodiff
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: 
     """Returns how the gradient of the loss is spread over the paths of a residual network, by their length.
 
     Args:
-        model: a network whose levels are `ResidualLevel`, forward Euler.
+        model: a network whose levels have the scheme `Euler`.
         images, labels: (N, H, W, C), normalised, and (N,) classes.
         draws, seed: random paths per length.
 
@@ -72,30 +72,30 @@ def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, ta
     of the others. The sum over all 2^n sets of modules is the whole gradient.
 
     Args:
-        model: a network whose levels are `ResidualLevel`, forward Euler.
+        model: a network whose levels have the scheme `Euler`.
         images, labels: (N, H, W, C), normalised, and (N,) classes.
         taken: of `modules(model)`.
     """
     indices = {(module.level, module.index) for module in taken}
 
-    def parts(level, original, i, x, training):
-        shortcut, f = original(i, x, training)
-        if (level.name, i) in indices:
+    def parts(field, original, x, i):
+        shortcut, f = original(x, i)
+        if (owners[field], i) in indices:
             return ops.stop_gradient(shortcut), f
         return shortcut, ops.stop_gradient(f)
 
     def loss(x):
         return ops.mean(model.loss(labels, model(x, training=False)))
 
-    with all_intercepted(euler_levels(model), "parts", parts):
+    owners = {level.field: level.name for level in euler_levels(model)}
+    with all_intercepted(owners, "parts", parts):
         _, pull = autodiff.vjp(loss, ops.convert_to_tensor(images, dtype=model.inputs[0].dtype))
         return ops.convert_to_numpy(pull(ops.ones(()))[0])
 
 
-def euler_levels(model: keras.Model) -> list[ResidualLevel]:
+def euler_levels(model: keras.Model) -> list[Level]:
     """Returns the levels x + f(x) of a network; raises ValueError where it has none."""
-    own = [level for level in levels(model, ResidualLevel) if not isinstance(level, LinearMultistepLevel)]
-    return required(model, "a network of blocks x + f(x), such as ResNet", own)
+    return required(model, "a network of blocks x + f(x), such as ResNet", levels(model, Euler))
 
 
 def plot_paths(result: Paths, path) -> None:

@@ -26,7 +26,7 @@ def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
     """Returns ||f - A(u)|| per level and iteration of an MgNet, relative to the one at the level's entry.
 
     Args:
-        model: a network with levels of the kind `GridLevel`.
+        model: a network whose levels solve A(u) = f, such as MgNet.
         images: (N, H, W, C), normalised.
 
     Example:

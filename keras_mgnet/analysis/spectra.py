@@ -11,7 +11,7 @@ from keras_mgnet.analysis.result import PICTURE_ONLY, batches
 from keras_mgnet.analysis.states import residuals_of
 from keras_mgnet.errors import required
 from keras_mgnet.figures import SEQUENTIAL, finish, new_figure, save, style
-from keras_mgnet.layers import Conv, GridLevel, Norm, autodiff
+from keras_mgnet.layers import Conv, Level, Norm, ResidualCorrection, autodiff
 from keras_mgnet.layers.sharing import instance
 
 FREQUENCIES = 32  # per axis
@@ -124,12 +124,12 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
     )
 
 
-def smoothing_levels(model: keras.Model) -> list[GridLevel]:
+def smoothing_levels(model: keras.Model) -> list[Level]:
     """Returns the levels of a network that have an A, linear, and a B; raises ValueError where it has none."""
     own = [
         level
-        for level in levels(model, GridLevel)
-        if level.B and not isinstance(level.t1[0], Norm) and isinstance(level.A[0], Conv)
+        for level in levels(model, ResidualCorrection)
+        if level.field.B and not isinstance(level.field.t1[0], Norm) and isinstance(level.field.A[0], Conv)
     ]
     return required(model, "a network with A and B, such as MgNet", own)
 
@@ -183,13 +183,14 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
     axes.legend(fontsize="small", markerscale=6)
 
 
-def _symbols(level: GridLevel, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
+def _symbols(level: Level, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
     """The symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
     steps = []
     for i in range(level.nu):
-        A, B = (ops.convert_to_numpy(instance(convs, i).kernel).astype(np.float64) for convs in (level.A, level.B))
-        factor = float(level.scheme.smoother(i, None, lambda r: r)(ops.ones(())))
-        before, behind = (_scale(norms[i], gains) for norms in (level.s1, level.s2))
+        system = level.field
+        A, B = (ops.convert_to_numpy(instance(convs, i).kernel).astype(np.float64) for convs in (system.A, system.B))
+        factor = float(level.scheme.smoothed(i, SimpleNamespace(smooth=lambda r: r), ops.ones(())))
+        before, behind = (_scale(norms[i], gains) for norms in (system.s1, system.s2))
         steps.append(step_symbol(A, factor * B * before[:, None] * behind, theta))
     return np.stack(steps)
 
@@ -204,7 +205,7 @@ def _scale(norm, gains: dict[str, np.ndarray]) -> np.ndarray:
     return norm.affine()[0] * gains[norm.path] if isinstance(norm, Norm) else np.ones(1)
 
 
-def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> dict[str, np.ndarray]:
+def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[str, np.ndarray]:
     """The mean of sigma' behind each norm of the levels, (c,) by path."""
     norms = [norm for level in own for norm in (*level.s1, *level.s2) if isinstance(norm, Norm)]
     sums: dict[str, list[np.ndarray]] = {norm.path: [] for norm in norms}
@@ -221,7 +222,7 @@ def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -
     return {path: np.sum(found, axis=0) / len(images) for path, found in sums.items()}
 
 
-def _measured(model: keras.Model, images: np.ndarray, own: list[GridLevel]) -> dict[str, np.ndarray]:
+def _measured(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[str, np.ndarray]:
     power: dict[str, np.ndarray] = {}
     for states in residuals_of(model, images):
         for level in own:

@@ -1,6 +1,7 @@
 """Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides beside the scheme's region (Lu2017)."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -9,11 +10,10 @@ from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.spectra import smoothing_levels
-from keras_mgnet.analysis.states import iterates, residuals_of
+from keras_mgnet.analysis.states import STEPPING, iterates, residuals_of
 from keras_mgnet.figures import COLORS, finish, new_figure, save
-from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, autodiff
+from keras_mgnet.layers import Level, LinearMultistep, ResidualCorrection, autodiff
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Multistep
-from keras_mgnet.layers.sharing import instance
 from keras_mgnet.multigrid.iteration import arnoldi
 
 STEPS = 40  # of Arnoldi's method
@@ -92,42 +92,47 @@ def right_hand_sides(model: keras.Model, image: np.ndarray):
     For a smoothing step x is a change of u^i, at which r = r^i - A x and f is the correction.
     """
     own = stepping_levels(model)
-    if isinstance(own[0], GridLevel):
+    if isinstance(own[0].scheme, ResidualCorrection):
         states = next(residuals_of(model, image))
         for level in own:
             for i, r in enumerate(states[level.name][: level.nu]):
-                A = instance(level.A, i)
                 zero = np.zeros((*r.shape[:-1], level.field.channels), r.dtype)
-                yield level, i, lambda x, i=i, r=r, A=A, level=level: level._correction(i, r - A(x)), zero
+                yield level, i, partial(_corrected, level, i, r), zero
         return
     states = next(iterates(model, image))
     for level in own:
-        first = 0 if level.R is None else 1
+        first = level.nu + 1 - len(states[level.name])
         for i, x in enumerate(states[level.name][:-1], start=first):
-            yield level, i, lambda x, i=i, level=level: level.parts(i, x, False)[1], x
+            yield level, i, level.field.at(i), x
 
 
-def stepping_levels(model: keras.Model) -> list[ResidualLevel] | list[GridLevel]:
+def _corrected(level, i, r, x):
+    system = level.field.at(i)
+    return system.correction(r - system.product(x), lambda r: level.scheme.smoothed(i, system, r))
+
+
+def stepping_levels(model: keras.Model) -> list[Level]:
     """Returns the levels of residual blocks of a network, else of smoothing steps; raises ValueError where it has neither."""
-    return levels(model, ResidualLevel) or smoothing_levels(model)
+    return levels(model, *STEPPING) or smoothing_levels(model)
 
 
 def recursion(level, i: int) -> Recursion:
     """Returns the scheme of iteration i of a level.
 
     Example:
-        >>> from keras_mgnet.layers import ResidualLevel, basic
-        >>> recursion(ResidualLevel(basic(4)), 0)
+        >>> from keras_mgnet.layers import Euler, Level, basic
+        >>> recursion(Level(Euler(), basic(4)), 0)
         Recursion(a=(1.0,), b=(1.0,))
     """
-    if isinstance(level, LinearMultistepLevel) and i >= level.first:
-        k = float(ops.convert_to_numpy(level.k[i - level.first]))
+    scheme = level.scheme
+    if isinstance(scheme, LinearMultistep) and i >= scheme.first:
+        k = float(ops.convert_to_numpy(scheme.k[i - scheme.first]))
         return Recursion((1 - k, k), (1.0, 0.0))
-    if isinstance(level, GridLevel) and isinstance(level.scheme, Chebyshev):
-        omega = float(ops.convert_to_numpy(level.scheme.omega)[i])
+    if isinstance(scheme, Chebyshev):
+        omega = float(ops.convert_to_numpy(scheme.omega)[i])
         return Recursion((omega, 1 - omega), (omega, 0.0))
-    if isinstance(level, GridLevel) and isinstance(level.scheme, Multistep) and i:
-        early = ops.convert_to_numpy(level.scheme.alpha[i - 1]).tolist()
+    if isinstance(scheme, Multistep) and i:
+        early = ops.convert_to_numpy(scheme.alpha[i - 1]).tolist()
         weights = (1 - sum(early), *early[::-1])
         return Recursion(weights, weights)
     return EULER

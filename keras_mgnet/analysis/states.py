@@ -10,8 +10,9 @@ from keras import ops
 from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.result import batches
 from keras_mgnet.errors import required
-from keras_mgnet.layers import GridLevel, ResidualLevel
+from keras_mgnet.layers import Euler, Level, LinearMultistep, ResidualCorrection
 
+STEPPING = (Euler, LinearMultistep)  # schemes for x' = f(x) with one state
 States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
 
 
@@ -66,53 +67,46 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, li
         >>> [tuple(u.shape) for u in iterates["level2"]], len(residuals["level2"])
         ([(1, 4, 4, 4), (1, 4, 4, 4), (1, 4, 4, 4)], 3)
     """
-    residual, grid = levels(model, ResidualLevel), levels(model, GridLevel)
-    states = {level.name: [] for level in levels(model, ResidualLevel, GridLevel)}
+    stepping, grid = levels(model, *STEPPING), levels(model, ResidualCorrection)
+    states = {level.name: [] for level in levels(model, *STEPPING, ResidualCorrection)}
     residuals = {level.name: [] for level in grid}
-    of_scheme = {level.scheme: states[level.name] for level in grid}
+    owners = {level.field: level.name for level in grid}
 
-    def parts(level, original, i, x, training):
-        if i > 0 or level.R is None:
-            states[level.name].append(x)
-        return original(i, x, training)
+    def evaluate(level, original, step, state, training):
+        following = original(step, state, training)
+        scheme, i = step.func.__self__, step.args[0]
+        if scheme is level.scheme:  # not on the way up of a cycle
+            before, after = (part[0] if level in stepping else part[0][0] for part in (state, following))
+            if i == 0 and before is not None and before.shape == after.shape:
+                states[level.name].append(before)
+            states[level.name].append(after)
+        return following
 
-    def next_state(scheme, original, i, before, candidates):
-        if i == 0 and not isinstance(before[0][0], float):
-            of_scheme[scheme].append(before[0][0])
-        state = original(i, before, candidates)
-        of_scheme[scheme].append(state[0])
-        return state
+    def correction(system, original, i, r, smooth):
+        residuals[owners[system]].append(r)
+        return original(i, r, smooth)
 
-    def correction(level, original, i, r):
-        residuals[level.name].append(r)
-        return original(i, r)
-
-    def call_residual(level, original, *args, **kwargs):
-        output = original(*args, **kwargs)
-        states[level.name].append(output[0] if isinstance(output, tuple) else output)
-        return output
-
-    def call_grid(level, original, *args, **kwargs):
+    def call(level, original, *args, **kwargs):
         output = original(*args, **kwargs)
         if isinstance(output, tuple):  # not on the way up of a cycle
             residuals[level.name].append(output[1])
         return output
 
     with (
-        all_intercepted(residual, "parts", parts),
-        all_intercepted(residual, "call", call_residual),
-        all_intercepted(of_scheme, "next_state", next_state),
-        all_intercepted(grid, "_correction", correction),
-        all_intercepted(grid, "call", call_grid),
+        all_intercepted([*stepping, *grid], "evaluate", evaluate),
+        all_intercepted(owners, "correction", correction),
+        all_intercepted(grid, "call", call),
     ):
         yield states, residuals
 
 
 def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
     """Returns the levels that have `iterates`; raises ValueError where there are none."""
-    return required(model, "a network of residual blocks or smoothing steps", levels(model, ResidualLevel, GridLevel))
+    return required(
+        model, "a network of residual blocks or smoothing steps", levels(model, *STEPPING, ResidualCorrection)
+    )
 
 
-def grid_levels(model: keras.Model) -> list[GridLevel]:
+def grid_levels(model: keras.Model) -> list[Level]:
     """Returns the levels that have `residuals_of`; raises ValueError where there are none."""
-    return required(model, "a network with residuals f - A(u), such as MgNet", levels(model, GridLevel))
+    return required(model, "a network with residuals f - A(u), such as MgNet", levels(model, ResidualCorrection))

@@ -109,6 +109,7 @@ def _vjp(f, primals):
         return jax.vjp(f, *primals)
     import tensorflow as tf
 
+    primals = [tf.identity(primal) for primal in primals]  # a tensor that is given twice is two arguments
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(primals)
         y = f(*primals)

@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import Activation, DType
 from keras_mgnet.layers.fields.chain import build_all, identity
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import Restriction

@@ -64,7 +64,7 @@ class GridLevel(Level):
             )
         maps = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
         options = {"share_A": share_A, "share_B": share_B, "form": form, "activation": activation, "init": init}
-        system = LinearSystem(channels, channels_f, nu, **maps, **options, name="field", dtype=policy)
+        system = LinearSystem(channels, channels_f, nu, **maps, **options, name="system", dtype=policy)
         super().__init__(rule, system, name=name, dtype=policy)
 
     def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
@@ -132,7 +132,7 @@ class CycleLevel(Level):
         check(form, (None, None), down, up)
         options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "init": init}
         system = LinearSystem(
-            channels, channels, nu + post_nu, operators=operators, **options, name="field", dtype=policy
+            channels, channels, nu + post_nu, operators=operators, **options, name="system", dtype=policy
         )
         super().__init__(down, system, name=name, dtype=policy)
         self.post_scheme = up

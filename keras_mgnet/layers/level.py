@@ -117,7 +117,9 @@ class Level(keras.layers.Layer):
         """The outputs of a step by given tensors of its state and given values of the variables."""
         given = _packed(state, primals[: len(primals) - len(variables)])
         iteration = _Entered(partial(step, *given), self.dtype_policy)
-        y, _ = autodiff.by_values(variables, primals[len(primals) - len(variables) :], partial(iteration, training=True))
+        y, _ = autodiff.by_values(
+            variables, primals[len(primals) - len(variables) :], partial(iteration, training=True)
+        )
         return tuple(_tensors(y))
 
     def _is_named(self) -> bool:

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers.fields.branch import Branch
 from keras_mgnet.layers.conv import Conv
+from keras_mgnet.layers.fields.branch import Branch
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable

@@ -51,6 +51,11 @@ def euler(x, f):
     return x + f
 
 
+def heun(x, f, predicted):
+    """x + (f(x) + f(x + f(x))) / 2: Heun's method, with f = f(x) and predicted = f(x + f)."""
+    return x + (f + predicted) / 2
+
+
 def linear_multistep(x, previous, f, k):
     """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1)."""
     return combine((x, previous), (1 - k, k)) + f

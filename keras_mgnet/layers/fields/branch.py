@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import keras
-
-from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.annotations import Activation, DType, Shape
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers.fields.chain import Chain
 from keras_mgnet.serialization import serializable
@@ -77,6 +75,11 @@ class Branch(Chain):
             name=name,
             dtype=dtype,
         )
+
+    def build(self, input_shape: Shape) -> None:
+        self.build_use(0, input_shape)
+        for use in range(1, self.uses):
+            self.build_use(use, self.compute_output_shape(input_shape))
 
 
 def basic(channels: int, **options) -> Branch:

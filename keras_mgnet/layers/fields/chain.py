@@ -78,9 +78,13 @@ class Chain(Field):
             for name, kernel, table in zip(names or (self.name,) * len(kernels), kernels, self.sharing, strict=True)
         ]
         normed = [(q, place) for q, place in enumerate(places) if place in ("norm", "sigma")]
-        norms = [self._family(f"s{n}", q, place, share_norms, activation) for n, (q, place) in enumerate(normed, start=1)]
+        norms = [
+            self._family(f"s{n}", q, place, share_norms, activation) for n, (q, place) in enumerate(normed, start=1)
+        ]
         self.convs, self.norms = [], []
-        for conv, norm in itertools.zip_longest(convs, norms):  # the order of the variables, by which files hold a state
+        for conv, norm in itertools.zip_longest(
+            convs, norms
+        ):  # the order of the variables, by which files hold a state
             self.convs += [] if conv is None else [conv]
             self.norms += [] if norm is None else [norm]
 
@@ -104,8 +108,11 @@ class Chain(Field):
 
     def build(self, input_shape: Shape) -> None:
         for use in range(self.uses):
-            shape = input_shape if use == 0 else self.compute_output_shape(input_shape)
-            build_chain([*self._leading(use), *self._trailing(use)], shape)
+            self.build_use(use, input_shape)
+
+    def build_use(self, i: int, input_shape: Shape) -> None:
+        """Builds what use i applies to inputs of this shape."""
+        build_chain([*self._leading(i), *self._trailing(i)], input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         for p in range(len(self.convs)):
@@ -167,13 +174,25 @@ def conv_family(name: str, kernel: Kernel, count: int, init: str, policy) -> lis
     """Returns `count` convolutions named `name` or, where there are several, `name` and index."""
     options = {"groups": kernel.groups, "padded": kernel.padded, "init": init, "dtype": policy}
     return [
-        Conv(kernel.filters, kernel.size, strides=1 if i else kernel.strides, name=f"{name}{i}" if count > 1 else name, **options)
+        Conv(
+            kernel.filters,
+            kernel.size,
+            strides=1 if i else kernel.strides,
+            name=f"{name}{i}" if count > 1 else name,
+            **options,
+        )
         for i in range(count)
     ]
 
 
 def norm_family(
-    name: str, place: str | None, count: int, activation: Activation, policy, foldable: bool | Sequence[bool] = False, first=0
+    name: str,
+    place: str | None,
+    count: int,
+    activation: Activation,
+    policy,
+    foldable: bool | Sequence[bool] = False,
+    first=0,
 ) -> list:
     """Returns norms `first` to `count` - 1, with sigma where `place` is "sigma", named `name` and index; or the identity."""
     if place not in PLACES:

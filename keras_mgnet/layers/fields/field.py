@@ -183,9 +183,7 @@ class Sum(Field):
         (1, 8, 8, 4)
     """
 
-    by_euler = Method(
-        "forward Euler", "x_{n+1} = x_n + f_1(x_n) + ... + f_k(x_n)", "1", "x' = f_1(x) + ... + f_k(x)"
-    )
+    by_euler = Method("forward Euler", "x_{n+1} = x_n + f_1(x_n) + ... + f_k(x_n)", "1", "x' = f_1(x) + ... + f_k(x)")
 
     def __init__(self, branches: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)

@@ -1,7 +1,5 @@
 """Highway layers: a transform gate mixes what a plain layer computes with what it was given."""
 
-import keras
-
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Affine
@@ -33,7 +31,10 @@ class Highway(Field):
     """
 
     by_euler = Method(
-        "forward Euler with a gate for the step size", "x_{n+1} = x_n + T(x_n) (H(x_n) - x_n)", "1", "x' = T(x) (H(x) - x)"
+        "forward Euler with a gate for the step size",
+        "x_{n+1} = x_n + T(x_n) (H(x_n) - x_n)",
+        "1",
+        "x' = T(x) (H(x) - x)",
     )
 
     def __init__(

@@ -50,10 +50,10 @@ class Inception(Field):
         super().__init__(name=name, dtype=dtype)
         self.uses = uses
         options = {"uses": uses, "activation": activation, "init": init, "dtype": self.dtype_policy}
-        self.paths = [self._path(path, f"{self.name}_{p}", sharing, options) for p, path in enumerate(paths, start=1)]
+        self.paths = [self._made(path, f"{self.name}_{p}", sharing, options) for p, path in enumerate(paths, start=1)]
         self.A = None if channels is None else Chain(((channels, 1),), (None, "norm"), name="A", **options)
 
-    def _path(self, path, name, sharing, options):
+    def _made(self, path, name, sharing, options):
         if path == POOL:
             return MaxPooling(name=name, dtype=self.dtype_policy)
         kernels = [Kernel(*K) if len(K) == 2 else Kernel(*K, padded=False) for K in path]

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import keras
-
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.branch import Branch, basic
@@ -70,4 +68,6 @@ class Recurrent(Field):
         return [None] * unread + [self._driven(row, states, i) for row in self.K[unread:]]
 
     def _driven(self, row, states, i):
-        return steps.superpose([K(x, i=i - (j > 0)) for j, (K, x) in enumerate(zip(row, states, strict=True)) if x is not None])
+        return steps.superpose(
+            [K(x, i=i - (j > 0)) for j, (K, x) in enumerate(zip(row, states, strict=True)) if x is not None]
+        )

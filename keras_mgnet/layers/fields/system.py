@@ -73,7 +73,9 @@ class LinearSystem(Field):
         alone = len(self.B) == uses
         self.s1, self.s2, self.t1, self.t2 = (
             norm_family(norm, place, uses, activation, policy, foldable)
-            for norm, place, foldable in zip(("s1", "s2", "t1", "t2"), (*B, *A), (False, alone, False, False), strict=True)
+            for norm, place, foldable in zip(
+                ("s1", "s2", "t1", "t2"), (*B, *A), (False, alone, False, False), strict=True
+            )
         )
 
     def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
@@ -87,6 +89,10 @@ class LinearSystem(Field):
 
     def at(self, i: int) -> "Equation":
         return Equation(self, i)
+
+    def correction(self, i: int, r: Tensor, smooth: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns e = s2(B * s1(r)) of iteration i, with `smooth` in place of B."""
+        return steps.mapping(r, smooth, self.s1[i], self.s2[i])
 
 
 class Equation(NamedTuple):
@@ -105,7 +111,7 @@ class Equation(NamedTuple):
 
     def correction(self, r: Tensor, smooth: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Returns e = s2(B * s1(r)), with `smooth` in place of B."""
-        return steps.mapping(r, smooth or self.smooth, self.system.s1[self.i], self.system.s2[self.i])
+        return self.system.correction(self.i, r, smooth or self.smooth)
 
     def data(self, u: Tensor | None, r: Tensor) -> Tensor | None:
         """Returns f = r + A(u), which the feature form carries; None in the residual form."""

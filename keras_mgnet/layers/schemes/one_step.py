@@ -23,7 +23,7 @@ class Euler(Scheme):
 
     method = Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)")
 
-    def __init__(self, activation: Activation = None, *, name: str | None = None, dtype: DType = None) -> None:
+    def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.sigma = keras.activations.get(activation)
 
@@ -48,9 +48,6 @@ class Heun(Scheme):
 
     method = Method("Heun's method", "x_{n+1} = x_n + (f(x_n) + f(x_n + f(x_n))) / 2", "2", "x' = f(x)")
 
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-
     def step(self, i, f, x):
         start, k1 = f.parts(x)
         predicted = steps.euler(start, k1)
@@ -68,9 +65,6 @@ class Dense(Scheme):
         "a recursion with full memory, as multistep iterative methods have",
     )
 
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-
     def step(self, i, f, x):
         return (steps.dense(x, f),)
 
@@ -83,11 +77,11 @@ class EulerSystem(Scheme):
     """Forward Euler for several states on one grid: x_j <- x_j + f_j(x_1, ..., x_S), from x_2 = ... = x_S = 0 to x_S."""
 
     method = Method(
-        "forward Euler, autonomous", "x_i <- x_i + K_i1(x_1) + ... + K_iS(x_S)", "1", "x_i' = sum_j K_ij(x_j), K_ij fixed in time"
+        "forward Euler, autonomous",
+        "x_i <- x_i + K_i1(x_1) + ... + K_iS(x_S)",
+        "1",
+        "x_i' = sum_j K_ij(x_j), K_ij fixed in time",
     )
-
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
 
     def begin(self, f, x):
         return x, *[None] * (f.field.states - 1)

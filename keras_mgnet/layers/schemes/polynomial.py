@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.annotations import Activation, DType
 from keras_mgnet.layers.fields.chain import build_all, identity, norm_family
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection

@@ -4,6 +4,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras
 
+from keras_mgnet.annotations import DType
+
 State = tuple[Any, ...]
 
 
@@ -41,6 +43,9 @@ class Scheme(keras.layers.Layer):
 
     method: ClassVar[Method]
     wide: ClassVar[bool] = False
+
+    def __init__(self, *, name: str | None = "scheme", dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
 
     def begin(self, f, *given) -> State:
         """Returns the state before the first iteration, from what the level is called with."""

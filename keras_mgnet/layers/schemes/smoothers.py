@@ -9,7 +9,6 @@ a `Chebyshev` with given omega.
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
 from keras_mgnet.annotations import DType, Tensor
@@ -33,13 +32,18 @@ class ResidualCorrection(Scheme):
         keeps_residual: whether r <- r - A * e is the residual of the next u; else f must be carried.
     """
 
-    method = Method("multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)")
+    method = Method(
+        "multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)"
+    )
     nonlinear = Method(
-        "stationary iteration for the feature", "u <- u + B(f - A(u))", "1 as forward Euler", "A(u) = f, by u' = B(f - A(u))"
+        "stationary iteration for the feature",
+        "u <- u + B(f - A(u))",
+        "1 as forward Euler",
+        "A(u) = f, by u' = B(f - A(u))",
     )
     needs_B: ClassVar[bool] = True
 
-    def __init__(self, nu: int, *, name: str | None = None, dtype: DType = None) -> None:
+    def __init__(self, nu: int, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.nu = nu
 
@@ -84,7 +88,10 @@ class Damped(ResidualCorrection):
     """
 
     method = Method(
-        "multigrid, damped Jacobi", "u <- u + s B(f - A u), 0 < s < 1", "1 as forward Euler", "A u = f, by u' = s B(f - A u)"
+        "multigrid, damped Jacobi",
+        "u <- u + s B(f - A u), 0 < s < 1",
+        "1 as forward Euler",
+        "A u = f, by u' = s B(f - A u)",
     )
 
     def build(self, u_shape=None):
@@ -125,7 +132,13 @@ class Chebyshev(ResidualCorrection):
     )
 
     def __init__(
-        self, nu: int, omega: Sequence[float] | None = None, *, learned: bool = True, name: str | None = None, dtype: DType = None
+        self,
+        nu: int,
+        omega: Sequence[float] | None = None,
+        *,
+        learned: bool = True,
+        name: str | None = "scheme",
+        dtype: DType = None,
     ) -> None:
         super().__init__(nu, name=name, dtype=dtype)
         self.initial, self.learned = (1.0,) * nu if omega is None else omega, learned
@@ -208,7 +221,7 @@ def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> 
     if isinstance(smoother, ResidualCorrection):
         return smoother
     check_known("smoother", smoother, SMOOTHERS)
-    return SMOOTHERS[smoother](nu, name="scheme", dtype=dtype)
+    return SMOOTHERS[smoother](nu, dtype=dtype)
 
 
 def chebyshev_omegas(rho: float, n: int) -> tuple[float, ...]:

@@ -27,9 +27,7 @@ class LinearMultistep(Scheme):
         (1, 8, 8, 4)
     """
 
-    method = Method(
-        "linear two-step method", "x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)", "1", "(1 + k) x' = f(x)"
-    )
+    method = Method("linear two-step method", "x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)", "1", "(1 + k) x' = f(x)")
     stochastic = Method(
         "stochastic linear two-step method",
         "x_{n+1} = (1 - k) x_n + k x_{n-1} + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
@@ -37,7 +35,7 @@ class LinearMultistep(Scheme):
         "(1 + k) dx = p f dt + (p (1 - p))^(1/2) f dW",
     )
 
-    def __init__(self, nu: int, *, k_first: bool = False, name: str | None = None, dtype: DType = None) -> None:
+    def __init__(self, nu: int, *, k_first: bool = False, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.nu, self.first = nu, 0 if k_first else 1
 
@@ -88,9 +86,6 @@ class Coupling(Scheme):
         "x_1' = F(x_2), x_2' = G(x_1)",
     )
     wide = True
-
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
 
     def step(self, i, f, previous, x):
         return x, steps.coupling(previous, ops.cast(f(x), x.dtype))
