@@ -1,7 +1,6 @@
 """What a network is made of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import keras
 from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.conv import recorded_applications
 
-FIELDS = r"^((system|blocks|f)/)+"  # what a level evaluates, before the names of its kernels
+FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels
 MANY = 6  # kernels of a level that a table names one by one
 
 
@@ -52,13 +51,13 @@ def features(model: keras.Model) -> keras.Model:
 
 
 def short_path(path: str) -> str:
-    """Returns the path of a layer without the names that repeat: the one part of a layer is often named as the layer.
+    """Returns the path of a layer without the names of fields, and without repeated names, as of the one part of a layer.
 
     Example:
-        >>> short_path("transfer2/R/R")
-        'transfer2/R'
+        >>> short_path("transfer2/R/R"), short_path("level1/system/A")
+        ('transfer2/R', 'level1/A')
     """
-    return "/".join(dict.fromkeys(path.split("/")))
+    return "/".join(dict.fromkeys(part for part in path.split("/") if part not in FIELDS))
 
 
 def level_table(model: keras.Model) -> list[LevelInfo]:
@@ -128,8 +127,8 @@ def _reuse(uses: dict[str, int]) -> str:
 
 
 def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
-    paths = (conv.path.removeprefix(f"{layer.path}/") for conv, _ in own)
-    return dict(Counter(short_path(re.sub(FIELDS, "", path)) for path in paths))
+    paths = (short_path(conv.path.removeprefix(f"{layer.path}/")) for conv, _ in own)
+    return dict(Counter(path.removeprefix("f/") for path in paths))
 
 
 def _row(layer: keras.layers.Layer, applications) -> LevelInfo:

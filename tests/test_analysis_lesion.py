@@ -68,7 +68,7 @@ def test_the_linear_part_of_a_two_step_method_stays(images):
     model = randomize(LMResNet(blocks=(4,), **SMALL))
     with rewired(model, {modules(model)[2]: None}):
         x = next(iterates(model, images(model)))["level1"]
-    k = float(model.get_layer("level1").k[1])
+    k = float(model.get_layer("level1").scheme.k[1])
     np.testing.assert_allclose(x[3], (1 - k) * x[2] + k * x[1], rtol=1e-5, atol=1e-6)
 
 
@@ -158,13 +158,14 @@ def test_tables_are_checked_first():
 def test_the_sum_over_all_paths_of_a_linear_network_is_its_output(images):
     model = PreActResNet(blocks=(2, 2), activation="linear", **SMALL)  # fresh norms are linear in inference
     x, found = images(model), modules(model)
+    owners = {level.field: level.name for level in euler_levels(model)}
 
     def along(taken):
-        def parts(level, original, i, state, training):
-            shortcut, f = original(i, state, training)
-            return (0 * shortcut, f) if (level.name, i) in taken else (shortcut, 0 * f)
+        def parts(field, original, state, i):
+            shortcut, f = original(state, i)
+            return (0 * shortcut, f) if (owners[field], i) in taken else (shortcut, 0 * f)
 
-        with all_intercepted([level.field for level in euler_levels(model)], "parts", parts):
+        with all_intercepted(owners, "parts", parts):
             return ops.convert_to_numpy(model(x, training=False))
 
     names = [(m.level, m.index) for m in found]

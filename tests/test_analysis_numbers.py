@@ -291,7 +291,7 @@ def test_stability_is_that_of_the_dense_jacobian(images):
         J = np.stack([np.ravel(f(x + d) - f(x - d)) / (2 * step) for d in shifts], axis=1)
         np.testing.assert_allclose(block.eigenvalues.sum(), np.trace(J), atol=0.02 * max(1, np.abs(J).max()))
         assert block.scheme == recursion(level, i)
-    k = float(model.get_layer("level1").k[0])
+    k = float(model.get_layer("level1").scheme.k[0])
     assert [block.scheme for block in result.blocks] == [EULER, Recursion((1 - k, k), (1.0, 0.0))]
 
 

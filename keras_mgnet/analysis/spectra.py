@@ -1,6 +1,7 @@
 """Is the learned smoother a smoother? The local Fourier symbol of I - A B, r <- (I - A B) r, on every level of an MgNet."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import keras
 import numpy as np

@@ -163,8 +163,9 @@ class RedBlack(ResidualCorrection):
     With B = D^{-1} of a five-point stencil two iterations are a sweep of red-black Gauss-Seidel, with B = omega D^{-1} of SOR.
 
     Example:
-        >>> from keras_mgnet.layers import Stencil
-        >>> level = GridLevel(1, 1, 1, B=(None, None), smoother=RedBlack(1), operators=(Stencil([[4.0]], None), Stencil([[0.25]], None)))
+        >>> from keras_mgnet.layers import GridLevel, Stencil
+        >>> A, B = Stencil([[4.0]], None), Stencil([[0.25]], None)
+        >>> level = GridLevel(1, 1, 1, B=(None, None), smoother=RedBlack(1), operators=(A, B))
         >>> ops.convert_to_numpy(level(ops.ones((1, 2, 3, 1)))[0])[0, :, :, 0].tolist()
         [[0.25, 0.0, 0.25], [0.0, 0.25, 0.0]]
     """
