@@ -1,5 +1,6 @@
 """Weights files from before levels had a scheme and a field: the same arrays under the names that they have today."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +24,6 @@ LOST = re.compile(r"/paths/|^layers/inception")  # of a VeryDeepPolyNet
 REORDERED = re.compile(r"^layers/linear_multistep_level")  # its k came first among the variables
 
 
-def is_former(file: str | Path | BinaryIO) -> bool:
-    """Whether a weights file has names of then."""
-    with h5py.File(file) as opened:
-        return any(renamed(name) != name for name in _arrays(opened))
-
-
 def renamed(name: str) -> str:
     """Returns the name of today.
 
@@ -46,44 +41,39 @@ def renamed(name: str) -> str:
 
 
 @contextmanager
-def translated(path: str | Path) -> Iterator[Path]:
-    """Yields the path of a copy of a .weights.h5 or .keras file under the names of today, which exists while this is open.
+def readable(path: str | Path) -> Iterator[Path]:
+    """Yields the path of a .weights.h5 or .keras file; of one with names of then, that of a copy which exists while this is open.
 
-    The optimiser's state of an LM network is left out: its variables were in another order.
+    The copy leaves out the optimiser's state of an LM network: its variables were in another order.
 
     Raises:
-        ValueError: for a VeryDeepPolyNet, whose names cannot be told apart.
+        ValueError: for a VeryDeepPolyNet of then, whose names cannot be told apart.
     """
     path = Path(path)
     with TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        if path.suffix == ".keras":
-            weights = Path(folder) / "model.weights.h5"
-            with ZipFile(path) as archive, ZipFile(copy, "w") as target:
-                with archive.open(weights.name) as source:
-                    _copy(source, weights)
-                for member in archive.namelist():
-                    if member == weights.name:
-                        target.write(weights, member)
-                    else:
-                        target.writestr(member, archive.read(member))
-        else:
-            _copy(path, copy)
-        yield copy
+        copy, weights = Path(folder) / path.name, Path(folder) / "model.weights.h5"
+        if path.suffix != ".keras":
+            yield copy if _translate(path, copy) else path
+            return
+        with ZipFile(path) as archive:
+            if _translate(io.BytesIO(archive.read(weights.name)), weights):
+                with ZipFile(copy, "w") as target:
+                    for member in archive.namelist():
+                        target.writestr(member, weights.read_bytes() if member == weights.name else archive.read(member))
+        yield copy if copy.exists() else path
 
 
-def _copy(source: Path | BinaryIO, target: Path) -> None:
-    with h5py.File(source) as old, h5py.File(target, "w") as new:
-        names = _arrays(old)
+def _translate(source: Path | BinaryIO, target: Path) -> bool:
+    """Writes a weights file under the names of today; False, without a file, where it has them."""
+    with h5py.File(source) as old:
+        names: list[str] = []
+        old.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
+        if all(renamed(name) == name for name in names):
+            return False
         if any(LOST.search(name) for name in names):
             raise ValueError("expected a file of this version for a VeryDeepPolyNet. Received: one of an earlier version")
-        reordered = any(map(REORDERED.match, names))
-        for name in names:
-            if not (reordered and name.startswith("optimizer/")):
+        kept = [name for name in names if not (name.startswith("optimizer/") and any(map(REORDERED.match, names)))]
+        with h5py.File(target, "w") as new:
+            for name in kept:
                 old.copy(old[name], new, renamed(name))
-
-
-def _arrays(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
-    return names
+    return True

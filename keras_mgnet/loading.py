@@ -9,6 +9,7 @@ from zipfile import ZIP_STORED, ZipFile
 
 import keras
 
+from keras_mgnet import former
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.models.network import Network
 
@@ -54,7 +55,8 @@ def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]
     path.open("rb").close()
     try:
         _check_archive(path, allowed)
-        return keras.saving.load_model(path, safe_mode=True)
+        with former.readable(path) as file:
+            return keras.saving.load_model(file, safe_mode=True)
     except Exception as error:  # each damage and each attack ends in another of Keras' errors, some of many lines
         raise ValueError(f"expected {expected}. Received: '{path}' ({_reason(error)})") from error
 

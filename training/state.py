@@ -100,7 +100,10 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     variables = _variables(model)
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():
-        raise ValueError(f"expected the state of {model.name}. Received: another {sorted(differing)[0]}")
+        raise ValueError(
+            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, as of another network, or of an LM "
+            "network of an earlier version"
+        )
     for key, variable in variables.items():
         variable.assign(arrays[key])
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_mgnet import former
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
@@ -57,6 +58,11 @@ class Network(keras.Model):
     def method(self) -> Method:
         """Its numerical scheme: that of its last level."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
+
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False, objects_to_skip=None) -> None:
+        """Loads a .weights.h5 file, as Keras does, or one of an earlier version."""
+        with former.readable(filepath) as file:
+            super().load_weights(file, skip_mismatch=skip_mismatch, objects_to_skip=objects_to_skip)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, x=None, y=None, *args, **kwargs):
