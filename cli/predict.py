@@ -14,8 +14,7 @@ def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     server: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="ask a server's model, http://HOST:PORT/v1/models/NAME, instead of a run"),
+        str | None, typer.Option(metavar="URL", help="ask a model at http://HOST:PORT/v1/models/NAME instead of a run")
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="of the server's model; by default the one of fewest bytes")

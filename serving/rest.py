@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from msgspec.json import encode
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,9 +36,7 @@ def application(model: Model, max_request_bytes: int, loopback: bool) -> Starlet
     routes += [
         route("/healthz", lambda model: {"alive": True}),
         route("/readyz", lambda model: _json({"ready": model.ready}, 200 if model.ready else 503)),
-        route(
-            "/monitoring/prometheus/metrics", lambda model: Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-        ),
+        route("/monitoring/prometheus/metrics", lambda model: Response(generate_latest(), media_type=METRICS_TYPE)),
     ]
     gate = Gate(Router(routes, redirect_slashes=False), max_request_bytes, loopback)
     handlers = {RequestError: _on_refusal, HTTPException: _on_http_error}
@@ -61,7 +60,7 @@ def answer(model: Model, body: bytearray) -> bytes:
 
 
 def metadata(model: Model) -> dict:
-    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names if they are known."""
+    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names or null."""
     definitions = {
         name: {
             "inputs": {signature.input.name: _tensor_info(signature.input)},
@@ -70,10 +69,8 @@ def metadata(model: Model) -> dict:
         }
         for name, signature in model.engine.signatures.items()
     }
-    named = {} if model.engine.class_names is None else {"class_names": model.engine.class_names}
-    told = {"signature_def": {"signature_def": definitions}} | named
-    specification = {"name": model.name, "signature_name": "", "version": str(model.number)}
-    return {"model_spec": specification, "metadata": told}
+    told = {"signature_def": {"signature_def": definitions}, "class_names": model.engine.class_names}
+    return {"model_spec": {"name": model.name, "signature_name": "", "version": str(model.number)}, "metadata": told}
 
 
 def status(model: Model) -> dict:

@@ -61,7 +61,7 @@ class Tensor:
         fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
         if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
             lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
-            raise RequestError(f"expected at most {MAX_ROWS} '{self.name}' ({lengths}). Received: {str(shape)[:60]}")
+            raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS}. Received: {str(shape)[:60]}")
 
     def check_finite(self, array: np.ndarray) -> np.ndarray:
         """Returns the array; raises RequestError if it holds NaN or infinity."""
