@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from keras_mgnet.cli.options import SeveralWords
+from keras_mgnet.errors import printable
 
 GROUPS = {  # file -> its commands, in the order of the help
     "models": ("list", "describe"),
@@ -89,7 +90,7 @@ def _described(error: Exception) -> tuple[str, int]:
         text, code = str(error), 2
     else:
         text, code = f"{type(error).__name__}: {error}; {DEBUG} shows where", 1
-    return " ".join(text.splitlines()), code
+    return printable(" ".join(text.splitlines())), code
 
 
 def _line_to_complete() -> list[str]:

@@ -9,6 +9,8 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
+from keras_mgnet.errors import printable
+
 
 def table(
     headings: Iterable[str],
@@ -26,7 +28,7 @@ def table(
         >>> [column.header for column in table(["name", "largest error"], [["mgnet", "0.1"]]).columns]
         ['name', 'largest\\nerror']
     """
-    rows = [list(map(str, row)) for row in rows]
+    rows = [[printable(str(cell)) for cell in row] for row in rows]
     made = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
     made.pad_edge, made.collapse_padding = False, True
     for place, heading in enumerate(headings):

@@ -14,13 +14,7 @@ def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
     server: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="ask a server or its model, http://HOST:PORT/v1/models/NAME, instead of a run"
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="of the server's model, where it has several or does not list them")
+        str | None, typer.Option(metavar="URL", help="ask a model at http://HOST:PORT/v1/models/NAME instead of a run")
     ] = None,
     signature: Annotated[
         str | None, typer.Option(help="of the server's model; by default the one of fewest bytes")
@@ -38,7 +32,7 @@ def predict_command(
 
     Example:
         keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1
-        keras-mgnet predict --server http://127.0.0.1:8501 digit.png
+        keras-mgnet predict --server http://127.0.0.1:8501/v1/models/digits digit.png
     """
     if server is None:
         predictions = _by_run(paths, checkpoint, top, out)
@@ -46,7 +40,7 @@ def predict_command(
         from keras_mgnet.serving.client import RemoteModel, classify
 
         names = class_names and class_names.read_text(encoding="utf-8").splitlines()
-        remote = RemoteModel(server, name, timeout, retries)
+        remote = RemoteModel(server, timeout, retries)
         predictions = classify(remote, paths, top, signature=signature, class_names=names)
     if json_:
         print_json(predictions)

@@ -5,8 +5,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from keras_mgnet.serving.hosts import is_local
+
 HOST = "127.0.0.1"
-NAMES = (HOST, "localhost")
 HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",  # the rest stands in the page, for other servers too
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +33,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Refuses a request by another name: a page from elsewhere may have made one for this address."""
         if not super().parse_request():
             return False
-        known = self.headers.get("Host", "").partition(":")[0] in NAMES
+        known = is_local(self.headers.get("Host", ""))
         if not known:
             self.send_error(403)
         return known

@@ -44,3 +44,13 @@ def one_line(error: BaseException) -> str:
         "KeyError: 'A'"
     """
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
+def printable(text: str) -> str:
+    """Returns a text without control characters, which a terminal would obey and a server or a file may have sent.
+
+    Example:
+        >>> printable("a\\x1b[2Jb")
+        'a [2Jb'
+    """
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -3,8 +3,9 @@
 import asyncio
 import base64
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
@@ -16,87 +17,67 @@ from PIL import Image as Picture
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.extras import SERVE, extra
-from keras_mgnet.images import decode
+from keras_mgnet.images import MAX_PIXELS, decode
 from keras_mgnet.top_classes import top_classes
 
-URL = re.compile(r"(https?://[^/?#]+.*?)/?(?:/v1/models/([^/:?#]+)(/versions/\d+)?(?::predict|/metadata)?/?)?")
+URL = re.compile(r"https?://[^/?#]+?(?::(-?\d+))?(?:/[^?#]*)?/v1/models/[^/:?#]+(?:/versions/\d+)?")
 DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # the one of fewest bytes first
 SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # how JPEG and PNG begin
 AT_ONCE = 8  # requests
 MAX_ANSWER_BYTES = 64 * 2**20
+ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # of JSON that is another
 
 
 class RemoteModel:
-    """A model behind http[s]://HOST:PORT[/v1/models/NAME[/versions/N]].
+    """A model behind http[s]://HOST:PORT/v1/models/NAME[/versions/N].
 
     Args:
-        url: of the server or the model.
-        name: of the model; None for the URL's, or the only one that the server lists.
+        url: of the model.
         timeout: seconds for each whole answer.
         retries: how often a refused connection is tried again.
 
-    Attributes: `signatures`, {name: (its input, as TensorFlow Serving describes it)}, and `class_names` or None.
+    Attributes: `signatures`, {name: (its input, TensorFlow's name of the type, lengths of the axes)}, and `class_names` or None.
 
     Raises:
         ValueError, OSError: where the server refuses or has no such model; where it does not answer in time, or at all.
     """
 
-    def __init__(self, url: str, name: str | None = None, timeout: float = 30.0, retries: int = 0):
-        self._timeout, self._retries, self._http = timeout, retries, extra("httpx", SERVE)
+    def __init__(self, url: str, timeout: float = 30.0, retries: int = 0):
         parts = URL.fullmatch(url)
-        if parts is None:
-            raise ValueError(f"expected a server http[s]://HOST:PORT[/v1/models/NAME]. Received: {url!r}")
-        root, named, version = parts.groups(default="")
-        self._url = f"{root}/v1/models/{name or named or self._only_model(root)}{version}"
-        (told,) = self._ask("GET", f"{self._url}/metadata")
-        try:
-            found = told["metadata"]["signature_def"]["signature_def"].items()
-            inputs = {key: next(iter(row["inputs"].items())) for key, row in found if "probabilities" in row["outputs"]}
-            self.signatures = {key: row for key, row in inputs.items() if row[1]["dtype"] in DTYPES}
-            self.class_names: list[str] | None = told["metadata"].get("class_names")
-        except (KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise ValueError(f"expected signatures from {self._url}/metadata. Received: {str(told)[:200]}") from error
+        if parts is None or int(parts[1] or 0) not in range(2**16):
+            raise ValueError(f"expected a model, http[s]://HOST:PORT/v1/models/NAME. Received: {url!r}")
+        self._url, self._timeout, self._retries, self._http = url, timeout, retries, extra("httpx", SERVE)
+        ((self.signatures, self.class_names),) = self._ask(f"{url}/metadata", "signatures", _described)
         if not self.signatures:
-            raise ValueError(f"expected a model from images to probabilities at {self._url}. Received: {[*inputs]}")
+            raise ValueError(f"expected a model from images to probabilities at {url}. Received: another")
 
     def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
         """Returns (N, classes) for paths, or for pixels (H, W, C) as the signature takes them, by default the smallest."""
-        signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]["dtype"]))
+        signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]))
         if signature not in self.signatures:
             raise unknown("signature", signature, self.signatures)
-        name, tensor = self.signatures[signature]
+        name, *kind = self.signatures[signature]
 
         def body(image):
-            return {"signature_name": signature, "instances": [{name: _value(image, tensor)}]}
+            return {"signature_name": signature, "instances": [{name: _value(image, *kind)}]}
 
-        answers = self._ask("POST", f"{self._url}:predict", body, images)
-        try:
-            rows = np.array([answer["predictions"][0]["probabilities"] for answer in answers], float)
-            return rows.reshape(len(rows), -1)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ValueError(f"expected probabilities from {self._url}. Received: {str(answers[0])[:200]}") from error
+        def row(told):
+            return np.ravel(np.array(told["predictions"][0]["probabilities"], float))
 
-    def _only_model(self, root: str) -> str:
-        names = []
-        with suppress(ValueError):  # TensorFlow Serving does not list its models
-            names = self._ask("GET", f"{root}/v1/models")[0].get("models", [])
-        if len(names) != 1:
-            received = f"{root}, which lists {', '.join(names) or 'none'}"
-            raise ValueError(f"expected --name NAME, or a URL that ends in /v1/models/NAME. Received: {received}")
-        return names[0]
+        return np.array(self._ask(f"{self._url}:predict", "probabilities", row, body, images))
 
-    def _ask(self, method: str, url: str, body=lambda image: None, images=(None,)) -> list[dict[str, Any]]:
+    def _ask(self, url: str, expected: str, read: Callable, body=lambda image: None, images=(None,)) -> list:
         with ThreadPoolExecutor(AT_ONCE) as beside:  # a notebook has an event loop of its own
-            return list(beside.map(lambda image: asyncio.run(self._answer(method, url, body(image))), images))
+            return list(beside.map(lambda image: asyncio.run(self._answer(url, expected, read, body(image))), images))
 
-    async def _answer(self, method: str, url: str, content: Any) -> dict[str, Any]:
+    async def _answer(self, url: str, expected: str, read: Callable, content: Any) -> Any:
         body, plain = bytearray(), {"Accept-Encoding": "identity"}
         transport = self._http.AsyncHTTPTransport(retries=self._retries)
         try:
             async with (
                 asyncio.timeout(self._timeout),
                 self._http.AsyncClient(transport=transport, headers=plain, timeout=None) as client,
-                client.stream(method, url, json=content) as answer,
+                client.stream("POST" if content else "GET", url, json=content) as answer,
             ):
                 async for part in answer.aiter_raw():
                     body += part
@@ -106,14 +87,15 @@ class RemoteModel:
             raise OSError(f"expected an answer from {url} within {self._timeout:g} s. Received: none") from error
         except (self._http.TransportError, self._http.InvalidURL) as error:
             raise OSError(f"expected a server at {url}. Received: {error}") from error
-        told = None
-        with suppress(ValueError, RecursionError):
+        said = f"{answer.reason_phrase} {body[:200].decode(errors='ignore')}"
+        with suppress(*ODD):
             told = json.loads(body)
-        if answer.is_success and isinstance(told, dict):
-            return told
-        said = told.get("error") if isinstance(told, dict) else answer.reason_phrase
+            if answer.is_success:
+                return read(told)
+            said = told["error"]
         received = f"{answer.status_code} {' '.join(str(said).split())[:400]}"
-        raise (ValueError if answer.status_code < 500 else OSError)(f"expected JSON from {url}. Received: {received}")
+        kind = ValueError if answer.status_code < 500 else OSError
+        raise kind(f"expected {expected} from {url}. Received: {received}")
 
 
 def classify(
@@ -137,15 +119,26 @@ def classify(
     return [{"image": str(path), "classes": top_classes(row, names, top)} for path, row in pairs]
 
 
-def _value(image: Any, tensor: dict[str, Any]) -> Any:
+def _described(told: Any) -> tuple[dict[str, tuple[str, str, list[int]]], list[str] | None]:
+    """Reads the signatures from images to probabilities, and the class names, from a model's metadata."""
+    found, names = {}, told["metadata"].get("class_names")
+    for signature, row in told["metadata"]["signature_def"]["signature_def"].items():
+        for name, tensor in row["inputs"].items():
+            dtype, axes = tensor["dtype"], [int(axis["size"]) for axis in tensor["tensor_shape"].get("dim", [])]
+            pixels = len(axes) == 4 and math.prod(axes[1:]) <= MAX_PIXELS
+            if "probabilities" in row["outputs"] and dtype in DTYPES and (pixels or dtype == "DT_STRING"):
+                found[signature] = name, dtype, axes
+    return found, names and [str(name) for name in names]
+
+
+def _value(image: Any, dtype: str, axes: list[int]) -> Any:
     if not isinstance(image, str | Path):
         return np.asarray(image).tolist()
-    if tensor["dtype"] != "DT_STRING":
-        _, height, width, channels = (int(axis["size"]) for axis in tensor["tensor_shape"]["dim"])
+    if dtype != "DT_STRING":
+        _, height, width, channels = axes
         return decode(Path(image), (width, height) if min(width, height) > 0 else None, channels).tolist()
     content = Path(image).read_bytes()
     if not content.startswith(SENT_AS_THEY_ARE):
-        with BytesIO() as file:
-            Picture.fromarray(np.squeeze(decode(Path(image)))).save(file, "PNG")
-            content = file.getvalue()
+        Picture.fromarray(np.squeeze(decode(Path(image)))).save(file := BytesIO(), "PNG")
+        content = file.getvalue()
     return {"b64": base64.b64encode(content).decode()}

@@ -1,14 +1,13 @@
 """What stands before every HTTP request: limits of size and time, and who may ask a server of this machine."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from keras_mgnet.serving.hosts import is_local
 from keras_mgnet.serving.tensors import RequestError
 
 BODIES = 16  # largest bodies that may be held together
@@ -18,20 +17,18 @@ MAX_OWING = 512  # connections that owe a header or a body; a further one closes
 
 
 class Gate:
-    """Reads bodies, and refuses large, slow and foreign requests.
+    """Refuses large, slow and foreign requests by RequestError, and gives an application the others with their "body".
 
     On a loopback address it asks for a Host of this machine and for a JSON body: a web page can then neither post to the
     server nor read from it under a name of its own.
     """
 
-    def __init__(self, max_request_bytes: int, loopback: bool):
-        self._most, self._loopback, self._held = max_request_bytes, loopback, 0
+    def __init__(self, app: ASGIApp, max_request_bytes: int, loopback: bool):
+        self._app, self._most, self._loopback, self._held = app, max_request_bytes, loopback, 0
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytearray]:
-        """Yields the body of a request, which counts as held until the request is answered; raises RequestError."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, body = Request(scope, receive), bytearray()
         self._check(request.method, request.headers)
-        body = bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():
@@ -40,7 +37,7 @@ class Gate:
                     self._check_size(len(body))
                     if self._held > BODIES * self._most:
                         raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
-            yield body
+            await self._app(scope | {"body": body}, receive, send)  # a copy: uvicorn keeps its scope
         except (TimeoutError, ClientDisconnect):
             raise RequestError(f"expected the body within {BODY_SECONDS:g} s. Received: a part", status=408) from None
         finally:
@@ -59,20 +56,6 @@ class Gate:
     def _check_size(self, size: int) -> None:
         if size > self._most:
             raise RequestError(f"expected a body of at most {self._most} bytes. Received: more", status=413)
-
-
-def is_local(host: str) -> bool:
-    """Returns whether a Host header, with or without a port, names this machine.
-
-    Example:
-        >>> is_local("localhost:8501"), is_local("[::1]:8501"), is_local("evil.example")
-        (True, True, False)
-    """
-    name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
-    try:
-        return name.lower() == "localhost" or ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 class ImpatientProtocol(HttpToolsProtocol):

@@ -6,12 +6,8 @@ import tensorflow as tf
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode, aio
 from tensorflow_serving.apis import get_model_metadata_pb2 as metadata_pb2
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_status_pb2 as status_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.serving import rest
@@ -36,35 +32,6 @@ def grpc_server(model: Model, address: str, max_request_bytes: int) -> tuple[aio
         raise OSError(f"expected a free address for gRPC. Received: {address} ({error})") from error
 
 
-class Services(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
-    """Predict, GetModelMetadata and GetModelStatus; the other methods say that they are not implemented."""
-
-    def __init__(self, model: Model):
-        self._model = model
-
-    async def Predict(self, request, context):
-        return await self._answer(predict, request, context)
-
-    async def GetModelMetadata(self, request, context):
-        return await self._answer(metadata, request, context)
-
-    async def GetModelStatus(self, request, context):
-        return await self._answer(status, request, context)
-
-    async def _answer(self, work, request, context):
-        spec = request.model_spec
-        try:
-            if spec.version_label:
-                raise RequestError(f"expected no version_label. Received: {spec.version_label[:60]!r}", status=404)
-            self._model.check(spec.name, str(spec.version.value) if spec.HasField("version") else None)
-            return await self._model.answer("grpc", work, request)
-        except Exception as error:
-            if not isinstance(error, RequestError):
-                log.exception("a call failed")
-                await context.abort(StatusCode.INTERNAL, "internal error")
-            await context.abort(CODES.get(error.status, StatusCode.INVALID_ARGUMENT), str(error))
-
-
 def predict(model: Model, request) -> predict_pb2.PredictResponse:
     """Returns the outputs of a signature, or those that `output_filter` names; raises RequestError for a wrong request."""
     name = request.model_spec.signature_name
@@ -76,8 +43,9 @@ def predict(model: Model, request) -> predict_pb2.PredictResponse:
     for output in wanted - signature.outputs.keys():
         raise RequestError(f"'output_filter': {unknown('output', output[:60], signature.outputs)}")
     outputs = model.run(name, _array(signature.input, request.inputs[signature.input.name]))
-    reply = predict_pb2.PredictResponse(outputs={key: tf.make_tensor_proto(outputs[key]) for key in wanted})
-    ParseDict(rest.specification(model, name), reply.model_spec)
+    tensors = {key: tf.make_tensor_proto(outputs[key]) for key in wanted}
+    reply = predict_pb2.PredictResponse(outputs=tensors, model_spec=request.model_spec)
+    reply.model_spec.version.value = model.number
     return reply
 
 
@@ -91,22 +59,46 @@ def metadata(model: Model, request) -> metadata_pb2.GetModelMetadataResponse:
     return reply
 
 
-def status(model: Model, request) -> get_model_status_pb2.GetModelStatusResponse:
+def status(model: Model, request) -> status_pb2.GetModelStatusResponse:
     """Returns that the one version is available."""
-    return ParseDict(rest.status(model), get_model_status_pb2.GetModelStatusResponse())
+    return ParseDict(rest.status(model), status_pb2.GetModelStatusResponse())
 
 
 def _array(tensor: Tensor, proto):
-    tensor.check_shape([dim.size for dim in proto.tensor_shape.dim])
-    dtype = tf.as_dtype(tensor.dtype)
+    shape, dtype = [dim.size for dim in proto.tensor_shape.dim], tf.as_dtype(tensor.dtype)
+    tensor.check_shape(shape)
     if proto.dtype != dtype.as_datatype_enum:
         raise RequestError(f"expected '{tensor.name}' of type {dtype.name}. Received: DataType {proto.dtype}")
-    if dtype == tf.string and len(proto.string_val) != proto.tensor_shape.dim[0].size:
-        raise RequestError(
-            f"expected {proto.tensor_shape.dim[0].size} of '{tensor.name}'. Received: {len(proto.string_val)}"
-        )
+    if dtype == tf.string and len(proto.string_val) != shape[0]:
+        raise RequestError(f"expected {shape[0]} of '{tensor.name}'. Received: {len(proto.string_val)}")
     try:
         array = tf.make_ndarray(proto)
     except (TypeError, IndexError, ValueError, OverflowError) as error:
         raise RequestError(f"expected '{tensor.name}' whole. Received: {error}") from error
     return tensor.check_finite(array)
+
+
+def _method(work):
+    async def method(self, request, context):
+        spec = request.model_spec
+        try:
+            if spec.version_label:
+                raise RequestError(f"expected no version_label. Received: {spec.version_label[:60]!r}", status=404)
+            self.model.check(spec.name, str(spec.version.value) if spec.HasField("version") else None)
+            return await self.model.answer("grpc", work, request)
+        except RequestError as error:
+            await context.abort(CODES.get(error.status, StatusCode.INVALID_ARGUMENT), str(error))
+        except Exception:
+            log.exception("a call failed")
+            await context.abort(StatusCode.INTERNAL, "internal error")
+
+    return method
+
+
+class Services(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
+    """Predict, GetModelMetadata and GetModelStatus; the other methods say that they are not implemented."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    Predict, GetModelMetadata, GetModelStatus = map(_method, (predict, metadata, status))

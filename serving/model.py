@@ -33,7 +33,7 @@ class Model:
         gc.collect()
         gc.freeze()  # a runtime is a million objects; looking through them again would stop all requests
 
-    def check(self, name: str, version: str | None = None) -> None:
+    def check(self, name: str | None = None, version: str | None = None) -> None:
         """Raises RequestError unless this is the model and the version that a client asks for."""
         for kind, asked, known in (("model", name, self.name), ("version", version, str(self.number))):
             if asked not in (known, None):

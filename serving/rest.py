@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from msgspec.json import encode
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST as METRICS_TYPE
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, Router
 
 from keras_mgnet.serving.gate import Gate
 from keras_mgnet.serving.model import Model
@@ -17,35 +18,29 @@ from keras_mgnet.serving.tensors import MAX_VALUES, NAME, RequestError, Tensor, 
 DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}  # others: DT_<NAME>
 
 
-def application(model: Model, gate: Gate) -> Starlette:
+def application(model: Model, max_request_bytes: int, loopback: bool) -> Starlette:
     """Returns the ASGI application that serves a model."""
 
     def route(path: str, reply: Callable, method: str = "GET") -> Route:
         async def endpoint(request: Request) -> Response:
-            async with gate.body(request) as body:
-                if request.path_params:
-                    model.check(**request.path_params)
-                content = reply(model) if method == "GET" else await model.answer("rest", reply, body)
+            model.check(**request.path_params)
+            content = reply(model) if method == "GET" else await model.answer("rest", reply, request.scope["body"])
             headers = {} if model.ready else {"connection": "close"}
             return content if isinstance(content, Response) else _json(content, headers=headers)
 
         return Route(path, endpoint, methods=[method])
 
-    def metrics(model: Model) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
     routes = []  # the first that fits answers: predictions are to wait for few
     for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
         routes += [route(f"{path}:predict", answer, "POST"), route(f"{path}/metadata", metadata), route(path, status)]
     routes += [
-        route("/v1/models", lambda model: {"models": [model.name]}),
         route("/healthz", lambda model: {"alive": True}),
         route("/readyz", lambda model: _json({"ready": model.ready}, 200 if model.ready else 503)),
-        route("/monitoring/prometheus/metrics", metrics),
+        route("/monitoring/prometheus/metrics", lambda model: Response(generate_latest(), media_type=METRICS_TYPE)),
     ]
-    app = Starlette(routes=routes, exception_handlers=HANDLERS)
-    app.router.redirect_slashes = False
-    return app
+    gate = Gate(Router(routes, redirect_slashes=False), max_request_bytes, loopback)
+    handlers = {RequestError: _on_refusal, HTTPException: _on_http_error}
+    return Starlette(routes=[Mount("/", gate)], exception_handlers=handlers)
 
 
 def answer(model: Model, body: bytearray) -> bytes:
@@ -65,7 +60,7 @@ def answer(model: Model, body: bytearray) -> bytes:
 
 
 def metadata(model: Model) -> dict:
-    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names if they are known."""
+    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names or null."""
     definitions = {
         name: {
             "inputs": {signature.input.name: _tensor_info(signature.input)},
@@ -74,20 +69,14 @@ def metadata(model: Model) -> dict:
         }
         for name, signature in model.engine.signatures.items()
     }
-    named = {} if model.engine.class_names is None else {"class_names": model.engine.class_names}
-    told = {"signature_def": {"signature_def": definitions}} | named
-    return {"model_spec": specification(model), "metadata": told}
+    told = {"signature_def": {"signature_def": definitions}, "class_names": model.engine.class_names}
+    return {"model_spec": {"name": model.name, "signature_name": "", "version": str(model.number)}, "metadata": told}
 
 
 def status(model: Model) -> dict:
     """Returns that the one version is available."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": str(model.number), "state": "AVAILABLE", "status": status}]}
-
-
-def specification(model: Model, signature: str = "") -> dict:
-    """Returns TensorFlow Serving's ModelSpec in JSON."""
-    return {"name": model.name, "signature_name": signature, "version": str(model.number)}
 
 
 def _tensor_info(tensor: Tensor) -> dict:
@@ -109,10 +98,3 @@ async def _on_refusal(request: Request, error: RequestError) -> Response:
 async def _on_http_error(request: Request, error: HTTPException) -> Response:
     message = f"{request.method} {request.url.path[:200]}: {error.detail}"
     return _json({"error": message}, error.status_code, error.headers)
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    return _json({"error": "internal error"}, 500)  # Starlette raises the error again, and the server logs it
-
-
-HANDLERS = {RequestError: _on_refusal, HTTPException: _on_http_error, Exception: _on_unexpected}

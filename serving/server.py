@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from keras_mgnet.serving.engines import SavedModelEngine
-from keras_mgnet.serving.gate import Gate, ImpatientProtocol
+from keras_mgnet.serving.gate import ImpatientProtocol
 from keras_mgnet.serving.model import Model
 from keras_mgnet.serving.rest import application
 
@@ -61,7 +61,7 @@ def serve(
     with socket.create_server((host, rest_port), family=family) as rest_socket:
         model = Model(base, name)
         config = uvicorn.Config(
-            application(model, Gate(max_request_bytes, address.is_loopback)),
+            application(model, max_request_bytes, address.is_loopback),
             http=ImpatientProtocol,
             ws="none",
             lifespan="off",
@@ -71,7 +71,8 @@ def serve(
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SECONDS_TO_ANSWER,
         )
-        host, rest = f"[{host}]" if address.version == 6 else host, _Uvicorn(config)
+        host, rest = f"[{host}]" if address.version == 6 else host, uvicorn.Server(config)
+        rest.capture_signals = contextlib.nullcontext  # its own raises the signal again at the end: no exit code 0
 
         async def run():
             stop, grpc, loop = asyncio.Event(), None, asyncio.get_running_loop()
@@ -98,10 +99,3 @@ def serve(
 
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(run())
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn without its handlers of signals, which raise the signal again when all is answered: the exit code is 0."""
-
-    def capture_signals(self):
-        return contextlib.nullcontext()

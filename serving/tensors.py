@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import numpy as np
-from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, defstruct
 from msgspec.json import Decoder
 
 STRING, BASE64 = "string", "b64"
@@ -35,13 +35,7 @@ class PredictRequest(Struct, Generic[Row, Value], forbid_unknown_fields=True):
     signature_name: str = ""
 
 
-class Named(Struct):
-    """What a predict request says of its signature."""
-
-    signature_name: str = ""
-
-
-NAME = Decoder(Named)
+NAME = Decoder(defstruct("Named", [("signature_name", str, "")]))  # what a predict request says of its signature
 
 
 def read(body: bytes | bytearray, decoder: Decoder) -> Any:
@@ -67,9 +61,7 @@ class Tensor:
         fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
         if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
             lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
-            raise RequestError(
-                f"expected '{self.name}' ({lengths}), at most {MAX_ROWS} of them. Received: {str(shape)[:60]}"
-            )
+            raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS}. Received: {str(shape)[:60]}")
 
     def check_finite(self, array: np.ndarray) -> np.ndarray:
         """Returns the array; raises RequestError if it holds NaN or infinity."""
@@ -80,14 +72,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """A served function of one input.
-
-    Example:
-        >>> signature = Signature(Tensor("x", "float32", (None, 2)), {})
-        >>> signature.array(b'{"instances": [[1, 2], {"x": [3, 4]}]}')
-        (array([[1., 2.],
-               [3., 4.]], dtype=float32), True)
-    """
+    """A served function of one input."""
 
     input: Tensor
     outputs: dict[str, Tensor]

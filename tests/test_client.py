@@ -47,7 +47,7 @@ def artifacts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def addresses(artifacts):
-    """Of the embedded server: REST with the ONNX file, REST and gRPC with the SavedModel."""
+    """Of the ONNX file and of the SavedModel in embedded servers."""
     processes, found = [], []
     try:
         for artifact in artifacts:
@@ -56,9 +56,10 @@ def addresses(artifacts):
             words += ["--rest-port", rest, "--grpc-port", ports]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             processes.append(subprocess.Popen([str(word) for word in words], **quiet))
-            RemoteModel(f"http://127.0.0.1:{rest}", retries=8)  # tries again until it is there
-            found += [f"http://127.0.0.1:{rest}", f"127.0.0.1:{ports}"]
-        yield found[0], found[2], found[3]
+            name = artifact.stem if artifact.is_file() else artifact.parent.name
+            found.append(f"http://127.0.0.1:{rest}/v1/models/{name}")
+            RemoteModel(found[-1], retries=8)  # tries again until it is there
+        yield found
     finally:
         for process in processes:
             process.terminate()
@@ -107,7 +108,7 @@ def predict(*arguments):
 
 
 @pytest.mark.parametrize("signature", [None, "serving_default", "serving_bytes"])
-@pytest.mark.parametrize("suffix", ["", "/v1/models/tiny", "/v1/models/tiny/versions/1:predict"])
+@pytest.mark.parametrize("suffix", ["", "/versions/1"])
 def test_rest_gives_what_the_artifact_gives(server, pictures, expected, signature, suffix):
     predictions = classify(RemoteModel(server + suffix), pictures, signature=signature)
     assert [prediction["image"] for prediction in predictions] == [str(path) for path in pictures]
@@ -254,16 +255,72 @@ def compressed(handler):
     handler.wfile.write(BOMB)
 
 
+def shaped(**changes):
+    """A model's metadata, and how parts of it are told instead."""
+    told = described()
+    tensor = told["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["image"]
+    tensor["tensor_shape"] |= changes
+    return told
+
+
+ODD_METADATA = {
+    "an array": [],
+    "no metadata": {"model_spec": {}},
+    "text": {"metadata": "none"},
+    "signatures that are a list": {"metadata": {"signature_def": {"signature_def": ["serving_default"]}}},
+    "a signature without inputs": {"metadata": {"signature_def": {"signature_def": {"x": {"outputs": {}}}}}},
+    "an axis without length": shaped(dim=[{"name": ""}] * 4),
+    "a length in words": shaped(dim=[{"size": "eight"}] * 4),
+    "a length of 5000 digits": shaped(dim=[{"size": "9" * 5000}] * 4),
+    "class names that are a number": {"metadata": described()["metadata"] | {"class_names": 3}},
+}
+OF_NO_IMAGES = {
+    "an axis too few": shaped(dim=[{"size": "8"}] * 3),
+    "images too large": shaped(dim=[{"size": "99999"}] * 4),
+}
+
+
+@pytest.mark.parametrize("name", [*ODD_METADATA, *OF_NO_IMAGES])
+def test_odd_metadata_is_one_line(name, pictures, refused):
+    with stub(lambda path: (200, (ODD_METADATA | OF_NO_IMAGES)[name])) as url:
+        error = refused("predict", "--server", f"{url}/v1/models/m", pictures[0])
+    assert ("expected signatures from" if name in ODD_METADATA else "expected a model from images to") in error, error
+
+
+ODD_ANSWERS = {
+    "no rows": {"predictions": []},
+    "text": {"predictions": [{"probabilities": ["high", "low"]}]},
+    "a number beyond floats": {"predictions": [{"probabilities": [10**400, 0]}]},
+}
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_odd_probabilities_are_one_line(name, pictures, refused):
+    with stub(lambda path: METADATA.get(path, (200, ODD_ANSWERS[name]))) as url:
+        error = refused("predict", "--server", f"{url}/v1/models/m", pictures[0])
+    assert "expected probabilities from" in error, error
+
+
+def test_a_server_s_words_do_not_command_the_terminal(pictures, refused):
+    names = ["\x1b[2Jcat", "[red]dog[/]", "fi\rsh"]
+    told = {"metadata": described()["metadata"] | {"class_names": names}}
+    row = {"predictions": [{"probabilities": [0.25, 0.5, 0.25]}]}
+    with stub(lambda path: (200, told if path.endswith("metadata") else row)) as url:
+        shown = predict("--server", f"{url}/v1/models/m", pictures[0])
+    assert "[red]dog[/]" in shown and "\x1b" not in shown and "\r" not in shown
+    with stub(lambda path: (400, {"error": "\x1b]0;owned\x07 [bold]no[/]"})) as url:
+        error = refused("predict", "--server", f"{url}/v1/models/m", pictures[0])
+    assert "]0;owned" in error and "[bold]no[/]" in error and error.isprintable()
+
+
 METADATA = {"/v1/models/m/metadata": (200, described())}
 STUBS = {
-    "no list of models": (lambda path: (404, {"error": "Not found"}), "", "expected --name NAME, or a URL that ends"),
-    "several models": (lambda path: (200, {"models": ["a", "b"]}), "", "Received: .*, which lists a, b"),
-    "no JSON": (lambda path: (200, b"<html>"), "/v1/models/m", "expected JSON from .*/metadata. Received: 200 OK"),
+    "no JSON": (lambda path: (200, b"<html>"), "/v1/models/m", "expected signatures from .*/metadata. Received: 200 OK <html>"),
     "not a server of models": (lambda path: (404, b"nothing here"), "/x/v1/models/m", "/x/v1/models/m/metadata.* 404 Not Found"),
     "broken": (lambda path: (503, {"error": "loading\n  still"}), "/v1/models/m", "Received: 503 loading still$"),
     "no signatures": (lambda path: (200, {"metadata": {}}), "/v1/models/m", "expected signatures from"),
     "no images": (
-        lambda path: (200, described(dtype="DT_INT64", sizes=(-1, 5))), "/v1/models/m", r"Received: \['serving_default'\]"
+        lambda path: (200, described(dtype="DT_INT64", sizes=(-1, 5))), "/v1/models/m", "expected a model from images to prob"
     ),
     "refused": (
         lambda path: METADATA.get(path, (400, {"error": "image: bad"})), "/v1/models/m", ":predict. Received: 400 image: bad"
@@ -275,7 +332,7 @@ STUBS = {
     "an answer that drips": (lambda path: drip, "/v1/models/m", "within 0.5 s. Received: none"),
     "a header that drips": (lambda path: drip_header, "/v1/models/m", "within 0.5 s. Received: none"),
     "an endless answer": (lambda path: flood, "/v1/models/m", "expected at most 1000000 bytes from .*. Received: more"),
-    "a compressed answer": (lambda path: compressed, "/v1/models/m", "expected JSON from .*. Received: 200 OK"),
+    "a compressed answer": (lambda path: compressed, "/v1/models/m", "expected signatures from .*. Received: 200 OK"),
 }  # fmt: skip
 
 
@@ -296,16 +353,20 @@ def test_nobody_there(pictures, refused):
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    "url",
     [
-        ("127.0.0.1:8501", "expected a server http[s]://HOST:PORT"),
-        ("ftp://127.0.0.1", "expected a server http[s]://HOST:PORT"),
-        ("http:///x", "expected a server http[s]://HOST:PORT"),
-        ("grpc://127.0.0.1:1", "expected a server http[s]://HOST:PORT"),
+        "127.0.0.1:8501/v1/models/m",
+        "ftp://127.0.0.1/v1/models/m",
+        "http:///v1/models/m",
+        "http://127.0.0.1:8501",
+        "http://127.0.0.1:99999/v1/models/m",
+        "http://127.0.0.1:-1/v1/models/m",
+        "http://127.0.0.1:8501/v1/models/m/versions/last",
     ],
 )
-def test_wrong_urls(url, message, pictures, refused):
-    assert message in refused("predict", "--server", url, pictures[0])
+def test_wrong_urls(url, pictures, refused):
+    error = refused("predict", "--server", url, pictures[0])
+    assert f"expected a model, http[s]://HOST:PORT/v1/models/NAME. Received: '{url}'" in error
 
 
 def test_wrong_requests(server, pictures, tmp_path, refused):
@@ -318,8 +379,8 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
         (["--server", server, tmp_path / "cut.jpg"], "Received: 400 'image_bytes"),
         (["--server", server, tmp_path / "text.txt"], f"expected a readable image. Received: '{tmp_path}/text.txt'"),
         (["--server", server, tmp_path / "none.png"], "No such file"),
-        (["--server", server, "--name", "tyni", pictures[0]], "404 unknown model 'tyni'"),
-        (["--server", f"{server}/v1/models/tiny/versions/7", pictures[0]], "404 unknown version '7'"),
+        (["--server", server.replace("tiny", "tyni"), pictures[0]], "404 unknown model 'tyni'"),
+        (["--server", f"{server}/versions/7", pictures[0]], "404 unknown version '7'"),
         (["--server", server, "--signature", "serving_byte", pictures[0]], "did you mean 'serving_bytes'"),
         (["--server", server, "--class-names", tmp_path / "names.txt", pictures[0]], "expected 3 class names"),
         ([pictures[0]], "expected a run directory and image files"),

@@ -470,6 +470,15 @@ def test_bad_pixels(http, savedmodel_server, expected, name):
     check_bad(http, savedmodel_server, BAD_UINT8[name], expected)
 
 
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/monitoring/prometheus/metrics", "/nowhere", "/v1/models/x:classify", PREDICT]
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_another_host_learns_nothing_on_any_path(http, server, method, path):
+    answer = http.request(method, f"{server.url}{path}", headers={"Host": "evil.example:8501"})
+    assert answer.status_code == 403 and "Host" in answer.json()["error"]
+
+
 def tensor_proto(values, **fields):
     proto = tf.make_tensor_proto(values)
     for name, value in fields.items():
@@ -641,22 +650,38 @@ def test_a_header_has_an_end(server, more):
         assert rest_of(connection) == b""
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST / HT", head(99) + b"{"], ids=["silence", "half a line", "half a body"])
-def test_a_connection_that_does_not_go_on_is_closed(bases, sent):
-    """In a process whose patience is half a second."""
+@contextlib.contextmanager
+def with_limits(base, limits):
+    """Yields the port of a server in a process in which a line of Python has set other limits."""
     code = f"""
         from pathlib import Path
         from keras_mgnet.serving import gate, server
-        gate.HEADER_SECONDS = gate.BODY_SECONDS = 0.5
-        server.serve(Path({str(bases["onnx"])!r}), rest_port=0, grpc_port=0)
+        {limits}
+        server.serve(Path({str(base)!r}), rest_port=0, grpc_port=0)
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as process:
-        port = int(re.search(r":(\d+)/v1", process.stdout.readline())[1])
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-            connection.sendall(sent)
-            received = rest_of(connection)
+        yield int(re.search(r":(\d+)/v1", process.stdout.readline())[1])
         process.kill()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HT", head(99) + b"{"], ids=["silence", "half a line", "half a body"])
+def test_a_connection_that_does_not_go_on_is_closed(bases, sent):
+    with (
+        with_limits(bases["onnx"], "gate.HEADER_SECONDS = gate.BODY_SECONDS = 0.5") as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
+        connection.sendall(sent)
+        received = rest_of(connection)
     assert received.startswith(b"HTTP/1.1 408 ") if sent.endswith(b"{") else received == b""
+
+
+def test_a_request_beyond_the_connections_is_refused(bases):
+    with with_limits(bases["onnx"], "server.MAX_CONNECTIONS = 3") as port, contextlib.ExitStack() as opened:
+        url = f"http://127.0.0.1:{port}/healthz"
+        assert httpx.get(url).status_code == 200
+        for _ in range(3):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        assert httpx.get(url).status_code == 503
 
 
 # signals under load
