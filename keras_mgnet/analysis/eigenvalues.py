@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.analysis.fourier import smoothing_levels
 from keras_mgnet.analysis.intercept import levels
-from keras_mgnet.analysis.spectra import smoothing_levels
 from keras_mgnet.analysis.states import iterates, residuals_of
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import GridLevel, LinearMultistepLevel, ResidualLevel, autodiff
