@@ -98,7 +98,7 @@ def right_hand_sides(model: keras.Model, image: np.ndarray):
             for i, r in enumerate(states[level.name][: level.nu]):
                 A = instance(level.A, i)
                 zero = np.zeros((*r.shape[:-1], level.channels), r.dtype)
-                yield level, i, lambda x, i=i, r=r, A=A, level=level: level._correction(i, r - A(x)), zero
+                yield level, i, lambda x, i=i, r=r, A=A, level=level: level.correction(i, r - A(x)), zero
         return
     states = next(iterates(model, image))
     for level in own:

@@ -45,7 +45,7 @@ def _plain(level, table, original, K, s, x):
 # Kind of level -> the method that computes one module, and its replacement.
 SURGERY: dict[type, tuple[str, Callable]] = {
     ResidualLevel: ("parts", _residual),
-    GridLevel: ("_correction", _correction),
+    GridLevel: ("correction", _correction),
     FractalLevel: ("_layer", _plain),
 }
 

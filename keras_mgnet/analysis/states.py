@@ -102,7 +102,7 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, li
         all_intercepted(residual, "parts", parts),
         all_intercepted(residual, "call", call_residual),
         all_intercepted(of_scheme, "next_state", next_state),
-        all_intercepted(grid, "_correction", correction),
+        all_intercepted(grid, "correction", correction),
         all_intercepted(grid, "call", call_grid),
     ):
         yield states, residuals

@@ -123,7 +123,7 @@ class GridLevel(Rematerialized, keras.layers.Layer):
             if i:
                 e = again(functools.partial(self._correction_of_data, first + i, norms + i), f, u)
             else:
-                e = again(functools.partial(self._correction, first), r)
+                e = again(functools.partial(self.correction, first), r)
             candidates.append((u + e,))
             states.append(scheme.next_state(i, states, candidates))
         (u,) = states[-1]
@@ -132,13 +132,14 @@ class GridLevel(Rematerialized, keras.layers.Layer):
 
     def _corrected(self, i, u, r):
         """Iteration i in residual form."""
-        return steps.residual_correction(u, r, instance(self.A, i), self._correction(i, r))
+        return steps.residual_correction(u, r, instance(self.A, i), self.correction(i, r))
 
     def _correction_of_data(self, i, norms, f, u):
         """The correction of the residual f - A(u), with the norms of that index in A."""
-        return self._correction(i, steps.residual(f, u, self._map(i, norms)))
+        return self.correction(i, steps.residual(f, u, self._map(i, norms)))
 
-    def _correction(self, i, r):
+    def correction(self, i, r):
+        """The correction of iteration i for a residual."""
         B = instance(self.B, i) if self.B else None
         return steps.mapping(r, self._smoother(i, instance(self.A, i), B), self.s1[i], self.s2[i])
 

@@ -6,6 +6,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mgnet import compat
 from keras_mgnet.layers import autodiff
 
 
@@ -25,7 +26,9 @@ class Rematerialized:
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations by `again`."""
-        return layer_call if self._is_named() else super().rematerialized_call(layer_call, *args, **kwargs)
+        return (
+            layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
+        )
 
     def again(self, f: Callable, *states, training: bool | None):
         """Returns f(*states); in training, where the level is named, without keeping what f computes on the way.
@@ -35,7 +38,7 @@ class Rematerialized:
             states: tensors, or 0.0 for a state that is zero.
             training: the mode of the level.
         """
-        if not (training and self._is_named() and autodiff.is_available()):
+        if not (training and compat.is_named_for_remat(self) and autodiff.is_available()):
             return f(*states)
         y, variables, moved = autodiff.noted(partial(f, *states))
         tensors = [state for state in states if ops.is_tensor(state)]
@@ -52,10 +55,6 @@ class Rematerialized:
         iteration = _Entered(partial(f, *states), self.dtype_policy)
         y, _ = autodiff.by_values(variables, primals, partial(iteration, training=True))
         return tuple(keras.tree.flatten(y))
-
-    def _is_named(self) -> bool:
-        mode = self._remat_mode
-        return mode is not None and mode.mode == "list_of_layers" and self.name in mode.layer_names
 
 
 class _Entered(keras.layers.Layer):
