@@ -35,9 +35,11 @@ parts = map(keras.saving.deserialize_keras_object, json.loads(sys.argv[2]))
 print([type(part).__name__ for part in (model, *parts)])
 print(sorted(name for name in keras.saving.get_custom_objects() if name.startswith("keras_mgnet>")))
 """
-FOUND = [info for info in pkgutil.walk_packages(keras_mgnet.__path__, "keras_mgnet.") if "__main__" not in info.name]
-MODULES = [info.name for info in FOUND]
-PACKAGES = ["keras_mgnet", *(info.name for info in FOUND if info.ispkg)]
+FOLDERS = ("training", "export", "serving", "explorer", "cli")
+PARTS = [keras_mgnet, *(importlib.import_module(f"keras_mgnet.{folder}") for folder in FOLDERS)]
+FOUND = {info.name: info for part in PARTS for info in pkgutil.walk_packages(part.__path__, f"{part.__name__}.")}
+MODULES = sorted(name for name in FOUND if "__main__" not in name and "benchmarks" not in name)
+PACKAGES = {part.__name__ for part in PARTS} | {name for name in MODULES if FOUND[name].ispkg}
 
 
 def output(program, *arguments, **environment):
@@ -48,11 +50,10 @@ def output(program, *arguments, **environment):
 
 
 def classes():
-    """Our own classes; the modules of the benchmarks are programs."""
+    """Our own classes."""
     for name in MODULES:
-        if not name.startswith("keras_mgnet.benchmarks"):
-            found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
-            yield from (cls for _, cls in found if cls.__module__ == name)
+        found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
+        yield from (cls for _, cls in found if cls.__module__ == name)
 
 
 @pytest.fixture(scope="module")
