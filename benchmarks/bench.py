@@ -128,7 +128,7 @@ def multiply_adds(network: str) -> int:
     """Returns those that a network of the races needs for an image, forward."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks.networks import NETWORKS
-    from keras_mgnet.describe import level_table
+    from keras_mgnet.description import level_table
 
     return sum(row.multiply_adds for row in level_table(create_model(NETWORKS[network].preset)))
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from keras_mgnet.cli.console import show
 from keras_mgnet.cli.export import export_all, of_run, report_table
-from keras_mgnet.describe import describe
+from keras_mgnet.description import describe
 from keras_mgnet.export import FLOAT32
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.inference import load_data

@@ -8,7 +8,7 @@ import typer
 
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
-from keras_mgnet.describe import count_params, describe, level_table
+from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mgnet.describe import count_params
+from keras_mgnet.description import count_params
 from keras_mgnet.errors import check_known
 from keras_mgnet.explorer.ink import ink_box
 from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed

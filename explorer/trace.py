@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_mgnet.analysis.states import recorded
-from keras_mgnet.describe import features
+from keras_mgnet.description import features
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.signatures import check_backend, image_spec
 from keras_mgnet.layers import Level, ResidualCorrection

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.describe import count_params, describe, level_table
+from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.export.answers import Answer, answer_of
 from keras_mgnet.export.digests import CARD
 from keras_mgnet.export.runtimes import artifact_format

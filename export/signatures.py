@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_mgnet.describe import features
+from keras_mgnet.description import features
 from keras_mgnet.export.decoding import can_decode, decode_images
 from keras_mgnet.export.servable import Servable
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.describe import count_params
+from keras_mgnet.description import count_params
 from keras_mgnet.export.answers import CLASSES, Answer
 from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, tflite_dtypes
 from keras_mgnet.export.servable import Normalization, Servable

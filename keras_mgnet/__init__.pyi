@@ -1,5 +1,5 @@
 from . import analysis, layers, models, multigrid
-from .describe import count_params, describe, features
+from .description import count_params, describe, features
 from .interop import load_torch_weights
 from .models import (
     DenseNet,

@@ -1,10 +1,23 @@
-"""Private names of other packages: one function a need, with the versions on which each was tried."""
+"""Every private name of Keras, TensorFlow and KerasTuner that this package uses: one function a need.
+
+Each docstring says with which version the name was tried, and which public feature would replace it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # `doctor` asks for oneDNN without Keras, and KerasTuner is an extra
+    import keras
+    import keras_tuner
+    import tensorflow as tf
 
 
 def uses_onednn() -> bool:
     """Returns whether TensorFlow computes with oneDNN on the CPU; importing TensorFlow decides it.
 
-    TensorFlow 2.21, which has no public name for it.
+    TensorFlow 2.21. A public function was asked for in tensorflow/tensorflow#17176; there is none.
     """
     from tensorflow.python.util import _pywrap_util_port
 
@@ -21,9 +34,73 @@ def differentiates_groups(dtype: str) -> bool:
     return bool(tf.config.list_physical_devices("GPU")) or (dtype in ("float32", "bfloat16") and uses_onednn())
 
 
-def remat_mode(layer):
-    """Returns the `keras.RematScope` in which a layer was made, None outside of one.
+def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """Returns a layer or model and all layers inside it, however deep, each once.
 
-    Keras 3.15, which hands it to `rematerialized_call` alone.
+    Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
     """
-    return layer._remat_mode
+    return layer._flatten_layers()
+
+
+def is_named_for_remat(layer: keras.Layer) -> bool:
+    """Returns whether `keras.RematScope("list_of_layers", ...)` named the layer when it was built.
+
+    Keras 3.15.1. keras-team/keras#20743 added the scope, but no public way to ask a layer for its mode.
+    """
+    mode = layer._remat_mode
+    return mode is not None and mode.mode == "list_of_layers" and layer.name in mode.layer_names
+
+
+def mark_higher_is_better(metric: keras.Metric) -> None:
+    """Makes mode="auto" of a callback that monitors the metric mean "max".
+
+    Keras 3.15.1. A metric has no public direction; keras-team/keras#18798 is about what "auto" then does.
+    """
+    metric._direction = "up"
+
+
+def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
+    """Returns the variables that an optimiser was built for; none before.
+
+    Keras 3.15.1. The public `Optimizer.variables` are the optimiser's own.
+    """
+    return optimizer._trainable_variables
+
+
+def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
+    """Returns the place of a variable, as `update_step` gets it, among those that the optimiser was built for.
+
+    Keras 3.15.1. The docstring of `Optimizer` uses the name: `update_step` gets the backend's variable, which has no public key
+    (keras-team/keras#21924).
+    """
+    return optimizer._get_variable_index(variable)
+
+
+def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
+    """Makes `fit` and `evaluate` build metrics and optimiser by first_batch(iterator), which is (images, labels, weights).
+
+    Keras 3.15.1. Its own way averages a batch over the replicas, which fails with several workers (keras-team/keras#20585).
+    """
+
+    def build(iterator: Any) -> None:
+        if not (model.optimizer.built and all(metric.variables for metric in model.metrics)):
+            with model.distribute_strategy.scope():
+                model._symbolic_build(data_batch=first_batch(iterator))
+
+    model._maybe_symbolic_build = build
+
+
+def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
+    """Tells a distributed data set how many steps it has, by which Keras counts.
+
+    TensorFlow 2.21. The public `assert_cardinality` counts elements of a worker; each of its replicas takes one a step.
+    """
+    batches._cardinality = steps
+
+
+def save_trials_by(oracle: keras_tuner.Oracle, save: Callable[[keras_tuner.engine.trial.Trial], None]) -> None:
+    """Makes an oracle save each trial by save(trial).
+
+    KerasTuner 1.4.8. Its own way writes in place, so a kill leaves half a file. `Oracle.save` is public, but saves no trials.
+    """
+    oracle._save_trial = save

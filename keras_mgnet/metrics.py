@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet import compat
+
 PEAK = 255.0  # grey values are 0..255
 
 
@@ -42,7 +44,7 @@ class PSNR(keras.metrics.MeanMetricWrapper):
 
     def __init__(self, name="psnr", dtype=None):
         super().__init__(psnr, name=name, dtype=dtype)
-        self._direction = "up"
+        compat.mark_higher_is_better(self)
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype}

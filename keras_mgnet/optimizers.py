@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mgnet import compat
 from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
@@ -45,28 +46,43 @@ class SGD(keras.optimizers.SGD):
         ema_momentum=0.0,
         name="sgd",
     ):
-        average = {"use_ema": ema_momentum > 0, "ema_momentum": ema_momentum}
-        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name, **average)
+        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
         if coupled_weight_decay < 0:
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
+        if not 0 <= ema_momentum <= 1:
+            raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
         check_known("decayed", decayed, DECAYED)
-        self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
+        self.coupled_weight_decay, self.decayed, self.ema_momentum = coupled_weight_decay, decayed, ema_momentum
+        self.average_variables = []
 
     @property
     def averages(self):
         """Returns [(weight, its average)]; empty without averages, and before the first step, which gives them their value."""
-        if not (self.use_ema and self.built and int(ops.convert_to_numpy(self.iterations))):
+        if not (self.average_variables and int(ops.convert_to_numpy(self.iterations))):
             return []
-        return list(zip(self._trainable_variables, self._model_variables_moving_average, strict=True))
+        return list(zip(compat.trained_variables(self), self.average_variables, strict=True))
+
+    def build(self, variables):
+        if self.ema_momentum and not self.built:
+            self.average_variables = self.add_optimizer_variables(variables, "average")
+        super().build(variables)
 
     def apply(self, grads, trainable_variables=None):
         """Treats a gradient of None as zero where others are given: A of a last level with nu = 1 cancels from the output,
-        yet PyTorch's weight decay still acts on it."""
+        yet PyTorch's weight decay still acts on it. Then moves the averages."""
         grads = list(grads)
-        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
         if any(g is not None for g in grads):
             grads = [ops.zeros(v.shape, v.dtype) if g is None else g for g, v in zip(grads, variables, strict=True)]
+        steps = ops.cast(self.iterations, "float32")
         super().apply(grads, trainable_variables)
+        if self.average_variables:
+            self.move_averages(ops.minimum(self.ema_momentum, steps / (steps + 9.0)))
+
+    def move_averages(self, kept):
+        for variable, average in zip(compat.trained_variables(self), self.average_variables, strict=True):
+            e = ops.cast(kept, variable.dtype)
+            average.assign(e * average + (1.0 - e) * variable)
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
@@ -74,24 +90,14 @@ class SGD(keras.optimizers.SGD):
         if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
             gradient = gradient + self.coupled_weight_decay * variable
         if self.momentum:
-            m = self.momentums[self._get_variable_index(variable)]
+            m = self.momentums[compat.variable_index(self, variable)]
             self.assign(m, self.momentum * m + gradient)
             gradient = gradient + self.momentum * m if self.nesterov else m
         self.assign_sub(variable, learning_rate * gradient)
 
-    def _update_model_variables_moving_average(self, trainable_variables):
-        steps = ops.cast(self.iterations, "float32")
-        kept = ops.minimum(self.ema_momentum, steps / (steps + 9.0))
-        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
-            e = ops.cast(kept, variable.dtype)
-            average.assign(e * average + (1.0 - e) * variable)
-
-    def finalize_variable_values(self, var_list):
-        """Leaves the weights as they are at the end of `fit`, where Keras would write their averages into them."""
-
     def load_own_variables(self, store):
         """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
-        if _has_stepped(self, store) or not (self.momentum or self.use_ema):
+        if _has_stepped(self, store) or not (self.momentum or self.ema_momentum):
             super().load_own_variables(store)
 
     def get_config(self):
@@ -113,7 +119,7 @@ class Adam(keras.optimizers.Adam):
     def apply(self, grads, trainable_variables=None):
         """Steps along the gradients that there are."""
         grads = list(grads)
-        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
         if not self.built:
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
@@ -129,4 +135,4 @@ class Adam(keras.optimizers.Adam):
 
 def _has_stepped(optimizer: keras.optimizers.Optimizer, store) -> bool:
     """Whether a saved state has more than the counter and a rate that is no schedule."""
-    return len(store.keys()) > 1 + isinstance(optimizer._learning_rate, keras.Variable)
+    return len(store.keys()) > 1 + isinstance(optimizer.learning_rate, keras.Variable)

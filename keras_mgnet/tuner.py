@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_mgnet.describe import count_params, level_table
+from keras_mgnet.description import count_params, level_table
 from keras_mgnet.errors import check_known
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS

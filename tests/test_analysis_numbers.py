@@ -37,9 +37,9 @@ from keras_mgnet.analysis import (
     symbol,
     vanishing_order,
 )
-from keras_mgnet.analysis.moments import STENCILS
-from keras_mgnet.analysis.spectra import BINS, frequencies, is_high
-from keras_mgnet.analysis.stability import EULER, Recursion, recursion, right_hand_sides
+from keras_mgnet.analysis.differential_operators import STENCILS
+from keras_mgnet.analysis.eigenvalues import EULER, Recursion, recursion, right_hand_sides
+from keras_mgnet.analysis.fourier import BINS, frequencies, is_high
 from keras_mgnet.analysis.states import iterates, residuals_of
 from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
 

@@ -76,30 +76,3 @@ def test_a_file_saved_under_tensorflow_gives_the_same_logits_under_jax(images, t
     result = run(SAME.format(**names), KERAS_BACKEND="jax")
     assert result.returncode == 0, result.stderr
     np.testing.assert_allclose(np.load(paths["output.npy"]), model(x), rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("first", ["layers.conv", "recipes", "training.config"])
-def test_keras_knows_the_models_whatever_was_imported_first(first):
-    program = f"""
-import keras_mgnet.{first}
-import keras
-assert "keras_mgnet>MgNet" in keras.saving.get_custom_objects()
-import keras_mgnet.describe
-assert callable(keras_mgnet.describe)
-"""
-    result = run(program, KERAS_BACKEND="numpy")
-    assert result.returncode == 0, result.stderr
-
-
-def test_importing_the_library_imports_keras_alone():
-    program = """
-import sys
-import keras
-before = set(sys.modules)
-import keras_mgnet
-ours = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
-assert ours == {"keras_mgnet", "lazy_loader", "wrapt"}, ours
-assert not {"keras_mgnet.training", "keras_mgnet.export", "tensorflow"} & set(sys.modules)
-"""
-    result = run(program, KERAS_BACKEND="numpy")
-    assert result.returncode == 0, result.stderr

@@ -11,7 +11,7 @@ from test_denoise import folder, train  # noqa: F401
 
 from keras_mgnet import MgNet, ReactionDiffusion
 from keras_mgnet.analysis import inapplicable, influence
-from keras_mgnet.analysis.influence import POINTS
+from keras_mgnet.analysis.influence_functions import POINTS
 
 
 @pytest.fixture(scope="module")

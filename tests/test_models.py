@@ -9,7 +9,7 @@ import pytest
 from conftest import randomize, slow_unless
 
 import keras_mgnet
-from keras_mgnet.describe import level_table
+from keras_mgnet.description import level_table
 from keras_mgnet.optimizers import SGD
 
 # The product by the A of the last iteration of the last level is read by nobody, nor are Poly-MgNet's first Pi and R.

@@ -321,3 +321,10 @@ def test_the_divergence_is_minus_the_adjoint_of_the_gradient():
     K = Differences(dtype="float64")
     u, p = draw((1, 5, 6, 1)), draw((1, 5, 6, 2), seed=1)
     np.testing.assert_allclose(np.sum(ops.convert_to_numpy(K(u)) * p), np.sum(u * ops.convert_to_numpy(K.adjoint(p))))
+
+
+def test_a_callback_that_watches_psnr_keeps_the_highest():
+    model = ReactionDiffusion(1, 3, filters=2, input_shape=(8, 8, 1))
+    watch = keras.callbacks.EarlyStopping("psnr")
+    model.fit(np.zeros((1, 8, 8, 1)), np.ones((1, 8, 8, 1)), callbacks=[watch], verbose=0)
+    assert watch.monitor_op(2.0, 1.0) and not watch.monitor_op(1.0, 2.0)

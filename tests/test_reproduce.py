@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from keras_mgnet import count_params, create_model, list_models, model_info
 from keras_mgnet.cli import command_line
-from keras_mgnet.describe import level_table
+from keras_mgnet.description import level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.recipes import RECIPES, recipe
 from keras_mgnet.training import reproduce as module

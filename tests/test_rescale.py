@@ -7,10 +7,10 @@ from catalogue import ONE_PER_FAMILY, build
 
 from keras_mgnet import MgNet, ReactionDiffusion, ResNet
 from keras_mgnet.analysis import resolution
-from keras_mgnet.analysis.resolution import WAYS, resized
+from keras_mgnet.analysis.multilevel_learning import WAYS, resized
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid import rescale, transfer_stencil
-from keras_mgnet.multigrid.rescale import stencil_map
+from keras_mgnet.multigrid.rescaling import stencil_map
 from keras_mgnet.multigrid.stencils import RULES
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], "float32")

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from keras_mgnet import HyperMgNet, HyperNetwork, count_params, list_models, model_info
 from keras_mgnet.cli import command_line
-from keras_mgnet.describe import level_table
+from keras_mgnet.description import level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.training import local_search, trial_tuner, tuning
 from keras_mgnet.training.data import load

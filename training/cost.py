@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_mgnet.describe import count_params, level_table
+from keras_mgnet.description import count_params, level_table
 from keras_mgnet.models.presets.rows import IMAGES
 from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import create_model

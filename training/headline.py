@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_mgnet.describe import count_params
+from keras_mgnet.description import count_params
 from keras_mgnet.training.prepare import Prepared
 from keras_mgnet.training.state import Progress
 

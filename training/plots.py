@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.describe import features
+from keras_mgnet.description import features
 from keras_mgnet.figures import finish, new_figure, save
 from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.rundir import read_log

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.describe import count_params
+from keras_mgnet.description import count_params
 from keras_mgnet.interop import load_weights
 from keras_mgnet.layers.norm import synchronize_norms
 from keras_mgnet.recipes import Recipe, recipe

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 
+from keras_mgnet import compat
 from keras_mgnet.layers import Shake
 from keras_mgnet.training.strategy import Cluster, Strategy
 
@@ -66,9 +67,9 @@ class Replicas(Strategy):
         _separate_streams(self._strategy, model)
         model.train_function = self._function(model, _train_step(model, self.replicas, jit))
         model.test_function = self._function(model, _test_step(model, self.replicas, jit))
-        model._average_statistics = tf.function(partial(self._strategy.run, _averaging(model)), autograph=False)
-        model._maybe_symbolic_build = lambda iterator: self._build(model, iterator)
-        model._get_metrics_result_or_logs = lambda logs: logs  # Keras would sum once more what the step has summed
+        model.average_statistics = tf.function(partial(self._strategy.run, _averaging(model)), autograph=False)
+        model.get_metrics_result = dict  # nothing: Keras then logs what the step has summed, and sums no second time
+        compat.build_by(model, self._first_share)
 
     def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
         """Splits each global batch into nearly equal shares; a share's weights make up for the difference."""
@@ -84,7 +85,7 @@ class Replicas(Strategy):
             return batches.flat_map(split)
 
         distributed = self._strategy.distribute_datasets_from_function(shares)
-        distributed._cardinality = batches.cardinality().numpy()  # in steps, by which Keras counts
+        compat.set_steps(distributed, batches.cardinality().numpy())
         return distributed
 
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
@@ -98,7 +99,7 @@ class Replicas(Strategy):
 
     def average_statistics(self, model: keras.Model) -> None:
         with self.reports_lost_workers():
-            model._average_statistics()
+            model.average_statistics()
 
     def _any(self, asked: bool) -> bool:
         return bool(self._count(tf.constant(float(asked))) > 0)
@@ -115,7 +116,7 @@ class Replicas(Strategy):
         def step(iterator):
             with self._strategy.scope():
                 self._strategy.run(replica_step, args=(*iterator.get_next(),))
-                return model.get_metrics_result()  # summed over the replicas
+                return type(model).get_metrics_result(model)  # summed over the replicas
 
         def function(iterator):
             with self.reports_lost_workers():
@@ -123,14 +124,9 @@ class Replicas(Strategy):
 
         return function
 
-    def _build(self, model: keras.Model, iterator: Any) -> None:
-        """In place of Keras' method, which averages a batch over the replicas and fails with several workers."""
-        if model.optimizer.built and (model._compile_metrics is None or model._compile_metrics.built):
-            return
+    def _first_share(self, iterator: Any) -> Any:
         _, _, batches = next(iter(iterator))
-        batch = tf.nest.map_structure(lambda part: self._strategy.experimental_local_results(part)[0], next(batches))
-        with self._strategy.scope():
-            model._symbolic_build(data_batch=batch)
+        return tf.nest.map_structure(lambda part: self._strategy.experimental_local_results(part)[0], next(batches))
 
     @contextmanager
     def reports_lost_workers(self) -> Iterator[None]:
@@ -211,7 +207,8 @@ def _test_step(model: keras.Model, replicas: int, jit: bool) -> Callable[..., No
 def _record(model, replicas, images, labels, weights, logits, loss) -> None:
     """Adds a share to the metrics: the losses of all shares add up to that of the batch, whose size they count together."""
     batch_size = tf.cast(replicas * tf.shape(images)[0], tf.float32) / weights[0]
-    model._loss_tracker.update_state(loss * replicas, sample_weight=batch_size / replicas)
+    mean_loss, *_ = model.metrics
+    mean_loss.update_state(loss * replicas, sample_weight=batch_size / replicas)
     model.compute_metrics(images, labels, logits)
 
 
@@ -232,7 +229,7 @@ def _compiled(function: Callable, jit: bool) -> Callable:
 def _resolve(model: keras.Model, jit_compile: bool | str) -> bool:
     if jit_compile != "auto":
         return jit_compile
-    layers = model._flatten_layers()
+    layers = compat.flatten_layers(model)
     return bool(tf.config.list_logical_devices("GPU")) and all(
         layer.supports_jit and not getattr(layer, "synchronized", False) for layer in layers
     )
@@ -252,12 +249,12 @@ def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> N
 
 
 def _norms(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    return [layer for layer in compat.flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def _layers_that_draw_per_image(model: keras.Model) -> list[keras.layers.Layer]:
     return [
         layer
-        for layer in model._flatten_layers()
+        for layer in compat.flatten_layers(model)
         if isinstance(layer, keras.layers.Dropout) or (isinstance(layer, Shake) and layer.mode == "image")
     ]

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from keras_mgnet import compat
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.files import write_json
 from keras_mgnet.training.data import Dataset, load
@@ -34,8 +35,13 @@ class TrialTuner(keras_tuner.Tuner):
         super().__init__(
             oracle(config), self.network.declare, directory=config.out, project_name=config.trials_directory.name
         )
-        if not self._is_worker():
+        if self.keeps_oracle:
             self.oracle.reload()
+
+    @property
+    def keeps_oracle(self) -> bool:
+        """Whether this process is the chief or alone; a worker asks the chief."""
+        return CHIEF in self.tuner_id or "KERASTUNER_ORACLE_IP" not in os.environ
 
     def search(self) -> None:
         """Searches in silence: KerasTuner prints what trials.py has better, and bare numbers of its protocol."""
@@ -76,7 +82,7 @@ class TrialTuner(keras_tuner.Tuner):
 
     def save(self):
         """Keeps what the oracle knows; a tuner itself knows nothing."""
-        if not self._is_worker():
+        if self.keeps_oracle:
             self.oracle.save()
 
 
@@ -87,21 +93,20 @@ def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
 
 
 class _Durable(keras_tuner.Oracle):
-    """An oracle whose files are whole at any moment."""
+    """An oracle whose `file` is whole at any moment, as are those of its trials beside it."""
 
     def save(self):
-        write_json(self._get_oracle_fname(), self.get_state())
+        write_json(self.file, self.get_state())
 
-    def _save_trial(self, trial):
-        write_json(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+    def save_trial(self, trial):
+        write_json(self.file.parent / f"trial_{trial.trial_id}" / "trial.json", trial.get_state())
 
     def reload(self):
-        file = Path(self._get_oracle_fname())
-        known = json.loads(file.read_text())["start_order"] if file.is_file() else []
-        for directory in file.parent.glob("trial_*"):
+        known = json.loads(self.file.read_text())["start_order"] if self.file.is_file() else []
+        for directory in self.file.parent.glob("trial_*"):
             if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
                 shutil.rmtree(directory)
-        if file.is_file():
+        if self.file.is_file():
             super().reload()
 
 
@@ -115,7 +120,8 @@ def oracle(config: TuneConfig) -> keras_tuner.Oracle:
     }[config.method]
     objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would be any seed
     durable = type("Durable", (_Durable, kind), {})(objective=objective, seed=seed, **options)
-    durable.max_trials = config.trials
+    durable.max_trials, durable.file = config.trials, config.trials_directory / "oracle.json"
+    compat.save_trials_by(durable, durable.save_trial)
     return durable
 
 

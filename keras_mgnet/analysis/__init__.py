@@ -4,14 +4,8 @@
 build copies.
 """
 
-from keras_mgnet.analysis.activation_maps import ActivationMaps, activation_maps
-from keras_mgnet.analysis.coefficients import Coefficients, coefficients
-from keras_mgnet.analysis.estimation import Estimation, estimation, optimal_combination
-from keras_mgnet.analysis.influence import Influence, influence
-from keras_mgnet.analysis.initialization import Initialization, chain_variances, initialization
-from keras_mgnet.analysis.lesion import Lesions, lesions
-from keras_mgnet.analysis.modules import Module, modules, rewired
-from keras_mgnet.analysis.moments import (
+from keras_mgnet.analysis.class_activation import ActivationMaps, activation_maps
+from keras_mgnet.analysis.differential_operators import (
     Moments,
     derivative_coefficient,
     kernel_of_moments,
@@ -20,13 +14,19 @@ from keras_mgnet.analysis.moments import (
     nearest_stencil,
     vanishing_order,
 )
-from keras_mgnet.analysis.paths import Paths, path_gradient, path_lengths, paths
-from keras_mgnet.analysis.randomization import Randomization, interpolating_network, randomization
-from keras_mgnet.analysis.residuals import Residuals, residuals
-from keras_mgnet.analysis.resolution import Resolution, resolution
-from keras_mgnet.analysis.spectra import Spectra, smoothing_factor, spectra, step_symbol, symbol
-from keras_mgnet.analysis.stability import Stability, amplification, arnoldi, stability
+from keras_mgnet.analysis.eigenvalues import Stability, amplification, arnoldi, stability
+from keras_mgnet.analysis.fourier import Spectra, smoothing_factor, spectra, step_symbol, symbol
+from keras_mgnet.analysis.influence_functions import Influence, influence
+from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, optimal_combination
+from keras_mgnet.analysis.lesion import Lesions, lesions
+from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
+from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
+from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
+from keras_mgnet.analysis.rewiring import Module, modules, rewired
+from keras_mgnet.analysis.signal_propagation import Initialization, chain_variances, initialization
+from keras_mgnet.analysis.smoothing import Residuals, residuals
 from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
+from keras_mgnet.analysis.two_step import Coefficients, coefficients
 
 __all__ = [
     "ANALYSES",

@@ -10,22 +10,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.analysis.activation_maps import SHOWN, activation_maps, classifier_head, plot_activation_maps
-from keras_mgnet.analysis.coefficients import coefficients, plot_coefficients
-from keras_mgnet.analysis.estimation import estimation, plot_estimation
-from keras_mgnet.analysis.influence import diffusion_level, influence, plot_influence
-from keras_mgnet.analysis.initialization import initialization, plot_initialization
+from keras_mgnet.analysis.class_activation import SHOWN, activation_maps, classifier_head, plot_activation_maps
+from keras_mgnet.analysis.differential_operators import moments, plot_moments
+from keras_mgnet.analysis.eigenvalues import plot_stability, stability, stepping_levels
+from keras_mgnet.analysis.fourier import plot_spectra, smoothing_levels, spectra
+from keras_mgnet.analysis.influence_functions import diffusion_level, influence, plot_influence
+from keras_mgnet.analysis.iterative_estimation import estimation, plot_estimation
 from keras_mgnet.analysis.lesion import lesions, plot_lesions
-from keras_mgnet.analysis.modules import modules
-from keras_mgnet.analysis.moments import moments, plot_moments
-from keras_mgnet.analysis.paths import euler_levels, paths, plot_paths
-from keras_mgnet.analysis.randomization import plot_randomization, randomization
-from keras_mgnet.analysis.residuals import plot_residuals, residuals
-from keras_mgnet.analysis.resolution import check_resolution, plot_resolution, resolution
+from keras_mgnet.analysis.multilevel_learning import check_resolution, plot_resolution, resolution
+from keras_mgnet.analysis.random_labels import plot_randomization, randomization
+from keras_mgnet.analysis.residual_paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.result import to_json
-from keras_mgnet.analysis.spectra import plot_spectra, smoothing_levels, spectra
-from keras_mgnet.analysis.stability import plot_stability, stability, stepping_levels
+from keras_mgnet.analysis.rewiring import modules
+from keras_mgnet.analysis.signal_propagation import initialization, plot_initialization
+from keras_mgnet.analysis.smoothing import plot_residuals, residuals
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
+from keras_mgnet.analysis.two_step import coefficients, plot_coefficients
 from keras_mgnet.errors import check_known, required
 from keras_mgnet.files import write_json
 

@@ -80,7 +80,7 @@ class Level(keras.layers.Layer):
         if self.scheme.wide:
             given = tuple(ops.cast(x, self.state_dtype) for x in given)
         state = self.scheme.begin(self.field.at(0), *given)
-        if training and self.memory_free and not self._is_named() and autodiff.is_available():
+        if training and self.memory_free and not compat.is_named_for_remat(self) and autodiff.is_available():
             state = self._recovered(state)
         else:
             state = self.iterate(self.scheme, state, training)
@@ -94,7 +94,7 @@ class Level(keras.layers.Layer):
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations again."""
-        return layer_call if self._is_named() else super().rematerialized_call(layer_call, *args, **kwargs)
+        return layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
 
     def evaluate(self, step: Callable[..., State], state: State, training: bool | None) -> State:
         """Returns step(*state); in training, where the level is named, without keeping what it computes on the way.
@@ -104,7 +104,7 @@ class Level(keras.layers.Layer):
             state: tensors, in any nest, and None for what is zero.
             training: the mode of the level.
         """
-        if not (training and self._is_named() and autodiff.is_available()):
+        if not (training and compat.is_named_for_remat(self) and autodiff.is_available()):
             return step(*state)
         y, variables, moved = autodiff.noted(partial(step, *state))
         values = _Entered(partial(_read, variables), self.variable_dtype)(training=True)  # in full precision
@@ -121,10 +121,6 @@ class Level(keras.layers.Layer):
             variables, primals[len(primals) - len(variables) :], partial(iteration, training=True)
         )
         return tuple(_tensors(y))
-
-    def _is_named(self) -> bool:
-        mode = compat.remat_mode(self)
-        return mode is not None and mode.mode == "list_of_layers" and self.name in mode.layer_names
 
     def inverse(self, *last: Tensor, training: bool = False) -> State:
         """Returns what the level maps to `last`; the scheme must be one that can be undone. Moving statistics stay as they are.

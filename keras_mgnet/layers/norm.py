@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mgnet import compat
 from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
@@ -92,7 +93,7 @@ def synchronize_norms(model: keras.Model) -> None:
         >>> synchronize_norms(MgNet((1,), 4, input_shape=(8, 8, 1)))
     """
     if keras.backend.backend() == "tensorflow":
-        for layer in model._flatten_layers():
+        for layer in compat.flatten_layers(model):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
 

@@ -2,8 +2,8 @@
 
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
 from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
-from keras_mgnet.multigrid.rescale import rescale
-from keras_mgnet.multigrid.solver import solver
+from keras_mgnet.multigrid.rescaling import rescale
+from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.stencils import transfer_stencil
 
 __all__ = [

@@ -13,7 +13,7 @@ from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.multigrid.grids import grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
 from keras_mgnet.multigrid.operators import anisotropic, five_point, jumps
-from keras_mgnet.multigrid.solver import solver
+from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
 FACTOR_CYCLES = 20

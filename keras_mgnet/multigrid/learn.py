@@ -18,7 +18,7 @@ from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
-from keras_mgnet.multigrid.solver import cycle_levels
+from keras_mgnet.multigrid.solvers import cycle_levels
 
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"

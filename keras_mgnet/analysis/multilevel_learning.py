@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mgnet.analysis.result import batches, chance, error
 from keras_mgnet.figures import COLORS, finish, new_figure, save
-from keras_mgnet.multigrid.rescale import FACTORS, rescale
+from keras_mgnet.multigrid.rescaling import FACTORS, rescale
 from keras_mgnet.multigrid.stencils import RULES
 
 RESIZED = "resized back"

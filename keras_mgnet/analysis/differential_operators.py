@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.describe import short_path
+from keras_mgnet import compat
+from keras_mgnet.description import short_path
 from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv
@@ -113,7 +114,7 @@ def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
     kernels = {
         short_path(part.path): ops.convert_to_numpy(part.kernel).astype(np.float64)
         for layer in model.layers
-        for part in layer._flatten_layers()
+        for part in compat.flatten_layers(layer)
         if isinstance(part, Conv) and tuple(part.kernel_size) == (3, 3)
     }
     required(model, "a network with 3x3 convolutions", kernels)

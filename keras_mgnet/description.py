@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 import keras
 
+<<<<<<< HEAD:keras_mgnet/describe.py
 from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
+=======
+from keras_mgnet import compat
+from keras_mgnet.layers import Conv, CycleLevel, GridLevel
+>>>>>>> imports:keras_mgnet/description.py
 from keras_mgnet.layers.conv import recorded_applications
 
 FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels
@@ -134,7 +139,7 @@ def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
 def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
     outputs = layer.output if isinstance(layer.output, (tuple, list)) else [layer.output]
     grid = tuple(outputs[0].shape[1:3]) if len(outputs[0].shape) == 4 else None
-    own = [entry for entry in applications if any(entry[0] is part for part in layer._flatten_layers())]
+    own = [entry for entry in applications if any(entry[0] is part for part in compat.flatten_layers(layer))]
     dense = layer.kernel if isinstance(layer, keras.layers.Dense) else None
     return LevelInfo(
         name=layer.name,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet import compat
 from keras_mgnet.errors import check_known, required
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import RULES, transfer_stencil
@@ -55,7 +56,7 @@ def stencil_map(factor: float, rule: str) -> np.ndarray:
 
 
 def _kernels(model: keras.Model) -> list[keras.Variable]:
-    convs = [part for part in model._flatten_layers() if isinstance(part, Conv)]
+    convs = [part for part in compat.flatten_layers(model) if isinstance(part, Conv)]
     for conv in convs:
         if tuple(conv.kernel_size) not in ((3, 3), (1, 1)):
             size = "x".join(map(str, conv.kernel_size))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet import compat
 from keras_mgnet.analysis.intercept import all_intercepted
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv, autodiff
@@ -100,7 +101,7 @@ def plot_initialization(result: Initialization, path) -> None:
 
 def _through(model, images, labels, training: bool) -> tuple[list[float], list[float]]:
     """Variance of the output of each use of a convolution, and mean square of the gradient of the loss by it."""
-    convs = [part for part in model._flatten_layers() if isinstance(part, Conv)]
+    convs = [part for part in compat.flatten_layers(model) if isinstance(part, Conv)]
     outputs: list = []
 
     def run(around: Callable):

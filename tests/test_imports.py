@@ -1,0 +1,107 @@
+"""Imports have no tricks: what a name gives does not depend on what was imported before, and Keras finds our classes."""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mgnet
+from keras_mgnet import MgNet
+from keras_mgnet.layers import Norm
+from keras_mgnet.metrics import PSNR
+from keras_mgnet.recipes import recipe
+
+ORDERS = (
+    "import keras, keras_mgnet",
+    "import keras, keras_mgnet.layers.conv",
+    "import keras, keras_mgnet.training.config",
+    "import keras_mgnet.serving.client, keras, keras_mgnet.models",
+    "import keras_mgnet.models, keras",
+    "from keras_mgnet import MgNet; import keras",
+)
+LOADS = """
+import json, sys
+model = keras.saving.load_model(sys.argv[1])
+parts = map(keras.saving.deserialize_keras_object, json.loads(sys.argv[2]))
+print([type(part).__name__ for part in (model, *parts)])
+print(sorted(name for name in keras.saving.get_custom_objects() if name.startswith("keras_mgnet>")))
+"""
+FOLDERS = ("training", "export", "serving", "explorer", "cli")
+PARTS = [keras_mgnet, *(importlib.import_module(f"keras_mgnet.{folder}") for folder in FOLDERS)]
+FOUND = {info.name: info for part in PARTS for info in pkgutil.walk_packages(part.__path__, f"{part.__name__}.")}
+MODULES = sorted(name for name in FOUND if "__main__" not in name and "benchmarks" not in name)
+PACKAGES = {part.__name__ for part in PARTS} | {name for name in MODULES if FOUND[name].ispkg}
+
+
+def output(program, *arguments, **environment):
+    command = [sys.executable, "-W", "error::UserWarning", "-c", program, *arguments]
+    result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def classes():
+    """Our own classes."""
+    for name in MODULES:
+        found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
+        yield from (cls for _, cls in found if cls.__module__ == name)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A file with a schedule, and objects of every other kind as JSON."""
+    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
+    rate = recipe("modern").schedule(1)
+    model.optimizer.learning_rate = rate
+    model.fit(np.ones((4, 8, 8, 1)), np.zeros(4), verbose=0)
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    model.save(path)
+    return str(path), json.dumps(
+        [keras.saving.serialize_keras_object(x) for x in (Norm(), model.optimizer, rate, PSNR())]
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_keras_loads_our_classes(order, saved):
+    loaded, registered = output(order + LOADS, *saved, KERAS_BACKEND="numpy")
+    assert loaded == "['MgNet', 'Norm', 'SGD', 'WarmUp', 'PSNR']"
+    names = map(keras.saving.get_registered_name, classes())
+    assert registered == str(sorted({name for name in names if name.startswith("keras_mgnet>")}))
+
+
+def test_importing_the_library_loads_nothing_else():
+    program = """
+import sys
+import keras_mgnet
+print({name.partition(".")[0] for name in sys.modules} & {"keras", "tensorflow", "jax", "numpy", "h5py"})
+import keras
+before = set(sys.modules)
+import keras_mgnet.models
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)
+print(loaded, {"keras_mgnet.training", "keras_mgnet.export", "tensorflow"} & set(sys.modules))
+"""
+    assert output(program, KERAS_BACKEND="numpy") == ["set()", "{'keras_mgnet'} set()"]
+
+
+def offered(package):
+    """The names that a package takes from its modules, as its `__init__` or the stub of it says."""
+    folder = Path(importlib.import_module(package).__file__).parent
+    source = next(filter(Path.is_file, (folder / "__init__.pyi", folder / "__init__.py")))
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module not in (None, package):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def test_no_module_has_the_name_of_something_that_its_package_offers():
+    """`import keras_mgnet.description as d` would give a function that the package has under this name."""
+    offers = {f"{package}.{name}" for package in PACKAGES for name in offered(package)}
+    assert "keras_mgnet.describe" in offers and offers & set(MODULES) == set()
