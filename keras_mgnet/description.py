@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 import keras
 
-<<<<<<< HEAD:keras_mgnet/describe.py
-from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
-=======
 from keras_mgnet import compat
-from keras_mgnet.layers import Conv, CycleLevel, GridLevel
->>>>>>> imports:keras_mgnet/description.py
+from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.conv import recorded_applications
 
 FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels

@@ -59,7 +59,9 @@ def readable(path: str | Path) -> Iterator[Path]:
             if _translate(io.BytesIO(archive.read(weights.name)), weights):
                 with ZipFile(copy, "w") as target:
                     for member in archive.namelist():
-                        target.writestr(member, weights.read_bytes() if member == weights.name else archive.read(member))
+                        target.writestr(
+                            member, weights.read_bytes() if member == weights.name else archive.read(member)
+                        )
         yield copy if copy.exists() else path
 
 
@@ -71,7 +73,9 @@ def _translate(source: Path | BinaryIO, target: Path) -> bool:
         if all(renamed(name) == name for name in names):
             return False
         if any(LOST.search(name) for name in names):
-            raise ValueError("expected a file of this version for a VeryDeepPolyNet. Received: one of an earlier version")
+            raise ValueError(
+                "expected a file of this version for a VeryDeepPolyNet. Received: one of an earlier version"
+            )
         kept = [name for name in names if not (name.startswith("optimizer/") and any(map(REORDERED.match, names)))]
         with h5py.File(target, "w") as new:
             for name in kept:

@@ -13,7 +13,7 @@ from keras_mgnet import FractalNet, LMResNet, MgNet, PreActResNet, ResNet
 from keras_mgnet.analysis import Module, lesions, modules, path_gradient, path_lengths, rewired
 from keras_mgnet.analysis.intercept import all_intercepted, intercepted
 from keras_mgnet.analysis.lesion import kendall_tau
-from keras_mgnet.analysis.paths import euler_levels
+from keras_mgnet.analysis.residual_paths import euler_levels
 from keras_mgnet.analysis.rewiring import can_be_deleted
 from keras_mgnet.analysis.states import iterates
 from keras_mgnet.layers import autodiff

@@ -10,12 +10,7 @@ from keras import ops
 
 from keras_mgnet.analysis.fourier import smoothing_levels
 from keras_mgnet.analysis.intercept import levels
-<<<<<<< HEAD:keras_mgnet/analysis/stability.py
-from keras_mgnet.analysis.spectra import smoothing_levels
 from keras_mgnet.analysis.states import STEPPING, iterates, residuals_of
-=======
-from keras_mgnet.analysis.states import iterates, residuals_of
->>>>>>> imports:keras_mgnet/analysis/eigenvalues.py
 from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Level, LinearMultistep, ResidualCorrection, autodiff
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Multistep
@@ -101,14 +96,8 @@ def right_hand_sides(model: keras.Model, image: np.ndarray):
         states = next(residuals_of(model, image))
         for level in own:
             for i, r in enumerate(states[level.name][: level.nu]):
-<<<<<<< HEAD:keras_mgnet/analysis/stability.py
                 zero = np.zeros((*r.shape[:-1], level.field.channels), r.dtype)
                 yield level, i, partial(_corrected, level, i, r), zero
-=======
-                A = instance(level.A, i)
-                zero = np.zeros((*r.shape[:-1], level.channels), r.dtype)
-                yield level, i, lambda x, i=i, r=r, A=A, level=level: level.correction(i, r - A(x)), zero
->>>>>>> imports:keras_mgnet/analysis/eigenvalues.py
         return
     states = next(iterates(model, image))
     for level in own:

@@ -47,13 +47,8 @@ def _plain(level, table, original, K, s, x):
 
 # Kind of level or scheme -> what computes one module: the method of the level or of its field, and its replacement.
 SURGERY: dict[type, tuple[str, Callable]] = {
-<<<<<<< HEAD:keras_mgnet/analysis/modules.py
     **dict.fromkeys(STEPPING, ("parts", _residual)),
     ResidualCorrection: ("correction", _correction),
-=======
-    ResidualLevel: ("parts", _residual),
-    GridLevel: ("correction", _correction),
->>>>>>> imports:keras_mgnet/analysis/rewiring.py
     FractalLevel: ("_layer", _plain),
 }
 

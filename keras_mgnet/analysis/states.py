@@ -93,17 +93,9 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, li
         return output
 
     with (
-<<<<<<< HEAD
         all_intercepted([*stepping, *grid], "evaluate", evaluate),
         all_intercepted(owners, "correction", correction),
         all_intercepted(grid, "call", call),
-=======
-        all_intercepted(residual, "parts", parts),
-        all_intercepted(residual, "call", call_residual),
-        all_intercepted(of_scheme, "next_state", next_state),
-        all_intercepted(grid, "correction", correction),
-        all_intercepted(grid, "call", call_grid),
->>>>>>> imports
     ):
         yield states, residuals
 

@@ -94,7 +94,9 @@ class Level(keras.layers.Layer):
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations again."""
-        return layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
+        return (
+            layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
+        )
 
     def evaluate(self, step: Callable[..., State], state: State, training: bool | None) -> State:
         """Returns step(*state); in training, where the level is named, without keeping what it computes on the way.
