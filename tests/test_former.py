@@ -73,5 +73,5 @@ def test_a_run_goes_on_as_it_did_then(folder):
 
 
 def test_a_run_of_an_lm_network_of_then_is_refused(folder):
-    with pytest.raises(ValueError, match="expected the state of lm_resnet.*earlier version"):
+    with pytest.raises(ValueError, match=r"expected the state of lm_resnet.*earlier version"):
         resumed(folder, "lm")
