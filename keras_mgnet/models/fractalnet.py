@@ -63,6 +63,7 @@ class FractalNet(Network):
         global_drop_path: probability of a step with one column.
 
     The paper initialises with init="xavier". With stem="imagenet" that stem precedes the first block; the others stand for none.
+
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
         >>> model.name, model.column_network(0).name

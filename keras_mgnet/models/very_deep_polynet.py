@@ -60,8 +60,7 @@ class VeryDeepPolyNet(Network):
         modules: per grid; F + G on the first, the polynomial and F + G in turn on the others.
         width: factor of all channels.
 
-    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels. The other arguments are
-    those of every network, see `keras_mgnet.models.Frame`.
+    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels.
 
     Example:
         >>> model = VeryDeepPolyNet((1, 2, 1), width=1 / 32, stem="imagenet", input_shape=(75, 75, 3))
