@@ -37,7 +37,7 @@ def serializable(cls: Class) -> Class:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError:
             for name in kwargs:
-                check_known(f"argument of {cls.__name__}", name, signature.parameters)
+                check_known(f"argument of {cls.__name__}", name, list(signature.parameters)[1:])
             raise
         bound.apply_defaults()
         if "dtype" in bound.arguments:

@@ -46,8 +46,8 @@ def mypy(file):
 
 def pyright(file):
     """The lines of a file in which pyright finds an error."""
-    if shutil.which("pyright") is None:
-        pytest.skip("pyright is not installed")
+    if shutil.which("pyright") is None or subprocess.run(["pyright", "--version"], capture_output=True).returncode:
+        pytest.skip("pyright is not installed, or does not find node")
     config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)], "include": [file.name]}
     (file.parent / "pyrightconfig.json").write_text(json.dumps(config))
     report = json.loads(run(["pyright", "--outputjson", "--pythonpath", sys.executable], file, {}))

@@ -34,15 +34,15 @@ LARGE = (  # layers, growth, blocks, exact parameters, error on ImageNet
 def _rows() -> Iterator[Row]:
     for depth, growth, bottleneck, params, size, ten, hundred in CIFAR:
         name = f"densenet_{'bc_' if bottleneck else ''}{depth}_{growth}"
-        kwargs = {"depth": depth, "growth": growth} | ({"bottleneck": True} if bottleneck else {})
+        kwargs = {"depth": depth, "growth": growth, **({"bottleneck": True} if bottleneck else {})}
         published = errors(README, size, cifar10=ten, cifar100=hundred)
         if (depth, growth) in LU2018:
             published += errors("Lu2018 Table 2", size, cifar100=LU2018[depth, growth])
         yield Row(name, kwargs, params, published)
     for layers, growth, blocks, params, error in LARGE:
-        kwargs = {"growth": growth, "blocks": blocks, "bottleneck": True}
+        large = {"growth": growth, "blocks": blocks, "bottleneck": True}
         published = errors(README, imagenet=error)
-        yield Row(f"densenet{layers}", kwargs, params, published, dataset=IMAGENET, recipe="densenet_imagenet")
+        yield Row(f"densenet{layers}", large, params, published, dataset=IMAGENET, recipe="densenet_imagenet")
 
 
 PICTURE = Picture(

@@ -64,21 +64,19 @@ class Published:
         return float(printed) in (round(exact, digits), math.floor(exact * 10**digits) / 10**digits)
 
 
-def accuracies(table: str, size: str | None = None, *, exact=None, note=None, recipe=None, **percent: float):
-    """Returns what a source prints as accuracies: a `Published` for each key of `DATASETS`."""
-    common = {"exact": exact, "note": note, "recipe": recipe}
-    return tuple(Published(table, DATASETS[name], size, accuracy=value, **common) for name, value in percent.items())
+def accuracies(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
+    """Returns the accuracies that a source prints, by the keys of `DATASETS`."""
+    return tuple(Published(table, DATASETS[name], size, accuracy=value) for name, value in percent.items())
 
 
-def errors(table: str, size: str | None = None, *, top5=None, note=None, recipe=None, **percent: float):
-    """Returns what a source prints as errors: a `Published` for each key of `DATASETS`.
+def errors(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
+    """Returns the errors that a source prints, by the keys of `DATASETS`.
 
     Example:
         >>> [printed.figure for printed in errors("DenseNet README", "1.0M", cifar10=5.24, cifar100=24.42)]
         [94.76, 75.58]
     """
-    common = {"top5_error": top5, "note": note, "recipe": recipe}
-    return tuple(Published(table, DATASETS[name], size, error=value, **common) for name, value in percent.items())
+    return tuple(Published(table, DATASETS[name], size, error=value) for name, value in percent.items())
 
 
 @dataclass(frozen=True)

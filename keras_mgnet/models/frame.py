@@ -40,7 +40,9 @@ class FrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Frame:
-    """The arguments that all families share; they follow those of the family, by keyword. Entered, it is where levels are built.
+    """The arguments that all families share; they follow those of the family, by keyword.
+
+    As a context manager it opens the `keras.RematScope` of `remat`: levels are built inside.
 
     Attributes:
         stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).

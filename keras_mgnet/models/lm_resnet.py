@@ -9,29 +9,30 @@ import numpy as np
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Conv, LinearMultistepLevel, Norm, shortcut
 from keras_mgnet.models import resnext
-from keras_mgnet.models.family import Family, Row, Space, errors
+from keras_mgnet.models.datasets import CIFAR100
+from keras_mgnet.models.family import Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, aggregated, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import Edge, added, one_state
-from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE3, TABLE4, by_chance, cifar100_row, imagenet_row
+from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
 from keras_mgnet.serialization import serializable
 
 TRANSITIONS = ("plain", "project")
-
+LM164 = (Published(TABLE2, CIFAR100, "2.55M", error=22.90, note=SCALED),)
 ROWS = (
     Row("lm_resnet20", {"depth": 20}, 272_384, errors(TABLE2, "0.27M", cifar10=8.33)),
     Row("lm_resnet32", {"depth": 32}, 466_822, errors(TABLE2, "0.46M", cifar10=7.18)),
     Row("lm_resnet44", {"depth": 44}, 661_260, errors(TABLE2, "0.66M", cifar10=6.66)),
     Row("lm_resnet56", {"depth": 56}, 855_698, errors(TABLE2, "0.85M", cifar10=6.31)),
     cifar100_row("lm_resnet110", {"depth": 110}, 1_730_669, errors(TABLE2, "1.7M", cifar100=25.87)),
-    cifar100_row("lm_resnet164", {"depth": 164}, 1_703_725, errors(TABLE2, "2.55M", note=SCALED, cifar100=22.90)),
+    cifar100_row("lm_resnet164", {"depth": 164}, 1_703_725, LM164),
     by_chance("lm_resnet56_stochastic_depth", {"depth": 56, "survival": 0.8}, 855_698, errors(TABLE4, cifar10=5.14)),
     by_chance(
         "lm_resnet110_stochastic_depth", {"depth": 110, "survival": 0.5}, 1_730_669, errors(TABLE4, cifar10=4.80)
     ),
-    imagenet_row("lm_resnet50", {"depth": 50}, 25_549_364, errors(TABLE3, top5=7.0, imagenet=23.8)),
-    imagenet_row("lm_resnet101", {"depth": 101}, 44_541_509, errors(TABLE3, top5=6.4, imagenet=22.6)),
+    imagenet_row("lm_resnet50", {"depth": 50}, 25_549_364, table3(23.8, 7.0)),
+    imagenet_row("lm_resnet101", {"depth": 101}, 44_541_509, table3(22.6, 6.4)),
 )
 NEXT_ROWS = (
     Row("lm_resnext29_8x64d", {"cardinality": 8}, 35_078_483, errors(TABLE2, "35.1M", cifar100=17.49)),

@@ -6,7 +6,8 @@ from typing import Unpack
 
 from keras_mgnet.layers import Norm, ResidualLevel, Sum, shortcut
 from keras_mgnet.models.checks import positive_integer
-from keras_mgnet.models.family import Family, Published, Row, Space, errors
+from keras_mgnet.models.datasets import CIFAR10, CIFAR100
+from keras_mgnet.models.family import Family, Published, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Network
@@ -21,8 +22,8 @@ def _printed(size: str, ten: float, hundred: float, note: str | None = None) -> 
     """What the README prints; on CIFAR-100 the networks are trained as those of Lu2018 are."""
     table = "masabdi/multi-resnet README"
     return (
-        *errors(table, size, note=note, cifar10=ten),
-        *errors(table, size, note=note, recipe="lu2018_cifar100", cifar100=hundred),
+        Published(table, CIFAR10, size, error=ten, note=note),
+        Published(table, CIFAR100, size, error=hundred, note=note, recipe="lu2018_cifar100"),
     )
 
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -90,7 +90,7 @@ class Network(keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
 
-def list_arguments(constructor: Callable, cls: type[Network]) -> None:
+def list_arguments(constructor: Any, cls: type[Network]) -> None:
     """Gives a constructor the signature and the docstring that list the arguments of its frame in place of `**arguments`."""
     signature = inspect.signature(constructor)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -98,7 +98,9 @@ def list_arguments(constructor: Callable, cls: type[Network]) -> None:
         keyword = inspect.Parameter.KEYWORD_ONLY
         shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(cls.frame)]
         constructor.__signature__ = signature.replace(parameters=[*own, *shared])
-        constructor.__doc__ = "\n".join(["Args:", meanings(cls), meanings(cls.frame)])
+        constructor.__doc__ = "\n".join(
+            ["Builds the compiled network.", "", "Args:", meanings(cls), meanings(cls.frame)]
+        )
 
 
 def meanings(cls: type) -> str:

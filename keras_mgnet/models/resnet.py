@@ -10,8 +10,8 @@ import keras
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers import Branch, Norm, ResidualLevel, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
-from keras_mgnet.models.datasets import CIFAR10, DATASETS, IMAGENET
-from keras_mgnet.models.family import EITHER, Family, Row, Space, accuracies, errors
+from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
+from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Network
@@ -51,11 +51,13 @@ PREACT_HE2019 = (
 )
 HUNDRED = 90 * (512 + 1)  # parameters that 100 classes have more than 10; Table 3 prints the sizes of 100
 OTHER_RULE = "the table's sizes follow the rule of the row ..._published_size"
-QUOTED = {  # with the recipe of the quoting README
-    "resnet18": accuracies("XuTeam README", "11.2M", recipe="xuteam", cifar10=95.28, cifar100=77.54),
-    "resnet18_imagenet": accuracies(
-        "XuTeam README", "11.2M", note="should read 11.7M", recipe="xuteam", imagenet=72.12
+README = "XuTeam README"
+QUOTED = {  # there
+    "resnet18": (
+        Published(README, CIFAR10, "11.2M", 95.28, recipe="xuteam"),
+        Published(README, CIFAR100, "11.2M", 77.54, recipe="xuteam"),
     ),
+    "resnet18_imagenet": (Published(README, IMAGENET, "11.2M", 72.12, note="should read 11.7M", recipe="xuteam"),),
 }
 
 
@@ -67,23 +69,32 @@ def he2019_rows(prefix: str, lines) -> Iterator[Row]:
         for rule, params in ((True, as_text), (PUBLISHED_SIZE, as_printed)):
             if params is None:
                 continue
-            words = [f"{prefix}{depth}", *([f"shared_{shared}"] if shared else [])]
-            words += [*([] if on_cifar else [dataset.name]), *([] if rule is True else [rule])]
-            name = "_".join(words)
+            words = [f"{prefix}{depth}", shared and f"shared_{shared}", "" if on_cifar else dataset.name]
+            name = "_".join(filter(None, [*words, rule if rule == PUBLISHED_SIZE else ""]))
             kwargs = {"depth": depth, "share_A": "a" in shared and rule, "share_B": "b" in shared and rule}
             note = OTHER_RULE if rule is True and "b" in shared else None
             exact = params + HUNDRED if on_cifar else None
-            printed = accuracies(f"He2019 Table {table}", size, exact=exact, note=note, **figures)
+            printed = (
+                Published(f"He2019 Table {table}", DATASETS[key], size, accuracy, exact=exact, note=note)
+                for key, accuracy in figures.items()
+            )
             recipe = f"he2019_resnet{depth}" if on_cifar else f"he2019_{dataset.name}"
-            yield Row(name, kwargs, params, printed + QUOTED.get(name, ()), dataset=dataset, recipe=recipe)
+            yield Row(name, kwargs, params, (*printed, *QUOTED.get(name, ())), dataset=dataset, recipe=recipe)
 
 
-TABLE2, TABLE3, TABLE4 = (f"Lu2018 Table {number}" for number in (2, 3, 4))
+TABLE2, TABLE4 = "Lu2018 Table 2", "Lu2018 Table 4"
 SCALED = "1.7M (ResNet110) times 27/18; a ResNet164 of bottlenecks has 1.7M"
 RESNET1001 = "a pre-activation ResNet1001 has 10.3M"
 cifar100_row = partial(Row, recipe="lu2018_cifar100")
 imagenet_row = partial(Row, dataset=IMAGENET, recipe="lu2018_imagenet")
 by_chance = partial(Row, recipe="stochastic_depth")
+
+
+def table3(error: float, top5_error: float) -> tuple[Published]:
+    """Returns what Lu2018 Table 3 prints."""
+    return (Published("Lu2018 Table 3", IMAGENET, error=error, top5_error=top5_error),)
+
+
 OPTION_B = {20: 272_474, 32: 466_906, 44: 661_338, 56: 855_770, 110: 1_730_714}
 RESNET_ROWS = (
     *he2019_rows("resnet", RESNET_HE2019),
@@ -103,19 +114,20 @@ RESNET_ROWS = (
         "resnet1202_stochastic_depth", {"depth": 1202, "survival": 0.5}, 19_421_274, errors(TABLE4, cifar10=4.91)
     ),
     imagenet_row("resnet34_imagenet", {"depth": 34}, 21_797_672, source="He et al. 2015"),
-    imagenet_row("resnet50", {"depth": 50}, 25_557_032, errors(TABLE3, top5=7.8, imagenet=24.7)),
-    imagenet_row("resnet101", {"depth": 101}, 44_549_160, errors(TABLE3, top5=7.1, imagenet=23.6)),
-    imagenet_row("resnet152", {"depth": 152}, 60_192_808, errors(TABLE3, top5=6.7, imagenet=23.0)),
+    imagenet_row("resnet50", {"depth": 50}, 25_557_032, table3(24.7, 7.8)),
+    imagenet_row("resnet101", {"depth": 101}, 44_549_160, table3(23.6, 7.1)),
+    imagenet_row("resnet152", {"depth": 152}, 60_192_808, table3(23.0, 6.7)),
 )
 PREACT110 = (
     *errors(TABLE2, "1.7M", cifar10=6.37),
-    *errors(TABLE2, "1.7M", recipe="lu2018_cifar100", cifar100=27.76),
+    Published(TABLE2, CIFAR100, "1.7M", error=27.76, recipe="lu2018_cifar100"),
     *errors(TABLE4, cifar10=6.37),
 )
-PREACT164 = errors(TABLE2, "2.55M", note=SCALED, cifar100=24.33)
+PREACT164 = (Published(TABLE2, CIFAR100, "2.55M", error=24.33, note=SCALED),)
 PREACT1001 = (
-    *errors(TABLE2, "18.88M", note=RESNET1001, cifar100=22.71),
-    *accuracies("XuTeam README", "10.2M", note=RESNET1001, recipe="xuteam", cifar10=95.08, cifar100=77.29),
+    Published(TABLE2, CIFAR100, "18.88M", error=22.71, note=RESNET1001),
+    Published(README, CIFAR10, "10.2M", 95.08, note=RESNET1001, recipe="xuteam"),
+    Published(README, CIFAR100, "10.2M", 77.29, note=RESNET1001, recipe="xuteam"),
 )
 PREACT56 = errors(TABLE4, cifar10=5.55)
 PREACT_ROWS = (
