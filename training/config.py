@@ -53,7 +53,7 @@ class TrainConfig:
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
     augment: Literal[*AUGMENTATIONS] | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; the recipe's for colour, none for grey images if not given"
+        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
     )
     label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
     ema: Share | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")

@@ -1,6 +1,7 @@
 """LM-ResNet and LM-ResNeXt: pre-activation residual networks as a linear two-step method (Lu, Zhong, Li, Dong 2018)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Unpack
 
 import keras
@@ -8,7 +9,6 @@ import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Conv, LinearMultistepLevel, Norm, shortcut
-from keras_mgnet.models import resnext
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -16,6 +16,7 @@ from keras_mgnet.models.layout import Layout, aggregated, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import Edge, added, one_state
 from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
+from keras_mgnet.models.resnext import ResNeXt
 from keras_mgnet.serialization import serializable
 
 TRANSITIONS = ("plain", "project")
@@ -114,13 +115,7 @@ class LMResNeXt(Network):
         'lm_resnext11_2x4d'
     """
 
-    family = Family(
-        recipe="lu2018_resnext",
-        small=resnext.SMALL,
-        picture=one_state(added("Σ T"), BEFORE, kept="1 − k"),
-        space=resnext.SPACE,
-        rows=NEXT_ROWS,
-    )
+    family = replace(ResNeXt.family, picture=one_state(added("Σ T"), BEFORE, kept="1 − k"), rows=NEXT_ROWS)
 
     def __init__(
         self,

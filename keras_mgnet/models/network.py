@@ -98,9 +98,8 @@ def list_arguments(constructor: Any, cls: type[Network]) -> None:
         keyword = inspect.Parameter.KEYWORD_ONLY
         shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(cls.frame)]
         constructor.__signature__ = signature.replace(parameters=[*own, *shared])
-        constructor.__doc__ = "\n".join(
-            ["Builds the compiled network.", "", "Args:", meanings(cls), meanings(cls.frame)]
-        )
+        entries = filter(None, (meanings(cls), meanings(cls.frame)))
+        constructor.__doc__ = constructor.__doc__ or "\n".join(["Builds the compiled network.", "", "Args:", *entries])
 
 
 def meanings(cls: type) -> str:
@@ -110,7 +109,8 @@ def meanings(cls: type) -> str:
         >>> meanings(Frame).splitlines()[1]
         '    input_shape: (height, width, channels).'
     """
-    section = re.search(r"^(?:Args|Attributes):\n((?: .*(?:\n|$))+)", inspect.getdoc(cls) or "", flags=re.MULTILINE)
+    text = inspect.cleandoc(cls.__doc__ or "")
+    section = re.search(r"^(?:Args|Attributes):\n((?: .*(?:\n|$))+)", text, flags=re.MULTILINE)
     return section[1].rstrip("\n") if section else ""
 
 

@@ -12,17 +12,13 @@ from keras_mgnet.models.resnet import residual_level
 from keras_mgnet.serialization import serializable
 
 TABLE = "Lu2018 Table 2"
+PREACT = {"preactivation": True}
 ROWS = (
     Row("resnext29_8x64d", {"cardinality": 8}, 34_426_698, errors(TABLE, "34.4M", cifar100=17.77)),
     Row("resnext29_16x64d", {"cardinality": 16}, 68_155_210, errors(TABLE, "68.1M", cifar100=17.31)),
-    Row("preact_resnext29_8x64d", {"cardinality": 8, "preactivation": True}, 34_423_114, source="Lu2018"),
-    Row(
-        *("preact_resnext29_16x64d", {"cardinality": 16, "preactivation": True}, 68_151_626),
-        errors(TABLE, "68.1M", cifar100=17.65),
-    ),
+    Row("preact_resnext29_8x64d", PREACT | {"cardinality": 8}, 34_423_114, source="Lu2018"),
+    Row("preact_resnext29_16x64d", PREACT | {"cardinality": 16}, 68_151_626, errors(TABLE, "68.1M", cifar100=17.65)),
 )
-SPACE = Space("group_width", None, choices={"depth": (11, 20, 29), "cardinality": (2, 4, 8)})
-SMALL = {"depth": 11, "cardinality": 1, "group_width": 1}
 
 
 @serializable
@@ -44,9 +40,9 @@ class ResNeXt(Network):
 
     family = Family(
         recipe="lu2018_resnext",
-        small=SMALL,
+        small={"depth": 11, "cardinality": 1, "group_width": 1},
         picture=one_state(added("T₁", 0.45), added("T₂", 0.8), added("T₃, ...", -0.55)),
-        space=SPACE,
+        space=Space("group_width", None, choices={"depth": (11, 20, 29), "cardinality": (2, 4, 8)}),
         rows=ROWS,
     )
 
