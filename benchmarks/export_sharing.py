@@ -22,21 +22,21 @@ from rich.progress import track
 
 from keras_mgnet.benchmarks import report, zoo
 
-SHARED = {"share_A": True, "share_B": True}
-NETWORKS = {  # name -> (family, arguments)
-    "MgNet[2,2,2,2]-64": ("MgNet", {"nu": (2,) * 4, "channels": 64}),
-    "MgNet[8,8]-64": ("MgNet", {"nu": (8, 8), "channels": 64}),
-    "MgNet[16]-64": ("MgNet", {"nu": (16,), "channels": 64}),
-    "MgNet[8,8]-64-B^{l,i}": ("MgNet", {"nu": (8, 8), "channels": 64, "share_B": False}),
-    "MgNet[8]-64, Chebyshev": ("MgNet", {"nu": (8,), "channels": 64, "smoother": "chebyshev"}),
-    "FBResNet post, pre [4,4]-64": ("FBResNet", {"A": "post", "B": "pre", "nu": (4, 4), "channels": (64, 64)}),
-    "ResNet18-A-B, 64": ("ResNet", SHARED | {"depth": 18}),
-    "PreActResNet34-A-B, 64": ("PreActResNet", SHARED | {"depth": 34}),
-    "RecurrentResNet 2, 10 steps, 64": ("RecurrentResNet", {"states": 2, "steps": 10, "base_width": 64}),
-    "PolyNet poly2 [6,6], 64": ("PolyNet", {"kind": "poly2", "blocks": (6, 6), "base_width": 64}),
-    "PolyMgNet double [4,4]-64": ("PolyMgNet", {"B": "double", "nu": (4, 4), "channels": 64}),
-    "VCycleMgNet[4,4]-64": ("VCycleMgNet", {"nu": (4, 4), "channels": 64}),
-    "HamiltonianNet Verlet [6,6], 64": ("HamiltonianNet", {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 64)}),
+PRESET = "mgnet_2222_c64_shared_b"
+NETWORKS = {  # name -> (published network, arguments that replace its own)
+    "MgNet[2,2,2,2]-64": (PRESET, {}),
+    "MgNet[8,8]-64": (PRESET, {"nu": (8, 8)}),
+    "MgNet[16]-64": (PRESET, {"nu": (16,)}),
+    "MgNet[8,8]-64-B^{l,i}": (PRESET, {"nu": (8, 8), "share_B": False}),
+    "MgNet[8]-64, Chebyshev": (PRESET, {"nu": (8,), "smoother": "chebyshev"}),
+    "FBResNet post, pre [4,4]-64": ("fb_resnet_post_pre", {"nu": (4, 4), "channels": (64, 64)}),
+    "ResNet18-A-B, 64": ("resnet18_shared_ab", {}),
+    "PreActResNet34-A-B, 64": ("preact_resnet34_shared_ab", {}),
+    "Recurrent ResNet 2, 10 steps, 64": ("recurrent_resnet2", {}),
+    "PolyNet poly2 [6,6], 64": ("polynet_poly2", {"blocks": (6, 6), "base_width": 64}),
+    "PolyMgNet double [4,4]-64": ("poly_mgnet", {"B": "double", "nu": (4, 4), "channels": 64}),
+    "VCycleMgNet[4,4]-64": ("vcycle_mgnet_2222_c256_shared_b", {"nu": (4, 4), "channels": 64}),
+    "HamiltonianNet Verlet [6,6], 64": ("hamiltonian74", {"scheme": "verlet", "blocks": (6, 6), "channels": (64, 64)}),
 }
 FORMATS = ("tflite", "tflite_int8", "onnx", "onnx_int8")
 FORMS = ("depthwise", "plain")
@@ -75,8 +75,8 @@ def convert(name: str, folder: str) -> dict:
     from keras_mgnet.export import to_onnx, to_tflite, verification
     from keras_mgnet.export.servable import Servable
 
-    family, arguments = NETWORKS[name]
-    model = zoo.settled(getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10))
+    published, arguments = NETWORKS[name]
+    model = zoo.settled(keras_mgnet.create_model(published, **arguments))
     images = zoo.export_images(model)
     servable = Servable(model, zoo.normalization(model))
     separable = to_tflite.separable_scales

@@ -9,9 +9,11 @@ import typer
 from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
 from keras_mgnet.description import count_params, describe, level_table
+from keras_mgnet.models.datasets import CIFAR10, CIFAR100, IMAGENET, MNIST
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
-ACCURACIES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
+SHOWN = (MNIST, CIFAR10, CIFAR100, IMAGENET)
+FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
 CAPTION = "✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
 
 
@@ -28,19 +30,19 @@ def list_command(
         raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
     rows = [model_info(name) for name in names]
     if json_:
-        print_json([asdict(info) | {"size_matches": info.size_matches} for info in rows])
+        print_json([{name: getattr(info, name) for name in FACTS} for info in rows])
         return
-    headings = ("name", "parameters", "published", *ACCURACIES.values(), "source")
+    headings = ("name", "parameters", "published", *(dataset.title for dataset in SHOWN), "source")
     show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
     for info in rows:
         if info.size_matches is False:
-            typer.echo(f"✗ {info.name}: published size not reproducible: {info.reported['params_note']}")
+            typer.echo(f"✗ {info.name}: published size not reproducible: {info.published[0].note}")
 
 
 def _cells(info: ModelInfo) -> tuple[str, ...]:
-    size = info.reported.get("params", "") + {None: "", True: " ✓", False: " ✗"}[info.size_matches]
-    accuracies = (f"{info.reported[key]:.2f}" if key in info.reported else "" for key in ACCURACIES)
-    return (info.name, f"{info.params:,}", size, *accuracies, info.source)
+    size = (info.published[0].size or "") + {None: "", True: " ✓", False: " ✗"}[info.size_matches]
+    figures = {name: f"{printed.figure:.2f}" for name, printed in info.own.items() if printed.figure is not None}
+    return (info.name, f"{info.params:,}", size, *(figures.get(dataset.name, "") for dataset in SHOWN), info.source)
 
 
 def describe_command(

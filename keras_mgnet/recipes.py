@@ -174,8 +174,8 @@ def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int, 
     return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1", augment=augment)
 
 
-def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4, batch_size: int = 128) -> Recipe:
-    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "Lu2018, implementation details")
+def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4) -> Recipe:
+    return Recipe(epochs, 128, 0.1, weight_decay, milestones, "Lu2018, implementation details")
 
 
 # Milestones are where the source's code changes the rate: one that counts epochs from 1 and compares with 50 does so at 49.
@@ -189,13 +189,18 @@ RECIPES = {
     "lu2018_cifar10": _lu2018(160, 80, 120),
     "lu2018_cifar100": _lu2018(300, 150, 225),
     "lu2018_resnext": _lu2018(300, 150, 225, weight_decay=5e-4),
-    "lu2018_imagenet": _lu2018(90, 30, 60, batch_size=256),
+    "lu2018_imagenet": Recipe(
+        *(90, 256, 0.1, 1e-4, (30, 60)),
+        "Lu2018, implementation details: batch, weight decay and momentum; this package: rate, epochs and their steps",
+    ),
     "densenet": Recipe(300, 64, 0.1, 1e-4, (150, 225), "liuzhuang13/DenseNet README", nesterov=True),
     "densenet_imagenet": Recipe(90, 256, 0.1, 1e-4, (30, 60), "liuzhuang13/DenseNet README", nesterov=True),
     "resnext": Recipe(300, 128, 0.1, 5e-4, (147, 222), "facebookresearch/ResNeXt train.lua", nesterov=True),
     "highway": Recipe(160, 128, 0.03, 1e-4, (80, 120), "this package; the published rate was not found"),
     "stochastic_depth": Recipe(
-        500, 128, 0.1, 1e-4, (249, 374), "yueatsprograms/Stochastic_Depth main.lua", nesterov=True
+        *(500, 128, 0.1, 1e-4, (249, 374)),
+        "yueatsprograms/Stochastic_Depth main.lua; the text of Lu2018: after epochs 250 and 375, momentum 0.9",
+        nesterov=True,
     ),
     "shake_shake": Recipe(1800, 128, 0.2, 1e-4, (), "xgastaldi/shake-shake train.lua", nesterov=True, curve="cosine"),
     "revnet": Recipe(

@@ -1,7 +1,5 @@
 """Models by name: list, look up, create."""
 
-import inspect
-import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -10,14 +8,13 @@ from typing import Any
 import keras
 
 from keras_mgnet import models
-from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.models.network import compile_by
-from keras_mgnet.recipes import recipe
+from keras_mgnet.errors import unknown
+from keras_mgnet.models.family import Published, Row
 
 # Arguments that fit a network to images and use; any other makes it another network than its row, without the row's name.
 INTERFACE = {
     *("input_shape", "input_tensor", "stem", "include_top", "pooling", "classes", "classifier_activation"),
-    *("weights", "name", "dtype"),
+    *("weights", "recipe", "name", "dtype"),
 }
 
 
@@ -31,10 +28,8 @@ class ModelInfo:
         kwargs: its arguments.
         params: exact trainable parameters, every shared tensor once.
         source: where it is published.
-        reported: what the source prints: "params", and per data set the top-1 accuracy in percent or the PSNR in dB.
-            "params_exact" is our size for the source's number of classes where it is another, "params_note" why the printed
-            size is not reproducible.
         recipe: key of `recipes.RECIPES`.
+        published: what sources print of it, its own source first.
     """
 
     name: str
@@ -42,13 +37,40 @@ class ModelInfo:
     kwargs: dict[str, Any]
     params: int
     source: str
-    reported: dict[str, Any]
     recipe: str
+    published: tuple[Published, ...]
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return self.kwargs["input_shape"]
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes; None of a network that maps images to images."""
+        return self.kwargs.get("classes")
+
+    @property
+    def own(self) -> dict[str, Published]:
+        """What its own source prints, by the name of the data set."""
+        return {printed.dataset.name: printed for printed in self.published if printed.table == self.published[0].table}
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """What its own source prints: "params", and per data set the top-1 accuracy in percent or the PSNR in dB.
+
+        "params_exact" is our size for the source's number of classes where it is another, "params_note" why the printed
+        size is not reproducible.
+
+        Example:
+            >>> model_info("resnet50").reported
+            {'imagenet': 75.3, 'imagenet_top5': 92.2}
+        """
+        first = self.published[0]
+        size = {"params": first.size, "params_exact": first.exact, "params_note": first.note}
+        figures = {name: printed.figure for name, printed in self.own.items()}
+        top5 = {f"{name}_top5": printed.top5 for name, printed in self.own.items()}
+        return {key: value for key, value in (size | figures | top5).items() if value is not None}
 
     @property
     def size_matches(self) -> bool | None:
@@ -58,25 +80,19 @@ class ModelInfo:
             >>> model_info("lm_resnet20").size_matches, model_info("lm_resnet164").size_matches
             (True, False)
         """
-        if "params" not in self.reported:
-            return None
-        printed = self.reported["params"].removesuffix("M")
-        digits = len(printed.partition(".")[2])
-        exact = self.reported.get("params_exact", self.params) / 1e6
-        cut = math.floor(exact * 10**digits) / 10**digits
-        return float(printed) in (round(exact, digits), cut)
-
-    @property
-    def classes(self) -> int | None:
-        """Number of classes; None of a network that maps images to images."""
-        return self.kwargs.get("classes")
+        return self.published[0].size_matches(self.params)
 
 
 @cache
-def _rows() -> dict[str, ModelInfo]:
-    from keras_mgnet.models.presets import presets
+def all_models() -> dict[str, ModelInfo]:
+    """Returns all published networks by name, family by family."""
+    return {row.name: _info(family, row) for family in models.FAMILIES for row in family.family.rows}
 
-    return {row.name: row for row in presets()}
+
+def _info(family: type[models.Network], row: Row) -> ModelInfo:
+    published = row.published or (Published(row.source, row.dataset),)
+    kwargs, recipe = {**row.dataset.arguments, **row.kwargs}, row.recipe or family.family.recipe
+    return ModelInfo(row.name, family.__name__, kwargs, row.params, row.source or published[0].table, recipe, published)
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -86,7 +102,7 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("resnet18_shared_a")
         ['resnet18_shared_a']
     """
-    return sorted(name for name in _rows() if fnmatchcase(name, pattern))
+    return sorted(name for name in all_models() if fnmatchcase(name, pattern))
 
 
 def model_info(name: str) -> ModelInfo:
@@ -96,9 +112,9 @@ def model_info(name: str) -> ModelInfo:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
         96.0
     """
-    if name not in _rows():
-        raise unknown("model", name, sorted(_rows()))
-    return _rows()[name]
+    if name not in all_models():
+        raise unknown("model", name, sorted(all_models()))
+    return all_models()[name]
 
 
 def create_model(name: str, **overrides) -> keras.Model:
@@ -116,13 +132,5 @@ def create_model(name: str, **overrides) -> keras.Model:
         (None, 100)
     """
     row = model_info(name)
-    family = getattr(models, row.family)
-    known = [parameter for parameter in inspect.signature(family).parameters if parameter != "self"]
-    for argument in overrides:
-        check_known(f"argument of {row.family}", argument, known)
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
-    model = family(**{**own_name, **row.kwargs, **overrides})
-    model.recipe = recipe(row.recipe)
-    if getattr(model, "optimizer", None) is not None:  # a model without classifier is not compiled
-        compile_by(model, model.loss)
-    return model
+    return getattr(models, row.family)(**{**own_name, "recipe": row.recipe, **row.kwargs, **overrides})

@@ -2,18 +2,22 @@
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
+from keras_mgnet.errors import check_known
+
+Class = TypeVar("Class", bound=type)
 _BASE = ("name", "dtype", "trainable", "weights")
 
 
-def serializable(cls):
+def serializable(cls: Class) -> Class:
     """Registers a layer or model with Keras and returns its constructor arguments, defaults included, from get_config.
 
-    The arguments are recorded when the object is built, so that no class repeats its signature in a `get_config`.
+    The arguments are recorded when the object is built, so that no class repeats its signature in a `get_config`. An unknown
+    one raises a ValueError with the nearest match.
 
     Example:
         >>> @serializable
@@ -29,7 +33,12 @@ def serializable(cls):
 
     @functools.wraps(build)
     def init(self, *args, **kwargs):
-        bound = signature.bind(self, *args, **kwargs)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError:
+            for name in kwargs:
+                check_known(f"argument of {cls.__name__}", name, list(signature.parameters)[1:])
+            raise
         bound.apply_defaults()
         if "dtype" in bound.arguments:
             bound.arguments["dtype"] = keras.dtype_policies.get(bound.arguments["dtype"])

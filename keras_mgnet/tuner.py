@@ -3,7 +3,7 @@
 import bisect
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -12,7 +12,9 @@ from keras_mgnet.description import count_params, level_table
 from keras_mgnet.errors import check_known
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS
+from keras_mgnet.models import FAMILIES
 from keras_mgnet.models.checks import positive_integer, positive_integers
+from keras_mgnet.models.family import EITHER
 from keras_mgnet.registry import create_model, model_info
 
 keras_tuner = extra("keras_tuner", TUNE)
@@ -20,8 +22,6 @@ keras_tuner = extra("keras_tuner", TUNE)
 MOST_LEVELS, COARSEST = 4, 2  # grids, and pixels along the shorter side of the coarsest
 GROWTHS = (1.0, 1.5, 2.0)  # channels of a level over those of the level before
 LEAST_SIZE = 1 / 16
-EITHER = (True, False)
-MAPS = ("linear", "post", "pre", "both")
 
 
 class Cost(NamedTuple):
@@ -31,47 +31,7 @@ class Cost(NamedTuple):
     madds: int
 
 
-@dataclass(frozen=True)
-class Space:
-    """What is searched in a family, besides the share of the budget, learning rate and weight decay."""
-
-    width: str  # argument that sets the channels; "channels" takes a number a level, any other one number
-    iterations: str | None  # argument that takes the iterations of each level; None where there is none
-    nu: tuple[int, int] = (1, 4)  # fewest and most iterations of a level
-    # Further arguments: the first choice is the default, the last makes the largest network.
-    choices: dict[str, tuple] = field(default_factory=dict)
-    multiple: int = 1  # which channels are multiples of
-
-    @property
-    def has_levels(self) -> bool:
-        """Whether the number of levels is searched too."""
-        return self.iterations is not None or self.width == "channels"
-
-
-SHARED = {"share_A": EITHER, "share_B": EITHER}
-GROUPED = {"depth": (11, 20, 29), "cardinality": (2, 4, 8)}
-SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
-SCHEMES = ("leapfrog", "verlet", "midpoint", "antisymmetric", "hamiltonian")
-
-SPACES = {
-    "MgNet": Space("channels", "nu", choices={**SHARED, "smoother": SMOOTHERS}),
-    "VCycleMgNet": Space("channels", "nu", choices={"share_B": EITHER}),
-    "PolyMgNet": Space("channels", "nu", choices={"B": ("linear", "double", "quadratic", "conv"), "share_B": EITHER}),
-    "FBResNet": Space("channels", "nu", choices={"A": MAPS, "B": MAPS}),
-    "ResNet": Space("base_width", "blocks", choices=SHARED),
-    "PreActResNet": Space("base_width", "blocks", choices=SHARED),
-    "LMResNet": Space("base_width", "blocks", choices={"lm_transition": ("plain", "project")}),
-    "MultiResNet": Space("base_width", "blocks", choices={"branches": (2, 3, 4)}),
-    "PolyNet": Space("base_width", "blocks", choices={"kind": ("poly2", "poly3", "mpoly2", "2way", "mpoly3")}),
-    "RecurrentResNet": Space("base_width", None, choices={"states": (1, 2, 3), "steps": (2, 4, 8), "share_K": EITHER}),
-    "RevNet": Space("channels", "blocks", (2, 4), multiple=2),
-    "HamiltonianNet": Space("channels", "blocks", choices={"scheme": SCHEMES}, multiple=2),
-    "DenseNet": Space("growth", "blocks", (2, 12)),
-    "FractalNet": Space("channels", None, choices={"columns": (2, 3, 4)}),
-    "ShakeShake": Space("width", None, choices={"depth": (8, 14, 20, 26)}, multiple=2),
-    "ResNeXt": Space("group_width", None, choices=GROUPED),
-    "LMResNeXt": Space("group_width", None, choices=GROUPED),
-}
+SPACES = {family.__name__: family.family.space for family in FAMILIES if family.family.space}
 
 
 class HyperNetwork(keras_tuner.HyperModel):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import keras_mgnet as zoo
-from keras_mgnet import FBResNet, HamiltonianNet, MgNet, PolyMgNet, PolyNet, PreActResNet, RecurrentResNet, ResNet
+from keras_mgnet import FBResNet, HamiltonianNet, MgNet, PolyMgNet, PolyNet, PreActResNet, ResNet, create_model
 
 SMALL = {"input_shape": (8, 8, 3), "classes": 10}
 BOTH = {"share_A": True, "share_B": True}
@@ -30,8 +30,10 @@ CASES = {  # name -> the model of a number of channels
         for A in ("linear", "pre", "post", "both")
         for B in ("linear", "pre", "post", "both")
     },
-    **{f"RecurrentResNet {n}": lambda c, n=n: RecurrentResNet(n, steps=6, base_width=c, **SMALL) for n in (1, 2, 3)},
-    "RecurrentResNet 1, norms": lambda c: RecurrentResNet(1, steps=6, base_width=c, share_norms=True, **SMALL),
+    **{
+        name: lambda c, name=name: create_model(name, steps=6, base_width=c, **SMALL)
+        for name in ("recurrent_resnet1", "recurrent_resnet2", "recurrent_resnet3", "recurrent_resnet1_shared_norms")
+    },
     **{
         f"PolyNet {kind}": lambda c, kind=kind: PolyNet(kind, (3, 3), base_width=c, **SMALL)
         for kind in ("poly2", "poly3", "mpoly2", "mpoly3", "2way")

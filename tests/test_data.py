@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.training import data
 
 TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED / "data" / "tfds")).expanduser()
@@ -50,7 +51,7 @@ def test_real_sets_have_their_published_counts(real):
 
 def test_constants_describe_the_training_images(real):
     mean, std = data.channel_statistics(real.train.images)
-    assert (real.mean, real.std) == data.NORMALIZATION[real.name]
+    assert (real.mean, real.std) == (DATASETS[real.name].mean, DATASETS[real.name].std)
     np.testing.assert_allclose(mean, real.mean, atol=1e-4)
     if real.name == "cifar10":  # its published deviations are the mean over images, not over all pixels
         np.testing.assert_allclose(std, (0.2470, 0.2435, 0.2616), atol=1e-4)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_mgnet.models.datasets import CIFAR10
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES
 from keras_mgnet.training import data, mixing, pipeline, views
 
@@ -135,7 +136,7 @@ def test_frame_is_raw_zero():
 @given(st.integers(1, 40), st.integers(1, 50))
 def test_test_batches_are_the_split_in_order(count, batch_size):
     coloured = split(count, channels=3)
-    mean, std = data.NORMALIZATION["cifar10"]
+    mean, std = CIFAR10.mean, CIFAR10.std
     batches = pipeline.test_batches(coloured, batch_size, mean=mean, std=std)
     assert len(batches) == pipeline.steps_per_epoch(coloured, batch_size)
     images, labels = collected(batches)

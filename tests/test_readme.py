@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from test_interop import torch_state
 
 from keras_mgnet import layers
-from keras_mgnet.models import FAMILIES
+from keras_mgnet.models import FAMILIES, Frame, ImageFrame
 from keras_mgnet.training import data
 
 ELSEWHERE = {"docs/serving.md": "test_serving_page.py"}  # it needs servers that run
@@ -108,7 +108,7 @@ def test_pages_that_run_elsewhere_do():
         assert f'"{page}"' in (ROOT / "tests" / file).read_text()
 
 
-@pytest.mark.parametrize(("page", "things"), [("models", FAMILIES), ("layers", layers.__all__)])
+@pytest.mark.parametrize(("page", "things"), [("models", (*FAMILIES, Frame, ImageFrame)), ("layers", layers.__all__)])
 def test_the_reference_is_complete(page, things):
     shown = re.findall(
         r"^::: \S+\.(\w+)$", (ROOT / "docs" / "reference" / f"{page}.md").read_text(), flags=re.MULTILINE

@@ -13,7 +13,7 @@ THIN = 16  # channels
 FAST = (
     "MgNet nu=8, A and B",
     "FBResNet post, pre",
-    "RecurrentResNet 2",
+    "recurrent_resnet2",
     "PolyNet poly2",
     "PolyMgNet double, regular",
     "PolyMgNet quadratic, regular",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from keras_mgnet.configuration import Count, Share, check, option
+from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data import DENOISING, ON_CORRUPT, is_denoising
@@ -52,7 +53,7 @@ class TrainConfig:
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
     augment: Literal[*AUGMENTATIONS] | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; the recipe's for colour, none for grey images if not given"
+        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
     )
     label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
     ema: Share | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
@@ -104,7 +105,8 @@ class TrainConfig:
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
-        if "augment" in values and channels == 1:  # a mirrored digit is another one
+        known = of_tfds(self.dataset)
+        if "augment" in values and (channels == 1 or (known and not known.flips)):  # a mirrored digit is another one
             values["augment"] = "none"
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
@@ -142,4 +144,4 @@ PANELS = {  # of the help; what is in none comes first
     "Folders of images": ("image_size", "on_corrupt"),
     "Denoising": tuple(NOISE),
 }
-DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "dtype", "name")
+DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "recipe", "dtype", "name")

@@ -12,11 +12,11 @@ import keras
 import numpy as np
 
 from keras_mgnet.description import count_params, level_table
-from keras_mgnet.models.presets.rows import IMAGES
+from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import create_model
 from keras_mgnet.training.request import Reproduction
-from keras_mgnet.training.tables import DATASETS, Row
+from keras_mgnet.training.tables import Row
 
 WARM_UP, TIMED = 2, 3  # steps: the first ones trace, compile and fill caches
 
@@ -50,15 +50,15 @@ def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
     `runs` says by the key of the row how many of its runs are still to be made.
     """
     for row in asked.selected:
-        shape, classes, _ = IMAGES[row.dataset]
-        config = asked.config(row, 1).resolve(recipe(row.recipe), shape[-1])
-        model = create_model(row.model, **{"classes": classes, "dtype": config.dtype, **config.set})
+        data = DATASETS[row.dataset]
+        config = asked.config(row, 1).resolve(recipe(row.recipe), data.input_shape[-1])
+        model = create_model(row.model, **{"classes": data.classes, "dtype": config.dtype, **config.set})
         yield RowCost(
             row=row,
             params=count_params(model),
             multiply_adds=sum(level.multiply_adds for level in level_table(model)),
             epochs=config.epochs,
-            steps=-(-DATASETS[row.dataset][1] // config.batch_size),
+            steps=-(-data.train // config.batch_size),
             seconds_per_step=seconds_per_step(model, config.batch_size),
             runs=runs[row.key],
         )

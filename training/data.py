@@ -10,15 +10,9 @@ import numpy as np
 
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.extras import TFDS, extra
+from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.training.images import read_folder
 
-# As published runs have them. CIFAR-10's deviations are means of per-image deviations (over all pixels they would be
-# 0.247, 0.243, 0.262), kept because every accuracy of the papers was reached with them.
-NORMALIZATION = {
-    "mnist": ((0.1307,), (0.3081,)),
-    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-}
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
 DENOISING = "denoise"  # the form of a set of clean images, which has no classes
 ON_CORRUPT = ("skip", "error")
@@ -167,7 +161,8 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:
     train, test = splits
-    mean, std = NORMALIZATION.get(name.partition(":")[0]) or channel_statistics(train.images)
+    known = of_tfds(name)
+    mean, std = (known.mean, known.std) if known and known.mean else channel_statistics(train.images)
     return Dataset(name, train, test, tuple(class_names), mean, std)
 
 

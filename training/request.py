@@ -9,10 +9,11 @@ from typing import Any
 from keras_mgnet import models
 from keras_mgnet.configuration import Count, check
 from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import model_info
 from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.tables import DATASETS, Row, table, table_rows
+from keras_mgnet.training.tables import Row, table, table_rows
 
 BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
 
@@ -81,7 +82,7 @@ class Reproduction:
 
     def config(self, row: Row, seed: int) -> TrainConfig:
         """Returns the run of a row and seed."""
-        dataset = self.data.get(row.dataset, DATASETS[row.dataset][0])
+        dataset = self.data.get(row.dataset, DATASETS[row.dataset].tfds)
         square = {"image_size": model_info(row.model).input_shape[0]} if dataset.startswith("folder:") else {}
         return TrainConfig(
             dataset=dataset,

@@ -105,8 +105,8 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
-    """Returns the constructor arguments of a model as they stand in run.json."""
-    return json.loads(json.dumps(model.get_config()))
+    """Returns the constructor arguments of a model as they stand in run.json, which has the recipe of the run elsewhere."""
+    return json.loads(json.dumps({key: value for key, value in model.get_config().items() if key != "recipe"}))
 
 
 def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str, Any]:

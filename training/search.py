@@ -37,7 +37,7 @@ class TuneConfig:
     validation: Fraction = option(0.2, "share of the training images that trials are compared on and not trained on")
     batch_size: Count | None = option(None, "images per step")
     augment: str | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; the recipe's for colour, none for grey images if not given"
+        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
     )
     workers: Count = option(1, "processes of this machine that train, each on its share of the cores")
     seed: NonNegativeInt = option(0, "of draws, held-out images, initialisation and order")

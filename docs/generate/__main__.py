@@ -7,7 +7,7 @@ from equations import equations
 from marked import DOCS, filled
 from options import option_table
 from recipes import recipe_table
-from zoo import diagrams, zoo
+from zoo import diagrams, reference, zoo
 
 
 def generated() -> dict[str, str]:
@@ -17,6 +17,7 @@ def generated() -> dict[str, str]:
         ("recipes.md", "recipes", recipe_table()),
         ("training.md", "options", option_table()),
         ("equations.md", "equations", equations()),
+        ("reference/models.md", "families", reference()),
     ]
     return {page: filled(page, name, text) for page, name, text in pages} | diagrams()
 

@@ -6,7 +6,7 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from picture import Picture
+from keras_mgnet.models.picture import Picture
 
 UNIT = 104  # pixels between two states of a level
 ROW = 80  # pixels between two states of a time

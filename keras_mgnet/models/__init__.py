@@ -3,14 +3,14 @@
 from keras_mgnet.models.densenet import DenseNet
 from keras_mgnet.models.fb_resnet import FBResNet
 from keras_mgnet.models.fractalnet import FractalNet
-from keras_mgnet.models.frame import Frame
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.hamiltonian import HamiltonianNet
 from keras_mgnet.models.highway import HighwayNet
-from keras_mgnet.models.image_frame import ImageFrame
+from keras_mgnet.models.image_frame import ImageFrame, ImageFrameArguments
 from keras_mgnet.models.lm_resnet import LMResNet, LMResNeXt, k_values
 from keras_mgnet.models.mgnet import MgNet
 from keras_mgnet.models.multi_resnet import MultiResNet
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
 from keras_mgnet.models.poly_mgnet import PolyMgNet
 from keras_mgnet.models.polynet import PolyNet
 from keras_mgnet.models.reaction_diffusion import ReactionDiffusion
@@ -51,10 +51,11 @@ __all__ = [
     "FBResNet",
     "FractalNet",
     "Frame",
-    "Graph",
+    "FrameArguments",
     "HamiltonianNet",
     "HighwayNet",
     "ImageFrame",
+    "ImageFrameArguments",
     "LMResNeXt",
     "LMResNet",
     "MgNet",
@@ -71,6 +72,5 @@ __all__ = [
     "ShakeShake",
     "VCycleMgNet",
     "VeryDeepPolyNet",
-    "family",
     "k_values",
 ]

@@ -1,10 +1,17 @@
 """FB-ResNet: ResNet that iterates features, with linear or nonlinear A and B (He, Chen, Zhang, Xu 2019, Algorithm 2)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers import GridLevel, GridTransfer
 from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.family import Family, Row, Space, accuracies
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.mgnet import descend
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import smoothing
+from keras_mgnet.serialization import serializable
 
 MAPS = {  # what stands before and behind the convolution K, He2019 (4.7)
     "linear": (None, None),
@@ -12,9 +19,20 @@ MAPS = {  # what stands before and behind the convolution K, He2019 (4.7)
     "pre": ("sigma", None),
     "both": ("sigma", "sigma"),
 }
+TABLE = {  # A -> accuracies on CIFAR-10 and exact parameters for B in the order of `MAPS`; the table prints no sizes
+    "linear": ((70.96, 92.82, 93.01, 93.49), (12_503_882, 12_507_722, 12_507_722, 12_511_562)),
+    "pre": ((92.64, 92.54, 93.46, 93.15), (12_507_722, 12_511_562, 12_511_562, 12_515_402)),
+    "post": ((91.91, 92.14, 93.37, 93.17), (12_507_722, 12_511_562, 12_511_562, 12_515_402)),
+    "both": ((92.70, 93.23, 93.37, 93.40), (12_511_562, 12_515_402, 12_515_402, 12_519_242)),
+}
+ROWS = tuple(
+    Row(f"fb_resnet_{A}_{B}", {"A": A, "B": B}, params, accuracies("He2019 Table 1", cifar10=accuracy))
+    for A, columns in TABLE.items()
+    for B, accuracy, params in zip(MAPS, *columns, strict=True)
+)
 
 
-@family
+@serializable
 class FBResNet(Network):
     """FB-ResNet: u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1})), a stationary iteration for A(u) = f on each grid.
 
@@ -27,23 +45,41 @@ class FBResNet(Network):
         nu: iterations per grid; its length J is the number of grids.
         channels: an integer or one per grid.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> FBResNet("post", "pre", nu=(1, 1), channels=4, input_shape=(8, 8, 1)).name
         'fb_resnet_post_pre'
     """
 
-    @classmethod
-    def graph(cls, frame, A="linear", B="both", *, nu=(2, 2, 2, 2), channels=(64, 128, 256, 512)):
+    family = Family(
+        recipe="he2019_resnet18",
+        small={"nu": (1,), "channels": 2},
+        picture=smoothing("A(·)", "B(·)"),
+        space=Space("channels", "nu", choices={"A": tuple(MAPS), "B": tuple(MAPS)}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        A: str = "linear",
+        B: str = "both",
+        *,
+        nu: Sequence[int] = (2, 2, 2, 2),
+        channels: int | Sequence[int] = (64, 128, 256, 512),
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         for argument, value in (("A", A), ("B", B)):
             if not isinstance(value, str) or value not in MAPS:
                 raise unknown(argument, value, MAPS)
         nu = positive_integers("nu", nu)
         grids = list(zip(range(1, len(nu) + 1), nu, positive_integers("channels", channels, len(nu)), strict=True))
 
-        maps = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": "residual" if A == "linear" else "feature"}
-        levels = [GridLevel(c, c, n, **maps, last=j == len(nu), name=f"level{j}", **frame.common) for j, n, c in grids]
-        transfers = [GridTransfer(c, c, normalize=False, name=f"transfer{j}", **frame.common) for j, _, c in grids[1:]]
-        u = descend(frame.begin(levels[0].field.channels, len(nu)), levels, transfers)
-        return Graph(u, f"fb_resnet_{A}_{B}", "he2019_resnet18")
+        with Frame(**arguments) as frame:
+            maps = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": "residual" if A == "linear" else "feature"}
+            levels = [
+                GridLevel(c, c, n, **maps, last=j == len(nu), name=f"level{j}", **frame.common) for j, n, c in grids
+            ]
+            transfers = [
+                GridTransfer(c, c, normalize=False, name=f"transfer{j}", **frame.common) for j, _, c in grids[1:]
+            ]
+            u = descend(frame.begin(levels[0].field.channels, len(nu)), levels, transfers)
+        super().__init__(frame, u, name=f"fb_resnet_{A}_{B}")

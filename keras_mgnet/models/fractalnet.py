@@ -1,11 +1,40 @@
 """FractalNet: self-similar blocks without residuals, read as Runge-Kutta steps (Larsson, Maire, Shakhnarovich 2017; Lu2018)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 from keras_mgnet.layers import FractalLevel, GlobalPath
 from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.datasets import CIFAR100
+from keras_mgnet.models.family import Family, Published, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, Picture
+from keras_mgnet.serialization import serializable
+
+TABLE, SOURCE = "Lu2018 Table 2", "Lu2018 Table 2, gustavla/fractalnet"
+CHANNELS = "no channels of five blocks that double or stay give it; ours are those of the released generator"
+PRINTED = {
+    3: Published(TABLE, CIFAR100, "38.6M", error=23.30, note=CHANNELS),
+    4: Published(TABLE, CIFAR100, "22.9M", error=22.49, note=CHANNELS),
+}
+ROWS = (
+    Row("fractalnet20", {"columns": 3, "init": "xavier"}, 33_714_314, (PRINTED[3],), SOURCE),
+    Row("fractalnet40", {"columns": 4, "init": "xavier"}, 76_084_554, (PRINTED[4],), SOURCE),
+)
+PICTURE = Picture(
+    ("x",),
+    (
+        *(Edge(("x", t / 4), ("x", (t + 1) / 4), "K") for t in range(4)),
+        *(Edge(("x", t / 2), ("x", (t + 1) / 2), "K", 0.5) for t in range(2)),
+        Edge(("x", 0), ("x", 1), "K", 1.0),
+    ),
+    segments=((1, 1),),
+    stretch=3.6,
+)
 
 
-@family
+@serializable
 class FractalNet(Network):
     """FractalNet: f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C), columns that end together under one mean.
 
@@ -23,7 +52,6 @@ class FractalNet(Network):
         global_drop_path: probability of a step with one column.
 
     The paper initialises with init="xavier". With stem="imagenet" that stem precedes the first block; the others stand for none.
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
 
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
@@ -31,18 +59,25 @@ class FractalNet(Network):
         ('fractalnet8', 'fractalnet8_column0')
     """
 
-    @classmethod
-    def graph(
-        cls,
-        frame,
-        columns=3,
-        channels=(64, 128, 256, 512, 512),
+    family = Family(
+        recipe="larsson2017",
+        small={"columns": 1, "channels": (2,)},
+        picture=PICTURE,
+        space=Space("channels", None, choices={"columns": (2, 3, 4)}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        columns: int = 3,
+        channels: Sequence[int] = (64, 128, 256, 512, 512),
         *,
-        column=None,
-        dropout=0.4,
-        drop_path=0.15,
-        global_drop_path=0.5,
-    ):
+        column: int | None = None,
+        dropout: float = 0.4,
+        drop_path: float = 0.15,
+        global_drop_path: float = 0.5,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         channels, columns = positive_integers("channels", channels), positive_integer("columns", columns)
         if column is not None and not (is_integer(column) and 0 <= column < columns):
             raise ValueError(f"expected column to be None or from 0 to {columns - 1}. Received: column={column!r}")
@@ -50,17 +85,18 @@ class FractalNet(Network):
         drop_path = within("drop_path", drop_path, 0, 1)
         global_drop_path = within("global_drop_path", global_drop_path, 0, 1)
 
-        options = {"column": column, "drop_path": drop_path, **frame.common}
-        grids = len(channels) + 1
-        x = frame.begin(channels[0], grids) if frame.stem == "imagenet" else frame.image(grids)
-        chosen = []
-        if column is None and global_drop_path:
-            chosen = [GlobalPath(columns, global_drop_path, name="global_path", dtype=options["dtype"])(x)]
-        for block, width in enumerate(channels):
-            rate = dropout * block / max(len(channels) - 1, 1)
-            x = FractalLevel(width, columns, dropout=rate, name=f"level{block + 1}", **options)(x, *chosen)
+        with Frame(**arguments) as frame:
+            options = {"column": column, "drop_path": drop_path, **frame.common}
+            grids = len(channels) + 1
+            x = frame.begin(channels[0], grids) if frame.stem == "imagenet" else frame.image(grids)
+            chosen = []
+            if column is None and global_drop_path:
+                chosen = [GlobalPath(columns, global_drop_path, name="global_path", dtype=options["dtype"])(x)]
+            for block, width in enumerate(channels):
+                rate = dropout * block / max(len(channels) - 1, 1)
+                x = FractalLevel(width, columns, dropout=rate, name=f"level{block + 1}", **options)(x, *chosen)
         name = f"fractalnet{len(channels) * 2 ** (columns - 1)}"
-        return Graph(x, name if column is None else f"{name}_column{column}", "larsson2017")
+        super().__init__(frame, x, name=name if column is None else f"{name}_column{column}")
 
     def column_network(self, column: int) -> "FractalNet":
         """Returns one column, 0 the shallowest, as a network of its own, with the values that it has here now."""

@@ -2,10 +2,11 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypedDict
 
 import h5py
 import keras
@@ -13,13 +14,35 @@ import keras
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers.transfer import STEMS, Stem
 from keras_mgnet.models.checks import is_integer
+from keras_mgnet.recipes import RECIPES
 
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+
+
+class FrameArguments(TypedDict, total=False):
+    """The arguments of `Frame`, for the signature of a family's constructor."""
+
+    stem: str
+    input_shape: tuple[int | None, int | None, int]
+    input_tensor: Any
+    include_top: bool
+    pooling: str | None
+    classes: int
+    classifier_activation: str | None
+    activation: str | Callable
+    weights: str | Path | None
+    init: str
+    remat: Sequence[str]
+    recipe: str | None
+    name: str | None
+    dtype: Any
 
 
 @dataclass(frozen=True)
 class Frame:
     """The arguments that all families share; they follow those of the family, by keyword.
+
+    As a context manager it opens the `keras.RematScope` of `remat`: levels are built inside.
 
     Attributes:
         stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
@@ -30,6 +53,7 @@ class Frame:
         init: "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1", that in training keep only the inputs of their iterations and evaluate each
             a second time for the gradient: less memory for more time (`keras_mgnet.layers.Level`).
+        recipe: what the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:
@@ -49,7 +73,8 @@ class Frame:
     activation: str | Callable = "relu"
     weights: str | Path | None = None
     init: str = "he_fan_out"
-    remat: tuple[str, ...] = ()
+    remat: Sequence[str] = ()
+    recipe: str | None = None
     name: str | None = None
     dtype: Any = None
 
@@ -66,6 +91,18 @@ class Frame:
         if self.classifier_activation not in (None, "softmax"):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
         check_weights_path(self.weights)
+        check_recipe(self.recipe)
+
+    def __enter__(self) -> Self:
+        self._rematerialized.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._rematerialized.__exit__(*error)
+
+    @cached_property
+    def _rematerialized(self) -> keras.RematScope:
+        return keras.RematScope("list_of_layers" if self.remat else None, layer_names=self.remat)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -141,6 +178,12 @@ def check_weights_path(weights: str | Path | None) -> None:
     path = None if weights is None else Path(weights)
     if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
         raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
+
+
+def check_recipe(recipe: str | None) -> None:
+    """Raises unless a recipe is None or a key of `RECIPES`."""
+    if recipe is not None:
+        check_known("recipe", recipe, RECIPES)
 
 
 def _pooled(features, kind: str):

@@ -1,8 +1,8 @@
 """Stable networks: Hamiltonian, midpoint, leapfrog (Chang et al. 2018), Verlet and antisymmetric (Haber, Ruthotto 2017)."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Unpack
 
 import keras
 
@@ -10,7 +10,11 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Norm, Rest, Scheme, ZeroPadding
 from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SymplecticEuler, Verlet
 from keras_mgnet.models.checks import even_integers, positive_integers, within
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.family import Family, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, two_states
+from keras_mgnet.serialization import serializable
 
 
 class Form(NamedTuple):
@@ -39,7 +43,18 @@ SCHEMES = {
 }
 
 
-@family
+CODE, OURS = "LiliMeng/hamiltonian-revnet", "Chang et al. 2018, layout ours"
+ROWS = (
+    Row("hamiltonian74", {}, 480_458, source=CODE),
+    Row("hamiltonian218", {"blocks": (18, 18, 18), "channels": (32, 64, 128)}, 1_748_330, source=CODE),
+    Row("midpoint38", {"scheme": "midpoint"}, 957_386, source=OURS),
+    Row("leapfrog38", {"scheme": "leapfrog"}, 957_386, source=OURS),
+)
+PICTURE = two_states("Y", "Z", Edge(("Z", 0), ("Y", 1), "K₁ᵀσK₁"), Edge(("Y", 1), ("Z", 1), "−K₂ᵀσK₂"))
+SEARCHED = ("leapfrog", "verlet", "midpoint", "antisymmetric", "hamiltonian")
+
+
+@serializable
 class HamiltonianNet(Network):
     """Networks whose depth neither amplifies nor damps, by the antisymmetry of K and its adjoint K^T (zero padding).
 
@@ -65,25 +80,30 @@ class HamiltonianNet(Network):
             stable where (K - K^T) / 2 has eigenvalues up to i mu.
         memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> HamiltonianNet("verlet", blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1)).name
         'verlet10'
     """
 
-    @classmethod
-    def graph(
-        cls,
-        frame,
-        scheme="hamiltonian",
+    family = Family(
+        recipe="revnet",
+        small={"blocks": (1,), "channels": (4,)},
+        picture=PICTURE._replace(stretch=1.6),
+        space=Space("channels", "blocks", choices={"scheme": SEARCHED}, multiple=2),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        scheme: str = "hamiltonian",
         *,
-        blocks=(6, 6, 6),
-        channels=(32, 64, 112),
-        dt=0.1,
-        gamma=None,
-        memory_free=True,
-    ):
+        blocks: Sequence[int] = (6, 6, 6),
+        channels: int | Sequence[int] = (32, 64, 112),
+        dt: float = 0.1,
+        gamma: float | None = None,
+        memory_free: bool = True,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         check_known("scheme", scheme, SCHEMES)
         if gamma is not None and scheme != "antisymmetric":
             raise ValueError(f"expected gamma with the antisymmetric scheme alone. Received: gamma={gamma!r}")
@@ -93,20 +113,23 @@ class HamiltonianNet(Network):
         blocks = positive_integers("blocks", blocks)
         channels = (even_integers if row.halves else positive_integers)("channels", channels, len(blocks))
 
-        policy = frame.common["dtype"]
-        parts = [frame.begin(channels[0], len(blocks))]
-        parts = Halves(name="halves", dtype=policy)(*parts) if row.halves else parts
-        for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
-            c //= len(parts)
-            if level > 1:
-                restrict = ZeroPadding(c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy)
-                parts = [restrict(part) for part in parts]
-            iterate = _level(row, n, c, dt, gamma, memory_free, f"level{level}", frame)
-            pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
-            parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
-        x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
-        x = Norm(frame.activation, name="s", dtype=policy)(x)
-        return Graph(x, f"{scheme}{2 + row.products * sum(blocks)}", "revnet")
+        with Frame(**arguments) as frame:
+            policy = frame.common["dtype"]
+            parts = [frame.begin(channels[0], len(blocks))]
+            parts = Halves(name="halves", dtype=policy)(*parts) if row.halves else parts
+            for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
+                c //= len(parts)
+                if level > 1:
+                    restrict = ZeroPadding(
+                        c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy
+                    )
+                    parts = [restrict(part) for part in parts]
+                iterate = _level(row, n, c, dt, gamma, memory_free, f"level{level}", frame)
+                pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
+                parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
+            x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
+            x = Norm(frame.activation, name="s", dtype=policy)(x)
+        super().__init__(frame, x, name=f"{scheme}{2 + row.products * sum(blocks)}")
 
 
 def _level(row: Form, blocks, channels, dt, gamma, memory_free, name, frame):

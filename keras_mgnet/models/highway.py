@@ -1,18 +1,24 @@
 """Highway networks, convolutional and dense (Srivastava, Greff, Schmidhuber 2015)."""
 
 import math
+from collections.abc import Sequence
+from typing import Unpack
 
 import keras
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Affine, Euler, Highway, Level
 from keras_mgnet.models.checks import positive_integers, within
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.family import Family
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.serialization import serializable
 
 KINDS = ("conv", "dense")
 
 
-@family
+@serializable
 class HighwayNet(Network):
     """Highway network: x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)), T = sigmoid(W_T x_n + b_T) a transform gate with b_T < 0.
 
@@ -26,32 +32,40 @@ class HighwayNet(Network):
             one pixel, and a plain layer takes the place of the stem.
         transfer_bias: initial b_T; the deeper the network, the more negative.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> HighwayNet((48,), 50, kind="dense", input_shape=(8, 8, 1)).get_layer("level1").output.shape
         (None, 1, 1, 50)
     """
 
-    @classmethod
-    def graph(cls, frame, nu=(6, 6, 6), channels=(16, 32, 64), *, kind="conv", transfer_bias=-4.0):
+    family = Family("highway", small={"nu": (1,), "channels": 2}, picture=one_state(added("T · H"), kept="1 − T"))
+
+    def __init__(
+        self,
+        nu: Sequence[int] = (6, 6, 6),
+        channels: int | Sequence[int] = (16, 32, 64),
+        *,
+        kind: str = "conv",
+        transfer_bias: float = -4.0,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         nu = positive_integers("nu", nu)
         channels = positive_integers("channels", channels, len(nu))
         transfer_bias = within("transfer_bias", transfer_bias, -100, 100)
         check_known("kind", kind, KINDS)
 
-        dense, options = kind == "dense", frame.common
-        kernel_size, strides = (1, 1) if dense else (3, 2)
-        x = _flat(frame) if dense else frame.begin(channels[0], len(nu), normalize=False)
-        for level, (n, c) in enumerate(zip(nu, channels, strict=True), start=1):
-            if level > 1 or dense:
-                name = "stem" if level == 1 else f"transfer{level}"
-                x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
-            gate = {"kernel_size": kernel_size, "transfer_bias": transfer_bias}
-            field = Highway(c, n, name="f", **gate, **options)
-            x = Level(Euler(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
+        with Frame(**arguments) as frame:
+            dense, options = kind == "dense", frame.common
+            kernel_size, strides = (1, 1) if dense else (3, 2)
+            x = _flat(frame) if dense else frame.begin(channels[0], len(nu), normalize=False)
+            for level, (n, c) in enumerate(zip(nu, channels, strict=True), start=1):
+                if level > 1 or dense:
+                    name = "stem" if level == 1 else f"transfer{level}"
+                    x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
+                gate = {"kernel_size": kernel_size, "transfer_bias": transfer_bias}
+                field = Highway(c, n, name="f", **gate, **options)
+                x = Level(Euler(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
         name = f"highway_{kind}_{'x'.join(map(str, nu))}"
-        return Graph(x, name, "highway")
+        super().__init__(frame, x, name=name)
 
 
 def _flat(frame):

@@ -2,12 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 
 from keras_mgnet.metrics import PSNR
-from keras_mgnet.models.frame import check_weights_path, input_tensor
+from keras_mgnet.models.frame import check_recipe, check_weights_path, input_tensor
+
+
+class ImageFrameArguments(TypedDict, total=False):
+    """The arguments of `ImageFrame`, for the signature of a family's constructor."""
+
+    input_shape: tuple[int | None, int | None, int]
+    input_tensor: Any
+    weights: str | Path | None
+    recipe: str | None
+    name: str | None
+    dtype: Any
 
 
 @dataclass(frozen=True)
@@ -18,6 +29,7 @@ class ImageFrame:
         input_shape: (height, width, 1), None for any.
         input_tensor: as in keras.applications.
         weights: None or the path of a .weights.h5 file.
+        recipe: what the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
         name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
 
     Example:
@@ -30,6 +42,7 @@ class ImageFrame:
     input_shape: tuple[int | None, int | None, int] = (None, None, 1)
     input_tensor: Any = None
     weights: str | Path | None = None
+    recipe: str | None = None
     name: str | None = None
     dtype: Any = None
     include_top = True  # it has no head to leave out
@@ -40,6 +53,7 @@ class ImageFrame:
         if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 1:
             raise ValueError(f"expected input_shape=(height, width, 1). Received: input_shape={shape}")
         check_weights_path(self.weights)
+        check_recipe(self.recipe)
 
     @property
     def common(self) -> dict[str, Any]:

@@ -1,17 +1,48 @@
 """LM-ResNet and LM-ResNeXt: pre-activation residual networks as a linear two-step method (Lu, Zhong, Li, Dong 2018)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Unpack
+
 import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, Norm, shortcut
+from keras_mgnet.models.datasets import CIFAR100
+from keras_mgnet.models.family import Family, Published, Row, Space, errors
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, aggregated, layout
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, added, one_state
+from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
+from keras_mgnet.models.resnext import ResNeXt
+from keras_mgnet.serialization import serializable
 
 TRANSITIONS = ("plain", "project")
+LM164 = (Published(TABLE2, CIFAR100, "2.55M", error=22.90, note=SCALED),)
+ROWS = (
+    Row("lm_resnet20", {"depth": 20}, 272_384, errors(TABLE2, "0.27M", cifar10=8.33)),
+    Row("lm_resnet32", {"depth": 32}, 466_822, errors(TABLE2, "0.46M", cifar10=7.18)),
+    Row("lm_resnet44", {"depth": 44}, 661_260, errors(TABLE2, "0.66M", cifar10=6.66)),
+    Row("lm_resnet56", {"depth": 56}, 855_698, errors(TABLE2, "0.85M", cifar10=6.31)),
+    cifar100_row("lm_resnet110", {"depth": 110}, 1_730_669, errors(TABLE2, "1.7M", cifar100=25.87)),
+    cifar100_row("lm_resnet164", {"depth": 164}, 1_703_725, LM164),
+    by_chance("lm_resnet56_stochastic_depth", {"depth": 56, "survival": 0.8}, 855_698, errors(TABLE4, cifar10=5.14)),
+    by_chance(
+        "lm_resnet110_stochastic_depth", {"depth": 110, "survival": 0.5}, 1_730_669, errors(TABLE4, cifar10=4.80)
+    ),
+    imagenet_row("lm_resnet50", {"depth": 50}, 25_549_364, table3(23.8, 7.0)),
+    imagenet_row("lm_resnet101", {"depth": 101}, 44_541_509, table3(22.6, 6.4)),
+)
+NEXT_ROWS = (
+    Row("lm_resnext29_8x64d", {"cardinality": 8}, 35_078_483, errors(TABLE2, "35.1M", cifar100=17.49)),
+    Row("lm_resnext29_16x64d", {"cardinality": 16}, 68_806_995, errors(TABLE2, "68.8M", cifar100=16.79)),
+)
+BEFORE = Edge(("x", -1), ("x", 1), "k", -0.75)
 
 
-@family
+@serializable
 class LMResNet(Network):
     """LM-ResNet: x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), one trainable scalar k_n per block, initially U[-0.1, 0].
 
@@ -28,37 +59,45 @@ class LMResNet(Network):
         survival: stochastic depth, the probability that the last block's f survives a training step; the rest never drops.
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> model = LMResNet(20)
         >>> k_values(model).shape
         (6,)
     """
 
-    @classmethod
-    def graph(
-        cls,
-        frame,
-        depth=20,
+    family = Family(
+        recipe="lu2018_cifar10",
+        small={"blocks": (1,), "base_width": 2},
+        picture=one_state(added("f"), BEFORE, kept="1 − k"),
+        space=Space("base_width", "blocks", choices={"lm_transition": TRANSITIONS}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        depth: int = 20,
         *,
-        blocks=None,
-        bottleneck=None,
-        lm_transition="plain",
-        base_width=None,
-        survival=1.0,
-        survival_schedule="huang",
-    ):
+        blocks: Sequence[int] | None = None,
+        bottleneck: bool | None = None,
+        lm_transition: str = "plain",
+        base_width: int | None = None,
+        survival: float = 1.0,
+        survival_schedule: str = "huang",
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         survivals = plan.survivals(survival, survival_schedule)
         # the published size of the ImageNet networks is that of fb.resnet.torch's pre-activation layout and the k
         released = len(plan.blocks) != 4
-        x = linear_multistep(frame, plan, lm_transition, survivals, survival_schedule, released)
+
+        with Frame(**arguments) as frame:
+            x = linear_multistep(frame, plan, lm_transition, survivals, survival_schedule, released)
         name = f"lm_resnet{plan.label(depth if blocks is None else None)}"
-        return Graph(x, name, "lu2018_imagenet" if frame.stem == "imagenet" else "lu2018_cifar10")
+        recipe = "lu2018_imagenet" if frame.stem == "imagenet" else None
+        super().__init__(frame, x, name=name, recipe=recipe)
 
 
-@family
+@serializable
 class LMResNeXt(Network):
     """LM-ResNeXt: the two-step method of `LMResNet` over bottlenecks of `cardinality` groups, pre-activation.
 
@@ -68,20 +107,29 @@ class LMResNeXt(Network):
         depth: 9n + 2.
         cardinality: number of groups.
         group_width: channels of a group on the first grid.
-        lm_transition: as `LMResNet`.
-
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+        lm_transition: whether a block that changes shape has a k and a projection of x_{n-1}, "project", or none, "plain".
 
     Example:
         >>> LMResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name
         'lm_resnext11_2x4d'
     """
 
-    @classmethod
-    def graph(cls, frame, depth=29, *, cardinality=8, group_width=64, lm_transition="project"):
+    family = replace(ResNeXt.family, picture=one_state(added("Σ T"), BEFORE, kept="1 − k"), rows=NEXT_ROWS)
+
+    def __init__(
+        self,
+        depth: int = 29,
+        *,
+        cardinality: int = 8,
+        group_width: int = 64,
+        lm_transition: str = "project",
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         plan = aggregated(depth, cardinality, group_width)
-        x = linear_multistep(frame, plan, lm_transition, [None] * 3, "huang", released=False)
-        return Graph(x, f"lm_resnext{depth}_{cardinality}x{group_width}d", "lu2018_resnext")
+
+        with Frame(**arguments) as frame:
+            x = linear_multistep(frame, plan, lm_transition, [None] * 3, "huang", released=False)
+        super().__init__(frame, x, name=f"lm_resnext{depth}_{cardinality}x{group_width}d")
 
 
 def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedule: str, released: bool):

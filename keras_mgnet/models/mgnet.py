@@ -1,12 +1,49 @@
 """MgNet: multigrid as a classifier (He & Xu 2019; He, Chen, Zhang, Xu 2019, section 4)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 from keras_mgnet.layers import GridLevel, GridTransfer
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import positive_integers
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.datasets import IMAGENET, MNIST
+from keras_mgnet.models.family import EITHER, Family, Row, Space, accuracies
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import smoothing
+from keras_mgnet.serialization import serializable
 
 
-@family
+def _row(name: str, nu, channels, share_B: bool, params: int, source: str = "XuTeam code", **options) -> Row:
+    return Row(name, {"nu": nu, "channels": channels, "share_B": share_B}, params, source=source, **options)
+
+
+README, FOUR, WIDER = "XuTeam README", (2, 2, 2, 2), (64, 128, 256, 512)
+ROWS = (
+    _row(
+        *("mgnet_2222_c256_shared_b", FOUR, 256, True, 8_278_794, README),
+        published=accuracies(README, "8.2M", cifar10=96.00, cifar100=79.94),
+    ),
+    _row(
+        *("mgnet_3463_c128_256_512_1024", (3, 4, 6, 3), (128, 256, 512, 1024), False, 71_270_504, README),
+        published=accuracies(README, "71.3M", imagenet=78.59),
+        dataset=IMAGENET,
+    ),
+    _row("mgnet_1111_c64_shared_b", (1, 1, 1, 1), 64, True, 520_394, "KAUST lecture MG_MgNet", recipe="kaust"),
+    _row("mgnet_2222_c256_shared_b_mnist", FOUR, 256, True, 8_274_186, dataset=MNIST),
+    _row("mgnet_2222_c256_mnist", FOUR, 256, False, 10_633_482, dataset=MNIST),
+    _row("mgnet_2222_c256", FOUR, 256, False, 10_638_090),
+    _row("mgnet_2222_c128_shared_b", FOUR, 128, True, 2_075_018),
+    _row("mgnet_2222_c128", FOUR, 128, False, 2_664_842),
+    _row("mgnet_2222_c64_shared_b", FOUR, 64, True, 521_418),
+    _row("mgnet_2222_c64", FOUR, 64, False, 668_874),
+    _row("mgnet_2222_c64_128_256_512_shared_b", FOUR, WIDER, True, 9_381_706),
+    _row("mgnet_2222_c64_128_256_512", FOUR, WIDER, False, 12_515_146),
+)
+SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
+
+
+@serializable
 class MgNet(Network):
     """MgNet[nu_1, ..., nu_J]: smoothing on J grids, u^{l,i} = u^{l,i-1} + s(B^{l,i} * s(f^l - A^l * u^{l,i-1})).
 
@@ -22,8 +59,6 @@ class MgNet(Network):
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
         Pi, R: restriction of u and r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Raises:
         ValueError: for nu, channels, shapes or names that do not make a network, before anything is built.
 
@@ -35,33 +70,43 @@ class MgNet(Network):
         [(None, 4, 4, 8), (None, 4, 4, 8)]
     """
 
-    @classmethod
-    def graph(
-        cls,
-        frame,
-        nu=(2, 2, 2, 2),
-        channels=256,
+    family = Family(
+        recipe="xuteam",
+        small={"nu": (1,), "channels": 2},
+        picture=smoothing("A", "B"),
+        space=Space("channels", "nu", choices={"share_A": EITHER, "share_B": EITHER, "smoother": SMOOTHERS}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        nu: Sequence[int] = (2, 2, 2, 2),
+        channels: int | Sequence[int] = 256,
         *,
-        channels_f=None,
-        share_A=True,
-        share_B=True,
-        form="residual",
-        smoother="residual_correction",
-        Pi="conv",
-        R="conv",
-    ):
+        channels_f: int | Sequence[int] | None = None,
+        share_A: bool = True,
+        share_B: bool = True,
+        form: str = "residual",
+        smoother: str = "residual_correction",
+        Pi: str = "conv",
+        R: str = "conv",
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         nu = positive_integers("nu", nu)
         c_u = positive_integers("channels", channels, len(nu))
         c_f = c_u if channels_f is None else positive_integers("channels_f", channels_f, len(nu))
         check_share("share_A", share_A)
         check_share("share_B", share_B)
 
-        options = {"share_A": share_A, "share_B": share_B, "form": form, "smoother": smoother, **frame.common}
-        grids = list(zip(range(1, len(nu) + 1), nu, c_u, c_f, strict=True))
-        levels = [GridLevel(u, f, n, name=f"level{j}", **options) for j, n, u, f in grids]
-        transfers = [GridTransfer(u, f, Pi=Pi, R=R, name=f"transfer{j}", **frame.common) for j, _, u, f in grids[1:]]
-        u = descend(frame.begin(c_f[0], len(nu)), levels, transfers)
-        return Graph(u, "mgnet", "xuteam")
+        with Frame(**arguments) as frame:
+            options = {"share_A": share_A, "share_B": share_B, "form": form, "smoother": smoother, **frame.common}
+            grids = list(zip(range(1, len(nu) + 1), nu, c_u, c_f, strict=True))
+            levels = [GridLevel(u, f, n, name=f"level{j}", **options) for j, n, u, f in grids]
+            transfers = [
+                GridTransfer(u, f, Pi=Pi, R=R, name=f"transfer{j}", **frame.common) for j, _, u, f in grids[1:]
+            ]
+            u = descend(frame.begin(c_f[0], len(nu)), levels, transfers)
+        super().__init__(frame, u, name="mgnet")
 
 
 def descend(r, levels, transfers):

@@ -1,15 +1,47 @@
 """Multi-ResNet: several residual functions a block (Abdi & Nahavandi 2016)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Unpack
 
 from keras_mgnet.layers import Blocks, Euler, Level, Norm, Sum, shortcut
 from keras_mgnet.models.checks import positive_integer
+from keras_mgnet.models.datasets import CIFAR10, CIFAR100
+from keras_mgnet.models.family import Family, Published, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.models.resnet import pads
+from keras_mgnet.serialization import serializable
+
+TRANSPOSED = "144.9M with the published layout, perhaps transposed digits"
 
 
-@family
+def _printed(size: str, ten: float, hundred: float, note: str | None = None) -> tuple[Published, ...]:
+    """What the README prints; on CIFAR-100 the networks are trained as those of Lu2018 are."""
+    table = "masabdi/multi-resnet README"
+    return (
+        Published(table, CIFAR10, size, error=ten, note=note),
+        Published(table, CIFAR100, size, error=hundred, note=note, recipe="lu2018_cifar100"),
+    )
+
+
+DEEP = {"branches": 5, "bottleneck": True}
+ROWS = (
+    Row("multi_resnet200_k5", {"depth": 200} | DEEP, 10_187_354, _printed("10.2M", 4.35, 20.42)),
+    Row("multi_resnet398_k5", {"depth": 398} | DEEP, 20_388_314, _printed("20.4M", 3.92, 20.59)),
+    Row(
+        *("multi_resnet26_k2_w10", {"depth": 26, "branches": 2, "widen": 10}, 72_433_146), _printed("72M", 3.96, 19.45)
+    ),
+    Row(
+        *("multi_resnet26_k4_w10", {"depth": 26, "branches": 4, "widen": 10}, 144_858_170),
+        _printed("154M", 3.73, 19.60, TRANSPOSED),
+    ),
+)
+
+
+@serializable
 class MultiResNet(Network):
     """Multi-ResNet: x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n), pre-activation: forward Euler on a sum of k fields.
 
@@ -17,36 +49,54 @@ class MultiResNet(Network):
     a norm before the classifier here as all others do.
 
     Args:
-        depth: as `ResNet`.
+        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
         branches: k.
         widen: w, the factor on all channels but the stem's.
-        base_width, blocks, bottleneck: as `ResNet`.
-        shortcut: as `ResNet`. With "projection" the branches and the shortcut of a block that changes shape share one norm.
-
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
+        base_width: channels of the stem; each coarser grid has twice as many. None for 64 on four grids, else 16.
+        blocks: blocks per grid, in place of the depth's.
+        bottleneck: 1x1 - 3x3 - 1x1 branches with four times the channels; None for what the depth says.
+        shortcut: where the shape changes, "projection", whose norm is that of all branches of the block, or "padding" (zero
+            channels); None for "padding" with basic blocks on three grids, else "projection".
 
     Example:
         >>> MultiResNet(20, 3).name
         'multi_resnet20_k3'
     """
 
-    @classmethod
-    def graph(
-        cls, frame, depth=20, branches=2, *, widen=1, base_width=None, blocks=None, bottleneck=None, shortcut=None
-    ):
+    family = Family(
+        recipe="lu2018_cifar10",
+        small={"blocks": (1,), "base_width": 2},
+        picture=one_state(added("f₁", 0.45), added("f₂", 0.8), added("f₃, ...", -0.55)),
+        space=Space("base_width", "blocks", choices={"branches": (2, 3, 4)}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        depth: int = 20,
+        branches: int = 2,
+        *,
+        widen: int = 1,
+        base_width: int | None = None,
+        blocks: Sequence[int] | None = None,
+        bottleneck: bool | None = None,
+        shortcut: str | None = None,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         k, w = positive_integer("branches", branches), positive_integer("widen", widen)
         padding = pads(shortcut, plan)
         plan = replace(plan, inner=tuple(w * c for c in plan.inner), channels=tuple(w * c for c in plan.channels))
 
-        imagenet = frame.stem == "imagenet"
-        x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet)
-        for stage in plan.stages():
-            x = multi_level(plan, stage, frame, k, padding)(x)
-        x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+        with Frame(**arguments) as frame:
+            imagenet = frame.stem == "imagenet"
+            x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet)
+            for stage in plan.stages():
+                x = multi_level(plan, stage, frame, k, padding)(x)
+            x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
         wide = f"_w{w}" if w > 1 else ""
         name = f"multi_resnet{plan.label(depth if blocks is None else None)}_k{k}{wide}"
-        return Graph(x, name, "lu2018_imagenet" if imagenet else "lu2018_cifar10")
+        super().__init__(frame, x, name=name, recipe="lu2018_imagenet" if imagenet else None)
 
 
 def multi_level(plan: Layout, stage: Stage, frame, k: int, padding: bool) -> Level:

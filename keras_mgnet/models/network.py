@@ -2,54 +2,73 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar
 
 import keras
 
-from keras_mgnet import former
+from keras_mgnet import former, recipes
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
+from keras_mgnet.models.family import Family
 from keras_mgnet.models.frame import Frame
-from keras_mgnet.recipes import recipe
-from keras_mgnet.serialization import serializable
-
-
-class Graph(NamedTuple):
-    """What a family makes of its arguments."""
-
-    features: keras.KerasTensor  # u or r of the last level, (N, H, W, c)
-    name: str  # of the model, where the user gives none
-    recipe: str  # key of `recipes.RECIPES`, what the model is compiled with
+from keras_mgnet.models.image_frame import ImageFrame
 
 
 class Network(keras.Model):
     """Stem, levels and transfers under the head of a frame. It comes compiled with its recipe, so `fit` works as it is.
 
-    A family is a subclass under the decorator `family` with a class method `graph(frame, ...) -> Graph`. Its constructor takes
-    the arguments of `graph` and then those of its frame. With `Frame` the result returns logits (N, classes) for images
-    (N, H, W, C), with `ImageFrame` images for images.
+    A family is a subclass under `keras_mgnet.serialization.serializable`. Its constructor takes arguments of its own, then
+    `**arguments: Unpack[FrameArguments]`, which `help` and `inspect.signature` list one by one. With `Frame` the model returns
+    logits (N, classes) for images (N, H, W, C), with `ImageFrame` images for images.
+
+    Args:
+        frame: what it has besides its levels.
+        features: u or r of the last level, (N, H, W, c).
+        name: of the model, unless the frame has one.
+        recipe: what it is compiled with, unless the frame has one; None for the family's.
 
     Attributes:
-        frame: what it has besides its graph, `Frame` or another class with the same methods.
-        recipe: how its paper trains it (`keras_mgnet.recipes.Recipe`): of its row with `create_model`; otherwise, and when it is
-            loaded from a file, of its family.
+        frame: the class of its frame, `Frame` or another with the same methods.
+        family: what belongs to the family.
+        recipe: how its paper trains it (`keras_mgnet.recipes.Recipe`).
+
+    Example:
+        >>> from typing import Unpack
+        >>> from keras_mgnet.models.frame import FrameArguments
+        >>> from keras_mgnet.serialization import serializable
+        >>> @serializable
+        ... class Plain(Network):
+        ...     def __init__(self, channels: int = 4, **arguments: Unpack[FrameArguments]):
+        ...         with Frame(**arguments) as frame:
+        ...             x = frame.begin(channels, levels=1)
+        ...         super().__init__(frame, x, name="plain")
+        >>> Plain(8, classes=3).output_shape
+        (None, 3)
     """
 
-    frame = Frame
+    frame: ClassVar[type[Frame] | type[ImageFrame]] = Frame
+    family: ClassVar[Family] = Family(recipe="xuteam")
 
-    def __init__(self, graph: Graph, frame: Frame):
-        inputs = keras.utils.get_source_inputs(graph.features)
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            list_arguments(cls.__init__, cls)
+
+    def __init__(self, frame: Frame | ImageFrame, features: keras.KerasTensor, *, name: str, recipe: str | None = None):
+        inputs = keras.utils.get_source_inputs(features)
         inputs = inputs[0] if len(inputs) == 1 else inputs
-        super().__init__(inputs=inputs, outputs=frame.head(graph.features), name=frame.name or graph.name)
+        super().__init__(inputs=inputs, outputs=frame.head(features), name=frame.name or name)
         self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
-        self.recipe = recipe(graph.recipe)
+        self.recipe = recipes.recipe(frame.recipe or recipe or self.family.recipe)
+        check_remat(self, frame.remat)
         if frame.include_top:
-            compile_by(self, frame.loss())
+            compile_by_recipe(self, frame.loss())
         if frame.weights is not None:
             check_weights(self, frame.weights)
             self.load_weights(frame.weights)
@@ -70,42 +89,33 @@ class Network(keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
 
-def family(cls: type[Network]) -> type[Network]:
-    """Gives a network class its constructor, made of its `graph` and its `frame`, and registers it with Keras.
+def list_arguments(constructor: Any, cls: type[Network]) -> None:
+    """Gives a constructor the signature and the docstring that list the arguments of its frame in place of `**arguments`."""
+    signature = inspect.signature(constructor)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    if len(own) < len(signature.parameters):
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(cls.frame)]
+        constructor.__signature__ = signature.replace(parameters=[*own, *shared])
+        entries = filter(None, (meanings(cls), meanings(cls.frame)))
+        constructor.__doc__ = constructor.__doc__ or "\n".join(["Builds the compiled network.", "", "Args:", *entries])
+
+
+def meanings(cls: type) -> str:
+    """Returns the lines below "Args:" or "Attributes:" in the docstring of a class.
 
     Example:
-        >>> @family
-        ... class Plain(Network):
-        ...     @classmethod
-        ...     def graph(cls, frame, channels=4):
-        ...         return Graph(frame.begin(channels, levels=1), "plain", "xuteam")
-        >>> Plain(8, classes=3).output_shape
-        (None, 3)
+        >>> meanings(Frame).splitlines()[1]
+        '    input_shape: (height, width, channels).'
     """
-    own = list(inspect.signature(cls.graph).parameters.values())[1:]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    shared = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in fields(cls.frame)]
-    self_ = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    signature = inspect.Signature([self_, *own, *shared])
-
-    @functools.wraps(Network.__init__)
-    def init(self, *args, **kwargs):
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        frame = cls.frame(**{p.name: bound.arguments[p.name] for p in shared})
-        with keras.RematScope("list_of_layers" if frame.remat else None, layer_names=frame.remat):
-            graph = type(self).graph(frame, **{p.name: bound.arguments[p.name] for p in own})
-        Network.__init__(self, graph, frame)
-        check_remat(self, frame.remat)
-
-    init.__signature__ = signature
-    cls.__init__ = init
-    return serializable(cls)
+    text = inspect.cleandoc(cls.__doc__ or "")
+    section = re.search(r"^(?:Args|Attributes):\n((?: .*(?:\n|$))+)", text, flags=re.MULTILINE)
+    return section[1].rstrip("\n") if section else ""
 
 
-def compile_by(model: keras.Model, loss: keras.losses.Loss) -> None:
+def compile_by_recipe(model: Network, loss: keras.losses.Loss) -> None:
     """Compiles a model with the optimiser of its recipe at the starting rate."""
-    model.compile(model.recipe.optimizer(), loss, metrics=type(model).frame.measures())
+    model.compile(model.recipe.optimizer(), loss, metrics=model.frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # Keras could not load one that was saved before its first step.
         model.optimizer.build(model.trainable_variables)

@@ -1,7 +1,8 @@
 """Poly-MgNet: MgNet whose smoother is a polynomial in A (van Betteray, Rottmann, Kahl 2025, arXiv 2503.10594)."""
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Unpack
 
 import keras
 
@@ -11,8 +12,12 @@ from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.layers.transfer import check_groups
 from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.family import EITHER, Family, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.mgnet import descend
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import smoothing
+from keras_mgnet.serialization import serializable
 
 
 class Step(NamedTuple):
@@ -31,9 +36,15 @@ STEPS = {
 }
 RESIDUALS = {"regular": "sigma", "bn_only": "norm", "plain": None}  # s n(f - A u), n(f - A u), f - A u
 DEPTHWISE = {"Pi": "depthwise", "R": "depthwise", "normalize": False}
+CODE = "vanbetteray/Poly-MgNet"
+ROWS = (
+    Row("poly_mgnet", {}, 1_386_706, source=CODE),
+    Row("poly_mgnet_conv_shared_b", {"B": "conv", "share_B": True}, 2_750_666, source=CODE),
+    Row("poly_mgnet_conv", {"B": "conv"}, 4_114_634, source=CODE),
+)
 
 
-@family
+@serializable
 class PolyMgNet(Network):
     """Poly-MgNet: u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})), q a polynomial of trained coefficients.
 
@@ -51,43 +62,52 @@ class PolyMgNet(Network):
             behind the last step, "relu_outside_nobn" u + B r with s behind the last step.
         residual: what B takes: "regular" s n(f - A u), "bn_only" n(f - A u), or "plain" f - A u.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> from keras_mgnet import count_params
         >>> count_params(PolyMgNet())
         1386706
     """
 
-    @classmethod
-    def graph(
-        cls,
-        frame,
-        nu=(2, 2, 2, 2),
-        channels=(64, 128, 256, 256),
+    family = Family(
+        recipe="poly_mgnet",
+        small={"nu": (1,), "channels": 2},
+        picture=smoothing("A", "q(A)"),
+        space=Space("channels", "nu", choices={"B": ("linear", "double", "quadratic", "conv"), "share_B": EITHER}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        nu: Sequence[int] = (2, 2, 2, 2),
+        channels: int | Sequence[int] = (64, 128, 256, 256),
         *,
-        B="linear",
-        share_B=False,
-        step="regular",
-        residual="regular",
-    ):
+        B: str = "linear",
+        share_B: bool = False,
+        step: str = "regular",
+        residual: str = "regular",
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         nu = positive_integers("nu", nu)
         c = positive_integers("channels", channels, len(nu))
         for fine, coarse in itertools.pairwise(c):
             check_groups(fine, coarse)
         check_smoother(B, share_B, step, residual)
 
-        options, places = frame.common, STEPS[step]
-        grids = list(zip(range(1, len(nu) + 1), nu, c, strict=True))
-        common = {"B": (RESIDUALS[residual], places.inside), "share_B": share_B, **options}
-        common["form"] = "feature" if places.outside or places.sigma_last else "residual"
-        levels = [
-            GridLevel(width, width, n, smoother=_smoother(n, B, share_B, places, options), name=f"level{j}", **common)
-            for j, n, width in grids
-        ]
-        transfers = [_transfer(j, width, options) for j, _, width in grids[1:]]
-        r = IdleTransfer(c[0], c[0], name="transfer1", **DEPTHWISE, **options)(frame.begin(c[0], len(nu)))
-        return Graph(descend(r, levels, transfers), "poly_mgnet", "poly_mgnet")
+        with Frame(**arguments) as frame:
+            options, places = frame.common, STEPS[step]
+            grids = list(zip(range(1, len(nu) + 1), nu, c, strict=True))
+            common = {"B": (RESIDUALS[residual], places.inside), "share_B": share_B, **options}
+            common["form"] = "feature" if places.outside or places.sigma_last else "residual"
+            levels = [
+                GridLevel(
+                    width, width, n, smoother=_smoother(n, B, share_B, places, options), name=f"level{j}", **common
+                )
+                for j, n, width in grids
+            ]
+            transfers = [_transfer(j, width, options) for j, _, width in grids[1:]]
+            r = IdleTransfer(c[0], c[0], name="transfer1", **DEPTHWISE, **options)(frame.begin(c[0], len(nu)))
+            u = descend(r, levels, transfers)
+        super().__init__(frame, u, name="poly_mgnet")
 
 
 def check_smoother(B, share_B, step, residual) -> None:

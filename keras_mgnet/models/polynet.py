@@ -1,14 +1,26 @@
 """PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Blocks, Euler, Level, Norm, Poly, shortcut
 from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.checks import positive_integers
+from keras_mgnet.models.family import Family, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.serialization import serializable
+
+SIZES = {"poly2": 270_682, "poly3": 271_642, "mpoly2": 468_826, "2way": 468_826}
+ROWS = tuple(
+    Row(f"polynet_{kind}", {"kind": kind}, params, source="Lu2018 section 2.1") for kind, params in SIZES.items()
+)
 
 
-@family
+@serializable
 class PolyNet(Network):
     """PolyNet: x_{n+1} = (I + F + F^2) x_n, which is backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off.
 
@@ -22,23 +34,37 @@ class PolyNet(Network):
         blocks: per grid.
         base_width: channels of the first grid; each coarser one has twice as many.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> sizes = {kind: PolyNet(kind, (2, 2), base_width=4).count_params() for kind in ("poly2", "mpoly2", "2way")}
         >>> sizes["poly2"] < sizes["mpoly2"] == sizes["2way"]
         True
     """
 
-    @classmethod
-    def graph(cls, frame, kind="poly2", blocks=(3, 3, 3), *, base_width=16):
+    family = Family(
+        recipe="lu2018_cifar10",
+        small={"blocks": (1,), "base_width": 2},
+        picture=one_state(added("F"), added("F F", -0.55)),
+        space=Space("base_width", "blocks", choices={"kind": ("poly2", "poly3", "mpoly2", "2way", "mpoly3")}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        kind: str = "poly2",
+        blocks: Sequence[int] = (3, 3, 3),
+        *,
+        base_width: int = 16,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         check_known("kind", kind, KINDS)
         plan = layout(0, positive_integers("blocks", blocks), bottleneck=False, base_width=base_width)
-        x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
-        for stage in plan.stages():
-            x = poly_level(plan, stage, kind, frame.common)(x)
-        x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
-        return Graph(x, f"polynet_{kind}_{plan.label(None)}", "lu2018_cifar10")
+
+        with Frame(**arguments) as frame:
+            x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
+            for stage in plan.stages():
+                x = poly_level(plan, stage, kind, frame.common)(x)
+            x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+        super().__init__(frame, x, name=f"polynet_{kind}_{plan.label(None)}")
 
 
 def poly_level(plan: Layout, stage: Stage, kind: str, options) -> Level:

@@ -1,14 +1,30 @@
 """Trainable nonlinear reaction-diffusion, a denoiser (Chen, Pock 2017)."""
 
 import math
+from typing import Unpack
 
 from keras_mgnet.layers.diffusion import DiffusionLevel
 from keras_mgnet.models.checks import positive_integer, within
-from keras_mgnet.models.image_frame import ImageFrame
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.datasets import BSD68
+from keras_mgnet.models.family import Family, Published, Row
+from keras_mgnet.models.image_frame import ImageFrame, ImageFrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, Picture, carried
+from keras_mgnet.serialization import serializable
+
+README = "Chen, Pock 2017; VLOGroup README"  # the mean PSNR at noise of deviation 25
+ROWS = tuple(
+    Row(name, {"stages": 5, "filter_size": m}, params, (Published(README, BSD68, psnr=psnr),), dataset=BSD68)
+    for name, m, params, psnr in (("tnrd5_5x5", 5, 10_565, 28.78), ("tnrd5_7x7", 7, 26_885, 28.92))
+)
+PICTURE = Picture(
+    ("u", "f"),
+    (carried("u"), Edge(("u", 0), ("u", 1), "−Kᵀ ψ(K u)", 0.55), Edge(("f", 0), ("u", 1), "λ"), carried("f")),
+    segments=((1, 3),),
+)
 
 
-@family
+@serializable
 class ReactionDiffusion(Network):
     """u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f)), u_0 = f: noisy grey images to clean ones, any size.
 
@@ -26,8 +42,6 @@ class ReactionDiffusion(Network):
         functions: Gaussians of each influence function.
         reaction: the initial lambda.
 
-    The other arguments are those of every network between images, see `keras_mgnet.models.ImageFrame`.
-
     Example:
         >>> from keras_mgnet import count_params
         >>> count_params(ReactionDiffusion(5, 5)), count_params(ReactionDiffusion(5, 7))
@@ -36,14 +50,26 @@ class ReactionDiffusion(Network):
 
     frame = ImageFrame
 
-    @classmethod
-    def graph(cls, frame, stages=5, filter_size=5, *, filters=None, functions=63, reaction=0.1):
+    family = Family(recipe="tnrd", small={"stages": 1, "filter_size": 3}, picture=PICTURE, rows=ROWS)
+
+    def __init__(
+        self,
+        stages: int = 5,
+        filter_size: int = 5,
+        *,
+        filters: int | None = None,
+        functions: int = 63,
+        reaction: float = 0.1,
+        **arguments: Unpack[ImageFrameArguments],
+    ) -> None:
         sizes = {"stages": stages, "filter_size": filter_size, "functions": functions}
         stages, filter_size, functions = (positive_integer(name, value) for name, value in sizes.items())
         filters = filters if filters is None else positive_integer("filters", filters)
         reaction = within("reaction", reaction, -math.inf, math.inf)
+
+        frame = ImageFrame(**arguments)
         level = DiffusionLevel(
             stages, filter_size, filters, functions, reaction=reaction, name="level1", **frame.common
         )
         name = f"reaction_diffusion{stages}_{filter_size}x{filter_size}"
-        return Graph(level(frame.image()), name, "tnrd")
+        super().__init__(frame, level(frame.image()), name=name)

@@ -1,12 +1,27 @@
 """ResNeXt: residual bottlenecks of aggregated transformations (Xie, Girshick, Dollar, Tu, He 2017)."""
 
+from typing import Unpack
+
 from keras_mgnet.layers import Norm
+from keras_mgnet.models.family import Family, Row, Space, errors
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import aggregated
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.models.resnet import residual_level
+from keras_mgnet.serialization import serializable
+
+TABLE = "Lu2018 Table 2"
+PREACT = {"preactivation": True}
+ROWS = (
+    Row("resnext29_8x64d", {"cardinality": 8}, 34_426_698, errors(TABLE, "34.4M", cifar100=17.77)),
+    Row("resnext29_16x64d", {"cardinality": 16}, 68_155_210, errors(TABLE, "68.1M", cifar100=17.31)),
+    Row("preact_resnext29_8x64d", PREACT | {"cardinality": 8}, 34_423_114, source="Lu2018"),
+    Row("preact_resnext29_16x64d", PREACT | {"cardinality": 16}, 68_151_626, errors(TABLE, "68.1M", cifar100=17.65)),
+)
 
 
-@family
+@serializable
 class ResNeXt(Network):
     """ResNeXt on CIFAR: x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)), the C transformations as one grouped convolution: forward Euler.
 
@@ -18,20 +33,35 @@ class ResNeXt(Network):
         group_width: channels of a group on the first grid.
         preactivation: norm and sigma before each convolution, no sigma behind the sum; as Lu2018 compares.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> ResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name
         'resnext11_2x4d'
     """
 
-    @classmethod
-    def graph(cls, frame, depth=29, *, cardinality=8, group_width=64, preactivation=False):
+    family = Family(
+        recipe="lu2018_resnext",
+        small={"depth": 11, "cardinality": 1, "group_width": 1},
+        picture=one_state(added("T₁", 0.45), added("T₂", 0.8), added("T₃, ...", -0.55)),
+        space=Space("group_width", None, choices={"depth": (11, 20, 29), "cardinality": (2, 4, 8)}),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        depth: int = 29,
+        *,
+        cardinality: int = 8,
+        group_width: int = 64,
+        preactivation: bool = False,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         plan = aggregated(depth, cardinality, group_width)
-        x = frame.begin(plan.stem, len(plan.blocks), normalize=not preactivation)
-        for stage in plan.stages():
-            x = residual_level(plan, stage, frame, preactivation=preactivation)(x)
-        if preactivation:
-            x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+
+        with Frame(**arguments) as frame:
+            x = frame.begin(plan.stem, len(plan.blocks), normalize=not preactivation)
+            for stage in plan.stages():
+                x = residual_level(plan, stage, frame, preactivation=preactivation)(x)
+            if preactivation:
+                x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
         name = f"{'preact_' if preactivation else ''}resnext{depth}_{cardinality}x{group_width}d"
-        return Graph(x, name, "lu2018_resnext")
+        super().__init__(frame, x, name=name)

@@ -1,5 +1,8 @@
 """RevNet: reversible residual networks (Gomez, Ren, Urtasun, Grosse 2017)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 import keras
 
 from keras_mgnet.errors import unknown
@@ -16,7 +19,11 @@ from keras_mgnet.layers import (
     bottleneck,
 )
 from keras_mgnet.models.checks import even_integers, positive_integers
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.family import Family, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, two_states
+from keras_mgnet.serialization import serializable
 
 DEPTHS = {  # blocks and channels per grid, and whether blocks are bottlenecks
     38: ((3, 3, 3), (32, 64, 112), False),
@@ -25,7 +32,13 @@ DEPTHS = {  # blocks and channels per grid, and whether blocks are bottlenecks
 }
 
 
-@family
+SIZES = {38: 464_890, 110: 1_729_194, 164: 1_748_778}
+ROWS = tuple(
+    Row(f"revnet{depth}", {"depth": depth}, params, source="renmengye/revnet-public") for depth, params in SIZES.items()
+)
+
+
+@serializable
 class RevNet(Network):
     """RevNet: y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) on the halves of the channels, pre-activation F and G.
 
@@ -42,16 +55,30 @@ class RevNet(Network):
         bottleneck: 1x1 - 3x3 - 1x1 branches in place of two 3x3; None for what the depth says.
         memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> model = RevNet(38)
         >>> [half.shape for half in model.get_layer("level3").output]
         [(None, 8, 8, 56), (None, 8, 8, 56)]
     """
 
-    @classmethod
-    def graph(cls, frame, depth=38, *, blocks=None, channels=None, bottleneck=None, memory_free=True):
+    family = Family(
+        recipe="revnet",
+        small={"blocks": (2,), "channels": (4,)},
+        picture=two_states("x₁", "x₂", Edge(("x₂", 0), ("x₁", 1), "F"), Edge(("x₁", 1), ("x₂", 1), "G")),
+        space=Space("channels", "blocks", (2, 4), multiple=2),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        depth: int = 38,
+        *,
+        blocks: Sequence[int] | None = None,
+        channels: int | Sequence[int] | None = None,
+        bottleneck: bool | None = None,
+        memory_free: bool = True,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         if depth not in DEPTHS:
             raise unknown("depth", depth, map(str, DEPTHS))
         named = blocks is None
@@ -66,20 +93,21 @@ class RevNet(Network):
         if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
             raise ValueError(f"expected 2 or more blocks where a transfer is the first. Received: blocks={blocks}")
 
-        policy = frame.common["dtype"]
-        state = Halves(name="halves", dtype=policy)(frame.begin(channels[0], len(blocks)))
-        for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
-            half = 2 * c if deep else c // 2
-            first = {"lead": "none"} if level == 1 else {}  # the stem's norm and sigma are those of the first F
-            if deep or level > 1:
-                state = _transfer(level, half, deep, frame, **first)(*state)
-                n, first = n - 1, {}
-            branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
-            scheme, field = Coupling(dtype=policy), InTurn(branches, name="f", dtype=policy)
-            state = Level(scheme, field, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
-        x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
-        x = Norm(frame.activation, name="s", dtype=policy)(x)
-        return Graph(x, f"revnet{depth if named else 'x'.join(map(str, blocks))}", "revnet")
+        with Frame(**arguments) as frame:
+            policy = frame.common["dtype"]
+            state = Halves(name="halves", dtype=policy)(frame.begin(channels[0], len(blocks)))
+            for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
+                half = 2 * c if deep else c // 2
+                first = {"lead": "none"} if level == 1 else {}  # the stem's norm and sigma are those of the first F
+                if deep or level > 1:
+                    state = _transfer(level, half, deep, frame, **first)(*state)
+                    n, first = n - 1, {}
+                branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
+                scheme, field = Coupling(dtype=policy), InTurn(branches, name="f", dtype=policy)
+                state = Level(scheme, field, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
+            x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
+            x = Norm(frame.activation, name="s", dtype=policy)(x)
+        super().__init__(frame, x, name=f"revnet{depth if named else 'x'.join(map(str, blocks))}")
 
 
 def _branch(i, half, deep, frame, **options):

@@ -1,15 +1,31 @@
 """Shake-shake: residual networks with two branches mixed by chance (Gastaldi 2017; Lu2018, section 3)."""
 
 from dataclasses import replace
+from typing import Unpack
 
 import keras
 
 from keras_mgnet.layers import Blocks, Euler, Level, Shake, ShiftedProjection, Stem
+from keras_mgnet.models.datasets import CIFAR100
+from keras_mgnet.models.family import Family, Row, Space, errors
+from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import aggregated, layout
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.serialization import serializable
+
+CODE = "xgastaldi/shake-shake"
+DEEPER = {"depth": 29, "width": 64, "cardinality": 4}
+ROWS = (
+    Row("shake_shake_26_2x32d", {"width": 32}, 2_923_162, errors(CODE, cifar10=3.55)),
+    Row("shake_shake_26_2x64d", {"width": 64}, 11_653_978, errors(CODE, cifar10=2.98)),
+    Row("shake_shake_26_2x96d", {"width": 96}, 26_192_922, errors(CODE, cifar10=2.86)),
+    Row("shake_shake_26_2x112d", {"width": 112}, 35_640_442, source=CODE),
+    Row("shake_shake_29_2x4x64d", DEEPER, 34_529_700, errors(CODE, cifar100=15.85), dataset=CIFAR100),
+)
 
 
-@family
+@serializable
 class ShakeShake(Network):
     """Shake-shake: x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1), an independent eta' in the gradient.
 
@@ -21,26 +37,47 @@ class ShakeShake(Network):
         cardinality: number of groups of the bottlenecks; None for basic blocks.
         mode: one eta per "image" or per "batch".
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> ShakeShake(8, 4, input_shape=(8, 8, 1)).name
         'shake_shake_8_2x4d'
     """
 
-    @classmethod
-    def graph(cls, frame, depth=26, width=32, *, cardinality=None, mode="image"):
+    family = Family(
+        recipe="shake_shake",
+        small={"depth": 8, "width": 2, "cardinality": None},
+        picture=one_state(added("η f₁"), added("(1 − η) f₂", -0.55)),
+        space=Space("width", None, choices={"depth": (8, 14, 20, 26)}, multiple=2),
+        rows=ROWS,
+    )
+
+    def __init__(
+        self,
+        depth: int = 26,
+        width: int = 32,
+        *,
+        cardinality: int | None = None,
+        mode: str = "image",
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         basic = cardinality is None
         plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality, width)
-        options = frame.common
-        x = Stem(plan.stem, frame.stem, name="stem", **options | {"activation": None})(frame.image(len(plan.blocks)))
-        for stage in plan.stages():
-            branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
-            f1, f2 = (plan.branch(stage, name=name, **branch) for name in ("f1", "f2"))
-            R = ShiftedProjection(stage.channels, stage.strides, name="R", **options) if stage.changes_shape else None
-            shake = Shake(f1, f2, mode=mode, name="shake", dtype=options["dtype"])
-            blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
-            x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
-        x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
+
+        with Frame(**arguments) as frame:
+            options = frame.common
+            x = Stem(plan.stem, frame.stem, name="stem", **options | {"activation": None})(
+                frame.image(len(plan.blocks))
+            )
+            for stage in plan.stages():
+                branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
+                f1, f2 = (plan.branch(stage, name=name, **branch) for name in ("f1", "f2"))
+                R = (
+                    ShiftedProjection(stage.channels, stage.strides, name="R", **options)
+                    if stage.changes_shape
+                    else None
+                )
+                shake = Shake(f1, f2, mode=mode, name="shake", dtype=options["dtype"])
+                blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
+                x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
+            x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
         kind = f"{width}d" if basic else f"{cardinality}x{width}d"
-        return Graph(x, f"shake_shake_{depth}_2x{kind}", "shake_shake")
+        super().__init__(frame, x, name=f"shake_shake_{depth}_2x{kind}")

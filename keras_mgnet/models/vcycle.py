@@ -1,12 +1,27 @@
 """V-cycle MgNet: MgNet's way down the grids, and the way up again (He & Xu 2019; KAUST m6_01, Algorithm 10)."""
 
+from collections.abc import Sequence
+from typing import Unpack
+
 from keras_mgnet.layers import CycleLevel, CycleTransfer
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import is_integer, positive_integers
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.family import EITHER, Family, Row, Space
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import Edge, Link, Picture, carried
+from keras_mgnet.serialization import serializable
+
+PICTURE = Picture(
+    ("u", "r"),
+    (carried("u"), Edge(("r", 0), ("u", 1), "B"), Edge(("u", 1), ("r", 1), "A")),
+    (Link((0, "r"), (1, "r"), "R"), Link((1, "u"), (2, "u"), "Rᵀ"), Link((0, "u"), (2, "u")), Link((0, "r"), (2, "r"))),
+    segments=((1, 1), (2, 1), (1, 1)),
+    drop=1.4,
+)
 
 
-@family
+@serializable
 class VCycleMgNet(Network):
     """V-cycle MgNet: down as `MgNet`, then up by u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l) and post-smoothing, l = J-1, ..., 1.
 
@@ -23,27 +38,41 @@ class VCycleMgNet(Network):
         post_nu: iterations per grid on the way up, an integer >= 0; None for nu of the grid. The coarsest has none.
         share_B: one B per grid, for both ways, or one per iteration.
 
-    The other arguments are those of every network, see `keras_mgnet.models.Frame`.
-
     Example:
         >>> VCycleMgNet((1, 1), 4, input_shape=(9, 7, 1), include_top=False, pooling=None).output_shape
         (None, 9, 7, 4)
     """
 
-    @classmethod
-    def graph(cls, frame, nu=(2, 2, 2, 2), channels=256, *, post_nu=None, share_B=True):
+    family = Family(
+        recipe="xuteam",
+        small={"nu": (1,), "channels": 2},
+        picture=PICTURE,
+        space=Space("channels", "nu", choices={"share_B": EITHER}),
+        rows=(Row("vcycle_mgnet_2222_c256_shared_b", {}, 6_513_930, source="KAUST m6_01, Algorithm 10"),),
+    )
+
+    def __init__(
+        self,
+        nu: Sequence[int] = (2, 2, 2, 2),
+        channels: int | Sequence[int] = 256,
+        *,
+        post_nu: int | None = None,
+        share_B: bool = True,
+        **arguments: Unpack[FrameArguments],
+    ) -> None:
         nu = positive_integers("nu", nu)
         channels = positive_integers("channels", channels, len(nu))
         if post_nu is not None and not (is_integer(post_nu) and post_nu >= 0):
             raise ValueError(f"expected post_nu to be an integer >= 0 or None. Received: post_nu={post_nu!r}")
         check_share("share_B", share_B)
 
-        post = [*(n if post_nu is None else int(post_nu) for n in nu[:-1]), 0]
-        grids = list(zip(range(1, len(nu) + 1), nu, post, channels, strict=True))
-        levels = [CycleLevel(c, n, p, share_B=share_B, name=f"level{j}", **frame.common) for j, n, p, c in grids]
-        transfers = [CycleTransfer(c, name=f"transfer{j}", **frame.common) for j, *_, c in grids[1:]]
-        u, _ = cycle(frame.begin(channels[0], len(nu)), levels, transfers)
-        return Graph(u, "vcycle_mgnet", "xuteam")
+        with Frame(**arguments) as frame:
+            post = [*(n if post_nu is None else int(post_nu) for n in nu[:-1]), 0]
+            grids = list(zip(range(1, len(nu) + 1), nu, post, channels, strict=True))
+            levels = [CycleLevel(c, n, p, share_B=share_B, name=f"level{j}", **frame.common) for j, n, p, c in grids]
+            transfers = [CycleTransfer(c, name=f"transfer{j}", **frame.common) for j, *_, c in grids[1:]]
+            u, _ = cycle(frame.begin(channels[0], len(nu)), levels, transfers)
+        super().__init__(frame, u, name="vcycle_mgnet")
 
 
 def cycle(r, levels, transfers, *, u=None, Pi=(), visits=1):

@@ -1,8 +1,9 @@
 """The Very Deep PolyNet for ImageNet: Inception blocks as the maps of PolyNet's modules (Zhang, Li, Loy, Lin 2017)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from numbers import Real
+from typing import Unpack
 
 import keras
 import numpy as np
@@ -11,7 +12,12 @@ from keras_mgnet.layers import Euler, Inception, InceptionStem, Level, Poly, Ste
 from keras_mgnet.layers.fields.inception import POOL
 from keras_mgnet.layers.fields.poly import module_kernels
 from keras_mgnet.models.checks import positive_integers
-from keras_mgnet.models.network import Graph, Network, family
+from keras_mgnet.models.datasets import IMAGENET
+from keras_mgnet.models.family import Family, Row, errors
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.serialization import serializable
 
 # The paths of `Inception`: (filters, k) is zero-padded, (filters, k, s) has the stride s and no padding.
 STEM = (
@@ -36,7 +42,14 @@ DROPOUT = 0.2
 LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> pixels that leave one on the last grid
 
 
-@family
+ROW = Row(
+    *("polynet_very_deep_imagenet", {"input_shape": (331, 331, 3)}, 95_366_600),
+    errors("CUHK-MMLAB/polynet", imagenet=18.71),
+    dataset=IMAGENET,
+)
+
+
+@serializable
 class VeryDeepPolyNet(Network):
     """Very Deep PolyNet: x' = s(x + c P(x)), P the sum F + G of two Inception blocks or the polynomial F + F s F + F s F s F.
 
@@ -47,8 +60,7 @@ class VeryDeepPolyNet(Network):
         modules: per grid; F + G on the first, the polynomial and F + G in turn on the others.
         width: factor of all channels.
 
-    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels. The other arguments are
-    those of every network, see `keras_mgnet.models.Frame`.
+    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels.
 
     Example:
         >>> model = VeryDeepPolyNet((1, 2, 1), width=1 / 32, stem="imagenet", input_shape=(75, 75, 3))
@@ -56,24 +68,34 @@ class VeryDeepPolyNet(Network):
         (None, 1, 1, 64)
     """
 
-    @classmethod
-    def graph(cls, frame, modules=(10, 20, 10), *, width=1.0):
+    family = Family(
+        recipe="lu2018_imagenet",
+        small={"modules": (1, 1, 1), "width": 1 / 64},
+        picture=one_state(added("F", 0.45), added("F σ F", 0.8), added("F σ F σ F", -0.55)),
+        rows=(ROW,),
+    )
+
+    def __init__(
+        self, modules: int | Sequence[int] = (10, 20, 10), *, width: float = 1.0, **arguments: Unpack[FrameArguments]
+    ) -> None:
         modules = positive_integers("modules", modules, len(BLOCKS))
         if isinstance(width, bool) or not isinstance(width, Real) or width <= 0:
             raise ValueError(f"expected width to be a number > 0. Received: width={width!r}")
-        options = frame.common
-        activated = {"activation": frame.activation, "dtype": options["dtype"]}
-        x = begin(frame, width)
-        for level, (kinds, scales) in enumerate(schedule(modules), start=1):
-            if level > 1:
-                x = Inception(scaled(REDUCTIONS[level], width), name=f"transfer{level}", **options)(x)
-            table, paths = module_kernels(kinds), scaled(BLOCKS[level], width)
-            F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
-            f = Poly(F, kinds, scales=scales, name="f", **activated)
-            x = Level(Euler(**activated), f, name=f"level{level}", dtype=options["dtype"])(x)
-        if frame.include_top:  # of whole channels, so it is that of the pooled features
-            x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
-        return Graph(x, "very_deep_polynet", "lu2018_imagenet")
+
+        with Frame(**arguments) as frame:
+            options = frame.common
+            activated = {"activation": frame.activation, "dtype": options["dtype"]}
+            x = begin(frame, width)
+            for level, (kinds, scales) in enumerate(schedule(modules), start=1):
+                if level > 1:
+                    x = Inception(scaled(REDUCTIONS[level], width), name=f"transfer{level}", **options)(x)
+                table, paths = module_kernels(kinds), scaled(BLOCKS[level], width)
+                F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
+                f = Poly(F, kinds, scales=scales, name="f", **activated)
+                x = Level(Euler(**activated), f, name=f"level{level}", dtype=options["dtype"])(x)
+            if frame.include_top:  # of whole channels, so it is that of the pooled features
+                x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
+        super().__init__(frame, x, name="very_deep_polynet")
 
 
 def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:
