@@ -3,6 +3,7 @@
 import inspect
 import re
 import runpy
+import sys
 from functools import reduce
 from xml.etree import ElementTree
 
@@ -11,14 +12,14 @@ from conftest import ROOT
 
 import keras_mgnet
 from keras_mgnet import create_model, export, list_models, model_info
-from keras_mgnet.layers import steps
+from keras_mgnet.layers import Method, steps
 from keras_mgnet.models import FAMILIES
-from keras_mgnet.models.methods import METHODS
 
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
 SVG = "{http://www.w3.org/2000/svg}"
-STEPS = [method.step for method in METHODS.values()]  # before the page about networks of one's own adds to them
+CLASSES = {c for m in list(sys.modules.values()) if m.__name__.startswith("keras_mgnet.layers") for c in vars(m).values()}
+STEPS = {m.step for c in CLASSES if isinstance(c, type) for m in vars(c).values() if isinstance(m, Method)}
 
 
 @pytest.fixture(scope="module")

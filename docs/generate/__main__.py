@@ -7,7 +7,7 @@ from equations import equations
 from marked import DOCS, filled
 from options import option_table
 from recipes import recipe_table
-from zoo import diagrams, reference, zoo
+from zoo import diagrams, layer_reference, reference, zoo
 
 
 def generated() -> dict[str, str]:
@@ -18,6 +18,7 @@ def generated() -> dict[str, str]:
         ("training.md", "options", option_table()),
         ("equations.md", "equations", equations()),
         ("reference/models.md", "families", reference()),
+        ("reference/layers.md", "layers", layer_reference()),
     ]
     return {page: filled(page, name, text) for page, name, text in pages} | diagrams()
 

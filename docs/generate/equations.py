@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keras_mgnet import layers
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.diffusion import reaction_diffusion
+from keras_mgnet.layers.schemes import stable
+from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.markdown import table
-from keras_mgnet.models.methods import METHODS
 
 
 class Section(NamedTuple):
@@ -15,19 +17,22 @@ class Section(NamedTuple):
 
     Attributes:
         title: its heading.
-        methods: keys of METHODS.
+        classes: which have their methods.
         functions: what a step of theirs calls.
     """
 
     title: str
-    methods: tuple[str, ...]
+    classes: tuple[type, ...]
     functions: tuple[Callable, ...]
 
 
 SECTIONS = [
     Section(
         "Residual correction",
-        ("residual_correction", "damped", "chebyshev", "multistep", "polynomial", "vcycle", "feature_iteration"),
+        (
+            *(layers.ResidualCorrection, layers.Damped, layers.Chebyshev, layers.Multistep, layers.PolynomialSmoother),
+            layers.CycleLevel,
+        ),
         (
             *(steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
             *(steps.transfer, steps.data),
@@ -35,21 +40,24 @@ SECTIONS = [
     ),
     Section(
         "Forward and backward Euler",
-        ("euler", "stochastic_euler", "shake", "euler_sum", "recurrent", "highway", "neumann"),
-        (steps.euler, steps.mix, steps.superpose, steps.highway, steps.powers),
+        (
+            *(layers.Euler, layers.Blocks, layers.Shake, layers.Sum, layers.EulerSystem, layers.Highway, layers.Poly),
+            layers.Force,
+        ),
+        (steps.euler, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
     ),
     Section(
         "Several states at once",
-        ("linear_multistep", "stochastic_two_step", "dense"),
+        (layers.LinearMultistep, layers.Dense),
         (steps.linear_multistep, steps.dense),
     ),
-    Section("Runge-Kutta", ("runge_kutta",), (steps.join,)),
+    Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Symplectic and stable schemes",
-        ("coupling", "hamiltonian", "midpoint", "leapfrog", "verlet", "antisymmetric"),
-        (steps.coupling, steps.single_layer, steps.damped),
+        (layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
+        (steps.coupling, steps.single_layer),
     ),
-    Section("Reaction-diffusion", ("reaction_diffusion",), (reaction_diffusion,)),
+    Section("Reaction-diffusion", (layers.DiffusionLevel,), (reaction_diffusion,)),
 ]
 
 
@@ -59,7 +67,8 @@ def equations() -> str:
 
 
 def _section(section: Section) -> str:
-    rows = [(m.name, f"`{m.step}`", m.order, f"`{m.equation}`") for m in map(METHODS.get, section.methods)]
+    found = [m for cls in section.classes for m in vars(cls).values() if isinstance(m, Method)]
+    rows = [(m.name, f"`{m.step}`", m.order, f"`{m.equation}`") for m in found]
     code = "\n\n\n".join(inspect.getsource(function).strip() for function in section.functions)
     methods = table(("method", "one iteration", "order", "solves"), rows)
     return f"## {section.title}\n\n{methods}\n\n```python\n{code}\n```"

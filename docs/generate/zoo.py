@@ -6,11 +6,11 @@ from functools import cache
 
 from diagram import draw
 
-from keras_mgnet import models
+from keras_mgnet import layers, models
 from keras_mgnet.markdown import table
 from keras_mgnet.models import FAMILIES, Network
 from keras_mgnet.models.datasets import DATASETS
-from keras_mgnet.models.methods import Method
+from keras_mgnet.layers import Method
 from keras_mgnet.registry import ModelInfo, list_models, model_info
 
 FOLDER = "zoo"  # of the diagrams
@@ -25,6 +25,12 @@ def zoo() -> str:
 def reference() -> str:
     """Returns the directives that show the class of each family."""
     return "\n\n".join(f"::: {family.__module__}.{family.__name__}" for family in FAMILIES)
+
+
+def layer_reference() -> str:
+    """Returns the directives that show each layer, scheme and field."""
+    found = sorted(layers.__all__, key=lambda name: (not name[0].isupper(), name))
+    return "\n\n".join(f"::: {getattr(layers, name).__module__}.{name}" for name in found)
 
 
 def diagrams() -> dict[str, str]:
