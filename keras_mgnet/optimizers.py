@@ -77,12 +77,10 @@ class SGD(keras.optimizers.SGD):
         steps = ops.cast(self.iterations, "float32")
         super().apply(grads, trainable_variables)
         if self.average_variables:
-            self.move_averages(ops.minimum(self.ema_momentum, steps / (steps + 9.0)))
-
-    def move_averages(self, kept):
-        for variable, average in zip(compat.trained_variables(self), self.average_variables, strict=True):
-            e = ops.cast(kept, variable.dtype)
-            average.assign(e * average + (1.0 - e) * variable)
+            kept = ops.minimum(self.ema_momentum, steps / (steps + 9.0))
+            for variable, average in zip(compat.trained_variables(self), self.average_variables, strict=True):
+                e = ops.cast(kept, variable.dtype)
+                average.assign(e * average + (1.0 - e) * variable)
 
     def update_step(self, gradient, variable, learning_rate):
         learning_rate = ops.cast(learning_rate, variable.dtype)
