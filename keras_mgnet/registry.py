@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any
 
 import keras
@@ -83,10 +82,18 @@ class ModelInfo:
         return self.published[0].size_matches(self.params)
 
 
-@cache
+def families() -> dict[str, type[models.Network]]:
+    """Returns the families by name: those of the package, then those of whoever has defined one with a `family` of its own."""
+    found, waiting = list(models.FAMILIES), [models.Network]
+    while waiting:
+        waiting += (subclasses := waiting.pop(0).__subclasses__())
+        found += [cls for cls in subclasses if "family" in vars(cls) and cls not in found]
+    return {family.__name__: family for family in found}
+
+
 def all_models() -> dict[str, ModelInfo]:
     """Returns all published networks by name, family by family."""
-    return {row.name: _info(family, row) for family in models.FAMILIES for row in family.family.rows}
+    return {row.name: _info(family, row) for family in families().values() for row in family.family.rows}
 
 
 def _info(family: type[models.Network], row: Row) -> ModelInfo:
@@ -133,4 +140,4 @@ def create_model(name: str, **overrides) -> keras.Model:
     """
     row = model_info(name)
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
-    return getattr(models, row.family)(**{**own_name, "recipe": row.recipe, **row.kwargs, **overrides})
+    return families()[row.family](**{**own_name, "recipe": row.recipe, **row.kwargs, **overrides})

@@ -12,10 +12,9 @@ from keras_mgnet.description import count_params, level_table
 from keras_mgnet.errors import check_known
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.layers.transfer import STEMS
-from keras_mgnet.models import FAMILIES
 from keras_mgnet.models.checks import positive_integer, positive_integers
 from keras_mgnet.models.family import EITHER
-from keras_mgnet.registry import create_model, model_info
+from keras_mgnet.registry import create_model, families, model_info
 
 keras_tuner = extra("keras_tuner", TUNE)
 
@@ -31,14 +30,11 @@ class Cost(NamedTuple):
     madds: int
 
 
-SPACES = {family.__name__: family.family.space for family in FAMILIES if family.family.space}
-
-
 class HyperNetwork(keras_tuner.HyperModel):
     """The family of a network as a search space; none of its networks exceeds the budget.
 
     Searched are the number of levels, the iterations nu_l, the growth of the channels from level to level, what else the family
-    has in `SPACES`, the learning rate and the weight decay. The channels themselves are no free choice: a draw has a `size`, the
+    has in its space, the learning rate and the weight decay. The channels themselves are no free choice: a draw has a `size`, the
     share of the budget it may use, and gets the largest width within it, so no draw is wasted on a network that is too large.
     The cost is counted exactly and without allocating a variable, before anything is built.
 
@@ -62,8 +58,9 @@ class HyperNetwork(keras_tuner.HyperModel):
     def __init__(self, model, input_shape, classes, *, max_params=1_000_000, max_madds=None):
         super().__init__()
         row = model_info(model)
-        check_known("family with a search space", row.family, SPACES)
-        self.model, self.space = model, SPACES[row.family]
+        spaces = {name: family.family.space for name, family in families().items() if family.family.space}
+        check_known("family with a search space", row.family, spaces)
+        self.model, self.space = model, spaces[row.family]
         self.input_shape = positive_integers("input_shape", input_shape)
         self.classes = positive_integer("classes", classes)
         bounds = {"max_params": max_params, "max_madds": max_madds}

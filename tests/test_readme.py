@@ -73,10 +73,25 @@ def solvers_converge(names):
     assert abs(len(names["history"]) - 1 - 15) <= 2
 
 
-def heun_is_heun(names):
-    level, x = names["model"].get_layer("level1"), np.ones((1, 8, 8, 4), "float32")
-    k1 = level.f(x, i=0)
-    np.testing.assert_allclose(level(x), x + (k1 + level.f(x + k1, i=0)) / 2, rtol=1e-6)
+def a_network_of_ones_own_is_like_any_other(names):
+    """Ralston's method on the page's field, and all that a network of the package can do."""
+    model, x = names["model"], np.ones((1, 8, 8, 4), "float32")
+    level = model.get_layer("level1")
+    k1 = level.field(x, i=0)
+    np.testing.assert_allclose(level(x), x + k1 / 4 + 3 / 4 * level.field(x + 2 / 3 * k1, i=0), rtol=1e-5, atol=1e-6)
+    assert names["heun"].method.name == "Heun's method"
+
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(clone(images), model(images), rtol=1e-5, atol=1e-6)
+    exported = keras_mgnet.export.export(model, "exported", formats=("savedmodel", "tflite", "onnx"))
+    assert len(exported.artifacts) == 3  # each verified against the model
+
+    assert "ralston_22" in keras_mgnet.list_models() and "Ralston's method" in keras_mgnet.describe(model)
+    assert count_params(keras_mgnet.create_model("ralston_22")) == keras_mgnet.model_info("ralston_22").params
+    space = keras_mgnet.HyperNetwork("ralston_22", (8, 8, 1), 10, max_params=5000)
+    assert count_params(space.build(keras_tuner.HyperParameters())) <= 5000
 
 
 def files_are_data_sets(names):
@@ -88,7 +103,7 @@ CHECKS = {  # page -> what holds of its names, and of the folder it ran in, at i
     "docs/export.md": export_leaves_files,
     "docs/gpu.md": files_are_data_sets,
     "docs/multigrid.md": solvers_converge,
-    "docs/new_network.md": heun_is_heun,
+    "docs/new_network.md": a_network_of_ones_own_is_like_any_other,
 }
 
 

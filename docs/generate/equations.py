@@ -46,11 +46,7 @@ SECTIONS = [
         ),
         (steps.euler, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
     ),
-    Section(
-        "Several states at once",
-        (layers.LinearMultistep, layers.Dense),
-        (steps.linear_multistep, steps.dense),
-    ),
+    Section("Several states at once", (layers.LinearMultistep, layers.Dense), (steps.linear_multistep, steps.dense)),
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Symplectic and stable schemes",

@@ -7,10 +7,10 @@ from functools import cache
 from diagram import draw
 
 from keras_mgnet import layers, models
+from keras_mgnet.layers import Method
 from keras_mgnet.markdown import table
 from keras_mgnet.models import FAMILIES, Network
 from keras_mgnet.models.datasets import DATASETS
-from keras_mgnet.layers import Method
 from keras_mgnet.registry import ModelInfo, list_models, model_info
 
 FOLDER = "zoo"  # of the diagrams

@@ -7,8 +7,8 @@ from typing import Unpack
 
 import keras
 
-from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Blocks, Branch, Euler, Level, Norm, shortcut
+from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.layers import Blocks, Branch, Euler, Heun, Level, Norm, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
@@ -18,6 +18,7 @@ from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.serialization import serializable
 
+ONE_STEP = {"euler": Euler, "heun": Heun}
 SHORTCUTS = ("projection", "padding")
 
 # depth, what is shared, table, exact parameters as the text shares and as "published_size" does, printed size, accuracies
@@ -162,6 +163,7 @@ class ResNet(Network):
             for "padding" with basic blocks on three grids, else "projection".
         survival: stochastic depth, the probability that the last block survives a training step (Huang et al. 2016).
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
+        scheme: "euler", or another one-step scheme for the same field: "heun", of order 2.
 
     Raises:
         ValueError: for arguments that do not make a network, before anything is built.
@@ -192,10 +194,12 @@ class ResNet(Network):
         shortcut: str | None = None,
         survival: float = 1.0,
         survival_schedule: str = "huang",
+        scheme: str = "euler",
         **arguments: Unpack[FrameArguments],
     ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         check_sharing(share_A, share_B, plan)
+        check_known("scheme", scheme, ONE_STEP)
         padding = pads(shortcut, plan)
         survivals = plan.survivals(survival, survival_schedule)
         classic = blocks is None and depth in (18, 34)  # kuangliu's pre-activation form has no norm at the end
@@ -209,6 +213,7 @@ class ResNet(Network):
                     "inverted": survival_schedule == "lm_release",
                     "preactivation": self.preactivation,
                     "padding": padding,
+                    "scheme": scheme,
                 }
                 if not plan.bottleneck:
                     options["sharing"] = (
@@ -255,6 +260,7 @@ def residual_level(
     sharing=None,
     survival=None,
     inverted=False,
+    scheme="euler",
 ) -> Level:
     """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
     options = frame.common
@@ -270,8 +276,8 @@ def residual_level(
         name="blocks",
         dtype=options["dtype"],
     )
-    scheme = Euler(None if preactivation else frame.activation, dtype=options["dtype"])
-    return Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
+    rule = ONE_STEP[scheme](None if preactivation else frame.activation, dtype=options["dtype"])
+    return Level(rule, blocks, name=f"level{stage.level}", dtype=options["dtype"])
 
 
 def restrict_first(r, stage: Stage, frame, preactivation: bool):

@@ -35,10 +35,10 @@ class Euler(Scheme):
 
 
 @serializable
-class Heun(Scheme):
-    """Heun's method, the trapezoidal rule with a predictor: x^{i+1} = R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2.
+class Heun(Euler):
+    """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2), arguments as `Euler`.
 
-    Where a grid begins its first iteration is a step of forward Euler: f(x^0 + f(x^0)) would need the shape of x^0.
+    Where a grid begins, an iteration is a step of `Euler`: f takes no state of the new shape there.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -51,7 +51,10 @@ class Heun(Scheme):
     def step(self, i, f, x):
         start, k1 = f.parts(x)
         predicted = steps.euler(start, k1)
-        return (predicted if start is not x else steps.heun(x, k1, f(predicted)),)
+        return (self.sigma(predicted if start is not x else steps.heun(x, k1, f(predicted))),)
+
+    def over(self, field):
+        return self.method
 
 
 @serializable
