@@ -34,7 +34,7 @@ SECTIONS = [
             layers.CycleLevel,
         ),
         (
-            *(steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
+            *(steps.plus, steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
             *(steps.transfer, steps.data),
         ),
     ),

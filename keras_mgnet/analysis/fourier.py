@@ -208,7 +208,7 @@ def _scale(norm, gains: dict[str, np.ndarray]) -> np.ndarray:
 
 def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[str, np.ndarray]:
     """The mean of sigma' behind each norm of the levels, (c,) by path."""
-    norms = [norm for level in own for norm in (*level.s1, *level.s2) if isinstance(norm, Norm)]
+    norms = [norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, Norm)]
     sums: dict[str, list[np.ndarray]] = {norm.path: [] for norm in norms}
 
     def activation(norm, original, x):

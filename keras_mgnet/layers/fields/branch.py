@@ -29,6 +29,7 @@ class Branch(Chain):
         groups: of the convolutions larger than 1x1.
 
     Example:
+        >>> import keras
         >>> f = Branch((4, 4), (3, 3), uses=2, sharing=((0, 1), (0, 0)))
         >>> tuple(f(keras.ops.ones((1, 8, 8, 4)), i=1).shape), [kernel.name for kernel in f.kernels()]
         ((1, 8, 8, 4), ['B0', 'B1', 'A'])

@@ -24,6 +24,7 @@ class Highway(Field):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
+        >>> import keras
         >>> from keras_mgnet.layers import Euler, Level
         >>> x = keras.ops.ones((1, 8, 8, 4))
         >>> bool(keras.ops.max(abs(Level(Euler(), Highway(4, 2, transfer_bias=-20.0))(x) - x)) < 1e-6)

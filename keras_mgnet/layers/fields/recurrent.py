@@ -27,6 +27,7 @@ class Recurrent(Field):
         init: a key of `conv.INITIALIZERS`.
 
     Example:
+        >>> import keras
         >>> from keras_mgnet.layers import EulerSystem, Level
         >>> tuple(Level(EulerSystem(), Recurrent(4, 3, states=2))(keras.ops.ones((1, 8, 8, 4))).shape)
         (1, 8, 8, 4)
