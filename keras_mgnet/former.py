@@ -17,7 +17,7 @@ RENAMED = (  # a name of then, and what has taken its place
     (r"^layers/(?:residual|linear_multistep)_level(_\d+)?/(?=(?:branch|R|gate)/)", r"layers/level\1/field/"),
     (r"^layers/linear_multistep_level(_\d+)?/vars/", r"layers/level\1/scheme/vars/"),
     (r"^layers/reversible_level(_\d+)?/branches/", r"layers/level\1/field/fields/"),
-    (r"^layers/(?:highway|dense|recurrent)_level(_\d+)?/", r"layers/level\1/field/"),
+    (r"^layers/(?:highway|dense|recurrent|diffusion)_level(_\d+)?/", r"layers/level\1/field/"),
 )
 PREVIOUS = re.compile(r"^layers/linear_multistep_level_(\d+)/R_previous/")
 LOST = re.compile(r"/paths/|^layers/inception")  # of a VeryDeepPolyNet

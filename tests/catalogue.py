@@ -38,9 +38,10 @@ from keras_mgnet.layers import (
     Dense,
     DenseStates,
     DenseTransition,
-    DiffusionLevel,
+    Diffusion,
     DiffusionStep,
     Euler,
+    EulerFromData,
     EulerSystem,
     Force,
     FractalLevel,
@@ -275,7 +276,7 @@ LAYERS = {
     "cosine_filters": (lambda: CosineFilters(3, 5), [(2, 5, 4, 1)]),
     "radial_basis": (lambda: RadialBasis(9, 40.0, slope=0.5, scale=20.0), [(2, 5, 4, 3)]),
     "diffusion_step": (lambda: DiffusionStep(3, 4, 9, reaction=0.2), [(2, 5, 4, 1)] * 2),
-    "diffusion_level": (lambda: DiffusionLevel(2, 3, 4, 9, reaction=0.2), [(2, 5, 4, 1)]),
+    "diffusion_level": (lambda: Level(EulerFromData(), Diffusion(2, 3, 4, 9, reaction=0.2)), [(2, 5, 4, 1)]),
     "perona_malik": (lambda: PeronaMalik(3, 0.1, dt=0.2), [(2, 5, 4, 1)]),
 }
 

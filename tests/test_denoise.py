@@ -186,9 +186,9 @@ def test_greedy_training_takes_one_stage_after_the_other(folder, tmp_path):
     turns, before = [], None
     for number in range(3):
         prepared.task.begin_epoch(number)
-        before = [[w.numpy() for w in step.trainable_variables] for step in level.steps]
+        before = [[w.numpy() for w in step.trainable_variables] for step in level.field.steps]
         prepared.model.fit(prepared.task.train_batches(number, 0), shuffle=False, verbose=0)
-        after = [[w.numpy() for w in step.trainable_variables] for step in level.steps]
+        after = [[w.numpy() for w in step.trainable_variables] for step in level.field.steps]
         turns.append(
             [any((a != b).any() for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)]
         )

@@ -27,8 +27,8 @@ def test_stages_are_those_of_the_model(pair):
     assert len(result.psnr) == 4 and len(result.z) == len(result.psi) == len(result.filters) == 3
     expected = np.mean(10 * np.log10(255**2 / (error.astype("float64") ** 2).mean((1, 2, 3))))
     assert result.psnr[-1] == pytest.approx(expected, abs=1e-4)
-    assert result.reaction == [pytest.approx(float(step.lambda_)) for step in level.steps]
-    first = level.steps[0]
+    assert result.reaction == [pytest.approx(float(step.lambda_)) for step in level.field.steps]
+    first = level.field.steps[0]
     responses = ops.convert_to_numpy(first.K(ops.convert_to_tensor(pair[0], "float32")))
     assert np.mean(np.abs(responses) > result.z[0][-1]) == pytest.approx(0.001, abs=1 / responses.size)
     moved = ops.convert_to_numpy(first.psi(responses))
@@ -39,7 +39,7 @@ def test_stages_are_those_of_the_model(pair):
 @pytest.mark.parametrize(("slope", "smoothing"), [(1.0, 1.0), (-1.0, 0.0)])
 def test_monotone_and_smoothing_functions_are_counted(pair, slope, smoothing):
     model = ReactionDiffusion(1, 3)
-    psi = model.get_layer("level1").steps[0].psi
+    psi = model.get_layer("level1").field.steps[0].psi
     psi.w.assign(np.repeat(slope * psi.centres[:, None], 8, axis=1))
     result = influence(model, *pair)
     assert (result.monotone, result.smoothing) == ([1.0], [smoothing])

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
 from keras_mgnet import MgNet, PreActResNet, ResNet, features
-from keras_mgnet.layers import Conv, FullWeighting, GridLevel, Norm, separable_scales, steps
+from keras_mgnet.layers import (
+    Conv,
+    CycleLevel,
+    FullWeighting,
+    GridLevel,
+    Norm,
+    PolynomialSmoother,
+    separable_scales,
+    steps,
+)
 from keras_mgnet.layers.schemes.smoothers import SMOOTHERS
 
 
@@ -314,3 +323,32 @@ def test_steps_take_a_zero_feature_without_storing_it():
     f = np.ones((1, 2, 2, 1))
     assert steps.residual(f, None, None) is f
     assert steps.data(f, None, None) is f
+
+
+KEPT = {"behind": "sigma"}, {"behind": "norm"}, {"sigma_last": True}
+
+
+@pytest.mark.parametrize("options", KEPT, ids=str)
+def test_a_smoother_that_does_not_keep_the_residual_is_refused_where_it_would_have_to(options):
+    loses = PolynomialSmoother(2, **options)
+    levels = {
+        "GridLevel": lambda form: GridLevel(4, 4, 2, B=(None, None), smoother=loses, form=form),
+        "CycleLevel": lambda form: CycleLevel(4, 2, 1, smoothers=(loses, "residual_correction"), form=form),
+    }
+    for make in levels.values():
+        with pytest.raises(ValueError, match=r"keep r = f - A \* u\. Received: form='residual'"):
+            make("residual")
+    level = levels["GridLevel"]("feature")
+    f = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype("float32")
+    u, r = level(f)
+    np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMOOTHERS)
+def test_smoothers_keep_the_residual_whatever_their_coefficients(name):
+    level = GridLevel(3, 3, 4, smoother=name, dtype="float64")
+    f = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 6, 6, 3)))
+    level(f)
+    randomize(level)
+    u, r = level(f)
+    np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-9, atol=1e-9)

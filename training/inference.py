@@ -100,7 +100,7 @@ def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last
         )
     model = run.load_model(checkpoint)
     for path in targets.values():
-        _check_size(path, model.get_layer("level1").least)
+        _check_size(path, model.get_layer("level1").field.least)
     out.mkdir(parents=True, exist_ok=True)
     for target, path in targets.items():
         noisy = decode(path, channels=1).astype("float32")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_mgnet.layers import DiffusionLevel
+from keras_mgnet.layers import Diffusion
 from keras_mgnet.training import denoise, pipeline
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.data import Dataset, load
@@ -64,16 +64,16 @@ class Denoising:
     model: keras.Model
 
     def __post_init__(self):
-        least = self.level.least
+        least = self.field.least
         sides = {"patch_size": self.data.patch_size, "test image": min(min(image.shape) for image in self.data.test)}
         if small := [f"{name} of {side}" for name, side in sides.items() if side < least]:
             expected = f"patches and test images of at least {least} pixels a side, for these filters"
             raise ValueError(f"expected {expected}. Received: {', '.join(small)}")
 
     @property
-    def level(self) -> DiffusionLevel:
+    def field(self) -> Diffusion:
         """The stages of the model."""
-        return self.model.get_layer("level1")
+        return self.model.get_layer("level1").field
 
     @property
     def trivial_loss(self) -> float:
@@ -92,11 +92,12 @@ class Denoising:
 
     def begin_epoch(self, epoch: int) -> None:
         """Lets the model train and test as far as the stage whose turn it is, and with all stages once each had its turn."""
-        level, each = self.level, self.config.greedy_epochs
-        stage = epoch // each if each else level.nu
-        greedy = stage if stage < level.nu else None
-        if level.greedy != greedy:
-            level.greedy = greedy
+        field, each = self.field, self.config.greedy_epochs
+        stages = len(field.steps)
+        stage = epoch // each if each else stages
+        greedy = stage if stage < stages else None
+        if field.greedy != greedy:
+            field.greedy = greedy
             self.model.make_train_function(force=True)
             self.model.make_test_function(force=True)
 

@@ -53,7 +53,7 @@ SECTIONS = [
         (layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
         (steps.coupling, steps.single_layer),
     ),
-    Section("Reaction-diffusion", (layers.DiffusionLevel,), (reaction_diffusion,)),
+    Section("Reaction-diffusion", (layers.EulerFromData,), (reaction_diffusion,)),
 ]
 
 

@@ -10,7 +10,7 @@ from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.result import PICTURE_ONLY
 from keras_mgnet.errors import required
 from keras_mgnet.figures import COLORS, DIVERGING, finish, new_figure, save
-from keras_mgnet.layers import DiffusionLevel
+from keras_mgnet.layers import EulerFromData, Level, steps
 from keras_mgnet.metrics import mean_psnr
 
 POINTS = 201
@@ -41,9 +41,9 @@ class Influence:
         )
 
 
-def diffusion_level(model: keras.Model) -> DiffusionLevel:
+def diffusion_level(model: keras.Model) -> Level:
     """Returns the level of reaction-diffusion of a network; raises ValueError where it has none."""
-    return required(model, "a ReactionDiffusion", levels(model, DiffusionLevel))[0]
+    return required(model, "a ReactionDiffusion", levels(model, EulerFromData))[0]
 
 
 def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Influence:
@@ -62,10 +62,10 @@ def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Infl
     """
     f = u = ops.convert_to_tensor(images, "float32")
     states, stages = [u], []
-    for step in diffusion_level(model).steps:
+    for step in diffusion_level(model).field.steps:
         responses = step.K(u)
         stages.append(_stage(step, responses))
-        u = step(u, f)
+        u = steps.euler(u, step(u, f))
         states.append(u)
     psnr = [mean_psnr(clean, ops.convert_to_numpy(u)) for u in states]
     named = {name: [stage[name] for stage in stages] for name in stages[0]}

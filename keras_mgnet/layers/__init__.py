@@ -3,7 +3,7 @@
 from keras_mgnet.layers.conv import Affine, Conv
 from keras_mgnet.layers.coupling_transfer import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.cycle_transfer import CycleTransfer
-from keras_mgnet.layers.diffusion import CosineFilters, DiffusionLevel, DiffusionStep, PeronaMalik
+from keras_mgnet.layers.diffusion import CosineFilters, Diffusion, DiffusionStep, PeronaMalik
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain
 from keras_mgnet.layers.fields.dense import DenseStates, DenseTransition
@@ -21,7 +21,7 @@ from keras_mgnet.layers.learned_stencil import CoefficientStencil, KernelChain
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.rbf import RadialBasis
-from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerSystem, Heun
+from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerFromData, EulerSystem, Heun
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
@@ -50,9 +50,10 @@ __all__ = [
     "Dense",
     "DenseStates",
     "DenseTransition",
-    "DiffusionLevel",
+    "Diffusion",
     "DiffusionStep",
     "Euler",
+    "EulerFromData",
     "EulerSystem",
     "Field",
     "Force",

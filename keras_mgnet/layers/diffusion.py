@@ -1,23 +1,23 @@
-"""Nonlinear diffusion with a reaction: u <- u - (K^T psi(K u) + lambda (u - f)), K a bank of filters on a mirrored grid."""
+"""Nonlinear diffusion with a reaction: u' = -K^T psi(K u) - lambda (u - f), K a bank of filters on a mirrored grid."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import record
+from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.layers.rbf import RadialBasis
-from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 
 
 def reaction_diffusion(u, f, K, psi, lambda_):
-    """One explicit Euler step of reaction-diffusion, Chen & Pock 2017 (4): u - (K^T psi(K u) + lambda (u - f)).
+    """-K^T psi(K u) - lambda (u - f): an explicit step of reaction-diffusion adds it to u, Chen & Pock 2017 (4).
 
     Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
     lambda_ the strength of the reaction.
-    Returns: the next u.
     """
-    return u - K.adjoint(psi(K(u))) - lambda_ * (u - f)
+    return -K.adjoint(psi(K(u))) - lambda_ * (u - f)
 
 
 def mirrored(u, margin: int):
@@ -121,7 +121,7 @@ class CosineFilters(FilterBank):
 
 @serializable
 class DiffusionStep(keras.layers.Layer):
-    """A learned step of `reaction_diffusion`: filters K, influence functions psi and the scalar lambda, all its own.
+    """A learned `reaction_diffusion` (u, f) -> (N, H, W, 1): filters K, influence functions psi and lambda, all its own.
 
     Args:
         size, filters: of `CosineFilters`.
@@ -130,7 +130,7 @@ class DiffusionStep(keras.layers.Layer):
 
     Example:
         >>> u = keras.ops.ones((1, 8, 8, 1))
-        >>> bool(keras.ops.all(DiffusionStep()(u, u) == u))
+        >>> bool(keras.ops.all(DiffusionStep()(u, u) == 0))
         True
     """
 
@@ -156,35 +156,31 @@ class DiffusionStep(keras.layers.Layer):
 
 
 @serializable
-class DiffusionLevel(keras.layers.Layer):
-    """nu steps of learned reaction-diffusion from the data, u^0 = f: (N, H, W, 1) -> (N, H, W, 1), in grey values 0..255.
+class Diffusion(Field):
+    """Learned reaction-diffusion, one `DiffusionStep` an iteration: the field of `EulerFromData`, in grey values 0..255.
 
     Args:
-        nu: number of steps.
+        uses: number of steps.
         size, filters, functions, reaction: of `DiffusionStep`.
 
     Attributes:
         greedy: number of the step, from 0, with which the level ends for now, and which alone is trained; None for all.
 
     Example:
-        >>> tuple(DiffusionLevel(2)(keras.ops.ones((1, 8, 9, 1))).shape)
+        >>> from keras_mgnet.layers import EulerFromData, Level
+        >>> tuple(Level(EulerFromData(), Diffusion(2))(keras.ops.ones((1, 8, 9, 1))).shape)
         (1, 8, 9, 1)
     """
 
-    method = Method(
-        "forward Euler with steps of its own",
-        "u <- u - (K^T psi(K u) + lambda (u - f))",
-        "1",
-        "u' = -K^T psi(K u) - lambda (u - f), reaction-diffusion",
-    )
-
-    def __init__(self, nu, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
+    def __init__(self, uses, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.nu, self.greedy = nu, None
-        self.steps = [
-            DiffusionStep(size, filters, functions, reaction=reaction, name=f"step{i}", dtype=self.dtype_policy)
-            for i in range(nu)
-        ]
+        self.greedy = None
+        options = {"reaction": reaction, "dtype": self.dtype_policy}
+        self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
+
+    @property
+    def uses(self) -> int:
+        return len(self.steps) if self.greedy is None else self.greedy + 1
 
     @property
     def least(self) -> int:
@@ -198,11 +194,13 @@ class DiffusionLevel(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return tuple(shape)
 
-    def call(self, f):
-        u = f
-        for step in self.steps[: self.greedy]:
-            u = step(u, f)
-        return u if self.greedy is None else self.steps[self.greedy](ops.stop_gradient(u), f)
+    def call(self, states, i=0):
+        return self.steps[i](*states)
+
+    def parts(self, states, i):
+        u, f = states
+        u = ops.stop_gradient(u) if i == self.greedy else u
+        return u, self.steps[i](u, f)
 
 
 class Differences(FilterBank):
@@ -254,7 +252,7 @@ class PeronaMalik(keras.layers.Layer):
 
     def call(self, u):
         for _ in range(self.nu):
-            u = reaction_diffusion(u, u, self.K, self._flux, 0.0)
+            u = steps.euler(u, reaction_diffusion(u, u, self.K, self._flux, 0.0))
         return u
 
     def _flux(self, d):

@@ -3,7 +3,7 @@
 import math
 from typing import Unpack
 
-from keras_mgnet.layers.diffusion import DiffusionLevel
+from keras_mgnet.layers import Diffusion, EulerFromData, Level
 from keras_mgnet.models.checks import positive_integer, within
 from keras_mgnet.models.datasets import BSD68
 from keras_mgnet.models.family import Family, Published, Row
@@ -33,7 +33,7 @@ class ReactionDiffusion(Network):
     mirrored at its edges. Height and width are at least `filter_size` - 1.
 
     Source: Chen, Pock 2017 (TNRD); the sizes are those of VLOGroup's README, which counts m^2 coefficients per filter: that of
-    the constant, which zero mean leaves without effect, is one of them. See `keras_mgnet.layers.DiffusionLevel`.
+    the constant, which zero mean leaves without effect, is one of them. See `keras_mgnet.layers.Diffusion`.
 
     Args:
         stages: steps of the iteration.
@@ -68,8 +68,7 @@ class ReactionDiffusion(Network):
         reaction = within("reaction", reaction, -math.inf, math.inf)
 
         frame = ImageFrame(**arguments)
-        level = DiffusionLevel(
-            stages, filter_size, filters, functions, reaction=reaction, name="level1", **frame.common
-        )
+        field = Diffusion(stages, filter_size, filters, functions, reaction=reaction, name="f", **frame.common)
+        level = Level(EulerFromData(**frame.common), field, name="level1", **frame.common)
         name = f"reaction_diffusion{stages}_{filter_size}x{filter_size}"
         super().__init__(frame, level(frame.image()), name=name)

@@ -94,3 +94,24 @@ class EulerSystem(Scheme):
 
     def end(self, f, *states):
         return states[-1]
+
+
+@serializable
+class EulerFromData(Scheme):
+    """Forward Euler for u' = f(u; data) from the data: u^0 = data, u^{i+1} = u^i + f^i(u^i; data)."""
+
+    method = Method(
+        "forward Euler with steps of its own",
+        "u <- u - (K^T psi(K u) + lambda (u - f))",
+        "1",
+        "u' = -K^T psi(K u) - lambda (u - f), reaction-diffusion",
+    )
+
+    def begin(self, f, data):
+        return data, data
+
+    def step(self, i, f, u, data):
+        return steps.euler(*f.parts((u, data))), data
+
+    def end(self, f, u, data):
+        return u
