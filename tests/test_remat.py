@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from catalogue import build
 from conftest import randomize
 
 from keras_mgnet import (
@@ -20,7 +21,6 @@ from keras_mgnet import (
     MgNet,
     PolyMgNet,
     PreActResNet,
-    RecurrentResNet,
     ResNet,
     ShakeShake,
     VCycleMgNet,
@@ -44,7 +44,7 @@ NETWORKS = {
     "postactivation": partial(ResNet, 18, **BLOCKS),
     "highway": partial(HighwayNet, nu=(2, 2), channels=(4, 4), **SMALL),
     "dense": partial(DenseNet, blocks=(2, 2), growth=4, **SMALL),
-    "recurrent": partial(RecurrentResNet, 3, 2, base_width=4, **SMALL),
+    "recurrent": partial(build, "recurrent_resnet3"),
     "shake-shake": partial(ShakeShake, 26, 4, **SMALL),
     "bfloat16": partial(MgNet, (2, 2), 4, smoother="damped", dtype="mixed_bfloat16", **SMALL),
 }
