@@ -19,7 +19,7 @@ from PIL import Image
 from test_cli import invoke, invoked
 
 from keras_mgnet.analysis.intercept import levels as levels_of
-from keras_mgnet.analysis.states import iterates, residuals_of
+from keras_mgnet.analysis.states import STEPPING, iterates, residuals_of
 from keras_mgnet.explorer import runtime
 from keras_mgnet.explorer.bundle import MANIFEST, write_page
 from keras_mgnet.explorer.ink import ink_box
@@ -27,7 +27,7 @@ from keras_mgnet.explorer.server import page_server
 from keras_mgnet.explorer.trace import traced
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.to_onnx import converted
-from keras_mgnet.layers import GridLevel, Level
+from keras_mgnet.layers import ResidualCorrection
 from keras_mgnet.preprocessing import normalize
 from keras_mgnet.training import data
 from keras_mgnet.training.rundir import open_run
@@ -39,6 +39,7 @@ NETWORKS = {
 }
 pytestmark = pytest.mark.xdist_group("explorer")  # whose networks are trained once
 
+GRID = (ResidualCorrection,)
 FAST = ("mgnet", "vcycle_mgnet", "lm_resnet14", "revnet")
 PROBABILITY = 1e-4
 # Strokes on a board of 280 by 280 pixels, as a hand draws them.
@@ -91,8 +92,8 @@ def test_a_traced_network_answers_with_its_states(name):
     answers = serve(images)
     np.testing.assert_allclose(answers["logits"], model(images, training=False), atol=1e-5)
     expected = {}
-    for symbol, kind, states in [("u", GridLevel, iterates), ("x", Level, iterates), ("r", GridLevel, residuals_of)]:
-        own = {level.name for level in levels_of(model, kind)}
+    for symbol, kinds, states in [("u", GRID, iterates), ("x", STEPPING, iterates), ("r", GRID, residuals_of)]:
+        own = {level.name for level in levels_of(model, *kinds)}
         if own:
             expected |= {(level, symbol): found for level, found in next(states(model, images)).items() if level in own}
     for level in levels:
