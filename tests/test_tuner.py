@@ -26,6 +26,7 @@ from keras_mgnet import HyperMgNet, HyperNetwork, count_params, list_models, mod
 from keras_mgnet.cli import command_line
 from keras_mgnet.description import level_table
 from keras_mgnet.files import write_json
+from keras_mgnet.models import FAMILIES
 from keras_mgnet.training import local_search, trial_tuner, tuning
 from keras_mgnet.training.data import load
 from keras_mgnet.training.inference import evaluate
@@ -33,7 +34,7 @@ from keras_mgnet.training.rundir import open_run
 from keras_mgnet.training.search import METHODS, TuneConfig
 from keras_mgnet.training.trials import RECORD, Trial, doubt, markdown, pareto_front, read_trials
 from keras_mgnet.training.tuning import begin, finish, tune
-from keras_mgnet.tuner import SPACES, Cost
+from keras_mgnet.tuner import Cost
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner"),
@@ -81,7 +82,10 @@ def check_draw(hypermodel, hp):
     assert model.optimizer.coupled_weight_decay == hp["weight_decay"]
 
 
-@pytest.mark.parametrize("family", [case(family, family in ("ResNet", "DenseNet", "RevNet")) for family in SPACES])
+SEARCHED = [family.__name__ for family in FAMILIES if family.family.space]
+
+
+@pytest.mark.parametrize("family", [case(family, family in ("ResNet", "DenseNet", "RevNet")) for family in SEARCHED])
 def test_every_family_keeps_within_its_budget(family):
     hypermodel = space(family, max_params=BUDGETS.get(family, 200_000))
     for hp in draws(hypermodel, seed=1, count=2):
