@@ -135,6 +135,10 @@ MODELS = {
         ShakeShake,
         {"depth": 11, "width": 2, "cardinality": 2, "mode": "batch", "input_shape": (8, 8, 1), "classes": 3},
     ),
+    "shake_shake_small_step": (
+        ShakeShake,
+        {"depth": 8, "width": 2, "dt": 0.25, "input_shape": (8, 8, 1), "classes": 3},
+    ),
     "polynet_poly2": (PolyNet, RES | {"kind": "poly2", "blocks": (1, 2, 2)}),
     "polynet_mpoly3": (PolyNet, RES | {"kind": "mpoly3", "blocks": (1, 2)}),
     "polynet_2way": (PolyNet, RES | {"kind": "2way", "blocks": (2,)}),

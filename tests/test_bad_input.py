@@ -65,6 +65,7 @@ REFUSED = {
     "shake mode": (lambda: ShakeShake(mode="images"), "unknown shake mode 'images'; did you mean 'image'"),
     "resnext depth": (lambda: ResNeXt(50), "expected depth to be 9n . 2. Received: depth=50"),
     "depth float": (lambda: ResNet(18.0), "expected depth to be an integer"),
+    "shake step": (lambda: ShakeShake(dt=-1.0), "expected dt between 0 and inf. Received: dt=-1.0"),
     "shake width": (lambda: ShakeShake(8, 3), "expected an even number of channels. Received: 3"),
     "fewer channels": (
         lambda: HamiltonianNet(blocks=(1, 1), channels=(6, 4), **SMALL),

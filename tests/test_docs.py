@@ -18,10 +18,9 @@ from keras_mgnet.models import FAMILIES
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
 SVG = "{http://www.w3.org/2000/svg}"
-CLASSES = {
-    c for m in list(sys.modules.values()) if m.__name__.startswith("keras_mgnet.layers") for c in vars(m).values()
-}
-STEPS = {m.step for c in CLASSES if isinstance(c, type) for m in vars(c).values() if isinstance(m, Method)}
+MODULES = [m for name, m in list(sys.modules.items()) if name.startswith("keras_mgnet.layers")]
+CLASSES = {c for m in MODULES for c in vars(m).values() if isinstance(c, type)}
+STEPS = {m.step for c in CLASSES for m in vars(c).values() if isinstance(m, Method)}
 
 
 @pytest.fixture(scope="module")

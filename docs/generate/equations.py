@@ -35,7 +35,7 @@ SECTIONS = [
         ),
         (
             *(steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
-            *(steps.transfer, steps.data),
+            *(steps.transfer, steps.data, steps.plus),
         ),
     ),
     Section(
@@ -44,7 +44,7 @@ SECTIONS = [
             *(layers.Euler, layers.Blocks, layers.Shake, layers.Sum, layers.EulerSystem, layers.Highway, layers.Poly),
             layers.Force,
         ),
-        (steps.euler, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
+        (steps.euler, steps.shares, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
     ),
     Section("Several states at once", (layers.LinearMultistep, layers.Dense), (steps.linear_multistep, steps.dense)),
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
