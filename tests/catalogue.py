@@ -82,6 +82,7 @@ from keras_mgnet.layers import (
     bottleneck,
 )
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack
+from keras_mgnet.layers.schemes.stable import SecondOrder
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
 NEXT = {"cardinality": 2, "group_width": 2, "depth": 11, "input_shape": (8, 8, 1), "classes": 3}
@@ -184,6 +185,10 @@ MODELS = {
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
     "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),
+    "second_order": (HamiltonianNet, REV | {"scheme": "second_order"}),
+    "second_order_damped": (HamiltonianNet, REV | {"scheme": "second_order", "damping": 0.5, "dt": 1.0}),
+    "velocity_verlet": (HamiltonianNet, REV | {"scheme": "velocity_verlet"}),
+    "parabolic": (HamiltonianNet, REV | {"scheme": "parabolic", "dt": 1.0}),
     "antisymmetric": (HamiltonianNet, REV | {"scheme": "antisymmetric", "gamma": 0.3}),
 }
 
@@ -266,6 +271,10 @@ LAYERS = {
     ),
     "leapfrog_level": (
         lambda: Level(Coupling(), Force(4, ("gradient", "identity"), (-0.1, 0.1), shared=True)),
+        [(2, 5, 5, 4)] * 2,
+    ),
+    "second_order_level": (
+        lambda: Level(SecondOrder(0.1), Force(4, ("single", "single"), (0.1, 0.1)), memory_free=True),
         [(2, 5, 5, 4)] * 2,
     ),
     "rest": (Rest, [(2, 5, 5, 4)]),

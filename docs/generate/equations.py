@@ -50,8 +50,11 @@ SECTIONS = [
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Symplectic and stable schemes",
-        (layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
-        (steps.coupling, steps.single_layer),
+        (
+            *(layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
+            *(stable.VelocityVerlet, stable.SecondOrder),
+        ),
+        (steps.coupling, steps.central_differences, steps.single_layer),
     ),
     Section("Reaction-diffusion", (layers.DiffusionLevel,), (reaction_diffusion,)),
 ]

@@ -108,6 +108,11 @@ def coupling(previous, f):
     return previous + f
 
 
+def central_differences(x, previous, f, q):
+    """(2 x - (1 - q) x^{i-1} + f) / (1 + q): y'' + c y' = g, q = c h / 2, f = h^2 g(x); undone by itself with -q for q."""
+    return (2 * x - (1 - q) * previous + f) / (1 + q)
+
+
 def root_pair(r, A, p, q):
     """2 p r - (p^2 + q^2) A * r = q(A) r, I - A q(A) = (I - A / z)(I - A / conj(z)), p + iq = 1 / z (Poly-MgNet)."""
     return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
