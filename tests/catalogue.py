@@ -114,6 +114,8 @@ MODELS = {
     "preact_resnet18_imagenet": (PreActResNet, RES | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "preact_resnet18_shared_b": (PreActResNet, RES | {"share_B": True, "init": "torch_default"}),
     "preact_resnet18_published_size": (PreActResNet, RES | {"share_B": "published_size"}),
+    "preact_resnet18_printed": (PreActResNet, RES | {"form": "printed"}),
+    "preact_resnet18_published_size_printed": (PreActResNet, RES | {"share_B": "published_size", "form": "printed"}),
     "resnet8": (ResNet, RES | {"depth": 8}),
     "resnet_option_b_survival": (ResNet, RES | {"depth": 8, "shortcut": "projection", "survival": 0.5}),
     "resnet_bottleneck": (ResNet, RES | {"blocks": (2, 1), "bottleneck": True}),

@@ -56,6 +56,7 @@ REFUSED = {
         r"a \.weights\.h5 file\. Received: weights='imagenet'",
     ),
     "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
+    "form of He2019": (lambda: PreActResNet(18, form="printd"), "unknown form 'printd'; did you mean 'printed'"),
     "blocks": (lambda: ResNet(blocks=(2, 0)), "expected blocks to be a non-empty sequence of integers >= 1"),
     "shared bottleneck": (lambda: ResNet(50, share_A=True), "expected basic blocks to share A or B"),
     "shortcut": (lambda: ResNet(20, shortcut="pading"), "unknown shortcut 'pading'; did you mean 'padding'"),
