@@ -107,6 +107,7 @@ MODELS = {
     "mgnet_full_weighting": (MgNet, TINY | {"Pi": "full_weighting", "R": "full_weighting"}),
     "mgnet_imagenet_stem": (MgNet, TINY | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "mgnet_softmax_gelu": (MgNet, TINY | {"classifier_activation": "softmax", "activation": "gelu"}),
+    "mgnet_no_norm": (MgNet, TINY | {"norm": None}),
     "mgnet_nu_1": (MgNet, TINY | {"nu": (1, 1)}),
     "resnet18": (ResNet, RES),
     "resnet18_shared_ab": (ResNet, RES | {"share_A": True, "share_B": True}),
@@ -124,6 +125,7 @@ MODELS = {
         PreActResNet,
         RES | {"blocks": (1, 2), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
+    "preact_resnet8_no_norm": (PreActResNet, RES | {"depth": 8, "norm": None}),
     "lm_resnet14": (LMResNet, RES | {"depth": 14}),
     "lm_resnet_bottleneck": (LMResNet, RES | {"blocks": (2, 1, 2), "bottleneck": True}),
     "lm_resnet_project_survival": (

@@ -48,6 +48,8 @@ REFUSED = {
     "Pi": (lambda: MgNet((1, 1), 4, Pi="fullweighting", **SMALL), "did you mean 'full_weighting'"),
     "stem": (lambda: MgNet((1,), 4, stem="imagnet", **SMALL), "did you mean 'imagenet'"),
     "init": (lambda: MgNet((1,), 4, init="he_fanout", **SMALL), "did you mean 'he_fan_out'"),
+    "norm": (lambda: MgNet((1,), 4, norm="bach", **SMALL), "unknown norm 'bach'; did you mean 'batch'"),
+    "norm of a layer": (lambda: GridLevel(4, 4, 1, norm="layer"), "unknown norm 'layer'"),
     "pooling": (lambda: MgNet((1,), 4, pooling="average", **SMALL), "unknown pooling 'average'"),
     "classes": (lambda: MgNet((1,), 4, classes=0, **SMALL), "expected classes to be an integer >= 1"),
     "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),

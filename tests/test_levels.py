@@ -147,6 +147,19 @@ def test_the_printed_network_has_a_stem_with_sigma_and_no_norm_at_the_end(depth,
     assert printed.layers[-3].name.startswith("level") and released.get_layer("stem").s is None
 
 
+def test_released_and_printed_differ_by_the_pooling_block_alone_where_norms_and_sigma_are_identities():
+    """R s(r) and R r are the same map for s = I; a ResNet has both forms in one."""
+    for share_B in (False, "published_size"):
+        options = {"share_B": share_B, "base_width": 2, "activation": "linear", "norm": None, "input_shape": (8, 8, 1)}
+        released, printed = (PreActResNet(18, form=form, **options) for form in ("released", "printed"))
+        printed.set_weights(released.get_weights())
+        x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+        np.testing.assert_allclose(printed(x), released(x), rtol=1e-4, atol=1e-5)
+    options = {"base_width": 2, "input_shape": (8, 8, 1)}
+    configs = [ResNet(18, form=form, **options) for form in ("released", "printed")]
+    assert [w.path for w in configs[0].weights] == [w.path for w in configs[1].weights]
+
+
 @given(
     nu=st.lists(st.integers(1, 3), min_size=1, max_size=3),
     channels=st.integers(1, 5),

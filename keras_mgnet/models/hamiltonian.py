@@ -7,7 +7,7 @@ from typing import NamedTuple, Unpack
 import keras
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Norm, Rest, Scheme, ZeroPadding
+from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Rest, Scheme, ZeroPadding
 from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SecondOrder, SymplecticEuler, VelocityVerlet, Verlet
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.family import Family, Row, Space
@@ -145,13 +145,13 @@ class HamiltonianNet(Network):
                 pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
                 parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
             x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
-            x = Norm(frame.activation, name="s", dtype=policy)(x)
+            x = frame.end(x)
         super().__init__(frame, x, name=f"{scheme}{2 + row.products * sum(blocks)}")
 
 
 def _level(row: Form, rule: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
     """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
-    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.common}
+    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:
         force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)

@@ -8,7 +8,7 @@ from typing import Unpack
 import keras
 
 from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, Norm, shortcut
+from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
@@ -235,7 +235,7 @@ class ResNet(Network):
                     options["lead"] = "none"  # the stem's norm and sigma are those of the first block
                 r = residual_level(plan, stage, frame, **options)(r)
             if released and not classic:
-                r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
+                r = frame.end(r)
         name = ("preact_" if self.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
         super().__init__(frame, r, name=name, recipe=recipe_of(frame, depth if classic else None))
 
