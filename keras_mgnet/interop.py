@@ -123,6 +123,8 @@ def _layout(model: keras.Model) -> Named:
         if isinstance(model, family):
             if not model.get_config()["include_top"]:
                 raise ValueError(f"expected a model with its classifier. Received: {model.name} with include_top=False")
+            if not model.get_config()["norm"]:
+                raise ValueError(f"expected a model with norms. Received: {model.name} with norm=None")
             return layout(model)
     names = ", ".join(family.__name__ for family in LAYOUTS)
     raise ValueError(f"expected a model of one of the families {names}. Received: {type(model).__name__}")

@@ -83,6 +83,7 @@ from keras_mgnet.layers import (
     bottleneck,
 )
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack
+from keras_mgnet.layers.schemes.stable import SecondOrder
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
 NEXT = {"cardinality": 2, "group_width": 2, "depth": 11, "input_shape": (8, 8, 1), "classes": 3}
@@ -107,6 +108,7 @@ MODELS = {
     "mgnet_full_weighting": (MgNet, TINY | {"Pi": "full_weighting", "R": "full_weighting"}),
     "mgnet_imagenet_stem": (MgNet, TINY | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "mgnet_softmax_gelu": (MgNet, TINY | {"classifier_activation": "softmax", "activation": "gelu"}),
+    "mgnet_no_norm": (MgNet, TINY | {"norm": None}),
     "mgnet_nu_1": (MgNet, TINY | {"nu": (1, 1)}),
     "resnet18": (ResNet, RES),
     "resnet18_shared_ab": (ResNet, RES | {"share_A": True, "share_B": True}),
@@ -114,6 +116,8 @@ MODELS = {
     "preact_resnet18_imagenet": (PreActResNet, RES | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "preact_resnet18_shared_b": (PreActResNet, RES | {"share_B": True, "init": "torch_default"}),
     "preact_resnet18_published_size": (PreActResNet, RES | {"share_B": "published_size"}),
+    "preact_resnet18_printed": (PreActResNet, RES | {"form": "printed"}),
+    "preact_resnet18_published_size_printed": (PreActResNet, RES | {"share_B": "published_size", "form": "printed"}),
     "resnet8": (ResNet, RES | {"depth": 8}),
     "resnet_option_b_survival": (ResNet, RES | {"depth": 8, "shortcut": "projection", "survival": 0.5}),
     "resnet_bottleneck": (ResNet, RES | {"blocks": (2, 1), "bottleneck": True}),
@@ -122,6 +126,7 @@ MODELS = {
         PreActResNet,
         RES | {"blocks": (1, 2), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
+    "preact_resnet8_no_norm": (PreActResNet, RES | {"depth": 8, "norm": None}),
     "lm_resnet14": (LMResNet, RES | {"depth": 14}),
     "lm_resnet_bottleneck": (LMResNet, RES | {"blocks": (2, 1, 2), "bottleneck": True}),
     "lm_resnet_project_survival": (
@@ -135,6 +140,10 @@ MODELS = {
     "shake_shake_aggregated": (
         ShakeShake,
         {"depth": 11, "width": 2, "cardinality": 2, "mode": "batch", "input_shape": (8, 8, 1), "classes": 3},
+    ),
+    "shake_shake_small_step": (
+        ShakeShake,
+        {"depth": 8, "width": 2, "dt": 0.25, "input_shape": (8, 8, 1), "classes": 3},
     ),
     "polynet_poly2": (PolyNet, RES | {"kind": "poly2", "blocks": (1, 2, 2)}),
     "polynet_mpoly3": (PolyNet, RES | {"kind": "mpoly3", "blocks": (1, 2)}),
@@ -181,6 +190,10 @@ MODELS = {
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
     "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),
+    "second_order": (HamiltonianNet, REV | {"scheme": "second_order"}),
+    "second_order_damped": (HamiltonianNet, REV | {"scheme": "second_order", "damping": 0.5, "dt": 1.0}),
+    "velocity_verlet": (HamiltonianNet, REV | {"scheme": "velocity_verlet"}),
+    "parabolic": (HamiltonianNet, REV | {"scheme": "parabolic", "dt": 1.0}),
     "antisymmetric": (HamiltonianNet, REV | {"scheme": "antisymmetric", "gamma": 0.3}),
 }
 
@@ -263,6 +276,10 @@ LAYERS = {
     ),
     "leapfrog_level": (
         lambda: Level(Coupling(), Force(4, ("gradient", "identity"), (-0.1, 0.1), shared=True)),
+        [(2, 5, 5, 4)] * 2,
+    ),
+    "second_order_level": (
+        lambda: Level(SecondOrder(0.1), Force(4, ("single", "single"), (0.1, 0.1)), memory_free=True),
         [(2, 5, 5, 4)] * 2,
     ),
     "rest": (Rest, [(2, 5, 5, 4)]),

@@ -50,7 +50,7 @@ CASES = {  # name -> the model of a number of channels
     "VeryDeepPolyNet": lambda c: zoo.VeryDeepPolyNet((2, 3, 2), width=c / 384, **SMALL | {"input_shape": (16, 16, 3)}),
     **{
         f"HamiltonianNet {scheme}": lambda c, s=scheme: HamiltonianNet(s, blocks=(6, 6), channels=(c, c), **SMALL)
-        for scheme in ("hamiltonian", "midpoint", "leapfrog", "verlet", "antisymmetric")
+        for scheme in ("hamiltonian", "midpoint", "leapfrog", "verlet", "antisymmetric", "parabolic")
     },
 }
 

@@ -193,15 +193,17 @@ def test_the_symbols_that_are_drawn_are_those_of_the_channels_that_mix(images):
     np.testing.assert_allclose(high, result.pairs["level1"][-1][np.ix_(drawn, drawn)], rtol=1e-6)
 
 
-def test_sigma_counts_as_its_mean_slope(images):
-    model, x = randomize(MgNet((1,), 3, **TINY)), None
+@pytest.mark.parametrize("norm", ["batch", None])
+def test_sigma_counts_as_its_mean_slope(norm, images):
+    model = randomize(MgNet((1,), 3, norm=norm, **TINY))
     x = images(model, 20)
     level = model.get_layer("level1")
     (r, *_), kernel = next(residuals_of(model, x))["level1"], ops.convert_to_numpy(level.field.B[0].kernel)
     open_1 = np.mean(ops.convert_to_numpy(level.field.s1[0](r)) > 0, axis=(0, 1, 2))
     e = level.field.s2[0](level.field.B[0](level.field.s1[0](r)))
     open_2 = np.mean(ops.convert_to_numpy(e) > 0, axis=(0, 1, 2))
-    scaled = kernel * (level.field.s1[0].affine()[0] * open_1)[:, None] * (level.field.s2[0].affine()[0] * open_2)
+    s1, s2 = (s[0].affine()[0] if norm else 1.0 for s in (level.field.s1, level.field.s2))
+    scaled = kernel * (s1 * open_1)[:, None] * (s2 * open_2)
     expected = step_symbol(ops.convert_to_numpy(level.field.A[0].kernel), scaled, frequencies())
     np.testing.assert_allclose(
         np.sort(np.abs(np.linalg.eigvals(expected)).max(-1).ravel()),

@@ -56,6 +56,43 @@ def test_survives_files_and_copies(name, images, tmp_path):
     assert_same(model, rebuilt, x)
 
 
+@every_family_first
+def test_without_norms_sigma_stays_in_its_places_and_every_normalised_channel_has_two_parameters_less(name, images):
+    """The network without norms is the one whose norms are identities, with the same kernels and biases."""
+    normed, bare = randomize(catalogue.build(name, norm="batch")), catalogue.build(name, norm=None)
+    norms = [part for part in normed._flatten_layers() if isinstance(part, keras.layers.BatchNormalization)]
+    assert norms or name.startswith("highway")
+    assert not any(isinstance(part, keras.layers.BatchNormalization) for part in bare._flatten_layers())
+    affine = [norm for norm in norms if norm.scale]
+    less = 2 * sum(norm.moving_mean.shape[0] for norm in affine)
+    assert keras_mgnet.count_params(normed) - keras_mgnet.count_params(bare) == less
+    own = {id(weight) for norm in norms for weight in norm.weights}
+    kept = {weight.path: weight for weight in normed.weights if id(weight) not in own}
+    assert [weight.path for weight in bare.weights] == list(kept)
+    for norm in norms:
+        for variable, value in (("moving_mean", 0.0), ("moving_variance", 1 - norm.epsilon)):
+            getattr(norm, variable).assign(keras.ops.full_like(norm.moving_mean, value))
+    for norm in affine:
+        norm.gamma.assign(keras.ops.ones_like(norm.gamma))
+        norm.beta.assign(keras.ops.zeros_like(norm.beta))
+    for weight in bare.weights:
+        weight.assign(kept[weight.path])
+    x = images(normed)
+    expected = normed(x).numpy()
+    np.testing.assert_allclose(bare(x), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["mgnet", "preact_resnet18_printed", "vcycle_mgnet", "hamiltonian"])
+def test_a_network_of_the_layers_of_one_without_norms_has_none_either(name, images, tmp_path):
+    model = randomize(catalogue.build(name, norm=None))
+    keras_mgnet.features(model).save(tmp_path / "features.keras")
+    copy = keras.saving.load_model(tmp_path / "features.keras")
+    x = images(model)
+    assert not any(isinstance(part, keras.layers.BatchNormalization) for part in copy._flatten_layers())
+    for ours, theirs in zip(*map(keras.tree.flatten, (keras_mgnet.features(model)(x), copy(x))), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @every_model
 def test_every_argument_is_in_the_config(name):
     _, arguments = catalogue.MODELS[name]

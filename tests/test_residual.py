@@ -247,6 +247,47 @@ def test_the_gradient_takes_an_independent_eta(mode):
     assert len(np.unique(np.round(forward, 5))) == distinct
 
 
+def shaken(dt, seed=3):
+    """Draws of a step from zero on 20,000 images of one pixel, with branches that are 2 and 1 everywhere."""
+    options = {} if dt is None else {"dt": dt}
+    layer = Shake(basic(1), basic(1), seed=seed, **options)
+    x = np.zeros((20_000, 1, 1, 1), "float32")
+    layer(x)
+    layer.f1, layer.f2 = (lambda x, i: 2 * np.ones_like(x)), (lambda x, i: np.ones_like(x))
+    return layer, layer(x, training=True).numpy().ravel()
+
+
+@pytest.mark.parametrize("dt", [0.25, 1.0, 4.0])
+def test_mean_and_variance_of_a_shake_are_those_of_its_equation(dt):
+    """Lu2018 (4): mean dt (f_1 + f_2) / 2, variance dt (f_1 - f_2)^2 / 12, both with four standard errors."""
+    layer, draws = shaken(dt)
+    assert draws.mean() == pytest.approx(1.5 * dt, abs=4 * np.sqrt(dt / 12 / draws.size))
+    assert draws.var() == pytest.approx(dt / 12, rel=4 * np.sqrt(0.8 / draws.size))  # kurtosis 1.8
+    np.testing.assert_allclose(layer(np.zeros((1, 1, 1, 1))), 1.5 * dt)
+
+
+def test_a_unit_step_shakes_as_without_a_step_size_bit_for_bit():
+    np.testing.assert_array_equal(shaken(1.0)[1], shaken(None)[1])
+    eta = np.random.default_rng(0).uniform(size=1000).astype("float32")
+    f1, f2 = np.random.default_rng(1).normal(size=(2, 1000)).astype("float32")
+    np.testing.assert_array_equal(steps.mix(f1, f2, eta), eta * f1 + (1 - eta) * f2)
+
+
+def test_the_gradient_of_a_step_has_the_weights_of_its_equation():
+    import tensorflow as tf
+
+    layer, _ = shaken(0.25)
+    f1, f2 = tf.ones((1000, 1, 1, 1)), tf.zeros((1000, 1, 1, 1))
+    layer.f1, layer.f2 = (lambda x, i: f1), (lambda x, i: f2)
+    with tf.GradientTape() as tape:
+        tape.watch([f1, f2])
+        y = layer(f1, training=True)
+    first, second = (g.numpy() for g in tape.gradient(y, [f1, f2]))
+    np.testing.assert_allclose(first + second, 0.25, rtol=1e-6)
+    assert -0.125 <= first.min() < -0.12 and 0.37 < first.max() <= 0.375  # dt/2 +- dt^(1/2) / 2
+    assert np.abs(np.corrcoef(first.ravel(), y.numpy().ravel())[0, 1]) < 0.15
+
+
 def test_equal_branches_make_shaking_irrelevant(images):
     model = ShakeShake(8, 4, input_shape=(8, 8, 1))
     for level in (layer for layer in model.layers if layer.name.startswith("level")):

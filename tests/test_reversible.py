@@ -18,6 +18,7 @@ from keras_mgnet.layers import (
     Conv,
     Coupling,
     CouplingTransfer,
+    Field,
     Force,
     Halves,
     InTurn,
@@ -27,14 +28,18 @@ from keras_mgnet.layers import (
     basic,
     steps,
 )
+from keras_mgnet.layers.schemes.stable import SecondOrder
 
-STABLE = ("hamiltonian", "midpoint", "leapfrog", "verlet")
+STABLE = ("hamiltonian", "midpoint", "leapfrog", "verlet", "second_order", "damped", "velocity_verlet")
+DAMPING = 0.4
 DENSE = {"input_shape": (1, 1, 1), "dtype": "float64", "activation": "linear"}
 
 
 def network(scheme, blocks, **options):
     """One grid of a reversible network, on 8 channels."""
     options = {"blocks": (blocks,), "channels": (8,), "input_shape": (8, 8, 1), **options}
+    if scheme == "damped":
+        scheme, options = "second_order", {"damping": DAMPING, **options}
     return RevNet(**options) if scheme == "revnet" else HamiltonianNet(scheme, **options)
 
 
@@ -286,6 +291,14 @@ def twin(scheme, level, previous, x, dt):
         elif scheme == "leapfrog":
             following = 2 * x - (x - dt * previous) - dt**2 * s(x @ K[0].T + b[0]) @ K[0]
             previous, x = (following - x) / dt, following
+        elif scheme in ("second_order", "damped"):
+            c = DAMPING if scheme == "damped" else 0.0
+            force = (dt**2 if j else dt**2 / 2) * s(x @ K[0].T + b[0])
+            previous, x = x, (2 * x - (1 - c * dt / 2) * previous + force) / (1 + c * dt / 2)
+        elif scheme == "velocity_verlet":  # as printed, with v_n; the level returns v_n + h F_n / 2
+            force = s(x @ K[0].T + b[0])
+            velocity = previous + dt / 2 * force if j else previous
+            previous, x = velocity + dt / 2 * force, x + dt * velocity + dt**2 / 2 * force
         else:
             previous, x = x, previous + (2 if j else 1) * dt * s(x @ K[0].T + b[0])
     return previous, x
@@ -342,6 +355,61 @@ def test_gamma_makes_forward_euler_stable_from_its_bound_on():
     assert growth(1.0, 0.0) == pytest.approx(np.sqrt(1 + h**2))
 
 
+def test_the_parabolic_network_lowers_its_energy_and_equals_its_equation():
+    """Y' = Y - h K^T s(K Y + b): with sigma = max(x, 0) a gradient step of |max(K Y + b, 0)|^2 / 2, which falls for small h."""
+    model = randomize(network("parabolic", 3, dt=0.05, channels=(2,), input_shape=(3, 4, 1), dtype="float64"))
+    level = model.get_layer("level1")
+    x = np.random.default_rng(0).normal(size=(4, 3, 4, 2))
+    expected, (h, shape) = x.reshape(4, -1), (0.05, x.shape[1:])
+    for K, b in zip(level.field.K, level.field.b, strict=True):
+        K, b = matrix(K, shape), np.tile(b.numpy(), 12)
+        before = np.maximum(expected @ K.T + b, 0)
+        expected = expected - h * before @ K
+        assert (np.maximum(expected @ K.T + b, 0) ** 2).sum() < (before**2).sum()
+    np.testing.assert_allclose(level(x).numpy().reshape(4, -1), expected, rtol=1e-12, atol=1e-12)
+    assert level.method.name == "forward Euler, parabolic" and model.name == "parabolic8"
+
+
+def test_without_damping_the_second_order_network_is_the_two_step_method_with_k_minus_one():
+    """Verlet's method as Lu2017 prints it, y_{j+1} = 2 y_j - y_{j-1} + h^2 s(K_j y_j + b_j), which Lu2018 (1) has for k = -1."""
+    level, draw = level_of("second_order", 3, dt=0.3, dtype="float64")
+    randomize(level)
+    previous, x = state = draw()
+    for i in range(3):
+        previous, x = x, steps.linear_multistep(x, previous, level.field(x, i=i), -1.0)
+    assert relative(level(*state)[1], x) <= 1e-14
+    assert level.method.name == "Verlet"
+    assert level_of("damped", 1)[0].method.equation == "y'' + c y' = s(K y + b), y'(0) = 0"
+
+
+def test_damping_takes_energy_and_nothing_else_does():
+    """y'' + c y' = -y: the energy of the undamped network stays near its first value, that of the damped one falls."""
+
+    def energies(damping):
+        level = Level(SecondOrder(damping * 0.05), InTurn([Minus(0.01)] * 400), dtype="float64")
+        states = [np.ones((1, 1, 1, 1)), np.ones((1, 1, 1, 1))]
+        found = []
+        for _ in range(5):
+            states = level(*states)
+            y0, y1 = (float(y) for y in map(np.squeeze, map(keras.ops.convert_to_numpy, states)))
+            found.append(((y1 - y0) / 0.1) ** 2 / 2 + y0 * y1 / 2)
+        return found
+
+    np.testing.assert_allclose(energies(0.0), 0.5, rtol=1e-2)
+    assert energies(0.2)[-1] < 1e-6
+
+
+class Minus(Field):
+    """-w x."""
+
+    def __init__(self, w):
+        super().__init__(dtype="float64")
+        self.w = w
+
+    def call(self, x, i=0):
+        return -self.w * x
+
+
 K_GROWS, K_DECAYS, K_TURNS = (np.array(K, float) for K in ([[2, -2], [0, 2]], [[-2, 0], [2, -2]], [[0, -1], [1, 0]]))
 
 
@@ -386,34 +454,42 @@ def errors(scheme, blocks, exact_start):
     h = 1 / blocks
     net = network(scheme, blocks, dt=h, channels=(4,), **DENSE)
     level, K = net.get_layer("level1"), np.random.default_rng(5).normal(size=(2, 2))
-    if scheme in ("midpoint", "leapfrog", "antisymmetric"):
+    if scheme not in ("hamiltonian", "verlet"):
         K = np.random.default_rng(5).normal(size=(4, 4))
     for conv in (part for part in level._flatten_layers() if isinstance(part, Conv)):
         kernel = np.zeros(conv.kernel.shape)
         kernel[1, 1] = K.T
         conv.kernel.assign(kernel)
-    zero, gram, n = np.zeros_like(K), K.T @ K, len(K)
+    zero, eye, gram, n = np.zeros_like(K), np.eye(len(K)), K.T @ K, len(K)
     system = {
         "hamiltonian": np.block([[zero, gram], [-gram, zero]]),
         "verlet": np.block([[zero, -K.T], [K, zero]]),
         "midpoint": K - K.T,
-        "antisymmetric": (K - K.T - 0.4 * np.eye(n)) / 2,
-        "leapfrog": np.block([[zero, -gram], [np.eye(n), zero]]),
+        "antisymmetric": (K - K.T - 0.4 * eye) / 2,
+        "parabolic": -gram,
+        "leapfrog": np.block([[zero, -gram], [eye, zero]]),
+        "second_order": np.block([[zero, K], [eye, zero]]),
+        "velocity_verlet": np.block([[zero, K], [eye, zero]]),
+        "damped": np.block([[-DAMPING * eye, K], [eye, zero]]),
     }[scheme]
     start = np.random.default_rng(6).normal(size=len(system))
+    if scheme in ("second_order", "velocity_verlet", "damped"):  # from rest
+        start[:n] = 0
 
     def state(t):
         return expm(t * system) @ start
 
     def pair(t):  # one part of the state may be meant half a step ahead or behind
-        if scheme in ("midpoint", "antisymmetric"):
+        if scheme in ("midpoint", "antisymmetric", "parabolic"):
             return state(t), state(t)
+        if scheme in ("second_order", "damped"):
+            return state(t)[n:], state(t)[n:]
         shift = h / 2 if exact_start else 0.0
         before, behind = (0.0, shift) if scheme == "hamiltonian" else (-shift, 0.0)
         return state(t + before)[:n], state(t + behind)[n:]
 
     entry = [keras.ops.convert_to_tensor(x.reshape(1, 1, 1, n)) for x in pair(0.0)]
-    x = level(entry[1]) if scheme == "antisymmetric" else level(*entry)[1]
+    x = level(entry[1]) if scheme in ("antisymmetric", "parabolic") else level(*entry)[1]
     return np.abs(x.numpy().ravel() - pair(1.0)[1]).max()
 
 
@@ -428,6 +504,10 @@ def errors(scheme, blocks, exact_start):
         ("leapfrog", False, 1),
         ("leapfrog", True, 2),
         ("antisymmetric", False, 1),
+        ("parabolic", False, 1),
+        ("second_order", False, 2),
+        ("damped", False, 2),
+        ("velocity_verlet", False, 2),
     ],
 )
 def test_observed_orders(scheme, exact_start, order):
@@ -489,6 +569,18 @@ def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channe
         (lambda: HamiltonianNet(dt=-1), "expected dt between 0 and inf. Received: dt=-1"),
         (lambda: HamiltonianNet("verlet", channels=(3, 4, 4)), "expected channels to be even"),
         (lambda: HamiltonianNet(gamma=0.1), "expected gamma with the antisymmetric scheme alone. Received: gamma=0.1"),
+        (
+            lambda: HamiltonianNet(damping=0.1),
+            "expected damping with the second_order scheme alone. Received: damping=0.1",
+        ),
+        (
+            lambda: HamiltonianNet("second_order", damping=20.0),
+            "expected damping to be less than 2 / dt. Received: damping",
+        ),
+        (
+            lambda: HamiltonianNet("second_order", damping="1"),
+            "expected damping between 0 and inf. Received: damping='1'",
+        ),
         (lambda: Force(4, ("gradients",), (1.0,)), "did you mean 'gradient'"),
         (lambda: SkewConv(4).build((None, 5, 5, 3)), r"expected an input of 4 channels\. Received: input_shape="),
     ],

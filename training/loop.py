@@ -18,7 +18,7 @@ from keras_mgnet.training.headline import headline
 from keras_mgnet.training.identity import check_same, digest
 from keras_mgnet.training.measure import measure_of
 from keras_mgnet.training.prepare import Prepared, now, prepare, record
-from keras_mgnet.training.rundir import Run, new_run_directory, open_run
+from keras_mgnet.training.rundir import Run, new_run_directory, open_run, without_later
 from keras_mgnet.training.state import DivergenceError, Progress
 from keras_mgnet.training.strategy import Strategy, connect
 from keras_mgnet.training.writer import Follower, RunWriter
@@ -55,7 +55,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         # A directory that cannot be written stops here; a refused configuration leaves none.
         with workspace(directory) if strategy.is_chief else nullcontext():
             prepared = prepare(config, strategy)
-            content = record(prepared)
+            content = _as_recorded(record(prepared), config, directory, type(prepared.model))
             run = digest(content)
         role = RunWriter if strategy.is_chief else Follower
         with role(directory, config.keep, run) as writer:
@@ -73,6 +73,14 @@ def _directory(config: TrainConfig, strategy: Strategy) -> Path:
     if not strategy.is_chief or (config.resume and (Path(config.out) / "run.json").is_file()):
         return Path(config.out)
     return new_run_directory(config.out, config.dataset, config.model)
+
+
+def _as_recorded(content: dict[str, Any], config: TrainConfig, directory: Path, family: type) -> dict[str, Any]:
+    """The record of a run; one that goes on has no arguments that its run.json does not know and that change nothing."""
+    if config.resume and (directory / "run.json").is_file():
+        model, then = content["model"], open_run(directory).record["model"]
+        content["model"] = model | {"config": without_later(model["config"], then.get("config", {}), family)}
+    return content
 
 
 def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> dict[str, Any]:

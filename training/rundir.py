@@ -14,6 +14,7 @@ import inspect
 import json
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,13 @@ def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str,
     parameters = inspect.signature(family).parameters
     defaults = {key: parameters[key].default for key in config if key in parameters}
     return json.loads(json.dumps(defaults, default=str))
+
+
+def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: type[keras.Model]) -> dict[str, Any]:
+    """Returns constructor arguments without those that have their defaults and that an older run.json does not have."""
+    defaults = _since_added(config, family)
+    later = {key for key in defaults if key not in recorded}
+    return {key: value for key, value in config.items() if key not in later or value != defaults[key]}
 
 
 def read_log(path: Path) -> list[dict[str, str]]:

@@ -34,8 +34,8 @@ SECTIONS = [
             layers.CycleLevel,
         ),
         (
-            *(steps.plus, steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
-            *(steps.transfer, steps.data),
+            *(steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
+            *(steps.transfer, steps.data, steps.plus),
         ),
     ),
     Section(
@@ -44,14 +44,17 @@ SECTIONS = [
             *(layers.Euler, layers.Blocks, layers.Shake, layers.Sum, layers.EulerSystem, layers.Highway, layers.Poly),
             layers.Force,
         ),
-        (steps.euler, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
+        (steps.euler, steps.shares, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
     ),
     Section("Several states at once", (layers.LinearMultistep, layers.Dense), (steps.linear_multistep, steps.dense)),
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Symplectic and stable schemes",
-        (layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
-        (steps.coupling, steps.single_layer),
+        (
+            *(layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
+            *(stable.VelocityVerlet, stable.SecondOrder),
+        ),
+        (steps.coupling, steps.central_differences, steps.single_layer),
     ),
     Section("Reaction-diffusion", (layers.EulerFromData,), (reaction_diffusion,)),
 ]

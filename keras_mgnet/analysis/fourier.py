@@ -130,7 +130,7 @@ def smoothing_levels(model: keras.Model) -> list[Level]:
     own = [
         level
         for level in levels(model, ResidualCorrection)
-        if level.field.B and not isinstance(level.field.t1[0], Norm) and isinstance(level.field.A[0], Conv)
+        if level.field.B and level.field.is_linear and isinstance(level.field.A[0], Conv)
     ]
     return required(model, "a network with A and B, such as MgNet", own)
 
@@ -184,7 +184,7 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
     axes.legend(fontsize="small", markerscale=6)
 
 
-def _symbols(level: Level, gains: dict[str, np.ndarray], theta: np.ndarray) -> np.ndarray:
+def _symbols(level: Level, gains: dict[int, np.ndarray], theta: np.ndarray) -> np.ndarray:
     """The symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
     steps = []
     for i in range(level.nu):
@@ -202,25 +202,26 @@ def _most_mixed(symbol: np.ndarray) -> list[int]:
     return np.sort(np.argsort(-(strength.sum(0) + strength.sum(1)))[:DRAWN]).tolist()
 
 
-def _scale(norm, gains: dict[str, np.ndarray]) -> np.ndarray:
-    return norm.affine()[0] * gains[norm.path] if isinstance(norm, Norm) else np.ones(1)
+def _scale(norm, gains: dict[int, np.ndarray]) -> np.ndarray:
+    scale = norm.affine()[0] if isinstance(norm, Norm) else np.ones(1)
+    return scale * gains.get(id(norm), 1.0)
 
 
-def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[str, np.ndarray]:
-    """The mean of sigma' behind each norm of the levels, (c,) by path."""
-    norms = [norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, Norm)]
-    sums: dict[str, list[np.ndarray]] = {norm.path: [] for norm in norms}
+def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[int, np.ndarray]:
+    """The mean of sigma' behind each norm of the levels, (c,) by its id; a network without norms has sigma alone."""
+    norms = [norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, keras.layers.Layer)]
+    sums: dict[int, list[np.ndarray]] = {id(norm): [] for norm in norms}
 
     def activation(norm, original, x):
         y, pull = autodiff.vjp(original, x)
         (slope,) = pull(ops.ones_like(y))
-        sums[norm.path].append(ops.convert_to_numpy(ops.mean(slope, axis=(0, 1, 2))) * len(x))
+        sums[id(norm)].append(ops.convert_to_numpy(ops.mean(slope, axis=(0, 1, 2))) * len(x))
         return y
 
     with all_intercepted(norms, "activation", activation):
         for x in batches(images):
             model(x, training=False)
-    return {path: np.sum(found, axis=0) / len(images) for path, found in sums.items()}
+    return {key: np.sum(found, axis=0) / len(images) for key, found in sums.items()}
 
 
 def _measured(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[str, np.ndarray]:

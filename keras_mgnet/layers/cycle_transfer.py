@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mgnet.layers.fields.chain import build_all, identity
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.layers.transfer import Restriction
 from keras_mgnet.serialization import serializable
 
@@ -20,6 +20,7 @@ class CycleTransfer(keras.layers.Layer):
         channels: of the coarse grid.
         normalize: whether s is a norm and sigma, or the identity. R *_2^T has neither.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -29,11 +30,14 @@ class CycleTransfer(keras.layers.Layer):
         ((1, 4, 4, 8), (1, 7, 7, 4))
     """
 
-    def __init__(self, channels, *, normalize=True, activation="relu", init="he_fan_out", name=None, dtype=None):
+    def __init__(
+        self, channels, *, normalize=True, activation="relu", norm="batch", init="he_fan_out", name=None, dtype=None
+    ):
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.R = Restriction(channels, init=init, name="R", dtype=policy)
-        self.s = Norm(activation, foldable=False, name="s", dtype=policy) if normalize else identity
+        sigma = {"foldable": False, "name": "s", "dtype": policy}
+        self.s = norm_layer(norm, activation, **sigma) if normalize else identity
 
     def build(self, r_shape, e_shape=None):
         self.R.build(r_shape)

@@ -1,12 +1,14 @@
 """FractalNet's level: columns of layers of different depth, joined by means, some of which drop out in training."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Affine
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import Norm, norm_layer
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable
@@ -119,6 +121,7 @@ class FractalLevel(keras.layers.Layer):
         dropout: rate behind each convolution.
         drop_path: as `Join`.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -143,6 +146,7 @@ class FractalLevel(keras.layers.Layer):
         dropout=0.0,
         drop_path=0.15,
         activation="relu",
+        norm="batch",
         init="he_fan_out",
         name=None,
         dtype=None,
@@ -153,7 +157,8 @@ class FractalLevel(keras.layers.Layer):
         self.ends = ends(range(columns) if column is None else [column], self.nu)
         places = [f"{c}_{n}" for n, ending in self.ends for c in ending]
         self.K = [Affine(channels, init=init, name=f"K{place}", dtype=policy) for place in places]
-        self.s = [Standardize(activation, name=f"s{place}", dtype=policy) for place in places]
+        make = Standardize if norm == "batch" else partial(norm_layer, norm)
+        self.s = [make(activation, name=f"s{place}", dtype=policy) for place in places]
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy)
         self.join = Join(drop_path, name="join", dtype=policy)
 

@@ -26,7 +26,7 @@ class GridLevel(Level):
     networks: the residual form then means r <- r - A_i * e, the feature form f - A_i * u.
 
     Args:
-        channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, init: as `LinearSystem`.
+        channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, norm, init: as `LinearSystem`.
         nu: number of iterations.
         smoother: a key of `smoothers.SMOOTHERS`, or the scheme.
 
@@ -51,6 +51,7 @@ class GridLevel(Level):
         operators: Sequence[keras.layers.Layer] | None = None,
         last: bool = False,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -63,7 +64,14 @@ class GridLevel(Level):
                 f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
             )
         maps = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
-        options = {"share_A": share_A, "share_B": share_B, "form": form, "activation": activation, "init": init}
+        options = {
+            "share_A": share_A,
+            "share_B": share_B,
+            "form": form,
+            "activation": activation,
+            "norm": norm,
+            "init": init,
+        }
         system = LinearSystem(channels, channels_f, nu, **maps, **options, name="system", dtype=policy)
         super().__init__(rule, system, name=name, dtype=policy)
 
@@ -93,7 +101,7 @@ class CycleLevel(Level):
         channels: c_u = c_f; R *_2^T maps what R *_2 has made of data to features.
         nu, post_nu: iterations on the way down and up.
         share_B: whether one B serves all iterations of both ways.
-        B, form, operators, activation, init: as `LinearSystem`.
+        B, form, operators, activation, norm, init: as `LinearSystem`.
         smoothers: the schemes of both ways, keys of `smoothers.SMOOTHERS` or layers.
 
     Example:
@@ -123,6 +131,7 @@ class CycleLevel(Level):
         smoothers: Sequence[str | ResidualCorrection] = (PLAIN, PLAIN),
         operators: Sequence[keras.layers.Layer] | None = None,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -130,7 +139,7 @@ class CycleLevel(Level):
         policy = keras.dtype_policies.get(dtype)
         down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
         check(form, (None, None), down, up)
-        options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "init": init}
+        options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "norm": norm, "init": init}
         system = LinearSystem(
             channels, channels, nu + post_nu, operators=operators, **options, name="system", dtype=policy
         )

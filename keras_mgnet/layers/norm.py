@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_mgnet import compat
+from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.errors import unknown
 from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
@@ -77,6 +79,30 @@ class Norm(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
         )
         return ops.cast(y, x.dtype)
+
+
+NORMS = ("batch", None)
+
+
+def norm_layer(
+    norm: str | None,
+    activation: Activation = None,
+    *,
+    foldable: bool = True,
+    name: str | None = None,
+    dtype: DType = None,
+) -> keras.layers.Layer:
+    """Returns a `Norm` with sigma or, where `norm` is None, sigma alone; other arguments as `Norm`.
+
+    Example:
+        >>> norm_layer(None, "relu")(ops.array([-1.0, 1.0])).numpy().tolist()
+        [0.0, 1.0]
+    """
+    if norm not in NORMS:
+        raise unknown("norm", norm, ["batch", "None"])
+    if norm is None:
+        return keras.layers.Activation(activation, name=name, dtype=dtype)
+    return Norm(activation, foldable=foldable, name=name, dtype=dtype)
 
 
 def synchronize_norms(model: keras.Model) -> None:

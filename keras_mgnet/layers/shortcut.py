@@ -6,7 +6,7 @@ from keras import ops
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.branch import Branch
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.layers.transfer import coarser
 from keras_mgnet.serialization import serializable
 
@@ -64,6 +64,7 @@ class ShiftedProjection(keras.layers.Layer):
         channels: output channels, even.
         strides: 1 or 2.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -71,14 +72,16 @@ class ShiftedProjection(keras.layers.Layer):
         (1, 3, 3, 4)
     """
 
-    def __init__(self, channels, strides=1, *, activation="relu", init="he_fan_out", name=None, dtype=None):
+    def __init__(
+        self, channels, strides=1, *, activation="relu", norm="batch", init="he_fan_out", name=None, dtype=None
+    ):
         super().__init__(name=name, dtype=dtype)
         if channels % 2:
             raise ValueError(f"expected an even number of channels. Received: {channels}")
         options = {"strides": strides, "init": init, "dtype": self.dtype_policy}
         self.sigma = keras.activations.get(activation)
         self.K1, self.K2 = (Conv(channels // 2, 1, name=name, **options) for name in ("K1", "K2"))
-        self.n = Norm(name="n", dtype=self.dtype_policy)
+        self.n = norm_layer(norm, name="n", dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.K1.build(input_shape)

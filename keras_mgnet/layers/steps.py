@@ -61,9 +61,16 @@ def linear_multistep(x, previous, f, k):
     return combine((x, previous), (1 - k, k)) + f
 
 
-def mix(f1, f2, eta):
-    """eta f_1 + (1 - eta) f_2: the branch of shake-shake, Lu2018 section 3."""
-    return eta * f1 + (1 - eta) * f2
+def shares(eta, dt):
+    """dt/2 +- dt^(1/2) (eta - 1/2): the weights of the two branches of shake-shake, Lu2018 (4); eta and 1 - eta for dt = 1."""
+    first = (dt - dt**0.5) / 2 + dt**0.5 * eta
+    return first, dt - first
+
+
+def mix(f1, f2, eta, dt=1.0):
+    """w_1 f_1 + w_2 f_2 with the `shares` w of eta, for dt = 1 eta f_1 + (1 - eta) f_2: the branch of shake-shake, Lu2018 (4)."""
+    first, second = shares(eta, dt)
+    return first * f1 + second * f2
 
 
 def powers(x, maps, sigma):
@@ -99,6 +106,11 @@ def superpose(fs):
 def coupling(previous, f):
     """x^{m-1} + f, f = f^m(x^m): the reversible step, RevNet's additive coupling; undone by the same step with -f."""
     return previous + f
+
+
+def central_differences(x, previous, f, q):
+    """(2 x - (1 - q) x^{i-1} + f) / (1 + q): y'' + c y' = g, q = c h / 2, f = h^2 g(x); undone by itself with -q for q."""
+    return (2 * x - (1 - q) * previous + f) / (1 + q)
 
 
 def root_pair(r, A, p, q):

@@ -8,7 +8,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv, pad
 from keras_mgnet.layers.fields.chain import build_all, identity
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.serialization import serializable
 
 STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
@@ -114,6 +114,7 @@ class GridTransfer(keras.layers.Layer):
         Pi, R: keys of `RESTRICTIONS`.
         normalize: whether s1 and s2 are a norm and sigma; else they are left out, He2019 (4.4) as it is printed.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -131,6 +132,7 @@ class GridTransfer(keras.layers.Layer):
         R="conv",
         normalize=True,
         activation="relu",
+        norm="batch",
         init="he_fan_out",
         name=None,
         dtype=None,
@@ -139,8 +141,8 @@ class GridTransfer(keras.layers.Layer):
         policy = self.dtype_policy
         self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
         self.R = Restriction(channels_f, R, init=init, name="R", dtype=policy)
-        self.s1 = Norm(activation, name="s1", dtype=policy) if normalize else identity
-        self.s2 = Norm(activation, name="s2", dtype=policy) if normalize else identity
+        self.s1 = norm_layer(norm, activation, name="s1", dtype=policy) if normalize else identity
+        self.s2 = norm_layer(norm, activation, name="s2", dtype=policy) if normalize else identity
 
     def build(self, u_shape, r_shape):
         self.Pi.build(u_shape)
@@ -188,6 +190,7 @@ class Stem(keras.layers.Layer):
         kind: "cifar" and "mnist" (3x3), or "imagenet" (7x7 with stride 2, then 3x3 max pooling with stride 2: s = 4).
         normalize: whether normalisation and activation follow the convolution (a pre-activation ResNet begins without).
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -196,14 +199,23 @@ class Stem(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, kind="cifar", *, normalize=True, activation="relu", init="he_fan_out", name=None, dtype=None
+        self,
+        channels,
+        kind="cifar",
+        *,
+        normalize=True,
+        activation="relu",
+        norm="batch",
+        init="he_fan_out",
+        name=None,
+        dtype=None,
     ):
         super().__init__(name=name, dtype=dtype)
         check_known("stem", kind, STEMS)
         kernel_size, strides, self.pools = STEMS[kind]
         policy = self.dtype_policy
         self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
-        self.s = Norm(activation, name="s", dtype=policy) if normalize else None
+        self.s = norm_layer(norm, activation, name="s", dtype=policy) if normalize else None
 
     def build(self, input_shape):
         self.conv.build(input_shape)

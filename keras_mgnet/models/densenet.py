@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Dense, DenseStates, DenseTransition, Level, Norm
+from keras_mgnet.layers import Dense, DenseStates, DenseTransition, Level
 from keras_mgnet.models.checks import positive_integer, positive_integers, within
 from keras_mgnet.models.datasets import IMAGENET
 from keras_mgnet.models.family import Family, Row, Space, errors
@@ -107,7 +107,7 @@ class DenseNet(Network):
                     x = DenseTransition(max(int(theta * x.shape[-1]), 1), name=f"transfer{level}", **options)(x)
                 field = DenseStates(growth, n, bottleneck=bottleneck, name="f", **options)
                 x = Level(Dense(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
-            x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
+            x = frame.end(x)
         label = depth if blocks is None else "x".join(map(str, nu))
         name = f"densenet_{'bc_' if bottleneck else ''}{label}_{growth}"
         super().__init__(frame, x, name=name, recipe="densenet_imagenet" if imagenet else None)

@@ -12,6 +12,7 @@ import h5py
 import keras
 
 from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.layers.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfer import STEMS, Stem
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
@@ -30,6 +31,7 @@ class FrameArguments(TypedDict, total=False):
     classes: int
     classifier_activation: str | None
     activation: str | Callable
+    norm: str | None
     weights: str | Path | None
     init: str
     remat: Sequence[str]
@@ -49,6 +51,7 @@ class Frame:
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: sigma, a Keras activation.
+        norm: "batch", batch normalisation wherever the network has it, or None for none: sigma stays in its places.
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1", that in training keep only the inputs of their iterations and evaluate each
@@ -71,6 +74,7 @@ class Frame:
     classes: int = 10
     classifier_activation: str | None = None
     activation: str | Callable = "relu"
+    norm: str | None = "batch"
     weights: str | Path | None = None
     init: str = "he_fan_out"
     remat: Sequence[str] = ()
@@ -88,6 +92,8 @@ class Frame:
             )
         if self.pooling is not None and self.pooling not in POOLINGS:
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
+        if self.norm not in NORMS:
+            raise unknown("norm", self.norm, ["batch", "None"])
         if self.classifier_activation not in (None, "softmax"):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
         check_weights_path(self.weights)
@@ -106,7 +112,12 @@ class Frame:
 
     @property
     def common(self) -> dict[str, Any]:
-        """The arguments of every layer: activation, init and dtype."""
+        """The arguments of every layer: activation, norm, init and dtype."""
+        return {**self.plain, "norm": self.norm}
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Those of a layer without norms."""
         return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
 
     def image(self, levels: int):
@@ -123,6 +134,10 @@ class Frame:
         """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
+
+    def end(self, x):
+        """Returns the last norm and sigma of x, which stand before the classifier of a pre-activation network."""
+        return norm_layer(self.norm, self.activation, name="s", dtype=self.common["dtype"])(x)
 
     def head(self, features):
         """Maps the last level's u or r (N, H, W, c) to the model's output."""

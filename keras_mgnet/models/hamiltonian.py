@@ -7,8 +7,8 @@ from typing import NamedTuple, Unpack
 import keras
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Norm, Rest, Scheme, ZeroPadding
-from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SymplecticEuler, Verlet
+from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Rest, Scheme, ZeroPadding
+from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SecondOrder, SymplecticEuler, VelocityVerlet, Verlet
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.family import Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -39,7 +39,12 @@ SCHEMES = {
     "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
     "leapfrog": Form(Leapfrog, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
     "verlet": Form(Verlet, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
+    "second_order": Form(SecondOrder, ("single",), lambda dt, i: (dt**2 if i else dt**2 / 2,), products=1),
+    "velocity_verlet": Form(
+        VelocityVerlet, ("single", "identity"), lambda dt, i: (dt if i else dt / 2, dt), 1, shared=True, rests=True
+    ),
     "antisymmetric": Form(Euler, ("damped_skew",), lambda dt, i: (dt,)),
+    "parabolic": Form(Euler, ("gradient",), lambda dt, i: (-dt,)),
 }
 
 
@@ -64,12 +69,17 @@ class HamiltonianNet(Network):
     - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), first Y_1 = Y_0 + h s((K - K^T) Y_0 + b);
     - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, by V' = V - h K^T s(K Y + b), Y' = Y + h V';
     - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y);
-    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler; it is the one that is not reversible.
+    - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b), Y_{-1} = Y_0 with h^2/2 at first:
+      Y'' + c Y' = s(K Y + b) by central differences, without damping Verlet's method;
+    - "velocity_verlet": Y' = Y + h V + h^2 F/2, V' = V + h (F + F')/2, F = s(K Y + b), F' that of the next block, V_0 = 0;
+    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler, not reversible;
+    - "parabolic": Y' = Y - h K^T s(K Y + b), forward Euler, not reversible.
 
-    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017; LiliMeng/hamiltonian-revnet for what
-    stands around: no norms but behind the stem and before the pooling. Between grids 2x2 means and zero channels on both sides.
-    (That code samples behind the first block of a grid: `blocks=(7, 6, 5)`.) Lu2017 exchanges the names of the second-order
-    scheme and Verlet's. The blocks of a grid are undone by `get_layer("level1").inverse(*state)`.
+    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017; Lu2017 for "second_order" without
+    damping, there called Verlet's method, and "velocity_verlet"; Ruthotto, Haber 2018 for "parabolic". Lu2017 calls "verlet"
+    leapfrog. What stands around is that of LiliMeng/hamiltonian-revnet: no norms but behind the stem and before the pooling;
+    between grids 2x2 means and zero channels on both sides. (That code samples behind the first block of a grid:
+    `blocks=(7, 6, 5)`.) The blocks of a grid are undone by `get_layer("level1").inverse(*state)`.
 
     Args:
         scheme: see above.
@@ -78,6 +88,7 @@ class HamiltonianNet(Network):
         dt: h, the step size.
         gamma: of the antisymmetric scheme alone, None for 0.4: at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes forward Euler
             stable where (K - K^T) / 2 has eigenvalues up to i mu.
+        damping: c of "second_order" alone, less than 2 / h; None for 0.
         memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
 
     Example:
@@ -101,14 +112,19 @@ class HamiltonianNet(Network):
         channels: int | Sequence[int] = (32, 64, 112),
         dt: float = 0.1,
         gamma: float | None = None,
+        damping: float | None = None,
         memory_free: bool = True,
         **arguments: Unpack[FrameArguments],
     ) -> None:
         check_known("scheme", scheme, SCHEMES)
-        if gamma is not None and scheme != "antisymmetric":
-            raise ValueError(f"expected gamma with the antisymmetric scheme alone. Received: gamma={gamma!r}")
+        for name, value, owner in (("gamma", gamma, "antisymmetric"), ("damping", damping, "second_order")):
+            if value is not None and scheme != owner:
+                raise ValueError(f"expected {name} with the {owner} scheme alone. Received: {name}={value!r}")
         gamma = within("gamma", 0.4 if gamma is None else gamma, 0, math.inf)
         dt = within("dt", dt, 0, math.inf)
+        q = within("damping", 0.0 if damping is None else damping, 0, math.inf) * dt / 2
+        if q >= 1:
+            raise ValueError(f"expected damping to be less than 2 / dt. Received: damping={damping!r}, dt={dt!r}")
         row = SCHEMES[scheme]
         blocks = positive_integers("blocks", blocks)
         channels = (even_integers if row.halves else positive_integers)("channels", channels, len(blocks))
@@ -124,21 +140,22 @@ class HamiltonianNet(Network):
                         c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy
                     )
                     parts = [restrict(part) for part in parts]
-                iterate = _level(row, n, c, dt, gamma, memory_free, f"level{level}", frame)
+                rule = row.scheme(*[q] * (scheme == "second_order"), dtype=policy)
+                iterate = _level(row, rule, n, c, dt, gamma, memory_free, f"level{level}", frame)
                 pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
                 parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
             x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
-            x = Norm(frame.activation, name="s", dtype=policy)(x)
+            x = frame.end(x)
         super().__init__(frame, x, name=f"{scheme}{2 + row.products * sum(blocks)}")
 
 
-def _level(row: Form, blocks, channels, dt, gamma, memory_free, name, frame):
+def _level(row: Form, rule: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
     """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
-    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.common}
+    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:
         force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)
-        return Level(row.scheme(dtype=policy), force, name=name, dtype=policy)
+        return Level(rule, force, name=name, dtype=policy)
     forces = [Force(channels, row.forms, w, name=f"f{i}", **options) for i, w in enumerate(factors)]
     field = InTurn(forces, name="f", dtype=policy)
-    return Level(row.scheme(dtype=policy), field, memory_free=memory_free, name=name, dtype=policy)
+    return Level(rule, field, memory_free=memory_free, name=name, dtype=policy)

@@ -54,7 +54,7 @@ class HighwayNet(Network):
         check_known("kind", kind, KINDS)
 
         with Frame(**arguments) as frame:
-            dense, options = kind == "dense", frame.common
+            dense, options = kind == "dense", frame.plain
             kernel_size, strides = (1, 1) if dense else (3, 2)
             x = _flat(frame) if dense else frame.begin(channels[0], len(nu), normalize=False)
             for level, (n, c) in enumerate(zip(nu, channels, strict=True), start=1):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, Norm, shortcut
+from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, shortcut
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -159,7 +159,7 @@ def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedul
         level = Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
         given = [_restriction(stage, options)(previous)] if projects and stage.level > 1 else []
         x, previous = level(x, *given)
-    return Norm(frame.activation, name="s", dtype=options["dtype"])(x)
+    return frame.end(x)
 
 
 def k_values(model: keras.Model) -> np.ndarray:

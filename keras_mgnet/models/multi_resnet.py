@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
-from keras_mgnet.layers import Blocks, Euler, Level, Norm, Sum, shortcut
+from keras_mgnet.layers import Blocks, Euler, Level, Sum, shortcut
 from keras_mgnet.models.checks import positive_integer
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space
@@ -93,7 +93,7 @@ class MultiResNet(Network):
             x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet)
             for stage in plan.stages():
                 x = multi_level(plan, stage, frame, k, padding)(x)
-            x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+            x = frame.end(x)
         wide = f"_w{w}" if w > 1 else ""
         name = f"multi_resnet{plan.label(depth if blocks is None else None)}_k{k}{wide}"
         super().__init__(frame, x, name=name, recipe="lu2018_imagenet" if imagenet else None)

@@ -125,9 +125,9 @@ def check_smoother(B, share_B, step, residual) -> None:
 def _smoother(nu: int, B: str, share: bool, places: Step, options):
     if B == "conv":
         return "residual_correction"
-    sigma, dtype = options["activation"], options["dtype"]
+    own = {name: options[name] for name in ("activation", "norm", "dtype")}
     where = {"behind": places.outside, "sigma_last": places.sigma_last}
-    return PolynomialSmoother(nu, B, share=share, **where, activation=sigma, dtype=dtype)
+    return PolynomialSmoother(nu, B, share=share, **where, **own)
 
 
 def _transfer(level: int, channels: int, options):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Blocks, Euler, Level, Norm, Poly, shortcut
+from keras_mgnet.layers import Blocks, Euler, Level, Poly, shortcut
 from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.family import Family, Row, Space
@@ -63,7 +63,7 @@ class PolyNet(Network):
             x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
             for stage in plan.stages():
                 x = poly_level(plan, stage, kind, frame.common)(x)
-            x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+            x = frame.end(x)
         super().__init__(frame, x, name=f"polynet_{kind}_{plan.label(None)}")
 
 

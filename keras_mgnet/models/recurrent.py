@@ -3,7 +3,7 @@
 from typing import NamedTuple, Unpack
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Conv, EulerSystem, Level, Norm, Recurrent
+from keras_mgnet.layers import Conv, EulerSystem, Level, Recurrent
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import is_integer, positive_integer
 from keras_mgnet.models.family import EITHER, Family, Row, Space
@@ -93,5 +93,5 @@ class RecurrentResNet(Network):
                 sharing = {"share_K": share_K, "share_norms": share_norms}
                 field = Recurrent(channels, steps, plan.states, name="f", **sharing, **options)
                 x = Level(EulerSystem(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
-            x = Norm(frame.activation, name="s", dtype=options["dtype"])(x)
+            x = frame.end(x)
         super().__init__(frame, x, name=f"recurrent_resnet{states}")

@@ -8,7 +8,7 @@ from typing import Unpack
 import keras
 
 from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.layers import Blocks, Branch, Euler, Heun, Level, Norm, shortcut
+from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
@@ -20,6 +20,7 @@ from keras_mgnet.serialization import serializable
 
 ONE_STEP = {"euler": Euler, "heun": Heun}
 SHORTCUTS = ("projection", "padding")
+FORMS = ("released", "printed")
 
 # depth, what is shared, table, exact parameters as the text shares and as "published_size" does, printed size, accuracies
 RESNET_HE2019 = (
@@ -164,6 +165,9 @@ class ResNet(Network):
         survival: stochastic depth, the probability that the last block survives a training step (Huang et al. 2016).
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
         scheme: "euler", or another one-step scheme for the same field: "heun", of order 2.
+        form: "released", the code's, or "printed", He2019's, which differs for `PreActResNet` alone: R takes r itself in (2.2),
+            (6.1) and, with share_B="published_size", (6.4); the stem ends with s, every block begins with it, and the
+            last r is averaged as it is.
 
     Raises:
         ValueError: for arguments that do not make a network, before anything is built.
@@ -195,23 +199,27 @@ class ResNet(Network):
         survival: float = 1.0,
         survival_schedule: str = "huang",
         scheme: str = "euler",
+        form: str = "released",
         **arguments: Unpack[FrameArguments],
     ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         check_sharing(share_A, share_B, plan)
         check_known("scheme", scheme, ONE_STEP)
+        check_known("form", form, FORMS)
         padding = pads(shortcut, plan)
         survivals = plan.survivals(survival, survival_schedule)
         classic = blocks is None and depth in (18, 34)  # kuangliu's pre-activation form has no norm at the end
+        released = self.preactivation and form == "released"
 
         with Frame(**arguments) as frame:
-            r = frame.begin(plan.stem, len(plan.blocks), normalize=not self.preactivation or frame.stem == "imagenet")
+            r = frame.begin(plan.stem, len(plan.blocks), normalize=not released or frame.stem == "imagenet")
             for stage, survives in zip(plan.stages(), survivals, strict=True):
                 coarse = stage.level > 1
                 options = {
                     "survival": survives,
                     "inverted": survival_schedule == "lm_release",
                     "preactivation": self.preactivation,
+                    "R_activated": released,
                     "padding": padding,
                     "scheme": scheme,
                 }
@@ -221,13 +229,13 @@ class ResNet(Network):
                         sharing_A(share_A, stage.blocks, coarse),
                     )
                 if coarse and share_B == PUBLISHED_SIZE:
-                    r, stage = restrict_first(r, stage, frame, self.preactivation)
-                    options["lead"] = "activation" if self.preactivation else None
-                elif not coarse and frame.stem == "imagenet" and not classic and self.preactivation:
+                    r, stage = restrict_first(r, stage, frame, self.preactivation, released)
+                    options["lead"] = "activation" if released else None
+                elif not coarse and frame.stem == "imagenet" and not classic and released:
                     options["lead"] = "none"  # the stem's norm and sigma are those of the first block
                 r = residual_level(plan, stage, frame, **options)(r)
-            if self.preactivation and not classic:
-                r = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(r)
+            if released and not classic:
+                r = frame.end(r)
         name = ("preact_" if self.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
         super().__init__(frame, r, name=name, recipe=recipe_of(frame, depth if classic else None))
 
@@ -237,8 +245,8 @@ class PreActResNet(ResNet):
     """Pre-activation ResNet: r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2): forward Euler.
 
     With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar the CIFAR
-    stem has no norm, and a pooling block restricts s(r), not r as (2.2) and (6.4) print. Depths 18 and 34 have no norm before
-    the classifier; all others do, as in fb.resnet.torch. Arguments as `ResNet`.
+    stem has no norm, and a pooling block restricts s(r), not r as (2.2) and (6.4) print: `form="printed"` does. Depths 18 and
+    34 have no norm before the classifier; all others do, as in fb.resnet.torch. Arguments as `ResNet`.
 
     Example:
         >>> PreActResNet(18, base_width=8, share_A=True, share_B="published_size").output_shape
@@ -255,6 +263,7 @@ def residual_level(
     frame,
     *,
     preactivation,
+    R_activated=True,
     padding=False,
     lead=None,
     sharing=None,
@@ -270,7 +279,7 @@ def residual_level(
     blocks = Blocks(
         branch,
         R=make(stage.channels, stage.strides, options) if stage.changes_shape else None,
-        R_activated=preactivation and not padding,
+        R_activated=preactivation and R_activated and not padding,
         survival=survival,
         inverted=inverted,
         name="blocks",
@@ -280,10 +289,12 @@ def residual_level(
     return Level(rule, blocks, name=f"level{stage.level}", dtype=options["dtype"])
 
 
-def restrict_first(r, stage: Stage, frame, preactivation: bool):
+def restrict_first(r, stage: Stage, frame, preactivation: bool, activated: bool):
     """Restricts before the level, He2019 (6.4); returns the restricted r and the stage that is left."""
     options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
-    if preactivation:
+    if preactivation and not activated:
+        r = Conv(stage.channels, 1, strides=2, init=frame.init, name=options["name"], dtype=options["dtype"])(r)
+    elif preactivation:
         r = Branch((stage.channels,), (1,), **options)(r)
     else:
         r = Branch((stage.channels,), (1,), order="postactivation", **options)(r)

@@ -2,7 +2,6 @@
 
 from typing import Unpack
 
-from keras_mgnet.layers import Norm
 from keras_mgnet.models.family import Family, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import aggregated
@@ -62,6 +61,6 @@ class ResNeXt(Network):
             for stage in plan.stages():
                 x = residual_level(plan, stage, frame, preactivation=preactivation)(x)
             if preactivation:
-                x = Norm(frame.activation, name="s", dtype=frame.common["dtype"])(x)
+                x = frame.end(x)
         name = f"{'preact_' if preactivation else ''}resnext{depth}_{cardinality}x{group_width}d"
         super().__init__(frame, x, name=name)

@@ -6,18 +6,7 @@ from typing import Unpack
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import (
-    Conv,
-    Coupling,
-    CouplingTransfer,
-    Halves,
-    InTurn,
-    Level,
-    Norm,
-    ZeroPadding,
-    basic,
-    bottleneck,
-)
+from keras_mgnet.layers import Conv, Coupling, CouplingTransfer, Halves, InTurn, Level, ZeroPadding, basic, bottleneck
 from keras_mgnet.models.checks import even_integers, positive_integers
 from keras_mgnet.models.family import Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -106,7 +95,7 @@ class RevNet(Network):
                 scheme, field = Coupling(dtype=policy), InTurn(branches, name="f", dtype=policy)
                 state = Level(scheme, field, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
             x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
-            x = Norm(frame.activation, name="s", dtype=policy)(x)
+            x = frame.end(x)
         super().__init__(frame, x, name=f"revnet{depth if named else 'x'.join(map(str, blocks))}")
 
 

@@ -1,11 +1,13 @@
 """Shake-shake: residual networks with two branches mixed by chance (Gastaldi 2017; Lu2018, section 3)."""
 
+import math
 from dataclasses import replace
 from typing import Unpack
 
 import keras
 
 from keras_mgnet.layers import Blocks, Euler, Level, Shake, ShiftedProjection, Stem
+from keras_mgnet.models.checks import within
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -36,6 +38,7 @@ class ShakeShake(Network):
         width: channels of a branch on the first grid (per group, with a cardinality).
         cardinality: number of groups of the bottlenecks; None for basic blocks.
         mode: one eta per "image" or per "batch".
+        dt: step size: the branches have the weights dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4). 1 gives eta and 1 - eta.
 
     Example:
         >>> ShakeShake(8, 4, input_shape=(8, 8, 1)).name
@@ -57,9 +60,10 @@ class ShakeShake(Network):
         *,
         cardinality: int | None = None,
         mode: str = "image",
+        dt: float = 1.0,
         **arguments: Unpack[FrameArguments],
     ) -> None:
-        basic = cardinality is None
+        basic, dt = cardinality is None, within("dt", dt, 0, math.inf)
         plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality, width)
 
         with Frame(**arguments) as frame:
@@ -75,7 +79,7 @@ class ShakeShake(Network):
                     if stage.changes_shape
                     else None
                 )
-                shake = Shake(f1, f2, mode=mode, name="shake", dtype=options["dtype"])
+                shake = Shake(f1, f2, mode=mode, dt=dt, name="shake", dtype=options["dtype"])
                 blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
                 x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
             x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)

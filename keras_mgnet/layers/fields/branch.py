@@ -21,7 +21,7 @@ class Branch(Chain):
     Args:
         widths: output channels of each convolution.
         kernel_sizes: of each convolution.
-        uses, sharing, share_norms, dropout, activation, init: as `Chain`.
+        uses, sharing, share_norms, dropout, activation, norm, init: as `Chain`.
         order: one of `ORDERS`.
         lead: what stands before the first convolution: "norm" (with sigma) or, with preactivation for the first use alone,
             "activation" or "none". None for what the order says.
@@ -49,6 +49,7 @@ class Branch(Chain):
         share_norms: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -72,6 +73,7 @@ class Branch(Chain):
             share_norms=share_norms,
             dropout=dropout,
             activation=activation,
+            norm=norm,
             init=init,
             name=name,
             dtype=dtype,

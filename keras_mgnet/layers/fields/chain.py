@@ -10,7 +10,7 @@ from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.field import Field
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.layers.sharing import own
 from keras_mgnet.serialization import serializable
 
@@ -42,6 +42,7 @@ class Chain(Field):
         share_norms: one norm per place for all uses.
         dropout: rate of the dropout behind each convolution.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -62,6 +63,7 @@ class Chain(Field):
         share_norms: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -79,7 +81,8 @@ class Chain(Field):
         ]
         normed = [(q, place) for q, place in enumerate(places) if place in ("norm", "sigma")]
         norms = [
-            self._family(f"s{n}", q, place, share_norms, activation) for n, (q, place) in enumerate(normed, start=1)
+            self._family(f"s{n}", q, place, share_norms, activation, norm)
+            for n, (q, place) in enumerate(normed, start=1)
         ]
         self.convs, self.norms = [], []
         for conv, norm in itertools.zip_longest(
@@ -88,14 +91,14 @@ class Chain(Field):
             self.convs += [] if conv is None else [conv]
             self.norms += [] if norm is None else [norm]
 
-    def _family(self, name, q, place, share_norms, activation):
+    def _family(self, name, q, place, share_norms, activation, norm):
         """The norms at place q, by use. One is foldable if the convolution before it serves that use alone."""
         before = self.sharing[q - 1] if q else (0,) * self.uses
         foldable = [q > 0 and before.count(k) == 1 for k in before]
         if share_norms:
-            return norm_family(name, place, 1, activation, self.dtype_policy, all(foldable)) * self.uses
+            return norm_family(name, place, 1, activation, self.dtype_policy, all(foldable), norm=norm) * self.uses
         missing = 1 if q == 0 and self.lead else 0
-        norms = norm_family(name, place, self.uses, activation, self.dtype_policy, foldable, missing)
+        norms = norm_family(name, place, self.uses, activation, self.dtype_policy, foldable, missing, norm)
         return [None] * missing + norms
 
     def kernels(self) -> list[Conv]:
@@ -193,6 +196,7 @@ def norm_family(
     policy,
     foldable: bool | Sequence[bool] = False,
     first=0,
+    norm: str | None = "batch",
 ) -> list:
     """Returns norms `first` to `count` - 1, with sigma where `place` is "sigma", named `name` and index; or the identity."""
     if place not in PLACES:
@@ -201,7 +205,7 @@ def norm_family(
         return [identity] * count
     folds = (foldable,) * count if isinstance(foldable, bool) else foldable
     sigma = activation if place == "sigma" else None
-    return [Norm(sigma, foldable=folds[i], name=f"{name}_{i}", dtype=policy) for i in range(first, count)]
+    return [norm_layer(norm, sigma, foldable=folds[i], name=f"{name}_{i}", dtype=policy) for i in range(first, count)]
 
 
 def identity(x: Tensor, training: bool | None = None) -> Tensor:

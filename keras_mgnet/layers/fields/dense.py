@@ -7,7 +7,7 @@ from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.branch import Branch
 from keras_mgnet.layers.fields.chain import apply, build_chain
 from keras_mgnet.layers.fields.field import Field
-from keras_mgnet.layers.norm import Norm
+from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS, coarser
 from keras_mgnet.serialization import serializable
 
@@ -24,6 +24,7 @@ class DenseStates(Field):
         bottleneck: f^i is K s, or with it A s B s, in which B is 1x1 to 4 growth channels; s is norm and sigma.
         dropout: rate behind each convolution.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -40,6 +41,7 @@ class DenseStates(Field):
         bottleneck: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -47,7 +49,7 @@ class DenseStates(Field):
         super().__init__(name=name, dtype=dtype)
         self.growth, self.uses = growth, uses
         widths, kernel_sizes = ((4 * growth, growth), (1, 3)) if bottleneck else ((growth,), (3,))
-        options = {"dropout": dropout, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        options = {"dropout": dropout, "activation": activation, "norm": norm, "init": init, "dtype": self.dtype_policy}
         self.branches = [Branch(widths, kernel_sizes, **options, name=f"f{i}") for i in range(uses)]
 
     def build(self, input_shape: Shape) -> None:
@@ -71,6 +73,7 @@ class DenseTransition(keras.layers.Layer):
         channels: output channels.
         dropout: rate behind R.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -84,6 +87,7 @@ class DenseTransition(keras.layers.Layer):
         *,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -91,7 +95,7 @@ class DenseTransition(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.channels = channels
-        s = Norm(activation, foldable=False, name="s", dtype=policy)
+        s = norm_layer(norm, activation, foldable=False, name="s", dtype=policy)
         R = Conv(channels, 1, init=init, name="R", dtype=policy)
         pool = FIXED_RESTRICTIONS["average"](policy)
         self.chain = [s, R, keras.layers.Dropout(dropout, dtype=policy), pool] if dropout else [s, pool, R]

@@ -75,12 +75,13 @@ class Force(Field):
         ((1, 8, 8, 4), ['b0', 'b1', 'kernel', 'kernel'])
     """
 
-    by_euler = Method(
+    damped = Method(
         "forward Euler, damped",
         "Y <- Y + h s((K - K^T - gamma I) Y / 2 + b)",
         "1",
         "Y' = s((K - K^T - gamma I) Y / 2 + b)",
     )
+    parabolic = Method("forward Euler, parabolic", "Y <- Y - h K^T s(K Y + b)", "1", "Y' = -K^T s(K Y + b)")
 
     def __init__(
         self,
@@ -108,6 +109,10 @@ class Force(Field):
     @property
     def uses(self) -> int:
         return len(self.forms)
+
+    @property
+    def by_euler(self) -> Method:
+        return self.parabolic if "gradient" in self.forms else self.damped
 
     def build(self, input_shape: Shape) -> None:
         for K in self.K:

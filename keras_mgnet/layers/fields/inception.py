@@ -27,6 +27,7 @@ class Inception(Field):
         uses: how many applications it serves.
         sharing: table use -> kernels of the paths (see `sharing`); None gives each use its own.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -43,13 +44,14 @@ class Inception(Field):
         uses: int = 1,
         sharing: Sequence[int] | None = None,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.uses = uses
-        options = {"uses": uses, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        options = {"uses": uses, "activation": activation, "norm": norm, "init": init, "dtype": self.dtype_policy}
         self.paths = [self._made(path, f"{self.name}_{p}", sharing, options) for p, path in enumerate(paths, start=1)]
         self.A = None if channels is None else Chain(((channels, 1),), (None, "norm"), name="A", **options)
 
@@ -98,6 +100,7 @@ class InceptionStem(keras.layers.Layer):
     Args:
         parts: the paths of each.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -110,12 +113,13 @@ class InceptionStem(keras.layers.Layer):
         parts: Sequence[Any],
         *,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        options = {"activation": activation, "init": init, "dtype": self.dtype_policy}
+        options = {"activation": activation, "norm": norm, "init": init, "dtype": self.dtype_policy}
         self.parts = [Inception(paths, name=f"{self.name}{n}", **options) for n, paths in enumerate(parts, start=1)]
 
     def build(self, input_shape: Shape) -> None:

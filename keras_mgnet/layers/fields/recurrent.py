@@ -24,6 +24,7 @@ class Recurrent(Field):
         share_K: whether the kernels of K_ij are the same at all times, as in a recurrent network.
         share_norms: whether the norms are too; else each step has its own (time-specific normalisation).
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -42,13 +43,15 @@ class Recurrent(Field):
         share_K: bool = True,
         share_norms: bool = False,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.uses, self.states, self.share_K = uses, states, share_K
-        options = {"share_norms": share_norms, "activation": activation, "init": init, "dtype": self.dtype_policy}
+        options = {"share_norms": share_norms, "activation": activation, "norm": norm, "init": init}
+        options["dtype"] = self.dtype_policy
         self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
 
     def _transition(self, channels, i, j, options) -> Branch | None:

@@ -17,11 +17,14 @@ SHAKES = ("image", "batch")
 class Shake(Field):
     """Shake-shake of two branches: eta f_1(x) + (1 - eta) f_2(x), eta ~ U(0, 1); its gradient takes an independent eta'.
 
-    In inference (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3).
+    In inference (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3). With a step size dt the weights eta and
+    1 - eta become dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), here and in the gradient. The mean is then dt (f_1 + f_2) / 2 and
+    the variance dt (f_1 - f_2)^2 / 12.
 
     Args:
         f1, f2: the branches.
         mode: one eta per "image" or per "batch".
+        dt: step size.
         seed: of the draws; None for a random one.
 
     Example:
@@ -30,11 +33,14 @@ class Shake(Field):
         (1, 8, 8, 4)
     """
 
-    by_euler = Method(
+    unit = Method(
         "Euler-Maruyama",
         "x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1)",
         "1/2 strong, 1 weak",
         "dx = (f_1 + f_2)/2 dt + 12^(-1/2) (f_1 - f_2) dW",
+    )
+    stepped = unit._replace(
+        step="x_{n+1} = x_n + dt (f_1(x_n) + f_2(x_n))/2 + dt^(1/2) (eta - 1/2) (f_1(x_n) - f_2(x_n)), eta ~ U(0, 1)"
     )
 
     def __init__(
@@ -43,18 +49,23 @@ class Shake(Field):
         f2: Field,
         *,
         mode: str = "image",
+        dt: float = 1.0,
         seed: int | None = None,
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("shake mode", mode, SHAKES)
-        self.f1, self.f2, self.mode = f1, f2, mode
+        self.f1, self.f2, self.mode, self.dt = f1, f2, mode, dt
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @property
     def uses(self) -> int:
         return self.f1.uses
+
+    @property
+    def by_euler(self) -> Method:
+        return self.unit if self.dt == 1 else self.stepped
 
     def build(self, input_shape: Shape) -> None:
         self.f1.build(input_shape)
@@ -66,21 +77,22 @@ class Shake(Field):
     def call(self, x, i=0, training=None):
         f1, f2 = self.f1(x, i=i), self.f2(x, i=i)
         if not training:
-            return steps.mix(f1, f2, 0.5)
+            return steps.mix(f1, f2, 0.5, self.dt)
         shape = (ops.shape(x)[0], 1, 1, 1) if self.mode == "image" else ()
         forward, backward = (
             ops.cast(keras.random.uniform(shape, seed=self.seed_generator), f1.dtype) for _ in range(2)
         )
-        return _shake(f1, f2, forward, backward)
+        return _shake(f1, f2, forward, backward, self.dt)
 
 
-def _shake(f1, f2, forward, backward):
+def _shake(f1, f2, forward, backward, dt):
     @ops.custom_gradient  # not on every backend, so not before it is needed
     def shake(f1, f2, forward, backward):
         def gradient(*arguments, upstream=None):
             (upstream,) = arguments if upstream is None else (upstream,)
-            return backward * upstream, (1 - backward) * upstream, ops.zeros_like(forward), ops.zeros_like(backward)
+            first, second = steps.shares(backward, dt)
+            return first * upstream, second * upstream, ops.zeros_like(forward), ops.zeros_like(backward)
 
-        return steps.mix(f1, f2, forward), gradient
+        return steps.mix(f1, f2, forward, dt), gradient
 
     return shake(f1, f2, forward, backward)

@@ -33,6 +33,7 @@ class LinearSystem(Field):
         operators: the layers (A, B), shared by all iterations, in place of the 3x3 convolutions.
         last: whether nobody reads the last residual; a nonlinear A then keeps it out of the moving statistics.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
         init: a key of `conv.INITIALIZERS`.
 
     Example:
@@ -57,6 +58,7 @@ class LinearSystem(Field):
         operators: Sequence[keras.layers.Layer] | None = None,
         last: bool = False,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -72,8 +74,8 @@ class LinearSystem(Field):
             self.B = conv_family("B", Kernel(channels), 1 if share_B else uses, init, policy) if has_B else []
         alone = len(self.B) == uses
         self.s1, self.s2, self.t1, self.t2 = (
-            norm_family(norm, place, uses, activation, policy, foldable)
-            for norm, place, foldable in zip(
+            norm_family(name, place, uses, activation, policy, foldable, norm=norm)
+            for name, place, foldable in zip(
                 ("s1", "s2", "t1", "t2"), (*B, *A), (False, alone, False, False), strict=True
             )
         )

@@ -33,6 +33,7 @@ class PolynomialSmoother(ResidualCorrection):
         behind: s3 of every step, one of `chain.PLACES`. The residual form needs s3 = I.
         sigma_last: whether sigma follows the last step; the residual form has no such step.
         activation: sigma.
+        norm: a key of `norm.NORMS`.
 
     Example:
         >>> from keras_mgnet.layers import GridLevel
@@ -58,6 +59,7 @@ class PolynomialSmoother(ResidualCorrection):
         behind: str | None = None,
         sigma_last: bool = False,
         activation: Activation = "relu",
+        norm: str | None = "batch",
         name: str | None = "scheme",
         dtype: DType = None,
     ) -> None:
@@ -68,7 +70,7 @@ class PolynomialSmoother(ResidualCorrection):
         self.kind = kind
         self.sizes = (1,) * len(set(table)) + (2,) * pairs
         self.table = table + (len(self.sizes) - 1,) * pairs
-        self.s3 = norm_family("s3", behind, nu, activation, self.dtype_policy)
+        self.s3 = norm_family("s3", behind, nu, activation, self.dtype_policy, norm=norm)
         self.sigma = keras.activations.get(activation) if sigma_last else identity
 
     @property
