@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import catalogue
+import keras
+import keras_tuner
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -11,7 +13,8 @@ from pages import blocks, pages_with
 from safetensors.numpy import save_file
 from test_interop import torch_state
 
-from keras_mgnet import layers
+import keras_mgnet
+from keras_mgnet import count_params, layers
 from keras_mgnet.models import FAMILIES, Frame, ImageFrame
 from keras_mgnet.training import data
 

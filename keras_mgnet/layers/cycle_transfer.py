@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers.fields.chain import build_all, identity
 from keras_mgnet.layers.norm import Norm
 from keras_mgnet.layers.transfer import Restriction
@@ -29,18 +30,27 @@ class CycleTransfer(keras.layers.Layer):
         ((1, 4, 4, 8), (1, 7, 7, 4))
     """
 
-    def __init__(self, channels, *, normalize=True, activation="relu", init="he_fan_out", name=None, dtype=None):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        normalize: bool = True,
+        activation: Activation = "relu",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.R = Restriction(channels, init=init, name="R", dtype=policy)
         self.s = Norm(activation, foldable=False, name="s", dtype=policy) if normalize else identity
 
-    def build(self, r_shape, e_shape=None):
+    def build(self, r_shape: Shape, e_shape: Shape | None = None) -> None:
         self.R.build(r_shape)
         build_all(self.R.compute_output_shape(r_shape), [self.s])
 
-    def compute_output_shape(self, r_shape, e_shape=None):
+    def compute_output_shape(self, r_shape: Shape, e_shape: Shape | None = None) -> Shape:
         return self.R.compute_output_shape(r_shape) if e_shape is None else tuple(r_shape)
 
-    def call(self, r, e=None):
+    def call(self, r: Tensor, e: Tensor | None = None) -> Tensor:
         return self.s(self.R(r)) if e is None else self.R.conv.adjoint(e, ops.shape(r)[1:3])

@@ -1,6 +1,7 @@
 """MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up again."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -62,19 +63,33 @@ class GridLevel(Level):
             raise ValueError(
                 f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
             )
-        maps = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
-        options = {"share_A": share_A, "share_B": share_B, "form": form, "activation": activation, "init": init}
-        system = LinearSystem(channels, channels_f, nu, **maps, **options, name="system", dtype=policy)
+        system = LinearSystem(
+            channels,
+            channels_f,
+            nu,
+            share_A=share_A,
+            share_B=share_B,
+            A=A,
+            B=B,
+            form=form,
+            has_B=rule.needs_B,
+            operators=operators,
+            last=last,
+            activation=activation,
+            init=init,
+            name="system",
+            dtype=policy,
+        )
         super().__init__(rule, system, name=name, dtype=policy)
 
     def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
         self.field.build(r_shape, u_shape)
         self.scheme.build(self.field.compute_output_shape(r_shape)[0])
 
-    def compute_output_shape(self, r_shape, u_shape=None):
+    def compute_output_shape(self, r_shape: Shape, u_shape: Shape | None = None) -> tuple[Shape, Shape]:
         return self.field.compute_output_shape(r_shape)
 
-    def compute_output_spec(self, r, u=None, training=None):
+    def compute_output_spec(self, r: Tensor, u: Tensor | None = None, training: bool | None = None) -> Any:
         return self.symbolic(self.compute_output_shape(r.shape))
 
     def call(self, r: Tensor, u: Tensor | None = None, training: bool | None = None) -> tuple[Tensor, Tensor]:
@@ -130,9 +145,18 @@ class CycleLevel(Level):
         policy = keras.dtype_policies.get(dtype)
         down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
         check(form, (None, None), down, up)
-        options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "init": init}
         system = LinearSystem(
-            channels, channels, nu + post_nu, operators=operators, **options, name="system", dtype=policy
+            channels,
+            channels,
+            nu + post_nu,
+            share_B=share_B,
+            B=B,
+            form=form,
+            operators=operators,
+            activation=activation,
+            init=init,
+            name="system",
+            dtype=policy,
         )
         super().__init__(down, system, name=name, dtype=policy)
         self.post_scheme = up
@@ -155,13 +179,19 @@ class CycleLevel(Level):
         for rule in (self.scheme, self.post_scheme):
             rule.build(self.field.compute_output_shape(r_shape)[0])
 
-    def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
+    def compute_output_shape(
+        self, r_shape: Shape, u_shape: Shape | None = None, e_shape: Shape | None = None
+    ) -> tuple[Shape, Shape]:
         return self.field.compute_output_shape(r_shape)
 
-    def compute_output_spec(self, r, u=None, e=None, training=None):
+    def compute_output_spec(
+        self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         return self.symbolic(self.compute_output_shape(r.shape))
 
-    def call(self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None):
+    def call(
+        self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         if e is None:
             return super().call(r, u, training=training)
         system = self.field.at(0)

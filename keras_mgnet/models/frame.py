@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict
 import h5py
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers.transfer import STEMS, Stem
 from keras_mgnet.models.checks import is_integer
@@ -29,7 +30,7 @@ class FrameArguments(TypedDict, total=False):
     pooling: str | None
     classes: int
     classifier_activation: str | None
-    activation: str | Callable
+    activation: str | Callable[..., Any]
     weights: str | Path | None
     init: str
     remat: Sequence[str]
@@ -70,7 +71,7 @@ class Frame:
     pooling: str | None = "avg"
     classes: int = 10
     classifier_activation: str | None = None
-    activation: str | Callable = "relu"
+    activation: str | Callable[..., Any] = "relu"
     weights: str | Path | None = None
     init: str = "he_fan_out"
     remat: Sequence[str] = ()
@@ -78,7 +79,7 @@ class Frame:
     name: str | None = None
     dtype: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
         if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
             raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
@@ -109,7 +110,7 @@ class Frame:
         """The arguments of every layer: activation, init and dtype."""
         return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
 
-    def image(self, levels: int):
+    def image(self, levels: int) -> Tensor:
         """Returns the symbolic image (N, H, W, C); raises unless a pixel of it is left on the coarsest of its grids."""
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
@@ -119,12 +120,12 @@ class Frame:
             self._check_shape(self.input_tensor.shape[1:], levels)
         return input_tensor(self.input_tensor)
 
-    def begin(self, channels: int, levels: int, normalize: bool = True):
+    def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
         """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
-    def head(self, features):
+    def head(self, features: Tensor) -> Tensor:
         """Maps the last level's u or r (N, H, W, c) to the model's output."""
         if not self.include_top:
             return _pooled(features, self.pooling) if self.pooling else features
@@ -140,7 +141,7 @@ class Frame:
         """Returns what the model is judged by."""
         return ["accuracy"]
 
-    def _check_shape(self, shape, levels: int) -> None:
+    def _check_shape(self, shape: Any, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
             raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
@@ -166,7 +167,7 @@ class Frame:
         )
 
 
-def input_tensor(given):
+def input_tensor(given: Any) -> Tensor:
     """Returns a symbolic tensor as it is, and the one that a config stands for."""
     if not isinstance(given, dict):
         return given
@@ -186,5 +187,5 @@ def check_recipe(recipe: str | None) -> None:
         check_known("recipe", recipe, RECIPES)
 
 
-def _pooled(features, kind: str):
+def _pooled(features: Tensor, kind: str) -> Tensor:
     return POOLINGS[kind](name="pool", data_format="channels_last", dtype=features.dtype)(features)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers import Blocks, Branch, Euler, Heun, Level, Norm, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
@@ -62,7 +63,7 @@ QUOTED = {  # there
 }
 
 
-def he2019_rows(prefix: str, lines) -> Iterator[Row]:
+def he2019_rows(prefix: str, lines: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
     """Yields each network as the text shares A and B and, where it shares, under the rule of "published_size"."""
     for depth, shared, table, as_text, as_printed, size, figures in lines:
         dataset = DATASETS[next(iter(figures))]
@@ -71,7 +72,7 @@ def he2019_rows(prefix: str, lines) -> Iterator[Row]:
             if params is None:
                 continue
             words = [f"{prefix}{depth}", shared and f"shared_{shared}", "" if on_cifar else dataset.name]
-            name = "_".join(filter(None, [*words, rule if rule == PUBLISHED_SIZE else ""]))
+            name = "_".join(filter(None, [*words, "" if rule is True else PUBLISHED_SIZE]))
             kwargs = {"depth": depth, "share_A": "a" in shared and rule, "share_B": "b" in shared and rule}
             note = OTHER_RULE if rule is True and "b" in shared else None
             exact = params + HUNDRED if on_cifar else None
@@ -208,7 +209,7 @@ class ResNet(Network):
             r = frame.begin(plan.stem, len(plan.blocks), normalize=not self.preactivation or frame.stem == "imagenet")
             for stage, survives in zip(plan.stages(), survivals, strict=True):
                 coarse = stage.level > 1
-                options = {
+                options: dict[str, Any] = {
                     "survival": survives,
                     "inverted": survival_schedule == "lm_release",
                     "preactivation": self.preactivation,
@@ -252,15 +253,15 @@ class PreActResNet(ResNet):
 def residual_level(
     plan: Layout,
     stage: Stage,
-    frame,
+    frame: Frame,
     *,
-    preactivation,
-    padding=False,
-    lead=None,
-    sharing=None,
-    survival=None,
-    inverted=False,
-    scheme="euler",
+    preactivation: bool,
+    padding: bool = False,
+    lead: str | None = None,
+    sharing: Sequence[Sequence[int]] | None = None,
+    survival: Sequence[float] | None = None,
+    inverted: bool = False,
+    scheme: str = "euler",
 ) -> Level:
     """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
     options = frame.common
@@ -280,7 +281,7 @@ def residual_level(
     return Level(rule, blocks, name=f"level{stage.level}", dtype=options["dtype"])
 
 
-def restrict_first(r, stage: Stage, frame, preactivation: bool):
+def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool) -> tuple[Tensor, Stage]:
     """Restricts before the level, He2019 (6.4); returns the restricted r and the stage that is left."""
     options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
     if preactivation:
@@ -291,7 +292,7 @@ def restrict_first(r, stage: Stage, frame, preactivation: bool):
     return r, stage._replace(strides=1, changes_shape=False)
 
 
-def recipe_of(frame, depth: int | None) -> str:
+def recipe_of(frame: Frame, depth: int | None) -> str:
     """Returns the recipe of the images and, for the networks of He2019, of the depth."""
     if frame.stem == "imagenet":
         return "lu2018_imagenet" if depth is None else "he2019_imagenet"
@@ -307,7 +308,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
     return shortcut == "padding"
 
 
-def check_sharing(share_A, share_B, plan: Layout) -> None:
+def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
     """Raises unless both are sharing rules and, where they share, the blocks are basic."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
     check_share("share_B", share_B, PUBLISHED_SIZE)
