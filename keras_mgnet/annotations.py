@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 Tensor = Any  # of the backend, or symbolic
-Shape = tuple[int | None, ...]
-Activation = str | Callable | None  # a name or function of Keras
+Map = Callable[[Tensor], Tensor]  # a layer, or a function of one tensor
+Shape = tuple[Any, ...]  # integers, and None for sizes that are not known
+Activation = str | Callable[..., Any] | None  # a name or function of Keras
 DType = Any  # a name such as "mixed_bfloat16", or a Keras policy

@@ -34,7 +34,7 @@ def check(config: Any) -> None:
             ...
         ValueError: expected epochs >= 1. Received: epochs=0
     """
-    for name, adapter in _adapters(type(config)).items():
+    for name, adapter in _adapters(config.__class__).items():
         value = getattr(config, name)
         try:
             adapter.validate_python(value)
@@ -43,7 +43,7 @@ def check(config: Any) -> None:
 
 
 @cache
-def _adapters(config: type) -> dict[str, TypeAdapter]:
+def _adapters(config: type) -> dict[str, TypeAdapter[Any]]:
     exact = ConfigDict(strict=True, allow_inf_nan=False)
     return {name: TypeAdapter(hint, config=exact) for name, hint in get_type_hints(config, include_extras=True).items()}
 

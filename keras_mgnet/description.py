@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from keras_mgnet import compat
-from keras_mgnet.layers import Conv, CycleLevel, Level, ResidualCorrection
+from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.conv import recorded_applications
 
 FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels
@@ -148,7 +148,7 @@ def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
     )
 
 
-def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]]) -> None:
+def _drop_unread_product(model: keras.Model, applications: list[tuple[keras.layers.Layer, int | None]]) -> None:
     levels = [
         layer for layer in model.layers if isinstance(layer, Level) and isinstance(layer.scheme, ResidualCorrection)
     ]
@@ -158,7 +158,8 @@ def _drop_unread_product(model: keras.Model, applications: list[tuple[Conv, int]
 
 
 def _total(costs: list[int | None]) -> int | None:
-    return None if None in costs else sum(costs)
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _size(variable: keras.Variable) -> int:

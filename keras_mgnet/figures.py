@@ -1,6 +1,7 @@
 """How pictures look: colours that the colour-blind tell apart, one grid, one legend; and how they are written."""
 
 from pathlib import Path
+from typing import Any
 
 from keras_mgnet.files import staged_file
 
@@ -9,7 +10,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL, DIVERGING = "viridis", "PuOr"
 
 
-def new_figure(width: float, height: float, title: str | None = None):
+def new_figure(width: float, height: float, title: str | None = None) -> Any:
     """Returns an empty matplotlib figure of that many inches."""
     from matplotlib.figure import Figure
 
@@ -19,12 +20,12 @@ def new_figure(width: float, height: float, title: str | None = None):
     return figure
 
 
-def style(n: int) -> dict[str, str]:
+def style(n: int) -> dict[str, Any]:
     """Returns colour and marker of series n."""
     return {"color": COLORS[n % len(COLORS)], "marker": MARKERS[n % len(MARKERS)]}
 
 
-def finish(axes, legend: bool = True, **labels) -> None:
+def finish(axes: Any, legend: bool = True, **labels: Any) -> None:
     """Gives axes their labels (as `axes.set`), a light grid and, where there are named series, a legend."""
     axes.set(**labels)
     axes.grid(alpha=0.3)
@@ -32,7 +33,7 @@ def finish(axes, legend: bool = True, **labels) -> None:
         axes.legend(fontsize="small")
 
 
-def save(figure, path: str | Path) -> None:
+def save(figure: Any, path: str | Path) -> None:
     """Writes a figure to a PNG, whole."""
     with staged_file(path, ".png") as staged:
         figure.savefig(staged, dpi=120)

@@ -1,12 +1,12 @@
 """What a weights file may hold: arrays that lie in it plainly. HDF5 offers more, and each of it has been misused."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import h5py
 
 
-def plain_arrays(file: str | Path | BinaryIO) -> list[tuple[str, tuple[int, ...]]]:
+def plain_arrays(file: str | Path | IO[bytes]) -> list[tuple[str, tuple[int, ...]]]:
     """Returns (name, shape) of every array in a weights file, as Keras writes them; reads none of them.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -16,7 +15,7 @@ MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segm
 START_OF_SCAN, END = b"\xda", b"\xd9"
 
 
-def look(content: bytes, formats: Sequence[str] = FORMATS, most: int = MAX_PIXELS) -> int:
+def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> int:
     """Returns the pixels of an encoded image without decoding it.
 
     Raises:
@@ -80,7 +79,8 @@ def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) 
     from PIL import Image
 
     look(content)
-    with Image.open(BytesIO(content), formats=FORMATS) as image:
+    with Image.open(BytesIO(content), formats=FORMATS) as file:
+        image: Image.Image = file
         if image.mode[0] in "IF":
             image = Image.fromarray(high_byte(np.asarray(image)))
         grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +19,9 @@ from keras_mgnet.models.network import Network, check_weights
 
 Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
-ENTRIES = {  # torch name -> (our variable, axes that bring it into our order)
+ENTRIES: dict[
+    Any, dict[str, tuple[str, tuple[int, ...]]]
+] = {  # torch name -> (our variable, axes that bring it into our order)
     Conv: {"weight": ("kernel", (2, 3, 1, 0))},
     keras.layers.Dense: {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
     Norm: {
@@ -95,7 +98,9 @@ def load_weights(model: Network, path: str | Path) -> None:
         load_torch_weights(model, path)
 
 
-def _entries(prefix: str, part) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable]]:
+def _entries(
+    prefix: str, part: Any
+) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable[[Any], np.ndarray]]]:
     """Yields (key, our variable, PyTorch's shape, what makes our value of PyTorch's) of a layer or of a k."""
     if part is None:  # a fixed restriction has no kernel
         return
@@ -108,7 +113,7 @@ def _entries(prefix: str, part) -> Iterator[tuple[str, keras.Variable, tuple[int
         yield f"{prefix}.{entry}", variable, shape, partial(np.transpose, axes=axes)
 
 
-def _take(state: Mapping, key: str, shape: tuple[int, ...]) -> np.ndarray:
+def _take(state: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
     if key not in state:
         raise ValueError(f"expected the key '{key}' in the state dict; it is missing. Received: {len(state)} keys")
     value = np.asarray(state[key])
@@ -186,18 +191,22 @@ def _block(module: str, branch: Branch, i: int) -> Named:
         yield from ((f"{module}.conv{p + 1}", branch.conv(p, i)), (f"{module}.bn{p + 1}", branch.norms[p][i]))
 
 
-LAYOUTS = {MgNet: _mgnet_layout, ResNet: _resnet_layout, LMResNet: _lm_resnet_layout}
+LAYOUTS: dict[type[Network], Callable[[Any], Named]] = {
+    MgNet: _mgnet_layout,
+    ResNet: _resnet_layout,
+    LMResNet: _lm_resnet_layout,
+}
 
 
 def _numbered(model: keras.Model, prefix: str) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.rstrip("0123456789") == prefix]
 
 
-def _kind(layer: keras.layers.Layer) -> type:
+def _kind(layer: keras.layers.Layer) -> Any:
     return next(kind for kind in ENTRIES if isinstance(layer, kind))
 
 
-def _read(source) -> Mapping:
+def _read(source: Any) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
     path = Path(source)

@@ -122,7 +122,7 @@ class Adam(keras.optimizers.Adam):
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
         if pairs := [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]:
-            grads, variables = zip(*pairs, strict=True)
+            grads, variables = map(list, zip(*pairs, strict=True))
         super().apply(grads, variables)
 
     def load_own_variables(self, store):

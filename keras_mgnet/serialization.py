@@ -28,11 +28,12 @@ def serializable(cls: Class) -> Class:
         >>> Scale().get_config()["factor"]
         2.0
     """
-    build = cls.__init__
+    kind: Any = cls
+    build = kind.__init__
     signature = inspect.signature(build)
 
     @functools.wraps(build)
-    def init(self, *args, **kwargs):
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError:
@@ -46,7 +47,7 @@ def serializable(cls: Class) -> Class:
         arguments = dict(list(bound.arguments.items())[1:])
         object.__setattr__(self, "_constructor_arguments", arguments)  # past Keras' attribute tracking
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self: Any) -> dict[str, Any]:
         config = {key: _plain(value) for key, value in self._constructor_arguments.items() if key not in _BASE}
         config["name"] = self.name
         config["dtype"] = keras.dtype_policies.serialize(self._constructor_arguments["dtype"])
@@ -56,8 +57,7 @@ def serializable(cls: Class) -> Class:
             config["frozen"] = [layer.name for layer in self.layers if self.trainable and not layer.trainable]
         return config
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]):
+    def from_config(cls: Any, config: dict[str, Any]) -> Any:
         config = dict(config)
         trainable, frozen = config.pop("trainable", True), config.pop("frozen", ())
         if isinstance(config.get("dtype"), dict):
@@ -69,8 +69,9 @@ def serializable(cls: Class) -> Class:
             instance.get_layer(name).trainable = False
         return instance
 
-    init.__signature__ = signature  # Keras inspects it in __new__
-    cls.__init__, cls.get_config, cls.from_config = init, get_config, from_config
+    constructor: Any = init
+    constructor.__signature__ = signature  # Keras inspects it in __new__
+    kind.__init__, kind.get_config, kind.from_config = constructor, get_config, classmethod(from_config)
     return keras.saving.register_keras_serializable(package="keras_mgnet")(cls)
 
 
@@ -78,7 +79,7 @@ def _layer(value: Any) -> Any:
     """Rebuilds a layer that was an argument, from its config; the graph behind an input tensor stays a config."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_layer, value))
-    if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Sequential", "Model"):
+    if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Model"):
         return value
     unbuilt = {key: entry for key, entry in value.items() if key != "build_config"}  # the owner builds it, in its scope
     return keras.saving.deserialize_keras_object(unbuilt)

@@ -4,7 +4,7 @@ import bisect
 import itertools
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
@@ -16,7 +16,10 @@ from keras_mgnet.models.checks import positive_integer, positive_integers
 from keras_mgnet.models.family import EITHER
 from keras_mgnet.registry import create_model, families, model_info
 
-keras_tuner = extra("keras_tuner", TUNE)
+if TYPE_CHECKING:
+    import keras_tuner
+else:
+    keras_tuner = extra("keras_tuner", TUNE)
 
 MOST_LEVELS, COARSEST = 4, 2  # grids, and pixels along the shorter side of the coarsest
 GROWTHS = (1.0, 1.5, 2.0)  # channels of a level over those of the level before
@@ -149,7 +152,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return count_params(trunk) + (trunk.output_shape[-1] + 1) * self.classes
 
     def _madds(self, trunk: keras.Model) -> int:
-        return sum(row.multiply_adds for row in level_table(trunk)) + trunk.output_shape[-1] * self.classes
+        return sum(row.multiply_adds or 0 for row in level_table(trunk)) + trunk.output_shape[-1] * self.classes
 
     def _load(self, arguments: dict[str, Any]) -> float:
         """The share of the budget that a network takes; above 1 it exceeds it."""

@@ -9,12 +9,11 @@ from keras_mgnet.analysis.differential_operators import (
     Moments,
     derivative_coefficient,
     kernel_of_moments,
-    moment_matrix,
     moments,
     nearest_stencil,
     vanishing_order,
 )
-from keras_mgnet.analysis.eigenvalues import Stability, amplification, arnoldi, stability
+from keras_mgnet.analysis.eigenvalues import Stability, amplification, stability
 from keras_mgnet.analysis.fourier import Spectra, smoothing_factor, spectra, step_symbol, symbol
 from keras_mgnet.analysis.influence_functions import Influence, influence
 from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, optimal_combination
@@ -27,6 +26,8 @@ from keras_mgnet.analysis.signal_propagation import Initialization, chain_varian
 from keras_mgnet.analysis.smoothing import Residuals, residuals
 from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
 from keras_mgnet.analysis.two_step import Coefficients, coefficients
+from keras_mgnet.multigrid.iteration import arnoldi
+from keras_mgnet.multigrid.stencils import moment_matrix
 
 __all__ = [
     "ANALYSES",

@@ -1,6 +1,7 @@
 """Class activation maps: where in an image a class is seen (Zhou et al. 2016). Exact for a mean under a linear classifier."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -83,11 +84,17 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
         height, width = image.shape[:2]
         above.imshow(image, cmap="gray", vmin=0, vmax=1)
         below.imshow(image.mean(-1) if image.ndim == 3 else image, cmap="gray", vmin=0, vmax=1)
-        options = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "bilinear", "alpha": 0.65}
-        shown = below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, **options)
+        options: dict[str, Any] = {
+            "extent": (-0.5, width - 0.5, height - 0.5, -0.5),
+            "interpolation": "bilinear",
+            "alpha": 0.65,
+        }
+        below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, **options)
         above.set_title(names[int(result.labels[i])], fontsize="small")
         below.set_title(f"→ {names[int(result.predicted[i])]}", fontsize="small")
-    figure.colorbar(shown, ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias")
+    figure.colorbar(
+        grid[1, 0].images[-1], ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias"
+    )
     save(figure, path)
 
 

@@ -82,7 +82,7 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
         eigenvalues, residuals = arnoldi(transposed, rng.normal(size=int(np.prod(x.shape))), arnoldi_steps)
         scheme = recursion(level, i)
         growth = float(amplification(eigenvalues, scheme).max())
-        blocks.append(Block(level.name, i, scheme, eigenvalues, residuals, growth, float(eigenvalues.real.max())))
+        blocks.append(Block(level.name, i, scheme, eigenvalues, residuals, growth, float(np.real(eigenvalues).max())))
     return Stability(blocks)
 
 
@@ -162,7 +162,7 @@ def plot_stability(result: Stability, path) -> None:
         values = np.concatenate([block.eigenvalues for block in own])
         for n, block in enumerate(own):
             label, color = f"{block.index}: growth {block.growth:.2f}", COLORS[n % len(COLORS)]
-            axes.plot(block.eigenvalues.real, block.eigenvalues.imag, ".", color=color, label=label)
+            axes.plot(np.real(block.eigenvalues), np.imag(block.eigenvalues), ".", color=color, label=label)
         span = 1.1 * max(2.2, np.abs(values).max())
         grid = np.linspace(-span, span, 241)
         plane = grid[None, :] + 1j * grid[:, None]

@@ -57,7 +57,7 @@ def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int =
         >>> network.a.size + network.b.size + network.w.size, bool(np.abs(network(points) - values).max() < 1e-9)
         (108, True)
     """
-    a = np.random.default_rng(seed).normal(size=points.shape[1])
+    a = np.random.default_rng(seed).normal(size=(points.shape[1],))
     order = np.argsort(points @ a)
     x = (points @ a)[order]
     gaps = np.diff(x)

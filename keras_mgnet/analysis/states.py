@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,7 +55,7 @@ def _computed(model: keras.Model, images: np.ndarray, which: int) -> Iterator[St
 
 
 @contextmanager
-def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, list]]]:
+def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[str, list[Any]]]]:
     """While open, a call of the model leaves its states here, as tensors: those of `iterates` and those of `residuals_of`.
 
     Levels that have none are missing. Call the model once and directly, see `intercepted`; a function that is traced may do so.
@@ -68,8 +69,8 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list], dict[str, li
         ([(1, 4, 4, 4), (1, 4, 4, 4), (1, 4, 4, 4)], 3)
     """
     stepping, grid = levels(model, *STEPPING), levels(model, ResidualCorrection)
-    states = {level.name: [] for level in levels(model, *STEPPING, ResidualCorrection)}
-    residuals = {level.name: [] for level in grid}
+    states: dict[str, list[Any]] = {level.name: [] for level in levels(model, *STEPPING, ResidualCorrection)}
+    residuals: dict[str, list[Any]] = {level.name: [] for level in grid}
     owners = {level.field: level.name for level in grid}
 
     def evaluate(level, original, step, state, training):

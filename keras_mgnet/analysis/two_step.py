@@ -68,7 +68,8 @@ def coefficients(model: keras.Model) -> Coefficients:
 def plot_coefficients(result: Coefficients, path) -> None:
     """Draws the coefficients of every level side by side to a PNG."""
     figure = new_figure(8, 4, "Learned coefficients of the scheme, and those of the Chebyshev semi-iteration")
-    axes, start, ticks = figure.subplots(), 0, {}
+    axes, start = figure.subplots(), 0
+    ticks: dict[int, str] = {}
     learned = result.k or {name: [value] for name, value in result.damping.items()}
     for name, values in learned.items():
         if start:

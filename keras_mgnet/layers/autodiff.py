@@ -1,9 +1,12 @@
 """What a layer with a gradient of its own needs of the backend; `keras.ops` has the rest."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
+
+from keras_mgnet.annotations import Tensor
 
 
 def is_available() -> bool:
@@ -11,7 +14,7 @@ def is_available() -> bool:
     return keras.backend.backend() in ("tensorflow", "jax")
 
 
-def read(variable: keras.Variable):
+def read(variable: keras.Variable) -> Tensor:
     """Returns the value of a variable as a tensor."""
     if keras.backend.backend() != "tensorflow":
         return variable.value
@@ -20,7 +23,9 @@ def read(variable: keras.Variable):
     return tf.convert_to_tensor(variable.value)
 
 
-def by_values(variables: Sequence[keras.Variable], values: Sequence, f: Callable) -> tuple:
+def by_values(
+    variables: Sequence[keras.Variable], values: Sequence[Tensor], f: Callable[[], Any]
+) -> tuple[Any, dict[str, Tensor]]:
     """Returns f() by given values of the variables, and the values that f has assigned, by the places of their variables.
 
     Example:
@@ -36,7 +41,7 @@ def by_values(variables: Sequence[keras.Variable], values: Sequence, f: Callable
     return y, {str(j): new for j, (old, new) in enumerate(zip(before, after, strict=True)) if new is not old}
 
 
-def noted(f: Callable) -> tuple:
+def noted(f: Callable[[], Any]) -> tuple[Any, list[keras.Variable], dict[str, Tensor]]:
     """Returns f(), the variables that f has read or assigned, and the values it has assigned, by the places of their variables.
 
     The variables keep their values; `assign` gives them those.
@@ -57,28 +62,28 @@ def noted(f: Callable) -> tuple:
 class _Notes(keras.StatelessScope):
     """A scope that knows the variables that are used in it, and leaves their values to the scope around it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.variables = {}
+        self.variables: dict[int, keras.Variable] = {}
 
-    def get_current_value(self, variable):
+    def get_current_value(self, variable: keras.Variable) -> Tensor | None:
         self.variables[id(variable)] = variable
         value = super().get_current_value(variable)
         outer = self.original_scope
         return outer.get_current_value(variable) if value is None and outer is not None else value
 
-    def add_update(self, update):
+    def add_update(self, update: Any) -> None:
         self.variables[id(update[0])] = update[0]
         super().add_update(update)
 
 
-def assign(variables: Sequence[keras.Variable], moved: dict) -> None:
+def assign(variables: Sequence[keras.Variable], moved: dict[str, Tensor]) -> None:
     """Gives variables the values that `by_values` has found."""
     for j, value in moved.items():
         variables[int(j)].assign(value)
 
 
-def vjp(f: Callable, *primals) -> tuple:
+def vjp(f: Callable[..., Any], *primals: Tensor) -> tuple[Any, Callable[[Any], list[Any]]]:
     """Returns f(*primals) and the function that maps a cotangent of it to those of the primals; integers have none.
 
     Example:
@@ -86,23 +91,23 @@ def vjp(f: Callable, *primals) -> tuple:
         >>> float(y), [float(cotangent) for cotangent in pull(keras.ops.array(1.0))]
         (6.0, [3.0, 2.0])
     """
-    primals = [ops.convert_to_tensor(primal) for primal in primals]
-    places = [place for place, primal in enumerate(primals) if _is_float(primal)]
+    tensors = [ops.convert_to_tensor(primal) for primal in primals]
+    places = [place for place, tensor in enumerate(tensors) if _is_float(tensor)]
 
-    def of_floats(*floats):
+    def of_floats(*floats: Tensor) -> Any:
         given = dict(zip(places, floats, strict=True))
-        return f(*(given.get(place, primal) for place, primal in enumerate(primals)))
+        return f(*(given.get(place, tensor) for place, tensor in enumerate(tensors)))
 
-    y, pull_floats = _vjp(of_floats, [primals[place] for place in places])
+    y, pull_floats = _vjp(of_floats, [tensors[place] for place in places])
 
-    def pull(cotangent):
+    def pull(cotangent: Any) -> list[Tensor]:
         found = dict(zip(places, pull_floats(cotangent), strict=True))
-        return [found.get(place) for place in range(len(primals))]
+        return [found.get(place) for place in range(len(tensors))]
 
     return y, pull
 
 
-def _vjp(f, primals):
+def _vjp(f: Callable[..., Any], primals: Sequence[Tensor]) -> tuple[Any, Callable[[Any], Any]]:
     if keras.backend.backend() == "jax":
         import jax
 
@@ -116,7 +121,7 @@ def _vjp(f, primals):
     return y, lambda cotangent: tape.gradient(y, primals, cotangent, tf.UnconnectedGradients.ZERO)
 
 
-def after(events: Sequence, tensors: Sequence) -> list:
+def after(events: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Returns the tensors, which a compiled program may use only once it has computed the tensors `events`; integers as they are.
 
     Zero times an entry of each is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
@@ -130,5 +135,5 @@ def after(events: Sequence, tensors: Sequence) -> list:
     return [tensor + ops.cast(zero, tensor.dtype) if _is_float(tensor) else tensor for tensor in tensors]
 
 
-def _is_float(tensor) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     return "float" in keras.backend.standardize_dtype(tensor.dtype)

@@ -1,15 +1,16 @@
 """The papers' convolution: bias-free, padded on both sides as PyTorch does, initialised by a named rule."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mgnet import compat
-from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.serialization import serializable
 
@@ -34,12 +35,12 @@ def initializer(init: str) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(**INITIALIZERS[init])
 
 
-def pad(x, margin: int):
+def pad(x: Tensor, margin: int) -> Tensor:
     """Zero-pads the two grid axes of x (N, H, W, C) by `margin` on both sides."""
     return ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
 
 
-_applications: ContextVar[list | None] = ContextVar("applications", default=None)
+_applications: ContextVar[list[tuple[keras.layers.Layer, int | None]] | None] = ContextVar("applications", default=None)
 
 
 @contextmanager
@@ -52,14 +53,15 @@ def recorded_applications() -> Iterator[list[tuple[keras.layers.Layer, int | Non
         >>> applications[0][1]
         3456
     """
-    token = _applications.set([])
+    applications: list[tuple[keras.layers.Layer, int | None]] = []
+    token = _applications.set(applications)
     try:
-        yield _applications.get()
+        yield applications
     finally:
         _applications.reset(token)
 
 
-def record(layer: keras.layers.Layer, grid, kernel_shape) -> None:
+def record(layer: keras.layers.Layer, grid: Shape, kernel_shape: Shape) -> None:
     """Notes that a layer applies a kernel at every point of a grid (H, W), see `recorded_applications`."""
     applications = _applications.get()
     if applications is not None:
@@ -100,8 +102,12 @@ class Conv(keras.layers.Conv2D):
     ) -> None:
         self._begin(filters, kernel_size, strides, padded, init, groups=groups, use_bias=False, name=name, dtype=dtype)
 
-    def _begin(self, filters, kernel_size, strides, padded, init, **options):
+    def _begin(
+        self, filters: int, kernel_size: int | tuple[int, int], strides: int, padded: bool, init: str, **options: Any
+    ) -> None:
         """Initialises the layer; options are those of Keras' layer."""
+        if padded and strides > 1 and not isinstance(kernel_size, int):
+            raise ValueError(f"expected an integer kernel_size with strides > 1. Received: {kernel_size!r}")
         super().__init__(
             filters,
             kernel_size,
@@ -111,13 +117,13 @@ class Conv(keras.layers.Conv2D):
             kernel_initializer=initializer(init),
             **options,
         )
-        self.margin = kernel_size // 2 if padded and strides > 1 else 0
+        self.margin = self.kernel_size[0] // 2 if padded and strides > 1 else 0
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         record(self, self.compute_output_shape(tuple(x.shape))[1:3], self.kernel.shape)
         return super().call(pad(x, self.margin) if self.margin else x)
 
-    def adjoint(self, y, grid):
+    def adjoint(self, y: Tensor, grid: Sequence[int]) -> Tensor:
         """Returns the adjoint of a convolution without groups and bias: <conv x, y> = <x, adjoint y> for every x on `grid`.
 
         Args:
@@ -132,7 +138,7 @@ class Conv(keras.layers.Conv2D):
         rows, columns = (slice(m, m + size) for m, size in zip(margins, grid, strict=True))
         return x[:, rows, columns]
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolves; several groups by TensorFlow's own kernels where they have gradients, else group by group."""
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
@@ -146,7 +152,7 @@ class Conv(keras.layers.Conv2D):
         pairs = zip(ops.split(inputs, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
         return ops.concatenate([super(Conv, self).convolution_op(*pair) for pair in pairs], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         n, h, w, c = input_shape
         padded = (n, *(size and size + 2 * self.margin for size in (h, w)), c)
         return super().compute_output_shape(padded)
@@ -183,7 +189,7 @@ class Affine(Conv):
         self._begin(filters, kernel_size, strides, True, init, **options)
 
 
-def _unfused(x, kernel, strides, padding: str):
+def _unfused(x: Tensor, kernel: Tensor, strides: Any, padding: Any) -> Tensor:
     """A grouped convolution that Grappler leaves alone: joined with a norm it would need oneDNN wherever the graph is run."""
     import tensorflow as tf
 

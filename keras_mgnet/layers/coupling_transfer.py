@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.serialization import serializable
 
 
@@ -23,19 +25,27 @@ class CouplingTransfer(keras.layers.Layer):
         (1, 4, 4, 4)
     """
 
-    def __init__(self, branch, R1, R2, *, name=None, dtype=None):
+    def __init__(
+        self,
+        branch: Field,
+        R1: keras.layers.Layer,
+        R2: keras.layers.Layer,
+        *,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.branch, self.R1, self.R2 = branch, R1, R2
 
-    def build(self, x1_shape, x2_shape):
+    def build(self, x1_shape: Shape, x2_shape: Shape) -> None:
         self.branch.build(x2_shape)
         self.R1.build(x1_shape)
         self.R2.build(x2_shape)
 
-    def compute_output_shape(self, x1_shape, x2_shape):
+    def compute_output_shape(self, x1_shape: Shape, x2_shape: Shape) -> tuple[Shape, Shape]:
         return (self.branch.compute_output_shape(x2_shape),) * 2
 
-    def call(self, x1, x2):
+    def call(self, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
         y1 = steps.coupling(self.R1(x1), self.branch(x2, i=0))
         return y1, steps.coupling(self.R2(x2), self.branch(y1, i=1))
 
@@ -49,14 +59,16 @@ class Halves(keras.layers.Layer):
         [(1, 8, 8, 2), (1, 8, 8, 2)]
     """
 
-    def __init__(self, *, name=None, dtype=None):
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def compute_output_shape(self, input_shape):
-        return ((*input_shape[:-1], input_shape[-1] // 2),) * 2
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
+        half = (*input_shape[:-1], input_shape[-1] // 2)
+        return half, half
 
-    def call(self, x):
-        return tuple(ops.split(x, 2, axis=-1))
+    def call(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x1, x2 = ops.split(x, 2, axis=-1)
+        return x1, x2
 
 
 @serializable
@@ -68,11 +80,11 @@ class Rest(keras.layers.Layer):
         [0.0, 1.0]
     """
 
-    def __init__(self, *, name=None, dtype=None):
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
         return tuple(input_shape), tuple(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return ops.zeros_like(x), x

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers.fields.chain import build_all, identity
 from keras_mgnet.layers.norm import norm_layer
 from keras_mgnet.layers.transfer import Restriction
@@ -39,12 +40,12 @@ class CycleTransfer(keras.layers.Layer):
         sigma = {"foldable": False, "name": "s", "dtype": policy}
         self.s = norm_layer(norm, activation, **sigma) if normalize else identity
 
-    def build(self, r_shape, e_shape=None):
+    def build(self, r_shape: Shape, e_shape: Shape | None = None) -> None:
         self.R.build(r_shape)
         build_all(self.R.compute_output_shape(r_shape), [self.s])
 
-    def compute_output_shape(self, r_shape, e_shape=None):
+    def compute_output_shape(self, r_shape: Shape, e_shape: Shape | None = None) -> Shape:
         return self.R.compute_output_shape(r_shape) if e_shape is None else tuple(r_shape)
 
-    def call(self, r, e=None):
+    def call(self, r: Tensor, e: Tensor | None = None) -> Tensor:
         return self.s(self.R(r)) if e is None else self.R.conv.adjoint(e, ops.shape(r)[1:3])

@@ -20,7 +20,7 @@ def reaction_diffusion(u, f, K, psi, lambda_):
     return -K.adjoint(psi(K(u))) - lambda_ * (u - f)
 
 
-def mirrored(u, margin: int):
+def mirrored(u: Tensor, margin: int) -> Tensor:
     """Continues u (N, H, W, c) by `margin` pixels on all sides, mirrored at its edges: b a | a b ... y z | z y."""
     for axis in (1, 2):
         before, behind = _reversed_ends(u, axis, margin)
@@ -28,7 +28,7 @@ def mirrored(u, margin: int):
     return u
 
 
-def mirrored_adjoint(v, margin: int):
+def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
     """Returns the adjoint of `mirrored`: what lies beyond an edge is added where it came from; H, W >= 2 `margin`."""
     for axis in (2, 1):
         before, behind = _reversed_ends(v, axis, margin)
@@ -39,12 +39,12 @@ def mirrored_adjoint(v, margin: int):
     return v
 
 
-def _reversed_ends(x, axis: int, margin: int):
+def _reversed_ends(x: Tensor, axis: int, margin: int) -> tuple[Tensor, Tensor]:
     """Returns the first and the last pixels, each in reverse order; by slices, for tf2onnx breaks what `flip` makes."""
     return _cut(x, axis, margin - 1, None, -1), _cut(x, axis, None, -margin - 1, -1)
 
 
-def _cut(x, axis: int, *ends: int | None):
+def _cut(x: Tensor, axis: int, *ends: int | None) -> Tensor:
     return x[:, slice(*ends)] if axis == 1 else x[:, :, slice(*ends)]
 
 
@@ -59,16 +59,16 @@ def cosines(size: int) -> np.ndarray:
 class FilterBank(keras.layers.Layer):
     """K, the filters of `kernel()` (m, m, 1, n), m odd, on a grid mirrored at its edges: (N, H, W, 1) -> (N, H, W, n)."""
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """Returns the filters, (m, m, 1, n)."""
         raise NotImplementedError
 
-    def call(self, u):
+    def call(self, u: Tensor) -> Tensor:
         kernel = self.kernel()
         record(self, tuple(u.shape)[1:3], kernel.shape)
         return ops.conv(mirrored(u, kernel.shape[0] // 2), kernel, 1, "valid", data_format="channels_last")
 
-    def adjoint(self, v):
+    def adjoint(self, v: Tensor) -> Tensor:
         """Returns K^T v, the exact adjoint: <K u, v> = <u, K^T v>, edges included.
 
         Args:
@@ -97,7 +97,9 @@ class CosineFilters(FilterBank):
         (1, 8, 9, 24)
     """
 
-    def __init__(self, size=5, count=None, *, name=None, dtype=None):
+    def __init__(
+        self, size: int = 5, count: int | None = None, *, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if size % 2 != 1 or size < 3:
             raise ValueError(f"expected filters of odd size >= 3. Received: size={size!r}")
@@ -105,14 +107,14 @@ class CosineFilters(FilterBank):
         if not 1 <= self.count < size**2:
             raise ValueError(f"expected 1 to {size**2 - 1} filters of size {size}. Received: count={count!r}")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         start = np.eye(self.size**2, self.count, -1)
         self.c = self.add_weight(shape=start.shape, initializer=lambda shape, dtype: ops.array(start, dtype), name="c")
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.count)
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         c = ops.convert_to_tensor(self.c)[1:]
         unit = c / ops.sqrt(ops.sum(c**2, axis=0))
         kernel = ops.matmul(ops.array(cosines(self.size)[:, 1:], unit.dtype), unit)
@@ -134,24 +136,33 @@ class DiffusionStep(keras.layers.Layer):
         True
     """
 
-    def __init__(self, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
+    def __init__(
+        self,
+        size: int = 5,
+        filters: int | None = None,
+        functions: int = 63,
+        *,
+        reaction: float = 0.1,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.K = CosineFilters(size, filters, name="K", dtype=self.dtype_policy)
         self.psi = RadialBasis(functions, name="psi", dtype=self.dtype_policy)
         self.reaction = reaction
 
-    def build(self, u_shape, f_shape=None):
+    def build(self, u_shape: Shape, f_shape: Shape | None = None) -> None:
         self.K.build(u_shape)
         self.psi.build(self.K.compute_output_shape(u_shape))
         self.lambda_ = self.add_weight(shape=(), initializer=self._start, name="lambda")
 
-    def _start(self, shape, dtype):
+    def _start(self, shape: Shape, dtype: DType) -> Tensor:
         return ops.full(shape, self.reaction, dtype)  # Keras' Constant rounds to float32
 
-    def compute_output_shape(self, u_shape, f_shape=None):
+    def compute_output_shape(self, u_shape: Shape, f_shape: Shape | None = None) -> Shape:
         return tuple(u_shape)
 
-    def call(self, u, f):
+    def call(self, u: Tensor, f: Tensor) -> Tensor:
         return reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
 
 
@@ -187,11 +198,11 @@ class Diffusion(Field):
         """The least height and width of an image, m - 1, see `FilterBank.adjoint`."""
         return self.steps[0].K.size - 1
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         for step in self.steps:
             step.build(shape)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return tuple(shape)
 
     def call(self, states, i=0):
@@ -211,10 +222,10 @@ class Differences(FilterBank):
         [2.0, 1.0]
     """
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], 2)
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         kernel = np.zeros((3, 3, 1, 2))
         kernel[1, 1], kernel[2, 1, 0, 0], kernel[1, 2, 0, 1] = -1, 1, 1
         return ops.array(kernel, self.compute_dtype)
@@ -239,21 +250,23 @@ class PeronaMalik(keras.layers.Layer):
         7.5
     """
 
-    def __init__(self, nu, k=0.01, *, dt=0.25, name=None, dtype=None):
+    def __init__(
+        self, nu: int, k: float = 0.01, *, dt: float = 0.25, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.nu, self.k, self.dt = nu, k, dt
         self.K = Differences(name="K", dtype=self.dtype_policy)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         self.K.build(shape)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return tuple(shape)
 
-    def call(self, u):
+    def call(self, u: Tensor) -> Tensor:
         for _ in range(self.nu):
             u = steps.euler(u, reaction_diffusion(u, u, self.K, self._flux, 0.0))
         return u
 
-    def _flux(self, d):
+    def _flux(self, d: Tensor) -> Tensor:
         return self.dt * d / (1 + self.k * ops.sum(d**2, axis=-1, keepdims=True))

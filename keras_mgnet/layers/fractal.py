@@ -3,9 +3,9 @@
 from functools import partial
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Affine
 from keras_mgnet.layers.norm import Norm, norm_layer
@@ -27,13 +27,10 @@ class Standardize(Norm):
         ((2, 4, 4, 3), 0)
     """
 
-    def __init__(self, activation=None, *, foldable=True, name=None, dtype=None):
-        super().__init__(activation, foldable=foldable, name=name, dtype=dtype)
-        self.scale = self.center = False
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.gamma, self.beta = np.ones(input_shape[-1]), np.zeros(input_shape[-1])
+    def __init__(
+        self, activation: Activation = None, *, foldable: bool = True, name: str | None = None, dtype: DType = None
+    ) -> None:
+        super().__init__(activation, foldable=foldable, learned=False, name=name, dtype=dtype)
 
 
 @serializable
@@ -54,15 +51,17 @@ class Join(keras.layers.Layer):
         [2.0]
     """
 
-    def __init__(self, drop_path=0.15, *, seed=None, name=None, dtype=None):
+    def __init__(
+        self, drop_path: float = 0.15, *, seed: int | None = None, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.drop_path = drop_path
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def compute_output_shape(self, states_shape, chosen_shape=None):
+    def compute_output_shape(self, states_shape: Sequence[Shape], chosen_shape: Shape | None = None) -> Shape:
         return states_shape[0]
 
-    def call(self, states, chosen=None, training=None):
+    def call(self, states: Sequence[Tensor], chosen: Tensor | None = None, training: bool | None = None) -> Tensor:
         if not training or len(states) == 1:
             return steps.join(states, [1.0] * len(states))
         draws = keras.random.uniform((len(states),), dtype="float32", seed=self.seed_generator)
@@ -88,15 +87,23 @@ class GlobalPath(keras.layers.Layer):
         [0.0, 0.0, 0.0]
     """
 
-    def __init__(self, columns, probability=0.5, *, seed=None, name=None, dtype=None):
+    def __init__(
+        self,
+        columns: int,
+        probability: float = 0.5,
+        *,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.columns, self.probability = columns, probability
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (self.columns,)
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         if not training:
             return ops.zeros((self.columns,), dtype=self.compute_dtype)
         edges = ops.linspace(0.0, self.probability, self.columns + 1, dtype="float32")
@@ -139,8 +146,8 @@ class FractalLevel(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        columns,
+        channels: int,
+        columns: int,
         *,
         column=None,
         dropout=0.0,
@@ -162,7 +169,7 @@ class FractalLevel(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy)
         self.join = Join(drop_path, name="join", dtype=policy)
 
-    def build(self, x_shape, chosen_shape=None):
+    def build(self, x_shape: Shape, chosen_shape: Shape | None = None) -> None:
         inner, begun = (*x_shape[:-1], self.channels), set()
         for conv, norm in zip(self.K, self.s, strict=True):
             column = conv.name.partition("_")[0]
@@ -170,11 +177,12 @@ class FractalLevel(keras.layers.Layer):
             norm.build(inner)
             begun.add(column)
 
-    def compute_output_shape(self, x_shape, chosen_shape=None):
+    def compute_output_shape(self, x_shape: Shape, chosen_shape: Shape | None = None) -> Shape:
         return coarser(x_shape, self.channels)
 
-    def call(self, x, chosen=None, training=None):
-        states, layers = {}, zip(self.K, self.s, strict=True)
+    def call(self, x: Tensor, chosen: Tensor | None = None, training: bool | None = None) -> Tensor:
+        states: dict[int, Tensor] = {}
+        layers, joined = zip(self.K, self.s, strict=True), x
         for n, ending in self.ends:
             ended = [self._layer(*next(layers), states.get(c, x)) for c in ending]
             if n == self.nu:
@@ -184,11 +192,11 @@ class FractalLevel(keras.layers.Layer):
             states.update(dict.fromkeys(ending, joined))
         return joined
 
-    def _layer(self, conv, norm, x):
+    def _layer(self, conv: Affine, norm: Norm, x: Tensor) -> Tensor:
         return norm(self.dropout(conv(x)))
 
 
-def ends(columns, nu: int) -> list[tuple[int, list[int]]]:
+def ends(columns: Iterable[int], nu: int) -> list[tuple[int, list[int]]]:
     """Returns for n = 1, ..., nu the columns that end a layer there, where there are any; column c does at multiples of nu / 2^c.
 
     Example:

@@ -1,6 +1,7 @@
 """MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up again."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -79,10 +80,10 @@ class GridLevel(Level):
         self.field.build(r_shape, u_shape)
         self.scheme.build(self.field.compute_output_shape(r_shape)[0])
 
-    def compute_output_shape(self, r_shape, u_shape=None):
+    def compute_output_shape(self, r_shape: Shape, u_shape: Shape | None = None) -> tuple[Shape, Shape]:
         return self.field.compute_output_shape(r_shape)
 
-    def compute_output_spec(self, r, u=None, training=None):
+    def compute_output_spec(self, r: Tensor, u: Tensor | None = None, training: bool | None = None) -> Any:
         return self.symbolic(self.compute_output_shape(r.shape))
 
     def call(self, r: Tensor, u: Tensor | None = None, training: bool | None = None) -> tuple[Tensor, Tensor]:
@@ -141,7 +142,17 @@ class CycleLevel(Level):
         check(form, (None, None), down, up)
         options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "norm": norm, "init": init}
         system = LinearSystem(
-            channels, channels, nu + post_nu, operators=operators, **options, name="system", dtype=policy
+            channels,
+            channels,
+            nu + post_nu,
+            share_B=share_B,
+            B=B,
+            form=form,
+            operators=operators,
+            activation=activation,
+            init=init,
+            name="system",
+            dtype=policy,
         )
         super().__init__(down, system, name=name, dtype=policy)
         self.post_scheme = up
@@ -164,13 +175,19 @@ class CycleLevel(Level):
         for rule in (self.scheme, self.post_scheme):
             rule.build(self.field.compute_output_shape(r_shape)[0])
 
-    def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
+    def compute_output_shape(
+        self, r_shape: Shape, u_shape: Shape | None = None, e_shape: Shape | None = None
+    ) -> tuple[Shape, Shape]:
         return self.field.compute_output_shape(r_shape)
 
-    def compute_output_spec(self, r, u=None, e=None, training=None):
+    def compute_output_spec(
+        self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         return self.symbolic(self.compute_output_shape(r.shape))
 
-    def call(self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None):
+    def call(
+        self, r: Tensor, u: Tensor | None = None, e: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         if e is None:
             return super().call(r, u, training=training)
         system = self.field.at(0)

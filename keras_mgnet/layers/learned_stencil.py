@@ -1,9 +1,12 @@
 """Learned smoothers B of multigrid: linear in the residual, so that a cycle keeps the solution whatever they have learned."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.stencil import by_offset, shifted_sum
@@ -35,7 +38,7 @@ def taps(kernel: str) -> list[tuple[int, int]]:
     return [(d * int(dilation or 1), e * int(dilation or 1)) for d, e in SHAPES[shape]]
 
 
-def odd_extension(x, reach: int, axis: int):
+def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
     """Returns x with `reach` values more on both sides: zero on the boundary, behind it x mirrored with the other sign.
 
     That is how a function with zero boundary values goes on, so that symmetric stencils of any size, which take their missing
@@ -76,7 +79,16 @@ class KernelChain(keras.layers.Layer):
         (0.2..., 8)
     """
 
-    def __init__(self, kernels, channels=1, *, scale=1.0, initial=1.0, name=None, dtype=None):
+    def __init__(
+        self,
+        kernels: Sequence[str],
+        channels: int = 1,
+        *,
+        scale: float = 1.0,
+        initial: float = 1.0,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.taps = [taps(kernel) for kernel in kernels]
         self.widths = (1, *(channels,) * (len(kernels) - 1), 1)
@@ -87,7 +99,7 @@ class KernelChain(keras.layers.Layer):
         """Multiply-adds per point."""
         return sum(len(offsets) * self.widths[i] * self.widths[i + 1] for i, offsets in enumerate(self.taps))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.kernels = [
             self.add_weight(
                 shape=(len(offsets), *self.widths[i : i + 2]),
@@ -97,26 +109,26 @@ class KernelChain(keras.layers.Layer):
             for i, offsets in enumerate(self.taps)
         ]
 
-    def _initializer(self, i: int, centre: int):
-        def values(shape, dtype):
+    def _initializer(self, i: int, centre: int) -> Callable[..., Tensor]:
+        def values(shape: tuple[int, ...], dtype: DType) -> Tensor:
             kernel = np.zeros(shape)
             if max(shape[1:]) > 1:  # channels that are equal would stay so
                 kernel += 0.02 * np.random.default_rng(i).normal(size=shape)
-            kernel[centre] += np.eye(*shape[1:]) if shape[1] == shape[2] else 1 / shape[1]
+            kernel[centre] += np.eye(shape[1], shape[2]) if shape[1] == shape[2] else 1 / shape[1]
             return ops.convert_to_tensor(kernel * (self.initial if i == 0 else 1.0), dtype=dtype)
 
         return values
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, r):
+    def call(self, r: Tensor) -> Tensor:
         for offsets, kernel in zip(self.taps, self.kernels, strict=True):
             r = _convolved(r, offsets, ops.convert_to_tensor(kernel))
         return self.scale * r
 
 
-def _convolved(x, offsets, kernel):
+def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) -> Tensor:
     """sum_t kernel[t]^T x(. + offset_t), for x (N, H, W, c_in) and kernel (taps, c_in, c_out), by the odd extension."""
     _, h, w, channels = x.shape
     rows, columns = (max(abs(offset[axis]) for offset in offsets) for axis in (0, 1))
@@ -135,6 +147,7 @@ class CoefficientStencil(keras.layers.Layer):
 
     Args:
         channels: between the two convolutions of the network, 3x3 and 1x1, with relu between them.
+        net: the network, where it is that of another grid; a file keeps one for each.
 
     Example:
         >>> B = CoefficientStencil()
@@ -146,38 +159,40 @@ class CoefficientStencil(keras.layers.Layer):
 
     cost = 9
 
-    def __init__(self, channels=8, *, name=None, dtype=None):
+    def __init__(
+        self, channels: int = 8, *, net: keras.Sequential | None = None, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.net = stencil_net(channels, self.dtype_policy)
+        self.net = stencil_net(channels, self.dtype_policy) if net is None else net
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         _, h, w, _ = input_shape
         self.ratios = self.add_weight(shape=(1, h, w, 9), initializer="zeros", trainable=False, name="ratios")
         self.inverse = self.add_weight(shape=(h, w), initializer="ones", trainable=False, name="inverse_diagonal")
         if not self.net.built:
             self.net.build((1, h, w, 9))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def assign(self, A) -> None:
+    def assign(self, A: np.ndarray) -> None:
         """Takes the coefficients of A, (H, W, 3, 3)."""
         D = A[:, :, 1:2, 1:2]
         self.ratios.assign((A / D).reshape(1, *A.shape[:2], 9))
         self.inverse.assign(1 / D[:, :, 0, 0])
 
-    def field(self):
+    def field(self) -> Tensor:
         """Returns the stencils S(a), (H, W, 3, 3)."""
         identity = 0.8 * np.eye(9)[4]
         S = self.net(ops.convert_to_tensor(self.ratios))[0] + ops.cast(identity, self.compute_dtype)
         return ops.reshape(S, (*S.shape[:2], 3, 3))
 
-    def call(self, r):
+    def call(self, r: Tensor) -> Tensor:
         r = r * ops.convert_to_tensor(self.inverse)[None, :, :, None]
         return shifted_sum(r, by_offset(self.field()))
 
 
-def stencil_net(channels: int, dtype=None) -> keras.Sequential:
+def stencil_net(channels: int, dtype: DType = None) -> keras.Sequential:
     """Returns the network of `CoefficientStencil`, whose output begins as zero."""
     conv = keras.layers.Conv2D
     hidden = conv(channels, 3, padding="same", activation="relu", name="hidden", dtype=dtype)

@@ -1,7 +1,8 @@
 """The level: a scheme that is iterated over a field on one grid. The one loop, and the ways to pay for its memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
@@ -66,17 +67,17 @@ class Level(keras.layers.Layer):
         self.field.build(shapes[-1] if self.scheme.wide else shapes[0])
         self.scheme.build(shapes[0])
 
-    def compute_output_shape(self, given_shape: Shape | Sequence[Shape | None]):
+    def compute_output_shape(self, given_shape: Shape | Sequence[Shape | None]) -> Any:
         return self.scheme.shapes(self.field, *_shapes(given_shape))
 
-    def compute_output_spec(self, *given, training=None):
+    def compute_output_spec(self, *given: Any, training: bool | None = None) -> Any:
         return self.symbolic(self.compute_output_shape([x.shape for x in given if x is not None]))
 
-    def symbolic(self, shapes):
+    def symbolic(self, shapes: Any) -> Any:
         """Returns symbolic tensors of these shapes, as the level returns them."""
         return keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=self.state_dtype), shapes)
 
-    def call(self, *given: Tensor, training: bool | None = None):
+    def call(self, *given: Tensor, training: bool | None = None) -> Any:
         if self.scheme.wide:
             given = tuple(ops.cast(x, self.state_dtype) for x in given)
         state = self.scheme.begin(self.field.at(0), *given)
@@ -92,7 +93,7 @@ class Level(keras.layers.Layer):
             state = self.evaluate(partial(scheme.step, i, self.field.at(first + i)), state, training)
         return state
 
-    def rematerialized_call(self, layer_call, *args, **kwargs):
+    def rematerialized_call(self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations again."""
         return (
             layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
@@ -115,13 +116,14 @@ class Level(keras.layers.Layer):
         autodiff.assign(variables, moved)
         return _packed(y, _differentiated(evaluate, outputs, _tensors(state), values))
 
-    def _again(self, step, state, variables, *primals):
+    def _again(
+        self, step: Callable[..., State], state: State, variables: Sequence[keras.Variable], *primals: Tensor
+    ) -> tuple[Tensor, ...]:
         """The outputs of a step by given tensors of its state and given values of the variables."""
         given = _packed(state, primals[: len(primals) - len(variables)])
         iteration = _Entered(partial(step, *given), self.dtype_policy)
-        y, _ = autodiff.by_values(
-            variables, primals[len(primals) - len(variables) :], partial(iteration, training=True)
-        )
+        values = primals[len(primals) - len(variables) :]
+        y, _ = autodiff.by_values(variables, values, lambda: iteration(training=True))
         return tuple(_tensors(y))
 
     def inverse(self, *last: Tensor, training: bool = False) -> State:
@@ -133,32 +135,32 @@ class Level(keras.layers.Layer):
         """
         with keras.StatelessScope(zip(self.variables, _read(self.variables), strict=True)):
             for i in reversed(range(self.nu)):
-                f = partial(self.field, i=i, training=training)
-                last = self.scheme.undo(i, f, *last)
+                last = self.scheme.undo(i, lambda x, i=i: self.field(x, i=i, training=training), *last)
         return last
 
-    def _recovered(self, state):
+    def _recovered(self, state: State) -> State:
         """The training step without stored states. What has a gradient must be an argument, so variables come as values."""
 
         @ops.custom_gradient
-        def run(state, values):
+        def run(state: Any, values: Any) -> Any:
             state, values = keras.tree.map_structure(ops.stop_gradient, (state, values))
             iterate = partial(self.iterate, self.scheme, state, True)
             last, moved = autodiff.by_values(self.variables, values, iterate)
 
-            def gradient(*upstream):
-                upstream = upstream if len(upstream) > 1 else upstream[0]
+            def gradient(*given: Any) -> Any:
+                upstream = given[0] if len(given) == 1 else given
                 return self._pulled_back(last, upstream[: len(last)], values)
 
             return (*last, moved), gradient
 
-        *state, moved = run(state, _read(self.variables))
+        *last, moved = run(state, _read(self.variables))
         autodiff.assign(self.variables, moved)
-        return tuple(state)
+        return tuple(last)
 
-    def _pulled_back(self, state, upstream, values):
+    def _pulled_back(self, state: State, upstream: Any, values: Any) -> tuple[Any, Any]:
         """Maps the cotangents of the last state to those of the first and of the values, recovering the states on the way."""
-        values, d_values = dict(zip(map(id, self.variables), values, strict=True)), {}
+        values = dict(zip(map(id, self.variables), values, strict=True))
+        d_values: dict[int, Tensor] = {}
         for i in reversed(range(self.nu)):
             linear = _Linearized(self.field, i, values, upstream)
             state = self.scheme.undo(i, linear, *state)
@@ -171,21 +173,22 @@ class Level(keras.layers.Layer):
 class _Linearized:
     """A field at one iteration in training, by given values of its variables, which keeps its derivative at the last x."""
 
-    def __init__(self, field, i, values, events):
-        self.field, self.i, self.events, self.d_values = field, i, events, {}
+    def __init__(self, field: Field, i: int, values: dict[int, Tensor], events: Sequence[Tensor]) -> None:
+        self.field, self.i, self.events = field, i, events
+        self.d_values: dict[int, Tensor] = {}
         self.variables = field.variables_at(i)
         self.values = [values[id(variable)] for variable in self.variables]
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         given = autodiff.after([self.events[-1]], self.values)
         y, self._pull = autodiff.vjp(self._evaluate, x, *given)
         return y
 
-    def _evaluate(self, x, *values):
+    def _evaluate(self, x: Tensor, *values: Tensor) -> Tensor:
         with keras.StatelessScope(zip(self.variables, values, strict=True)):
             return ops.cast(self.field(x, i=self.i, training=True), x.dtype)
 
-    def pull(self, d_y):
+    def pull(self, d_y: Tensor) -> Tensor:
         """Returns the cotangent of x, and notes those of the values."""
         d_x, *d_values = self._pull(d_y)
         self.d_values = dict(zip(map(id, self.variables), d_values, strict=True))
@@ -195,41 +198,43 @@ class _Linearized:
 class _Entered(keras.layers.Layer):
     """Evaluates f as `call` would: what f calls finds the mode and the precision that this is called with."""
 
-    def __init__(self, f, dtype):
+    def __init__(self, f: Any, dtype: DType) -> None:
         super().__init__(dtype=dtype, name="again")
         self.f = f
 
-    def call(self, training=None):
+    def call(self, training: bool | None = None) -> Any:
         return self.f()
 
 
-def _shapes(given):
+def _shapes(given: Any) -> list[Shape]:
     """The shapes of what a level is called with, which may be the one shape itself."""
     several = isinstance(given[0], (tuple, list))
     return [tuple(shape) for shape in (given if several else [given]) if shape is not None]
 
 
-def _tensors(tree) -> list:
+def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in keras.tree.flatten(tree) if leaf is not None]
 
 
-def _packed(tree, tensors):
+def _packed(tree: Any, tensors: Iterable[Tensor]) -> Any:
     """The tree with other tensors in the places of its own."""
     tensors = iter(tensors)
     leaves = [leaf if leaf is None else next(tensors) for leaf in keras.tree.flatten(tree)]
     return keras.tree.pack_sequence_as(tree, leaves)
 
 
-def _read(variables):
+def _read(variables: Sequence[keras.Variable]) -> list[Tensor]:
     return [autodiff.read(variable) for variable in variables]
 
 
-def _differentiated(evaluate, outputs, tensors, values):
+def _differentiated(
+    evaluate: Callable[..., Any], outputs: Sequence[Tensor], tensors: Sequence[Tensor], values: Sequence[Any]
+) -> Any:
     """The outputs as they are, with the gradient of evaluate(*tensors, *values), which is not called before it is needed."""
 
     @ops.custom_gradient
-    def run(outputs, tensors, values):
-        def gradient(*upstream):
+    def run(outputs: Any, tensors: Any, values: Any) -> Any:
+        def gradient(*upstream: Any) -> Any:
             upstream = tuple(keras.tree.flatten(upstream))
             _, pull = autodiff.vjp(evaluate, *tensors, *autodiff.after(upstream, values))
             found = pull(upstream)

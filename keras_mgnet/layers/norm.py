@@ -1,5 +1,8 @@
 """The one normalisation layer: the papers' constants, the backend's fused kernel, and the form exporters need."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -24,18 +27,27 @@ class Norm(keras.layers.BatchNormalization):
         activation: sigma, any Keras activation; None for the identity.
         foldable: whether the convolution before it belongs to this layer alone. A converter may then fold the scale into
             that kernel; a shared kernel would be copied once per use, so `separable_scales` keeps the others apart.
+        learned: whether there are gamma and beta; else they are 1 and 0.
 
     Example:
         >>> tuple(Norm("relu")(ops.ones((2, 4, 4, 3))).shape)
         (2, 4, 4, 3)
     """
 
-    def __init__(self, activation=None, *, foldable=True, name=None, dtype=None):
-        super().__init__(momentum=MOMENTUM, epsilon=EPSILON, name=name, dtype=dtype)
+    def __init__(
+        self,
+        activation: Activation = None,
+        *,
+        foldable: bool = True,
+        learned: bool = True,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(momentum=MOMENTUM, epsilon=EPSILON, center=learned, scale=learned, name=name, dtype=dtype)
         self.activation = keras.activations.get(activation)
         self.foldable = foldable
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         if is_separable() and not self.foldable:
             scale, shift = self.affine()
             y = scaled(x, scale) + ops.cast(shift, x.dtype)
@@ -45,15 +57,22 @@ class Norm(keras.layers.BatchNormalization):
             y = self._normalize_by_moving(x)
         return self.activation(y)
 
-    def affine(self):
+    def affine(self) -> tuple[Tensor, Tensor]:
         """Returns (scale, shift), each (C,), with y = scale x + shift in inference."""
-        scale = self.gamma / ops.sqrt(self.moving_variance + self.epsilon)
-        return scale, self.beta - self.moving_mean * scale
+        gamma, beta = self._gamma_and_beta()
+        scale = gamma / ops.sqrt(self.moving_variance + self.epsilon)
+        return scale, beta - self.moving_mean * scale
 
-    def _normalize_by_batch(self, x):
+    def _gamma_and_beta(self) -> tuple[Tensor, Tensor]:
+        if self.scale:
+            return self.gamma, self.beta
+        shape, dtype = self.moving_mean.shape, self.moving_mean.dtype
+        return ops.ones(shape, dtype), ops.zeros(shape, dtype)
+
+    def _normalize_by_batch(self, x: Tensor) -> Tensor:
         moving = self.moving_mean, self.moving_variance
         if _has_fused_kernel(x) and not self.synchronized:
-            y, *moved = _fused(x, self.gamma, self.beta, *moving, is_training=True)
+            y, *moved = _fused(x, *self._gamma_and_beta(), *moving, is_training=True)
         else:
             mean, variance, count = _moments(_wide(x), _sum_over_replicas if self.synchronized else list)
             y = self._normalize(x, mean, variance)
@@ -63,21 +82,17 @@ class Norm(keras.layers.BatchNormalization):
             old.assign(new)
         return y
 
-    def _normalize_by_moving(self, x):
+    def _normalize_by_moving(self, x: Tensor) -> Tensor:
         if _has_fused_kernel(x):
-            return _fused(x, self.gamma, self.beta, self.moving_mean, self.moving_variance, is_training=False)[0]
+            moving = self.moving_mean, self.moving_variance
+            return _fused(x, *self._gamma_and_beta(), *moving, is_training=False)[0]
         return self._normalize(x, self.moving_mean, self.moving_variance)
 
-    def _normalize(self, x, mean, variance):
+    def _normalize(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         wide = _wide(x)
-        y = ops.batch_normalization(
-            wide,
-            *(ops.cast(statistic, wide.dtype) for statistic in (mean, variance)),
-            axis=-1,
-            offset=ops.cast(self.beta, wide.dtype),
-            scale=ops.cast(self.gamma, wide.dtype),
-            epsilon=self.epsilon,
-        )
+        statistics = mean, variance, *self._gamma_and_beta()
+        mean, variance, gamma, beta = (ops.cast(value, wide.dtype) for value in statistics)
+        y = ops.batch_normalization(wide, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
         return ops.cast(y, x.dtype)
 
 
@@ -124,7 +139,7 @@ def synchronize_norms(model: keras.Model) -> None:
                 layer.synchronized = True
 
 
-def _moments(x, total):
+def _moments(x: Tensor, total: Callable[[list[Tensor]], Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance and number of values per channel, with sums made global by `total`.
 
     In two passes: E[x^2] - E[x]^2, as `keras.ops.moments` has it when synchronised, loses all digits of a small variance.
@@ -137,22 +152,24 @@ def _moments(x, total):
     return mean, squares / count, count
 
 
-def _sum_over_replicas(values):
+def _sum_over_replicas(values: list[Tensor]) -> list[Tensor]:
     import tensorflow as tf  # only under its strategies are norms synchronised
 
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def _wide(x):
+def _wide(x: Tensor) -> Tensor:
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
-def _has_fused_kernel(x) -> bool:
+def _has_fused_kernel(x: Tensor) -> bool:
     dtype = keras.backend.standardize_dtype(x.dtype)
     return keras.backend.backend() == "tensorflow" and len(x.shape) == 4 and dtype != "float64"
 
 
-def _fused(x, gamma, beta, mean, variance, is_training):
+def _fused(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, is_training: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """TensorFlow's kernel: (y, mean, variance), normalised by the batch, whose statistics move the given ones, or by those."""
     import tensorflow as tf  # the library imports no backend of its own until one is in use
 

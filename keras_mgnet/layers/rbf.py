@@ -1,11 +1,13 @@
 """Learned functions of one variable, as sums of Gaussians: the influence functions of reaction-diffusion."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.serialization import serializable
 
 REACH = 7  # standard deviations beyond which a Gaussian counts as zero: exp(-7^2 / 2) = 2e-11
@@ -37,7 +39,16 @@ class RadialBasis(keras.layers.Layer):
         [[-20.0, 0.0, 30.0]]
     """
 
-    def __init__(self, count=63, bound=310.0, *, slope=0.02, scale=30.0, name=None, dtype=None):
+    def __init__(
+        self,
+        count: int = 63,
+        bound: float = 310.0,
+        *,
+        slope: float = 0.02,
+        scale: float = 30.0,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if count < 2:
             raise ValueError(f"expected at least 2 Gaussians. Received: count={count!r}")
@@ -45,16 +56,16 @@ class RadialBasis(keras.layers.Layer):
         self.gamma = 2 * bound / (count - 1)
         self.slope, self.scale = slope, scale
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         # Gaussians spaced by their deviation and weighted by the values of a function sum to (2 pi)^(1/2) times it.
         initial = self.slope * self.centres / (1 + (self.centres / self.scale) ** 2) / math.sqrt(2 * math.pi)
         start = np.repeat(initial[:, None], shape[-1], axis=1)
         self.w = self.add_weight(shape=start.shape, initializer=lambda shape, dtype: ops.array(start, dtype), name="w")
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Shape:
         return tuple(shape)
 
-    def call(self, z):
+    def call(self, z: Tensor) -> Tensor:
         if keras.backend.standardize_dtype(z.dtype) == "float64":
             distance = (z[..., None, :] - self.centres[:, None]) / self.gamma
             return ops.sum(self.w * ops.exp(-(distance**2) / 2), axis=-2)
@@ -64,7 +75,7 @@ class RadialBasis(keras.layers.Layer):
         return ops.cast(interpolated(place, table), z.dtype)
 
 
-def cubics(w):
+def cubics(w: Tensor) -> Tensor:
     """Returns the Hermite interpolants of sums of Gaussians with weights w (J, c), deviation and spacing 1.
 
     Returns: (c * pieces, 4), for each channel the coefficients of t^0, ..., t^3 on pieces of length 1 / PIECES, 0 <= t < 1, from
@@ -79,7 +90,7 @@ def cubics(w):
     return ops.reshape(table, (channels * cells * PIECES, 4))
 
 
-def interpolated(place, table):
+def interpolated(place: Tensor, table: Tensor) -> Tensor:
     """Evaluates one piecewise cubic per channel at place (..., c), in pieces from the start; zero outside of all pieces.
 
     Args:
@@ -91,14 +102,14 @@ def interpolated(place, table):
     offsets = ops.arange(channels, dtype="int32") * pieces
 
     @ops.custom_gradient
-    def evaluate(place, table):
+    def evaluate(place: Tensor, table: Tensor) -> Any:
         inside = ops.clip(place, 0.0, pieces - 1e-3)
         piece = ops.cast(inside, "int32")
         t = inside - ops.cast(piece, inside.dtype)
         index = piece + offsets
         c0, c1, c2, c3 = ops.unstack(ops.take(table, index, axis=0), 4, axis=-1)
 
-        def gradient(*args, upstream=None):
+        def gradient(*args: Any, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
             upstream = args[0] if upstream is None else upstream
             to_place = upstream * (c1 + t * (2 * c2 + 3 * t * c3))
             flat, powers, weight = ops.reshape(index, (-1,)), ops.reshape(t, (-1,)), ops.reshape(upstream, (-1,))

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from keras import ops
+
+from keras_mgnet.annotations import Tensor
 
 _separable: ContextVar[bool] = ContextVar("separable", default=False)
 
@@ -35,7 +38,7 @@ def is_separable() -> bool:
     return _separable.get()
 
 
-def scaled(x, factor):
+def scaled(x: Tensor, factor: Any) -> Tensor:
     """Returns factor x, for x (N, H, W, C) and a trained factor of one number or C of them, which stands beside a shared kernel.
 
     Example:

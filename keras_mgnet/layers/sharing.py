@@ -1,11 +1,14 @@
 """The sharing rules: which kernel each iteration of a level uses, as a table iteration -> kernel."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mgnet.errors import unknown
 
 PUBLISHED_SIZE = "published_size"
 
 
-def instance(convs, i: int):
+def instance(convs: Sequence[Any], i: int) -> Any:
     """Returns the convolution of iteration i (from 0): the last instance serves all iterations that have none of their own."""
     return convs[min(i, len(convs) - 1)]
 

@@ -1,8 +1,11 @@
 """Shortcuts of a ResNet where grid or channels change: R in x' = R x + f(x)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.branch import Branch
@@ -31,21 +34,30 @@ class ZeroPadding(keras.layers.Layer):
         [1.0, 1.0, 0.0, 0.0]
     """
 
-    def __init__(self, channels, strides=1, *, sampling="injection", centered=False, name=None, dtype=None):
+    def __init__(
+        self,
+        channels: int,
+        strides: int = 1,
+        *,
+        sampling: str = "injection",
+        centered: bool = False,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("sampling", sampling, SAMPLINGS)
         self.channels, self.strides, self.sampling, self.centered = channels, strides, sampling, centered
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if input_shape[-1] > self.channels:
             raise ValueError(
                 f"expected no fewer channels than before, zeros are added. Received: {self.channels} behind {input_shape[-1]}"
             )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return coarser(input_shape, self.channels) if self.strides == 2 else (*input_shape[:-1], self.channels)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         if self.strides == 2:
             x = x[:, ::2, ::2] if self.sampling == "injection" else ops.average_pool(x, 2, 2, "same", "channels_last")
         extra = self.channels - x.shape[-1]
@@ -83,36 +95,36 @@ class ShiftedProjection(keras.layers.Layer):
         self.K1, self.K2 = (Conv(channels // 2, 1, name=name, **options) for name in ("K1", "K2"))
         self.n = norm_layer(norm, name="n", dtype=self.dtype_policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.K1.build(input_shape)
         self.K2.build(input_shape)
         self.n.build(self.compute_output_shape(input_shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         *grid, half = self.K1.compute_output_shape(input_shape)
         return *grid, 2 * half
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         x = self.sigma(x)
         shifted = ops.pad(x[:, :-1, :-1], ((0, 0), (1, 0), (1, 0), (0, 0)))
         return self.n(ops.concatenate([self.K1(x), self.K2(shifted)], axis=-1))
 
 
-def padding(channels, strides, options) -> ZeroPadding:
+def padding(channels: int, strides: int, options: dict[str, Any]) -> ZeroPadding:
     """Option A: injection and zero channels."""
     return ZeroPadding(channels, strides, name="R", dtype=options["dtype"])
 
 
-def projection(channels, strides, options) -> Conv:
+def projection(channels: int, strides: int, options: dict[str, Any]) -> Conv:
     """A 1x1 convolution and nothing else."""
     return Conv(channels, 1, strides=strides, init=options["init"], name="R", dtype=options["dtype"])
 
 
-def projection_norm(channels, strides, options) -> Branch:
+def projection_norm(channels: int, strides: int, options: dict[str, Any]) -> Branch:
     """Option B: a 1x1 convolution and its norm."""
     return Branch((channels,), (1,), strides=strides, order="postactivation", name="R", **options)
 
 
-def norm_projection(channels, strides, options) -> Branch:
+def norm_projection(channels: int, strides: int, options: dict[str, Any]) -> Branch:
     """Norm, sigma and a 1x1 convolution, as in the released code of LM-ResNet."""
     return Branch((channels,), (1,), strides=strides, name="R", **options)

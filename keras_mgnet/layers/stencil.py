@@ -3,16 +3,20 @@
 On a CPU such a sum is many times faster than a convolution with one channel, whose kernels are made for many.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.chain import build_all
 from keras_mgnet.serialization import serializable
 
 
-def shifted(x, offset: int, axis: int):
+def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
     """Returns x(. + offset) along one axis of a grid, zero where that lies outside."""
     offset = max(-x.shape[axis], min(offset, x.shape[axis]))
     if offset == 0:
@@ -23,7 +27,7 @@ def shifted(x, offset: int, axis: int):
     return ops.pad(x[(slice(None),) * axis + (part,)], margins)
 
 
-def shifted_sum(x, weights):
+def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
     """Returns sum_{d,e} weights[d, e] x(. + d, . + e) for x (N, H, W, c): the zero-padded stencil.
 
     Args:
@@ -35,14 +39,14 @@ def shifted_sum(x, weights):
     return steps.superpose(terms)
 
 
-def by_offset(field):
+def by_offset(field: Tensor) -> dict[tuple[int, int], Tensor]:
     """Returns the entries of a field of stencils (H, W, k_h, k_w), odd, by their offset from the centre, for `shifted_sum`."""
     *_, height, width = field.shape
     places = [(i, j) for i in range(height) for j in range(width)]
     return {(i - height // 2, j - width // 2): field[None, :, :, i, j, None] for i, j in places}
 
 
-def offsets(kernel) -> dict[tuple[int, int], float]:
+def offsets(kernel: Any) -> dict[tuple[int, int], float]:
     """Returns the non-zero entries of a kernel (k_h, k_w), odd, by their offset from its centre.
 
     Example:
@@ -65,18 +69,18 @@ class Divided(keras.layers.Layer):
     does not know is the one thing it never repeats. q = 1 for that alone: a V-cycle is five times as fast with it.
     """
 
-    def __init__(self, divisor, name, dtype):
+    def __init__(self, divisor: float | None, name: str | None, dtype: DType) -> None:
         super().__init__(name=name, dtype=dtype)
         self.divisor = divisor
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if self.divisor is not None:
             self.q = self.add_weight(shape=(), initializer=self._start, trainable=False, name="q")
 
-    def _start(self, shape, dtype):
+    def _start(self, shape: Shape, dtype: DType) -> Tensor:
         return ops.full(shape, self.divisor, dtype)  # Keras' Constant rounds to float32
 
-    def divided(self, x):
+    def divided(self, x: Tensor) -> Tensor:
         """Returns x / q; x itself without a divisor."""
         return x if self.divisor is None else x / ops.cast(self.q, x.dtype)
 
@@ -95,14 +99,16 @@ class Stencil(Divided):
         [[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 2.0]]
     """
 
-    def __init__(self, kernel, divisor=1.0, *, name=None, dtype=None):
+    def __init__(
+        self, kernel: Any, divisor: float | None = 1.0, *, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(divisor, name, dtype)
         self.weights_by_offset = offsets(kernel)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, u):
+    def call(self, u: Tensor) -> Tensor:
         return self.divided(shifted_sum(u, self.weights_by_offset))
 
 
@@ -123,19 +129,19 @@ class StencilField(keras.layers.Layer):
         2.0
     """
 
-    def __init__(self, size=3, *, name=None, dtype=None):
+    def __init__(self, size: int = 3, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.size = size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         _, h, w, _ = input_shape
         shape = (h, w, self.size, self.size)
         self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, u):
+    def call(self, u: Tensor) -> Tensor:
         return shifted_sum(u, by_offset(ops.convert_to_tensor(self.kernel)))
 
 
@@ -151,17 +157,17 @@ class Inverse(keras.layers.Layer):
         0.5
     """
 
-    def __init__(self, *, name=None, dtype=None):
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         size = input_shape[1] * input_shape[2]
         self.matrix = self.add_weight(shape=(size, size), initializer="zeros", trainable=False, name="matrix")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, f):
+    def call(self, f: Tensor) -> Tensor:
         _, h, w, c = f.shape
         points = ops.reshape(ops.transpose(f, (0, 3, 1, 2)), (-1, h * w))
         solved = ops.reshape(points @ ops.transpose(self.matrix), (-1, c, h, w))
@@ -181,15 +187,15 @@ class Residual(keras.layers.Layer):
         0.0
     """
 
-    def __init__(self, A, *, name=None, dtype=None):
+    def __init__(self, A: keras.layers.Layer, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.A = A
 
-    def build(self, f_shape, u_shape):
+    def build(self, f_shape: Shape, u_shape: Shape) -> None:
         build_all(u_shape, [self.A])
 
-    def compute_output_shape(self, f_shape, u_shape):
+    def compute_output_shape(self, f_shape: Shape, u_shape: Shape) -> Shape:
         return f_shape
 
-    def call(self, f, u):
+    def call(self, f: Tensor, u: Tensor) -> Tensor:
         return steps.residual(f, u, self.A)

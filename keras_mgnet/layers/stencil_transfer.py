@@ -1,13 +1,17 @@
 """Transfers of multigrid between grids of 2 m + 1 and m points a side, by fixed stencils."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from keras import ops
 
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.stencil import Divided, offsets, shifted_sum
 from keras_mgnet.serialization import serializable
 
 
-def restrict(x, weights):
+def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
     """Returns sum_{d,e} weights[d, e] x(2 . + 1 + d, 2 . + 1 + e): a stride-2 stencil without padding, 2 m + 1 -> m.
 
     Args:
@@ -19,7 +23,7 @@ def restrict(x, weights):
     return steps.superpose(terms)
 
 
-def interpolate(e, weights):
+def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
     """Returns the adjoint of `restrict`, m -> 2 m + 1: what each coarse point gives to its fine neighbours.
 
     Fine points of even and of odd row and column are four grids, each a sum of shifted coarse grids, which are then interlaced.
@@ -31,7 +35,7 @@ def interpolate(e, weights):
     return x[:, :-1, :-1]
 
 
-def _parity(e, weights, parity):
+def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int, int]) -> Tensor:
     """The values at the fine points (2 i + a, 2 j + b); the coarse point j stands at the fine point 2 j + 1."""
     shifts = {tuple((p - 1 - d) / 2 for p, d in zip(parity, offset, strict=True)): w for offset, w in weights.items()}
     own = {(int(a), int(b)): weight for (a, b), weight in shifts.items() if a % 1 == b % 1 == 0}
@@ -57,16 +61,18 @@ class StencilTransfer(Divided):
         (4.0, (1, 7, 7, 1))
     """
 
-    def __init__(self, R, P=None, divisor=1.0, *, name=None, dtype=None):
+    def __init__(
+        self, R: Any, P: Any = None, divisor: float | None = 1.0, *, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(divisor, name, dtype)
         self.R, self.P = offsets(R), offsets(R if P is None else P)
 
-    def build(self, r_shape, e_shape=None):
+    def build(self, r_shape: Shape, e_shape: Shape | None = None) -> None:
         super().build(r_shape)
 
-    def compute_output_shape(self, r_shape, e_shape=None):
+    def compute_output_shape(self, r_shape: Shape, e_shape: Shape | None = None) -> Shape:
         n, h, w, c = r_shape
         return (n, h // 2, w // 2, c) if e_shape is None else tuple(r_shape)
 
-    def call(self, r, e=None):
+    def call(self, r: Tensor, e: Tensor | None = None) -> Tensor:
         return self.divided(restrict(r, self.R) if e is None else interpolate(e, self.P))

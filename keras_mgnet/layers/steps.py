@@ -5,58 +5,61 @@ and sigma are normalisation and activation. A state that is zero may be None: no
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
+from keras_mgnet.annotations import Map, Tensor
 from keras_mgnet.layers.separable import scaled
 
 
-def plus(x, y):
+def plus(x: Tensor | None, y: Tensor | None) -> Tensor | None:
     """x + y, where None is zero."""
     return y if x is None else x if y is None else x + y
 
 
-def residual(f, u, A):
+def residual(f: Tensor, u: Tensor | None, A: Map) -> Tensor:
     """r = f - A * u, He2019 (3.4)."""
     return f if u is None else f - A(u)
 
 
-def data(r, u, A):
+def data(r: Tensor, u: Tensor | None, A: Map) -> Tensor:
     """f = r + A * u, the inverse of `residual`: with u = Pi u' and r = R r' the data transfer of He2019 (4.4)."""
     return r if u is None else r + A(u)
 
 
-def mapping(x, K, s1, s2):
+def mapping(x: Tensor, K: Map, s1: Map, s2: Map) -> Tensor:
     """s2(K * s1(x)): the forms of A and B, He2019 (4.7); the correction e of a residual x with K = B, He2019 (3.4), (4.3)."""
     return s2(K(s1(x)))
 
 
-def residual_correction(u, r, e, Ae):
+def residual_correction(u: Tensor | None, r: Tensor, e: Tensor, Ae: Tensor) -> tuple[Tensor, Tensor]:
     """(u + e, r - A * e): one smoothing step that keeps r = f - A * u, He2019 (3.5), Theorem 1."""
     return plus(u, e), r - Ae
 
 
-def combine(states, weights):
+def combine(states: Sequence[Tensor | None], weights: Sequence[Any]) -> Tensor | None:
     """sum_j w_j x_j; with sum_j w_j = 1 states (u_j, r_j) so combined keep r = f - A * u."""
     return functools.reduce(plus, (None if x is None else w * x for w, x in zip(weights, states, strict=True)))
 
 
-def transfer(u, r, Pi, R, s1, s2):
+def transfer(u: Tensor, r: Tensor, Pi: Map, R: Map, s1: Map, s2: Map) -> tuple[Tensor, Tensor]:
     """(s1(Pi *_2 u), s2(R *_2 r)): restriction of feature and residual to the next grid, He2019 (4.4) with the code's norms."""
     return s1(Pi(u)), s2(R(r))
 
 
-def euler(x, f):
+def euler(x: Tensor, f: Tensor) -> Tensor:
     """x + f: forward Euler with f = f^i(x), He2019 (2.1), (2.3) with sigma behind it; with R *_2 x for x, (2.2), (2.4)."""
     return x + f
 
 
-def heun(x, f, predicted):
+def heun(x: Tensor, f: Tensor, predicted: Tensor) -> Tensor:
     """x + (f(x) + f(x + f(x))) / 2: Heun's method, with f = f(x) and predicted = f(x + f)."""
     return x + (f + predicted) / 2
 
 
-def linear_multistep(x, previous, f, k):
+def linear_multistep(x: Tensor, previous: Tensor, f: Tensor, k: Tensor) -> Tensor:
     """(1 - k) x + k x^{i-1} + f: the linear two-step method, Lu2018 (1)."""
     return combine((x, previous), (1 - k, k)) + f
 
@@ -73,7 +76,7 @@ def mix(f1, f2, eta, dt=1.0):
     return first * f1 + second * f2
 
 
-def powers(x, maps, sigma):
+def powers(x: Tensor, maps: Sequence[Map], sigma: Map) -> Tensor:
     """F_1 x + F_2 s F_1 x + F_3 s F_2 s F_1 x + ...: with s = I and one F for all the map F + F^2 + ... as (I + (I + F) F) F."""
     terms = [maps[0](x)]
     for F in maps[1:]:
@@ -81,29 +84,29 @@ def powers(x, maps, sigma):
     return sum(terms)
 
 
-def join(states, live):
+def join(states: Sequence[Tensor], live: Any) -> Tensor:
     """sum_c live_c x_c / sum_c live_c: the mean of the live inputs, FractalNet's join."""
     share = 1 / sum(live[c] for c in range(len(states)))
     return sum(share * live[c] * x for c, x in enumerate(states))
 
 
-def dense(x, f):
+def dense(x: Tensor, f: Map) -> Tensor:
     """[x, f(x)] along the channels, x = [x_0, ..., x_i], f(x) = x_{i+1}: DenseNet's step, a multistep scheme over all states."""
     return ops.concatenate([x, f(x)], axis=-1)
 
 
-def highway(x, H, T):
+def highway(x: Tensor, H: Tensor, T: Tensor) -> Tensor:
     """T (H - x): the right-hand side of the highway layer H T + x (1 - T), Srivastava et al. 2015, Lu2017."""
     return T * (H - x)
 
 
-def superpose(fs):
+def superpose(fs: Sequence[Tensor]) -> Tensor:
     """sum_j f_j(x): the maps of an N-way or multi-residual block, Lu2017, or all that drives one state of a recurrent network."""
     first, *rest = fs
     return sum(rest, start=first)
 
 
-def coupling(previous, f):
+def coupling(previous: Tensor, f: Tensor) -> Tensor:
     """x^{m-1} + f, f = f^m(x^m): the reversible step, RevNet's additive coupling; undone by the same step with -f."""
     return previous + f
 
@@ -118,11 +121,11 @@ def root_pair(r, A, p, q):
     return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
 
 
-def single_layer(x, W, b, sigma):
+def single_layer(x: Tensor, W: Map, b: Tensor, sigma: Map) -> Tensor:
     """sigma(W x + b): the right-hand side x' of the stable networks, W one of K, K^T, K - K^T, Haber & Ruthotto 2017."""
     return sigma(W(x) + b)
 
 
-def damped(x, W, gamma):
+def damped(x: Tensor, W: Map, gamma: float) -> Tensor:
     """(W x - gamma x) / 2: with W = K - K^T the damped antisymmetric operator of Lu2017."""
     return (W(x) - gamma * x) / 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import DType
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.serialization import serializable
 
@@ -59,10 +59,10 @@ class StochasticDepth(keras.layers.Layer):
         self.survival, self.inverted = tuple(survival), inverted
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def call(self, f, i=0, training=None):
+    def call(self, f: Tensor, i: int = 0, training: bool | None = None) -> Tensor:
         p = self.survival[i]
         if not training:
             return f if self.inverted else p * f

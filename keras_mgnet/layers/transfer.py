@@ -1,9 +1,13 @@
 """Transfers to the next grid, and the stem that makes the first data-feature map."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv, pad
@@ -18,7 +22,7 @@ STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
 }
 
 
-def coarser(shape, channels: int):
+def coarser(shape: Shape, channels: int) -> Shape:
     """Returns the shape (N, ceil(H/2), ceil(W/2), channels) of the next grid; unknown sizes stay None."""
     n, h, w, _ = shape
     return n, *(size and -(-size // 2) for size in (h, w)), channels
@@ -33,19 +37,19 @@ class FullWeighting(keras.layers.Layer):
         (1, 4, 4, 3)
     """
 
-    def __init__(self, *, name=None, dtype=None):
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return coarser(input_shape, input_shape[-1])
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         hat = np.array([1, 2, 1]) / 4
         stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
         return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
 
 
-FIXED_RESTRICTIONS = {
+FIXED_RESTRICTIONS: dict[str, Callable[[DType], keras.layers.Layer]] = {
     "average": lambda policy: keras.layers.AveragePooling2D(
         2, padding="same", data_format="channels_last", dtype=policy
     ),
@@ -70,14 +74,22 @@ class Restriction(keras.layers.Layer):
         (1, 4, 4, 8)
     """
 
-    def __init__(self, channels, kind="conv", *, init="he_fan_out", name=None, dtype=None):
+    def __init__(
+        self,
+        channels: int,
+        kind: str = "conv",
+        *,
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
         self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
-        self.conv = None
+        self.conv: Any = None  # a Conv, once it is built and where it needs one
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         c, options = input_shape[-1], {"init": self.init, "name": self.name, "dtype": self.dtype_policy}
         if self.grid is None:
             groups = check_groups(c, self.channels) if self.kind == "depthwise" else 1
@@ -87,10 +99,10 @@ class Restriction(keras.layers.Layer):
         if self.conv is not None:
             self.conv.build(input_shape)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return coarser(input_shape, self.channels)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         x = x if self.grid is None else self.grid(x)
         return x if self.conv is None else self.conv(x)
 
@@ -125,8 +137,8 @@ class GridTransfer(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        channels_f,
+        channels: int,
+        channels_f: int,
         *,
         Pi="conv",
         R="conv",
@@ -144,17 +156,17 @@ class GridTransfer(keras.layers.Layer):
         self.s1 = norm_layer(norm, activation, name="s1", dtype=policy) if normalize else identity
         self.s2 = norm_layer(norm, activation, name="s2", dtype=policy) if normalize else identity
 
-    def build(self, u_shape, r_shape):
+    def build(self, u_shape: Shape, r_shape: Shape) -> None:
         self.Pi.build(u_shape)
         self.R.build(r_shape)
         u_shape, r_shape = self.compute_output_shape(u_shape, r_shape)
         build_all(u_shape, [self.s1])
         build_all(r_shape, [self.s2])
 
-    def compute_output_shape(self, u_shape, r_shape):
+    def compute_output_shape(self, u_shape: Shape, r_shape: Shape) -> Shape:
         return self.Pi.compute_output_shape(u_shape), self.R.compute_output_shape(r_shape)
 
-    def call(self, u, r):
+    def call(self, u: Tensor, r: Tensor) -> Tensor:
         return steps.transfer(u, r, self.Pi, self.R, self.s1, self.s2)
 
 
@@ -170,14 +182,14 @@ class IdleTransfer(GridTransfer):
         (8, 72)
     """
 
-    def build(self, r_shape):
+    def build(self, r_shape: Shape) -> None:
         self.Pi.build(r_shape)
         self.R.build(r_shape)
 
-    def compute_output_shape(self, r_shape):
+    def compute_output_shape(self, r_shape: Shape) -> Shape:
         return r_shape
 
-    def call(self, r):
+    def call(self, r: Tensor) -> Tensor:
         return r
 
 
@@ -217,16 +229,16 @@ class Stem(keras.layers.Layer):
         self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
         self.s = norm_layer(norm, activation, name="s", dtype=policy) if normalize else None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.conv.build(input_shape)
         if self.s is not None:
             self.s.build(self.conv.compute_output_shape(input_shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = self.conv.compute_output_shape(input_shape)
         return coarser(shape, shape[-1]) if self.pools else shape
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         x = x if self.s is None else self.s(x)
         return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.pools else x

@@ -1,14 +1,15 @@
 """Checks of constructor arguments, before anything is built."""
 
 from numbers import Integral, Real
+from typing import Any
 
 
-def is_integer(value) -> bool:
+def is_integer(value: Any) -> bool:
     """Whether value is an integer and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def positive_integer(argument: str, value) -> int:
+def positive_integer(argument: str, value: Any) -> int:
     """Returns value, an integer >= 1.
 
     Example:
@@ -22,7 +23,7 @@ def positive_integer(argument: str, value) -> int:
     return int(value)
 
 
-def positive_integers(argument: str, value, length: int | None = None) -> tuple[int, ...]:
+def positive_integers(argument: str, value: Any, length: int | None = None) -> tuple[int, ...]:
     """Returns value as a tuple of integers >= 1; with `length`, one integer stands for that many equal ones.
 
     Example:
@@ -38,19 +39,19 @@ def positive_integers(argument: str, value, length: int | None = None) -> tuple[
     return tuple(int(v) for v in values)
 
 
-def within(argument: str, value, low: float, high: float) -> float:
+def within(argument: str, value: Any, low: float, high: float) -> float:
     """Returns value, a number with low <= value <= high.
 
     Example:
         >>> within("survival", 0.5, 0, 1)
         0.5
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
         raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
     return float(value)
 
 
-def even_integers(argument: str, value, length: int) -> tuple[int, ...]:
+def even_integers(argument: str, value: Any, length: int) -> tuple[int, ...]:
     """Returns value as a tuple of `length` even integers >= 2; one integer stands for that many equal ones.
 
     Example:

@@ -1,11 +1,14 @@
 """What `fit` is given: examples that no network can train on are refused by their shapes, before anything is traced."""
 
+from typing import Any
+
+import keras
 from keras.losses import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
 
 INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossentropy)
 
 
-def check_examples(model, x, y) -> None:
+def check_examples(model: keras.Model, x: Any, y: Any) -> None:
     """Raises for a tf.data set without known shapes or batches, and for one-hot labels under a loss of integer ones.
 
     Args:
@@ -23,13 +26,13 @@ def check_examples(model, x, y) -> None:
         _check_integers(labels)
 
 
-def _check_batches(shape, expected: tuple[int | None, ...]) -> None:
+def _check_batches(shape: Any, expected: tuple[int | None, ...]) -> None:
     _check_known("images", shape)
     if len(shape) == len(expected) - 1 and shape[-1] == expected[-1]:
         raise ValueError(f"expected batches of images {expected}; call batch. Received: single images {tuple(shape)}")
 
 
-def _check_integers(shape) -> None:
+def _check_integers(shape: Any) -> None:
     _check_known("labels", shape)
     if len(shape) == 2 and shape[1] not in (1, None):
         raise ValueError(
@@ -38,7 +41,7 @@ def _check_integers(shape) -> None:
         )
 
 
-def _check_known(what: str, shape) -> None:
+def _check_known(what: str, shape: Any) -> None:
     if getattr(shape, "rank", 0) is None:  # of a TensorShape; that of an array is a tuple
         raise ValueError(
             f"expected {what} of a known shape: give from_generator an output_signature, or call set_shape in map. "

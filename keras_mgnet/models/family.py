@@ -117,7 +117,7 @@ class Space:
     width: str
     iterations: str | None
     nu: tuple[int, int] = (1, 4)
-    choices: Mapping[str, tuple] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     multiple: int = 1
 
     @property

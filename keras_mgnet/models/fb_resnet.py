@@ -1,7 +1,7 @@
 """FB-ResNet: ResNet that iterates features, with linear or nonlinear A and B (He, Chen, Zhang, Xu 2019, Algorithm 2)."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers import GridLevel, GridTransfer
@@ -74,7 +74,8 @@ class FBResNet(Network):
         grids = list(zip(range(1, len(nu) + 1), nu, positive_integers("channels", channels, len(nu)), strict=True))
 
         with Frame(**arguments) as frame:
-            maps = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": "residual" if A == "linear" else "feature"}
+            form = "residual" if A == "linear" else "feature"
+            maps: dict[str, Any] = {"A": MAPS[A], "B": MAPS[B], "share_B": False, "form": form}
             levels = [
                 GridLevel(c, c, n, **maps, last=j == len(nu), name=f"level{j}", **frame.common) for j, n, c in grids
             ]

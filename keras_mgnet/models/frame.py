@@ -11,6 +11,7 @@ from typing import Any, Self, TypedDict
 import h5py
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfer import STEMS, Stem
@@ -82,7 +83,7 @@ class Frame:
     name: str | None = None
     dtype: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
         if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
             raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
@@ -120,7 +121,7 @@ class Frame:
         """Those of a layer without norms."""
         return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
 
-    def image(self, levels: int):
+    def image(self, levels: int) -> Tensor:
         """Returns the symbolic image (N, H, W, C); raises unless a pixel of it is left on the coarsest of its grids."""
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
@@ -130,7 +131,7 @@ class Frame:
             self._check_shape(self.input_tensor.shape[1:], levels)
         return input_tensor(self.input_tensor)
 
-    def begin(self, channels: int, levels: int, normalize: bool = True):
+    def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
         """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
@@ -155,7 +156,7 @@ class Frame:
         """Returns what the model is judged by."""
         return ["accuracy"]
 
-    def _check_shape(self, shape, levels: int) -> None:
+    def _check_shape(self, shape: Any, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
             raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
@@ -181,7 +182,7 @@ class Frame:
         )
 
 
-def input_tensor(given):
+def input_tensor(given: Any) -> Tensor:
     """Returns a symbolic tensor as it is, and the one that a config stands for."""
     if not isinstance(given, dict):
         return given
@@ -201,5 +202,5 @@ def check_recipe(recipe: str | None) -> None:
         check_known("recipe", recipe, RECIPES)
 
 
-def _pooled(features, kind: str):
+def _pooled(features: Tensor, kind: str) -> Tensor:
     return POOLINGS[kind](name="pool", data_format="channels_last", dtype=features.dtype)(features)

@@ -6,6 +6,7 @@ from typing import Unpack
 
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Affine, Euler, Highway, Level
 from keras_mgnet.models.checks import positive_integers, within
@@ -61,14 +62,14 @@ class HighwayNet(Network):
                 if level > 1 or dense:
                     name = "stem" if level == 1 else f"transfer{level}"
                     x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
-                gate = {"kernel_size": kernel_size, "transfer_bias": transfer_bias}
-                field = Highway(c, n, name="f", **gate, **options)
+                gate = {"transfer_bias": transfer_bias, **options}
+                field = Highway(c, n, kernel_size=kernel_size, name="f", **gate)
                 x = Level(Euler(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
         name = f"highway_{kind}_{'x'.join(map(str, nu))}"
         super().__init__(frame, x, name=name)
 
 
-def _flat(frame):
+def _flat(frame: Frame) -> Tensor:
     """Returns the image as one pixel with all its values, (N, 1, 1, H W C)."""
     image = frame.image(levels=1)
     if None in image.shape[1:]:

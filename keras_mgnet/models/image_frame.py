@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.metrics import PSNR
 from keras_mgnet.models.frame import check_recipe, check_weights_path, input_tensor
 
@@ -48,7 +49,7 @@ class ImageFrame:
     include_top = True  # it has no head to leave out
     remat = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = self.input_shape
         if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 1:
             raise ValueError(f"expected input_shape=(height, width, 1). Received: input_shape={shape}")
@@ -60,13 +61,13 @@ class ImageFrame:
         """The arguments of every layer."""
         return {"dtype": keras.dtype_policies.get(self.dtype)}
 
-    def image(self):
+    def image(self) -> Tensor:
         """Returns the symbolic image (N, H, W, 1)."""
         if self.input_tensor is not None:
             return input_tensor(self.input_tensor)
         return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
 
-    def head(self, image):
+    def head(self, image: Tensor) -> Tensor:
         """Returns the image as it is."""
         return image
 

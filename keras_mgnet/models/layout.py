@@ -1,8 +1,8 @@
 """The layouts behind the names of residual networks: grids, blocks per grid, channels, kind of block."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
@@ -43,7 +43,7 @@ class Layout:
             yield Stage(level, n, inner, channels, strides, strides > 1 or before != channels)
             before = channels
 
-    def branch(self, stage: Stage, **options) -> Branch:
+    def branch(self, stage: Stage, **options: Any) -> Branch:
         """Returns the branch of a grid; options as `Branch`."""
         options = {"uses": stage.blocks, **options}
         if self.bottleneck:
@@ -62,7 +62,9 @@ class Layout:
         return [None if survival == 1 else p[i : i + n] for i, n in zip(starts, self.blocks, strict=True)]
 
 
-def layout(depth: int, blocks=None, bottleneck: bool | None = None, base_width: int | None = None) -> Layout:
+def layout(
+    depth: int, blocks: Sequence[int] | None = None, bottleneck: bool | None = None, base_width: int | None = None
+) -> Layout:
     """Returns the layout of a depth: 18 to 152 of `IMAGENET`, else 6n + 2 (basic) or 9n + 2 (bottleneck) on three grids.
 
     Args:
@@ -100,7 +102,7 @@ def aggregated(depth: int, cardinality: int, group_width: int) -> Layout:
     return replace(base, inner=tuple(width * 2**level for level in range(3)), groups=cardinality)
 
 
-def _cifar_blocks(depth: int, bottleneck: bool, known=tuple(IMAGENET)) -> tuple[int, ...]:
+def _cifar_blocks(depth: int, bottleneck: bool, known: tuple[int, ...] = tuple(IMAGENET)) -> tuple[int, ...]:
     per_block = 9 if bottleneck else 6
     if positive_integer("depth", depth) <= 2 or (depth - 2) % per_block:
         others = f"one of {', '.join(map(str, known))} or " if known else ""

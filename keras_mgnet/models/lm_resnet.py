@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, shortcut
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
-from keras_mgnet.models.layout import Layout, aggregated, layout
+from keras_mgnet.models.layout import Layout, Stage, aggregated, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import Edge, added, one_state
 from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
@@ -132,7 +133,14 @@ class LMResNeXt(Network):
         super().__init__(frame, x, name=f"lm_resnext{depth}_{cardinality}x{group_width}d")
 
 
-def linear_multistep(frame, plan: Layout, lm_transition: str, survivals, schedule: str, released: bool):
+def linear_multistep(
+    frame: Frame,
+    plan: Layout,
+    lm_transition: str,
+    survivals: Sequence[Sequence[float] | None],
+    schedule: str,
+    released: bool,
+) -> Tensor:
     """Returns the last state of the two-step method on all grids, normalised.
 
     Args:
@@ -175,7 +183,7 @@ def k_values(model: keras.Model) -> np.ndarray:
     return np.array([float(keras.ops.convert_to_numpy(k)) for scheme in schemes for k in scheme.k])
 
 
-def _restriction(stage, options) -> Conv:
+def _restriction(stage: Stage, options: dict[str, Any]) -> Conv:
     """Of the state before the last one, to the grid of a stage."""
-    place = {"strides": stage.strides, "name": f"transfer{stage.level}"}
-    return Conv(stage.channels, 1, init=options["init"], dtype=options["dtype"], **place)
+    name, policy = f"transfer{stage.level}", options["dtype"]
+    return Conv(stage.channels, 1, strides=stage.strides, init=options["init"], name=name, dtype=policy)

@@ -1,8 +1,9 @@
 """MgNet: multigrid as a classifier (He & Xu 2019; He, Chen, Zhang, Xu 2019, section 4)."""
 
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import GridLevel, GridTransfer
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import positive_integers
@@ -14,7 +15,15 @@ from keras_mgnet.models.picture import smoothing
 from keras_mgnet.serialization import serializable
 
 
-def _row(name: str, nu, channels, share_B: bool, params: int, source: str = "XuTeam code", **options) -> Row:
+def _row(
+    name: str,
+    nu: Sequence[int],
+    channels: int | Sequence[int],
+    share_B: bool,
+    params: int,
+    source: str = "XuTeam code",
+    **options: Any,
+) -> Row:
     return Row(name, {"nu": nu, "channels": channels, "share_B": share_B}, params, source=source, **options)
 
 
@@ -109,7 +118,7 @@ class MgNet(Network):
         super().__init__(frame, u, name="mgnet")
 
 
-def descend(r, levels, transfers):
+def descend(r: Tensor, levels: Sequence[GridLevel], transfers: Sequence[Callable[..., Any]]) -> Tensor:
     """Passes the data r of the first grid down all grids; `transfers` lead from each to the next. Returns the last u."""
     u, r = levels[0](r)
     for transfer, level in zip(transfers, levels[1:], strict=True):

@@ -99,7 +99,7 @@ class MultiResNet(Network):
         super().__init__(frame, x, name=name, recipe="lu2018_imagenet" if imagenet else None)
 
 
-def multi_level(plan: Layout, stage: Stage, frame, k: int, padding: bool) -> Level:
+def multi_level(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool) -> Level:
     """Returns the level of a grid, its branch the sum of k."""
     options = frame.common
     normalized = frame.stem == "imagenet" and stage.level == 1  # by the stem

@@ -55,12 +55,14 @@ class Network(keras.Model):
     frame: ClassVar[type[Frame] | type[ImageFrame]] = Frame
     family: ClassVar[Family] = Family(recipe="xuteam")
 
-    def __init_subclass__(cls, **kwargs: Any):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             list_arguments(cls.__init__, cls)
 
-    def __init__(self, frame: Frame | ImageFrame, features: keras.KerasTensor, *, name: str, recipe: str | None = None):
+    def __init__(
+        self, frame: Frame | ImageFrame, features: keras.KerasTensor, *, name: str, recipe: str | None = None
+    ) -> None:
         inputs = keras.utils.get_source_inputs(features)
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(features), name=frame.name or name)
@@ -78,13 +80,13 @@ class Network(keras.Model):
         """Its numerical scheme: that of its last level."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
-    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False, objects_to_skip=None) -> None:
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False, objects_to_skip: Any = None) -> None:
         """Loads a .weights.h5 file, as Keras does, or one of an earlier version."""
         with former.readable(filepath) as file:
             super().load_weights(file, skip_mismatch=skip_mismatch, objects_to_skip=objects_to_skip)
 
     @functools.wraps(keras.Model.fit)
-    def fit(self, x=None, y=None, *args, **kwargs):
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         check_examples(self, x, y)
         return super().fit(x, y, *args, **kwargs)
 

@@ -1,11 +1,12 @@
 """Poly-MgNet: MgNet whose smoother is a polynomial in A (van Betteray, Rottmann, Kahl 2025, arXiv 2503.10594)."""
 
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Unpack
 
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import GridLevel, GridTransfer, IdleTransfer, PolynomialSmoother
 from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
@@ -35,7 +36,7 @@ STEPS = {
     "relu_outside_nobn": Step(sigma_last=True),  # s(... u + B r)
 }
 RESIDUALS = {"regular": "sigma", "bn_only": "norm", "plain": None}  # s n(f - A u), n(f - A u), f - A u
-DEPTHWISE = {"Pi": "depthwise", "R": "depthwise", "normalize": False}
+DEPTHWISE: dict[str, Any] = {"Pi": "depthwise", "R": "depthwise", "normalize": False}
 CODE = "vanbetteray/Poly-MgNet"
 ROWS = (
     Row("poly_mgnet", {}, 1_386_706, source=CODE),
@@ -110,7 +111,7 @@ class PolyMgNet(Network):
         super().__init__(frame, u, name="poly_mgnet")
 
 
-def check_smoother(B, share_B, step, residual) -> None:
+def check_smoother(B: str, share_B: bool, step: str, residual: str) -> None:
     """Raises unless these make one of the smoothers of the released code."""
     choices = {"B": (B, (*POLYNOMIALS, "conv")), "step": (step, STEPS), "residual": (residual, RESIDUALS)}
     for argument, (value, known) in choices.items():
@@ -122,7 +123,7 @@ def check_smoother(B, share_B, step, residual) -> None:
         )
 
 
-def _smoother(nu: int, B: str, share: bool, places: Step, options):
+def _smoother(nu: int, B: str, share: bool, places: Step, options: dict[str, Any]) -> str | PolynomialSmoother:
     if B == "conv":
         return "residual_correction"
     own = {name: options[name] for name in ("activation", "norm", "dtype")}
@@ -130,7 +131,7 @@ def _smoother(nu: int, B: str, share: bool, places: Step, options):
     return PolynomialSmoother(nu, B, share=share, **where, **own)
 
 
-def _transfer(level: int, channels: int, options):
+def _transfer(level: int, channels: int, options: dict[str, Any]) -> Callable[[Tensor, Tensor], Any]:
     sigma = keras.layers.Activation(options["activation"], name=f"sigma{level}", dtype=options["dtype"])
     transfer = GridTransfer(channels, channels, name=f"transfer{level}", **DEPTHWISE, **options)
     return lambda u, r: transfer(u, sigma(r))

@@ -1,7 +1,7 @@
 """PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Blocks, Euler, Level, Poly, shortcut
@@ -67,7 +67,7 @@ class PolyNet(Network):
         super().__init__(frame, x, name=f"polynet_{kind}_{plan.label(None)}")
 
 
-def poly_level(plan: Layout, stage: Stage, kind: str, options) -> Level:
+def poly_level(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) -> Level:
     """Returns the level of a grid: modules of one kind, but a plain one where the shape changes."""
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)

@@ -90,8 +90,8 @@ class RecurrentResNet(Network):
                 channels = width * 2 ** (level - 1)
                 if level > 1:
                     x = Conv(channels, strides=2, init=frame.init, name=f"transfer{level}", dtype=options["dtype"])(x)
-                sharing = {"share_K": share_K, "share_norms": share_norms}
-                field = Recurrent(channels, steps, plan.states, name="f", **sharing, **options)
+                sharing = {"share_K": share_K, "share_norms": share_norms, **options}
+                field = Recurrent(channels, steps, plan.states, name="f", **sharing)
                 x = Level(EulerSystem(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
             x = frame.end(x)
         super().__init__(frame, x, name=f"recurrent_resnet{states}")

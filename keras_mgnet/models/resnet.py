@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
@@ -63,7 +64,7 @@ QUOTED = {  # there
 }
 
 
-def he2019_rows(prefix: str, lines) -> Iterator[Row]:
+def he2019_rows(prefix: str, lines: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
     """Yields each network as the text shares A and B and, where it shares, under the rule of "published_size"."""
     for depth, shared, table, as_text, as_printed, size, figures in lines:
         dataset = DATASETS[next(iter(figures))]
@@ -72,7 +73,7 @@ def he2019_rows(prefix: str, lines) -> Iterator[Row]:
             if params is None:
                 continue
             words = [f"{prefix}{depth}", shared and f"shared_{shared}", "" if on_cifar else dataset.name]
-            name = "_".join(filter(None, [*words, rule if rule == PUBLISHED_SIZE else ""]))
+            name = "_".join(filter(None, [*words, "" if rule is True else PUBLISHED_SIZE]))
             kwargs = {"depth": depth, "share_A": "a" in shared and rule, "share_B": "b" in shared and rule}
             note = OTHER_RULE if rule is True and "b" in shared else None
             exact = params + HUNDRED if on_cifar else None
@@ -215,7 +216,7 @@ class ResNet(Network):
             r = frame.begin(plan.stem, len(plan.blocks), normalize=not released or frame.stem == "imagenet")
             for stage, survives in zip(plan.stages(), survivals, strict=True):
                 coarse = stage.level > 1
-                options = {
+                options: dict[str, Any] = {
                     "survival": survives,
                     "inverted": survival_schedule == "lm_release",
                     "preactivation": self.preactivation,
@@ -260,7 +261,7 @@ class PreActResNet(ResNet):
 def residual_level(
     plan: Layout,
     stage: Stage,
-    frame,
+    frame: Frame,
     *,
     preactivation,
     R_activated=True,
@@ -302,7 +303,7 @@ def restrict_first(r, stage: Stage, frame, preactivation: bool, activated: bool)
     return r, stage._replace(strides=1, changes_shape=False)
 
 
-def recipe_of(frame, depth: int | None) -> str:
+def recipe_of(frame: Frame, depth: int | None) -> str:
     """Returns the recipe of the images and, for the networks of He2019, of the depth."""
     if frame.stem == "imagenet":
         return "lu2018_imagenet" if depth is None else "he2019_imagenet"
@@ -318,7 +319,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
     return shortcut == "padding"
 
 
-def check_sharing(share_A, share_B, plan: Layout) -> None:
+def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
     """Raises unless both are sharing rules and, where they share, the blocks are basic."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
     check_share("share_B", share_B, PUBLISHED_SIZE)

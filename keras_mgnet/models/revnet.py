@@ -1,7 +1,7 @@
 """RevNet: reversible residual networks (Gomez, Ren, Urtasun, Grosse 2017)."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -71,14 +71,12 @@ class RevNet(Network):
         if depth not in DEPTHS:
             raise unknown("depth", depth, map(str, DEPTHS))
         named = blocks is None
-        blocks, channels, deep = (
-            default if given is None else given
-            for given, default in zip((blocks, channels, bottleneck), DEPTHS[depth], strict=True)
-        )
+        default_blocks, default_channels, default_deep = DEPTHS[depth]
+        deep = default_deep if bottleneck is None else bottleneck
         if not isinstance(deep, bool):
             raise unknown("bottleneck", deep, ["True", "False", "None"])
-        blocks = positive_integers("blocks", blocks)
-        channels = even_integers("channels", channels, len(blocks))
+        blocks = positive_integers("blocks", default_blocks if blocks is None else blocks)
+        channels = even_integers("channels", default_channels if channels is None else channels, len(blocks))
         if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
             raise ValueError(f"expected 2 or more blocks where a transfer is the first. Received: blocks={blocks}")
 
@@ -99,16 +97,16 @@ class RevNet(Network):
         super().__init__(frame, x, name=f"revnet{depth if named else 'x'.join(map(str, blocks))}")
 
 
-def _branch(i, half, deep, frame, **options):
+def _branch(i: int, half: int, deep: bool, frame: Frame, **options: Any) -> Branch:
     """F and G of a block, as the two uses of one branch."""
     return (bottleneck if deep else basic)(half, uses=2, name=f"f{i}", **options, **frame.common)
 
 
-def _transfer(level, half, deep, frame, **options):
+def _transfer(level: int, half: int, deep: bool, frame: Frame, **options: Any) -> CouplingTransfer:
     strides = 1 if level == 1 else 2
     init, policy = frame.common["init"], frame.common["dtype"]
 
-    def shortcut(name):
+    def shortcut(name: str) -> Conv | ZeroPadding:
         if deep:
             return Conv(half, 1, strides=strides, init=init, name=name, dtype=policy)
         return ZeroPadding(half, strides, sampling="average", centered=True, name=name, dtype=policy)

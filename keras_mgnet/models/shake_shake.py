@@ -68,9 +68,8 @@ class ShakeShake(Network):
 
         with Frame(**arguments) as frame:
             options = frame.common
-            x = Stem(plan.stem, frame.stem, name="stem", **options | {"activation": None})(
-                frame.image(len(plan.blocks))
-            )
+            stem = Stem(plan.stem, frame.stem, activation=None, init=frame.init, name="stem", dtype=options["dtype"])
+            x = stem(frame.image(len(plan.blocks)))
             for stage in plan.stages():
                 branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
                 f1, f2 = (plan.branch(stage, name=name, **branch) for name in ("f1", "f2"))
@@ -83,5 +82,5 @@ class ShakeShake(Network):
                 blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
                 x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
             x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
-        kind = f"{width}d" if basic else f"{cardinality}x{width}d"
+        kind = f"{width}d" if cardinality is None else f"{cardinality}x{width}d"
         super().__init__(frame, x, name=f"shake_shake_{depth}_2x{kind}")

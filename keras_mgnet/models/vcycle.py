@@ -1,8 +1,9 @@
 """V-cycle MgNet: MgNet's way down the grids, and the way up again (He & Xu 2019; KAUST m6_01, Algorithm 10)."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
+from keras_mgnet.annotations import Map, Tensor
 from keras_mgnet.layers import CycleLevel, CycleTransfer
 from keras_mgnet.layers.sharing import check_share
 from keras_mgnet.models.checks import is_integer, positive_integers
@@ -75,7 +76,15 @@ class VCycleMgNet(Network):
         super().__init__(frame, u, name="vcycle_mgnet")
 
 
-def cycle(r, levels, transfers, *, u=None, Pi=(), visits=1):
+def cycle(
+    r: Tensor,
+    levels: Sequence[Any],
+    transfers: Sequence[Any],
+    *,
+    u: Tensor | None = None,
+    Pi: Sequence[Map] = (),
+    visits: int = 1,
+) -> tuple[Tensor, Tensor]:
     """Returns (u, r) after one cycle over the grid of levels[0] and those below it, KAUST m6_01, Algorithm 10.
 
     Args:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from numbers import Real
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import Euler, Inception, InceptionStem, Level, Poly, Stem
 from keras_mgnet.layers.fields.inception import POOL
 from keras_mgnet.layers.fields.poly import module_kernels
@@ -110,7 +111,7 @@ def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]
         yield [cycle[m % len(cycle)] for m in range(count)], list(islice(scales, count))
 
 
-def begin(frame, width: float):
+def begin(frame: Frame, width: float) -> Tensor:
     """Returns the image after the stem: that of Inception-ResNet-v2 or, on small images, the usual 3x3 convolution."""
     image, options = frame.image(levels=1), frame.common
     least = LEAST[frame.stem]
@@ -123,7 +124,7 @@ def begin(frame, width: float):
     return InceptionStem([scaled(paths, width) for paths in STEM], name="stem", **options)(image)
 
 
-def scaled(paths, width: float):
+def scaled(paths: Any, width: float) -> Any:
     """Returns paths with all channels multiplied.
 
     Example:

@@ -78,10 +78,10 @@ def _fixed(config: LearnConfig) -> Iterator[Row]:
         *((smoother, nu, 1) for smoother in ("jacobi", "red_black") for nu in POINTWISE_STEPS),
         *(("chebyshev", nu, degree) for nu in POINTWISE_STEPS[:2] for degree in DEGREES),
     ]:
-        options = {"smoother": smoother, "nu": nu, "degree": degree}
-        tuned = min(FAMILIES[smoother], key=lambda choice: _factor_of(small, options | choice))
+        options: dict[str, Any] = {"smoother": smoother, "nu": nu, "degree": degree}
+        tuned = min(FAMILIES[smoother], key=lambda choice: _factor_of(small, {**options, **choice}))
         settings = ", ".join([f"nu {nu}", *([f"degree {degree}"] if degree > 1 else []), *map(_words, tuned.items())])
-        yield Row(smoother, settings, _factor_of(config, options | tuned), cycle_work(config, sum(nu) * degree, 1))
+        yield Row(smoother, settings, _factor_of(config, {**options, **tuned}), cycle_work(config, sum(nu) * degree, 1))
 
 
 def _words(option: tuple[str, Any]) -> str:

@@ -141,7 +141,7 @@ def arnoldi(
     scale = 0.0
     for j in range(steps):
         w = apply(Q[j]).astype(np.float64)
-        scale = max(scale, np.linalg.norm(w))
+        scale = max(scale, float(np.linalg.norm(w)))
         for _ in range(2):  # twice is enough
             h = Q[: j + 1] @ w
             w -= h @ Q[: j + 1]

@@ -72,8 +72,8 @@ def learnable(config: LearnConfig) -> Smoother:
 
     def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
         if A.ndim == 4:
-            layer = CoefficientStencil(config.channels or 8, name="B", dtype=dtype)
-            layer.net = made[0].net if config.share_B and made else layer.net
+            net = made[0].net if config.share_B and made else None
+            layer = CoefficientStencil(config.channels or 8, net=net, name="B", dtype=dtype)
             layer.build((None, len(A), len(A), 1))
             layer.assign(A)
         elif config.share_B and made:
@@ -212,8 +212,7 @@ def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
         layer.build((None, None, None, 1))
         layer.set_weights(B.get_weights())
         return layer
-    stencils = CoefficientStencil(dtype=B.dtype_policy)
-    stencils.net = B.net
+    stencils = CoefficientStencil(net=B.net, dtype=B.dtype_policy)
     stencils.build((None, n, n, 1))
     stencils.assign(A)
     S = ops.convert_to_numpy(stencils.field()).astype("float64")

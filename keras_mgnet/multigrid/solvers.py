@@ -92,17 +92,17 @@ def solver(
         once = [ResidualCorrection(count, dtype=inner) for count in (1, 0)]
         parts.append((inverse_layer(grids[-1], points[-1], inner), once))
     form = "residual" if Pi == "zero" else "feature"
-    levels = [_level(j, A, *part, form, inner) for j, (A, part) in enumerate(zip(grids, parts, strict=True))]
+    grid_levels = [_level(j, A, *part, form, inner) for j, (A, part) in enumerate(zip(grids, parts, strict=True))]
     transfers = [_transfer(TRANSFERS[transfer], f"transfer{j + 2}", inner) for j in range(len(points) - 1)]
 
     u, f = (keras.Input((n, n, 1), dtype=dtype, name=key) for key in "uf")
     r = Residual(operator_layer(grids[0], "A", dtype), name="residual", dtype=dtype)(f, u)
     if Pi == "zero":
-        e, _ = vcycle.cycle(r, levels, transfers, visits=VISITS[cycle])
+        e, _ = vcycle.cycle(r, grid_levels, transfers, visits=VISITS[cycle])
         result = keras.layers.Add(name="correction", dtype=dtype)([u, e])
     else:
         restrictions = [_restriction(Pi, f"Pi{j + 2}", inner) for j in range(len(points) - 1)]
-        result, _ = vcycle.cycle(r, levels, transfers, u=u, Pi=restrictions, visits=VISITS[cycle])
+        result, _ = vcycle.cycle(r, grid_levels, transfers, u=u, Pi=restrictions, visits=VISITS[cycle])
     return keras.Model([u, f], result, name=name)
 
 

@@ -1,6 +1,7 @@
 """The branch f^i of a residual block: two 3x3 convolutions, or a bottleneck, before or behind their norms."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from keras_mgnet.annotations import Activation, DType, Shape
 from keras_mgnet.errors import check_known
@@ -85,12 +86,12 @@ class Branch(Chain):
             self.build_use(use, self.compute_output_shape(input_shape))
 
 
-def basic(channels: int, **options) -> Branch:
+def basic(channels: int, **options: Any) -> Branch:
     """Returns the branch of two 3x3 convolutions; options as `Branch`."""
     return Branch((channels, channels), (3, 3), **options)
 
 
-def bottleneck(channels: int, inner: int | None = None, **options) -> Branch:
+def bottleneck(channels: int, inner: int | None = None, **options: Any) -> Branch:
     """Returns the branch 1x1 - 3x3 - 1x1 with `inner` channels (a fourth of `channels` if not given) inside."""
     inner = inner or channels // 4
     return Branch((inner, inner, channels), (1, 3, 1), **options)

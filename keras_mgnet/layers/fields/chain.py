@@ -1,12 +1,12 @@
 """Convolutions with norms and sigma before, between and behind them: kernels and norms by use. All fields are made of it."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
-from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.annotations import Activation, DType, Map, Shape, Tensor
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.field import Field
@@ -133,13 +133,13 @@ class Chain(Field):
         """Returns the rest of f^i, from the first convolution on."""
         return apply(self._trailing(i), x)
 
-    def _leading(self, i):
+    def _leading(self, i: int) -> list[Any]:
         place = self.lead if i == 0 and self.lead else self.places[0]
         if place in ("norm", "sigma"):
             return [self.norms[0][i]]
         return [self.sigma] if place == "activation" else []
 
-    def _trailing(self, i):
+    def _trailing(self, i: int) -> list[Any]:
         chain, norms = [], iter(self.norms[len(self.norms) - sum(place is not None for place in self.places[1:]) :])
         for p, place in enumerate(self.places[1:]):
             chain.append(self.conv(p, i))
@@ -150,7 +150,7 @@ class Chain(Field):
         return chain
 
 
-def build_all(shape: Shape, *groups: Iterable) -> None:
+def build_all(shape: Shape, *groups: Iterable[Any]) -> None:
     """Builds layers that take inputs of one shape, unless they are built."""
     for layer in (layer for group in groups for layer in group if isinstance(layer, keras.layers.Layer)):
         if not layer.built:
@@ -166,14 +166,14 @@ def build_chain(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
     return shape
 
 
-def apply(layers: Iterable[Callable], x: Tensor) -> Tensor:
+def apply(layers: Iterable[Map], x: Tensor) -> Tensor:
     """Returns what the last of the layers makes of x, each taking what the one before it returns."""
     for layer in layers:
         x = layer(x)
     return x
 
 
-def conv_family(name: str, kernel: Kernel, count: int, init: str, policy) -> list[Conv]:
+def conv_family(name: str, kernel: Kernel, count: int, init: str, policy: DType) -> list[Conv]:
     """Returns `count` convolutions named `name` or, where there are several, `name` and index."""
     options = {"groups": kernel.groups, "padded": kernel.padded, "init": init, "dtype": policy}
     return [
@@ -193,7 +193,7 @@ def norm_family(
     place: str | None,
     count: int,
     activation: Activation,
-    policy,
+    policy: DType,
     foldable: bool | Sequence[bool] = False,
     first=0,
     norm: str | None = "batch",

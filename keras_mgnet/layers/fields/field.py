@@ -92,18 +92,8 @@ class Blocks(Field):
         self.branch, self.R, self.R_activated = branch, R, R_activated
         gate = {"inverted": inverted, "name": "gate", "dtype": self.dtype_policy}
         self.gate = None if survival is None else StochasticDepth(survival, **gate)
-
-    @property
-    def uses(self) -> int:
-        return self.branch.uses
-
-    @property
-    def draws(self) -> bool:
-        return self.gate is not None or self.branch.draws
-
-    @property
-    def by_euler(self) -> Method | None:
-        return self.stochastic if self.draws else self.branch.by_euler
+        self.uses, self.draws = branch.uses, self.gate is not None or branch.draws
+        self.by_euler = self.stochastic if self.draws else branch.by_euler
 
     def build(self, input_shape: Shape) -> None:
         self.branch.build(input_shape)
@@ -116,7 +106,7 @@ class Blocks(Field):
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         return self.parts(x, i)[1]
 
-    def parts(self, x, i):
+    def parts(self, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
         R = self.R if i == 0 else None
         if R is not None and self.R_activated:
             activated = self.branch.activate(x, i)
@@ -143,13 +133,10 @@ class InTurn(Field):
     def __init__(self, fields: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.fields = list(fields)
+        self.uses = len(self._places)
 
     @property
-    def uses(self) -> int:
-        return len(self._places)
-
-    @property
-    def _places(self):
+    def _places(self) -> list[tuple[Field, int]]:
         return [(field, i) for field in self.fields for i in range(field.uses)]
 
     def build(self, input_shape: Shape) -> None:
@@ -163,7 +150,7 @@ class InTurn(Field):
         field, j = self._places[i]
         return field(x, i=j)
 
-    def variables_at(self, i):
+    def variables_at(self, i: int) -> list[keras.Variable]:
         field, j = self._places[i]
         return field.variables_at(j)
 
@@ -188,10 +175,7 @@ class Sum(Field):
     def __init__(self, branches: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.branches = list(branches)
-
-    @property
-    def uses(self) -> int:
-        return self.branches[0].uses
+        self.uses = self.branches[0].uses
 
     def build(self, input_shape: Shape) -> None:
         for f in self.branches:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.annotations import Activation, DType, Map, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import Conv
@@ -24,23 +24,25 @@ class SkewConv(Conv):
         True
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if input_shape[-1] != self.filters:
             raise ValueError(
                 f"expected an input of {self.filters} channels. Received: input_shape={tuple(input_shape)}"
             )
         super().build(input_shape)
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         adjoint = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
         return super().convolution_op(inputs, kernel - adjoint)
 
 
-def _adjoint(K):
+def _adjoint(K: Conv) -> Map:
     return lambda y: K.adjoint(y, ops.shape(y)[1:3])
 
 
-FORMS: dict[str, tuple[type[Conv], Callable]] = {  # the convolution, and the force by x, K, b, sigma and gamma
+FORMS: dict[
+    str, tuple[type[Conv], Callable[..., Tensor]]
+] = {  # the convolution, and the force by x, K, b, sigma and gamma
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
     "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),
@@ -100,7 +102,7 @@ class Force(Field):
         for form in forms:
             check_known("force", form, FORMS)
         self.channels, self.forms, self.factors, self.gamma = channels, tuple(forms), tuple(factors), gamma
-        self.sigma = keras.activations.get(activation)
+        self.uses, self.sigma = len(self.forms), keras.activations.get(activation)
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
         kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
         options = {"init": init, "dtype": self.dtype_policy}

@@ -55,10 +55,10 @@ class Inception(Field):
         self.paths = [self._made(path, f"{self.name}_{p}", sharing, options) for p, path in enumerate(paths, start=1)]
         self.A = None if channels is None else Chain(((channels, 1),), (None, "norm"), name="A", **options)
 
-    def _made(self, path, name, sharing, options):
+    def _made(self, path: Any, name: str, sharing: Sequence[int] | None, options: dict[str, Any]) -> Any:
         if path == POOL:
             return MaxPooling(name=name, dtype=self.dtype_policy)
-        kernels = [Kernel(*K) if len(K) == 2 else Kernel(*K, padded=False) for K in path]
+        kernels = [Kernel(*K)._replace(padded=len(K) == 2) for K in path]
         names = [f"{name}{q}" for q in range(1, len(kernels) + 1)]
         tables = None if sharing is None else (sharing,) * len(kernels)
         places = (None, *("sigma",) * len(kernels))
@@ -78,7 +78,7 @@ class Inception(Field):
         x = ops.concatenate([path(x, i=i) for path in self.paths], axis=-1)
         return x if self.A is None else self.A(x, i=i)
 
-    def _concatenated(self, shape):
+    def _concatenated(self, shape: Shape) -> Shape:
         ends = [path.compute_output_shape(shape) for path in self.paths]
         return *ends[0][:-1], sum(end[-1] for end in ends)
 
@@ -89,7 +89,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
     def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(3, 2, data_format="channels_last", name=name, dtype=dtype)
 
-    def call(self, x, i=0):
+    def call(self, x: Tensor, i: int = 0) -> Tensor:
         return super().call(x)
 
 

@@ -1,7 +1,6 @@
 """PolyNet's modules: polynomials of maps on one grid, as tables order -> map."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -39,7 +38,7 @@ def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
         >>> module_kernels(("poly2", "2way", "poly2"))
         (0, 0, 1, 2, 3, 3)
     """
-    table = []
+    table: list[int] = []
     for kind in kinds:
         first = max(table, default=-1) + 1
         table += [first + m for m in KINDS[kind].maps]
@@ -89,15 +88,9 @@ class Poly(Field):
         for kind in kinds:
             check_known("kind", kind, KINDS)
         self.F, self.kinds, self.scales = F, tuple(KINDS[kind] for kind in kinds), scales
+        self.uses = len(kinds)
+        self.by_euler = self.neumann if any(kind.composed for kind in self.kinds) else Sum.by_euler
         self.sigma = keras.activations.get(activation)
-
-    @property
-    def uses(self) -> int:
-        return len(self.kinds)
-
-    @property
-    def by_euler(self) -> Method:
-        return self.neumann if any(kind.composed for kind in self.kinds) else Sum.by_euler
 
     def build(self, input_shape: Shape) -> None:
         self.F.build(input_shape)
@@ -107,6 +100,6 @@ class Poly(Field):
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         kind, first = self.kinds[i], sum(len(kind.maps) for kind in self.kinds[:i])
-        maps = [partial(self.F, i=first + n) for n in range(len(kind.maps))]
+        maps = [self.F.at(first + n) for n in range(len(kind.maps))]
         f = steps.powers(x, maps, self.sigma) if kind.composed else steps.superpose([F(x) for F in maps])
         return f if self.scales is None else self.scales[i] * f

@@ -1,6 +1,7 @@
 """The field of a recurrent residual network: states on one grid, each driven by all, with kernels shared over time."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
@@ -54,7 +55,7 @@ class Recurrent(Field):
         options["dtype"] = self.dtype_policy
         self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
 
-    def _transition(self, channels, i, j, options) -> Branch | None:
+    def _transition(self, channels: int, i: int, j: int, options: dict[str, Any]) -> Branch | None:
         """K_ij, used from the time when x_j is reached until x_i is read for the last time."""
         uses = self.uses - (j > 0) - (i < self.states - 1)
         sharing = (shared(uses),) * 2 if self.share_K else None
@@ -71,7 +72,7 @@ class Recurrent(Field):
         unread = self.states - 1 if i == self.uses - 1 else 0
         return [None] * unread + [self._driven(row, states, i) for row in self.K[unread:]]
 
-    def _driven(self, row, states, i):
+    def _driven(self, row: Sequence[Any], states: Sequence[Tensor | None], i: int) -> Tensor:
         return steps.superpose(
             [K(x, i=i - (j > 0)) for j, (K, x) in enumerate(zip(row, states, strict=True)) if x is not None]
         )

@@ -1,9 +1,11 @@
 """Shake-shake: two branches that are mixed by chance."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import DType, Shape
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.field import Field
@@ -74,7 +76,7 @@ class Shake(Field):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.f1.compute_output_shape(input_shape)
 
-    def call(self, x, i=0, training=None):
+    def call(self, x: Tensor, i: int = 0, training: bool | None = None) -> Tensor:
         f1, f2 = self.f1(x, i=i), self.f2(x, i=i)
         if not training:
             return steps.mix(f1, f2, 0.5, self.dt)
@@ -87,8 +89,8 @@ class Shake(Field):
 
 def _shake(f1, f2, forward, backward, dt):
     @ops.custom_gradient  # not on every backend, so not before it is needed
-    def shake(f1, f2, forward, backward):
-        def gradient(*arguments, upstream=None):
+    def shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor) -> Any:
+        def gradient(*arguments: Any, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             (upstream,) = arguments if upstream is None else (upstream,)
             first, second = steps.shares(backward, dt)
             return first * upstream, second * upstream, ops.zeros_like(forward), ops.zeros_like(backward)

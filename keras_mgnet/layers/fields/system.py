@@ -86,7 +86,9 @@ class LinearSystem(Field):
         build_all(u_shape, self.A, self.s2, self.t1)
         build_all(r_shape, self.B, self.s1, self.t2)
 
-    def compute_output_shape(self, r_shape, u_shape=None, e_shape=None):
+    def compute_output_shape(
+        self, r_shape: Shape, u_shape: Shape | None = None, e_shape: Shape | None = None
+    ) -> tuple[Shape, Shape]:
         return (*r_shape[:-1], self.channels), tuple(r_shape)
 
     def at(self, i: int) -> "Equation":
@@ -127,7 +129,7 @@ class Equation(NamedTuple):
         """Returns f - A(u) after the last iteration."""
         return steps.residual(f, u, self._map(**{"training": False} if self.system.last else {}))
 
-    def _map(self, **mode) -> Callable[[Tensor], Tensor]:
+    def _map(self, **mode: bool) -> Callable[[Tensor], Tensor]:
         """The map u -> t2(A * t1(u)), in the mode of the level unless it is given."""
         t1, t2 = (instance(t, self.i - self.system.first_pair) for t in (self.system.t1, self.system.t2))
         return lambda u: steps.mapping(u, self.product, lambda x: t1(x, **mode), lambda x: t2(x, **mode))

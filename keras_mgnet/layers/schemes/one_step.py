@@ -1,10 +1,12 @@
 """One-step schemes for x' = f(x)."""
 
+from typing import Any
+
 import keras
 
-from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
 
@@ -27,10 +29,10 @@ class Euler(Scheme):
         super().__init__(name=name, dtype=dtype)
         self.sigma = keras.activations.get(activation)
 
-    def step(self, i, f, x):
+    def step(self, i: int, f: Any, x: Tensor) -> State:
         return (self.sigma(steps.euler(*f.parts(x))),)
 
-    def over(self, field):
+    def over(self, field: Any) -> Method:
         return field.by_euler or self.method
 
 
@@ -48,12 +50,12 @@ class Heun(Euler):
 
     method = Method("Heun's method", "x_{n+1} = x_n + (f(x_n) + f(x_n + f(x_n))) / 2", "2", "x' = f(x)")
 
-    def step(self, i, f, x):
+    def step(self, i: int, f: Any, x: Tensor) -> State:
         start, k1 = f.parts(x)
         predicted = steps.euler(start, k1)
         return (self.sigma(predicted if start is not x else steps.heun(x, k1, f(predicted))),)
 
-    def over(self, field):
+    def over(self, field: Any) -> Method:
         return self.method
 
 
@@ -68,10 +70,10 @@ class Dense(Scheme):
         "a recursion with full memory, as multistep iterative methods have",
     )
 
-    def step(self, i, f, x):
+    def step(self, i: int, f: Any, x: Tensor) -> State:
         return (steps.dense(x, f),)
 
-    def shapes(self, field, x_shape):
+    def shapes(self, field: Any, x_shape: Shape) -> Any:
         return *x_shape[:-1], x_shape[-1] + field.uses * field.growth
 
 
@@ -86,13 +88,13 @@ class EulerSystem(Scheme):
         "x_i' = sum_j K_ij(x_j), K_ij fixed in time",
     )
 
-    def begin(self, f, x):
+    def begin(self, f: Any, x: Tensor) -> State:
         return x, *[None] * (f.field.states - 1)
 
-    def step(self, i, f, *states):
+    def step(self, i: int, f: Any, *states: Tensor | None) -> State:
         return tuple(steps.plus(x, increment) for x, increment in zip(states, f(states), strict=True))
 
-    def end(self, f, *states):
+    def end(self, f: Any, *states: Tensor | None) -> Any:
         return states[-1]
 
 

@@ -1,14 +1,17 @@
 """Polynomial smoothers: in place of B a polynomial in A, whose coefficients are trained (Poly-MgNet)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.chain import build_all, identity, norm_family
-from keras_mgnet.layers.schemes.scheme import Method
-from keras_mgnet.layers.schemes.smoothers import ResidualCorrection
+from keras_mgnet.layers.schemes.scheme import Method, State
+from keras_mgnet.layers.schemes.smoothers import Pair, ResidualCorrection
 from keras_mgnet.layers.separable import scaled
 from keras_mgnet.layers.sharing import instance, own, shared
 from keras_mgnet.serialization import serializable
@@ -77,29 +80,29 @@ class PolynomialSmoother(ResidualCorrection):
     def keeps_residual(self) -> bool:
         return self.sigma is identity and self.s3[0] is identity
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         build_all(u_shape, self.s3)
         c = u_shape[-1]
         sizes = enumerate(self.sizes)
         self.alpha = [self.add_weight(shape=(n,), initializer=inverse_root(c), name=f"alpha{i}") for i, n in sizes]
 
-    def smoothed(self, i, system, r):
+    def smoothed(self, i: int, system: Any, r: Tensor) -> Tensor:
         alpha = self.alpha[self.table[i]]
         if alpha.shape == (2,):
             return steps.root_pair(r, system.product, alpha[:1], alpha[1:])
         return system.product(scaled(r, alpha)) if self.kind == "double" else scaled(r, alpha)
 
-    def next_state(self, i, candidate, current, f, past):
+    def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
         u, r = candidate
         u = instance(self.s3, i)(u)
         return (self.sigma(u) if i == self.nu - 1 else u, r), f, ()
 
 
-def inverse_root(channels: int):
+def inverse_root(channels: int) -> Callable[..., Tensor]:
     """Returns the initialiser of alpha = 1 / z: the parts of z from U(-1, 1) sqrt(6 / (2 c)), the released code's "Xavier"."""
     part = keras.initializers.RandomUniform(-((3 / channels) ** 0.5), (3 / channels) ** 0.5)
 
-    def alpha(shape, dtype=None):
+    def alpha(shape: Shape, dtype: DType = None) -> Tensor:
         z = part(shape, dtype)
         return z / ops.sum(z * z)
 

@@ -47,22 +47,22 @@ class Scheme(keras.layers.Layer):
     def __init__(self, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def begin(self, f, *given) -> State:
+    def begin(self, f: Any, *given: Any) -> State:
         """Returns the state before the first iteration, from what the level is called with."""
         return given
 
-    def step(self, i: int, f, *state) -> State:
+    def step(self, i: int, f: Any, *state: Any) -> State:
         """Returns the state after iteration i; `None` is a state that is zero."""
         raise NotImplementedError
 
-    def end(self, f, *state):
+    def end(self, f: Any, *state: Any) -> Any:
         """Returns what the level returns; f is the field at the iteration after the last."""
         return state[0] if len(state) == 1 else state
 
-    def over(self, field) -> Method:
+    def over(self, field: Any) -> Method:
         """Returns the method that this is over a field, such as Euler-Maruyama over one that draws."""
         return self.method
 
-    def shapes(self, field, *given):
+    def shapes(self, field: Any, *given: Any) -> Any:
         """Returns the shapes of what the level returns."""
         return field.compute_output_shape(*given)

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from keras import ops
 
-from keras_mgnet.annotations import DType, Tensor
+from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
 Pair = tuple[Tensor, Tensor]  # (u, r); u is None where it is zero, r where it is to be computed
@@ -51,32 +51,32 @@ class ResidualCorrection(Scheme):
     def keeps_residual(self) -> bool:
         return True
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         """Adds the trainable coefficients, for u of this shape."""
 
-    def begin(self, system, r, u=None):
+    def begin(self, system: Any, r: Tensor, u: Tensor | None = None) -> State:
         return (u, r), system.data(u, r), ()
 
-    def step(self, i, system, current, f, past):
+    def step(self, i: int, system: Any, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
         u, r = current
         r = system.residual(f, u) if r is None else r
         e = system.correction(r, lambda r: self.smoothed(i, system, r))
         candidate = steps.residual_correction(u, r, e, system.product(e)) if f is None else (steps.plus(u, e), None)
         return self.next_state(i, candidate, current, f, past)
 
-    def end(self, system, current, f, past):
+    def end(self, system: Any, current: Pair, f: Any, past: tuple[Any, ...]) -> Any:
         u, r = current
         return u, r if f is None else system.last_residual(f, u)
 
-    def smoothed(self, i: int, system, r: Tensor) -> Tensor:
+    def smoothed(self, i: int, system: Any, r: Tensor) -> Tensor:
         """Returns B * r of iteration i."""
         return system.smooth(r)
 
-    def next_state(self, i: int, candidate: Pair, current: Pair, f, past: tuple):
+    def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
         """Returns the state after iteration i, of which `candidate` is (u^i + e^i, its residual)."""
         return candidate, f, ()
 
-    def over(self, field):
+    def over(self, field: Any) -> Method:
         return self.method if field.is_linear else self.nonlinear
 
 
@@ -94,10 +94,10 @@ class Damped(ResidualCorrection):
         "A u = f, by u' = s B(f - A u)",
     )
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         self.a = self.add_weight(shape=(), initializer="ones", name="a")
 
-    def smoothed(self, i, system, r):
+    def smoothed(self, i: int, system: Any, r: Tensor) -> Tensor:
         return ops.sigmoid(self.a) * system.smooth(r)
 
 
@@ -105,10 +105,10 @@ class Damped(ResidualCorrection):
 class Weighted(ResidualCorrection):
     """Iteration i takes B^i = w_i B: one B, and a trainable weight per iteration, initially 1."""
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         self.w = self.add_weight(shape=(self.nu,), initializer="ones", name="w")
 
-    def smoothed(self, i, system, r):
+    def smoothed(self, i: int, system: Any, r: Tensor) -> Tensor:
         return self.w[i] * system.smooth(r)
 
 
@@ -143,7 +143,7 @@ class Chebyshev(ResidualCorrection):
         super().__init__(nu, name=name, dtype=dtype)
         self.initial, self.learned = (1.0,) * nu if omega is None else omega, learned
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         self.omega = self.add_weight(
             shape=(self.nu,),
             initializer=lambda shape, dtype: ops.convert_to_tensor(self.initial, dtype=dtype),
@@ -151,7 +151,7 @@ class Chebyshev(ResidualCorrection):
             name="omega",
         )
 
-    def next_state(self, i, candidate, current, f, past):
+    def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
         (before,) = past or (current,)
         return combined((candidate, before), (self.omega[i], 1 - self.omega[i])), f, (current,)
 
@@ -170,7 +170,7 @@ class RedBlack(ResidualCorrection):
         [[0.25, 0.0, 0.25], [0.0, 0.25, 0.0]]
     """
 
-    def smoothed(self, i, system, r):
+    def smoothed(self, i: int, system: Any, r: Tensor) -> Tensor:
         _, h, w, _ = ops.shape(r)
         colour = (i + ops.arange(h)[:, None] + ops.arange(w)) % 2
         return ops.where(colour[None, :, :, None] == 0, system.smooth(r), 0.0)
@@ -191,10 +191,10 @@ class Multistep(ResidualCorrection):
         "A u = f",
     )
 
-    def build(self, u_shape=None):
+    def build(self, u_shape: Shape) -> None:
         self.alpha = [self.add_weight(shape=(i,), initializer="zeros", name=f"alpha{i}") for i in range(1, self.nu)]
 
-    def next_state(self, i, candidate, current, f, past):
+    def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
         candidates = (*past, candidate)
         if i == 0:
             return candidate, f, candidates

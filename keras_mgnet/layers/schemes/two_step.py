@@ -1,11 +1,13 @@
 """Two-step schemes: the next state comes from the last two."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import DType
+from keras_mgnet.annotations import DType, Map, Shape, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.schemes.scheme import Method, Scheme
+from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
 
@@ -39,26 +41,26 @@ class LinearMultistep(Scheme):
         super().__init__(name=name, dtype=dtype)
         self.nu, self.first = nu, 0 if k_first else 1
 
-    def build(self, *shapes):
+    def build(self, *shapes: Shape) -> None:
         self.k = [self._add_k(i) for i in range(self.first, self.nu)]
 
-    def _add_k(self, i):
+    def _add_k(self, i: int) -> keras.Variable:
         near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # of its own: an initialiser repeats its values
         return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
 
-    def begin(self, f, x, previous=None):
+    def begin(self, f: Any, x: Tensor, previous: Tensor | None = None) -> State:
         return x, previous
 
-    def step(self, i, f, x, previous):
+    def step(self, i: int, f: Any, x: Tensor, previous: Tensor) -> State:
         x, increment = f.parts(x)
         if i < self.first:
             return steps.euler(x, increment), x
         return steps.linear_multistep(x, previous, increment, self.k[i - self.first]), x
 
-    def over(self, field):
+    def over(self, field: Any) -> Method:
         return self.stochastic if field.draws else self.method
 
-    def shapes(self, field, x_shape, previous_shape=None):
+    def shapes(self, field: Any, x_shape: Shape, previous_shape: Shape | None = None) -> Any:
         return (field.compute_output_shape(x_shape),) * 2
 
 
@@ -87,16 +89,16 @@ class Coupling(Scheme):
     )
     wide = True
 
-    def step(self, i, f, previous, x):
+    def step(self, i: int, f: Any, previous: Tensor, x: Tensor) -> State:
         return x, steps.coupling(previous, ops.cast(f(x), x.dtype))
 
-    def undo(self, i, f, x, following):
+    def undo(self, i: int, f: Any, x: Tensor, following: Tensor) -> State:
         """Returns the state before iteration i, from the one after it."""
         return steps.coupling(following, -ops.cast(f(x), x.dtype)), x
 
-    def pull_back(self, i, pull, d_x, d_following):
+    def pull_back(self, i: int, pull: Map, d_x: Tensor, d_following: Tensor) -> tuple[Tensor, Tensor]:
         """Maps the cotangents of the state after iteration i to those of the state before it, by `pull` of f^i at x^i."""
         return d_following, d_x + pull(d_following)
 
-    def shapes(self, field, previous_shape, x_shape):
+    def shapes(self, field: Any, previous_shape: Shape, x_shape: Shape) -> Any:
         return tuple(x_shape), tuple(x_shape)
