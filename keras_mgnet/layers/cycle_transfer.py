@@ -32,8 +32,16 @@ class CycleTransfer(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, *, normalize=True, activation="relu", norm="batch", init="he_fan_out", name=None, dtype=None
-    ):
+        self,
+        channels: int,
+        *,
+        normalize: bool = True,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.R = Restriction(channels, init=init, name="R", dtype=policy)

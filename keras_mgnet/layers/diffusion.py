@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.annotations import DType, Map, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.conv import record
 from keras_mgnet.layers.fields.field import Field
@@ -11,7 +12,7 @@ from keras_mgnet.layers.rbf import RadialBasis
 from keras_mgnet.serialization import serializable
 
 
-def reaction_diffusion(u, f, K, psi, lambda_):
+def reaction_diffusion(u: Tensor, f: Tensor, K: "FilterBank", psi: Map, lambda_: Tensor) -> Tensor:
     """-K^T psi(K u) - lambda (u - f): an explicit step of reaction-diffusion adds it to u, Chen & Pock 2017 (4).
 
     Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
@@ -183,7 +184,17 @@ class Diffusion(Field):
         (1, 8, 9, 1)
     """
 
-    def __init__(self, uses, size=5, filters=None, functions=63, *, reaction=0.1, name=None, dtype=None):
+    def __init__(
+        self,
+        uses: int,
+        size: int = 5,
+        filters: int | None = None,
+        functions: int = 63,
+        *,
+        reaction: float = 0.1,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.greedy = None
         options = {"reaction": reaction, "dtype": self.dtype_policy}
@@ -205,10 +216,10 @@ class Diffusion(Field):
     def compute_output_shape(self, shape: Shape) -> Shape:
         return tuple(shape)
 
-    def call(self, states, i=0):
+    def call(self, states: tuple[Tensor, Tensor], i: int = 0) -> Tensor:
         return self.steps[i](*states)
 
-    def parts(self, states, i):
+    def parts(self, states: tuple[Tensor, Tensor], i: int) -> tuple[Tensor, Tensor]:
         u, f = states
         u = ops.stop_gradient(u) if i == self.greedy else u
         return u, self.steps[i](u, f)

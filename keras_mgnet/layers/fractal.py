@@ -1,5 +1,6 @@
 """FractalNet's level: columns of layers of different depth, joined by means, some of which drop out in training."""
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import keras
@@ -149,15 +150,15 @@ class FractalLevel(keras.layers.Layer):
         channels: int,
         columns: int,
         *,
-        column=None,
-        dropout=0.0,
-        drop_path=0.15,
-        activation="relu",
-        norm="batch",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
+        column: int | None = None,
+        dropout: float = 0.0,
+        drop_path: float = 0.15,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.channels, self.nu = channels, 2 ** (columns - 1)

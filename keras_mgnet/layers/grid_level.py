@@ -64,8 +64,8 @@ class GridLevel(Level):
             raise ValueError(
                 f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
             )
-        maps = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
-        options = {
+        maps: dict[str, Any] = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
+        options: dict[str, Any] = {
             "share_A": share_A,
             "share_B": share_B,
             "form": form,
@@ -140,7 +140,6 @@ class CycleLevel(Level):
         policy = keras.dtype_policies.get(dtype)
         down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
         check(form, (None, None), down, up)
-        options = {"share_B": share_B, "B": B, "form": form, "activation": activation, "norm": norm, "init": init}
         system = LinearSystem(
             channels,
             channels,
@@ -150,6 +149,7 @@ class CycleLevel(Level):
             form=form,
             operators=operators,
             activation=activation,
+            norm=norm,
             init=init,
             name="system",
             dtype=policy,

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_mgnet import compat
-from keras_mgnet.annotations import Activation, DType
+from keras_mgnet.annotations import Activation, DType, Tensor
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable

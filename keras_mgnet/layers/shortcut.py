@@ -85,8 +85,16 @@ class ShiftedProjection(keras.layers.Layer):
     """
 
     def __init__(
-        self, channels, strides=1, *, activation="relu", norm="batch", init="he_fan_out", name=None, dtype=None
-    ):
+        self,
+        channels: int,
+        strides: int = 1,
+        *,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         if channels % 2:
             raise ValueError(f"expected an even number of channels. Received: {channels}")

@@ -64,13 +64,13 @@ def linear_multistep(x: Tensor, previous: Tensor, f: Tensor, k: Tensor) -> Tenso
     return combine((x, previous), (1 - k, k)) + f
 
 
-def shares(eta, dt):
+def shares(eta: Tensor, dt: float) -> tuple[Tensor, Tensor]:
     """dt/2 +- dt^(1/2) (eta - 1/2): the weights of the two branches of shake-shake, Lu2018 (4); eta and 1 - eta for dt = 1."""
     first = (dt - dt**0.5) / 2 + dt**0.5 * eta
     return first, dt - first
 
 
-def mix(f1, f2, eta, dt=1.0):
+def mix(f1: Tensor, f2: Tensor, eta: Tensor, dt: float = 1.0) -> Tensor:
     """w_1 f_1 + w_2 f_2 with the `shares` w of eta, for dt = 1 eta f_1 + (1 - eta) f_2: the branch of shake-shake, Lu2018 (4)."""
     first, second = shares(eta, dt)
     return first * f1 + second * f2
@@ -111,12 +111,12 @@ def coupling(previous: Tensor, f: Tensor) -> Tensor:
     return previous + f
 
 
-def central_differences(x, previous, f, q):
+def central_differences(x: Tensor, previous: Tensor, f: Tensor, q: float) -> Tensor:
     """(2 x - (1 - q) x^{i-1} + f) / (1 + q): y'' + c y' = g, q = c h / 2, f = h^2 g(x); undone by itself with -q for q."""
     return (2 * x - (1 - q) * previous + f) / (1 + q)
 
 
-def root_pair(r, A, p, q):
+def root_pair(r: Tensor, A: Map, p: Tensor, q: Tensor) -> Tensor:
     """2 p r - (p^2 + q^2) A * r = q(A) r, I - A q(A) = (I - A / z)(I - A / conj(z)), p + iq = 1 / z (Poly-MgNet)."""
     return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
 

@@ -140,15 +140,15 @@ class GridTransfer(keras.layers.Layer):
         channels: int,
         channels_f: int,
         *,
-        Pi="conv",
-        R="conv",
-        normalize=True,
-        activation="relu",
-        norm="batch",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
+        Pi: str = "conv",
+        R: str = "conv",
+        normalize: bool = True,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
         self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
@@ -212,16 +212,16 @@ class Stem(keras.layers.Layer):
 
     def __init__(
         self,
-        channels,
-        kind="cifar",
+        channels: int,
+        kind: str = "cifar",
         *,
-        normalize=True,
-        activation="relu",
-        norm="batch",
-        init="he_fan_out",
-        name=None,
-        dtype=None,
-    ):
+        normalize: bool = True,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("stem", kind, STEMS)
         kernel_size, strides, self.pools = STEMS[kind]

@@ -31,7 +31,7 @@ class FrameArguments(TypedDict, total=False):
     pooling: str | None
     classes: int
     classifier_activation: str | None
-    activation: str | Callable
+    activation: str | Callable[..., Any]
     norm: str | None
     weights: str | Path | None
     init: str
@@ -74,7 +74,7 @@ class Frame:
     pooling: str | None = "avg"
     classes: int = 10
     classifier_activation: str | None = None
-    activation: str | Callable = "relu"
+    activation: str | Callable[..., Any] = "relu"
     norm: str | None = "batch"
     weights: str | Path | None = None
     init: str = "he_fan_out"
@@ -136,11 +136,11 @@ class Frame:
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
-    def end(self, x):
+    def end(self, x: Tensor) -> Tensor:
         """Returns the last norm and sigma of x, which stand before the classifier of a pre-activation network."""
         return norm_layer(self.norm, self.activation, name="s", dtype=self.common["dtype"])(x)
 
-    def head(self, features):
+    def head(self, features: Tensor) -> Tensor:
         """Maps the last level's u or r (N, H, W, c) to the model's output."""
         if not self.include_top:
             return _pooled(features, self.pooling) if self.pooling else features

@@ -149,7 +149,17 @@ class HamiltonianNet(Network):
         super().__init__(frame, x, name=f"{scheme}{2 + row.products * sum(blocks)}")
 
 
-def _level(row: Form, rule: Scheme, blocks, channels, dt, gamma, memory_free, name, frame):
+def _level(
+    row: Form,
+    rule: Scheme,
+    blocks: int,
+    channels: int,
+    dt: float,
+    gamma: float,
+    memory_free: bool,
+    name: str,
+    frame: Frame,
+) -> Level:
     """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
     policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]

@@ -126,8 +126,8 @@ def check_smoother(B: str, share_B: bool, step: str, residual: str) -> None:
 def _smoother(nu: int, B: str, share: bool, places: Step, options: dict[str, Any]) -> str | PolynomialSmoother:
     if B == "conv":
         return "residual_correction"
-    own = {name: options[name] for name in ("activation", "norm", "dtype")}
-    where = {"behind": places.outside, "sigma_last": places.sigma_last}
+    own: dict[str, Any] = {name: options[name] for name in ("activation", "norm", "dtype")}
+    where: dict[str, Any] = {"behind": places.outside, "sigma_last": places.sigma_last}
     return PolynomialSmoother(nu, B, share=share, **where, **own)
 
 

@@ -263,14 +263,14 @@ def residual_level(
     stage: Stage,
     frame: Frame,
     *,
-    preactivation,
-    R_activated=True,
-    padding=False,
-    lead=None,
-    sharing=None,
-    survival=None,
-    inverted=False,
-    scheme="euler",
+    preactivation: bool,
+    R_activated: bool = True,
+    padding: bool = False,
+    lead: str | None = None,
+    sharing: Sequence[Sequence[int]] | None = None,
+    survival: Sequence[float] | None = None,
+    inverted: bool = False,
+    scheme: str = "euler",
 ) -> Level:
     """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
     options = frame.common
@@ -290,7 +290,7 @@ def residual_level(
     return Level(rule, blocks, name=f"level{stage.level}", dtype=options["dtype"])
 
 
-def restrict_first(r, stage: Stage, frame, preactivation: bool, activated: bool):
+def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, activated: bool) -> tuple[Tensor, Stage]:
     """Restricts before the level, He2019 (6.4); returns the restricted r and the stage that is left."""
     options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
     if preactivation and not activated:

@@ -6,7 +6,18 @@ from typing import Any, Unpack
 import keras
 
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers import Conv, Coupling, CouplingTransfer, Halves, InTurn, Level, ZeroPadding, basic, bottleneck
+from keras_mgnet.layers import (
+    Branch,
+    Conv,
+    Coupling,
+    CouplingTransfer,
+    Halves,
+    InTurn,
+    Level,
+    ZeroPadding,
+    basic,
+    bottleneck,
+)
 from keras_mgnet.models.checks import even_integers, positive_integers
 from keras_mgnet.models.family import Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments

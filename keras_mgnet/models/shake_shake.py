@@ -63,8 +63,11 @@ class ShakeShake(Network):
         dt: float = 1.0,
         **arguments: Unpack[FrameArguments],
     ) -> None:
-        basic, dt = cardinality is None, within("dt", dt, 0, math.inf)
-        plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality, width)
+        dt = within("dt", dt, 0, math.inf)
+        if cardinality is None:
+            plan = replace(layout(depth, base_width=width), stem=16)
+        else:
+            plan = aggregated(depth, cardinality, width)
 
         with Frame(**arguments) as frame:
             options = frame.common

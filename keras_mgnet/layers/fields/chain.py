@@ -85,13 +85,13 @@ class Chain(Field):
             for n, (q, place) in enumerate(normed, start=1)
         ]
         self.convs, self.norms = [], []
-        for conv, norm in itertools.zip_longest(
-            convs, norms
-        ):  # the order of the variables, by which files hold a state
-            self.convs += [] if conv is None else [conv]
-            self.norms += [] if norm is None else [norm]
+        for pair in itertools.zip_longest(convs, norms):  # the order of the variables, by which files hold a state
+            self.convs += [] if pair[0] is None else [pair[0]]
+            self.norms += [] if pair[1] is None else [pair[1]]
 
-    def _family(self, name, q, place, share_norms, activation, norm):
+    def _family(
+        self, name: str, q: int, place: str, share_norms: bool, activation: Activation, norm: str | None
+    ) -> list[Any]:
         """The norms at place q, by use. One is foldable if the convolution before it serves that use alone."""
         before = self.sharing[q - 1] if q else (0,) * self.uses
         foldable = [q > 0 and before.count(k) == 1 for k in before]
@@ -140,7 +140,8 @@ class Chain(Field):
         return [self.sigma] if place == "activation" else []
 
     def _trailing(self, i: int) -> list[Any]:
-        chain, norms = [], iter(self.norms[len(self.norms) - sum(place is not None for place in self.places[1:]) :])
+        chain: list[Any] = []
+        norms = iter(self.norms[len(self.norms) - sum(place is not None for place in self.places[1:]) :])
         for p, place in enumerate(self.places[1:]):
             chain.append(self.conv(p, i))
             if self.dropout is not None:
@@ -195,9 +196,9 @@ def norm_family(
     activation: Activation,
     policy: DType,
     foldable: bool | Sequence[bool] = False,
-    first=0,
+    first: int = 0,
     norm: str | None = "batch",
-) -> list:
+) -> list[Any]:
     """Returns norms `first` to `count` - 1, with sigma where `place` is "sigma", named `name` and index; or the identity."""
     if place not in PLACES:
         raise unknown("place", place, ["norm", "sigma", "None"])

@@ -109,10 +109,6 @@ class Force(Field):
         self.K = [K(channels, name=name, **options) for K, name in zip(kinds, names, strict=True)]
 
     @property
-    def uses(self) -> int:
-        return len(self.forms)
-
-    @property
     def by_euler(self) -> Method:
         return self.parabolic if "gradient" in self.forms else self.damped
 

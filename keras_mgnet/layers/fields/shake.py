@@ -87,7 +87,7 @@ class Shake(Field):
         return _shake(f1, f2, forward, backward, self.dt)
 
 
-def _shake(f1, f2, forward, backward, dt):
+def _shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor, dt: float) -> Tensor:
     @ops.custom_gradient  # not on every backend, so not before it is needed
     def shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor) -> Any:
         def gradient(*arguments: Any, upstream: Tensor | None = None) -> tuple[Tensor, ...]:

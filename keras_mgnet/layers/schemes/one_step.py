@@ -109,11 +109,11 @@ class EulerFromData(Scheme):
         "u' = -K^T psi(K u) - lambda (u - f), reaction-diffusion",
     )
 
-    def begin(self, f, data):
+    def begin(self, f: Any, data: Tensor) -> State:
         return data, data
 
-    def step(self, i, f, u, data):
+    def step(self, i: int, f: Any, u: Tensor, data: Tensor) -> State:
         return steps.euler(*f.parts((u, data))), data
 
-    def end(self, f, u, data):
+    def end(self, f: Any, u: Tensor, data: Tensor) -> Tensor:
         return u

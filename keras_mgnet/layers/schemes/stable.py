@@ -1,10 +1,12 @@
 """The schemes of the stable networks, which are couplings of increments with the step size in them (see `Force`)."""
 
+from typing import Any
+
 from keras import ops
 
-from keras_mgnet.annotations import DType
+from keras_mgnet.annotations import DType, Map, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.layers.schemes.scheme import Method, State
 from keras_mgnet.layers.schemes.two_step import Coupling
 from keras_mgnet.serialization import serializable
 
@@ -102,15 +104,15 @@ class SecondOrder(Coupling):
         super().__init__(name=name, dtype=dtype)
         self.q = q
 
-    def step(self, i, f, previous, x):
+    def step(self, i: int, f: Any, previous: Tensor, x: Tensor) -> State:
         return x, steps.central_differences(x, previous, ops.cast(f(x), x.dtype), self.q)
 
-    def undo(self, i, f, x, following):
+    def undo(self, i: int, f: Map, x: Tensor, following: Tensor) -> State:
         return steps.central_differences(x, following, ops.cast(f(x), x.dtype), -self.q), x
 
-    def pull_back(self, i, pull, d_x, d_following):
+    def pull_back(self, i: int, pull: Map, d_x: Tensor, d_following: Tensor) -> State:
         d = d_following / (1 + self.q)
         return -(1 - self.q) * d, d_x + 2 * d + pull(d)
 
-    def over(self, field):
+    def over(self, field: Any) -> Method:
         return self.damped if self.q else self.method
