@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import DType, Shape, Tensor
-from keras_mgnet.layers import autodiff
+from keras_mgnet.layers import autodiff, memory
 from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
@@ -82,7 +82,8 @@ class Level(keras.layers.Layer):
             given = tuple(ops.cast(x, self.state_dtype) for x in given)
         state = self.scheme.begin(self.field.at(0), *given)
         if training and self.memory_free and not compat.is_named_for_remat(self) and autodiff.is_available():
-            state = self._recovered(state)
+            iterate = partial(self.iterate, self.scheme, training=True)
+            state = memory.recovered(self.scheme, self.field, iterate, state)
         else:
             state = self.iterate(self.scheme, state, training)
         return self.scheme.end(self.field.at(self.nu), *state)
@@ -109,22 +110,7 @@ class Level(keras.layers.Layer):
         """
         if not (training and compat.is_named_for_remat(self) and autodiff.is_available()):
             return step(*state)
-        y, variables, moved = autodiff.noted(partial(step, *state))
-        values = _Entered(partial(_read, variables), self.variable_dtype)(training=True)  # in full precision
-        evaluate = partial(self._again, step, state, variables)
-        outputs = [ops.stop_gradient(output) for output in _tensors(y)]
-        autodiff.assign(variables, moved)
-        return _packed(y, _differentiated(evaluate, outputs, _tensors(state), values))
-
-    def _again(
-        self, step: Callable[..., State], state: State, variables: Sequence[keras.Variable], *primals: Tensor
-    ) -> tuple[Tensor, ...]:
-        """The outputs of a step by given tensors of its state and given values of the variables."""
-        given = _packed(state, primals[: len(primals) - len(variables)])
-        iteration = _Entered(partial(step, *given), self.dtype_policy)
-        values = primals[len(primals) - len(variables) :]
-        y, _ = autodiff.by_values(variables, values, lambda: iteration(training=True))
-        return tuple(_tensors(y))
+        return memory.evaluated_again(step, state, self.dtype_policy)
 
     def inverse(self, *last: Tensor, training: bool = False) -> State:
         """Returns what the level maps to `last`; the scheme must be one that can be undone. Moving statistics stay as they are.
@@ -133,113 +119,13 @@ class Level(keras.layers.Layer):
             last: what the level returned, each (N, H, W, c).
             training: whether it did so in training, with the statistics of the batch.
         """
-        with keras.StatelessScope(zip(self.variables, _read(self.variables), strict=True)):
+        with keras.StatelessScope(zip(self.variables, map(autodiff.read, self.variables), strict=True)):
             for i in reversed(range(self.nu)):
                 last = self.scheme.undo(i, lambda x, i=i: self.field(x, i=i, training=training), *last)
         return last
-
-    def _recovered(self, state: State) -> State:
-        """The training step without stored states. What has a gradient must be an argument, so variables come as values."""
-
-        @ops.custom_gradient
-        def run(state: Any, values: Any) -> Any:
-            state, values = keras.tree.map_structure(ops.stop_gradient, (state, values))
-            iterate = partial(self.iterate, self.scheme, state, True)
-            last, moved = autodiff.by_values(self.variables, values, iterate)
-
-            def gradient(*given: Any) -> Any:
-                upstream = given[0] if len(given) == 1 else given
-                return self._pulled_back(last, upstream[: len(last)], values)
-
-            return (*last, moved), gradient
-
-        *last, moved = run(state, _read(self.variables))
-        autodiff.assign(self.variables, moved)
-        return tuple(last)
-
-    def _pulled_back(self, state: State, upstream: Any, values: Any) -> tuple[Any, Any]:
-        """Maps the cotangents of the last state to those of the first and of the values, recovering the states on the way."""
-        values = dict(zip(map(id, self.variables), values, strict=True))
-        d_values: dict[int, Tensor] = {}
-        for i in reversed(range(self.nu)):
-            linear = _Linearized(self.field, i, values, upstream)
-            state = self.scheme.undo(i, linear, *state)
-            upstream = self.scheme.pull_back(i, linear.pull, *upstream)
-            for key, d_value in linear.d_values.items():
-                d_values[key] = d_values[key] + d_value if key in d_values else d_value
-        return upstream, [d_values[id(variable)] for variable in self.variables]
-
-
-class _Linearized:
-    """A field at one iteration in training, by given values of its variables, which keeps its derivative at the last x."""
-
-    def __init__(self, field: Field, i: int, values: dict[int, Tensor], events: Sequence[Tensor]) -> None:
-        self.field, self.i, self.events = field, i, events
-        self.d_values: dict[int, Tensor] = {}
-        self.variables = field.variables_at(i)
-        self.values = [values[id(variable)] for variable in self.variables]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        given = autodiff.after([self.events[-1]], self.values)
-        y, self._pull = autodiff.vjp(self._evaluate, x, *given)
-        return y
-
-    def _evaluate(self, x: Tensor, *values: Tensor) -> Tensor:
-        with keras.StatelessScope(zip(self.variables, values, strict=True)):
-            return ops.cast(self.field(x, i=self.i, training=True), x.dtype)
-
-    def pull(self, d_y: Tensor) -> Tensor:
-        """Returns the cotangent of x, and notes those of the values."""
-        d_x, *d_values = self._pull(d_y)
-        self.d_values = dict(zip(map(id, self.variables), d_values, strict=True))
-        return d_x
-
-
-class _Entered(keras.layers.Layer):
-    """Evaluates f as `call` would: what f calls finds the mode and the precision that this is called with."""
-
-    def __init__(self, f: Any, dtype: DType) -> None:
-        super().__init__(dtype=dtype, name="again")
-        self.f = f
-
-    def call(self, training: bool | None = None) -> Any:
-        return self.f()
 
 
 def _shapes(given: Any) -> list[Shape]:
     """The shapes of what a level is called with, which may be the one shape itself."""
     several = isinstance(given[0], (tuple, list))
     return [tuple(shape) for shape in (given if several else [given]) if shape is not None]
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in keras.tree.flatten(tree) if leaf is not None]
-
-
-def _packed(tree: Any, tensors: Iterable[Tensor]) -> Any:
-    """The tree with other tensors in the places of its own."""
-    tensors = iter(tensors)
-    leaves = [leaf if leaf is None else next(tensors) for leaf in keras.tree.flatten(tree)]
-    return keras.tree.pack_sequence_as(tree, leaves)
-
-
-def _read(variables: Sequence[keras.Variable]) -> list[Tensor]:
-    return [autodiff.read(variable) for variable in variables]
-
-
-def _differentiated(
-    evaluate: Callable[..., Any], outputs: Sequence[Tensor], tensors: Sequence[Tensor], values: Sequence[Any]
-) -> Any:
-    """The outputs as they are, with the gradient of evaluate(*tensors, *values), which is not called before it is needed."""
-
-    @ops.custom_gradient
-    def run(outputs: Any, tensors: Any, values: Any) -> Any:
-        def gradient(*upstream: Any) -> Any:
-            upstream = tuple(keras.tree.flatten(upstream))
-            _, pull = autodiff.vjp(evaluate, *tensors, *autodiff.after(upstream, values))
-            found = pull(upstream)
-            return [None] * len(outputs), found[: len(tensors)], found[len(tensors) :]
-
-        return outputs, gradient
-
-    return run(outputs, tensors, values)

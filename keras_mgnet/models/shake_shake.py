@@ -64,10 +64,8 @@ class ShakeShake(Network):
         **arguments: Unpack[FrameArguments],
     ) -> None:
         dt = within("dt", dt, 0, math.inf)
-        if cardinality is None:
-            plan = replace(layout(depth, base_width=width), stem=16)
-        else:
-            plan = aggregated(depth, cardinality, width)
+        basic = cardinality is None
+        plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality or 0, width)
 
         with Frame(**arguments) as frame:
             options = frame.common
@@ -85,5 +83,5 @@ class ShakeShake(Network):
                 blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
                 x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
             x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
-        kind = f"{width}d" if cardinality is None else f"{cardinality}x{width}d"
+        kind = f"{width}d" if basic else f"{cardinality}x{width}d"
         super().__init__(frame, x, name=f"shake_shake_{depth}_2x{kind}")
