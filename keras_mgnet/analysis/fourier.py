@@ -209,7 +209,9 @@ def _scale(norm, gains: dict[int, np.ndarray]) -> np.ndarray:
 
 def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[int, np.ndarray]:
     """The mean of sigma' behind each norm of the levels, (c,) by its id; a network without norms has sigma alone."""
-    norms = [norm for level in own for norm in (*level.s1, *level.s2) if isinstance(norm, keras.layers.Layer)]
+    norms = [
+        norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, keras.layers.Layer)
+    ]
     sums: dict[int, list[np.ndarray]] = {id(norm): [] for norm in norms}
 
     def activation(norm, original, x):
