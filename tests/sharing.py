@@ -43,6 +43,7 @@ CASES = {  # name -> the model of a number of channels
         for B in ("linear", "double", "quadratic")
         for step in ("regular", "outside", "relu_outside_nobn")
     },
+    "MgNet A and B, no norm": lambda c: MgNet((8, 8), c, norm=None, **SMALL),
     "PolyMgNet conv": lambda c: PolyMgNet((8, 8), c, B="conv", share_B=True, **SMALL),
     "VCycleMgNet A and B": lambda c: zoo.VCycleMgNet((4, 4), c, **SMALL),
     "VCycleMgNet A": lambda c: zoo.VCycleMgNet((4, 4), c, share_B=False, **SMALL),

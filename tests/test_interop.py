@@ -75,7 +75,7 @@ def test_a_model_beyond_pytorchs_code_is_refused():
         load_torch_weights(damped, torch_state(MAKERS["mgnet"]()))
     with pytest.raises(ValueError, match="expected a model with its classifier"):
         load_torch_weights(MgNet((1,), 3, include_top=False, input_shape=(8, 8, 1)), {})
-    with pytest.raises(ValueError, match=r"expected a model with norms\. Received: mgnet with norm=None"):
+    with pytest.raises(ValueError, match="expected a model with norms"):
         load_torch_weights(MgNet((1,), 3, norm=None, input_shape=(8, 8, 1)), {})
     fixed = MgNet((2, 1), 3, Pi="average", input_shape=(8, 8, 1), classes=4)
     with pytest.raises(ValueError, match=r"expected no key beyond .* layer1\.0\.Pi_conv\.weight"):

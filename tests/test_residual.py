@@ -6,12 +6,14 @@ import pytest
 from conftest import randomize
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import expm
 
 from keras_mgnet import LMResNet, LMResNeXt, PreActResNet, ResNet, ResNeXt, ShakeShake, k_values
 from keras_mgnet.layers import (
     Blocks,
     Conv,
     Euler,
+    Field,
     Level,
     LinearMultistep,
     Shake,
@@ -112,6 +114,67 @@ def test_the_modified_equation_is_one_order_closer(k):
         gaps["limit"].append(abs(scheme - rate / (1 + k)))
     for name, order in {"modified": 2, "limit": 1}.items():
         np.testing.assert_allclose(np.log2(np.divide(gaps[name][:-1], gaps[name][1:])), order, atol=0.15)
+
+
+class Decay(Field):
+    """f(x) = dt rate x."""
+
+    def __init__(self, uses, factor):
+        super().__init__(dtype="float64")
+        self.uses, self.factor = uses, factor
+
+    def call(self, x, i=0):
+        return self.factor * x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize("k", [-0.5, -0.1, 0.0, 0.3])
+def test_halving_dt_divides_the_error_by_4_for_the_modified_equation_and_by_2_for_its_limit(k):
+    """A level of the method from x(0) = 1 to t = 1, g = -x, with the state before x(0) of the equation it is compared with."""
+    rate, errors = -1.0, {"modified": [], "limit": []}
+    for n in (100, 200, 400):
+        exponents = {"modified": np.roots([(1 - k) / (2 * n), 1 + k, -rate]).max(), "limit": rate / (1 + k)}
+        level = Level(LinearMultistep(n, k_first=True, dtype="float64"), Decay(n, rate / n), dtype="float64")
+        level.build([(1, 1, 1, 1)] * 2)
+        for variable in level.scheme.k:
+            variable.assign(k)
+        for name, exponent in exponents.items():
+            x, previous = (np.full((1, 1, 1, 1), np.exp(exponent * t)) for t in (0, -1 / n))
+            errors[name].append(abs(level(x, previous)[0].numpy().item() - np.exp(exponent)))
+    for name, factor in {"modified": 4, "limit": 2}.items():
+        np.testing.assert_allclose(np.divide(errors[name][:-1], errors[name][1:]), factor, rtol=0.05)
+
+
+def test_the_two_step_method_with_dropped_blocks_is_a_step_of_its_second_order_equation():
+    """Lu2018 section 3.2, dt = 1: Y_{n+1} = Y_n + eta f(X_n) - g Y_n and X_{n+1} = X_n + Y_{n+1} have k = g - 1."""
+    rng, g, p = np.random.default_rng(0), 0.3, 0.6
+    x, y = rng.normal(size=2)
+    two_steps = x, x - y
+    for eta in rng.uniform(size=50) < p:
+        y += p * np.tanh(-x) + (eta - p) * np.tanh(-x) - g * y
+        x += y
+        two_steps = steps.linear_multistep(*two_steps, eta * np.tanh(-two_steps[0]), g - 1), two_steps[0]
+        assert two_steps[0] == pytest.approx(x, rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.8])
+def test_the_second_moments_of_the_second_order_equation_have_order_1(p):
+    """f(X) = -X: the second moments of (X, Y) at t = 1, exactly, in the method and by Ito's formula in the equation."""
+    g, noise = 0.3, np.array([[0.0, 0.0], [-1.0, 0.0]])  # the factor of dW is noise (X, Y) (p (1 - p))^(1/2)
+    drift, start, one = np.array([[0.0, 1.0], [-p, -g]]), np.kron([1.0, 0.5], [1.0, 0.5]), np.eye(2)
+    exact = expm(np.kron(drift, one) + np.kron(one, drift) + p * (1 - p) * np.kron(noise, noise)) @ start
+
+    def error(n):
+        h = 1 / n
+        position = np.array([[1.0, h], [0.0, 1.0]])  # X by the new Y
+        mean, spread = position @ (one + h * np.array([[0.0, 0.0], [-p, -g]])), position @ noise
+        step = np.kron(mean, mean) + h * p * (1 - p) * np.kron(spread, spread)
+        return np.abs(np.linalg.matrix_power(step, n) @ start - exact).max()
+
+    errors = [error(n) for n in (50, 100, 200)]
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 2, rtol=0.05)
 
 
 @pytest.mark.parametrize(("k", "growth"), [(-1.0, 1000), (-0.9, 11), (0.0, 1), (0.9, 1), (1.0, 1), (1.1, 1e20)])

@@ -19,11 +19,44 @@ class Section(NamedTuple):
         title: its heading.
         classes: which have their methods.
         functions: what a step of theirs calls.
+        note: what else is to be said.
     """
 
     title: str
     classes: tuple[type, ...]
     functions: tuple[Callable, ...]
+    note: str = ""
+
+
+TWO_STEP = """\
+### The modified equation of the two-step method
+
+Write `f = dt g` and expand `x_{n+1}` and `x_{n-1}` about `x_n`. The two-step method then reads
+
+    (1 + k) x' + (1 - k) dt/2 x'' = g(x) + O(dt^2),
+
+Lu2018 (3). It follows this modified equation with order 2 and its limit `(1 + k) x' = g(x)` with order 1. Halving dt divides the
+first error by 4 and the second by 2 (`tests/test_residual.py` measures both). With k = 0 it is that of ResNet, Lu2018 (2).
+With k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. So the paper explains LM-ResNet: x'' is an
+acceleration, which speeds up convergence where g is a negative gradient. The paper reports that most trained k lie in (-1, 1) and
+that the last ones are negative and close to -1.
+
+### The two-step method whose blocks drop out
+
+Lu2018, section 3.2, adds noise to the second-order equation `X'' + g X' = f(X)`:
+
+    dX = Y dt,    dY = p f(X) dt + (p (1 - p))^(1/2) f(X) dW - g Y dt.
+
+A step with `eta_n ~ Bernoulli(p)` approximates it weakly:
+
+    Y_{n+1} = Y_n + dt p f(X_n) + dt^(1/2) (eta_n - p) f(X_n) - dt g Y_n,    X_{n+1} = X_n + dt Y_{n+1}.
+
+For a linear f its second moments have order 1; the same tests measure it. In general the paper assumes `1 - 2 p = O(dt^(1/2))`,
+for the third moment of `eta_n - p`. For dt = 1 the step is the two-step method with k = g - 1 and stochastic depth:
+
+    X_{n+1} = (2 - g) X_n - (1 - g) X_{n-1} + eta_n f(X_n).
+
+The paper prints this with + g: its `g_n` has the opposite sign of the g in its equation."""
 
 
 SECTIONS = [
@@ -34,8 +67,8 @@ SECTIONS = [
             layers.CycleLevel,
         ),
         (
-            *(steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
-            *(steps.transfer, steps.data, steps.plus),
+            *(steps.plus, steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),
+            *(steps.transfer, steps.data),
         ),
     ),
     Section(
@@ -46,7 +79,12 @@ SECTIONS = [
         ),
         (steps.euler, steps.shares, steps.mix, steps.superpose, steps.highway, steps.powers, steps.damped),
     ),
-    Section("Several states at once", (layers.LinearMultistep, layers.Dense), (steps.linear_multistep, steps.dense)),
+    Section(
+        "Several states at once",
+        (layers.LinearMultistep, layers.Dense),
+        (steps.linear_multistep, steps.dense),
+        note=TWO_STEP,
+    ),
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Symplectic and stable schemes",
@@ -70,4 +108,5 @@ def _section(section: Section) -> str:
     rows = [(m.name, f"`{m.step}`", m.order, f"`{m.equation}`") for m in found]
     code = "\n\n\n".join(inspect.getsource(function).strip() for function in section.functions)
     methods = table(("method", "one iteration", "order", "solves"), rows)
-    return f"## {section.title}\n\n{methods}\n\n```python\n{code}\n```"
+    parts = (f"## {section.title}", methods, f"```python\n{code}\n```", section.note)
+    return "\n\n".join(filter(None, parts))

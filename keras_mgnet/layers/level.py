@@ -1,6 +1,6 @@
 """The level: a scheme that is iterated over a field on one grid. The one loop, and the ways to pay for its memory."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 

@@ -22,7 +22,9 @@ def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> 
         policy: of the level.
     """
     y, variables, moved = autodiff.noted(partial(step, *state))
-    values = _Entered(lambda: list(map(autodiff.read, variables)), policy.variable_dtype)(training=True)  # in full precision
+    values = _Entered(lambda: list(map(autodiff.read, variables)), policy.variable_dtype)(
+        training=True
+    )  # in full precision
     count = len(tensors := _tensors(state))
 
     def evaluate(*primals: Tensor) -> tuple[Tensor, ...]:

@@ -65,7 +65,9 @@ class ShakeShake(Network):
     ) -> None:
         dt = within("dt", dt, 0, math.inf)
         basic = cardinality is None
-        plan = replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality or 0, width)
+        plan = (
+            replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality or 0, width)
+        )
 
         with Frame(**arguments) as frame:
             options = frame.common
