@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_mgnet.cli.console import show
+from keras_mgnet.cli.examination import Section, can_train, examine
 from keras_mgnet.cli.options import JsonOption, print_json
-from keras_mgnet.training.doctor import Section, can_train, examine
 
 
 def doctor_command(json_: JsonOption = False) -> None:

@@ -8,11 +8,10 @@ from packaging.requirements import Requirement
 from test_cli import document
 from typer.testing import CliRunner
 
-from keras_mgnet.cli import command_line
+from keras_mgnet.cli import command_line, examination
+from keras_mgnet.cli.examination import SECTIONS, Finding, examine
 from keras_mgnet.compat import uses_onednn
 from keras_mgnet.requirements import requirements, unmet
-from keras_mgnet.training import doctor
-from keras_mgnet.training.doctor import SECTIONS, Finding, examine
 from keras_mgnet.training.strategy import STRATEGIES
 
 CLUSTER = {"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
@@ -55,7 +54,7 @@ def test_what_breaks_one_section_leaves_the_others(monkeypatch):
     def broken():
         raise RuntimeError("no driver\nand more")
 
-    monkeypatch.setattr(doctor, "SECTIONS", SECTIONS | {"devices": broken})
+    monkeypatch.setattr(examination, "SECTIONS", SECTIONS | {"devices": broken})
     found = examine()
     assert found["devices"] == {"error": Finding(False, "RuntimeError: no driver")}
     assert found["training"]["a small network"].available
@@ -64,7 +63,7 @@ def test_what_breaks_one_section_leaves_the_others(monkeypatch):
 def test_strategies_by_the_devices_and_the_machines(monkeypatch):
     gpus = {"CPU:0": Finding(True), "GPU:0": Finding(True), "GPU:1": Finding(True)}
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.setattr(doctor, "_devices", lambda: gpus)
+    monkeypatch.setattr(examination, "_devices", lambda: gpus)
     found = SECTIONS["strategies"]()
     assert [found[name].detail for name in ("auto", "one", "mirrored")] == ["here: mirrored", "GPU:0", "GPU:0, GPU:1"]
     assert not found["multiworker"].available
@@ -119,7 +118,7 @@ def test_extras_say_what_pip_would_bring(distribution, monkeypatch):
         *("whole", "1.0", "Provides-Extra: a", "Provides-Extra: b", "Provides-Extra: all"),
         *("Requires-Dist: base>=1", 'Requires-Dist: base[more]; extra == "a"', 'Requires-Dist: base; extra == "b"'),
     )
-    monkeypatch.setattr(doctor, "PACKAGE", "whole")
+    monkeypatch.setattr(examination, "PACKAGE", "whole")
     found = SECTIONS["extras"]()
     assert found == {
         "a": Finding(False, "pip install 'whole[a]' brings absent-part>=2"),

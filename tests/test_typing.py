@@ -1,4 +1,4 @@
-"""What a user's type checker says of calls of the families: right ones pass in the strictest mode, wrong ones do not."""
+"""Type checkers find no error in the package, pass a user's right calls in the strictest mode, and refuse wrong ones."""
 
 import inspect
 import json
@@ -12,6 +12,7 @@ from dataclasses import fields
 import pytest
 from conftest import ROOT
 
+from keras_mgnet import layers
 from keras_mgnet.models import FAMILIES
 
 
@@ -32,8 +33,28 @@ def wrong(family):
     return [call(family, arguments) for arguments in values]
 
 
-RIGHT = [right(family) for family in FAMILIES]
-WRONG = [line for family in FAMILIES for line in wrong(family)]
+RIGHT = [
+    *(right(family) for family in FAMILIES),
+    'layers.GridLevel(4, 4, 2, B=("sigma", None), smoother="chebyshev", share_A=False, activation=None, dtype="float32")',
+    "layers.Level(layers.Euler(), layers.basic(4, uses=2, sharing=((0, 0), (0, 1))), name=None)",
+    'layers.GridTransfer(8, 8, Pi="average", R="depthwise", normalize=False)',
+    'layers.Norm("relu", foldable=False, learned=False)',
+    'layers.Stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], None, name="A")',
+    "layers.CouplingTransfer(layers.basic(4, uses=2), layers.ZeroPadding(4, 2), layers.Conv(4, 1, strides=2))",
+    "layers.StochasticDepth((0.5, 1.0), inverted=True, seed=1)",
+    "layers.FractalLevel(4, 3, column=None, drop_path=0.1)",
+    "layers.DiffusionLevel(2, 5, reaction=0.2)",
+]
+WRONG = [
+    *(line for family in FAMILIES for line in wrong(family)),
+    *(f"layers.{name}(nosuch=1)" for name in layers.__all__ if name not in ("Field", "separable_scales")),
+    "layers.GridLevel(4, 4, 2, nue=1)",
+    'layers.GridLevel(4, 4, nu="2")',
+    'layers.GridTransfer(8, 8, normalize="no")',
+    "layers.Norm(foldable=None)",
+    "layers.StochasticDepth(0.5)",
+    "layers.basic(4, 3)",
+]
 
 
 def mypy(file):
@@ -46,8 +67,7 @@ def mypy(file):
 
 def pyright(file):
     """The lines of a file in which pyright finds an error."""
-    if shutil.which("pyright") is None or subprocess.run(["pyright", "--version"], capture_output=True).returncode:
-        pytest.skip("pyright is not installed, or does not find node")
+    check_pyright()
     config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)], "include": [file.name]}
     (file.parent / "pyrightconfig.json").write_text(json.dumps(config))
     report = json.loads(run(["pyright", "--outputjson", "--pythonpath", sys.executable], file, {}))
@@ -57,6 +77,11 @@ def pyright(file):
     ]
 
 
+def check_pyright():
+    if shutil.which("pyright") is None or subprocess.run(["pyright", "--version"], capture_output=True).returncode:
+        pytest.skip("pyright is not installed, or does not find node")
+
+
 def run(command, file, env):
     return subprocess.run(command, cwd=file.parent, env={**os.environ, **env}, capture_output=True, text=True).stdout
 
@@ -64,6 +89,18 @@ def run(command, file, env):
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_right_calls_pass_and_wrong_ones_do_not(checker, tmp_path):
     file = tmp_path / "program.py"
-    file.write_text("\n".join(["import keras_mgnet", *RIGHT, *WRONG, ""]))
-    first = 2 + len(RIGHT)
+    file.write_text("\n".join(["import keras_mgnet", "from keras_mgnet import layers", *RIGHT, *WRONG, ""]))
+    first = 3 + len(RIGHT)
     assert sorted(set(checker(file))) == list(range(first, first + len(WRONG)))
+
+
+def test_mypy_finds_no_error_in_the_package(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    found = run([sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)], ROOT / "pyproject.toml", {})
+    assert found.startswith("Success"), found
+
+
+def test_pyright_finds_no_error_in_the_package():
+    check_pyright()
+    found = run(["pyright", "--pythonpath", sys.executable], ROOT / "pyproject.toml", {})
+    assert "\n0 errors" in found, found
