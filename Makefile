@@ -37,7 +37,7 @@ build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
 	jupyter nbconvert --execute $(KERNEL) --to notebook --output-dir .. $*.ipynb
 
 # Checkers read keras_mgnet/ itself. The folders that setup.py maps into it are not in its tree; to look into one as well, link it
-# there for a while: ln -s ../training keras_mgnet/training, then mypy keras_mgnet/training.
+# there for a while: ln -s ../training keras_mgnet/training, then mypy keras_mgnet/training/*.py.
 lint: $(VENV)/.test  ## format and check the sources; with pyright too where it is installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

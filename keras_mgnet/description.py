@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 
 from keras_mgnet import compat
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.conv import recorded_applications
 
@@ -103,11 +105,11 @@ def _scheme(model: keras.Model) -> list[str]:
 class _Trace(keras.Operation):
     """Runs every layer's call on a tensor without values."""
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model) -> None:
         super().__init__()
         self.model = model
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return self.model(x)
 
 
@@ -127,12 +129,12 @@ def _reuse(uses: dict[str, int]) -> str:
     return ", ".join(name if times == 1 else f"{name} reused {times} times" for name, times in uses.items())
 
 
-def _uses(layer: keras.layers.Layer, own) -> dict[str, int]:
+def _uses(layer: keras.layers.Layer, own: Sequence[tuple[keras.layers.Layer, int | None]]) -> dict[str, int]:
     paths = (short_path(conv.path.removeprefix(f"{layer.path}/")) for conv, _ in own)
     return dict(Counter(path.removeprefix("f/") for path in paths))
 
 
-def _row(layer: keras.layers.Layer, applications) -> LevelInfo:
+def _row(layer: keras.layers.Layer, applications: list[tuple[keras.layers.Layer, int | None]]) -> LevelInfo:
     outputs = layer.output if isinstance(layer.output, (tuple, list)) else [layer.output]
     grid = tuple(outputs[0].shape[1:3]) if len(outputs[0].shape) == 4 else None
     own = [entry for entry in applications if any(entry[0] is part for part in compat.flatten_layers(layer))]

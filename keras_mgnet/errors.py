@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 SHOWN, NEAREST = 20, 5  # choices that are listed; of more, how many
 
@@ -29,7 +30,7 @@ def check_known(kind: str, name: object, choices: Collection[str]) -> None:
         raise unknown(kind, name, choices)
 
 
-def required(model: object, expected: str, parts):
+def required(model: object, expected: str, parts: Any) -> Any:
     """Returns parts of a model as they are; raises a ValueError, of what was expected, where there are none."""
     if not parts:
         raise ValueError(f"expected {expected}. Received: {type(model).__name__}")

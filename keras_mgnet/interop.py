@@ -38,7 +38,7 @@ UNUSED = {  # entries that the code registers and never uses: in all families, a
 MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # weights hardly compress: bytes out of one, and bytes of zeros at most
 
 
-def load_torch_weights(model: keras.Model, state_dict_or_path) -> None:
+def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any] | str | Path) -> None:
     """Fills a model with the weights of a PyTorch state dict.
 
     Args:
@@ -222,7 +222,7 @@ def _read(source: Any) -> Mapping[str, Any]:
         raise ValueError(f"expected a readable {path.suffix} file of arrays. Received: '{path}' ({error})") from error
 
 
-def _read_npz(path: Path) -> Mapping:
+def _read_npz(path: Path) -> Mapping[str, Any]:
     with np.load(path, allow_pickle=False) as archive:
         for member in archive.zip.infolist():
             if member.file_size > MAX_EXPANSION * member.compress_size + ALWAYS_ALLOWED:
@@ -230,20 +230,20 @@ def _read_npz(path: Path) -> Mapping:
         return {key: archive[key] for key in archive.files}
 
 
-def _read_safetensors(path: Path) -> Mapping:
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
     from safetensors.numpy import load_file
 
     return load_file(path)
 
 
-def _read_torch(path: Path) -> Mapping:
+def _read_torch(path: Path) -> Mapping[str, Any]:
     state = extra("torch", "torch").load(path, map_location="cpu", weights_only=True)
     for wrapper in ("net", "state_dict"):
         state = state.get(wrapper, state)
     return {key: value.numpy() for key, value in state.items()}
 
 
-def _strip_prefixes(state: Mapping) -> dict[str, np.ndarray]:
+def _strip_prefixes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
     marked = {key.removeprefix("w/"): value for key, value in state.items() if key.startswith("w/")}
     return {key.removeprefix("module."): value for key, value in (marked or state).items()}
 

@@ -1,15 +1,18 @@
 """How good an image is."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mgnet import compat
+from keras_mgnet.annotations import DType, Tensor
 
 PEAK = 255.0  # grey values are 0..255
 
 
-def psnr(clean, image):
+def psnr(clean: Tensor, image: Tensor) -> Tensor:
     """Returns the peak signal-to-noise ratio of each image, 10 log10(255^2 / mean squared error) in dB: (N, H, W, C) -> (N,).
 
     Example:
@@ -42,9 +45,9 @@ class PSNR(keras.metrics.MeanMetricWrapper):
         20.0
     """
 
-    def __init__(self, name="psnr", dtype=None):
+    def __init__(self, name: str = "psnr", dtype: DType = None) -> None:
         super().__init__(psnr, name=name, dtype=dtype)
         compat.mark_higher_is_better(self)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

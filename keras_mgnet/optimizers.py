@@ -1,9 +1,13 @@
 """Stochastic gradient descent exactly as the papers' code has it, and Adam that trains a part."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mgnet import compat
+from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
@@ -38,14 +42,14 @@ class SGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate=0.1,
-        momentum=0.0,
-        nesterov=False,
-        coupled_weight_decay=0.0,
-        decayed="all",
-        ema_momentum=0.0,
-        name="sgd",
-    ):
+        learning_rate: Any = 0.1,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        coupled_weight_decay: float = 0.0,
+        decayed: str = "all",
+        ema_momentum: float = 0.0,
+        name: str = "sgd",
+    ) -> None:
         super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
         if coupled_weight_decay < 0:
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
@@ -53,21 +57,23 @@ class SGD(keras.optimizers.SGD):
             raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
         check_known("decayed", decayed, DECAYED)
         self.coupled_weight_decay, self.decayed, self.ema_momentum = coupled_weight_decay, decayed, ema_momentum
-        self.average_variables = []
+        self.average_variables: list[keras.Variable] = []
 
     @property
-    def averages(self):
+    def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """Returns [(weight, its average)]; empty without averages, and before the first step, which gives them their value."""
         if not (self.average_variables and int(ops.convert_to_numpy(self.iterations))):
             return []
         return list(zip(compat.trained_variables(self), self.average_variables, strict=True))
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.ema_momentum and not self.built:
             self.average_variables = self.add_optimizer_variables(variables, "average")
         super().build(variables)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: Iterable[Tensor | None], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
         """Treats a gradient of None as zero where others are given: A of a last level with nu = 1 cancels from the output,
         yet PyTorch's weight decay still acts on it. Then moves the averages."""
         grads = list(grads)
@@ -82,7 +88,7 @@ class SGD(keras.optimizers.SGD):
                 e = ops.cast(kept, variable.dtype)
                 average.assign(e * average + (1.0 - e) * variable)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Any) -> None:
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
@@ -93,12 +99,12 @@ class SGD(keras.optimizers.SGD):
             gradient = gradient + self.momentum * m if self.nesterov else m
         self.assign_sub(variable, learning_rate * gradient)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
         if _has_stepped(self, store) or not (self.momentum or self.ema_momentum):
             super().load_own_variables(store)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         keys = ("name", "learning_rate", "momentum", "nesterov")
         config = {key: value for key, value in super().get_config().items() if key in keys}
         own = {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
@@ -114,7 +120,9 @@ class Adam(keras.optimizers.Adam):
         0.9
     """
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: Iterable[Tensor | None], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
         """Steps along the gradients that there are."""
         grads = list(grads)
         variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
@@ -125,12 +133,12 @@ class Adam(keras.optimizers.Adam):
             grads, variables = map(list, zip(*pairs, strict=True))
         super().apply(grads, variables)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
         if _has_stepped(self, store):
             super().load_own_variables(store)
 
 
-def _has_stepped(optimizer: keras.optimizers.Optimizer, store) -> bool:
+def _has_stepped(optimizer: keras.optimizers.Optimizer, store: Any) -> bool:
     """Whether a saved state has more than the counter and a rate that is no schedule."""
     return len(store.keys()) > 1 + isinstance(optimizer.learning_rate, keras.Variable)

@@ -1,7 +1,9 @@
 """From the pixels of a file to what a network takes."""
 
+from typing import Any
 
-def normalize(images, mean, std):
+
+def normalize(images: Any, mean: Any, std: Any) -> Any:
     """Returns (images / 255 - mean) / std.
 
     Args:

@@ -124,7 +124,7 @@ def model_info(name: str) -> ModelInfo:
     return all_models()[name]
 
 
-def create_model(name: str, **overrides) -> keras.Model:
+def create_model(name: str, **overrides: Any) -> keras.Model:
     """Builds the network of a name, compiled with its recipe.
 
     Args:

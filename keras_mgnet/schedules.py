@@ -1,6 +1,7 @@
 """Learning rates over the steps of a run: divisions by ten, cosine, constant, each with an optional warm-up."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -20,15 +21,15 @@ class WarmUp(LearningRateSchedule):
         0.1
     """
 
-    def __init__(self, schedule, steps):
+    def __init__(self, schedule: Any, steps: int) -> None:
         self.schedule = keras.optimizers.schedules.deserialize(schedule) if isinstance(schedule, dict) else schedule
         self.steps = steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         rise = (ops.cast(step, "float32") + 1) / self.steps
         return self.schedule(step) * ops.minimum(rise, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "steps": self.steps}
 
 

@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,7 +59,15 @@ class HyperNetwork(keras_tuner.HyperModel):
         True
     """
 
-    def __init__(self, model, input_shape, classes, *, max_params=1_000_000, max_madds=None):
+    def __init__(
+        self,
+        model: str,
+        input_shape: Sequence[int],
+        classes: int,
+        *,
+        max_params: int | None = 1_000_000,
+        max_madds: int | None = None,
+    ) -> None:
         super().__init__()
         row = model_info(model)
         spaces = {name: family.family.space for name, family in families().items() if family.family.space}
@@ -75,7 +84,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         self.most_levels = max(1, min(MOST_LEVELS, (finest // COARSEST).bit_length()))
         self._check_budget()
 
-    def build(self, hp) -> keras.Model:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the compiled network of `hp`."""
         network = create_model(self.model, **self.arguments(hp), **self._images)
         rates = {name: hp[name] for name in ("learning_rate", "weight_decay")}
@@ -83,7 +92,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         network.optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
         return network
 
-    def arguments(self, hp) -> dict[str, Any]:
+    def arguments(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """Returns the arguments of `create_model` for `hp`, besides those that fit the network to the images.
 
         Example:
@@ -99,7 +108,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         )
         return chosen | self._width(max(1, width), growths)
 
-    def declare(self, hp) -> tuple[dict[str, Any], list[float]]:
+    def declare(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], list[float]]:
         """Draws everything but the width; returns the arguments drawn, and the growth of the channels from level to level."""
         space, chosen, growths = self.space, {}, []
         if space.has_levels:
@@ -187,5 +196,12 @@ class HyperMgNet(HyperNetwork):
         (3, (None, 10))
     """
 
-    def __init__(self, input_shape, classes, *, max_params=1_000_000, max_madds=None):
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        classes: int,
+        *,
+        max_params: int | None = 1_000_000,
+        max_madds: int | None = None,
+    ) -> None:
         super().__init__("mgnet_2222_c64_shared_b", input_shape, classes, max_params=max_params, max_madds=max_madds)

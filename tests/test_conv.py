@@ -98,3 +98,8 @@ def test_an_exported_resnext_answers_in_a_server_with_and_without_onednn(onednn,
 def test_importing_the_package_before_tensorflow_turns_onednn_on_unless_the_user_decided(own):
     printed = run("import keras_mgnet, keras_mgnet.compat as c; print(c.uses_onednn())", own)
     assert printed.split() == [str(own != "0")]
+
+
+def test_a_padded_stride_wants_a_square_kernel():
+    with pytest.raises(ValueError, match=r"expected an integer kernel_size with strides > 1. Received: \(1, 3\)"):
+        Conv(4, (1, 3), strides=2)

@@ -226,3 +226,16 @@ def test_files_that_hold_no_smoother_are_refused(tmp_path):
     for name in ("damaged", "other", "fixed", "code"):
         with pytest.raises(ValueError, match=f"expected the smoother.keras of --learn. Received: .*{name}"):
             load_smoother(tmp_path / f"{name}.keras")
+
+
+def test_stencils_share_a_network_that_is_given():
+    """One set of weights for all grids; a copy from a config has a network of its own."""
+    first = CoefficientStencil(2)
+    second = CoefficientStencil(2, net=first.net)
+    for layer, n in ((first, 3), (second, 7)):
+        layer.build((None, n, n, 1))
+    assert second.net is first.net and len({id(v) for v in (*first.variables, *second.variables)}) == 4 + 2 * 2
+    copy = CoefficientStencil.from_config(second.get_config())
+    copy.build((None, 7, 7, 1))
+    assert copy.net is not first.net
+    assert [v.shape for v in copy.variables] == [v.shape for v in second.variables]
