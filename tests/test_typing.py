@@ -43,7 +43,7 @@ RIGHT = [
     "layers.CouplingTransfer(layers.basic(4, uses=2), layers.ZeroPadding(4, 2), layers.Conv(4, 1, strides=2))",
     "layers.StochasticDepth((0.5, 1.0), inverted=True, seed=1)",
     "layers.FractalLevel(4, 3, column=None, drop_path=0.1)",
-    "layers.DiffusionLevel(2, 5, reaction=0.2)",
+    "layers.Diffusion(2, 5, reaction=0.2)",
 ]
 WRONG = [
     *(line for family in FAMILIES for line in wrong(family)),

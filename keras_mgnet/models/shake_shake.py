@@ -71,7 +71,15 @@ class ShakeShake(Network):
 
         with Frame(**arguments) as frame:
             options = frame.common
-            stem = Stem(plan.stem, frame.stem, activation=None, init=frame.init, name="stem", dtype=options["dtype"])
+            stem = Stem(
+                plan.stem,
+                frame.stem,
+                activation=None,
+                norm=frame.norm,
+                init=frame.init,
+                name="stem",
+                dtype=options["dtype"],
+            )
             x = stem(frame.image(len(plan.blocks)))
             for stage in plan.stages():
                 branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
