@@ -146,6 +146,10 @@ class InTurn(Field):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
+    def at(self, i: int) -> Any:
+        field, j = self._places[min(i, self.uses - 1)]  # a scheme ends after the last
+        return field.at(j)
+
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         field, j = self._places[i]
         return field(x, i=j)
