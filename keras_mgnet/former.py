@@ -1,12 +1,11 @@
 """Weights files from before levels had a scheme and a field: the same arrays under the names that they have today."""
 
-import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import IO
 from zipfile import ZipFile
 
 import h5py
@@ -17,7 +16,10 @@ RENAMED = (  # a name of then, and what has taken its place
     (r"^layers/(?:residual|linear_multistep)_level(_\d+)?/(?=(?:branch|R|gate)/)", r"layers/level\1/field/"),
     (r"^layers/linear_multistep_level(_\d+)?/vars/", r"layers/level\1/scheme/vars/"),
     (r"^layers/reversible_level(_\d+)?/branches/", r"layers/level\1/field/fields/"),
-    (r"^layers/(?:highway|dense|recurrent|diffusion)_level(_\d+)?/", r"layers/level\1/field/"),
+    (r"^layers/highway_level(_\d+)?/(?=[HT]/)", r"layers/level\1/field/"),
+    (r"^layers/dense_level(_\d+)?/(?=branches/)", r"layers/level\1/field/"),
+    (r"^layers/recurrent_level(_\d+)?/(?=K/)", r"layers/level\1/field/"),
+    (r"^layers/diffusion_level(_\d+)?/(?=steps/)", r"layers/level\1/field/"),
 )
 PREVIOUS = re.compile(r"^layers/linear_multistep_level_(\d+)/R_previous/")
 LOST = re.compile(r"/paths/|^layers/inception")  # of a VeryDeepPolyNet
@@ -41,35 +43,49 @@ def renamed(name: str) -> str:
 
 
 @contextmanager
-def readable(path: str | Path) -> Iterator[Path]:
-    """Yields the path of a .weights.h5 or .keras file; of one with names of then, that of a copy which exists while this is open.
+def readable(path: str | Path) -> Iterator[str | Path]:
+    """Yields the path of a file with weights; of one with names of then, that of a copy which exists while this is open.
 
     The copy leaves out the optimiser's state of an LM network: its variables were in another order.
+
+    Args:
+        path: of a .weights.h5 or .keras file; any other path is yielded as it is.
 
     Raises:
         ValueError: for a VeryDeepPolyNet of then, whose names cannot be told apart.
     """
-    path = Path(path)
+    if not (str(path).endswith((".weights.h5", ".keras")) and Path(path).is_file()):
+        yield path
+        return
     with TemporaryDirectory() as folder:
-        copy, weights = Path(folder) / path.name, Path(folder) / "model.weights.h5"
-        if path.suffix != ".keras":
-            yield copy if _translate(path, copy) else path
-            return
-        with ZipFile(path) as archive:
-            if _translate(io.BytesIO(archive.read(weights.name)), weights):
+        copy, weights = Path(folder) / Path(path).name, Path(folder) / "model.weights.h5"
+        if copy.suffix == ".keras":
+            with ZipFile(path) as archive, archive.open(weights.name) as source:
+                found = _translate(source, weights)
+                members = {name: archive.read(name) for name in ("config.json", "metadata.json")} if found else {}
+            if found:
                 with ZipFile(copy, "w") as target:
-                    for member in archive.namelist():
-                        target.writestr(
-                            member, weights.read_bytes() if member == weights.name else archive.read(member)
-                        )
-        yield copy if copy.exists() else path
+                    target.write(weights, weights.name)
+                    for name, content in members.items():
+                        target.writestr(name, content)
+        else:
+            found = _translate(Path(path), copy)
+        yield copy if found else path
 
 
-def _translate(source: Path | BinaryIO, target: Path) -> bool:
+def refuse(file: h5py.File) -> None:
+    """Raises ValueError for a weights file with names of then, which `keras.saving.load_model` would not find."""
+    if any(renamed(name) != name for name in _arrays(file)):
+        raise ValueError(
+            "expected a file of this version. Received: one of an earlier version, which keras_mgnet.loading.load_model "
+            "and, for .weights.h5, the model's load_weights can read"
+        )
+
+
+def _translate(source: Path | IO[bytes], target: Path) -> bool:
     """Writes a weights file under the names of today; False, without a file, where it has them."""
     with h5py.File(source) as old:
-        names: list[str] = []
-        old.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
+        names = _arrays(old)
         if all(renamed(name) == name for name in names):
             return False
         if any(LOST.search(name) for name in names):
@@ -81,3 +97,9 @@ def _translate(source: Path | BinaryIO, target: Path) -> bool:
             for name in kept:
                 old.copy(old[name], new, renamed(name))
     return True
+
+
+def _arrays(file: h5py.File) -> list[str]:
+    names: list[str] = []
+    file.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
+    return names

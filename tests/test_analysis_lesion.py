@@ -72,6 +72,18 @@ def test_the_linear_part_of_a_two_step_method_stays(images):
     np.testing.assert_allclose(x[3], (1 - k) * x[2] + k * x[1], rtol=1e-5, atol=1e-6)
 
 
+def test_exchanged_smoothing_steps_keep_the_factor_of_their_scheme(images):
+    model = randomize(MgNet((3,), 3, share_B=False, smoother="damped", input_shape=(8, 8, 1), classes=4))
+    system, x, (first, second, *_) = model.get_layer("level1").field, images(model), modules(model)
+    with rewired(model, {first: second, second: first}):
+        exchanged = ops.convert_to_numpy(model(x, training=False))
+    for pair in (system.B, system.s1, system.s2):
+        one, other = (pair[i].get_weights() for i in (0, 1))
+        pair[0].set_weights(other)
+        pair[1].set_weights(one)
+    np.testing.assert_allclose(exchanged, model(x, training=False), rtol=1e-5, atol=1e-5)
+
+
 def test_exchanged_modules_are_exchanged_values(images):
     model = randomize(PreActResNet(blocks=(3, 1), **SMALL))
     x, (first, second, third, _) = images(model), modules(model)

@@ -5,12 +5,14 @@ import json
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from catalogue import build
 from conftest import assert_close
 from rich.console import Console
 
+from keras_mgnet.former import renamed
 from keras_mgnet.loading import load_model
 from keras_mgnet.training.config import TrainConfig
 from keras_mgnet.training.loop import train
@@ -57,6 +59,17 @@ def test_models_give_the_predictions_of_then_and_train_on(name, folder, expected
 def test_files_whose_names_cannot_be_told_apart_are_refused(folder):
     with pytest.raises(ValueError, match="expected a file of this version for a VeryDeepPolyNet"):
         build(LOST).load_weights(folder / f"{LOST}.weights.h5")
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # what Keras says of it alone
+@pytest.mark.parametrize("name", names(".keras"))
+def test_keras_itself_refuses_models_of_then_with_a_sentence(name, folder):
+    with pytest.raises(ValueError, match=r"one of an earlier version, which keras_mgnet\.loading\.load_model"):
+        keras.saving.load_model(folder / f"{name}.keras")
+
+
+def test_a_layer_of_ones_own_is_not_taken_for_one_of_then():
+    assert renamed("layers/dense_level/vars/0") == "layers/dense_level/vars/0"
 
 
 def resumed(folder, name):

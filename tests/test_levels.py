@@ -10,12 +10,17 @@ from scipy.signal import correlate2d
 
 from keras_mgnet import MgNet, PreActResNet, ResNet, count_params, features
 from keras_mgnet.layers import (
+    Chain,
     Conv,
     CycleLevel,
     FullWeighting,
     GridLevel,
+    Level,
+    LinearMultistep,
+    LinearSystem,
     Norm,
     PolynomialSmoother,
+    basic,
     separable_scales,
     steps,
 )
@@ -380,3 +385,15 @@ def test_smoothers_keep_the_residual_whatever_their_coefficients(name):
     randomize(level)
     u, r = level(f)
     np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-9, atol=1e-9)
+
+
+def test_a_scheme_and_a_field_that_do_not_go_together_are_refused():
+    system = LinearSystem(4, 4, 2, B=(None, None))
+    with pytest.raises(ValueError, match=r"keep r = f - A \* u"):
+        Level(PolynomialSmoother(2, behind="sigma"), system)
+    with pytest.raises(ValueError, match=r"expected a scheme of 5 iterations, as the field\. Received: nu=3"):
+        Level(LinearMultistep(3), basic(4, uses=5)).build((None, 8, 8, 4))
+    with pytest.raises(ValueError, match="expected a smoother of nu=3 iterations"):
+        GridLevel(4, 4, 3, smoother=PolynomialSmoother(2))
+    with pytest.raises(ValueError, match=r"places\[0\].*'simga'"):
+        Chain(((4, 3),), ("simga", None))

@@ -35,7 +35,8 @@ def _correction(level, table, original, i, r, smooth):
     j = table.get(i, i)
     if j is None:
         return ops.zeros_like(original(i, r, smooth))
-    return original(j, r, smooth if j == i else level.field.at(j).smooth)
+    rule, k = (level.scheme, j) if j < level.nu else (level.post_scheme, j - level.nu)
+    return original(j, r, lambda r: rule.smoothed(k, level.field.at(j), r))
 
 
 def _plain(level, table, original, K, s, x):

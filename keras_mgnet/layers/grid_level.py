@@ -59,7 +59,9 @@ class GridLevel(Level):
     ) -> None:
         policy = keras.dtype_policies.get(dtype)
         rule = scheme(smoother, nu, policy)
-        check(form, A, rule)
+        check(form, A)
+        if rule.nu != nu:
+            raise ValueError(f"expected a smoother of nu={nu} iterations. Received: {rule.nu}")
         if not rule.needs_B and channels != channels_f:
             raise ValueError(
                 f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
@@ -139,7 +141,7 @@ class CycleLevel(Level):
     ) -> None:
         policy = keras.dtype_policies.get(dtype)
         down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
-        check(form, (None, None), down, up)
+        check(form, (None, None))
         system = LinearSystem(
             channels,
             channels,
@@ -154,6 +156,7 @@ class CycleLevel(Level):
             name="system",
             dtype=policy,
         )
+        up.check(system)
         super().__init__(down, system, name=name, dtype=policy)
         self.post_scheme = up
 
@@ -196,14 +199,8 @@ class CycleLevel(Level):
         return self.post_scheme.end(self.field.at(self.nu + self.post_nu), *state)
 
 
-def check(form: str, A: Sequence[str | None], *rules: ResidualCorrection) -> None:
-    """Raises unless the schemes and A go with the form: the residual form has r = f - A * u only if each of them keeps it."""
+def check(form: str, A: Sequence[str | None]) -> None:
+    """Raises unless A goes with the form."""
     check_known("form", form, FORMS)
     if form == "residual" and any(A):
         raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
-    for rule in rules:
-        if form == "residual" and not rule.keeps_residual:
-            raise ValueError(
-                f"expected form='feature' for a smoother that does not keep r = f - A * u. "
-                f"Received: form={form!r}, smoother={type(rule).__name__}"
-            )

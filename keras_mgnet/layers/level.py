@@ -24,9 +24,9 @@ class Level(keras.layers.Layer):
     - A level that is made inside `keras.RematScope("list_of_layers", layer_names=[its name])` stores only the inputs of its
       iterations. The backward pass recomputes the iterations one by one, last to first, so the intermediate tensors of a single
       iteration are in memory at a time. The second evaluation draws the same random numbers and leaves moving statistics alone.
-    - With `memory_free`, for a scheme that can be undone, it stores the last state alone and recovers the others from it, at
-      the price of one more evaluation of the field. Recomputed norms take the statistics of the batch again and leave the
-      moving ones as they are.
+    - With `memory_free` it stores the last state alone and recovers the others from it, at the price of one more evaluation of
+      the field. The scheme must have `undo` and `pull_back` and no weights, the field must draw nothing. Recomputed norms take
+      the statistics of the batch again and leave the moving ones as they are.
 
     Both need TensorFlow or JAX; on other backends the states are kept.
 
@@ -47,7 +47,8 @@ class Level(keras.layers.Layer):
         self, scheme: Scheme, field: Field, *, memory_free: bool = False, name: str | None = None, dtype: DType = None
     ) -> None:
         super().__init__(autocast=not scheme.wide, name=name, dtype=dtype)
-        if memory_free and not hasattr(scheme, "undo"):
+        scheme.check(field)
+        if memory_free and not hasattr(scheme, "pull_back"):
             raise ValueError(f"expected a scheme that can be undone for memory_free. Received: {type(scheme).__name__}")
         self.field, self.scheme, self.memory_free = field, scheme, memory_free
         self.state_dtype = keras.backend.result_type(self.compute_dtype, *["float32"] * scheme.wide)
@@ -64,6 +65,8 @@ class Level(keras.layers.Layer):
 
     def build(self, given_shape: Shape | Sequence[Shape | None]) -> None:
         shapes = _shapes(given_shape)
+        if getattr(self.scheme, "nu", self.nu) != self.nu:
+            raise ValueError(f"expected a scheme of {self.nu} iterations, as the field. Received: nu={self.scheme.nu}")
         self.field.build(shapes[-1] if self.scheme.wide else shapes[0])
         self.scheme.build(shapes[0])
 

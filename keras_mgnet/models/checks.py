@@ -1,5 +1,6 @@
 """Checks of constructor arguments, before anything is built."""
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -46,7 +47,11 @@ def within(argument: str, value: Any, low: float, high: float) -> float:
         >>> within("survival", 0.5, 0, 1)
         0.5
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not (low <= float(value) <= high and math.isfinite(value))
+    ):
         raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
     return float(value)
 

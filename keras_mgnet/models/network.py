@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+import h5py
 import keras
 
 from keras_mgnet import former, recipes
@@ -80,10 +81,15 @@ class Network(keras.Model):
         """Its numerical scheme: that of its last level."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
-    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False, objects_to_skip: Any = None) -> None:
-        """Loads a .weights.h5 file, as Keras does, or one of an earlier version."""
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
+        """Loads what Keras does, and a .weights.h5 file of an earlier version; the options are those of Keras."""
         with former.readable(filepath) as file:
-            super().load_weights(file, skip_mismatch=skip_mismatch, objects_to_skip=objects_to_skip)
+            super().load_weights(file, skip_mismatch=skip_mismatch, **options)
+
+    def load_own_variables(self, store: Any) -> None:
+        if isinstance(file := getattr(store, "h5_file", None), h5py.File):
+            former.refuse(file)
+        super().load_own_variables(store)
 
     @functools.wraps(keras.Model.fit)
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:

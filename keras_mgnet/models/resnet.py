@@ -1,6 +1,6 @@
 """ResNet and pre-activation ResNet, with shared data-feature maps A and smoothers B (He2019, sections 2, 3, 5)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
@@ -9,7 +9,7 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, shortcut
+from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, Scheme, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
@@ -19,7 +19,7 @@ from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.serialization import serializable
 
-ONE_STEP = {"euler": Euler, "heun": Heun}
+ONE_STEP: dict[str, Callable[..., Scheme]] = {"euler": Euler, "heun": Heun}
 SHORTCUTS = ("projection", "padding")
 FORMS = ("released", "printed")
 
@@ -206,6 +206,8 @@ class ResNet(Network):
         plan = layout(depth, blocks, bottleneck, base_width)
         check_sharing(share_A, share_B, plan)
         check_known("scheme", scheme, ONE_STEP)
+        if scheme != "euler" and survival != 1:
+            raise ValueError(f"expected survival=1 with scheme={scheme!r}. Received: survival={survival!r}")
         check_known("form", form, FORMS)
         padding = pads(shortcut, plan)
         survivals = plan.survivals(survival, survival_schedule)

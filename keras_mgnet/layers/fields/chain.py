@@ -69,6 +69,7 @@ class Chain(Field):
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
+        check_places(places, lead)
         policy = self.dtype_policy
         self.uses, self.lead = uses, lead
         self.sharing = sharing or (own(uses),) * len(kernels)
@@ -149,6 +150,15 @@ class Chain(Field):
             if place is not None:
                 chain.append(next(norms)[i])
         return chain
+
+
+def check_places(places: Sequence[str | None], lead: str | None) -> None:
+    """Raises unless all are places, and the lead one that a first use can have."""
+    known = {"places[0]": (places[0], (*PLACES, "activation")), "lead": (lead, (None, "activation", "none"))}
+    known |= {f"places[{p}]": (place, PLACES) for p, place in enumerate(places) if p}
+    for argument, (value, allowed) in known.items():
+        if value not in allowed:
+            raise unknown(argument, value, map(str, allowed))
 
 
 def build_all(shape: Shape, *groups: Iterable[Any]) -> None:

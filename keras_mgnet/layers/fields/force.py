@@ -109,8 +109,9 @@ class Force(Field):
         self.K = [K(channels, name=name, **options) for K, name in zip(kinds, names, strict=True)]
 
     @property
-    def by_euler(self) -> Method:
-        return self.parabolic if "gradient" in self.forms else self.damped
+    def by_euler(self) -> Method | None:
+        known = {"gradient": self.parabolic, "damped_skew": self.damped}
+        return known.get(self.forms[0]) if len(set(self.forms)) == 1 else None
 
     def build(self, input_shape: Shape) -> None:
         for K in self.K:

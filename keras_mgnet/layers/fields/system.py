@@ -21,7 +21,7 @@ class LinearSystem(Field):
 
     In the residual form the residual is carried, r <- r - A * e, and A has no norms. In the feature form f is carried, and r
     is f - A(u). A nonlinear A has pairs (t1, t2) for A(u^0), ..., A(u^{uses-1}), or, where u^0 = 0 and A(0) counts as zero,
-    for A(u^1), ..., A(u^uses). The residual after the last iteration takes the last pair again.
+    for A(u^1), ..., A(u^uses); the first call decides which. The residual after the last iteration takes the last pair again.
 
     Args:
         channels, channels_f: c_u and c_f.

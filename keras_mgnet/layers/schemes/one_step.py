@@ -37,7 +37,7 @@ class Euler(Scheme):
 
 
 @serializable
-class Heun(Euler):
+class Heun(Scheme):
     """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2), arguments as `Euler`.
 
     Where a grid begins, an iteration is a step of `Euler`: f takes no state of the new shape there.
@@ -50,13 +50,14 @@ class Heun(Euler):
 
     method = Method("Heun's method", "x_{n+1} = x_n + (f(x_n) + f(x_n + f(x_n))) / 2", "2", "x' = f(x)")
 
+    def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.sigma = keras.activations.get(activation)
+
     def step(self, i: int, f: Any, x: Tensor) -> State:
         start, k1 = f.parts(x)
         predicted = steps.euler(start, k1)
         return (self.sigma(predicted if start is not x else steps.heun(x, k1, f(predicted))),)
-
-    def over(self, field: Any) -> Method:
-        return self.method
 
 
 @serializable

@@ -47,6 +47,9 @@ class Scheme(keras.layers.Layer):
     def __init__(self, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
+    def check(self, field: Any) -> None:
+        """Raises ValueError unless the scheme can be iterated over a field."""
+
     def begin(self, f: Any, *given: Any) -> State:
         """Returns the state before the first iteration, from what the level is called with."""
         return given

@@ -54,6 +54,13 @@ class ResidualCorrection(Scheme):
     def build(self, u_shape: Shape) -> None:
         """Adds the trainable coefficients, for u of this shape."""
 
+    def check(self, field: Any) -> None:
+        if field.form == "residual" and not self.keeps_residual:
+            raise ValueError(
+                "expected form='feature' for a smoother that does not keep r = f - A * u. "
+                f"Received: form='residual', smoother={type(self).__name__}"
+            )
+
     def begin(self, system: Any, r: Tensor, u: Tensor | None = None) -> State:
         return (u, r), system.data(u, r), ()
 
