@@ -233,7 +233,7 @@ def test_a_greedy_level_ends_with_its_step_and_trains_it_alone():
     f = 128 + draw((1, 8, 8, 1), scale=40.0)
     level.build(f.shape)
     first, second, _ = level.field.steps
-    level.field.greedy = 1
+    level.field.end_with(1)
     u = f + first(f, f)
     np.testing.assert_allclose(level(f), u + second(u, f), rtol=1e-14)
 

@@ -97,7 +97,7 @@ class Denoising:
         stage = epoch // each if each else stages
         greedy = stage if stage < stages else None
         if field.greedy != greedy:
-            field.greedy = greedy
+            field.end_with(greedy)
             self.model.make_train_function(force=True)
             self.model.make_test_function(force=True)
 

@@ -176,7 +176,7 @@ class Diffusion(Field):
         size, filters, functions, reaction: of `DiffusionStep`.
 
     Attributes:
-        greedy: number of the step, from 0, with which the level ends for now, and which alone is trained; None for all.
+        greedy: the step that `end_with` has named, None for all.
 
     Example:
         >>> from keras_mgnet.layers import EulerFromData, Level
@@ -196,13 +196,14 @@ class Diffusion(Field):
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.greedy = None
+        self.uses = uses
+        self.greedy: int | None = None
         options = {"reaction": reaction, "dtype": self.dtype_policy}
         self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
 
-    @property
-    def uses(self) -> int:
-        return len(self.steps) if self.greedy is None else self.greedy + 1
+    def end_with(self, step: int | None) -> None:
+        """Makes the level end with a step, from 0, which alone is trained; None for all of them. Trace its functions anew."""
+        self.greedy, self.uses = step, len(self.steps) if step is None else step + 1
 
     @property
     def least(self) -> int:

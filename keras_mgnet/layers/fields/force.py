@@ -103,15 +103,12 @@ class Force(Field):
             check_known("force", form, FORMS)
         self.channels, self.forms, self.factors, self.gamma = channels, tuple(forms), tuple(factors), gamma
         self.uses, self.sigma = len(self.forms), keras.activations.get(activation)
+        known = {"gradient": self.parabolic, "damped_skew": self.damped}
+        self.by_euler = known.get("".join(set(self.forms)))
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
         kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
         options = {"init": init, "dtype": self.dtype_policy}
         self.K = [K(channels, name=name, **options) for K, name in zip(kinds, names, strict=True)]
-
-    @property
-    def by_euler(self) -> Method | None:
-        known = {"gradient": self.parabolic, "damped_skew": self.damped}
-        return known.get(self.forms[0]) if len(set(self.forms)) == 1 else None
 
     def build(self, input_shape: Shape) -> None:
         for K in self.K:

@@ -59,15 +59,8 @@ class Shake(Field):
         super().__init__(name=name, dtype=dtype)
         check_known("shake mode", mode, SHAKES)
         self.f1, self.f2, self.mode, self.dt = f1, f2, mode, dt
+        self.uses, self.by_euler = f1.uses, self.unit if dt == 1 else self.stepped
         self.seed_generator = keras.random.SeedGenerator(seed)
-
-    @property
-    def uses(self) -> int:
-        return self.f1.uses
-
-    @property
-    def by_euler(self) -> Method:
-        return self.unit if self.dt == 1 else self.stepped
 
     def build(self, input_shape: Shape) -> None:
         self.f1.build(input_shape)
