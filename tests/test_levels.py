@@ -397,3 +397,15 @@ def test_a_scheme_and_a_field_that_do_not_go_together_are_refused():
         GridLevel(4, 4, 3, smoother=PolynomialSmoother(2))
     with pytest.raises(ValueError, match=r"places\[0\].*'simga'"):
         Chain(((4, 3),), ("simga", None))
+
+
+def test_the_norms_of_a_nonlinear_A_count_from_the_state_of_each_call():
+    options = {"A": (None, "sigma"), "form": "feature"}
+    first, second = GridLevel(4, 4, 2, **options), GridLevel(4, 4, 2, **options)
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
+    first(x)  # built from zero
+    second(x, x)
+    randomize(first)
+    second.set_weights(first.get_weights())
+    for call in ((x,), (x, x)):
+        np.testing.assert_array_equal(first(*call)[0], second(*call)[0])

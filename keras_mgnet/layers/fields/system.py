@@ -14,6 +14,8 @@ from keras_mgnet.serialization import serializable
 
 FORMS = ("residual", "feature")
 
+Data = tuple[Tensor, ...]  # (f,), or (f, None) where u^0 = 0
+
 
 @serializable
 class LinearSystem(Field):
@@ -21,7 +23,7 @@ class LinearSystem(Field):
 
     In the residual form the residual is carried, r <- r - A * e, and A has no norms. In the feature form f is carried, and r
     is f - A(u). A nonlinear A has pairs (t1, t2) for A(u^0), ..., A(u^{uses-1}), or, where u^0 = 0 and A(0) counts as zero,
-    for A(u^1), ..., A(u^uses); the first call decides which. The residual after the last iteration takes the last pair again.
+    for A(u^1), ..., A(u^uses). The residual after the last iteration takes the last pair again.
 
     Args:
         channels, channels_f: c_u and c_f.
@@ -81,7 +83,6 @@ class LinearSystem(Field):
         )
 
     def build(self, r_shape: Shape, u_shape: Shape | None = None) -> None:
-        self.first_pair = 1 if u_shape is None else 0  # of A(u^i), from which on its norms count
         u_shape, r_shape = self.compute_output_shape(r_shape)
         build_all(u_shape, self.A, self.s2, self.t1)
         build_all(r_shape, self.B, self.s1, self.t2)
@@ -117,19 +118,22 @@ class Equation(NamedTuple):
         """Returns e = s2(B * s1(r)), with `smooth` in place of B."""
         return self.system.correction(self.i, r, smooth or self.smooth)
 
-    def data(self, u: Tensor | None, r: Tensor) -> Tensor | None:
-        """Returns f = r + A(u), which the feature form carries; None in the residual form."""
-        return steps.data(r, u, self._map()) if self.system.form == "feature" else None
+    def data(self, u: Tensor | None, r: Tensor) -> Data | None:
+        """Returns what the feature form carries, f = r + A(u) and, if u = 0, a None behind it; None in the residual form."""
+        if self.system.form == "residual":
+            return None
+        return (r, None) if u is None else (steps.data(r, u, self._map(0)),)
 
-    def residual(self, f: Tensor, u: Tensor | None) -> Tensor:
+    def residual(self, data: Data, u: Tensor | None) -> Tensor:
         """Returns f - A(u)."""
-        return steps.residual(f, u, self._map())
+        return steps.residual(data[0], u, self._map(len(data) - 1))
 
-    def last_residual(self, f: Tensor, u: Tensor) -> Tensor:
+    def last_residual(self, data: Data, u: Tensor) -> Tensor:
         """Returns f - A(u) after the last iteration."""
-        return steps.residual(f, u, self._map(**{"training": False} if self.system.last else {}))
+        mode = {"training": False} if self.system.last else {}
+        return steps.residual(data[0], u, self._map(len(data) - 1, **mode))
 
-    def _map(self, **mode: bool) -> Callable[[Tensor], Tensor]:
-        """The map u -> t2(A * t1(u)), in the mode of the level unless it is given."""
-        t1, t2 = (instance(t, self.i - self.system.first_pair) for t in (self.system.t1, self.system.t2))
+    def _map(self, first: int, **mode: bool) -> Callable[[Tensor], Tensor]:
+        """The map u -> t2(A * t1(u)), in the mode of the level unless it is given; `first` has the first pair of norms."""
+        t1, t2 = (instance(t, self.i - first) for t in (self.system.t1, self.system.t2))
         return lambda u: steps.mapping(u, self.product, lambda x: t1(x, **mode), lambda x: t2(x, **mode))
