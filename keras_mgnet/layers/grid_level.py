@@ -6,9 +6,8 @@ from typing import Any
 import keras
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
-from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.system import FORMS, LinearSystem
+from keras_mgnet.layers.fields.system import LinearSystem
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, scheme
@@ -59,7 +58,6 @@ class GridLevel(Level):
     ) -> None:
         policy = keras.dtype_policies.get(dtype)
         rule = scheme(smoother, nu, policy)
-        check(form, A)
         if rule.nu != nu:
             raise ValueError(f"expected a smoother of nu={nu} iterations. Received: {rule.nu}")
         if not rule.needs_B and channels != channels_f:
@@ -141,7 +139,6 @@ class CycleLevel(Level):
     ) -> None:
         policy = keras.dtype_policies.get(dtype)
         down, up = (scheme(rule, count, policy) for rule, count in zip(smoothers, (nu, post_nu), strict=True))
-        check(form, (None, None))
         system = LinearSystem(
             channels,
             channels,
@@ -197,10 +194,3 @@ class CycleLevel(Level):
         state = self.post_scheme.begin(system, *reversed(steps.residual_correction(u, r, e, system.product(e))))
         state = self.iterate(self.post_scheme, state, training, first=self.nu)
         return self.post_scheme.end(self.field.at(self.nu + self.post_nu), *state)
-
-
-def check(form: str, A: Sequence[str | None]) -> None:
-    """Raises unless A goes with the form."""
-    check_known("form", form, FORMS)
-    if form == "residual" and any(A):
-        raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")

@@ -22,9 +22,8 @@ def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> 
         policy: of the level.
     """
     y, variables, moved = autodiff.noted(partial(step, *state))
-    values = _Entered(lambda: list(map(autodiff.read, variables)), policy.variable_dtype)(
-        training=True
-    )  # in full precision
+    full = _Entered(lambda: list(map(autodiff.read, variables)), policy.variable_dtype)  # in full precision
+    values = full(training=True)
     count = len(tensors := _tensors(state))
 
     def evaluate(*primals: Tensor) -> tuple[Tensor, ...]:

@@ -64,22 +64,15 @@ class ShakeShake(Network):
         **arguments: Unpack[FrameArguments],
     ) -> None:
         dt = within("dt", dt, 0, math.inf)
-        basic = cardinality is None
         plan = (
-            replace(layout(depth, base_width=width), stem=16) if basic else aggregated(depth, cardinality or 0, width)
+            replace(layout(depth, base_width=width), stem=16)
+            if cardinality is None
+            else aggregated(depth, cardinality, width)
         )
 
         with Frame(**arguments) as frame:
             options = frame.common
-            stem = Stem(
-                plan.stem,
-                frame.stem,
-                activation=None,
-                norm=frame.norm,
-                init=frame.init,
-                name="stem",
-                dtype=options["dtype"],
-            )
+            stem = Stem(plan.stem, frame.stem, name="stem", **options | {"activation": None})
             x = stem(frame.image(len(plan.blocks)))
             for stage in plan.stages():
                 branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
@@ -93,5 +86,5 @@ class ShakeShake(Network):
                 blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
                 x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
             x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
-        kind = f"{width}d" if basic else f"{cardinality}x{width}d"
+        kind = f"{width}d" if cardinality is None else f"{cardinality}x{width}d"
         super().__init__(frame, x, name=f"shake_shake_{depth}_2x{kind}")

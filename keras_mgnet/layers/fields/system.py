@@ -6,6 +6,7 @@ from typing import NamedTuple
 import keras
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.chain import Kernel, build_all, conv_family, norm_family
 from keras_mgnet.layers.fields.field import Field
@@ -66,6 +67,9 @@ class LinearSystem(Field):
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
+        check_known("form", form, FORMS)
+        if form == "residual" and any(A):
+            raise ValueError(f"expected form='feature' for a nonlinear A. Received: form={form!r}, A={A}")
         policy = self.dtype_policy
         self.channels, self.uses, self.last = channels, uses, last
         self.form, self.is_linear = form, not any(A)

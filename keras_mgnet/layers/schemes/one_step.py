@@ -10,8 +10,16 @@ from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
 
+class OneStep(Scheme):
+    """A scheme that ends each iteration with sigma."""
+
+    def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.sigma = keras.activations.get(activation)
+
+
 @serializable
-class Euler(Scheme):
+class Euler(OneStep):
     """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), R_i = I but where a grid begins; He2019 (2.1) to (2.4), Lu2017.
 
     Args:
@@ -25,10 +33,6 @@ class Euler(Scheme):
 
     method = Method("forward Euler", "x_{n+1} = x_n + f(x_n)", "1", "x' = f(x)")
 
-    def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.sigma = keras.activations.get(activation)
-
     def step(self, i: int, f: Any, x: Tensor) -> State:
         return (self.sigma(steps.euler(*f.parts(x))),)
 
@@ -37,7 +41,7 @@ class Euler(Scheme):
 
 
 @serializable
-class Heun(Scheme):
+class Heun(OneStep):
     """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2), arguments as `Euler`.
 
     Where a grid begins, an iteration is a step of `Euler`: f takes no state of the new shape there.
@@ -49,10 +53,6 @@ class Heun(Scheme):
     """
 
     method = Method("Heun's method", "x_{n+1} = x_n + (f(x_n) + f(x_n + f(x_n))) / 2", "2", "x' = f(x)")
-
-    def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.sigma = keras.activations.get(activation)
 
     def step(self, i: int, f: Any, x: Tensor) -> State:
         start, k1 = f.parts(x)
