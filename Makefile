@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py cli/keras-mgnet
+INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py
 
 .PHONY: demo test test-all test-lowest docs notebooks lint clean
 
@@ -36,8 +36,6 @@ build/notebooks/%.ipynb: notebooks/%.md $(VENV)/.test
 	jupytext --quiet --to ipynb --output $*.ipynb $(CURDIR)/$< && \
 	jupyter nbconvert --execute $(KERNEL) --to notebook --output-dir .. $*.ipynb
 
-# Checkers read keras_mgnet/ itself. The folders that setup.py maps into it are not in its tree; to look into one as well, link it
-# there for a while: ln -s ../training keras_mgnet/training, then mypy keras_mgnet/training/*.py.
 lint: $(VENV)/.test  ## format and check the sources; with pyright too where it is installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

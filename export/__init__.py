@@ -5,4 +5,7 @@ Each name of `__init__.pyi` is loaded on first use, so that opening a TFLite or 
 
 import lazy_loader
 
+if __name__ != "keras_mgnet.export":
+    raise ImportError(f"expected `import keras_mgnet.export`, this folder's name. Received: import {__name__}")
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,7 +16,7 @@ from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
 from keras_mgnet.export.verification import Report
 from keras_mgnet.files import file_digest, staged_file, write_json
-from keras_mgnet.markdown import table
+from keras_mgnet.reporting import table
 from keras_mgnet.version import installed
 
 MARKDOWN = "card.md"

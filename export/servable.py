@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from keras_mgnet.export.answers import CLASSES, answer_of
+from keras_mgnet.images import normalize
 from keras_mgnet.models.network import Network
-from keras_mgnet.preprocessing import normalize
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 

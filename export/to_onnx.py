@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_mgnet.errors import unknown
 from keras_mgnet.export.metadata import entries, write_onnx
-from keras_mgnet.export.onnx_operations import HANDLERS
 from keras_mgnet.export.onnx_quantization import quantize_all, quantize_weights
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
@@ -128,3 +127,33 @@ def _check(proto, opset: int) -> None:
         checker.check_model(proto, full_check=True)
     except checker.ValidationError as error:  # tf2onnx leaves in what it cannot translate
         raise ValueError(f"expected operations that ONNX has in opset {opset}. Received: {error}") from error
+
+
+def _erfc(graph, node, name, arguments) -> None:
+    """erfc(x) = 1 - erf(x), in gelu."""
+    _subtract(graph, node, _one(graph, name), _apply(graph, "Erf", node))
+
+
+def _expm1(graph, node, name, arguments) -> None:
+    """expm1(x) = exp(x) - 1, in celu."""
+    _subtract(graph, node, _apply(graph, "Exp", node), _one(graph, name))
+
+
+def _one(graph, name: str) -> str:
+    return graph.make_const(f"{name}/one", np.float32(1)).output[0]
+
+
+def _apply(graph, operation: str, node) -> str:
+    return graph.make_node(operation, list(node.input), shapes=node.output_shapes, dtypes=node.output_dtypes).output[0]
+
+
+def _subtract(graph, node, left: str, right: str) -> None:
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    graph.remove_node(node.name)
+    graph.make_node("Sub", [left, right], outputs=list(node.output), shapes=shapes, dtypes=dtypes)
+
+
+HANDLERS = {  # of operations in Keras' activations that tf2onnx does not know
+    "Erfc": (_erfc, []),
+    "Expm1": (_expm1, []),
+}

@@ -1,6 +1,6 @@
 """`python -m keras_mgnet`: the command line, where its program is not on the PATH."""
 
-from keras_mgnet.cli import main
+from keras_mgnet.cli.start import start
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -10,7 +10,7 @@ import keras
 from keras_mgnet import compat
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
-from keras_mgnet.layers.conv import recorded_applications
+from keras_mgnet.layers.operators.conv import recorded_applications
 
 FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels
 MANY = 6  # kernels of a level that a table names one by one

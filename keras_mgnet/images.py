@@ -1,9 +1,10 @@
-"""Encoded images: opened as one of a few formats, and looked at before they are decoded."""
+"""From encoded images to what a network takes: looked at, decoded as one of a few formats, normalised."""
 
 import math
 import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -103,3 +104,17 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
     if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
         raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
     return (grey >> 8).astype(np.uint8)
+
+
+def normalize(images: Any, mean: Any, std: Any) -> Any:
+    """Returns (images / 255 - mean) / std.
+
+    Args:
+        images: (N, H, W, C) in a float type, 0..255, of any array library.
+        mean, std: per channel on the scale where 255 is 1, broadcast to the last axis.
+
+    Example:
+        >>> normalize(255.0, mean=0.5, std=0.25)
+        2.0
+    """
+    return (images / 255.0 - mean) / std

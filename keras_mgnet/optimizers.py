@@ -23,7 +23,7 @@ class SGD(keras.optimizers.SGD):
     With `ema_momentum` it keeps an average a <- e a + (1 - e) w beside every weight, where e = min(ema, t / (t + 9)) after t
     steps, as TensorFlow's ExponentialMovingAverage counts updates: a = w after the first step, and an average over about the
     last tenth of a run that is still short. Unlike Keras' optimisers it never writes the average into the weights;
-    `keras_mgnet.training.ema.averaged_weights` does, for a while.
+    `keras_mgnet.training.runs.ema.averaged_weights` does, for a while.
 
     Args:
         learning_rate: a float or a schedule.

@@ -20,7 +20,7 @@ class Augmentation:
     Attributes:
         pad: width of the frame in pixels.
         flip: whether half of the images are mirrored left to right.
-        operations: of RandAugment on each image (see `keras_mgnet.training.mixing`).
+        operations: of RandAugment on each image (see `keras_mgnet.training.data.mixing`).
         cut_mix: whether a box of another image is pasted, and the labels mixed by its area.
 
     Example:

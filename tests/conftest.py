@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
@@ -15,8 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from keras_mgnet.cli import main
 
-ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("KERAS_MGNET_SHARED", ROOT.parent / "shared"))
+pytest.register_assert_rewrite("support")
 
 settings.register_profile(
     "keras_mgnet", deadline=None, max_examples=10, derandomize=True, suppress_health_check=list(HealthCheck)
@@ -61,11 +59,6 @@ def refused(monkeypatch, capsys):
     return run
 
 
-def slow_unless(fast, cases):
-    """Returns parameters of which those that are not in `fast` are slow."""
-    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]
-
-
 @pytest.fixture
 def images():
     """Returns a function that draws N images of a model's input shape."""
@@ -76,21 +69,9 @@ def images():
     return draw
 
 
-def randomize(model, seed=2):
-    """Gives every variable a value that no initialiser has: norms with negative gammas and moved statistics."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        value = rng.normal(size=variable.shape) * 0.3
-        if "moving_variance" in variable.path:
-            value = 0.5 + np.abs(value)
-        elif "gamma" in variable.path:
-            value = 1 + 2 * value
-        variable.assign(value)
-    return model
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder of smooth images of several sizes, two in colour, for denoisers."""
+    from support.denoising import write_images
 
-
-def assert_close(received, expected, tolerance=1e-4, err_msg=""):
-    """Every element agrees within `tolerance` times the largest: each machine's kernels add up in an order of their own."""
-    expected = np.asarray(expected)
-    atol = tolerance * max(1.0, float(np.abs(expected).max()))
-    np.testing.assert_allclose(received, expected, rtol=0, atol=atol, err_msg=err_msg)
+    return write_images(tmp_path_factory.mktemp("images"))

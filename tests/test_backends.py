@@ -3,20 +3,21 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import catalogue
 import numpy as np
 import pytest
-from conftest import randomize, slow_unless
 
-TESTS = str(Path(__file__).parent)
+from support import ROOT, catalogue, slow_unless
+from support.numerics import randomize
+
+TESTS = str(ROOT / "tests")
 
 JAX = """
 import sys
 sys.path.insert(0, {tests!r})
 import numpy as np
-import catalogue, keras, keras_mgnet
+import keras, keras_mgnet
+from support import ROOT, catalogue
 assert keras.backend.backend() == "jax"
 for name in {names!r}:
     model = catalogue.build(name)

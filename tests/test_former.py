@@ -3,22 +3,22 @@
 import io
 import json
 import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from catalogue import build
-from conftest import assert_close
 from rich.console import Console
 
 from keras_mgnet.former import renamed
 from keras_mgnet.loading import load_model
-from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.loop import train
-from keras_mgnet.training.rundir import read_log
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.loop import train
+from keras_mgnet.training.runs.run import read_log
+from support import ROOT
+from support.catalogue import build
+from support.numerics import assert_close
 
-FILES = Path(__file__).parent / "former" / "files.zip"
+FILES = ROOT / "tests" / "support" / "former" / "files.zip"
 LOST = "very_deep_polynet"
 
 

@@ -2,10 +2,8 @@
 
 import ast
 import importlib
-import inspect
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +12,16 @@ import keras
 import numpy as np
 import pytest
 
-import keras_mgnet
 from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
 from keras_mgnet.metrics import PSNR
 from keras_mgnet.recipes import recipe
+from support.package import MODULES, PACKAGES, classes
 
 ORDERS = (
     "import keras, keras_mgnet",
-    "import keras, keras_mgnet.layers.conv",
-    "import keras, keras_mgnet.training.config",
+    "import keras, keras_mgnet.layers.operators.conv",
+    "import keras, keras_mgnet.training.loop.config",
     "import keras_mgnet.serving.client, keras, keras_mgnet.models",
     "import keras_mgnet.models, keras",
     "from keras_mgnet import MgNet; import keras",
@@ -35,11 +33,6 @@ parts = map(keras.saving.deserialize_keras_object, json.loads(sys.argv[2]))
 print([type(part).__name__ for part in (model, *parts)])
 print(sorted(name for name in keras.saving.get_custom_objects() if name.startswith("keras_mgnet>")))
 """
-FOLDERS = ("training", "export", "serving", "explorer", "cli")
-PARTS = [keras_mgnet, *(importlib.import_module(f"keras_mgnet.{folder}") for folder in FOLDERS)]
-FOUND = {info.name: info for part in PARTS for info in pkgutil.walk_packages(part.__path__, f"{part.__name__}.")}
-MODULES = sorted(name for name in FOUND if "__main__" not in name and "benchmarks" not in name)
-PACKAGES = {part.__name__ for part in PARTS} | {name for name in MODULES if FOUND[name].ispkg}
 
 
 def output(program, *arguments, **environment):
@@ -47,13 +40,6 @@ def output(program, *arguments, **environment):
     result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
-
-
-def classes():
-    """Our own classes."""
-    for name in MODULES:
-        found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
-        yield from (cls for _, cls in found if cls.__module__ == name)
 
 
 @pytest.fixture(scope="module")

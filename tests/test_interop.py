@@ -2,14 +2,14 @@
 
 import sys
 
-import keras
 import numpy as np
 import pytest
-from conftest import randomize
 from safetensors.numpy import save_file
 
 from keras_mgnet import LMResNet, MgNet, PreActResNet, ResNet, load_torch_weights
-from keras_mgnet.interop import ENTRIES, _kind, _layout, load_weights
+from keras_mgnet.interop import load_weights
+from support.interop import torch_state
+from support.numerics import randomize
 
 MAKERS = {
     "mgnet": lambda: MgNet((2, 1), 3, input_shape=(8, 8, 1), classes=4),
@@ -20,20 +20,6 @@ MAKERS = {
     "lm_bottleneck": lambda: LMResNet(blocks=(1, 2), bottleneck=True, base_width=2, input_shape=(8, 8, 1)),
     "preact": lambda: PreActResNet(34, base_width=2, input_shape=(8, 8, 1), share_B=True),
 }
-
-
-def torch_state(model):
-    """The state dict that PyTorch would give for the weights of a model."""
-    state = {}
-    for prefix, layer in _layout(model):
-        if isinstance(layer, keras.Variable):
-            state[prefix] = 1 - layer.numpy()[None]
-            continue
-        for entry, (attribute, axes) in ENTRIES[_kind(layer)].items():
-            state[f"{prefix}.{entry}"] = np.ascontiguousarray(
-                getattr(layer, attribute).numpy().transpose(np.argsort(axes))
-            )
-    return state
 
 
 @pytest.fixture(params=MAKERS)

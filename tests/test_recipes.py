@@ -14,12 +14,12 @@ import pytest
 from keras_mgnet import MgNet, ResNet, create_model, list_models, model_info
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES
-from keras_mgnet.training.config import TrainConfig
-from keras_mgnet.training.data import load
-from keras_mgnet.training.ema import averaged_weights
-from keras_mgnet.training.objective import compile_model, label_classes
-from keras_mgnet.training.pipeline import test_batches as batches_of_test
-from keras_mgnet.training.pipeline import train_batches
+from keras_mgnet.training.data.dataset import load
+from keras_mgnet.training.data.pipeline import test_batches as batches_of_test
+from keras_mgnet.training.data.pipeline import train_batches
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.objective import compile_model, label_classes
+from keras_mgnet.training.runs.ema import averaged_weights
 
 STEPS = 4  # per epoch, in these tests
 
@@ -344,7 +344,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import keras
 from keras_mgnet import MgNet
 from keras_mgnet.optimizers import SGD
-from keras_mgnet.training.ema import averaged_weights
+from keras_mgnet.training.runs.ema import averaged_weights
 x, y = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32"), np.arange(8) % 3
 def run(scope):
     keras.utils.set_random_seed(0)

@@ -10,10 +10,10 @@ import sys
 from dataclasses import fields
 
 import pytest
-from conftest import ROOT
 
 from keras_mgnet import layers
 from keras_mgnet.models import FAMILIES
+from support import ROOT
 
 
 def call(family, arguments):

@@ -1,1 +1,11 @@
-"""Training: data, input pipeline, configuration, loop and run directories."""
+"""Training: from data sets and configurations to run directories, searches and the papers' tables.
+
+Each name of `__init__.pyi` is loaded on first use.
+"""
+
+import lazy_loader
+
+if __name__ != "keras_mgnet.training":
+    raise ImportError(f"expected `import keras_mgnet.training`, this folder's name. Received: import {__name__}")
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
-from keras_mgnet.markdown import table
-from keras_mgnet.training.config import TrainConfig
+from keras_mgnet.reporting import table
+from keras_mgnet.training.loop.config import TrainConfig
 
 
 def option_table() -> str:

@@ -1,7 +1,7 @@
 """The table of recipes."""
 
-from keras_mgnet.markdown import table
 from keras_mgnet.recipes import RECIPES, Recipe
+from keras_mgnet.reporting import table
 
 HEADINGS = ("name", "epochs", "batch", "rate", "schedule", "weight decay", "optimiser", "images", "besides", "source")
 

@@ -8,10 +8,10 @@ from diagram import draw
 
 from keras_mgnet import layers, models
 from keras_mgnet.layers import Method
-from keras_mgnet.markdown import table
 from keras_mgnet.models import FAMILIES, Network
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.registry import ModelInfo, list_models, model_info
+from keras_mgnet.reporting import table
 
 FOLDER = "zoo"  # of the diagrams
 MARKS = {None: "", True: " ✓", False: " ✗"}

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
-from keras_mgnet.figures import new_figure, save
+from keras_mgnet.reporting import new_figure, save
 
 SHOWN = 16
 

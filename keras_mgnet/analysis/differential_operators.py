@@ -10,9 +10,9 @@ from keras import ops
 from keras_mgnet import compat
 from keras_mgnet.description import short_path
 from keras_mgnet.errors import required
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import along_axes, moment_matrix, powers
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 TOLERANCE = 0.1  # of a moment, relative to what the absolute values of the kernel would give
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])

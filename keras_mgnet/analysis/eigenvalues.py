@@ -11,10 +11,10 @@ from keras import ops
 from keras_mgnet.analysis.fourier import smoothing_levels
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.states import STEPPING, iterates, residuals_of
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Level, LinearMultistep, ResidualCorrection, autodiff
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Multistep
 from keras_mgnet.multigrid.iteration import arnoldi
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 STEPS = 40  # of Arnoldi's method
 

@@ -11,9 +11,9 @@ from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.result import PICTURE_ONLY, batches
 from keras_mgnet.analysis.states import residuals_of
 from keras_mgnet.errors import required
-from keras_mgnet.figures import SEQUENTIAL, finish, new_figure, save, style
 from keras_mgnet.layers import Conv, Level, Norm, ResidualCorrection, autodiff
 from keras_mgnet.layers.sharing import instance
+from keras_mgnet.reporting import SEQUENTIAL, finish, new_figure, save, style
 
 FREQUENCIES = 32  # per axis
 BINS = 8

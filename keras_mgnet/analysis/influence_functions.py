@@ -9,9 +9,9 @@ from keras import ops
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.analysis.result import PICTURE_ONLY
 from keras_mgnet.errors import required
-from keras_mgnet.figures import COLORS, DIVERGING, finish, new_figure, save
 from keras_mgnet.layers import EulerFromData, Level, steps
 from keras_mgnet.metrics import mean_psnr
+from keras_mgnet.reporting import COLORS, DIVERGING, finish, new_figure, save
 
 POINTS = 201
 RARE = 0.001  # share of the responses beyond the range on which a function is looked at

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_mgnet.analysis.result import chance, error
 from keras_mgnet.analysis.rewiring import Module, can_be_deleted, modules, rewired
-from keras_mgnet.figures import COLORS, finish, new_figure, save
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 MOST = 20  # modules deleted, or pairs exchanged, at once
 

@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.analysis.result import batches, chance, error
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.multigrid.rescaling import FACTORS, rescale
 from keras_mgnet.multigrid.stencils import RULES
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 RESIZED = "resized back"
 UNCHANGED = "kernels unchanged"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_mgnet.figures import finish, new_figure, save, style
 from keras_mgnet.optimizers import SGD
+from keras_mgnet.reporting import finish, new_figure, save, style
 
 TRAINED = 0.75  # of the images; the others are the test
 

@@ -11,8 +11,8 @@ from keras import ops
 from keras_mgnet.analysis.intercept import all_intercepted, levels
 from keras_mgnet.analysis.rewiring import Module, modules
 from keras_mgnet.errors import required
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Euler, Level, autodiff
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 
 @dataclass(frozen=True)

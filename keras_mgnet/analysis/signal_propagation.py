@@ -9,9 +9,9 @@ from keras import ops
 
 from keras_mgnet import compat
 from keras_mgnet.analysis.intercept import all_intercepted
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import Conv, autodiff
-from keras_mgnet.layers.conv import INITIALIZERS
+from keras_mgnet.layers.operators.conv import INITIALIZERS
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 MODES = {"no norm": False, "batch norm": True}  # in inference a fresh norm is the identity
 SAMPLE = 16

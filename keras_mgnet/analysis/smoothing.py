@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.analysis.states import residuals_of
-from keras_mgnet.figures import finish, new_figure, save, style
+from keras_mgnet.reporting import finish, new_figure, save, style
 
 
 @dataclass(frozen=True)

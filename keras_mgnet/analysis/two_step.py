@@ -8,9 +8,9 @@ from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.errors import required
-from keras_mgnet.figures import COLORS, finish, new_figure, save
 from keras_mgnet.layers import LinearMultistep
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, chebyshev_omegas
+from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 RHOS = (0.5, 0.9, 0.99)
 

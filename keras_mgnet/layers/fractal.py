@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.conv import Affine
-from keras_mgnet.layers.norm import Norm, norm_layer
+from keras_mgnet.layers.operators.conv import Affine
+from keras_mgnet.layers.operators.norm import Norm, norm_layer
 from keras_mgnet.layers.schemes.scheme import Method
-from keras_mgnet.layers.transfer import coarser
+from keras_mgnet.layers.transfers.transfer import coarser
 from keras_mgnet.serialization import serializable
 
 

@@ -7,10 +7,10 @@ from keras import ops
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.branch import Branch
-from keras_mgnet.layers.norm import norm_layer
-from keras_mgnet.layers.transfer import coarser
+from keras_mgnet.layers.operators.conv import Conv
+from keras_mgnet.layers.operators.norm import norm_layer
+from keras_mgnet.layers.transfers.transfer import coarser
 from keras_mgnet.serialization import serializable
 
 SAMPLINGS = ("injection", "average")

@@ -13,7 +13,7 @@ class DatasetInfo:
         title: as the papers write it.
         input_shape: (height, width, channels), None for any.
         classes: number of classes; None where images are mapped to images.
-        stem: of the networks for it, a key of `keras_mgnet.layers.transfer.STEMS`; None for none.
+        stem: of the networks for it, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for none.
         tfds: its name in TFDS, where it has one.
         train: number of training images, where a table needs it.
         mean, std: of each channel, on the scale where 255 is 1; None for those of the training images.

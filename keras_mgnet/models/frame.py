@@ -13,8 +13,8 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.layers.norm import NORMS, norm_layer
-from keras_mgnet.layers.transfer import STEMS, Stem
+from keras_mgnet.layers.operators.norm import NORMS, norm_layer
+from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
 

@@ -11,7 +11,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.layers import GridLevel, GridTransfer, IdleTransfer, PolynomialSmoother
 from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
 from keras_mgnet.layers.sharing import check_share
-from keras_mgnet.layers.transfer import check_groups
+from keras_mgnet.layers.transfers.transfer import check_groups
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.family import EITHER, Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments

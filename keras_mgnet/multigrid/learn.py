@@ -12,7 +12,7 @@ from pydantic import Field, PositiveFloat
 
 from keras_mgnet.configuration import Count, option
 from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, StencilField
-from keras_mgnet.layers.learned_stencil import taps
+from keras_mgnet.layers.operators.learned_stencil import taps
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, build

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet.figures import DIVERGING, SEQUENTIAL, finish, new_figure, save
 from keras_mgnet.multigrid.learn import smoothed_levels
+from keras_mgnet.reporting import DIVERGING, SEQUENTIAL, finish, new_figure, save
 
 SHOWN = 8  # points of the stencil to each side
 FREQUENCIES = 64

@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_mgnet.figures import finish, new_figure, save, style
 from keras_mgnet.multigrid.solvers import VISITS, cycle_levels
+from keras_mgnet.reporting import finish, new_figure, save, style
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import keras
 
 from keras_mgnet.annotations import Activation, DType, Map, Shape, Tensor
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.field import Field
-from keras_mgnet.layers.norm import norm_layer
+from keras_mgnet.layers.operators.conv import Conv
+from keras_mgnet.layers.operators.norm import norm_layer
 from keras_mgnet.layers.sharing import own
 from keras_mgnet.serialization import serializable
 

@@ -3,12 +3,12 @@
 import keras
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
-from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.branch import Branch
 from keras_mgnet.layers.fields.chain import apply, build_chain
 from keras_mgnet.layers.fields.field import Field
-from keras_mgnet.layers.norm import norm_layer
-from keras_mgnet.layers.transfer import FIXED_RESTRICTIONS, coarser
+from keras_mgnet.layers.operators.conv import Conv
+from keras_mgnet.layers.operators.norm import norm_layer
+from keras_mgnet.layers.transfers.transfer import FIXED_RESTRICTIONS, coarser
 from keras_mgnet.serialization import serializable
 
 

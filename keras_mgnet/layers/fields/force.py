@@ -8,8 +8,8 @@ from keras import ops
 from keras_mgnet.annotations import Activation, DType, Map, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.conv import Conv
 from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.operators.conv import Conv
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 

@@ -1,0 +1,43 @@
+"""What the benchmarks have in common: a process of its own for what is measured, and a record as JSON and Markdown."""
+
+import multiprocessing
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_mgnet.files import write_json
+from keras_mgnet.reporting import table
+from keras_mgnet.version import installed
+
+
+def in_process(function: Callable, *arguments) -> Any:
+    """Runs a function in a fresh process, so that no runtime's threads and memory disturb another's."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def environment(*packages: str) -> dict[str, Any]:
+    """Returns the machine and the versions of those packages that are installed."""
+    machine = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
+    return machine | installed(packages)
+
+
+def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
+    """Returns rows as a table; `columns` maps their keys to headings."""
+    return table(columns.values(), ([shown(row.get(key)) for key in columns] for row in rows))
+
+
+def shown(value) -> str:
+    """Returns three digits of a number, all of a large or whole one."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else value or ""
+
+
+def write(out: Path, name: str, record: dict, text: str) -> None:
+    """Writes <name>.json and <name>.md and says so."""
+    write_json(out / f"{name}.json", record)
+    (out / f"{name}.md").write_text(text + "\n")
+    print(f"wrote {out / name}.json, .md")

@@ -1,0 +1,74 @@
+"""`analyze`: what the analyses of Lu2017 say about the model of a run, as numbers and pictures."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
+from keras_mgnet.files import workspace
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.views import normalize
+from keras_mgnet.training.loop.inference import load_data
+from keras_mgnet.training.runs.run import Run, open_run, versions
+
+ALL = "all"
+SIDE = 128  # of the squares in the middle of a denoiser's test images
+LIST = "\n".join(f"{name:15}{row.help}" for name, row in ANALYSES.items())
+WhatOption = Annotated[
+    list[str], typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES])
+]
+
+
+def analyze_command(
+    run: Annotated[Path, typer.Argument(help="a run directory")],
+    what: WhatOption = [ALL],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="folder to write to")] = Path("analysis"),
+    images: Annotated[int, typer.Option(min=4, help="number of test images, drawn by the seed")] = 500,
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    seed: Annotated[int, typer.Option(help="of all that is drawn")] = 0,
+) -> None:
+    """Look inside a run's model and write what is found as JSON and PNG.
+
+    What does not apply to the model is an error where it is asked for by name.
+
+    Example:
+        keras-mgnet analyze runs/mnist-mgnet-001 --what lesion spectra
+    """
+    wanted = list(ANALYSES) if ALL in what else list(dict.fromkeys(what))
+    check_names(wanted)
+    opened = open_run(run)
+    subject = subject_of(opened, checkpoint, images, seed)
+    reasons = {name: reason for name, reason in inapplicable(subject.model).items() if name in wanted}
+    if reasons and ALL not in what:
+        raise ValueError("; ".join(f"{name} does not apply: {reason}" for name, reason in reasons.items()))
+    about = {
+        "run": opened.record["command"],
+        "checkpoint": checkpoint,
+        "test_images": len(subject.images),
+        "seed": seed,
+        "versions": versions(),
+    }
+    applicable = [name for name in wanted if name not in reasons]
+    with workspace(out):  # an unwritable folder is told before anything is computed
+        for name in applicable:
+            typer.echo(f"{name}: {analyze(subject, name, out, about).summary()}")
+    for name, reason in reasons.items():
+        typer.echo(f"{name}: does not apply, {reason}")
+    typer.echo(f"wrote {out}: {', '.join(f'{name}.{ending}' for name in applicable for ending in ('json', 'png'))}")
+
+
+analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"
+
+
+def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:
+    """Returns the model of a run and some of its test images, drawn by a seed and normalised as it was trained."""
+    model, data = run.load_model(checkpoint), load_data(run)
+    chosen = np.random.default_rng(seed).permutation(data.counts[1])[:images]
+    if isinstance(data, CleanImages):
+        noisy, clean = data.test_squares(SIDE)
+        return Subject(model, noisy[chosen], clean[chosen], seed=seed)
+    pixels = np.asarray(normalize(data.test.images[chosen], *run.normalization))
+    return Subject(model, pixels, data.test.labels[chosen], tuple(run.class_names), seed)

@@ -1,0 +1,53 @@
+"""`demo`: the whole way on real scans of digits, from training to three runtimes, in about a minute."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from keras_mgnet.cli.console import show
+from keras_mgnet.cli.export import export_all, of_run, report_table
+from keras_mgnet.description import describe
+from keras_mgnet.export import FLOAT32
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.inference import load_data
+from keras_mgnet.training.loop.loop import STOPPED, train
+from keras_mgnet.training.runs.plots import plot_states
+
+CONFIG = {
+    "dataset": "digits",
+    "model": "mgnet_2222_c64_shared_b",
+    "set": {"nu": (2, 2, 2), "channels": (16, 32, 48)},
+    "epochs": 30,
+    "batch_size": 64,
+    "learning_rate": 0.05,
+    "schedule": "cosine",
+    "warmup_epochs": 2.0,
+    "augment": "shift",
+}
+PICTURED = 6
+
+
+def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new or empty")] = Path("demo")) -> None:
+    """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do.
+
+    Example:
+        keras-mgnet demo --out demo/first
+    """
+    run = train(TrainConfig(**CONFIG, out=str(out / "run")), Console())
+    if (status := run.record["result"]["status"]) != "finished":
+        typer.echo(f"expected the training to finish. Received: {status}, in {run.path}", err=True)
+        raise typer.Exit(STOPPED.get(status, 1))
+    model = run.load_model()
+    typer.echo(describe(model))
+
+    data = load_data(run)
+    test = data.test
+    show(report_table(export_all(of_run(run, "last", data), out / "export", FLOAT32)))
+
+    chosen = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(PICTURED)]
+    plot_states(model, test.images[chosen], run.normalization, run.class_names, out / "states.png")
+    typer.echo(f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits")
+    typer.echo(f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats, a model card)")

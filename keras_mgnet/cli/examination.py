@@ -1,0 +1,212 @@
+"""What this installation can do: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, programs that
+serve, and a step of training."""
+
+import importlib
+import importlib.util
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from keras_mgnet.cli.requirements import requirements, unmet
+from keras_mgnet.compat import uses_onednn
+from keras_mgnet.errors import one_line
+from keras_mgnet.extras import TFDS
+from keras_mgnet.version import installed
+
+PACKAGE = "keras-mgnet"
+UNIONS = ("all", "test")  # extras of extras, and of this repository
+NAMED = 3  # missing packages of an extra
+TFDS_DEFAULT = "~/tensorflow_datasets"
+NO_CLUSTER = "TF_CONFIG names no other machine"
+PROGRAMS = {  # name -> what asks for its version, and where it is from
+    "tensorflow_model_server": (["--version"], "tensorflow.org/tfx/serving/setup"),
+    "docker": (["version", "--format", "server {{.Server.Version}}"], "docs.docker.com/get-docker"),
+}
+ANSWERS_WITHIN = 10  # seconds
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one thing."""
+
+    available: bool  # whether it can be used here
+    detail: str = ""  # which or where it is; what it lacks where it cannot be used
+
+
+Section = dict[str, Finding]
+
+
+def examine() -> dict[str, Section]:
+    """Returns what was found, by section and name; what breaks a section stands in it as "error".
+
+    The last section has trained a small network for one step. No machine of TF_CONFIG is asked.
+
+    Example:
+        >>> found = examine()
+        >>> list(found)
+        ['versions', 'backend', 'devices', 'strategies', 'data sets', 'extras', 'explorer', 'serving', 'training']
+        >>> can_train(found)
+        True
+    """
+    return {title: _guarded(look) for title, look in SECTIONS.items()}
+
+
+def can_train(found: dict[str, Section]) -> bool:
+    """Whether a step of training has succeeded in what `examine` found."""
+    return all(finding.available for finding in found["training"].values())
+
+
+def _guarded(look: Callable[[], Section]) -> Section:
+    try:
+        return look()
+    except Exception as error:  # whatever is broken is what was asked for
+        return {"error": Finding(False, one_line(error))}
+
+
+def _versions() -> Section:
+    own = {PACKAGE: Finding(True, metadata.version(PACKAGE)), "python": Finding(True, platform.python_version())}
+    needed = {requirement.name: _needed(requirement) for requirement in requirements(PACKAGE)}
+    return own | needed | {name: Finding(True, version) for name, version in installed(["jax"]).items()}
+
+
+def _needed(requirement: Requirement) -> Finding:
+    missing = list(unmet(requirement))
+    return Finding(not missing, "missing: " + ", ".join(missing) if missing else metadata.version(requirement.name))
+
+
+def _extras() -> Section:
+    names = metadata.metadata(PACKAGE).get_all("Provides-Extra") or ()
+    return {name: _extra(name) for name in names if name not in UNIONS}
+
+
+def _extra(name: str) -> Finding:
+    missing = list(dict.fromkeys(lack for requirement in requirements(PACKAGE, name) for lack in unmet(requirement)))
+    if not missing:
+        return Finding(True, "installed")
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return Finding(False, f"pip install '{PACKAGE}[{name}]' brings {', '.join(missing[:NAMED])}{more}")
+
+
+def _explorer() -> Section:
+    from keras_mgnet.explorer import runtime
+
+    name = f"onnxruntime-web {runtime.VERSION}"
+    try:
+        runtime.installed()
+    except ImportError as error:
+        return {name: Finding(False, str(error))}
+    return {name: Finding(True, "installed")}
+
+
+def _serving() -> Section:
+    return {name: _program(name, *told) for name, told in PROGRAMS.items()}
+
+
+def _program(name: str, words: list[str], origin: str) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(False, f"not installed; see {origin}")
+    asked = subprocess.run([path, *words], capture_output=True, text=True, timeout=ANSWERS_WITHIN)
+    said = asked.stderr if asked.returncode else asked.stdout
+    return Finding(not asked.returncode, f"{path}: {' '.join(said.splitlines())}")
+
+
+def _backend_name() -> str:
+    from keras_mgnet.training.data.pipeline import backend_name
+
+    return backend_name()
+
+
+def _backend() -> Section:
+    chosen = "by KERAS_BACKEND" if "KERAS_BACKEND" in os.environ else "by Keras' settings or default"
+    found = {_backend_name(): Finding(True, chosen)}
+    if "tensorflow" in found:
+        setting = f"TF_ENABLE_ONEDNN_OPTS={os.environ.get('TF_ENABLE_ONEDNN_OPTS')}"
+        found["oneDNN"] = Finding(uses_onednn(), f"its convolutions on the CPU; {setting} when TensorFlow was imported")
+    return found
+
+
+def _devices() -> Section:
+    if _backend_name() == "jax":
+        import jax
+
+        return {str(device): Finding(True, device.device_kind) for device in jax.devices()}
+    import tensorflow as tf
+
+    return {
+        device.name.removeprefix("/physical_device:"): Finding(
+            True, tf.config.experimental.get_device_details(device).get("device_name", "")
+        )
+        for device in tf.config.list_physical_devices()  # logical ones would take the memory of GPUs
+    }
+
+
+def _strategies() -> Section:
+    from keras_mgnet.training.loop.strategy import STRATEGIES, read_cluster
+
+    devices = list(_devices())
+    devices = [name for name in devices if not name.lower().startswith("cpu")] or devices
+    workers = len(read_cluster(os.environ.get("TF_CONFIG", "")).addresses)
+    found = {
+        "one": Finding(True, devices[0]),
+        "mirrored": Finding(True, ", ".join(devices)),
+        "multiworker": Finding(workers > 1, f"{workers} machines of TF_CONFIG" if workers > 1 else NO_CLUSTER),
+    }
+    choice = "multiworker" if workers > 1 else "mirrored" if len(devices) > 1 else "one"
+    return {name: found.get(name) or Finding(True, f"here: {choice}") for name in STRATEGIES}
+
+
+def _data_sets() -> Section:
+    root = Path(os.environ.get("TFDS_DATA_DIR") or TFDS_DEFAULT).expanduser()
+    prepared = {  # name/version or name/configuration/version
+        f"{file.parent.parent.relative_to(root).as_posix()}:{file.parent.name}": _tfds_set(file)
+        for pattern in ("*/*", "*/*/*")
+        for file in sorted(root.glob(f"{pattern}/features.json"))
+    }
+    nothing = {"TFDS": Finding(False, f"no prepared set in {root}; TFDS_DATA_DIR says where they are")}
+    return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
+
+
+def _tfds_set(file: Path) -> Finding:
+    if importlib.util.find_spec("tensorflow_datasets") is None:
+        return Finding(False, f"pip install '{TFDS}' brings what reads {file.parent}")
+    features = json.loads(file.read_text(encoding="utf-8")).get("featuresDict", {}).get("features", {})
+    if "image" not in features or "classLabel" not in features.get("label", {}):
+        return Finding(False, f"no image with a class as its label in {file.parent}")
+    return Finding(True, str(file.parent))
+
+
+def _training() -> Section:
+    importlib.import_module("keras_mgnet.training.loop.loop")  # all that `train` imports
+    from keras_mgnet import MgNet
+    from keras_mgnet.training.data.dataset import load
+
+    _backend_name()
+    digits = load("digits").train
+    model = MgNet((1,), 4, input_shape=(8, 8, 1))
+    loss, *_ = model.train_on_batch(digits.images[:32].astype("float32") / 255, digits.labels[:32])
+    if not math.isfinite(loss):
+        raise ValueError(f"expected a finite loss of a small network. Received: {loss}")
+    return {"a small network": Finding(True, f"one step on 32 digits, loss {loss:.2f}")}
+
+
+SECTIONS = {
+    "versions": _versions,
+    "backend": _backend,
+    "devices": _devices,
+    "strategies": _strategies,
+    "data sets": _data_sets,
+    "extras": _extras,
+    "explorer": _explorer,
+    "serving": _serving,
+    "training": _training,
+}

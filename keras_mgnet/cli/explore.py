@@ -1,0 +1,41 @@
+"""`explore`: networks in the browser, and the states that they pass through."""
+
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keras_mgnet.explorer.bundle import write_page
+from keras_mgnet.explorer.server import page_server
+from keras_mgnet.training.runs.run import open_run
+
+
+def explore_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or several run directories")],
+    out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page's server; 0 for a free one")] = 8600,
+    serve: Annotated[bool, typer.Option(help="serve the page, or only write it for another web server")] = True,
+) -> None:
+    """Draw a digit or open an image, and watch u and r iteration by iteration: a page on which the networks run in the browser.
+
+    The page loads nothing from elsewhere; its server listens on this machine alone.
+
+    Example:
+        keras-mgnet explore runs/mnist-mgnet-001 runs/mnist-resnet20-001
+    """
+    opened = [open_run(run) for run in runs]
+    server = page_server(out, port) if serve else None  # a port that is taken is told before anything is computed
+    with server or nullcontext():
+        with Console(stderr=True).status("starting") as status:
+            page = write_page(opened, out, checkpoint, status.update)
+        megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
+        what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
+        typer.echo(f"wrote {page.path}: {what}, {megabytes}")
+        if server is not None:
+            host, port = server.server_address
+            typer.echo(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()

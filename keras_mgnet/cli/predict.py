@@ -1,0 +1,72 @@
+"""`predict`: the classes of image files, by the model of a run or by a server; or the images without their noise."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from keras_mgnet.cli.console import show, table
+from keras_mgnet.cli.options import JsonOption, print_json
+
+
+def predict_command(
+    paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
+    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="ask a model at http://HOST:PORT/v1/models/NAME instead of a run")
+    ] = None,
+    signature: Annotated[
+        str | None, typer.Option(help="of the server's model; by default the one of fewest bytes")
+    ] = None,
+    class_names: Annotated[
+        Path | None, typer.Option(help="text file, a class a line; by default what the server says")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="seconds to wait for each answer of the server")] = 30.0,
+    retries: Annotated[int, typer.Option(min=0, help="how often to try again where no server is there yet")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
+    out: Annotated[Path, typer.Option(help="of a denoiser: folder for the images without noise")] = Path("denoised"),
+    json_: JsonOption = False,
+) -> None:
+    """Classify image files, class names and probabilities; with the run of a denoiser, clean them of noise.
+
+    Example:
+        keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1
+        keras-mgnet predict --server http://127.0.0.1:8501/v1/models/digits digit.png
+    """
+    if server is None:
+        predictions = _by_run(paths, checkpoint, top, out)
+    else:
+        from keras_mgnet.serving.client import RemoteModel, classify
+
+        names = class_names and class_names.read_text(encoding="utf-8").splitlines()
+        remote = RemoteModel(server, timeout, retries)
+        predictions = classify(remote, paths, top, signature=signature, class_names=names)
+    if json_:
+        print_json(predictions)
+        return
+    show(_table(predictions))
+
+
+def _table(predictions: list[dict[str, Any]]) -> Table:
+    if "denoised" in predictions[0]:
+        return table(
+            ("image", "without noise"), ((p["image"], p["denoised"]) for p in predictions), left=("without noise",)
+        )
+    rows = [
+        ("" if rank else p["image"], label, f"{probability:.4f}")
+        for p in predictions
+        for rank, (label, probability) in enumerate(p["classes"].items())
+    ]
+    return table(("image", "class", "probability"), rows, left=("class",))
+
+
+def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:
+    from keras_mgnet.training.loop.inference import denoise, predict
+    from keras_mgnet.training.runs.run import open_run
+
+    place, *images = paths
+    if not images:
+        raise ValueError(f"expected a run directory and image files. Received: '{place}'")
+    run = open_run(place)
+    return predict(run, images, checkpoint, top) if run.class_names else denoise(run, images, out, checkpoint)

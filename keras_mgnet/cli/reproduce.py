@@ -1,0 +1,97 @@
+"""`reproduce`: a table of the papers rerun, ours against published."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from keras_mgnet.cli.console import show, table
+from keras_mgnet.cli.options import SetOption, parse_pairs
+from keras_mgnet.training.loop.loop import STOPPED
+from keras_mgnet.training.tables.cost import RowCost, estimate
+from keras_mgnet.training.tables.report import Outcome, Result
+from keras_mgnet.training.tables.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
+from keras_mgnet.training.tables.request import BUDGET, Reproduction
+from keras_mgnet.training.tables.tables import TABLES
+
+PAIRS = "KEY=VALUE"
+
+
+def reproduce_command(
+    table: Annotated[str, typer.Argument(help=", ".join(TABLES))],
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(help="numbers from 1, or shell patterns such as 'resnet18*-cifar10'; all if not given"),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(metavar=PAIRS, help=f"what replaces the published recipe's, and is named: {', '.join(BUDGET)}"),
+    ] = None,
+    set: SetOption = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar=PAIRS, help="where a data set of the table is: imagenet=folder:DIR")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="runs per row, with the seeds 1, 2, ...")] = 3,
+    out: Annotated[
+        Path | None, typer.Option(help="directory of runs and report; reproduced/TABLE if not given")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would cost; run nothing")] = False,
+) -> None:
+    """Rerun a published table, or go on with it, and write it ours against published: Markdown, JSON and a plot.
+
+    Example:
+        keras-mgnet reproduce he2019:3 --rows 'resnet18*-cifar10' --dry-run
+    """
+    asked = Reproduction(
+        table=table,
+        out=out or Path("reproduced") / table.replace(":", "-"),
+        rows=tuple(rows or ()),
+        budget=parse_pairs(budget),
+        set=parse_pairs(set),
+        data=parse_pairs(data),
+        seeds=seeds,
+    )
+    if dry_run:
+        _show_cost(asked)
+    else:
+        outcome = reproduce(asked)
+        rows = [result for result in outcome.results if result.row in asked.selected]
+        raise typer.Exit(_summarise(outcome, rows))
+
+
+def _summarise(outcome: Outcome, rows: list[Result]) -> int:
+    gaps = [f"{result.row.key}: {result.gap}" for result in rows if result.gap]
+    summary = f"{len(rows) - len(gaps)} of {len(rows)} rows complete"
+    typer.echo("\n".join([summary, *gaps, f"wrote {', '.join(map(str, outcome.paths))}"]))
+    if outcome.stopped:
+        typer.echo(f"{outcome.stopped}: the same command goes on where it stopped")
+    return STOPPED.get(outcome.stopped, int(bool(gaps)))
+
+
+def _show_cost(asked: Reproduction) -> None:
+    pending = pending_runs(asked, existing_runs(asked))
+    runs = {row.key: sum(other.key == row.key for other, _ in pending) for row in asked.selected}
+    progress = Console(stderr=True)
+    costs = list(track(estimate(asked, runs), "timing training steps", len(runs), console=progress, transient=True))
+    show(_cost_table(asked, costs))
+    for name, reason in find_obstacles(asked, pending).items():
+        typer.echo(f"{name} cannot be loaded here: {reason}")
+
+
+def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
+    hours, runs = sum(cost.hours for cost in costs), sum(cost.runs for cost in costs)
+    return table(
+        ("row", "parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"),
+        map(_cost_row, costs),
+        title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
+        caption="multiply-adds: of one image, forward; hours: training alone, by steps on noise timed on one device of "
+        "this machine after warm-up, without input pipeline and evaluation, the runs one after the other",
+    )
+
+
+def _cost_row(cost: RowCost) -> tuple[str, ...]:
+    size = (f"{cost.params:,}", f"{cost.multiply_adds / 1e6:,.1f} M", f"{cost.epochs}", f"{cost.steps:,}")
+    return (cost.row.key, *size, f"{cost.seconds_per_step:.3f}", f"{cost.runs}", f"{cost.hours:,.2f}")

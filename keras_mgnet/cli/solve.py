@@ -1,0 +1,165 @@
+"""`solve`: a boundary value problem by multigrid, the layers of MgNet with fixed stencils or with a learned smoother."""
+
+import math
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_mgnet.cli.console import show, table
+from keras_mgnet.cli.options import from_fields
+from keras_mgnet.extras import SOLVE, extra
+from keras_mgnet.files import staged_file, workspace, write_json
+from keras_mgnet.multigrid.comparison import Row, compare, strongest
+from keras_mgnet.multigrid.experiment import Solution, build, run, run_pyamg
+from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
+from keras_mgnet.multigrid.learned_report import plot_learned
+from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
+from keras_mgnet.multigrid.smoothers import SMOOTHERS
+from keras_mgnet.training.runs.run import versions
+
+
+@from_fields(LearnConfig, positional="problem")
+def solve_command(config: LearnConfig) -> None:
+    """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's.
+
+    Example:
+        keras-mgnet solve poisson --n 255 --cycle W --against pyamg
+    """
+    if config.against or config.learn:
+        extra("pyamg", SOLVE)
+    with workspace(config.out) if config.out else nullcontext():  # tells of an unwritable folder before it computes
+        learned = _learn(config) if config.learn else None
+        model = learned.model if learned else _model(config)
+        levels = level_rows(model, config.cycle)
+        show(level_table(levels))
+        solutions = [run(config, model)]
+        if config.against:
+            solutions += run_pyamg(config, config.smoother in SMOOTHERS and not config.learn)
+        show(history_table(solutions))
+        show(solver_table(solutions, config.tolerance))
+        if learned:
+            show(comparison_table(learned.rows))
+        if config.out:
+            _write(Path(config.out), config, levels, solutions, learned)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What --learn has made: the solver on the grid it was trained on and on that of the problem."""
+
+    trained: keras.Model
+    model: keras.Model
+    losses: list[float]
+    rows: list[Row]
+
+
+def _learn(config: LearnConfig) -> Learned:
+    losses: list[float] = []
+    with Console(stderr=True).status("training") as status:
+
+        def report(step: int, loss: float) -> None:
+            losses.append(loss)
+            status.update(f"step {step + 1} of {config.steps}: factor {math.exp(loss):.3f}")
+
+        trained = train(config, report)
+        status.update("comparing")
+        model = learned_solver(trained, config)
+        return Learned(trained, model, losses, compare(config, model))
+
+
+def _model(config: LearnConfig) -> keras.Model:
+    """The solver of a configuration, whose smoother may be the file of a learned one."""
+    if config.smoother.endswith(".keras"):
+        return learned_solver(load_smoother(config.smoother), config)
+    return build(config)
+
+
+def comparison_table(rows: list[Row]) -> Table:
+    """Returns the learned smoother's row, and those of `comparison.strongest`."""
+
+    def cells(row: Row) -> tuple[str, ...]:
+        gain = f"{rows[0].rate / row.rate:.2f}" if row.rate > 0 else ""
+        return row.name, row.settings, f"{row.factor:.4f}", f"{row.work:.2f}", f"{row.rate:.4f}", gain
+
+    return table(
+        ("smoother", "settings", "factor", "work", "rate", "learned / this"),
+        map(cells, strongest(rows)),
+        left=("settings",),
+        caption="work of a cycle: multiply-adds of A and B, in products with A on the first grid; "
+        "rate: -ln(factor) / work",
+    )
+
+
+def level_table(rows: list[LevelRow]) -> Table:
+    """Returns a row per grid."""
+    total = f"{sum(row.points**2 for row in rows):,}", f"{sum(row.work for row in rows):.2f}"
+    levels = [
+        (n, f"{r.points} x {r.points}", f"{r.points**2:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
+        for n, r in enumerate(rows, 1)
+    ]
+    return table(
+        ("level", "grid", "unknowns", "A", "visits", "products", "work"),
+        [*levels, ("all", "", total[0], "", "", "", total[1])],
+        caption="work: products with A in units of one product on the first grid",
+    )
+
+
+def history_table(solutions: list[Solution]) -> Table:
+    """Returns a row per cycle: of each solver the relative residual and by what the cycle has multiplied it."""
+    cycles = range(max(len(solution.history) for solution in solutions))
+    return table(
+        ("cycle", *(solution.name for solution in solutions)),
+        ((cycle, *(_entry(solution.history, cycle) for solution in solutions)) for cycle in cycles),
+        caption="largest relative residual of the batch; by what the cycle has multiplied it",
+    )
+
+
+def _entry(history: list[float], cycle: int) -> str:
+    if cycle >= len(history):
+        return ""
+    return f"{history[cycle]:.2e}" + (f"  {factors(history)[cycle - 1]:.3f}" if cycle else "       ")
+
+
+def solver_table(solutions: list[Solution], tolerance: float) -> Table:
+    """Returns a row per solver."""
+    return table(
+        ("solver", "cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"),
+        (_solver_row(solution, tolerance) for solution in solutions),
+        caption="time: per right-hand side; setup: with compilation; factor: asymptotic, of the error",
+    )
+
+
+def _solver_row(solution: Solution, tolerance: float) -> tuple[str, ...]:
+    cycles = len(solution.history) - 1
+    mean = (solution.history[-1] / solution.history[0]) ** (1 / cycles)
+    factor = "" if solution.factor is None else f"{solution.factor:.3f}"
+    reached = "yes" if solution.history[-1] <= tolerance else "no"
+    times = (f"{solution.setup:.2f} s", f"{solution.seconds:.4f} s")
+    return (solution.name, str(cycles), reached, f"{mean:.3f}", factor, *times)
+
+
+def _write(
+    out: Path, config: LearnConfig, levels: list[LevelRow], solutions: list[Solution], learned: Learned | None
+) -> None:
+    record = {"config": asdict(config), "levels": [asdict(row) for row in levels]}
+    record |= {"solutions": [asdict(solution) for solution in solutions], "versions": versions()}
+    smoother = "a learned smoother" if learned else config.smoother
+    title = f"{config.problem}, {config.n} x {config.n}: {config.cycle}-cycle{tuple(config.nu)}, {smoother}"
+    plot_histories({solution.name: solution.history for solution in solutions}, title, out / "residuals.png")
+    files = ["residuals.png", "solve.json"]
+    if learned:
+        record["learned"] = {
+            "losses": learned.losses,
+            "comparison": [asdict(row) | {"rate": row.rate} for row in learned.rows],
+        }
+        plot_learned(learned.model, learned.losses, title, out / "smoother.png")
+        with staged_file(out / "smoother.keras", ".keras") as staged:
+            learned.trained.save(staged)
+        files += ["smoother.keras", "smoother.png"]
+    write_json(out / "solve.json", record)
+    typer.echo(f"wrote {out}: {', '.join(files)}")

@@ -1,0 +1,46 @@
+"""The program `keras-mgnet`: the command line without the notes that TensorFlow writes to standard error as it starts.
+
+Where only JAX is installed, that is the backend. What runs artifacts, asks a server or completes a line loads neither.
+"""
+
+import importlib.util
+import os
+import sys
+from contextlib import suppress
+
+from keras_mgnet.cli import COMPLETION, main
+from keras_mgnet.notes import hidden_notes
+
+
+def needs_keras(words: list[str]) -> bool:
+    command = next((word for word in words if not word.startswith("-")), None)
+    elsewhere = any(word.startswith("--server") or word.endswith("-completion") for word in words)
+    return command not in ("serve", "bench") and not elsewhere
+
+
+def preload_keras() -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    with suppress(Exception), hidden_notes():  # the command meets an error again, and tells
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()
+
+
+def prepare_completion() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a shell would show notes amid the words
+    if importlib.util.find_spec("jax"):
+        os.environ["KERAS_BACKEND"] = "numpy"  # nothing is computed: the quickest to load, by means of JAX
+
+
+def start() -> None:
+    """Runs the command line on the words of this process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if COMPLETION in os.environ:
+        prepare_completion()
+    elif needs_keras(sys.argv[1:]):
+        preload_keras()
+    main()

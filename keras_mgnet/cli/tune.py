@@ -1,0 +1,30 @@
+"""`tune`: the search for the network that makes the most of a budget."""
+
+from pathlib import Path
+
+import typer
+
+from keras_mgnet.cli.console import print_markdown
+from keras_mgnet.cli.options import from_fields
+from keras_mgnet.training.search.config import TuneConfig
+
+
+@from_fields(TuneConfig, positional="dataset")
+def tune_command(config: TuneConfig) -> None:
+    """Search for the best network within a budget, alone, with local workers or as a part of a cluster.
+
+    Example:
+        keras-mgnet tune cifar10 --max-params 500000 --workers 2
+    """
+    from keras_mgnet.training.search.tuning import tune  # needs KerasTuner, an extra
+
+    try:
+        run = tune(config)
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo(f"stopped; go on with the same command and --resume: {config.out}")
+        raise
+    if run is None:
+        return
+    print_markdown((Path(config.out) / "results.md").read_text())
+    names = ("results.md", "results.json", "pareto.png", "best")
+    typer.echo(f"wrote {', '.join(str(Path(config.out) / name) for name in names)}")

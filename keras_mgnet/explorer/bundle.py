@@ -1,0 +1,135 @@
+"""What the page is made of: itself, the runtime, a file per network, and some test images."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mgnet.description import count_params
+from keras_mgnet.errors import check_known
+from keras_mgnet.explorer.ink import ink_box
+from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed
+from keras_mgnet.explorer.trace import traced
+from keras_mgnet.export.metadata import entries
+from keras_mgnet.export.servable import Servable
+from keras_mgnet.export.to_onnx import converted, save
+from keras_mgnet.files import publish, workspace, write_json
+from keras_mgnet.training.data.dataset import Dataset
+from keras_mgnet.training.loop.inference import check_classifier, load_data
+from keras_mgnet.training.runs.run import CHECKPOINTS, Run
+
+PAGE = Path(__file__).parent / "page"
+MANIFEST = "explorer.json"  # also the mark of a folder that may be replaced
+SAMPLES = 10  # test images
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A page that was written."""
+
+    path: Path
+    networks: int
+    samples: int
+    size_bytes: int  # of all files
+    of_runtime: int  # those of the runtime
+
+
+def write_page(
+    runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
+) -> Bundle:
+    """Writes a static page on which the networks of some runs classify what is drawn, and show u and r of each iteration.
+
+    It needs a web server of static files and nothing else: networks run in the browser. Each was compared with Keras before.
+    An older page in `out` is replaced whole. The test images are those of the first run.
+
+    Args:
+        runs: of classifiers; their names tell them apart.
+        out: a new folder, an empty one, or one that this function has written.
+        checkpoint: "last" or "best".
+        report: is told in words what is being done.
+
+    Raises:
+        ValueError: for runs of denoisers and other folders, before anything is written, and where a file disagrees with Keras.
+        ImportError: where the runtime or the export packages are missing.
+    """
+    out, runtime = Path(out).resolve(), installed()
+    _check(runs, out, checkpoint)
+    report("test images")
+    datasets = [load_data(run) for run in runs]
+    with workspace(out.parent) as folder:
+        page = folder / out.name
+        shutil.copytree(PAGE, page, ignore=shutil.ignore_patterns("__pycache__"))
+        (page / FOLDER.name).mkdir()
+        for file in runtime:
+            shutil.copy(file, page / FOLDER.name)
+        (page / "networks").mkdir()
+        networks = []
+        for number, (run, name, data) in enumerate(zip(runs, _names(runs), datasets, strict=True)):
+            report(f"network of {run.path}")
+            network = {"name": name, "file": f"networks/{number}.onnx"}
+            networks.append(network | _network(run, data, checkpoint, page / network["file"]))
+        samples = _samples(datasets[0], page)
+        write_json(page / MANIFEST, {"runtime": f"{FOLDER.name} {VERSION}", "networks": networks, "samples": samples})
+        if out.exists():
+            out.rename(folder / "replaced")
+        publish(page, out)
+    sizes = {file: file.stat().st_size for file in out.rglob("*") if file.is_file()}
+    of_runtime = sum(size for file, size in sizes.items() if file.parent.name == FOLDER.name)
+    return Bundle(out, len(networks), len(samples), sum(sizes.values()), of_runtime)
+
+
+def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
+    check_known("checkpoint", checkpoint, CHECKPOINTS)
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file()):
+        raise ValueError(f"expected a new folder, or one with an older page. Received: '{out}'")
+    for run in runs:
+        check_classifier(run)
+    names = [run.path.resolve() for run in runs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected different runs. Received: {', '.join(str(run.path) for run in runs)}")
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    """Returns the ends of the paths of the runs, as long as it takes to tell them apart."""
+    parts = [run.path.resolve().parts for run in runs]
+    lengths = range(1, max(map(len, parts)) + 1)
+    candidates = (["/".join(path[-length:]) for path in parts] for length in lengths)
+    return next(names for names in candidates if len(set(names)) == len(names))
+
+
+def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, Any]:
+    """Writes the network of a run as ONNX, compared with Keras, and returns what the page is told about it."""
+    model = run.load_model(checkpoint)
+    servable = Servable(model, run.normalization)
+    serve, levels = traced(servable)
+    told, samples = entries(servable, run.class_names), servable.images(data.test.images[:SAMPLES])
+    save(converted(serve), file, servable, told, samples)
+    return {
+        "bytes": file.stat().st_size,
+        "family": type(model).__name__,
+        "step": model.method.step,
+        "parameters": count_params(model),
+        "data": data.name,
+        "accuracy": run.record.get("result", {}).get(f"{checkpoint}_test_accuracy"),
+        "input_shape": run.input_shape,
+        "classes": run.class_names,
+        "ink": ink_box(data.test.images),
+        "levels": [asdict(level) for level in levels],
+    }
+
+
+def _samples(data: Dataset, page: Path) -> list[dict[str, str]]:
+    """Writes test images of different classes as PNG, the first of each class."""
+    from PIL import Image
+
+    (page / "samples").mkdir()
+    labels, first = np.unique(data.test.labels, return_index=True)
+    samples = []
+    for label, index in list(zip(labels, first, strict=True))[:SAMPLES]:
+        file, pixels = f"samples/{len(samples)}.png", data.test.images[index]
+        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(page / file)
+        samples.append({"file": file, "label": data.class_names[label]})
+    return samples

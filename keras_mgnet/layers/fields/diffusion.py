@@ -1,0 +1,284 @@
+"""Nonlinear diffusion with a reaction: u' = -K^T psi(K u) - lambda (u - f), K a bank of filters on a mirrored grid."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.annotations import DType, Map, Shape, Tensor
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.operators.conv import record
+from keras_mgnet.layers.operators.rbf import RadialBasis
+from keras_mgnet.serialization import serializable
+
+
+def reaction_diffusion(u: Tensor, f: Tensor, K: "FilterBank", psi: Map, lambda_: Tensor) -> Tensor:
+    """-K^T psi(K u) - lambda (u - f): an explicit step of reaction-diffusion adds it to u, Chen & Pock 2017 (4).
+
+    Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
+    lambda_ the strength of the reaction.
+    """
+    return -K.adjoint(psi(K(u))) - lambda_ * (u - f)
+
+
+def mirrored(u: Tensor, margin: int) -> Tensor:
+    """Continues u (N, H, W, c) by `margin` pixels on all sides, mirrored at its edges: b a | a b ... y z | z y."""
+    for axis in (1, 2):
+        before, behind = _reversed_ends(u, axis, margin)
+        u = ops.concatenate([before, u, behind], axis)
+    return u
+
+
+def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
+    """Returns the adjoint of `mirrored`: what lies beyond an edge is added where it came from; H, W >= 2 `margin`."""
+    for axis in (2, 1):
+        before, behind = _reversed_ends(v, axis, margin)
+        first, middle, last = (
+            _cut(v, axis, *ends) for ends in ((margin, 2 * margin), (2 * margin, -2 * margin), (-2 * margin, -margin))
+        )
+        v = ops.concatenate([first + before, middle, last + behind], axis)
+    return v
+
+
+def _reversed_ends(x: Tensor, axis: int, margin: int) -> tuple[Tensor, Tensor]:
+    """Returns the first and the last pixels, each in reverse order; by slices, for tf2onnx breaks what `flip` makes."""
+    return _cut(x, axis, margin - 1, None, -1), _cut(x, axis, None, -margin - 1, -1)
+
+
+def _cut(x: Tensor, axis: int, *ends: int | None) -> Tensor:
+    return x[:, slice(*ends)] if axis == 1 else x[:, :, slice(*ends)]
+
+
+def cosines(size: int) -> np.ndarray:
+    """Returns the orthonormal DCT-II basis of size x size images, one a column, the constant first: (size^2, size^2)."""
+    n = np.arange(size)
+    basis = np.sqrt(2 / size) * np.cos(np.pi * (n[:, None] + 0.5) * n / size)
+    basis[:, 0] /= np.sqrt(2)
+    return np.kron(basis, basis)
+
+
+class FilterBank(keras.layers.Layer):
+    """K, the filters of `kernel()` (m, m, 1, n), m odd, on a grid mirrored at its edges: (N, H, W, 1) -> (N, H, W, n)."""
+
+    def kernel(self) -> Tensor:
+        """Returns the filters, (m, m, 1, n)."""
+        raise NotImplementedError
+
+    def call(self, u: Tensor) -> Tensor:
+        kernel = self.kernel()
+        record(self, tuple(u.shape)[1:3], kernel.shape)
+        return ops.conv(mirrored(u, kernel.shape[0] // 2), kernel, 1, "valid", data_format="channels_last")
+
+    def adjoint(self, v: Tensor) -> Tensor:
+        """Returns K^T v, the exact adjoint: <K u, v> = <u, K^T v>, edges included.
+
+        Args:
+            v: (N, H, W, n), H and W at least m - 1.
+        """
+        kernel = self.kernel()
+        record(self, tuple(v.shape)[1:3], kernel.shape)
+        spread = ops.conv_transpose(v, kernel, 1, "valid", data_format="channels_last")
+        return mirrored_adjoint(spread, kernel.shape[0] // 2)
+
+
+@serializable
+class CosineFilters(FilterBank):
+    """Filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||, d_j the DCT basis of m x m images.
+
+    Each filter has m^2 coefficients, as the published sizes count them; that of the constant d_0 has no effect, neither on
+    the sum nor on the norm. The initial filters are d_1, d_2, ... themselves.
+
+    Args:
+        size: m, odd.
+        count: n, at most m^2 - 1; None for all of these.
+
+    Example:
+        >>> K = CosineFilters(5)
+        >>> tuple(K(keras.ops.ones((1, 8, 9, 1))).shape)
+        (1, 8, 9, 24)
+    """
+
+    def __init__(
+        self, size: int = 5, count: int | None = None, *, name: str | None = None, dtype: DType = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        if size % 2 != 1 or size < 3:
+            raise ValueError(f"expected filters of odd size >= 3. Received: size={size!r}")
+        self.size, self.count = size, size**2 - 1 if count is None else count
+        if not 1 <= self.count < size**2:
+            raise ValueError(f"expected 1 to {size**2 - 1} filters of size {size}. Received: count={count!r}")
+
+    def build(self, shape: Shape) -> None:
+        start = np.eye(self.size**2, self.count, -1)
+        self.c = self.add_weight(shape=start.shape, initializer=lambda shape, dtype: ops.array(start, dtype), name="c")
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], self.count)
+
+    def kernel(self) -> Tensor:
+        c = ops.convert_to_tensor(self.c)[1:]
+        unit = c / ops.sqrt(ops.sum(c**2, axis=0))
+        kernel = ops.matmul(ops.array(cosines(self.size)[:, 1:], unit.dtype), unit)
+        return ops.reshape(kernel, (self.size, self.size, 1, self.count))
+
+
+@serializable
+class DiffusionStep(keras.layers.Layer):
+    """A learned `reaction_diffusion` (u, f) -> (N, H, W, 1): filters K, influence functions psi and lambda, all its own.
+
+    Args:
+        size, filters: of `CosineFilters`.
+        functions: Gaussians of each influence function, see `RadialBasis`.
+        reaction: the initial lambda.
+
+    Example:
+        >>> u = keras.ops.ones((1, 8, 8, 1))
+        >>> bool(keras.ops.max(abs(DiffusionStep()(u, u))) < 1e-6)
+        True
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        filters: int | None = None,
+        functions: int = 63,
+        *,
+        reaction: float = 0.1,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.K = CosineFilters(size, filters, name="K", dtype=self.dtype_policy)
+        self.psi = RadialBasis(functions, name="psi", dtype=self.dtype_policy)
+        self.reaction = reaction
+
+    def build(self, u_shape: Shape, f_shape: Shape | None = None) -> None:
+        self.K.build(u_shape)
+        self.psi.build(self.K.compute_output_shape(u_shape))
+        self.lambda_ = self.add_weight(shape=(), initializer=self._start, name="lambda")
+
+    def _start(self, shape: Shape, dtype: DType) -> Tensor:
+        return ops.full(shape, self.reaction, dtype)  # Keras' Constant rounds to float32
+
+    def compute_output_shape(self, u_shape: Shape, f_shape: Shape | None = None) -> Shape:
+        return tuple(u_shape)
+
+    def call(self, u: Tensor, f: Tensor) -> Tensor:
+        return reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
+
+
+@serializable
+class Diffusion(Field):
+    """Learned reaction-diffusion, one `DiffusionStep` an iteration: the field of `EulerFromData`, in grey values 0..255.
+
+    Args:
+        uses: number of steps.
+        size, filters, functions, reaction: of `DiffusionStep`.
+
+    Attributes:
+        greedy: the step that `end_with` has named, None for all.
+
+    Example:
+        >>> from keras_mgnet.layers import EulerFromData, Level
+        >>> tuple(Level(EulerFromData(), Diffusion(2))(keras.ops.ones((1, 8, 9, 1))).shape)
+        (1, 8, 9, 1)
+    """
+
+    def __init__(
+        self,
+        uses: int,
+        size: int = 5,
+        filters: int | None = None,
+        functions: int = 63,
+        *,
+        reaction: float = 0.1,
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.uses = uses
+        self.greedy: int | None = None
+        options = {"reaction": reaction, "dtype": self.dtype_policy}
+        self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
+
+    def end_with(self, step: int | None) -> None:
+        """Makes the level end with a step, from 0, which alone is trained; None for all of them. Trace its functions anew."""
+        self.greedy, self.uses = step, len(self.steps) if step is None else step + 1
+
+    @property
+    def least(self) -> int:
+        """The least height and width of an image, m - 1, see `FilterBank.adjoint`."""
+        return self.steps[0].K.size - 1
+
+    def build(self, shape: Shape) -> None:
+        for step in self.steps:
+            step.build(shape)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return tuple(shape)
+
+    def call(self, states: tuple[Tensor, Tensor], i: int = 0) -> Tensor:
+        return self.steps[i](*states)
+
+    def parts(self, states: tuple[Tensor, Tensor], i: int) -> tuple[Tensor, Tensor]:
+        u, f = states
+        u = ops.stop_gradient(u) if i == self.greedy else u
+        return u, self.steps[i](u, f)
+
+
+class Differences(FilterBank):
+    """The gradient by forward differences, zero beyond the edges (Neumann); its adjoint is minus the divergence.
+
+    Example:
+        >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
+        [2.0, 1.0]
+    """
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], 2)
+
+    def kernel(self) -> Tensor:
+        kernel = np.zeros((3, 3, 1, 2))
+        kernel[1, 1], kernel[2, 1, 0, 0], kernel[1, 2, 0, 1] = -1, 1, 1
+        return ops.array(kernel, self.compute_dtype)
+
+
+@serializable
+class PeronaMalik(keras.layers.Layer):
+    """Edge-preserving diffusion u_t = div(g(|grad u|) grad u), g(x) = 1 / (1 + k x^2), by explicit Euler; nothing is learned.
+
+    It is `reaction_diffusion` with lambda = 0, the differences as filters and the influence function psi(d) = dt g(|d|) d of
+    both differences together. The mean of the image stays; its values stay between the least and the largest for
+    dt <= 1/4. Source: Perona, Malik 1990; Lu2017.
+
+    Args:
+        nu: number of steps.
+        k: 1 / k^(1/2) is the jump in grey values from which an edge is kept.
+        dt: step size.
+
+    Example:
+        >>> image = keras.ops.reshape(keras.ops.arange(16.0), (1, 4, 4, 1))
+        >>> float(keras.ops.mean(PeronaMalik(10)(image)))
+        7.5
+    """
+
+    def __init__(
+        self, nu: int, k: float = 0.01, *, dt: float = 0.25, name: str | None = None, dtype: DType = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.nu, self.k, self.dt = nu, k, dt
+        self.K = Differences(name="K", dtype=self.dtype_policy)
+
+    def build(self, shape: Shape) -> None:
+        self.K.build(shape)
+
+    def compute_output_shape(self, shape: Shape) -> Shape:
+        return tuple(shape)
+
+    def call(self, u: Tensor) -> Tensor:
+        for _ in range(self.nu):
+            u = steps.euler(u, reaction_diffusion(u, u, self.K, self._flux, 0.0))
+        return u
+
+    def _flux(self, d: Tensor) -> Tensor:
+        return self.dt * d / (1 + self.k * ops.sum(d**2, axis=-1, keepdims=True))

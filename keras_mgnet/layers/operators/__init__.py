@@ -1,0 +1,1 @@
+"""What has weights or fixed stencils: convolutions, norms, radial basis functions."""

@@ -1,0 +1,244 @@
+"""Transfers to the next grid, and the stem that makes the first data-feature map."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.annotations import Activation, DType, Shape, Tensor
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import steps
+from keras_mgnet.layers.fields.chain import build_all, identity
+from keras_mgnet.layers.operators.conv import Conv, pad
+from keras_mgnet.layers.operators.norm import norm_layer
+from keras_mgnet.serialization import serializable
+
+STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
+    "cifar": (3, 1, False),
+    "mnist": (3, 1, False),
+    "imagenet": (7, 2, True),
+}
+
+
+def coarser(shape: Shape, channels: int) -> Shape:
+    """Returns the shape (N, ceil(H/2), ceil(W/2), channels) of the next grid; unknown sizes stay None."""
+    n, h, w, _ = shape
+    return n, *(size and -(-size // 2) for size in (h, w)), channels
+
+
+@serializable
+class FullWeighting(keras.layers.Layer):
+    """Multigrid's full weighting, channel by channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
+
+    Example:
+        >>> tuple(FullWeighting()(ops.ones((1, 8, 8, 3))).shape)
+        (1, 4, 4, 3)
+    """
+
+    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return coarser(input_shape, input_shape[-1])
+
+    def call(self, x: Tensor) -> Tensor:
+        hat = np.array([1, 2, 1]) / 4
+        stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
+        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
+
+
+FIXED_RESTRICTIONS: dict[str, Callable[[DType], keras.layers.Layer]] = {
+    "average": lambda policy: keras.layers.AveragePooling2D(
+        2, padding="same", data_format="channels_last", dtype=policy
+    ),
+    "full_weighting": lambda policy: FullWeighting(dtype=policy),
+}
+RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
+
+
+@serializable
+class Restriction(keras.layers.Layer):
+    """Pi or R: from one grid to the next, (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+
+    Args:
+        channels: output channels.
+        kind: "conv" (learned, 3x3, stride 2), "depthwise" (the same channel by channel, where `channels` is a multiple of
+            c), "average" (2x2 means) or "full_weighting" (fixed stencil). The fixed ones act on each channel; where the
+            number of channels changes, a learned 1x1 convolution follows.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(Restriction(8, "average")(ops.ones((1, 7, 7, 4))).shape)
+        (1, 4, 4, 8)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kind: str = "conv",
+        *,
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_known("restriction", kind, RESTRICTIONS)
+        self.channels, self.kind, self.init = channels, kind, init
+        self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
+        self.conv: Any = None  # a Conv, once it is built and where it needs one
+
+    def build(self, input_shape: Shape) -> None:
+        c, options = input_shape[-1], {"init": self.init, "name": self.name, "dtype": self.dtype_policy}
+        if self.grid is None:
+            groups = check_groups(c, self.channels) if self.kind == "depthwise" else 1
+            self.conv = Conv(self.channels, strides=2, groups=groups, **options)
+        elif c != self.channels:
+            self.conv = Conv(self.channels, 1, **options)
+        if self.conv is not None:
+            self.conv.build(input_shape)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return coarser(input_shape, self.channels)
+
+    def call(self, x: Tensor) -> Tensor:
+        x = x if self.grid is None else self.grid(x)
+        return x if self.conv is None else self.conv(x)
+
+
+def check_groups(c: int, channels: int) -> int:
+    """Returns c, the groups of a depthwise restriction from c to a multiple of c channels."""
+    if channels % c:
+        raise ValueError(f"expected channels to be a multiple of those before, {c}. Received: channels={channels}")
+    return c
+
+
+@serializable
+class GridTransfer(keras.layers.Layer):
+    """(u, r) -> (s1(Pi *_2 u), s2(R *_2 r)): MgNet's step to the next grid.
+
+    Handing down the residual r = f - A * u instead of the data f is exact: the data there are f' = s2(R *_2 r) + A' * u',
+    so the first residual f' - A' * u' is s2(R *_2 r) itself.
+
+    Args:
+        channels, channels_f: c_u and c_f of the next grid.
+        Pi, R: keys of `RESTRICTIONS`.
+        normalize: whether s1 and s2 are a norm and sigma; else they are left out, He2019 (4.4) as it is printed.
+        activation: sigma.
+        norm: a key of `norm.NORMS`.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))
+        >>> tuple(u.shape)
+        (1, 4, 4, 8)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        channels_f: int,
+        *,
+        Pi: str = "conv",
+        R: str = "conv",
+        normalize: bool = True,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        policy = self.dtype_policy
+        self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
+        self.R = Restriction(channels_f, R, init=init, name="R", dtype=policy)
+        self.s1 = norm_layer(norm, activation, name="s1", dtype=policy) if normalize else identity
+        self.s2 = norm_layer(norm, activation, name="s2", dtype=policy) if normalize else identity
+
+    def build(self, u_shape: Shape, r_shape: Shape) -> None:
+        self.Pi.build(u_shape)
+        self.R.build(r_shape)
+        u_shape, r_shape = self.compute_output_shape(u_shape, r_shape)
+        build_all(u_shape, [self.s1])
+        build_all(r_shape, [self.s2])
+
+    def compute_output_shape(self, u_shape: Shape, r_shape: Shape) -> Shape:
+        return self.Pi.compute_output_shape(u_shape), self.R.compute_output_shape(r_shape)
+
+    def call(self, u: Tensor, r: Tensor) -> Tensor:
+        return steps.transfer(u, r, self.Pi, self.R, self.s1, self.s2)
+
+
+@serializable
+class IdleTransfer(GridTransfer):
+    """r -> r: the transfer to a first grid. It has Pi and R without reading them, as the released code of Poly-MgNet does.
+
+    They count in that network's size. Arguments as `GridTransfer`.
+
+    Example:
+        >>> transfer = IdleTransfer(4, 4, Pi="depthwise", R="depthwise", normalize=False)
+        >>> transfer(ops.ones((1, 8, 8, 4))).shape[1], transfer.count_params()
+        (8, 72)
+    """
+
+    def build(self, r_shape: Shape) -> None:
+        self.Pi.build(r_shape)
+        self.R.build(r_shape)
+
+    def compute_output_shape(self, r_shape: Shape) -> Shape:
+        return r_shape
+
+    def call(self, r: Tensor) -> Tensor:
+        return r
+
+
+@serializable
+class Stem(keras.layers.Layer):
+    """f^1 = sigma(norm(theta^0 * image)): the first data, (N, H, W, c_in) -> (N, H/s, W/s, channels).
+
+    Args:
+        channels: c_f of the first grid.
+        kind: "cifar" and "mnist" (3x3), or "imagenet" (7x7 with stride 2, then 3x3 max pooling with stride 2: s = 4).
+        normalize: whether normalisation and activation follow the convolution (a pre-activation ResNet begins without).
+        activation: sigma.
+        norm: a key of `norm.NORMS`.
+        init: a key of `conv.INITIALIZERS`.
+
+    Example:
+        >>> tuple(Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape)
+        (1, 16, 16, 16)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kind: str = "cifar",
+        *,
+        normalize: bool = True,
+        activation: Activation = "relu",
+        norm: str | None = "batch",
+        init: str = "he_fan_out",
+        name: str | None = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_known("stem", kind, STEMS)
+        kernel_size, strides, self.pools = STEMS[kind]
+        policy = self.dtype_policy
+        self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
+        self.s = norm_layer(norm, activation, name="s", dtype=policy) if normalize else None
+
+    def build(self, input_shape: Shape) -> None:
+        self.conv.build(input_shape)
+        if self.s is not None:
+            self.s.build(self.conv.compute_output_shape(input_shape))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        shape = self.conv.compute_output_shape(input_shape)
+        return coarser(shape, shape[-1]) if self.pools else shape
+
+    def call(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x if self.s is None else self.s(x)
+        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.pools else x

@@ -1,0 +1,68 @@
+"""Tables are whole on a narrow terminal and in a pipe, and a pipe gets no control characters."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keras_mgnet import export, list_models
+from keras_mgnet.cli.console import show, table
+from keras_mgnet.cli.export import report_table
+from keras_mgnet.export.answers import CLASSES, IMAGES
+
+REPORT = export.Report("onnx", Path("m.onnx"), 123_456_789, 0.263, "int8", 1.2e-6, 0.0, 1.0, 123.4567, samples=10_000)
+QUALITIES = {"accuracy": (CLASSES, 1.0, 0.9), "psnr": (IMAGES, 28.9, 29.1)}
+LIST = [sys.executable, "-m", "keras_mgnet", "list", "*mgnet*"]
+
+
+@pytest.mark.parametrize("measure", QUALITIES)
+def test_the_table_of_an_export_is_whole_at_80_columns(measure, capsys):
+    answer, own, of_keras = QUALITIES[measure]
+    seen = replace(REPORT, answer=answer, **{measure: own, f"keras_{measure}": of_keras})
+    reports = [replace(seen, format=format) for format in export.FORMATS]
+    show(report_table(reports))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for format in export.FORMATS:
+        (row,) = (line.split() for line in lines if line.startswith(f" {format} "))
+        assert {"123,457", "0.263", "1.2e-06", "100.00%", "123.46"} <= set(row)
+
+
+def test_no_cell_is_cut_or_read_as_markup(capsys):
+    name = "a name of [bold]many[/] words " * 10
+    show(table(["name", "test accuracy"], [[name, "1"], ["b", "100.00"]], caption="of both"))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert any(name.strip() in line for line in lines)
+    assert any(line.endswith(" test") for line in lines) and any(line.endswith("accuracy") for line in lines)
+
+
+def on_a_terminal(command, columns):
+    """Returns what a program writes to a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}):
+        os.close(theirs)
+        written = b""
+        try:
+            while part := os.read(ours, 65_536):
+                written += part
+        except OSError:  # its end is closed
+            pass
+        os.close(ours)
+    return written.decode()
+
+
+def test_list_is_whole_on_a_narrow_terminal_and_in_a_pipe():
+    shown = on_a_terminal(LIST, 80)
+    piped = subprocess.run(LIST, capture_output=True, text=True, check=True).stdout
+    for name in list_models("*mgnet*"):
+        assert name in shown and name in piped
+    assert "…" not in shown + piped
+    assert [c for c in piped if not c.isprintable() and c != "\n"] == []

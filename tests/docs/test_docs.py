@@ -1,0 +1,161 @@
+"""The documentation beside the package: what is generated is up to date, names exist, figures have records, links lead on."""
+
+import inspect
+import re
+import runpy
+import sys
+from functools import reduce
+from xml.etree import ElementTree
+
+import pytest
+
+import keras_mgnet
+from keras_mgnet import create_model, export, model_info
+from keras_mgnet.layers import Method, steps
+from keras_mgnet.models import FAMILIES
+from support import ROOT
+
+DOCS = ROOT / "docs"
+FAMILY_NAMES = [family.__name__ for family in FAMILIES]
+SVG = "{http://www.w3.org/2000/svg}"
+LAYERS = [module for name, module in sys.modules.items() if name.startswith("keras_mgnet.layers")]
+CLASSES = {cls for module in LAYERS for cls in vars(module).values() if isinstance(cls, type)}
+STEPS = {method.step for cls in CLASSES for method in vars(cls).values() if isinstance(method, Method)}
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """What docs/generate writes, by path below docs."""
+    return runpy.run_path(str(DOCS / "generate"), run_name="generate")["generated"]()
+
+
+def table_rows(text):
+    """The cells of every line of a table but its headings."""
+    lines = re.findall(r"^\|(.*)\|$", text, flags=re.MULTILINE)
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    rule = [set("".join(row)) <= set("-") for row in cells]
+    return [row for row, here, next_ in zip(cells, rule, [*rule[1:], False], strict=True) if not (here or next_)]
+
+
+def section(page, title):
+    return re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", page, flags=re.DOTALL | re.MULTILINE)[1]
+
+
+def resolve(path):
+    """The object at a path below keras_mgnet."""
+    try:
+        return reduce(getattr, path.split("."), keras_mgnet)
+    except AttributeError:
+        module, _, name = path.rpartition(".")
+        return getattr(__import__(f"keras_mgnet.{module}", fromlist=[name]), name)
+
+
+def test_generated_files_are_up_to_date(generated):
+    stale = [path for path, content in generated.items() if (DOCS / path).read_text() != content]
+    assert not stale, "run `python docs/generate`"
+    assert {path.name for path in (DOCS / "zoo").iterdir()} == {f"{name}.svg" for name in FAMILY_NAMES}
+
+
+def test_the_zoo_has_every_row_with_its_exact_size():
+    rows = {row[0]: row for row in table_rows((DOCS / "zoo.md").read_text())}
+    for name in (row.name for family in FAMILIES for row in family.family.rows):
+        info = model_info(name)
+        assert rows[f"`{info.name}`"][1] == f"{info.params:,}"
+        printed = rows[f"`{info.name}`"][2]
+        assert info.reported["params"] in printed if "params" in info.reported else printed == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["lm_resnet20", "leapfrog38", "polynet_2way", "poly_mgnet_conv", "tnrd5_5x5", "resnet20"]
+)
+def test_the_zoo_knows_the_scheme_of_a_network(name):
+    page, model = (DOCS / "zoo.md").read_text(), create_model(name)
+    assert [f"`{model.method.step}`", model.method.name] in [
+        row[:2] for row in table_rows(section(page, model_info(name).family))
+    ]
+
+
+@pytest.mark.parametrize("name", FAMILY_NAMES)
+def test_a_diagram_says_what_it_shows_and_stays_in_its_frame(name):
+    picture = ElementTree.fromstring((DOCS / "zoo" / f"{name}.svg").read_text())
+    assert picture.get("role") == "img" and picture.find(f"{SVG}title").text.startswith(name)
+    assert "iteration" in picture.find(f"{SVG}desc").text
+    left, top, width, height = map(float, picture.get("viewBox").split())
+    places = [(node.get("cx") or node.get("x"), node.get("cy") or node.get("y")) for node in picture.iter()]
+    for x, y in places:
+        if x is not None:
+            assert left <= float(x) <= left + width and top <= float(y) <= top + height
+    arrows = [path.get("d") for path in picture.iter(f"{SVG}path") if path.get("marker-end")]
+    assert len(arrows) == len(set(arrows)) >= 3
+    assert not {node.tag for node in picture.iter()} & {f"{SVG}script", f"{SVG}image", f"{SVG}use"}
+
+
+def test_diagrams_can_be_read_in_light_and_in_dark():
+    style = ElementTree.fromstring((DOCS / "zoo" / "MgNet.svg").read_text()).find(f"{SVG}style").text
+    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    for scheme in (light, dark):
+        colour = dict(re.findall(r"\.([\w-]+) \{ (?:fill|stroke): (#\w{6})", scheme))
+        for text in ("ink", "quiet"):
+            assert contrast(colour[text], colour["level"]) >= 4.5
+        for line in ("kept", "map", "link"):
+            assert contrast(colour[line], colour["level"]) >= 3 and contrast(colour[line], colour["page"]) >= 3
+
+
+def contrast(one, other):
+    """The ratio of WCAG 2."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def test_every_equation_stands_beside_its_code():
+    page = (DOCS / "equations.md").read_text()
+    assert [step for step in STEPS if f"| `{step}` |" not in page] == []
+    functions = [f for _, f in inspect.getmembers(steps, inspect.isfunction) if f.__module__ == steps.__name__]
+    assert [f.__name__ for f in functions if inspect.getsource(f).strip() not in page] == []
+
+
+@pytest.mark.parametrize("row", table_rows((DOCS / "reference" / "symbols.md").read_text()), ids=lambda row: row[0])
+def test_a_symbol_is_what_the_code_calls_it(row):
+    _, code, where, _ = row
+    for path in re.findall(r"`(.*?)`", where):
+        thing = resolve(path)
+        known = {*inspect.signature(thing).parameters, *dir(thing)}
+        for name in re.findall(r"`(.*?)`", code):
+            assert name in known
+
+
+@pytest.mark.parametrize("page", ["export", "serving", "training"])
+def test_names_of_a_reference_page_exist(page):
+    paths = re.findall(r"^::: keras_mgnet\.(\S+)$", (DOCS / "reference" / f"{page}.md").read_text(), flags=re.MULTILINE)
+    assert paths and all(map(resolve, paths))
+    if page == "export":
+        assert sorted(path.rpartition(".")[2] for path in paths) == sorted(export.__all__)
+
+
+def test_every_figure_of_the_results_is_in_its_record():
+    rows = table_rows(section((ROOT / "README.md").read_text(), "Results"))
+    assert len(rows) >= 6
+    for row in rows:
+        (place,) = re.findall(r"\]\((\S+?README\.md)\)", row[-1])
+        (command,) = re.findall(r"`(.*?)`", row[-1])
+        record = (ROOT / place).read_text()
+        assert command in record, command
+        for figure in re.findall(r"\d[\d,]*\.\d+|\d+,\d{3}", " ".join(row[:-1])):
+            assert figure in record, (place, figure)
+
+
+def test_links_of_the_readme_lead_to_files():
+    targets = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
+    pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "notebooks") for path in folder.rglob("*.md")}
+    assert {page for page in pages if page.count("/") < 2 or page.endswith("README.md")} == listed

@@ -1,0 +1,140 @@
+"""The Python of the README and of every page of the documentation runs as it is written, from top to bottom."""
+
+import re
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import keras_mgnet
+from keras_mgnet import count_params, layers
+from keras_mgnet.export import export_formats
+from keras_mgnet.models import FAMILIES, Frame, ImageFrame
+from keras_mgnet.training.data import dataset as data
+from support import ROOT, catalogue
+from support.interop import torch_state
+from support.pages import blocks, pages_with
+
+ELSEWHERE = {"docs/serving.md": "docs/test_serving_page.py"}  # it needs servers that run
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
+
+
+def pixels(*shape):
+    """Returns uint8 noise."""
+    return np.random.default_rng(0).integers(0, 256, shape).astype("uint8")
+
+
+def weights_of_others(patch):
+    network = catalogue.MgNet((2, 2, 2), (16, 32, 48), input_shape=(28, 28, 1))
+    save_file(torch_state(network), "mgnet.safetensors")
+    return {}
+
+
+def a_prepared_set(patch):
+    split = data.Split(pixels(20, 32, 32, 3), np.arange(20, dtype="int32") % 10)
+    cifar10 = data.Dataset("cifar10", split, split, tuple("abcdefghij"), (0.5,) * 3, (0.2,) * 3)
+    load = data.load
+    patch.setattr(data, "load", lambda name: cifar10 if name == "cifar10" else load(name))
+    return {}
+
+
+def an_edge(patch):
+    rows, columns = np.mgrid[:32, :40]
+    return {"image": (127 + 100 * np.sign(rows - columns)).astype("float32")}
+
+
+def a_network_of_colour_images(patch):
+    model = catalogue.MgNet((2, 2), 4, input_shape=(32, 32, 3))
+    return {"model": model, "images": pixels(8, 32, 32, 3) / 255}
+
+
+GRANTED = {  # page -> what makes the files and names that it takes for granted, besides `images` and `labels`
+    "README.md": weights_of_others,
+    "docs/analysis.md": a_network_of_colour_images,
+    "docs/denoising.md": an_edge,
+    "docs/equations.md": lambda patch: dict(vars(layers.steps)),  # whose functions it prints
+    "docs/export.md": lambda patch: {"images": pixels(8, 28, 28, 1)},
+    "docs/gpu.md": a_prepared_set,
+}
+
+
+def readme_leaves_files(names):
+    assert Path("mgnet.keras").is_file() and Path("exported/mgnet/1").is_dir()
+
+
+def export_leaves_files(names):
+    assert len([*Path("exported").iterdir()]) >= 3
+
+
+def solvers_converge(names):
+    """The page's figures: of one grid alone, red-black, Jacobi, and what twenty steps have learned."""
+    assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
+    assert round(names["slow"], 3) == 0.999 and round(names["fixed"], 2) == 0.60 and abs(names["learned"] - 0.31) < 0.05
+    assert abs(len(names["history"]) - 1 - 15) <= 2
+
+
+def a_network_of_ones_own_is_like_any_other(names):
+    """Ralston's method on the page's field, and all that a network of the package can do."""
+    model, x = names["model"], np.ones((1, 8, 8, 4), "float32")
+    level = model.get_layer("level1")
+    k1 = level.field(x, i=0)
+    np.testing.assert_allclose(level(x), x + k1 / 4 + 3 / 4 * level.field(x + 2 / 3 * k1, i=0), rtol=1e-5, atol=1e-6)
+    assert names["heun"].method.name == "Heun's method"
+
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(clone(images), model(images), rtol=1e-5, atol=1e-6)
+    reports = export_formats(model, "exported", ("savedmodel", "tflite", "onnx"))
+    assert len(reports) == 3  # each file answers as the model does
+
+    assert "ralston_22" in keras_mgnet.list_models() and "Ralston's method" in keras_mgnet.describe(model)
+    assert count_params(keras_mgnet.create_model("ralston_22")) == keras_mgnet.model_info("ralston_22").params
+    space = keras_mgnet.HyperNetwork("ralston_22", (8, 8, 1), 10, max_params=5000)
+    assert count_params(space.build(keras_tuner.HyperParameters())) <= 5000
+
+
+def files_are_data_sets(names):
+    assert data.load("npz:cifar10.npz").std == (0.2,) * 3 and data.load("npz:digits.npz").counts == (1200, 597)
+
+
+CHECKS = {  # page -> what holds of its names, and of the folder it ran in, at its end
+    "README.md": readme_leaves_files,
+    "docs/export.md": export_leaves_files,
+    "docs/gpu.md": files_are_data_sets,
+    "docs/multigrid.md": solvers_converge,
+    "docs/new_network.md": a_network_of_ones_own_is_like_any_other,
+}
+
+
+@pytest.mark.parametrize("page", [page for page in pages_with("python") if page not in ELSEWHERE])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).normal(size=(8, 28, 28, 1)).astype("float32")
+    names = {"__name__": Path(page).stem, "images": noise, "labels": np.arange(8)}
+    names |= GRANTED.get(page, lambda patch: {})(monkeypatch)
+    for block in blocks(page, "python"):
+        exec(compile("\n" * block.line + block.code, ROOT / page, "exec"), names)  # our own file
+    CHECKS.get(page, lambda names: None)(names)
+
+
+def test_pages_that_run_elsewhere_do():
+    for page, file in ELSEWHERE.items():
+        assert f'"{page}"' in (ROOT / "tests" / file).read_text()
+
+
+@pytest.mark.parametrize(("page", "things"), [("models", (*FAMILIES, Frame, ImageFrame)), ("layers", layers.__all__)])
+def test_the_reference_is_complete(page, things):
+    shown = re.findall(
+        r"^::: \S+\.(\w+)$", (ROOT / "docs" / "reference" / f"{page}.md").read_text(), flags=re.MULTILINE
+    )
+    assert sorted(shown) == sorted(getattr(thing, "__name__", thing) for thing in things)
+
+
+def test_every_family_is_in_the_zoo():
+    zoo = (ROOT / "README.md").read_text().partition("## The zoo")[2].partition("## ")[0]
+    assert [family.__name__ for family in FAMILIES if f"`{family.__name__}`" not in zoo] == []

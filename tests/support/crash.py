@@ -1,0 +1,84 @@
+"""A program that trains, is killed with SIGKILL again and again, and goes on until it has finished.
+
+Half of the kills come at a random time, half at a random file operation (fsync or rename), many of which are inside the writing
+of a checkpoint. Each life is a fork of one process that has imported everything, so that a life costs little.
+
+    python crash.py OUT KILLS SEED    # prints the number of kills; OUT/0, OUT/1, ... are finished runs of one configuration
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from rich.console import Console
+
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.loop import train
+
+CONFIG = {
+    "dataset": "digits",
+    "model": "resnet20",
+    "set": {"blocks": [1, 1], "base_width": 2, "survival": 0.5},
+    "epochs": 6,
+    "batch_size": 128,
+    "augment": "crop_flip",
+    "schedule": "cosine",
+    "checkpoint_steps": 3,
+    "reproducible": True,
+    "resume": True,
+    "keep": 1,
+}
+
+
+def live(out: str, fatal_operation: int | None) -> None:
+    """Trains to the end, or to the file operation of that number."""
+    if fatal_operation is not None:
+        _die_at(fatal_operation)
+    train(TrainConfig(**CONFIG, out=out), Console(quiet=True))
+
+
+def _die_at(number: int) -> None:
+    count = 0
+
+    def dying(operation):
+        def run(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return operation(*args, **kwargs)
+
+        return run
+
+    os.fsync, os.replace, os.rename, Path.replace = map(dying, (os.fsync, os.replace, os.rename, Path.replace))
+
+
+def main(out: str, kills: int, seed: int) -> None:
+    """Trains run after run, each killed and taken up until it has finished, until there were `kills` kills."""
+    rng, killed, run = random.Random(seed), 0, 0
+    while killed < kills:
+        child = os.fork()
+        if child == 0:
+            live(f"{out}/{run}", rng.randint(1, 150) if killed % 2 else None)
+            os._exit(0)
+        if killed % 2 == 0:
+            time.sleep(rng.uniform(0.5, 5))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            killed += 1
+        elif os.WEXITSTATUS(status):
+            sys.exit(f"a life failed with {os.WEXITSTATUS(status)}")
+        else:
+            run += 1
+    live(f"{out}/{run}", None)
+    print(killed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

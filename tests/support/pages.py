@@ -1,0 +1,34 @@
+"""The pages of the documentation and the blocks of code in them."""
+
+import re
+from typing import NamedTuple
+
+from support import ROOT
+
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its code, and the line of the page that its code begins on, from 0."""
+
+    language: str
+    code: str
+    line: int
+
+
+def blocks(page, *languages):
+    """Returns the fenced blocks of a page, of these languages or of all."""
+    text = (ROOT / page).read_text()
+    found = [Block(match[1], match[2], text[: match.start(2)].count("\n")) for match in FENCE.finditer(text)]
+    return [block for block in found if block.language in languages or not languages]
+
+
+def pages_with(language):
+    """Returns the pages that have a block of a language."""
+    return [page for page in PAGES if blocks(page, language)]
+
+
+def without_fences(page):
+    """Returns the text of a page between its fenced blocks."""
+    return FENCE.sub("", (ROOT / page).read_text())

@@ -1,0 +1,204 @@
+"""Trainings on one device and on replicas, side by side; run as a program, because devices are configured at its start.
+
+The argument is a key of `PROGRAMS`; what it finds is printed as a line of JSON.
+"""
+
+import gc
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_mgnet import MgNet, ResNet
+from keras_mgnet.layers import Conv, StochasticDepth
+from keras_mgnet.layers.operators.norm import synchronize_norms
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.training.loop.strategy import connect
+from keras_mgnet.training.runs.ema import averaged_weights
+
+SHAPE, CLASSES, EPOCHS = (8, 8, 1), 3, 2
+DEPTH = {"network": "stochastic_depth"}
+UNEVEN = {"images": 17, "batch_size": 7}  # shares of 3 and 4, and of 1 and 2
+CASES = {
+    "halves": {},
+    "halves_stochastic_depth": DEPTH,
+    "halves_float16": {"dtype": "mixed_float16"},
+    "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
+    "sync": UNEVEN | {"sync": True},
+    "sync_stochastic_depth": UNEVEN | DEPTH | {"sync": True, "ema": 0.5},
+    "uneven_xla": UNEVEN | {"network": "no_norms", "jit": True},
+}
+SLOW_CASES = {
+    "halves_xla": {"jit": True},
+    "halves_bfloat16": {"dtype": "mixed_bfloat16"},
+    "halves_stochastic_depth_xla": DEPTH | {"jit": True},
+    "halves_float16_xla": {"dtype": "mixed_float16", "jit": True},
+    "overflow_in_first_share": {"dtype": "mixed_float16", "spoiled": 0},
+}
+WORKER_CASES = ("halves_float16", "sync", "uneven_xla")
+
+
+def build(network, dtype):
+    """Returns a small model with L2 regularisers on its kernels, the shared ones among them."""
+    if network == "no_norms":
+        conv, dense = (
+            keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
+            keras.layers.Dense(CLASSES, name="dense"),
+        )
+        model = keras.Sequential([keras.Input(SHAPE), conv, keras.layers.Flatten(), dense], name="no_norms")
+    elif network == "stochastic_depth":
+        model = ResNet(8, base_width=2, survival=0.5, share_B=True, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
+    else:
+        model = MgNet((2,), 3, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
+    for layer in model._flatten_layers():
+        if isinstance(layer, (Conv, keras.layers.Conv2D)):
+            layer.kernel.regularizer = keras.regularizers.L2(0.01)
+    return model
+
+
+def data(images=None, batch_size=8, spoiled=None):
+    """Returns batches of any images, or of two equal halves each where `images` is None; one image may overflow."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(images or 12, *SHAPE)).astype("float32"), rng.integers(0, CLASSES, images or 12)
+    if images is None:
+        x, y = (np.concatenate([part[i : i + 4] for i in (0, 0, 4, 4, 8, 8)]) for part in (x, y))
+    if spoiled is not None:
+        x[8:16][spoiled] = 1e6  # in the second step
+    return tf.data.Dataset.from_tensor_slices((x, y.astype("int32"))).batch(batch_size)
+
+
+def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0.0):
+    """Returns a model that is ready for `fit`."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = build(network, dtype)
+        if sync:
+            synchronize_norms(model)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        optimizer = SGD(0.1, 0.9, False, 5e-4, ema_momentum=ema)
+        if dtype == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=jit)
+    strategy.install(model, jit)
+    return model
+
+
+def train(strategy, images=None, batch_size=8, spoiled=None, **options):
+    """Returns what a training leaves: logs of steps and epochs, weights, optimiser, seeds."""
+    model, batches = compiled(strategy, **options), data(images, batch_size, spoiled)
+    found = {"steps": [], "epochs": [], "tested": []}
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: found["steps"].append([logs["loss"], logs["accuracy"]])
+    )
+    for _ in range(EPOCHS):
+        logs = model.fit(strategy.distribute(batches), shuffle=False, callbacks=[watch], verbose=0).history
+        found["epochs"].append([logs["loss"][0], logs["accuracy"][0]])
+        strategy.average_statistics(model)
+        with averaged_weights(model):
+            found["tested"].append(model.evaluate(strategy.distribute(data(17, 7)), verbose=0))
+    for part, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
+        found |= {f"{part} {i} {variable.name}": variable.numpy().tolist() for i, variable in enumerate(variables)}
+    return found
+
+
+def statistics(strategy):
+    """Returns how far the replicas' moving statistics are from their mean: before averaging, and after."""
+    model = compiled(strategy)
+    model.fit(strategy.distribute(data(16, 8)), shuffle=False, verbose=0)
+    before = _of_each_replica(model)
+    strategy.average_statistics(model)
+    mean = before.mean(axis=0)
+    return [float(np.abs(values - mean).max()) for values in (before, _of_each_replica(model))]
+
+
+def _of_each_replica(model):
+    moving = [variable.value for variable in model.non_trainable_variables if "moving" in variable.path]
+    return np.stack(
+        [np.concatenate([part.numpy() for part in parts]) for parts in zip(*(v.values for v in moving), strict=True)]
+    )
+
+
+def draws(strategy):
+    """Returns whether two replicas draw alike: a dropout, which draws per image, and stochastic depth, per batch."""
+    with strategy.scope():
+        x = keras.Input((64,))
+        model = keras.Model(x, [keras.layers.Dropout(0.5)(x), StochasticDepth((0.5,))(x)])
+        model.compile("sgd", "mse")
+    strategy.install(model, False)
+    strategy.install(model, False)  # a second time changes nothing
+    drawn = [strategy._strategy.run(lambda: model(tf.ones((1, 64)), training=True)) for _ in range(8)]
+    return [all(np.array_equal(*(part.numpy() for part in one[i].values)) for one in drawn) for i in range(2)]
+
+
+def mirrored(cases):
+    """Each case on one device and on two replicas."""
+    one, two = connect("one"), connect("auto")
+    report = {name: [train(one, **case), train(two, **case)] for name, case in cases.items()}
+    report |= {"statistics": statistics(two), "draws": draws(two)}
+    print(json.dumps(report | {"connected": connected(two)}))
+
+
+def split_cpu():
+    """Makes two logical devices of the processor; before anything else runs on it."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+def connected(strategy):
+    """Returns what a strategy says of itself."""
+    return [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
+
+
+def worker():
+    """Some cases with others, then a training in which the last worker dies."""
+    strategy = connect("auto")
+    report = {name: train(strategy, **CASES[name]) for name in WORKER_CASES}
+    print(json.dumps(report | {"connected": connected(strategy)}), flush=True)
+    model = compiled(strategy)
+    dies = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: (
+            batch == 2 and not strategy.is_chief and os.kill(os.getpid(), signal.SIGKILL)
+        )
+    )
+    try:
+        model.fit(strategy.distribute(data().repeat(1000)), shuffle=False, callbacks=[dies], verbose=0)
+    except ConnectionError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+
+
+def flat(*names):
+    """Threads and resident memory (kB) over 20 fits and then over 300 steps, for each strategy."""
+    report = {}
+    for name in names:
+        strategy = connect(name)
+        model = compiled(strategy)
+        report[name] = [_fit(strategy, model, 3) for _ in range(20)] + [_fit(strategy, model, 100) for _ in range(3)]
+    print(json.dumps(report))
+
+
+def _fit(strategy, model, steps):
+    model.fit(strategy.distribute(data().repeat().take(steps)), shuffle=False, verbose=0)
+    strategy.average_statistics(model)
+    model.evaluate(strategy.distribute(data()), verbose=0)
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    return [int(re.search(rf"{key}:\s+(\d+)", status)[1]) for key in ("Threads", "VmRSS")]
+
+
+PROGRAMS = {
+    "mirrored": lambda: mirrored(CASES),
+    "mirrored_slow": lambda: mirrored(SLOW_CASES),
+    "worker": worker,
+    "flat": lambda: flat("one", "mirrored"),
+    "flat_worker": lambda: flat("multiworker"),
+}
+if __name__ == "__main__":
+    if "TF_CONFIG" not in os.environ:
+        split_cpu()
+    PROGRAMS[sys.argv[1]]()

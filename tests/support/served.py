@@ -1,0 +1,89 @@
+"""A tiny model in both formats, and servers of it in processes of their own.
+
+`python tests/support/served.py FOLDER` writes the model as FOLDER/tiny/1, for a server that the tests are to be pointed at.
+"""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_mgnet import MgNet, export
+
+NAME, SIZE, CLASSES = "tiny", 8, 3
+NORMALIZATION = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+AT_ONCE = ("--rest-port=0", "--grpc-port=0", "--drain-seconds=0")
+ANNOUNCED = re.compile(r"at (http://(.*):\d+)/v1/models/tiny(?: and by gRPC at (\S+))?")
+
+
+def tiny(seed: int = 0):
+    """Returns a model that depends on the seed alone and tells `pixels` apart."""
+    model = MgNet((1,), 4, input_shape=(SIZE, SIZE, 3), classes=CLASSES, name=NAME)
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        value = 0.5 * rng.normal(size=weight.shape)
+        weight.assign(0.5 + np.abs(value) if "variance" in weight.path else value)
+    kernel, bias = model.get_layer("classifier").weights
+    kernel.assign(10 * kernel)
+    bias.assign(bias - logits(model, pixels(4)).mean(axis=0))
+    return model
+
+
+def logits(model, images) -> np.ndarray:
+    """Returns what Keras computes of images 0..255."""
+    mean, std = (np.float32(part) for part in NORMALIZATION)
+    return np.asarray(model((np.asarray(images, "float32") / 255 - mean) / std, training=False))
+
+
+def write_savedmodel(base: Path, seed: int = 0) -> Path:
+    return export.savedmodel(tiny(seed), base, normalization=NORMALIZATION)
+
+
+def write_onnx(base: Path, seed: int = 0, version: int = 1) -> Path:
+    return export.onnx(tiny(seed), base / str(version) / "model.onnx", normalization=NORMALIZATION).parent
+
+
+def pixels(n: int, seed: int = 1) -> np.ndarray:
+    """Returns noise (n, SIZE, SIZE, 3) of four brightnesses."""
+    noise = np.random.default_rng(seed).integers(0, 256, (n, SIZE, SIZE, 3))
+    return (noise * (np.arange(n) % 4 + 1)[:, None, None, None] // 4).astype("uint8")
+
+
+def encoded(image: np.ndarray, format: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, format)
+    return stream.getvalue()
+
+
+class Served:
+    """A server process: `url` of REST, `model_url`, `grpc` address, `process`."""
+
+    def __init__(self, base: Path, *options: str):
+        command = [sys.executable, "-m", "keras_mgnet", "serve", str(base), *AT_ONCE, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        announced = ANNOUNCED.search(self.process.stdout.readline())
+        if announced is None:
+            raise RuntimeError(f"the server did not start: {command}")
+        self.url, self.grpc = announced[1], announced[3]
+        self.model_url = f"{self.url}/v1/models/{NAME}"
+
+
+@contextlib.contextmanager
+def served(base: Path, *options: str):
+    """Yields a `Served` and ends its process."""
+    server = Served(base, *options)
+    try:
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(timeout=60)
+        server.process.stdout.close()
+
+
+if __name__ == "__main__":
+    print(write_savedmodel(Path(sys.argv[1], NAME)))

@@ -1,0 +1,50 @@
+"""The equations of MgNet's relatives in numpy: convolutions, norms, maps and their adjoints."""
+
+import keras
+import numpy as np
+from scipy.signal import correlate2d
+
+from keras_mgnet.layers import Norm
+
+
+def twin_conv(x, kernel, strides=1):
+    """x (N, H, W, c_in), kernel (k, k, c_in, c_out): zero-padded by k // 2, sampled at 0, s, 2s, ..."""
+    channels = [
+        sum(
+            np.stack([correlate2d(image[..., i], kernel[..., i, o], mode="same") for image in x])
+            for i in range(kernel.shape[2])
+        )
+        for o in range(kernel.shape[3])
+    ]
+    return np.stack(channels, axis=-1)[:, ::strides, ::strides]
+
+
+def norm(x, layer, training):
+    """What stands before or behind a convolution: a norm, with its activation, or nothing."""
+    if not isinstance(layer, Norm):
+        return x
+    gamma, beta, moving_mean, moving_variance = (w.numpy() for w in layer.weights)
+    mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (moving_mean, moving_variance)
+    x = gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+    return np.maximum(x, 0) if layer.activation is keras.activations.relu else x
+
+
+def mapping(x, kernel, before, behind, training):
+    """He2019 (4.7)."""
+    return norm(twin_conv(norm(x, before, training), kernel), behind, training)
+
+
+def adjoint(y, kernel, grid):
+    """The transpose of the stride-2 convolution on `grid`, from its matrix."""
+    c = kernel.shape[2]
+    size = grid[0] * grid[1] * c
+    columns = twin_conv(np.eye(size).reshape(size, *grid, c), kernel, 2).reshape(size, -1)
+    return (y.reshape(len(y), -1) @ columns.T).reshape(len(y), *grid, c)
+
+
+def tensor(x):
+    return keras.ops.convert_to_tensor(x)
+
+
+def close(computed, expected, tolerance=1e-9):
+    np.testing.assert_allclose(computed, expected, rtol=tolerance, atol=tolerance)

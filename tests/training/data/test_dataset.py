@@ -1,0 +1,306 @@
+"""Real data sets as they are loaded."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from keras_mgnet.models.datasets import DATASETS
+from keras_mgnet.training.data import dataset as data
+from support import TFDS
+
+MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+@cache
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module", params=["mnist", "cifar10"])
+def real(request):
+    if not (TFDS / request.param).is_dir():
+        pytest.skip(f"{request.param} is not prepared in {TFDS}; set TFDS_DATA_DIR")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(TFDS))
+        return data.load(request.param)
+
+
+def split(count, size=8, channels=1):
+    """Noise whose labels tell the images apart."""
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+    return data.Split(images, np.arange(count, dtype=np.int32))
+
+
+# --- data sets -------------------------------------------------------------------------------------------------------
+
+
+def test_real_sets_have_their_published_counts(real):
+    shape, counts = {"mnist": ((28, 28, 1), MNIST_COUNTS), "cifar10": ((32, 32, 3), [5000] * 10)}[real.name]
+    assert real.input_shape == shape and real.classes == 10
+    assert np.bincount(real.train.labels).tolist() == counts
+    assert len(real.test.labels) == 10000 and set(real.test.labels) == set(range(10))
+    assert real.class_names[6] == {"mnist": "6", "cifar10": "frog"}[real.name]
+
+
+def test_constants_describe_the_training_images(real):
+    mean, std = data.channel_statistics(real.train.images)
+    assert (real.mean, real.std) == (DATASETS[real.name].mean, DATASETS[real.name].std)
+    np.testing.assert_allclose(mean, real.mean, atol=1e-4)
+    if real.name == "cifar10":  # its published deviations are the mean over images, not over all pixels
+        np.testing.assert_allclose(std, (0.2470, 0.2435, 0.2616), atol=1e-4)
+        std = (real.train.images[:10000].astype(np.float32) / 255).std(axis=(1, 2)).mean(axis=0)
+    np.testing.assert_allclose(std, real.std, atol=2e-3)
+
+
+def test_digits():
+    train, test = digits().train, digits().test
+    assert (train.images.shape, test.images.shape) == ((1437, 8, 8, 1), (360, 8, 8, 1))
+    assert digits().class_names == tuple("0123456789")
+    assert train.images.min() == 0 and train.images.max() == 255
+    assert np.ptp(np.bincount(test.labels)) <= 2
+    assert np.array_equal(train.images, data.load("digits").train.images)
+
+
+@given(st.integers(1, 9), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
+def test_channel_statistics_against_numpy(count, channels, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (count, 3, 5, channels), dtype=np.uint8)
+    mean, std = data.channel_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)), rtol=1e-12)
+
+
+def test_constant_channel_divides_by_one():
+    images = split(10000, channels=3).images.copy()
+    images[..., 1] = 77
+    assert data.channel_statistics(images)[1][1] == 1.0
+
+
+GOOD = split(4)
+BAD_SPLITS = [
+    (GOOD.images / 255, GOOD.labels, "uint8"),
+    (GOOD.images[..., 0], GOOD.labels, "uint8"),
+    (np.repeat(GOOD.images, 2, axis=-1), GOOD.labels, "1 or 3"),
+    (GOOD.images[:0], GOOD.labels[:0], "at least one"),
+    (GOOD.images, GOOD.labels[:3], r"\(4,\)"),
+    (GOOD.images, GOOD.labels.astype(np.int64), "int32"),
+]
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), BAD_SPLITS)
+def test_split_rejects(images, labels, message):
+    with pytest.raises(ValueError, match=f"expected .*{message}.*Received: "):
+        data.Split(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "names", "message"),
+    [
+        (GOOD, split(4, size=9), "abcd", "one shape"),
+        (GOOD, GOOD, "abc", r"train labels in 0\.\.2.*0\.\.3"),
+        (GOOD, data.Split(GOOD.images, GOOD.labels - 1), "abcd", r"test labels in 0\.\.3.*-1\.\.2"),
+    ],
+)
+def test_dataset_rejects(train, test, names, message):
+    with pytest.raises(ValueError, match=f"expected .*{message}"):
+        data.Dataset("x", train, test, tuple(names), (0.5,), (0.5,))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("mnits", "mnist"), ("digit", "digits"), ("npz", "npz:FILE"), ("cifar10:9.9.9", "cifar10")]
+)
+def test_unknown_name_has_a_nearest_match(name, nearest):
+    with pytest.raises(ValueError, match=f"unknown dataset '{name}'; did you mean '{nearest}'.*Received: '{name}'"):
+        data.load(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fashion_mnist", "prepared for TFDS.*tfds build fashion_mnist.*TFDS_DATA_DIR"),
+        ("oxford_flowers102", r"one size.*folder:DIR.*None"),
+        ("imdb_reviews", "features image and label.*text"),
+    ],
+)
+def test_tfds_sets_that_cannot_be_used(name, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(ValueError, match=f"expected .*{message}"):
+        data.load(name)
+
+
+def test_tfds_directory_may_start_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/sets")
+    with pytest.raises(ValueError, match=f"no data in {tmp_path}/sets/fashion_mnist"):
+        data.load("fashion_mnist")
+
+
+@pytest.mark.parametrize(("name", "size"), [("digits", 8), ("folder:x", 0)])
+def test_image_size_belongs_to_folders(name, size):
+    with pytest.raises(ValueError, match=f"positive image size, with folder:DIR only. Received: {size} with '{name}'"):
+        data.load(name, image_size=size)
+
+
+def test_unknown_on_corrupt():
+    with pytest.raises(ValueError, match="did you mean 'skip'"):
+        data.load("digits", on_corrupt="skipp")
+
+
+# --- npz -------------------------------------------------------------------------------------------------------------
+
+ARRAYS = {"x_train": GOOD.images[..., 0], "y_train": [[0], [1], [1], [0]], "x_test": GOOD.images[:2], "y_test": [2, 0]}
+
+
+def test_npz_reads_keras_layout(tmp_path):
+    np.savez(tmp_path / "set.npz", **ARRAYS)
+    loaded = data.load(f"npz:{tmp_path / 'set.npz'}")
+    assert np.array_equal(loaded.train.images, GOOD.images) and loaded.train.labels.tolist() == [0, 1, 1, 0]
+    assert loaded.class_names == ("0", "1", "2")
+    assert (loaded.mean, loaded.std) == data.channel_statistics(GOOD.images)
+    np.savez_compressed(tmp_path / "set.npz", **ARRAYS, class_names=["ant", "bee", "cow"])
+    assert data.load(f"npz:{tmp_path / 'set.npz'}").class_names == ("ant", "bee", "cow")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x_train": GOOD.images / 255}, "uint8.*float64"),
+        ({"y_train": [0.0, 1.0, 1.0, 0.0]}, "whole-number labels.*float64"),
+        ({"y_train": np.eye(4, dtype=int)}, r"whole-number labels.*\(4, 4\)"),
+        ({"y_train": np.array([0, 1, "x", None], object)}, "pickled"),
+        ({"y_test": [0, -1]}, r"test labels in .*-1\.\.0"),
+        ({"class_names": ["a", "b"]}, r"test labels in 0\.\.1"),
+    ],
+)
+def test_npz_rejects(change, message, tmp_path):
+    np.savez(tmp_path / "set.npz", **ARRAYS | change)
+    with pytest.raises(ValueError, match=f"expected .*{message}"):
+        data.load(f"npz:{tmp_path / 'set.npz'}")
+
+
+def test_clean_images_are_no_classes():
+    with pytest.raises(ValueError, match=r"expected a data set of classes\. Received: 'denoise:images'"):
+        data.load("denoise:images")
+
+
+def test_npz_names_what_is_missing(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=GOOD.images, y_train=GOOD.labels)
+    with pytest.raises(ValueError, match="Received: no x_test, y_test"):
+        data.load(f"npz:{tmp_path / 'set.npz'}")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_npz_that_cannot_be_read(content, tmp_path):
+    file = tmp_path / "set.npz"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected an \.npz file.*set\.npz"):
+        data.load(f"npz:{file}")
+
+
+# --- folder ----------------------------------------------------------------------------------------------------------
+
+
+def write(root, modes=("L", "L"), count=5, size=(6, 6)):
+    """Class i of `modes` has `count` images of the level 100 i + 20."""
+    for i, mode in enumerate(modes):
+        folder = root / f"class{i}"
+        folder.mkdir(parents=True)
+        for j in range(count):
+            Image.new("L", size, 100 * i + 20).convert(mode).save(folder / f"{j}.png")
+
+
+def test_folder_holds_a_fifth_out(tmp_path):
+    write(tmp_path, count=10)
+    (tmp_path / "class0" / "notes.txt").write_text("not an image")
+    (tmp_path / ".cache").mkdir()
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.class_names == ("class0", "class1") and loaded.input_shape == (6, 6, 1)
+    for part, count in ((loaded.train, 8), (loaded.test, 2)):
+        assert np.bincount(part.labels).tolist() == [count, count]
+        assert (part.images == (100 * part.labels + 20)[:, None, None, None]).all()
+
+
+def test_folder_with_train_and_test(tmp_path):
+    write(tmp_path / "train", count=3)
+    write(tmp_path / "test", count=1)
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.train.labels.tolist() == [0, 0, 0, 1, 1, 1] and loaded.test.labels.tolist() == [0, 1]
+    assert loaded.test.images[1, 0, 0, 0] == 120
+
+
+@pytest.mark.parametrize(
+    ("modes", "channels"), [(("L", "1"), 1), (("LA", "I;16"), 1), (("L", "RGB"), 3), (("P", "RGBA"), 3)]
+)
+def test_folder_is_grey_only_if_every_image_is(modes, channels, tmp_path):
+    write(tmp_path, modes)
+    assert data.load(f"folder:{tmp_path}").input_shape == (6, 6, channels)
+
+
+def test_sixteen_bits_keep_their_high_byte(tmp_path):
+    write(tmp_path)
+    ramp = np.arange(36, dtype=np.uint16).reshape(6, 6) * 1800
+    for file in (tmp_path / "class0").iterdir():
+        Image.fromarray(ramp).save(file)
+    loaded = data.load(f"folder:{tmp_path}")
+    assert np.array_equal(loaded.train.images[loaded.train.labels == 0][0, ..., 0], ramp // 256)
+
+
+def test_folder_sizes(tmp_path):
+    write(tmp_path)
+    Image.new("L", (7, 6)).save(tmp_path / "class1" / "9.png")
+    both = r"class0.0\.png \(6, 6\) and .*class1.9\.png \(6, 7\)"
+    with pytest.raises(ValueError, match=f"one size; --image-size.*{both}"):
+        data.load(f"folder:{tmp_path}")
+    assert data.load(f"folder:{tmp_path}", image_size=4).input_shape == (4, 4, 1)
+
+
+def test_resizing_is_antialiased(tmp_path):
+    write(tmp_path)
+    board = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(200)
+    for file in tmp_path.glob("*/*.png"):
+        Image.fromarray(board.astype(np.uint8)).save(file)
+    assert np.ptp(data.load(f"folder:{tmp_path}", image_size=8).train.images[:, 1:-1, 1:-1]) <= 4
+
+
+@pytest.mark.parametrize("keep", [0, 20, 45])
+def test_corrupt_file(keep, tmp_path):
+    write(tmp_path, count=6)
+    bad = tmp_path / "class1" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:keep])
+    with pytest.warns(UserWarning, match=r"skipped an unreadable image: .*class1.3\.png"):
+        loaded = data.load(f"folder:{tmp_path}")
+    assert len(loaded.train.labels) + len(loaded.test.labels) == 11
+    with pytest.raises(ValueError, match=r"readable image\. Received: .*class1.3\.png"):
+        data.load(f"folder:{tmp_path}", on_corrupt="error")
+
+
+def test_folder_without_enough_to_learn_from(tmp_path):
+    def refused(message):
+        with pytest.raises(ValueError, match=f"expected .*{message}"):
+            data.load(f"folder:{tmp_path / 'set'}")
+
+    refused("a folder of images. Received: .*set")
+    (tmp_path / "set").mkdir()
+    refused("none in .*set")
+    write(tmp_path / "set", count=4)
+    refused("5 or more images a class.*Received: 4")
+    (tmp_path / "set" / "empty").mkdir()
+    refused("readable images.*empty")
+    write(tmp_path / "set" / "train")
+    write(tmp_path / "set" / "test", modes="L")
+    refused(r"same class folders.*\['class1'\]")
+
+
+def test_an_npz_file_may_bring_its_normalization(tmp_path):
+    images, labels = np.zeros((4, 8, 8, 3), "uint8"), np.arange(4)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "d.npz", **arrays, mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    loaded = data.load(f"npz:{tmp_path / 'd.npz'}")
+    assert (loaded.mean, loaded.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    np.savez(tmp_path / "e.npz", **arrays, mean=[0.1, 0.2, 0.3], std=[0.4, 0.0, 0.6])
+    with pytest.raises(ValueError, match="expected 3 means and as many positive deviations"):
+        data.load(f"npz:{tmp_path / 'e.npz'}")

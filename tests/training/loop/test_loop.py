@@ -1,0 +1,293 @@
+"""The training loop on real digits: what a run leaves, resumes nothing silently, survives Ctrl-C."""
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_mgnet import ResNet, count_params
+from keras_mgnet.optimizers import SGD, Adam
+from keras_mgnet.recipes import RECIPES
+from keras_mgnet.schedules import SCHEDULES
+from keras_mgnet.training.data.dataset import load
+from keras_mgnet.training.loop import callbacks, loop, task
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.headline import headline
+from keras_mgnet.training.loop.inference import evaluate, predict
+from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
+from keras_mgnet.training.runs.state import Progress
+
+FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
+
+
+def digits_run(out, **changes):
+    config = {
+        "dataset": "digits",
+        "set": {"nu": [1, 1], "channels": 16},
+        "epochs": 5,
+        "batch_size": 64,
+        "out": str(out),
+    }
+    return loop.train(TrainConfig(**config | {"learning_rate": 0.1} | changes), Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return digits_run(tmp_path_factory.mktemp("runs") / "a", schedule="cosine", warmup_epochs=0.5, augment="shift")
+
+
+def test_a_run_leaves_its_files_and_its_record(run):
+    assert sorted(path.name for path in run.path.iterdir()) == FILES
+    rows = read_log(run.path / "log.csv")
+    assert [row["epoch"] for row in rows] == list("01234")
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"} <= set(rows[0])
+    result = run.record["result"]
+    assert result["status"] == "finished"
+    assert result["last_test_accuracy"] == float(rows[-1]["val_accuracy"])
+    assert result["best_test_accuracy"] == max(float(row["val_accuracy"]) for row in rows)
+    assert run.record["config"]["momentum"] == RECIPES["xuteam"].momentum
+    assert run.record["model"]["params"] == count_params(run.load_model())
+    assert set(run.record["versions"]) >= {"python", "keras", "tensorflow", "keras-mgnet", "backend"}
+    assert list((run.path / "tensorboard").rglob("events*"))
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_record_older_than_an_argument_means_its_default(run):
+    config = {key: value for key, value in run.record["model"]["config"].items() if key != "remat"}
+    older = Run(run.path, run.record | {"model": run.record["model"] | {"config": config}})
+    assert count_params(older.load_model()) == run.record["model"]["params"]
+    other = Run(run.path, run.record | {"model": {"config": config | {"remat": ["level1"]}}})
+    with pytest.raises(ValueError, match="another remat"):
+        other.load_model()
+
+
+def test_it_learns(run):
+    assert run.record["result"]["last_test_accuracy"] > 0.5
+
+
+def test_evaluate_agrees_with_the_log(run):
+    result = evaluate(run)
+    assert result["accuracy"] == pytest.approx(run.record["result"]["last_test_accuracy"])
+    assert evaluate(run, "best")["accuracy"] == pytest.approx(run.record["result"]["best_test_accuracy"])
+
+
+def test_the_same_seed_gives_the_same_run(run, tmp_path):
+    again = digits_run(tmp_path / "b", schedule="cosine", warmup_epochs=0.5, augment="shift")
+    losses = [[row["loss"] for row in read_log(r.path / "log.csv")] for r in (run, again)]
+    np.testing.assert_allclose(*(np.array(column, float) for column in losses), rtol=1e-4)
+
+
+def test_predict_names_the_digit_of_a_file(run, tmp_path):
+    from PIL import Image
+
+    digits = load("digits").test
+    correct = evaluate(run)["accuracy"]
+    paths = []
+    for i, image in enumerate(digits.images[:60]):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(image.squeeze(-1)).convert("RGB").save(paths[-1])
+    predictions = predict(run, paths, top=2)
+    assert [prediction["image"] for prediction in predictions] == [str(path) for path in paths]
+    named = [next(iter(prediction["classes"])) for prediction in predictions]
+    assert np.mean([int(name) == label for name, label in zip(named, digits.labels, strict=False)]) > correct - 0.15
+    for prediction in predictions:
+        first, second = prediction["classes"].values()
+        assert 0 <= second <= first <= 1
+
+
+def test_predict_names_an_unreadable_file(run, tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"expected a readable image\. Received: .*x\.png"):
+        predict(run, [tmp_path / "x.png"])
+
+
+def test_evaluate_refuses_another_kind_of_data(run, tmp_path):
+    images, labels = np.zeros((5, 8, 8, 1), "uint8"), np.arange(5)
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(ValueError, match="expected images"):
+        evaluate(run, dataset=f"npz:{tmp_path / 'd.npz'}")
+
+
+def test_a_classifier_is_asked_for_classes_alone(run, tmp_path):
+    with pytest.raises(ValueError, match=rf"expected a data set of classes for .*Received: denoise:{tmp_path}"):
+        evaluate(run, dataset=f"denoise:{tmp_path}")
+
+
+def test_a_run_knows_its_files_from_anywhere_and_its_version():
+    assert TrainConfig("folder:photos").dataset == f"folder:{Path('photos').absolute()}"
+    assert TrainConfig("cifar10:3.0.2").dataset == "cifar10:3.0.2"
+
+
+def test_a_run_directory_of_another_model_is_refused(run, tmp_path):
+    other = digits_run(tmp_path / "other", set={"nu": [1], "channels": 4}, epochs=1)
+    (other.path / "last.keras").write_bytes((run.path / "last.keras").read_bytes())
+    with pytest.raises(ValueError, match=r"to hold the model of its run\.json\. Received: another .*nu"):
+        other.load_model()
+    with pytest.raises(ValueError, match=r"expected a new or empty run directory.*a run of mgnet\S* on digits"):
+        digits_run(other.path)
+    (other.path / "best.keras").unlink()
+    with pytest.raises(ValueError, match=r"expected the checkpoint best\.keras"):
+        other.load_model("best")
+    with pytest.raises(ValueError, match="unknown checkpoint 'lats'; did you mean 'last'"):
+        other.load_model("lats")
+
+
+def test_runs_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in (1, 2, 3):
+        path = new_run_directory(None, "folder:a/b", "resnet18")
+        assert path.name == f"folder_b-resnet18-00{i}"
+        path.mkdir(parents=True)
+
+
+def test_a_failed_run_says_so(tmp_path, monkeypatch):
+    def fail(self, batch, logs=None):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(callbacks.StepWatch, "on_train_batch_end", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        digits_run(tmp_path / "run")
+    assert open_run(tmp_path / "run").record["result"]["status"] == "failed"
+
+
+def test_a_second_interrupt_acts_at_once(tmp_path, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task.Classification, "train_batches", interrupt)
+    run = digits_run(tmp_path / "run")
+    assert run.record["result"] | {"seconds": 0} == {"status": "interrupted", "seconds": 0, "epochs": 0}
+
+
+def test_a_folder_run_is_evaluated_from_anywhere(tmp_path, monkeypatch):
+    from PIL import Image
+
+    for i in range(10):
+        folder = tmp_path / "photos" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9 + i, 12), (25 * i, 0, 0)).save(folder / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    run = digits_run(tmp_path / "run", dataset="folder:photos", image_size=8, epochs=1, augment="crop_flip")
+    monkeypatch.chdir(tmp_path / "run")
+    assert evaluate(run)["images"] == 2
+
+
+def test_classic_networks_train_too(tmp_path):
+    run = digits_run(tmp_path / "run", model="resnet18_shared_ab", set={"base_width": 2}, epochs=1)
+    assert isinstance(run.load_model(), ResNet)
+
+
+def test_an_imagenet_preset_takes_the_small_stem_for_small_images():
+    prepared = loop.prepare(TrainConfig("digits", model="resnet18_imagenet", set={"base_width": 2}))
+    assert prepared.model.get_layer("level1").output.shape[1:3] == (8, 8)
+
+
+# Schedules and optimiser
+
+
+def rates(name, **changes):
+    recipe = replace(RECIPES["kaust"].scaled(changes.get("epochs", 12)), curve=name, **changes)
+    rate = recipe.schedule(steps_per_epoch=10)
+    return np.array([float(rate(step)) for step in range(recipe.epochs * 10)])
+
+
+def test_step_schedule_divides_at_the_scaled_milestones():
+    """Milestones 30, 60, 90 of 120 epochs are 3, 6, 9 of 12."""
+    expected = np.repeat([0.1, 0.01, 0.001, 0.0001], 30)
+    np.testing.assert_allclose(rates("step"), expected, rtol=1e-5)
+
+
+def test_cosine_schedule_is_half_a_period():
+    np.testing.assert_allclose(rates("cosine"), 0.05 * (1 + np.cos(np.pi * np.arange(120) / 120)), atol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_too_short_for_a_milestone_keeps_its_rate(epochs):
+    np.testing.assert_allclose(rates("step", epochs=epochs)[:5], 0.1, rtol=1e-6)
+
+
+def test_constant_schedule():
+    np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_warm_up_rises_linearly_to_the_schedule(name):
+    warm, plain = rates(name, warmup_epochs=2), rates(name)
+    np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_optimizer_with_a_schedule_survives_its_config(name):
+    rate = replace(RECIPES["xuteam"].scaled(4), curve=name, warmup_epochs=1).schedule(3)
+    optimizer = SGD(rate, momentum=0.9, nesterov=True, coupled_weight_decay=1e-3)
+    copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
+    assert copy.get_config() == optimizer.get_config()
+    assert float(copy._learning_rate(5)) == float(rate(5))
+
+
+def test_a_short_run_says_what_became_of_its_schedule_and_its_steps(tmp_path):
+    config = TrainConfig("digits", set={"nu": [1], "channels": 2}, epochs=12, batch_size=500)
+    prepared = loop.prepare(config)
+    text = headline(prepared, tmp_path, Progress())
+    assert "cosine schedule in place of its recipe's step" in text and "--schedule step keeps it" in text
+    assert "3 steps an epoch, from 1,437 images in batches of 500" in text
+    plain = loop.prepare(replace(config, epochs=60, batch_size=32))
+    assert len(headline(plain, tmp_path, Progress()).splitlines()) == 1
+
+
+def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
+    options = {"epochs": 1, "set": {"nu": [1], "channels": 2}, "batch_size": 500}
+    digits_run(tmp_path / "run", schedule="step", **options)  # what the record of an older run says
+    with pytest.raises(ValueError, match=r"expected the schedule of the run in .*'step'.*'cosine'"):
+        digits_run(tmp_path / "run", resume=True, **options)
+    assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=5), rng.normal(size=(6, 5))
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.01])
+    optimizer = SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0, coupled_weight_decay=0.05)
+    variable = keras.Variable(w)
+    m = np.zeros(5)
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        g = gradient + 0.05 * w
+        m = momentum * m + g
+        w = w - float(rate(step)) * (g + momentum * m if nesterov and momentum else m)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
+
+
+def test_adam_leaves_what_has_no_gradient_and_refuses_none_at_all():
+    moved, left = keras.Variable(1.0), keras.Variable(1.0)
+    optimizer = Adam(0.1)
+    optimizer.apply([keras.ops.ones(()), None], [moved, left])
+    assert float(moved) == pytest.approx(0.9, rel=1e-5) and float(left) == 1
+    with pytest.raises(ValueError, match="No gradients provided"):
+        optimizer.apply([None, None], [moved, left])
+
+
+def test_every_recipe_falls_within_its_length():
+    for recipe in RECIPES.values():
+        assert all(0 < milestone < recipe.epochs for milestone in recipe.milestones)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_saved_optimizer_goes_on_where_it_was(momentum, tmp_path):
+    model = ResNet(base_width=2, input_shape=(8, 8, 1))
+    model.compile(SGD(0.1, momentum=momentum), model.loss)
+    x, y = np.ones((4, 8, 8, 1), "float32"), np.arange(4)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.optimizer.iterations) == 3
+    for ours, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,498 @@
+"""Stopped runs go on bit for bit: signals, kills, full disks, damaged files, and what must be refused."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from keras_mgnet import files
+from keras_mgnet.training.loop import callbacks
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.identity import digest
+from keras_mgnet.training.loop.loop import train
+from keras_mgnet.training.runs import checkpoint
+from keras_mgnet.training.runs.checkpoint import ARRAYS, MANIFEST, STATE, Checkpoints, DamagedCheckpointError
+from keras_mgnet.training.runs.run import open_run, read_log
+from keras_mgnet.training.runs.state import Progress
+from keras_mgnet.training.runs.writer import RunWriter
+from support import ROOT, slow_unless
+from support.runs import checkpoints_of, stop_at
+
+STEPS = 12  # per epoch of digits
+RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dropout, gates, averages
+    "mgnet": {"set": {"nu": [1, 1], "channels": 3}, "schedule": "cosine", "augment": "shift", "warmup_epochs": 1.0},
+    "stochastic depth": {"model": "resnet20", "set": {"blocks": [1, 1], "base_width": 2, "survival": 0.5}},
+    "dropout": {"model": "densenet_40_12", "set": {"depth": 7, "growth": 2, "dropout": 0.3}},
+    "shake-shake": {"model": "shake_shake_26_2x32d", "set": {"depth": 8, "width": 2}},
+    "average": {"set": {"nu": [1], "channels": 3}, "ema": 0.9, "label_smoothing": 0.1},
+    "half precision": {"set": {"nu": [1], "channels": 3}, "dtype": "mixed_float16"},
+}
+
+
+def digits(out, resume=False, **changes):
+    config = {
+        "dataset": "digits",
+        "set": {"nu": [1], "channels": 2},
+        "epochs": 3,
+        "batch_size": 128,
+        "augment": "crop_flip",
+    }
+    config |= {"learning_rate": 0.05, "reproducible": True, "checkpoint_steps": 5}
+    return train(TrainConfig(**config | changes, out=str(out), resume=resume), Console(file=io.StringIO()))
+
+
+def assert_same(run, other):
+    """Equal weights, optimiser and generator states, to the bit; equal logs, to the rounding of a mean taken in two parts."""
+    states = [checkpoints_of(r).newest()[1] for r in (run, other)]
+    assert states[0].keys() == states[1].keys()
+    for key, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][key], err_msg=key)
+    for name in ("last", "best"):
+        for weight, copy in zip(*(r.load_model(name).get_weights() for r in (run, other)), strict=True):
+            np.testing.assert_array_equal(weight, copy)
+    columns = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    logs = [[[float(row[c]) for c in columns] for row in read_log(r.path / "log.csv")] for r in (run, other)]
+    np.testing.assert_allclose(*logs, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped."""
+    return digits(tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def stopped(whole, tmp_path, monkeypatch):
+    """A run stopped in the seventh step of its second epoch, with the checkpoints of that step and of step 5."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, STEPS + 7)
+        run = digits(tmp_path / "run")
+    assert run.record["result"]["status"] == "preempted"
+    return run
+
+
+@pytest.mark.parametrize("name", slow_unless(RUNS.keys() - {"shake-shake"}, RUNS))
+def test_a_run_stopped_inside_an_epoch_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
+    options = {"epochs": 2, **RUNS[name]}
+    whole = digits(tmp_path / "whole", **options)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)
+        digits(tmp_path / "parts", **options)
+    parts = digits(tmp_path / "parts", resume=True, **options)
+    assert parts.record["result"]["status"] == "finished"
+    assert_same(whole, parts)
+
+
+def test_two_reproducible_runs_are_bit_equal(whole, tmp_path):
+    assert_same(whole, digits(tmp_path / "again"))
+
+
+@pytest.mark.parametrize("step", [1, STEPS, STEPS + 1, 2 * STEPS])
+def test_a_run_stopped_at_the_border_of_an_epoch_goes_on_bit_for_bit(step, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        digits(tmp_path / "run")
+    assert_same(whole, digits(tmp_path / "run", resume=True))
+
+
+def test_a_run_stopped_in_an_evaluation_goes_on_bit_for_bit(whole, tmp_path, monkeypatch):
+    def stop(self, batch, logs=None):
+        self.signals.received = signal.SIGTERM
+        unpatched(self, batch, logs)
+
+    unpatched = callbacks.StopInEvaluation.on_test_batch_end
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.StopInEvaluation, "on_test_batch_end", stop)
+        run = digits(tmp_path / "run")
+    assert checkpoints_of(run).names() == ["epoch-000000-step-000010", "epoch-000000-step-000012"]
+    assert_same(whole, digits(tmp_path / "run", resume=True))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path):
+    program = (
+        "import os, signal, sys; from keras_mgnet.training import callbacks as c; from keras_mgnet.cli import main\n"
+        "u = c.StepWatch.on_train_batch_end\n"
+        f"c.StepWatch.on_train_batch_end = lambda s, b, logs=None: (os.kill(os.getpid(), {int(number)}), u(s, b, logs))\n"
+        "sys.argv[0] = 'keras-mgnet'; main()"
+    )
+    options = ["--set", "channels=2", "--set", "nu=[1]", "--epochs", "9999", "--out", str(tmp_path / "run")]
+    process = subprocess.run(
+        [sys.executable, "-c", program, "train", "digits", *options],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert process.returncode == 128 + number, process.stderr
+    status = "preempted" if number == signal.SIGTERM else "interrupted"
+    assert f"{status} after 0 epochs" in process.stdout and "--resume" in process.stdout
+    assert checkpoints_of(open_run(tmp_path / "run")).newest()[0] == "epoch-000000-step-000001"
+    assert keras.saving.load_model(tmp_path / "run" / "last.keras").input_shape == (None, 8, 8, 1)
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, False), (1, False), (2, False), (143, True)])
+def test_the_script_for_slurm_requeues_what_sigterm_has_stopped(code, requeued, tmp_path):
+    for name, body in {"srun": f"exit {code}", "scontrol": 'echo "$@"'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    script = ["bash", ROOT / "docs" / "deploy" / "slurm.sh"]
+    process = subprocess.run(script, capture_output=True, text=True, env=os.environ | path)
+    assert (process.returncode, process.stdout) == ((0, "requeue 7\n") if requeued else (code, ""))
+
+
+def crash(out, kills):
+    program = ROOT / "tests" / "support" / "crash.py"
+    process = subprocess.run([sys.executable, program, out, str(kills), "0"], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert int(process.stdout) == kills
+    finished = sorted(out.iterdir())
+    states = [checkpoints_of(open_run(run)).newest()[1] for run in finished]
+    return finished, states
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, tmp_path):
+    _, (reference, *_) = crash(tmp_path / "whole", 0)
+    finished, states = crash(tmp_path / "killed", kills)
+    for state in states:
+        for key, array in reference.items():
+            np.testing.assert_array_equal(state[key], array, err_msg=key)
+    for run in finished:
+        assert not [path for path in run.rglob("*") if path.name.startswith(files.STAGED)]
+
+
+# Damaged, and full disks
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def swap(path):
+    other = path.parent.with_name("epoch-000001") / path.name
+    kept = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+DAMAGES = {"truncated": truncate, "flipped": flip, "emptied": empty, "gone": Path.unlink, "swapped": swap}
+
+
+@pytest.mark.parametrize("file", [ARRAYS, STATE, MANIFEST])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_detected(file, damage, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for i in (0, 1, 2):
+        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i, "float32")}, {"step": i})
+    DAMAGES[damage](tmp_path / "epoch-000002" / file)
+    with pytest.raises(DamagedCheckpointError, match=r"expected an intact checkpoint\. Received: '.*epoch-000002'"):
+        checkpoints.read("epoch-000002")
+    with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
+        assert checkpoints.newest()[0] == ("epoch-000000" if damage == "swapped" else "epoch-000001")
+
+
+def test_exchanged_checkpoints_are_detected(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for i in (1, 2):
+        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i)}, {"step": i})
+    (tmp_path / "epoch-000002").rename(tmp_path / "epoch-000003")
+    (tmp_path / "epoch-000001").rename(tmp_path / "epoch-000002")
+    for name in checkpoints.names():
+        with pytest.raises(DamagedCheckpointError):
+            checkpoints.read(name)
+
+
+@given(file=st.sampled_from([ARRAYS, STATE, MANIFEST]), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_every_flipped_bit_is_detected(file, place, bit, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bits")
+    Checkpoints(folder).write("epoch-000001", {"w": np.arange(4.0), "n": np.array(3)}, {"step": 1})
+    path = folder / "epoch-000001" / file
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError):
+        Checkpoints(folder).read("epoch-000001")
+
+
+def test_a_checkpoint_of_another_run_is_detected(tmp_path):
+    Checkpoints(tmp_path, "one run").write("epoch-000001", {"w": np.ones(3)}, {})
+    with pytest.raises(DamagedCheckpointError, match="or of another run"):
+        Checkpoints(tmp_path, "another").read("epoch-000001")
+
+
+def test_damaged_checkpoints_do_not_push_out_intact_ones(tmp_path):
+    """The run went on from 4, though 5 was there; keeping one must keep what was just written."""
+    checkpoints = Checkpoints(tmp_path)
+    for name in ("epoch-000003", "epoch-000004", "epoch-000005"):
+        checkpoints.write(name, {"w": np.ones(3)}, {})
+    flip(tmp_path / "epoch-000005" / ARRAYS)
+    checkpoints.write("epoch-000004-step-000005", {"w": np.ones(3)}, {})
+    checkpoints.prune("epoch-000004-step-000005", 1, ["epoch-000003"])
+    assert checkpoints.names() == ["epoch-000003", "epoch-000004-step-000005"]
+
+
+def test_an_intact_checkpoint_is_not_put_at_risk(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": True})
+    monkeypatch.setattr(checkpoint, "publish", lambda *paths: pytest.fail("written again"))
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": False})
+    assert checkpoints.read("epoch-000001")[1] == {"first": True}
+
+
+def test_a_damaged_checkpoint_is_replaced(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {})
+    flip(tmp_path / "epoch-000001" / ARRAYS)
+    checkpoints.write("epoch-000001", {"w": np.zeros(3)}, {})
+    np.testing.assert_array_equal(checkpoints.read("epoch-000001")[0]["w"], np.zeros(3))
+
+
+@pytest.mark.parametrize("damage", slow_unless([truncate], [truncate, flip]))
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, stopped):
+    damage(stopped.path / "checkpoints" / "epoch-000001-step-000007" / ARRAYS)
+    with pytest.warns(UserWarning, match="skipped a damaged checkpoint: .*epoch-000001-step-000007"):
+        run = digits(stopped.path, resume=True)
+    assert_same(whole, run)
+
+
+@pytest.mark.parametrize("code", slow_unless([errno.ENOSPC], [errno.ENOSPC, errno.EACCES]))
+@pytest.mark.parametrize("place", [0, 3, 4, 5, 7, 10])
+def test_a_failed_write_loses_nothing(code, place, whole, stopped, monkeypatch):
+    """One write of the resumed run fails: of the log, a model, run.json, or a checkpoint, by its place among them."""
+    count, publish = iter(range(10**6)), files.publish
+
+    def failing(staged, target):
+        if next(count) == place:
+            raise OSError(code, os.strerror(code))
+        return publish(staged, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=os.strerror(code)):
+        patch.setattr(files, "publish", failing)
+        patch.setattr(checkpoint, "publish", failing)
+        digits(stopped.path, resume=True)
+    assert_same(whole, digits(stopped.path, resume=True))
+
+
+# What is kept, and what is refused
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    run = digits(tmp_path / "run", epochs=6, keep=2, checkpoint_steps=None)
+    best = run.record["result"]["best_epoch"]
+    expected = {f"epoch-{epoch:06d}" for epoch in (best, 5, 6)}
+    assert set(checkpoints_of(run).names()) == expected
+
+
+@pytest.mark.parametrize(
+    "field, changes",
+    {
+        "learning_rate": {"learning_rate": 0.06},
+        "seed": {"seed": 1},
+        "set": {"set": {"nu": [1], "channels": 3}},
+        "augment": {"augment": "none"},
+        "dtype": {"dtype": "mixed_bfloat16"},
+        "epochs": {"epochs": 4},
+    }.items(),
+)
+def test_another_configuration_is_refused_by_its_field(field, changes, whole, tmp_path):
+    shutil.copytree(whole.path, tmp_path / "run")
+    with pytest.raises(ValueError, match=rf"expected the {field} of the run in"):
+        digits(tmp_path / "run", resume=True, **changes)
+
+
+def test_other_data_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 255, (32, 8, 8), "uint8"), np.arange(32) % 4
+    for name in ("first", "second"):
+        np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        images = images[::-1]
+        options = {"dataset": f"npz:{tmp_path / 'd.npz'}", "epochs": 1, "batch_size": 16}
+        if name == "first":
+            digits(tmp_path / "run", **options)
+    with pytest.raises(ValueError, match="expected the sha256 of the run in"):
+        digits(tmp_path / "run", resume=True, **options)
+
+
+def test_a_finished_run_is_left_alone(whole):
+    def stamps():
+        return {path: path.stat().st_mtime_ns for path in whole.path.rglob("*")}
+
+    before = stamps()
+    assert digits(whole.path, resume=True).record == whole.record
+    assert stamps() == before
+
+
+def test_resume_needs_a_directory():
+    with pytest.raises(ValueError, match="expected out, the directory of the run to go on with"):
+        TrainConfig(resume=True)
+
+
+def test_resume_starts_a_run_that_has_not_begun(tmp_path):
+    (tmp_path / "run" / f"{files.STAGED}killed").mkdir(parents=True)
+    assert digits(tmp_path / "run", resume=True, epochs=1).record["result"]["status"] == "finished"
+
+
+def test_two_processes_do_not_write_one_run(tmp_path):
+    with RunWriter(tmp_path, 2, ""), pytest.raises(ValueError, match="expected no other process in the run directory"):
+        RunWriter(tmp_path, 2, "").__enter__()
+
+
+def test_a_kill_between_checkpoint_and_models_is_made_good(whole, tmp_path):
+    """best.keras and log.csv are those of the checkpoint again, whatever stood there."""
+    with RunWriter(tmp_path / "run", 2, digest(whole.record)) as writer:
+        shutil.copytree(whole.path / "checkpoints", writer.checkpoints.directory, dirs_exist_ok=True)
+        (writer.directory / "best.keras").write_bytes(b"of a lost epoch")
+        model = whole.load_model()
+        progress = writer.take_up(model)
+        writer.catch_up(model, progress)
+    assert progress.epoch == 3
+    for name in ("last", "best"):
+        copy = keras.saving.load_model(tmp_path / "run" / f"{name}.keras")
+        for weight, other in zip(copy.get_weights(), whole.load_model(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, other)
+    assert (tmp_path / "run" / "log.csv").read_text() == (whole.path / "log.csv").read_text()
+
+
+# Divergence
+
+
+def test_a_diverging_run_ends_with_its_last_good_checkpoint(tmp_path, monkeypatch):
+    def poison(self, batch, logs=None):
+        if self.start.epoch == 1:
+            self.model.trainable_variables[0].assign(self.model.trainable_variables[0] * np.nan)
+        unpatched(self, batch, logs)
+
+    unpatched = callbacks.StepWatch.on_train_batch_end
+    monkeypatch.setattr(callbacks.StepWatch, "on_train_batch_end", poison)
+    run = digits(tmp_path / "run")
+    result = run.record["result"]
+    assert result["status"] == "diverged" and result["epochs"] == 1 and "learning rate" in result["hint"]
+    assert checkpoints_of(run).newest()[0] == "epoch-000001"
+    assert all(np.isfinite(weight).all() for weight in run.load_model().get_weights())
+
+
+def test_a_far_too_high_rate_is_divergence_and_exit_code_1(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from keras_mgnet.cli import command_line
+
+    monkeypatch.setattr(callbacks, "CHECK_EVERY", 2)
+    options = ["--set", "nu=[1]", "--set", "channels=2", "--learning-rate", "1e30", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(command_line(["train"]), ["train", "digits", *options])
+    assert result.exit_code == 1
+    assert "diverged" in result.output and "lower the learning rate" in result.output
+
+
+def test_progress_survives_json():
+    progress = Progress().after(3, 30, 0.5, {"loss": 1.0}).after(5, 20, 0.5, {"loss": 2.0})
+    assert Progress(**json.loads(json.dumps(progress.to_dict()))) == progress
+    assert progress.means() == {"loss": pytest.approx(1.4)}
+
+
+# Several workers
+
+
+def start_workers(out, ports, *options):
+    """Starts two processes of the real command that train one run together."""
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()",
+    ]
+    arguments = [
+        "train",
+        "digits",
+        "--set",
+        "nu=[1]",
+        "--set",
+        "channels=2",
+        "--epochs",
+        "4",
+        "--strategy",
+        "multiworker",
+    ]
+    return [
+        subprocess.Popen(
+            [*command, *arguments, "--batch-size", "128", "--out", str(out), "--reproducible", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ
+            | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+            | {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})},
+        )
+        for index in range(2)
+    ]
+
+
+def free_ports():
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@pytest.mark.slow
+def test_workers_go_on_after_one_was_killed(tmp_path):
+    def run(out, *options):
+        processes = start_workers(out, free_ports(), *options)
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        return checkpoints_of(open_run(out)).newest()
+
+    name, reference, _ = run(tmp_path / "whole")
+    chief, follower = start_workers(tmp_path / "killed", free_ports())
+    while not (tmp_path / "killed" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
+        time.sleep(0.1)
+    follower.kill()
+    output, _ = chief.communicate(timeout=300)
+    follower.communicate()
+    *_, last = output.splitlines()
+    assert chief.returncode == 2 and last.startswith("error: expected an answer of all 2 workers"), output
+    assert "{{" not in last and "Traceback" not in output
+    resumed = run(tmp_path / "killed", "--resume")
+    assert resumed[0] == name == "epoch-000004"
+    for key, array in reference.items():
+        np.testing.assert_array_equal(resumed[1][key], array)
+
+
+@pytest.mark.slow
+def test_workers_stop_together_when_one_is_asked_to(tmp_path):
+    chief, follower = start_workers(tmp_path / "run", free_ports(), "--epochs", "500")
+    while not (tmp_path / "run" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
+        time.sleep(0.1)
+    follower.send_signal(signal.SIGTERM)
+    for process in (chief, follower):
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 143 and "preempted after" in output
+        assert (f"wrote {tmp_path}" in output) == (process is chief)
+    assert checkpoints_of(open_run(tmp_path / "run")).newest() is not None

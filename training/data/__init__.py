@@ -1,0 +1,1 @@
+"""From a data set to batches: images, views of them, and their order, on the host or on the device."""

@@ -1,0 +1,236 @@
+"""Real data sets as uint8 arrays: digits, an .npz file, a folder of images, or any name that TFDS knows."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.extras import TFDS, extra
+from keras_mgnet.models.datasets import of_tfds
+from keras_mgnet.training.data.folder import read_folder
+
+FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
+DENOISING = "denoise"  # the form of a set of clean images, which has no classes
+ON_CORRUPT = ("skip", "error")
+NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
+NPZ_OPTIONS = ("class_names", "mean", "std")
+HELD_OUT = 0.2
+CHUNK_BYTES = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels; raises ValueError on any other type or shape.
+
+    Example:
+        >>> Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32)).images.shape
+        (2, 8, 8, 1)
+    """
+
+    images: np.ndarray  # (N, H, W, C) uint8 with N >= 1 and C of 1 or 3
+    labels: np.ndarray  # (N,) int32
+
+    def __post_init__(self):
+        x, y = self.images, self.labels
+        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
+            raise ValueError(f"expected at least one image, as uint8 (N, H, W, 1 or 3). Received: {x.dtype} {x.shape}")
+        if y.dtype != np.int32 or y.shape != x.shape[:1]:
+            raise ValueError(f"expected one int32 label an image, shape ({len(x)},). Received: {y.dtype} {y.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set for classification, and the constants that normalise it; raises ValueError unless the parts fit each other.
+
+    Example:
+        >>> data = load("digits")
+        >>> data.classes, data.input_shape
+        (10, (8, 8, 1))
+    """
+
+    name: str  # what `load` was asked for
+    train: Split
+    test: Split  # of the same image shape
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
+    std: tuple[float, ...]  # of each channel, on the same scale, positive
+
+    def __post_init__(self):
+        shapes = self.input_shape, self.test.images.shape[1:]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"expected train and test images of one shape. Received: {shapes[0]} and {shapes[1]}")
+        if not len(self.mean) == len(self.std) == shapes[0][-1] or not all(std > 0 for std in self.std):
+            expected = f"{shapes[0][-1]} means and as many positive deviations, one a channel"
+            raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
+        for part, labels in (("train", self.train.labels), ("test", self.test.labels)):
+            if labels.min() < 0 or labels.max() >= self.classes:
+                span = f"{labels.min()}..{labels.max()}"
+                raise ValueError(f"expected {part} labels in 0..{self.classes - 1}. Received: {span}")
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        return self.train.images.shape[1:]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of training and of test images."""
+        return len(self.train.labels), len(self.test.labels)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Of which the data set consists."""
+        return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """What a network for it is made with."""
+        return {"input_shape": self.input_shape, "classes": self.classes}
+
+
+def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") -> Dataset:
+    """Loads a real data set into memory as uint8. Nothing is downloaded.
+
+    Args:
+        name: `digits` (8x8, of scikit-learn), `npz:FILE` (Keras' keys x_train, y_train, x_test, y_test, perhaps
+            class_names, and mean and std per channel on the scale where 255 is 1), `folder:DIR` (DIR/train/<class>/* and
+            DIR/test/<class>/*, or DIR/<class>/* of which a fifth is held out), or the TFDS name of a set prepared in
+            TFDS_DATA_DIR, such as `cifar10`.
+        image_size: with `folder:DIR`, side in pixels of the square that every image is resized to.
+        on_corrupt: with `folder:DIR`, whether to "skip" an unreadable image with a warning or to raise an "error".
+
+    Raises:
+        ValueError: on an unknown or unprepared name, a set without classes, and on data that make no such set.
+
+    Example:
+        >>> load("digits").train.images.shape
+        (1437, 8, 8, 1)
+    """
+    check_known("on_corrupt", on_corrupt, ON_CORRUPT)
+    if is_denoising(name):
+        raise ValueError(f"expected a data set of classes. Received: {name!r}")
+    form, _, place = name.partition(":")
+    if image_size is not None and (image_size < 1 or form != "folder"):
+        raise ValueError(f"expected a positive image size, with folder:DIR only. Received: {image_size} with {name!r}")
+    if form == "folder" and place:
+        return _folder(name, Path(place).expanduser(), image_size, on_corrupt)
+    if form == "npz" and place:
+        return _npz(name, Path(place).expanduser())
+    return _digits() if name == "digits" else _tfds(name)
+
+
+def is_denoising(name: str) -> bool:
+    """Whether a data set is one of clean images, which `keras_mgnet.training.data.denoise` loads.
+
+    Example:
+        >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
+        (True, False)
+    """
+    return name.partition(":")[0] == DENOISING
+
+
+def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns mean and standard deviation of each channel of uint8 (N, H, W, C) on the scale where 255 is 1.
+
+    Pixels are counted by value, which is exact and needs no float copy. A constant channel has deviation 1.
+
+    Example:
+        >>> channel_statistics(np.full((2, 4, 4, 1), 51, np.uint8))
+        ((0.2,), (1.0,))
+    """
+    channels = images.shape[-1]
+    chunk = max(1, CHUNK_BYTES // images[0].size)
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(images), chunk):
+        for c in range(channels):
+            counts[c] += np.bincount(images[start : start + chunk, ..., c].ravel(), minlength=256)
+    pixels, levels = counts[0].sum(), np.arange(256)
+    mean = counts @ levels / pixels
+    std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels)
+    return tuple((mean / 255).tolist()), tuple(np.where(std > 0, std / 255, 1.0).tolist())
+
+
+def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:
+    train, test = splits
+    known = of_tfds(name)
+    mean, std = (known.mean, known.std) if known and known.mean else channel_statistics(train.images)
+    return Dataset(name, train, test, tuple(class_names), mean, std)
+
+
+def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
+    from sklearn.model_selection import train_test_split
+
+    if (rarest := np.bincount(labels).min()) * HELD_OUT < 1:
+        raise ValueError(f"expected 5 or more images a class, to hold a fifth out. Received: {rarest} of one class")
+    parts = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
+    return [Split(images[part], labels[part].astype(np.int32)) for part in parts]
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return _dataset("digits", _hold_out(images, digits.target), map(str, digits.target_names))
+
+
+def _npz(name: str, file: Path) -> Dataset:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, *NPZ_OPTIONS)}
+    except Exception as error:  # damaged bytes surface as OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
+        raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
+    if missing := [key for key in NPZ_KEYS if key not in arrays]:
+        raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
+    splits = [_npz_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    names = arrays.get("class_names", np.arange(1 + max(split.labels.max() for split in splits)))
+    constants = {key: tuple(arrays[key].astype(float).tolist()) for key in ("mean", "std") if key in arrays}
+    return replace(_dataset(name, splits, names.astype(str).tolist()), **constants)
+
+
+def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
+    count = images.shape[:1]
+    if labels.shape not in (count, (*count, 1)) or not np.issubdtype(labels.dtype, np.integer):
+        received = f"{labels.dtype} {labels.shape} for images {images.shape}"
+        raise ValueError(f"expected whole-number labels of shape (N,) or (N, 1). Received: {received}")
+    return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
+
+
+def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> Dataset:
+    parts, class_names = read_folder(root, image_size, on_corrupt)
+    splits = [Split(*part) for part in parts] if len(parts) == 2 else _hold_out(*parts[0])
+    return _dataset(name, splits, class_names)
+
+
+def _tfds(name: str) -> Dataset:
+    tfds = extra("tensorflow_datasets", TFDS)
+    data_dir = os.environ.get("TFDS_DATA_DIR")
+    try:
+        builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)
+    except (ValueError, AssertionError) as error:  # AssertionError is how TFDS refuses a version
+        raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
+    features = dict(builder.info.features.items())
+    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
+        raise ValueError(f"expected a TFDS set with features image and label (a class). Received: {sorted(features)}")
+    if None in features["image"].shape:
+        advice = "export them to a folder per class and use folder:DIR with --image-size"
+        raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
+    if not builder.is_prepared():
+        advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
+        raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
+    splits = builder.info.splits
+    test = "test" if "test" in splits else "validation"
+    if not {"train", test} <= set(splits):
+        raise ValueError(f"expected the splits train and test or validation in {name}. Received: {sorted(splits)}")
+    parts = tfds.as_numpy(builder.as_dataset(split=["train", test], batch_size=-1))
+    arrays = [Split(part["image"], part["label"].astype(np.int32)) for part in parts]
+    return _dataset(name, arrays, features["label"].names)

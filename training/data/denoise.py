@@ -1,0 +1,148 @@
+"""Noisy images to clean ones: grey images of any size, patches of them for training, and Gaussian noise that is drawn anew."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mgnet.images import decode
+from keras_mgnet.training.data.folder import SUFFIXES
+from keras_mgnet.training.data.plan import Batches, Plan
+
+TEST_SEED = 0  # of the noise on the test images, the same for all runs
+PARTS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class CleanImages:
+    """Clean grey images, to which noise is added.
+
+    Example:
+        >>> grey = np.zeros((20, 24), np.uint8)
+        >>> CleanImages("grey", (grey,), (grey,), sigma=25.0, patch_size=8).patches
+        8
+    """
+
+    name: str  # what they were asked for by
+    train: tuple[np.ndarray, ...]  # images for training, each (H, W) uint8 with H, W >= patch_size
+    test: tuple[np.ndarray, ...]  # the other images, each (H, W) uint8
+    sigma: float  # deviation of the noise in grey values; noisy images are neither clipped nor rounded
+    patch_size: int  # side of the square patches of training
+    mean, std = (0.0,), (1 / 255,)  # leave grey values as they are
+    class_names = ()
+
+    def __post_init__(self):
+        least = min(min(image.shape) for image in self.train)
+        if least < self.patch_size:
+            raise ValueError(
+                f"expected training images of at least patch_size={self.patch_size} pixels. Received: {least}"
+            )
+
+    @property
+    def input_shape(self) -> tuple[None, None, int]:
+        """(H, W, C) of every image: any size, grey."""
+        return None, None, 1
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Number of training patches of an epoch and of test images."""
+        return self.patches, len(self.test)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Of which the data set consists."""
+        return [*self.train, *self.test]
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """What a network for it is made with: it takes images of any size."""
+        return {}
+
+    @cached_property
+    def patches(self) -> int:
+        """Of an epoch, which has as many pixels as the training images together, rounded up to whole patches per image."""
+        return sum(self._per_image)
+
+    @cached_property
+    def _per_image(self) -> list[int]:
+        return [-(-image.size // self.patch_size**2) for image in self.train]
+
+    @cached_property
+    def _sources(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.train)), self._per_image)
+
+    def train_batch(self, plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (noisy, clean) patches (B, S, S, 1) float32 of a batch of a plan, counted from 0.
+
+        A patch is cut anywhere, turned and mirrored, and made noisy by draws that (seed, epoch, place in the epoch) decide.
+        """
+        epoch, step = plan.place(number)
+        order = np.random.default_rng([plan.seed, epoch]).permutation(self.patches)
+        places = range(step * plan.batch_size, min((step + 1) * plan.batch_size, self.patches))
+        pairs = [self._patch(order[place], np.random.default_rng([plan.seed, epoch, place])) for place in places]
+        return tuple(np.stack(part) for part in zip(*pairs, strict=True))
+
+    def _patch(self, source: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        image, size = self.train[self._sources[source]], self.patch_size
+        top, left = (rng.integers(length - size, endpoint=True) for length in image.shape)
+        turned = np.rot90(image[top : top + size, left : left + size], rng.integers(4))
+        clean = (turned.T if rng.integers(2) else turned)[..., None].astype(np.float32)
+        return self._noisy(clean, rng), clean
+
+    def test_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (noisy, clean) of a test image, (1, H, W, 1) float32; the noise depends on the index alone."""
+        clean = self.test[index][None, ..., None].astype(np.float32)
+        return self._noisy(clean, np.random.default_rng([TEST_SEED, index])), clean
+
+    def test_squares(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (noisy, clean) middles of all test images, (N, S, S, 1) float32, S = side or the least that one has."""
+        side = min(side, *(length for image in self.test for length in image.shape))
+        pairs = ([_middle(image, side) for image in self.test_pair(i)] for i in range(len(self.test)))
+        return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))
+
+    def _noisy(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return clean + np.float32(self.sigma) * rng.standard_normal(clean.shape, np.float32)
+
+
+def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
+    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, readable images of any size, colour as grey."""
+    root = Path(name.partition(":")[2]).expanduser()
+    parts = {part: _read(root, part) for part in PARTS}
+    return CleanImages(name, **parts, sigma=sigma, patch_size=patch_size)
+
+
+def train_batches(images: CleanImages, plan: Plan) -> Iterable:
+    """Returns what `fit` takes, (noisy, clean) patches: a tf.data.Dataset on TensorFlow, a PyDataset on JAX."""
+    return _batches(lambda number: images.train_batch(plan, number), len(plan))
+
+
+def test_batches(images: CleanImages) -> Iterable:
+    """Returns the test images one by one, see `train_batches`."""
+    return _batches(images.test_pair, len(images.test))
+
+
+def _middle(images: np.ndarray, side: int) -> np.ndarray:
+    top, left = ((length - side) // 2 for length in images.shape[1:3])
+    return images[:, top : top + side, left : left + side]
+
+
+def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:
+    folders = sorted(folder for folder in root.glob(f"{part}*") if folder.is_dir())
+    paths = [path for folder in folders for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise ValueError(f"expected images in a folder {part}* of {root}. Received: none")
+    return tuple(decode(path, channels=1)[..., 0] for path in paths)
+
+
+def _batches(make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int) -> Iterable:
+    if keras.backend.backend() == "jax":
+        return Batches(make, count)
+    import tensorflow as tf
+
+    image = tf.TensorSpec((None, None, None, 1), tf.float32)
+    batches = tf.data.Dataset.from_generator(lambda: map(make, range(count)), output_signature=(image, image))
+    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)

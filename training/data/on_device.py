@@ -1,0 +1,66 @@
+"""Batches for the JAX backend: images stay on the device as bytes, and one jitted function makes each batch there."""
+
+from functools import lru_cache, partial
+from weakref import WeakKeyDictionary
+
+import jax
+import jax.numpy as jnp
+
+from keras_mgnet.training.data.batch import BatchForm
+from keras_mgnet.training.data.dataset import Split
+from keras_mgnet.training.data.plan import Batches, Plan
+
+WORD = 2**32 - 1
+_held = WeakKeyDictionary()  # split -> its arrays on the device, as long as the split lives
+
+
+def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
+    """Returns the training batches of a plan."""
+    arrays, seed = _on_device(split), jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
+
+    @lru_cache(maxsize=1)
+    def drawn(epoch: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        return _draw(jax.random.fold_in(seed, epoch), plan.count, form.augmentation.views)
+
+    def batch(number: int) -> tuple[jax.Array, jax.Array]:
+        epoch, step = plan.place(number)
+        start = step * plan.batch_size
+        size = min(plan.batch_size, plan.count - start)
+        return _train_batch(*arrays, *drawn(epoch), step, start, form=form, size=size)
+
+    return Batches(batch, len(plan))
+
+
+def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
+    """Returns the whole split in its own order."""
+    arrays, count = _on_device(split), len(split.labels)
+
+    def batch(number: int) -> tuple[jax.Array, jax.Array]:
+        start = number * batch_size
+        return _test_batch(*arrays, start, form=form, size=min(batch_size, count - start))
+
+    return Batches(batch, -(-count // batch_size))
+
+
+def _on_device(split: Split) -> tuple[jax.Array, jax.Array]:
+    if split not in _held:
+        _held[split] = jnp.asarray(split.images), jnp.asarray(split.labels)
+    return _held[split]
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _draw(key: jax.Array, count: int, views: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the order of an epoch, the view of each place in it, and the key of all else that is drawn."""
+    order_key, view_key, batch_key = jax.random.split(key, 3)
+    return jax.random.permutation(order_key, count), jax.random.randint(view_key, (count,), 0, views), batch_key
+
+
+@partial(jax.jit, static_argnames=("form", "size"))
+def _train_batch(images, labels, order, view, key, step, start, *, form: BatchForm, size: int):
+    place, view = (jax.lax.dynamic_slice_in_dim(values, start, size) for values in (order, view))
+    return form.train(images[place], labels[place], view, jax.random.fold_in(key, step))
+
+
+@partial(jax.jit, static_argnames=("form", "size"))
+def _test_batch(images, labels, start, *, form: BatchForm, size: int):
+    return form.test(*(jax.lax.dynamic_slice_in_dim(values, start, size) for values in (images, labels)))

@@ -1,0 +1,66 @@
+"""Batches for the TensorFlow backend: tf.data on the host, ahead of the device."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+import tensorflow as tf
+
+from keras_mgnet.training.data.batch import BatchForm
+from keras_mgnet.training.data.dataset import Split
+from keras_mgnet.training.data.plan import Plan
+
+_held = WeakKeyDictionary()  # split -> its tensors, as long as the split lives
+
+
+def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
+    """Returns the training batches of a plan."""
+    images, labels = _on_host(split)
+    made = _traced(form, split.images.shape[1:])
+
+    def places(epoch: tf.Tensor) -> tf.data.Dataset:
+        seed = tf.stack([tf.constant(plan.seed, tf.int64), epoch])
+        order_key, view_key, batch_key = tf.unstack(tf.random.split(seed, 3))
+        order = tf.random.experimental.stateless_shuffle(tf.range(plan.count), order_key)
+        view = tf.random.stateless_uniform([plan.count], view_key, 0, form.augmentation.views, tf.int32)
+
+        def place(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            start, end = step * plan.batch_size, (step + 1) * plan.batch_size
+            key = tf.random.split(tf.random.fold_in(batch_key, step), 1)[0]  # fold_in alone gives neighbours
+            return order[start:end], view[start:end], key
+
+        return tf.data.Dataset.range(plan.steps).map(place)
+
+    def batch(place: tf.Tensor, view: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return made(tf.gather(images, place), tf.gather(labels, place), view, key)
+
+    epochs = tf.data.Dataset.range(plan.first_epoch, plan.first_epoch + plan.epochs)
+    all_places = epochs.flat_map(places).skip(plan.first_step)
+    return _batches(all_places.apply(tf.data.experimental.assert_cardinality(len(plan))), batch)
+
+
+def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Dataset:
+    """Returns the whole split in its own order."""
+    images, labels = _on_host(split)
+
+    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return form.test(images[start : start + batch_size], labels[start : start + batch_size])
+
+    return _batches(tf.data.Dataset.range(0, len(split.labels), batch_size), batch)
+
+
+def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+    if split not in _held:
+        with tf.device("CPU"):  # tf.data runs there; on a GPU every batch would first have to come back
+            _held[split] = tf.constant(split.images), tf.constant(split.labels)
+    return _held[split]
+
+
+@lru_cache(maxsize=8)  # RandAugment takes two seconds to trace, which is too long for every epoch
+def _traced(form: BatchForm, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    kinds = (([None, *shape], tf.uint8), ([None], tf.int32), ([None], tf.int32), ([2], tf.int64))
+    return tf.function(form.train, input_signature=[tf.TensorSpec(*kind) for kind in kinds], autograph=False)
+
+
+def _batches(places: tf.data.Dataset, batch: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
+    return places.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,1 @@
+"""A training run: its configuration, its steps on one or many devices, and what the trained model then answers."""

@@ -1,0 +1,157 @@
+"""What happens between two steps: a signal stops the run, a loss that is lost ends it, a checkpoint is due, the bar moves."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from keras_mgnet.training.runs import state
+from keras_mgnet.training.runs.measure import measure_of
+
+CHECK_EVERY = 50  # steps between two looks at the loss, which on a GPU wait for it
+DIVERGED = 10  # times the loss of guessing
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that was asked to end; holds how far it has come at the end of its last step."""
+
+    def __init__(self, progress: state.Progress):
+        super().__init__(progress.name)
+        self.progress = progress
+
+
+class StopSignals:
+    """While open, remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption); another one acts at once.
+
+    Raised by the signal itself, an exception could land in a destructor, where Python drops it, or half-way through an update
+    of the weights.
+    """
+
+    HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> "StopSignals":
+        self.previous = {}
+        if threading.current_thread() is threading.main_thread():
+            self.previous = {number: signal.signal(number, self._receive) for number in self.HANDLED}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame) -> None:
+        self.received = signal.Signals(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@dataclass(eq=False, kw_only=True)
+class StepWatch(keras.callbacks.Callback):
+    """Follows one epoch step by step, from where it was left.
+
+    Raises:
+        Stopped: at the end of a step after which to stop.
+        DivergenceError: where the mean loss is not finite or above ten times that of guessing.
+    """
+
+    start: state.Progress  # where the epoch is taken up
+    batch_size: int  # images per step; the last step of an epoch takes what is left of `images`
+    images: int  # of an epoch
+    trivial_loss: float  # of guessing
+    stop_asked: Callable[[], bool]  # the same for all workers
+    save_every: int | None  # steps between two calls of `save`
+    save: Callable[[state.Progress], None]
+    bar: "ProgressBar"
+
+    def __post_init__(self):
+        super().__init__()
+
+    def on_train_begin(self, logs=None):
+        self.begun, self.step = time.perf_counter(), self.start.step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
+        is_last = self.step * self.batch_size >= self.images  # the end of the epoch comes with a checkpoint of its own
+        due = self.save_every is not None and self.step % self.save_every == 0 and not is_last
+        stop = self.stop_asked()
+        if not (stop or due or self.step % CHECK_EVERY == 0):
+            return
+        progress = self.progress(logs)
+        if stop:
+            raise Stopped(progress)
+        if due:
+            self.save(progress)
+
+    def progress(self, logs) -> state.Progress:
+        """Returns the progress at this step, given the means of the metrics since the epoch was taken up."""
+        means = {key: float(value) for key, value in logs.items()}
+        highest = DIVERGED * self.trivial_loss
+        if not means["loss"] <= highest:
+            raise state.DivergenceError(f"expected a loss below {highest:.3g}. Received: {means['loss']:.3g}")
+        return self.start.after(self.step, self._trained(), time.perf_counter() - self.begun, means)
+
+    def _trained(self) -> int:
+        return min(self.step * self.batch_size, self.images) - self.start.step * self.batch_size
+
+
+@dataclass(eq=False)
+class StopInEvaluation(keras.callbacks.Callback):
+    """Ends an evaluation in which a signal comes."""
+
+    progress: state.Progress  # of a run all of whose steps of this epoch are done
+    signals: StopSignals
+
+    def __post_init__(self):
+        super().__init__()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.signals.received:
+            raise Stopped(self.progress)
+
+
+class ProgressBar:
+    """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error."""
+
+    def __init__(self, console: Console, epochs: int, steps: int):
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+        rest = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        self.bar = Bar(*columns, *rest, console=console)
+        self.epochs, self.steps = epochs, steps
+
+    def __enter__(self) -> "ProgressBar":
+        self.task = self.bar.add_task("", total=self.epochs * self.steps, rate="")
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.stop()
+
+    def begin(self, progress: state.Progress) -> None:
+        """Shows that an epoch begins or is taken up."""
+        done = progress.epoch * self.steps + progress.step
+        self.bar.update(self.task, completed=done, description=f"epoch {progress.epoch + 1}/{self.epochs}")
+
+    def advance(self, images_per_second: float) -> None:
+        """Shows one more step."""
+        self.bar.update(self.task, advance=1, rate=f"{images_per_second:,.0f} images/s")
+
+    def end(self, row: dict[str, float]) -> None:
+        """Prints the line of a finished epoch."""
+        measure = measure_of(row)
+        trained, tested = (measure.text.format(row[prefix + measure.key]) for prefix in ("", "val_"))
+        self.bar.console.out(
+            f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  {trained}  "
+            f"test loss {row['val_loss']:.4f}  test {tested}  "
+            f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
+            highlight=False,
+        )

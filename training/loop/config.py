@@ -1,0 +1,147 @@
+"""The typed configuration of a training run; its fields are the options of `keras-mgnet train`."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from keras_mgnet.configuration import Count, Share, check, option
+from keras_mgnet.models.datasets import of_tfds
+from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
+from keras_mgnet.schedules import SCHEDULES
+from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, is_denoising
+from keras_mgnet.training.loop.strategy import STRATEGIES
+
+_SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
+CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
+WEIGHTS_HELP = "a .pth, .npz or .safetensors file of PyTorch's weights, a .weights.h5 or a .keras file"
+OF_FILES = ("npz", "folder", DENOISING)  # forms whose colon is followed by a path; behind a TFDS name stands a version
+
+CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
+JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
+# What denoising takes, and its values where none is given.
+NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is made of. A field that is None takes the value of the model's recipe, or what its help says.
+
+    Example:
+        >>> TrainConfig("digits", epochs=0)
+        Traceback (most recent call last):
+            ...
+        ValueError: expected epochs >= 1. Received: epochs=0
+    """
+
+    dataset: str = option("digits", DATASET_HELP)
+    model: str | None = option(None, f"a name of `keras-mgnet list`; {CLASSIFIER}, for denoise {DENOISER} if not given")
+    weights: str | None = option(None, f"to start from, {WEIGHTS_HELP}")
+    recipe: Literal[*RECIPES] | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
+    set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
+    out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
+    epochs: Count | None = option(None, "epochs; the milestones of a step schedule scale with it")
+    batch_size: Count | None = option(None, "images per step")
+    learning_rate: PositiveFloat | None = option(None, "learning rate at its height")
+    schedule: Literal[*SCHEDULES] | None = option(
+        None, "step (divided by 10 at the recipe's milestones), cosine or constant"
+    )
+    warmup_epochs: NonNegativeFloat | None = option(
+        None, "epochs over which the rate rises linearly from 0; those of a recipe scale with epochs"
+    )
+    momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
+    weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
+    augment: Literal[*AUGMENTATIONS] | None = option(
+        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
+    )
+    label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
+    ema: Share | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
+    seed: NonNegativeInt = option(0, "of initialisation, order and augmentation")
+    dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
+        "float32", "float32, mixed_bfloat16 or mixed_float16"
+    )
+    jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: auto (by device), on or off")
+    strategy: Literal[*STRATEGIES] = option(
+        "auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)"
+    )
+    cpu_devices: Count | None = option(
+        None, "use the CPU alone, divided into this many devices, to try a strategy without GPUs"
+    )
+    sync_norms: bool = option(
+        False, "TensorFlow: batch statistics of the global batch instead of each replica's share; without XLA"
+    )
+    scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
+    reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
+    resume: bool = option(False, "go on with the run in --out where it stopped, or start it there")
+    checkpoint_steps: Count | None = option(None, "steps between checkpoints inside an epoch; each epoch ends with one")
+    keep: Count = option(2, "newest checkpoints to keep, besides that of the best epoch")
+    image_size: Count | None = option(None, "folder: resize every image to this square")
+    on_corrupt: Literal[*ON_CORRUPT] = option("skip", "folder: skip an unreadable image with a warning, or error")
+    sigma: PositiveFloat | None = option(None, "denoise: deviation of the noise in grey values 0..255; 25 if not given")
+    patch_size: Count | None = option(None, "denoise: side of the training patches; 64 if not given")
+    greedy_epochs: NonNegativeInt | None = option(
+        None,
+        "denoise: epochs for each stage alone, the earlier ones fixed (on JAX but for the momentum of Adam, which goes on), "
+        "before all are trained together; 0 if not given",
+    )
+
+    def __post_init__(self):
+        object.__setattr__(self, "set", dict(self.set or {}))
+        check(self)
+        self._settle_denoising()
+        if self.resume and self.out is None:
+            raise ValueError("expected out, the directory of the run to go on with. Received: resume=True, out=None")
+        if self.reproducible and self.jit_compile == "on":
+            raise ValueError("expected jit_compile auto or off in a reproducible run. Received: jit_compile='on'")
+        if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
+            raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
+        form, _, place = self.dataset.partition(":")
+        if place and form in OF_FILES:  # the record of the run holds wherever it is read
+            object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
+
+    def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
+        """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
+        given = asdict(recipe.scaled(self.epochs))
+        given["schedule"] = given.pop("curve")
+        values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
+        known = of_tfds(self.dataset)
+        if "augment" in values and (channels == 1 or (known and not known.flips)):  # a mirrored digit is another one
+            values["augment"] = "none"
+        resolved = replace(self, **values)
+        if resolved.warmup_epochs > resolved.epochs:
+            raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
+        return resolved
+
+    @property
+    def is_denoising(self) -> bool:
+        """Whether images are mapped to images."""
+        return is_denoising(self.dataset)
+
+    def _settle_denoising(self) -> None:
+        if self.model is None:
+            object.__setattr__(self, "model", DENOISER if self.is_denoising else CLASSIFIER)
+        for name, value in NOISE.items():
+            if self.is_denoising and getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+            elif not self.is_denoising and getattr(self, name) is not None:
+                raise ValueError(f"expected {name} with denoise:DIR only. Received: {name}={getattr(self, name)!r}")
+        if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
+            received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
+            raise ValueError(
+                f"expected no augment and label_smoothing with denoise:DIR, which turns patches. Received: {received}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON-ready values."""
+        return asdict(self)
+
+
+PANELS = {  # of the help; what is in none comes first
+    "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+    "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
+    "Stopping and going on": ("resume", "checkpoint_steps", "keep"),
+    "Folders of images": ("image_size", "on_corrupt"),
+    "Denoising": tuple(NOISE),
+}
+DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "recipe", "dtype", "name")

@@ -1,0 +1,37 @@
+"""What a run says of itself before it begins."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_mgnet.description import count_params
+from keras_mgnet.training.loop.prepare import Prepared
+from keras_mgnet.training.runs.state import Progress
+
+FEW = 10  # steps an epoch
+
+
+def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
+    """Returns what is trained, on what and how long, and a line for whatever a reader may not expect."""
+    config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
+    first = (
+        f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
+        "({:,} training and {:,} test images), ".format(*data.counts)
+        + f"{config.epochs} epochs of {prepared.steps} steps"
+        + (f" on {replicas} replicas" if replicas > 1 else "")
+        + (f", from {progress.name}" if progress.epoch or progress.step else "")
+        + f" -> {directory}"
+    )
+    return "\n".join([first, *_remarks(prepared)])
+
+
+def _remarks(prepared: Prepared) -> Iterator[str]:
+    config, recipe, strategy = prepared.config, prepared.recipe, prepared.strategy
+    if strategy.replicas > 1:
+        yield strategy.outcome(prepared.model, config.sync_norms)
+    if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:
+        yield f"{config.schedule} schedule in place of its recipe's {recipe.curve}; --schedule {recipe.curve} keeps it"
+    if prepared.steps < FEW:
+        yield (
+            f"{prepared.steps} steps an epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "
+            "a smaller batch size makes more"
+        )

@@ -1,0 +1,124 @@
+"""What a run directory answers: how good it is on a data set, the classes of image files, image files without their noise."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.files import staged_file
+from keras_mgnet.images import decode
+from keras_mgnet.top_classes import top_classes
+from keras_mgnet.training.data.dataset import Dataset, is_denoising
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.views import normalize
+from keras_mgnet.training.loop import task
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.runs.run import Run
+
+
+def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
+    """Returns the data set of a run, or another one; raises ValueError unless its images and classes fit the run's model."""
+    config = _config(run, dataset)
+    data = task.load_data(config)
+    expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
+    if expected != received:
+        raise ValueError(
+            f"expected images {expected[0]} of the classes {expected[1]}. Received: {config.dataset}, {received}"
+        )
+    return data
+
+
+def _config(run: Run, dataset: str | None) -> TrainConfig:
+    recorded = run.record["config"]
+    name = dataset or recorded["dataset"]
+    if is_denoising(name) != _is_denoiser(run):
+        expected = "denoise:DIR" if _is_denoiser(run) else "a data set of classes"
+        raise ValueError(f"expected {expected} for '{run.path}', of {recorded['model']}. Received: {name}")
+    height, width, _ = run.input_shape
+    square = height if name.startswith("folder:") and height == width else None
+    return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
+
+
+def check_classifier(run: Run) -> None:
+    """Raises ValueError for the run of a denoiser."""
+    _check(run, "classifier")
+
+
+def _check(run: Run, kind: str) -> None:
+    if _is_denoiser(run) != (kind == "denoiser"):
+        raise ValueError(f"expected the run of a {kind}. Received: '{run.path}', of {run.record['config']['model']}")
+
+
+def _is_denoiser(run: Run) -> bool:
+    return not run.class_names
+
+
+def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
+    """Returns loss and accuracy or PSNR of a run's model on the test images of its data set, or of another that fits it."""
+    data, model = load_data(run, dataset), run.load_model(checkpoint)
+    batches = task.task(_config(run, dataset), data, model).test_batches()
+    result = model.evaluate(batches, return_dict=True, verbose=0)
+    return {"dataset": data.name, "checkpoint": checkpoint, "images": data.counts[1], **result}
+
+
+def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int = 3) -> list[dict[str, Any]]:
+    """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
+
+    Images are converted to the channels and resized to the size that the model was trained with.
+    """
+    check_classifier(run)
+    model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    probabilities = np.concatenate([_probabilities(run, model, batch) for batch in batches])
+    return [
+        {"image": str(path), "classes": top_classes(row, run.class_names, top)}
+        for path, row in zip(images, probabilities, strict=True)
+    ]
+
+
+def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:
+    """Writes each grey image file without its noise, as out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
+
+    What is written is rounded to grey values 0..255.
+
+    Raises:
+        ValueError: for a run that is no denoiser, images of one name, images smaller than its filters take, and an `out` in which
+            an image would be replaced, before anything is written.
+    """
+    from PIL import Image
+
+    _check(run, "denoiser")
+    targets = {out / f"{Path(path).stem}.png": Path(path) for path in images}
+    if len(targets) < len(images):
+        raise ValueError(f"expected images of different names. Received: {', '.join(str(path) for path in images)}")
+    if replaced := {target.resolve() for target in targets} & {path.resolve() for path in targets.values()}:
+        raise ValueError(
+            f"expected another folder than that of the images. Received: '{out}', where {min(replaced)} is one"
+        )
+    model = run.load_model(checkpoint)
+    for path in targets.values():
+        _check_size(path, model.get_layer("level1").field.least)
+    out.mkdir(parents=True, exist_ok=True)
+    for target, path in targets.items():
+        noisy = decode(path, channels=1).astype("float32")
+        clean = ops.convert_to_numpy(model(noisy[None], training=False))[0, ..., 0]
+        with staged_file(target) as staged:
+            Image.fromarray(np.rint(clean.clip(0, 255)).astype("uint8")).save(staged, format="PNG")
+    return [{"image": str(path), "denoised": str(target)} for target, path in targets.items()]
+
+
+def _check_size(path: Path, least: int) -> None:
+    height, width, _ = decode(path, channels=1).shape
+    if min(height, width) < least:
+        raise ValueError(f"expected images of at least {least} pixels a side. Received: '{path}', {width}x{height}")
+
+
+def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:
+    height, width, channels = run.input_shape
+    pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
+    outputs = model(normalize(pixels, *run.normalization), training=False)
+    is_softmax = run.record["model"]["config"]["classifier_activation"] == "softmax"
+    return ops.convert_to_numpy(outputs if is_softmax else ops.softmax(outputs))

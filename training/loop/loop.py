@@ -1,0 +1,205 @@
+"""The training loop: from a configuration to a run directory, and on from where it stopped."""
+
+import json
+import math
+import signal
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_mgnet.files import workspace
+from keras_mgnet.training.loop.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
+from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
+from keras_mgnet.training.loop.headline import headline
+from keras_mgnet.training.loop.identity import check_same, digest
+from keras_mgnet.training.loop.prepare import Prepared, now, prepare, record
+from keras_mgnet.training.loop.strategy import Strategy, connect
+from keras_mgnet.training.runs.ema import averaged_weights
+from keras_mgnet.training.runs.measure import measure_of
+from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, without_later
+from keras_mgnet.training.runs.state import DivergenceError, Progress
+from keras_mgnet.training.runs.writer import Follower, RunWriter
+
+STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
+STOPPED = {status: 128 + number for number, status in STATUS.items()}  # a run that can go on -> exit code
+HINT = "lower the learning rate or lengthen the warm-up"
+
+
+def train(config: TrainConfig, console: Console | None = None) -> Run:
+    """Trains a model and writes its run directory (see `rundir`).
+
+    Ctrl-C and SIGTERM end the run after the running step with a checkpoint; run.json then says "interrupted" or "preempted". A
+    loss or weight that is not finite, or a loss far above that of guessing, ends it as "diverged", and the last good one stays.
+    With `resume` it goes on from the newest intact checkpoint; on a CPU in reproducible mode bit for bit as if it had never
+    stopped.
+
+    Args:
+        config: the configuration; what it leaves open comes from the model's recipe.
+        console: where progress is shown; None for standard error.
+
+    Raises:
+        ValueError: for a configuration, data set or path that cannot work, before anything is written.
+
+    Example:
+        >>> run = train(TrainConfig("digits", set={"channels": 4, "nu": [1]}, epochs=1, out=tmp))  # doctest: +SKIP
+        >>> run.record["result"]["status"]  # doctest: +SKIP
+        'finished'
+    """
+    # First: several workers make TensorFlow take SIGTERM for itself.
+    strategy = connect(config.strategy, config.cpu_devices)
+    with StopSignals() as signals, strategy.reports_lost_workers():
+        directory = _directory(config, strategy)
+        # A directory that cannot be written stops here; a refused configuration leaves none.
+        with workspace(directory) if strategy.is_chief else nullcontext():
+            prepared = prepare(config, strategy)
+            content = _as_recorded(record(prepared), config, directory, type(prepared.model))
+            run = digest(content)
+        role = RunWriter if strategy.is_chief else Follower
+        with role(directory, config.keep, run) as writer:
+            content = _taken_up(content, config, directory)
+            unfinished = content["result"]["status"] != "finished"
+            if unfinished:
+                content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
+    content = json.loads(json.dumps(content))  # as run.json says, which a follower may not find yet
+    return Run(directory, content, written=unfinished and strategy.is_chief)
+
+
+def _directory(config: TrainConfig, strategy: Strategy) -> Path:
+    if strategy.workers > 1 and config.out is None:
+        raise ValueError("expected out, a directory that all workers share. Received: out=None")
+    if not strategy.is_chief or (config.resume and (Path(config.out) / "run.json").is_file()):
+        return Path(config.out)
+    return new_run_directory(config.out, config.dataset, config.model)
+
+
+def _as_recorded(content: dict[str, Any], config: TrainConfig, directory: Path, family: type) -> dict[str, Any]:
+    """The record of a run; one that goes on has no arguments that its run.json does not know and that change nothing."""
+    if config.resume and (directory / "run.json").is_file():
+        model, then = content["model"], open_run(directory).record["model"]
+        content["model"] = model | {"config": without_later(model["config"], then.get("config", {}), family)}
+    return content
+
+
+def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> dict[str, Any]:
+    if not (config.resume and (directory / "run.json").is_file()):
+        return content
+    found = open_run(directory).record
+    check_same(content, found, directory)
+    if found["result"]["status"] == "finished":
+        return found
+    return found | {"resumed": [*found.get("resumed", []), now()]}
+
+
+class _Loop:
+    """A run at work; `progress` says how far it has come."""
+
+    def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
+        self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
+        self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
+        self.task = prepared.task
+        self.progress = Progress()
+
+    def run(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Runs what is left, between two versions of run.json, the second of which it returns."""
+        if self.config.resume:
+            with self.strategy.scope():
+                self.progress = self.writer.take_up(self.model)
+            if self.progress.epoch or self.progress.step:
+                self.writer.catch_up(self.model, self.progress)
+        jit_compile = "off" if self.config.reproducible else self.config.jit_compile
+        self.strategy.install(self.model, JIT_COMPILE[jit_compile])
+        self.writer.record(content | {"result": {"status": "running"}})
+        self.console.out(headline(self.prepared, self.writer.directory, self.progress), highlight=False)
+        begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
+        try:
+            result = {"status": self._epochs()}
+        except DivergenceError as error:
+            result = {"status": "diverged", "reason": str(error), "hint": HINT}
+        except KeyboardInterrupt:  # a second Ctrl-C
+            result = {"status": "interrupted"}
+        finally:
+            seconds = round(time.perf_counter() - begun, 1)
+            content = content | {"result": {**result, "seconds": seconds, **_outcome(self.progress)}}
+            self.writer.record(content)
+        self.writer.draw(f"{self.model.name} on {self.config.dataset}")
+        return content
+
+    def _epochs(self) -> str:
+        try:
+            with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
+                for _ in range(self.progress.epoch, self.config.epochs):
+                    bar.begin(self.progress)
+                    self.task.begin_epoch(self.progress.epoch)
+                    if self.progress.step < self.prepared.steps:
+                        self.progress = self._train(bar)
+                    self.progress = self._end_epoch()
+                    bar.end(self.progress.rows[-1])
+        except Stopped as stopped:
+            self.progress = stopped.progress
+            self.strategy.average_statistics(self.model)
+            self.writer.stop(self.model, self.progress)
+            return STATUS[self.signals.received or signal.SIGTERM]  # of another worker, where this one has none
+        return "finished"
+
+    def _train(self, bar: ProgressBar) -> Progress:
+        config, start = self.config, self.progress
+        batches = self.task.train_batches(start.epoch, start.step)
+        watch = StepWatch(
+            start=start,
+            batch_size=config.batch_size,
+            images=self.prepared.data.counts[0],
+            trivial_loss=self.task.trivial_loss,
+            stop_asked=lambda: self.strategy.agree(self.signals.received is not None),
+            save_every=config.checkpoint_steps,
+            save=self._save,
+            bar=bar,
+        )
+        steps = self.prepared.steps - start.step
+        history = self.model.fit(
+            self.strategy.distribute(batches), steps_per_epoch=steps, shuffle=False, callbacks=[watch], verbose=0
+        )
+        return watch.progress({key: values[-1] for key, values in history.history.items()})
+
+    def _save(self, progress: Progress) -> None:
+        self.strategy.average_statistics(self.model)
+        self.writer.checkpoint(self.model, progress)
+
+    def _end_epoch(self) -> Progress:
+        begun = time.perf_counter()
+        batches = self.task.test_batches()
+        self.strategy.average_statistics(self.model)
+        with averaged_weights(self.model):
+            tested = self.model.evaluate(
+                self.strategy.distribute(batches),
+                callbacks=[StopInEvaluation(self.progress, self.signals)] if self.strategy.workers == 1 else [],
+                return_dict=True,
+                verbose=0,
+            )
+        images, seconds = self.progress.sums["images"], self.progress.sums["seconds"]
+        row = {
+            "epoch": self.progress.epoch,
+            **self.progress.means(),
+            **{f"val_{key}": value for key, value in tested.items()},
+            "learning_rate": float(self.prepared.rate(self.progress.epoch * self.prepared.steps)),
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 1),
+        }
+        progress = self.progress.next_epoch(row, time.perf_counter() - begun)
+        self.writer.end_epoch(self.model, progress)
+        return progress
+
+
+def _outcome(progress: Progress) -> dict[str, Any]:
+    if progress.best is None:
+        return {"epochs": 0}
+    tested, loss, key = progress.tested(), progress.rows[-1]["val_loss"], measure_of(progress.rows[-1]).key
+    return {
+        "epochs": progress.epoch,
+        f"last_test_{key}": tested[-1],
+        f"best_test_{key}": tested[progress.best],
+        "best_epoch": 1 + progress.best,
+        "last_test_loss": loss if math.isfinite(loss) else None,
+    }

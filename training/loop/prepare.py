@@ -1,0 +1,125 @@
+"""From a configuration to all that a run needs, checked and built, with nothing written yet."""
+
+import datetime
+import hashlib
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mgnet.description import count_params
+from keras_mgnet.interop import load_weights
+from keras_mgnet.layers.operators.norm import synchronize_norms
+from keras_mgnet.recipes import Recipe, recipe
+from keras_mgnet.registry import create_model, model_info
+from keras_mgnet.training.data.dataset import Dataset
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
+from keras_mgnet.training.loop.objective import compile_model
+from keras_mgnet.training.loop.strategy import Strategy, connect
+from keras_mgnet.training.loop.task import Task, load_data, task
+from keras_mgnet.training.runs.run import model_config, versions
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs."""
+
+    config: TrainConfig  # with the recipe's values filled in
+    data: Dataset | CleanImages
+    model: keras.Model  # compiled within the strategy
+    recipe: Recipe
+    steps: int  # per epoch
+    strategy: Strategy  # the devices
+    rate: keras.optimizers.schedules.LearningRateSchedule
+    task: Task
+
+
+def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
+    """Checks a configuration, loads its data and builds its compiled model, by default for one device; writes nothing."""
+    strategy = strategy or connect("one")
+    row = model_info(config.model)
+    if (row.classes is None) != config.is_denoising:
+        expected = "from images to images" if config.is_denoising else "of classes"
+        raise ValueError(f"expected a network {expected} for {config.dataset}. Received: model={config.model!r}")
+    if config.is_denoising and strategy.replicas > 1:
+        raise ValueError(f"expected one device for denoise:DIR; strategy one takes one. Received: {strategy.replicas}")
+    data = load_data(config)
+    chosen = recipe(config.recipe or row.recipe)
+    config = config.resolve(chosen, data.input_shape[-1])
+    for count in data.counts:
+        strategy.check(config.batch_size, count, config.sync_norms, JIT_COMPILE[config.jit_compile])
+    if config.reproducible:
+        _make_deterministic()
+    keras.utils.set_random_seed(config.seed)
+    stem = {} if row.kwargs.get("stem") != "imagenet" or min(data.input_shape[:2]) >= 64 else {"stem": "cifar"}
+    steps = -(-data.counts[0] // config.batch_size)
+    factor = strategy.replicas if config.scale_learning_rate else 1
+    with strategy.scope():
+        model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
+        if config.sync_norms:
+            synchronize_norms(model)
+        if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
+            load_weights(model, config.weights)
+        if config.is_denoising:
+            _check_turns(config, model.get_layer("level1").nu)
+        rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
+    return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model))
+
+
+def record(prepared: Prepared) -> dict[str, Any]:
+    """Returns what run.json says of a run before it begins."""
+    data, model, config = prepared.data, prepared.model, prepared.config
+    return {
+        "created": now(),
+        "command": shlex.join(["keras-mgnet", *sys.argv[1:]]),
+        "versions": versions(),
+        "config": config.to_dict(),
+        "recipe": prepared.recipe.source,
+        "training": {
+            "nesterov": prepared.recipe.nesterov,
+            "decayed": prepared.recipe.decayed,
+            "milestones": list(prepared.recipe.milestones) if config.schedule == "step" else [],
+            "replicas": prepared.strategy.replicas,
+        },
+        "data": {
+            "input_shape": list(data.input_shape),
+            "class_names": list(data.class_names),
+            "mean": list(data.mean),
+            "std": list(data.std),
+            **dict(zip(("train", "test"), data.counts, strict=True)),
+            "sha256": _digest(data),
+        },
+        "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},
+        "result": {"status": "running"},
+    }
+
+
+def now() -> str:
+    """Returns the time, as run.json has it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _check_turns(config: TrainConfig, stages: int) -> None:
+    """Raises unless every stage has its turn: the saved model would have stages that were neither trained nor measured."""
+    if config.greedy_epochs * stages > config.epochs:
+        received = f"greedy_epochs={config.greedy_epochs}, epochs={config.epochs}"
+        raise ValueError(f"expected epochs for the turns of {stages} stages, greedy_epochs each. Received: {received}")
+
+
+def _make_deterministic() -> None:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def _digest(data: Dataset | CleanImages) -> str:
+    digest = hashlib.sha256()
+    for array in data.arrays:
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""Strategies on JAX: variables on every device, each batch split between them; the compiler does the rest.
+
+Whatever a step computes, it computes over the global batch: norms, losses, metrics and random numbers are those of one device.
+"""
+
+from functools import cache
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from keras_mgnet.training.data.plan import Batches
+from keras_mgnet.training.loop.strategy import Cluster, Strategy
+
+
+@cache
+def split_cpu(count: int) -> None:
+    """Makes this many devices of the CPU, which then are all devices; RuntimeError once JAX has computed anything."""
+    jax.config.update("jax_num_cpu_devices", count)
+    jax.config.update("jax_platforms", "cpu")
+
+
+@cache  # JAX connects a process once
+def connect_devices(cluster: Cluster | None) -> Strategy:
+    """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
+    if cluster:
+        keras.distribution.initialize(",".join(cluster.addresses), len(cluster.addresses), cluster.index)
+    distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+    strategy = Sharded("multiworker" if cluster else "mirrored", distribution.num_model_replicas, cluster)
+    if strategy.replicas > 1:
+        keras.distribution.set_distribution(distribution)
+    return strategy
+
+
+class Sharded(Strategy):
+    """`keras.distribution.DataParallel`, in force from the start for all models of the process."""
+
+    def distribute(self, batches: Any) -> Any:
+        """Cuts this worker's part out of each global batch; one worker alone hands them on to Keras."""
+        if self.workers == 1:
+            return batches
+        if isinstance(batches, keras.utils.PyDataset):
+            return Batches(lambda number: self.part(batches[number]), len(batches))
+        return (self.part(batch) for batch in batches)
+
+    def _any(self, asked: bool) -> bool:
+        from jax.experimental import multihost_utils
+
+        return bool(multihost_utils.process_allgather(np.array(asked)).any())
+
+    def part(self, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Returns the images and labels of this worker."""
+        size = len(batch[0]) // self.workers
+        return tuple(array[self._worker * size : (self._worker + 1) * size] for array in batch)
+
+    def _check_shares(self, batch_size: int, images: int) -> None:
+        if images % self.replicas:
+            raise ValueError(
+                f"expected batches that {self.replicas} JAX devices share equally; choose another batch_size. "
+                f"Received: batch_size={batch_size}, with a batch of {images} images"
+            )

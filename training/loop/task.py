@@ -1,0 +1,117 @@
+"""What a network is trained for: classes of images, or clean images from noisy ones. A run takes its batches from here."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import keras
+
+from keras_mgnet.layers import Diffusion
+from keras_mgnet.training.data import denoise, pipeline
+from keras_mgnet.training.data.dataset import Dataset, load
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.objective import label_classes
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Labels for images."""
+
+    config: TrainConfig  # resolved, see `TrainConfig.resolve`
+    data: Dataset
+    model: keras.Model  # compiled
+
+    @property
+    def trivial_loss(self) -> float:
+        """The loss of guessing."""
+        return math.log(max(self.data.classes, 2))
+
+    def train_batches(self, epoch: int, step: int) -> Iterable:
+        """Returns the batches of an epoch from a step on."""
+        return pipeline.train_batches(
+            self.data.train,
+            self.config.batch_size,
+            **self._form,
+            seed=self.config.seed,
+            augment=self.config.augment,
+            label_smoothing=self.config.label_smoothing,
+            first_epoch=epoch,
+            first_step=step,
+            epochs=1,
+        )
+
+    def test_batches(self) -> Iterable:
+        """Returns the test images."""
+        return pipeline.test_batches(self.data.test, self.config.batch_size, **self._form)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """All epochs train the whole model."""
+
+    @property
+    def _form(self):
+        classes = label_classes(self.model, self.data.classes)
+        return {"mean": self.data.mean, "std": self.data.std, "classes": classes}
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Clean images from noisy ones; the stages of the model one after the other where `greedy_epochs` says so."""
+
+    config: TrainConfig
+    data: CleanImages
+    model: keras.Model
+
+    def __post_init__(self):
+        least = self.field.least
+        sides = {"patch_size": self.data.patch_size, "test image": min(min(image.shape) for image in self.data.test)}
+        if small := [f"{name} of {side}" for name, side in sides.items() if side < least]:
+            expected = f"patches and test images of at least {least} pixels a side, for these filters"
+            raise ValueError(f"expected {expected}. Received: {', '.join(small)}")
+
+    @property
+    def field(self) -> Diffusion:
+        """The stages of the model."""
+        return self.model.get_layer("level1").field
+
+    @property
+    def trivial_loss(self) -> float:
+        """The loss of leaving the noise in."""
+        return self.data.sigma**2
+
+    def train_batches(self, epoch: int, step: int) -> Iterable:
+        """Returns the batches of an epoch from a step on."""
+        config = self.config
+        plan = Plan(config.seed, self.data.patches, config.batch_size, epoch, step, epochs=1)
+        return denoise.train_batches(self.data, plan)
+
+    def test_batches(self) -> Iterable:
+        """Returns the test images, one by one."""
+        return denoise.test_batches(self.data)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Lets the model train and test as far as the stage whose turn it is, and with all stages once each had its turn."""
+        field, each = self.field, self.config.greedy_epochs
+        stages = len(field.steps)
+        stage = epoch // each if each else stages
+        greedy = stage if stage < stages else None
+        if field.greedy != greedy:
+            field.end_with(greedy)
+            self.model.make_train_function(force=True)
+            self.model.make_test_function(force=True)
+
+
+Task = Classification | Denoising
+
+
+def load_data(config: TrainConfig) -> Dataset | CleanImages:
+    """Loads what a configuration names."""
+    if config.is_denoising:
+        return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
+    return load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+
+
+def task(config: TrainConfig, data: Dataset | CleanImages, model: keras.Model) -> Task:
+    """Returns the task of a compiled model."""
+    return (Denoising if config.is_denoising else Classification)(config, data, model)

@@ -1,0 +1,81 @@
+"""Pictures of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_mgnet.description import features
+from keras_mgnet.reporting import finish, new_figure, save
+from keras_mgnet.training.data.views import normalize
+from keras_mgnet.training.runs.measure import measure_of
+from keras_mgnet.training.runs.run import read_log
+
+QUALITY = {  # key of the measure -> title of its panel, column -> what is drawn, scale of the axis
+    "accuracy": ("error in percent", lambda accuracy: 100 * (1 - accuracy), "log"),
+    "psnr": ("PSNR in dB", lambda psnr: psnr, "linear"),
+}
+
+
+def plot_curves(log: Path, path: Path, title: str) -> None:
+    """Draws loss, error or PSNR, and learning rate per epoch from log.csv to a PNG."""
+    rows = read_log(log)
+    measure = measure_of(rows[0])
+    quality, drawn, scale = QUALITY[measure.key]
+    panels = (
+        (measure.loss, {"loss": "training", "val_loss": "test"}, float, "log"),
+        (quality, {measure.key: "training", f"val_{measure.key}": "test"}, lambda text: drawn(float(text)), scale),
+        ("learning rate", {"learning_rate": None}, float, "linear"),
+    )
+    figure = new_figure(12, 3.6, title)
+    for axes, (name, columns, value, scale) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for column, label in columns.items():
+            values = [value(row[column]) for row in rows]
+            axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
+        finish(axes, title=name, xlabel="epoch", yscale=scale)
+    save(figure, path)
+
+
+def plot_states(
+    model: keras.Model,
+    images: np.ndarray,
+    normalization: tuple[Sequence[float], Sequence[float]],
+    class_names: Sequence[str],
+    path: Path,
+) -> None:
+    """Draws a row per image to a PNG: the image, |u| and |r| on every level, and the class probabilities.
+
+    The model is a MgNet that returns logits, the images are (N, H, W, C) uint8, the normalisation (mean, std) is per channel on
+    the [0, 1] scale.
+    """
+    x = normalize(images, *normalization)
+    states = features(model)(x, training=False)
+    maps = {
+        f"{name}  {part}": np.linalg.norm(keras.ops.convert_to_numpy(values), axis=-1)
+        for name, state in states.items()
+        for part, values in zip("ur", state, strict=True)
+    }
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(model(x, training=False)))
+    title = f"{model.name}: magnitude of the feature u and of the residual r = f - A * u after each level"
+    figure = new_figure(1.5 * (len(maps) + 3), 1.6 * len(images), title)
+    grid = figure.subplots(len(images), len(maps) + 2, width_ratios=[1] * (len(maps) + 1) + [1.6], squeeze=False)
+    for row, axes in enumerate(grid):
+        _draw_image(axes[0], images[row], "image" if row == 0 else None)
+        for column, (name, values) in zip(axes[1:], maps.items(), strict=False):
+            color = "viridis" if name.endswith("u") else "magma"
+            column.imshow(values[row], cmap=color, vmin=0, vmax=values.max())
+            column.set(xticks=[], yticks=[], title=name if row == 0 else None)
+        _draw_probabilities(axes[-1], probabilities[row], class_names)
+    save(figure, path)
+
+
+def _draw_image(axes, image: np.ndarray, title: str | None) -> None:
+    axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray")
+    axes.set(xticks=[], yticks=[], title=title)
+
+
+def _draw_probabilities(axes, values: np.ndarray, class_names: Sequence[str]) -> None:
+    axes.bar(range(len(values)), values, color=["C1" if c == values.argmax() else "C0" for c in range(len(values))])
+    axes.set(xticks=range(len(values)), xticklabels=class_names, yticks=[], ylim=(0, 1.05))
+    axes.set_title(f"prediction {class_names[values.argmax()]}: {values.max():.1%}")

@@ -1,0 +1,119 @@
+"""What a run is at one moment: the place it has come to, and the arrays from which it goes on bit for bit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mgnet.training.runs.measure import measure_of
+
+
+class DivergenceError(ArithmeticError):
+    """A run whose loss or weights are no longer finite, or whose loss is far above that of guessing."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Example:
+        >>> Progress(rows=[{"val_accuracy": 0.5}], step=3).name
+        'epoch-000001-step-000003'
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)  # of the log, one per finished epoch
+    step: int = 0  # steps done in the epoch after them
+    # Over the images of that epoch so far: "images", "seconds", and of each metric its mean times the images.
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0  # spent on the run
+
+    @property
+    def epoch(self) -> int:
+        """Number of finished epochs, which is the index of the next."""
+        return len(self.rows)
+
+    @property
+    def name(self) -> str:
+        """Of its checkpoint; names sort by age."""
+        return _name(self.epoch) + (f"-step-{self.step:06d}" if self.step else "")
+
+    @property
+    def best(self) -> int | None:
+        """Index of the epoch with the best test accuracy or PSNR, the first of several; None before the first."""
+        values = self.tested()
+        return values.index(max(values)) if values else None
+
+    @property
+    def best_name(self) -> str | None:
+        """Of the checkpoint after the best epoch."""
+        return None if self.best is None else _name(self.best + 1)
+
+    def tested(self) -> list[float]:
+        """Returns the test accuracy or PSNR of each finished epoch."""
+        return [row[f"val_{measure_of(row).key}"] for row in self.rows]
+
+    def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
+        """Returns the progress at `step`, after so many more images and seconds, with the mean of each metric over them."""
+        added = {"images": images, "seconds": seconds, **{key: mean * images for key, mean in means.items()}}
+        sums = {key: self.sums.get(key, 0.0) + value for key, value in added.items()}
+        return Progress(self.rows, step, sums, self.seconds + seconds)
+
+    def means(self) -> dict[str, float]:
+        """Returns the mean of each metric over the images of the running epoch.
+
+        Example:
+            >>> Progress().after(1, 2, 0.1, {"loss": 4.0}).after(2, 6, 0.1, {"loss": 8.0}).means()
+            {'loss': 7.0}
+        """
+        images = self.sums["images"]
+        return {key: value / images for key, value in self.sums.items() if key not in ("images", "seconds")}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON-ready values, which the constructor takes again."""
+        return asdict(self)
+
+    def next_epoch(self, row: dict[str, float], seconds: float) -> "Progress":
+        """Returns the progress at the end of an epoch whose evaluation and writing took `seconds`."""
+        return Progress([*self.rows, row], seconds=self.seconds + seconds)
+
+
+def capture(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns every array that the next step depends on; raises DivergenceError where one is not finite.
+
+    These are weights, statistics, generator states, and the optimiser with its average.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()  # inside `fit` the state is not in the variables
+    variables = _variables(model)
+    arrays = {key: ops.convert_to_numpy(variable) for key, variable in variables.items()}
+    for key, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise DivergenceError(f"expected finite weights. Received: {variables[key].path} with NaN or infinity")
+    return arrays
+
+
+def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
+    """Gives a compiled model the state that `capture` returned; raises ValueError, changing nothing, where it is another's."""
+    variables = _variables(model)
+    shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
+    if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():
+        raise ValueError(
+            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, as of another network, or of an LM "
+            "network of an earlier version"
+        )
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
+
+
+def _name(epochs: int) -> str:
+    return f"epoch-{epochs:06d}"
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    parts = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {f"{part}/{i:05d}": variable for part, variables in parts.items() for i, variable in enumerate(variables)}

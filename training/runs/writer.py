@@ -1,0 +1,150 @@
+"""What a run writes while it trains: its record, its log, its models and the checkpoints from which it goes on."""
+
+import csv
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mgnet.files import clear_staged, staged_file, write_json
+from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
+from keras_mgnet.training.runs.ema import averaged_weights
+from keras_mgnet.training.runs.plots import plot_curves
+from keras_mgnet.training.runs.state import Progress, capture, restore
+
+
+class RunWriter:
+    """The one process that writes a run directory (see `rundir`); entering it raises ValueError while another one does.
+
+    It keeps so many of the newest checkpoints, besides that of the best epoch; `run` is their `identity.digest`.
+    """
+
+    def __init__(self, directory: Path, keep: int, run: str):
+        self.directory, self.keep = directory, keep
+        self.checkpoints = Checkpoints(directory / "checkpoints", run)
+
+    def __enter__(self) -> "RunWriter":
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.lock = os.open(self.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self.lock)
+            raise ValueError(f"expected no other process in the run directory. Received: '{self.directory}'") from error
+        for folder in (self.directory, self.checkpoints.directory):
+            clear_staged(folder)
+        return self
+
+    def __exit__(self, *error) -> None:
+        if "_events" in vars(self):
+            self._events.close()
+        os.close(self.lock)
+
+    def take_up(self, model: keras.Model) -> Progress:
+        """Gives a model the state of the newest intact checkpoint, if there is one, and returns how far that had come."""
+        found = self.checkpoints.newest()
+        if found is None:
+            return Progress()
+        _, arrays, progress = found
+        restore(model, arrays)
+        return Progress(**progress)
+
+    def catch_up(self, model: keras.Model, progress: Progress) -> None:
+        """Makes models and log again what they were at the checkpoint just taken up; a kill may have come in between."""
+        self.log(progress)
+        self.events(progress, 0)
+        self._save(model, "last")
+        if progress.best_name is None:
+            return
+        newest = capture(model)
+        with suppress(DamagedCheckpointError):
+            best, _ = self.checkpoints.read(progress.best_name)
+            restore(model, best)
+            self._save(model, "best")
+            restore(model, newest)
+
+    def end_epoch(self, model: keras.Model, progress: Progress) -> None:
+        """Writes what an epoch leaves: first the checkpoint, then what can be made of it again."""
+        self.checkpoint(model, progress)
+        self._save(model, "last")
+        if progress.best == progress.epoch - 1:
+            self._save(model, "best")
+        self.log(progress)
+        self.events(progress, progress.epoch - 1)
+
+    def stop(self, model: keras.Model, progress: Progress) -> None:
+        """Writes what a run leaves that stops inside an epoch."""
+        self.checkpoint(model, progress)
+        self._save(model, "last")
+
+    def record(self, content: dict[str, Any]) -> None:
+        """Writes run.json."""
+        write_json(self.directory / "run.json", content)
+
+    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
+        """Writes a checkpoint, then removes old ones; raises `DivergenceError` rather than keep weights that are not finite."""
+        self.checkpoints.write(progress.name, capture(model), progress.to_dict())
+        self.checkpoints.prune(progress.name, self.keep, [progress.best_name])
+
+    def save(self, model: keras.Model, name: str) -> None:
+        """Writes NAME.keras."""
+        with staged_file(self.directory / f"{name}.keras") as staged:
+            model.save(staged)
+
+    def log(self, progress: Progress) -> None:
+        """Writes log.csv."""
+        if not progress.rows:
+            return
+        with staged_file(self.directory / "log.csv") as staged, staged.open("w", newline="") as file:
+            table = csv.DictWriter(file, progress.rows[0])
+            table.writeheader()
+            table.writerows(progress.rows)
+
+    def events(self, progress: Progress, first: int) -> None:
+        """Adds the epochs from `first` on to TensorBoard's events; from 0 on they begin anew."""
+        if not progress.rows:
+            return
+        if first == 0:
+            shutil.rmtree(self.directory / "tensorboard", ignore_errors=True)
+        for epoch, row in enumerate(progress.rows[first:], first):
+            for key, value in row.items():
+                self._events.add_scalar(f"epoch_{key}", value, epoch)
+        self._events.flush()
+
+    def draw(self, title: str) -> None:
+        """Draws the curves of the finished epochs."""
+        if (self.directory / "log.csv").is_file():
+            plot_curves(self.directory / "log.csv", self.directory / "curves.png", title)
+
+    def _save(self, model: keras.Model, name: str) -> None:
+        with averaged_weights(model):  # in all workers alike: giving mirrored variables values is done together
+            self.save(model, name)
+
+    @cached_property
+    def _events(self):
+        from tensorboard.summary import Writer
+
+        return Writer(str(self.directory / "tensorboard"))
+
+
+class Follower(RunWriter):
+    """A worker that trains in a run which another process writes: it does all the same and writes nothing."""
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *error) -> None:
+        """Nothing is open."""
+
+    def _nothing(self, *what) -> None:
+        """In place of what writes."""
+
+    record = save = log = events = draw = _nothing
+
+    def checkpoint(self, model: keras.Model, progress: Progress) -> None:
+        capture(model)  # to end as the writer does where weights are not finite

@@ -1,0 +1,1 @@
+"""Search over networks with KerasTuner, on one machine or several."""

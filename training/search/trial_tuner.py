@@ -1,0 +1,139 @@
+"""KerasTuner over training runs: a tuner whose trials are run directories, and oracles that outlive a kill."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import redirect_stdout, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from keras_mgnet import compat
+from keras_mgnet.extras import TUNE, extra
+from keras_mgnet.files import write_json
+from keras_mgnet.training.data.dataset import Dataset, load
+from keras_mgnet.training.loop.loop import STOPPED, train
+from keras_mgnet.training.search.config import TuneConfig
+from keras_mgnet.training.search.local_search import CHIEF
+from keras_mgnet.training.search.trials import RECORD, Trial
+from keras_mgnet.tuner import HyperNetwork
+
+keras_tuner = extra("keras_tuner", TUNE)
+PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none while a round is not over
+
+
+class TrialTuner(keras_tuner.Tuner):
+    """A tuner in the role that the environment names, as KerasTuner defines it: chief, worker or alone."""
+
+    def __init__(self, config: TuneConfig):
+        self.config, self.images = config, f"npz:{config.data}"
+        self.network = hypermodel(config, load(self.images))
+        super().__init__(
+            oracle(config), self.network.declare, directory=config.out, project_name=config.trials_directory.name
+        )
+        if self.keeps_oracle:
+            self.oracle.reload()
+
+    @property
+    def keeps_oracle(self) -> bool:
+        """Whether this process is the chief or alone; a worker asks the chief."""
+        return CHIEF in self.tuner_id or "KERASTUNER_ORACLE_IP" not in os.environ
+
+    def search(self) -> None:
+        """Searches in silence: KerasTuner prints what trials.py has better, and bare numbers of its protocol."""
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            super().search()
+
+    def run_trial(self, trial) -> dict[str, float]:
+        """Trains the network of a trial, or what is left of it; returns its accuracy on the held-out images."""
+        hp, directory = trial.hyperparameters, Path(self.get_trial_dir(trial.trial_id))
+        rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
+        arguments = self.network.arguments(hp)
+        shared = self.config.run(hp.values.get("tuner/epochs", self.config.epochs))
+        place = {"dataset": self.images, "image_size": None, "out": str(directory / "run")}
+        try:
+            run = train(replace(shared, **place, **rates, set=arguments, resume=True, keep=1))
+        except Exception:
+            traceback.print_exc()  # KerasTuner's protocol does not carry it
+            raise
+        result = run.record["result"]
+        if result["status"] in STOPPED:
+            sys.exit(STOPPED[result["status"]])
+        record = Trial(
+            number=int(trial.trial_id),
+            accuracy=result["last_test_accuracy"] if result["status"] == "finished" else 0.0,
+            **self.network.cost(arguments)._asdict(),
+            arguments=arguments,
+            **rates,
+            epochs=shared.epochs,
+            seconds=result["seconds"],
+            status=result["status"],
+            worker=self.tuner_id,
+        )
+        write_json(directory / RECORD, asdict(record))
+        return {"val_accuracy": record.accuracy}
+
+    def pre_create_trial(self):
+        time.sleep(PAUSE)
+
+    def save(self):
+        """Keeps what the oracle knows; a tuner itself knows nothing."""
+        if self.keeps_oracle:
+            self.oracle.save()
+
+
+def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
+    """Returns the search space of a search on images and classes such as those of `data`."""
+    budget = {"max_params": config.max_params, "max_madds": config.max_madds}
+    return HyperNetwork(config.model, data.input_shape, data.classes, **budget)
+
+
+class _Durable(keras_tuner.Oracle):
+    """An oracle whose `file` is whole at any moment, as are those of its trials beside it."""
+
+    def save(self):
+        write_json(self.file, self.get_state())
+
+    def save_trial(self, trial):
+        write_json(self.file.parent / f"trial_{trial.trial_id}" / "trial.json", trial.get_state())
+
+    def reload(self):
+        known = json.loads(self.file.read_text())["start_order"] if self.file.is_file() else []
+        for directory in self.file.parent.glob("trial_*"):
+            if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
+                shutil.rmtree(directory)
+        if self.file.is_file():
+            super().reload()
+
+
+def oracle(config: TuneConfig) -> keras_tuner.Oracle:
+    """Returns the oracle of a search's method."""
+    at_random = max(3, config.trials // 3)  # draws before the model's; KerasTuner takes three per hyperparameter
+    kind, options = {
+        "random": (keras_tuner.oracles.RandomSearchOracle, {}),
+        "bayesian": (keras_tuner.oracles.BayesianOptimizationOracle, {"num_initial_points": at_random}),
+        "hyperband": (keras_tuner.oracles.HyperbandOracle, {"max_epochs": config.epochs, "hyperband_iterations": None}),
+    }[config.method]
+    objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would be any seed
+    durable = type("Durable", (_Durable, kind), {})(objective=objective, seed=seed, **options)
+    durable.max_trials, durable.file = config.trials, config.trials_directory / "oracle.json"
+    compat.save_trials_by(durable, durable.save_trial)
+    return durable
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # returns where the parent has ended
+    os._exit(1)
+
+
+if __name__ == "__main__":  # a process of `local_search`
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if os.environ["KERASTUNER_TUNER_ID"] != CHIEF:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    (path,) = sys.argv[1:]
+    with suppress(KeyboardInterrupt):
+        TrialTuner(TuneConfig(**json.loads(Path(path).read_text())["config"])).search()

@@ -1,0 +1,110 @@
+"""The trials of a search: one record each, their table, and which of them no other beats in accuracy and size."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_mgnet.reporting import finish, new_figure, save, table
+
+RECORD = "result.json"
+HEADINGS = (
+    *("trial", "validation accuracy", "parameters", "multiply-adds", "network"),
+    *("rate", "weight decay", "epochs", "seconds"),
+)
+NOISE = 3  # standard errors of an accuracy: the best of 30 equal networks rarely is further from their mean
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial has shown."""
+
+    number: int  # from 0, in the order in which trials began
+    accuracy: float  # on the held-out images after the last epoch, in [0, 1]; 0 if the training diverged
+    params: int  # trainable parameters
+    madds: int  # multiply-adds per image
+    arguments: dict[str, Any]  # of the network
+    learning_rate: float  # at its height
+    weight_decay: float  # coupled
+    epochs: int
+    seconds: float  # of training
+    status: str  # of the run
+    worker: str  # that trained it
+
+    @property
+    def label(self) -> str:
+        """The arguments in one line."""
+        return ", ".join(f"{key}={value}" for key, value in self.arguments.items())
+
+
+def read_trials(directory: Path) -> list[Trial]:
+    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest."""
+    records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
+    return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns the trials that no other beats, none being as accurate with fewer parameters, from the smallest on."""
+    front = []
+    for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
+        if not front or trial.accuracy > front[-1].accuracy:
+            front.append(trial)
+    return front
+
+
+def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
+    """Returns why the order of the trials means little, or None: they are no better than guessing, or half of them are equal.
+
+    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images, whose
+    labels these are. The most accurate trial is the first.
+    """
+    best, images = trials[0].accuracy, f"{len(labels)} held-out images"
+    chance = np.bincount(labels).max() / len(labels)
+    if best - chance <= NOISE * _error(chance, labels):
+        return (
+            f"No network has learned anything: the best has {best:.2%} on {images}, guessing {chance:.2%}. "
+            "Search with more epochs."
+        )
+    noise = NOISE * _error(best, labels)
+    equal = sum(best - trial.accuracy <= noise for trial in trials)
+    if equal > max(1, len(trials) // 2):
+        return (
+            f"The order means little: {equal} of {len(trials)} trials are within {100 * noise:.2f} points of the best, "
+            f"which is noise on {images}. Search with more epochs or more images."
+        )
+    return None
+
+
+def _error(accuracy: float, labels: np.ndarray) -> float:
+    return (accuracy * (1 - accuracy) / len(labels)) ** 0.5
+
+
+def markdown(trials: list[Trial]) -> str:
+    """Returns the trials as a table; those of the Pareto front have a mark."""
+    front = pareto_front(trials)
+    return table(HEADINGS, (_cells(trial, "▸ " if trial in front else "") for trial in trials))
+
+
+def _cells(t: Trial, mark: str) -> tuple[str, ...]:
+    sizes, rates = (f"{t.params:,}", f"{t.madds:,}"), (f"{t.learning_rate:.3g}", f"{t.weight_decay:.1g}")
+    return (f"{mark}{t.number}", f"{t.accuracy:.2%}", *sizes, t.label, *rates, f"{t.epochs}", f"{t.seconds:.0f}")
+
+
+def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
+    """Draws to a PNG: validation accuracy against parameters, and the Pareto front with the networks on it."""
+    figure = new_figure(8, 5, title)
+    axes, front = figure.subplots(), pareto_front(trials)
+    least, most = 100 * front[0].accuracy, 100 * front[-1].accuracy
+    bottom = max(0, least - 0.3 * max(5, most - least))  # far below the front nothing is of interest
+    hidden = sum(100 * t.accuracy < bottom for t in trials)
+    label = f"{len(trials)} trials" + (f", {hidden} below the frame" if hidden else "")
+    axes.plot([t.params for t in trials], [100 * t.accuracy for t in trials], "o", alpha=0.5, label=label)
+    corners = [t.params for t in front], [100 * t.accuracy for t in front]
+    axes.plot(*corners, "s-", drawstyle="steps-post", label="Pareto front, with the numbers of its trials")
+    for number, *corner in zip((t.number for t in front), *corners, strict=True):
+        axes.annotate(number, corner, textcoords="offset points", xytext=(4, -12))
+    finish(axes, xlabel="parameters", xscale="log", ylabel="validation accuracy in percent", ylim=(bottom, None))
+    save(figure, path)

@@ -1,0 +1,179 @@
+"""A search over networks: KerasTuner draws, every trial is a training run, the best network is trained on all images.
+
+OUT/search.json     versions and configuration
+OUT/data.npz        the training images that trials are trained on, and those held out, on which they are compared
+OUT/trials/         what KerasTuner keeps, and of every trial its run directory and its record
+OUT/logs/           what the local processes print
+OUT/best/           the run directory of the best network, trained on the whole training split
+OUT/results.md, results.json, pareto.png
+"""
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from keras_mgnet.files import clear_staged, staged_file, write_json
+from keras_mgnet.training.data.dataset import Dataset, load
+from keras_mgnet.training.loop.loop import STOPPED, train
+from keras_mgnet.training.runs.run import Run, open_run, versions
+from keras_mgnet.training.search.config import TuneConfig
+from keras_mgnet.training.search.local_search import CHIEF, POLL, run_processes
+from keras_mgnet.training.search.trial_tuner import TrialTuner, hypermodel
+from keras_mgnet.training.search.trials import Trial, doubt, markdown, plot_pareto, read_trials
+
+PATIENCE = 3600  # seconds that a worker waits for its chief; as KerasTuner's own
+
+
+def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
+    """Searches, and trains the best network found on all training images; only its test accuracy is ever taken.
+
+    A chief and `workers` local processes speak KerasTuner's own protocol. Where a cluster has set KERASTUNER_TUNER_ID,
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this process takes that role instead. A search that was killed goes on
+    with `resume`: finished trials stand, begun ones go on from their last checkpoint.
+
+    Args:
+        config: the configuration.
+        console: where progress is shown; None for standard error.
+
+    Returns:
+        The run of the best network; None for a worker of a cluster, whose chief ends the search.
+
+    Raises:
+        ValueError: for a configuration, data set or directory that cannot work, before anything is written.
+        ChildProcessError: where a local process fails, no trial ends or the best network diverges.
+        TimeoutError: where the chief of a cluster does not begin.
+        KeyboardInterrupt, SystemExit: where a signal stops it, once the local processes have saved what they are doing.
+
+    Example:
+        >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
+        'best'
+    """
+    role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
+    console, start = console or Console(stderr=True), time.perf_counter()
+    if role in (None, CHIEF):
+        begin(config)
+    else:
+        _await_chief(config)
+    if role is None:
+        run_processes(config, console)
+    else:
+        TrialTuner(config).search()
+    return finish(config, time.perf_counter() - start, console) if role in (None, CHIEF) else None
+
+
+def begin(config: TuneConfig) -> None:
+    """Checks the whole search as `tune` does, then writes what its processes begin with: configuration and data of the trials."""
+    out, resumed = Path(config.out), config.resume and config.record.is_file()
+    if resumed:
+        config.check_same()
+    elif any(out.glob("[!.]*")) or out.is_file():
+        advice = ", or --resume" if config.record.is_file() else ""
+        raise ValueError(f"expected a new or empty directory{advice}. Received: '{out}'")
+    data = load(config.dataset, image_size=config.image_size)
+    hypermodel(config, data)
+    kept, held_out = _hold_out(data, config)
+    for folder in (out, config.trials_directory, *config.trials_directory.glob("trial_*")):
+        clear_staged(folder)
+    write_json(config.record, {"versions": versions(), "config": asdict(config)})
+    if not config.data.is_file():
+        _write_data(config.data, data, kept, held_out)
+
+
+def _hold_out(data: Dataset, config: TuneConfig) -> list[np.ndarray]:
+    from sklearn.model_selection import train_test_split
+
+    labels, share = data.train.labels, config.validation
+    rarest = np.bincount(labels, minlength=data.classes).min()
+    if min(share, 1 - share) * rarest < 1:
+        raise ValueError(
+            f"expected an image of every class on both sides of validation={share}. "
+            f"Received: {rarest} training images of one class"
+        )
+    return train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=config.seed)
+
+
+def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarray) -> None:
+    x, y = data.train.images, data.train.labels
+    parts = {"x_train": x[kept], "y_train": y[kept], "x_test": x[held_out], "y_test": y[held_out]}
+    with staged_file(path) as staged:
+        np.savez(staged, class_names=np.array(data.class_names), mean=data.mean, std=data.std, **parts)
+
+
+def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
+    """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
+
+    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results stay without it.
+    """
+    trials = read_trials(config.trials_directory)
+    if not trials:
+        raise ChildProcessError(f"expected a finished trial. Received: none, see '{config.trials_directory}'")
+    results = {
+        "title": f"{len(trials)} trials on {config.dataset}, {config.method} search",
+        "session_seconds": round(seconds, 1),
+        "best": trials[0].number,
+        "test_accuracy": None,
+        "doubt": doubt(trials, np.load(config.data)["y_test"]),
+        "config": asdict(config),
+        "trials": [asdict(trial) for trial in trials],
+    }
+    plot_pareto(trials, Path(config.out) / "pareto.png", results["title"])
+    _write_results(config, trials, results)
+    console.print(f"trial {trials[0].number} is the best; training its network on all training images")
+    run = _train_best(config, trials[0], console)
+    _write_results(config, trials, results | {"test_accuracy": run.record["result"]["last_test_accuracy"]})
+    return run
+
+
+def _write_results(config: TuneConfig, trials: list[Trial], results: dict[str, Any]) -> None:
+    out, accuracy = Path(config.out), results["test_accuracy"]
+    write_json(out / "results.json", results)
+    tested = "not finished" if accuracy is None else f"test accuracy **{accuracy:.2%}**"
+    parts = (
+        f"# {results['title']}",
+        markdown(trials),
+        f"▸ on the Pareto front: no smaller network is as accurate on the held-out images. The network of trial "
+        f"{trials[0].number}, trained on all training images: {tested}.",
+        results["doubt"],
+        "![Pareto front](pareto.png)",
+    )
+    with staged_file(out / "results.md") as staged:
+        staged.write_text("\n\n".join(filter(None, parts)) + "\n")
+
+
+def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
+    directory = Path(config.out) / "best"
+    chosen = {"set": best.arguments, "learning_rate": best.learning_rate, "weight_decay": best.weight_decay}
+    shared = config.run(best.epochs)
+    if (directory / "run.json").is_file():
+        found = open_run(directory).record["config"]
+        if not (chosen | {"epochs": best.epochs}).items() <= found.items():  # the search went on and found a better one
+            shutil.rmtree(directory)
+    run = train(replace(shared, **chosen, out=str(directory), resume=True), console)
+    result = run.record["result"]
+    if result["status"] == "diverged":
+        raise ChildProcessError(
+            f"expected the network of trial {best.number} to train on all training images too; the trials are in "
+            f"'{config.out}/results.md': {result['hint']} with `train`, or search on with --resume and more --trials. "
+            f"Received: {result['reason']}"
+        )
+    if result["status"] in STOPPED:
+        sys.exit(STOPPED[result["status"]])
+    return run
+
+
+def _await_chief(config: TuneConfig) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not (config.record.is_file() and config.data.is_file()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"expected a chief that begins a search in '{config.out}'. Received: none in {PATIENCE} s"
+            )
+        time.sleep(POLL)
+    config.check_same()

@@ -1,0 +1,158 @@
+"""The papers' tables rerun: every row and seed a run directory, resumed or reused, and the table ours against published."""
+
+import os
+from dataclasses import replace
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from keras_mgnet.recipes import recipe
+from keras_mgnet.training.data.dataset import load
+from keras_mgnet.training.loop.callbacks import StopSignals
+from keras_mgnet.training.loop.identity import check_same
+from keras_mgnet.training.loop.loop import STATUS, STOPPED, train
+from keras_mgnet.training.loop.strategy import read_cluster
+from keras_mgnet.training.runs.run import Run, open_run
+from keras_mgnet.training.tables.report import Outcome, Result, write_report
+from keras_mgnet.training.tables.request import Reproduction
+from keras_mgnet.training.tables.tables import Row, table, table_rows
+
+ENDED = ("finished", "diverged")  # a run that diverged would diverge again
+Pending = list[tuple[Row, int]]
+
+
+def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
+    """Runs, resumes or reuses every row and seed, and writes the report at the start and after each run.
+
+    Seed 1 of all rows comes first, so that a table without spread is there early. Ctrl-C and SIGTERM end it after the running
+    step with a checkpoint, from which the same call goes on.
+
+    Args:
+        asked: what to reproduce.
+        console: where progress is shown; None for standard error.
+
+    Raises:
+        ValueError: before anything is run, where no row has its data on this machine, the directory holds a run that is not
+            the one asked for, or TF_CONFIG names several machines.
+
+    Example:
+        >>> reproduce(Reproduction("he2019:2", Path("he2019-2"), ("resnet18*",), {"epochs": 2}))  # doctest: +SKIP
+    """
+    _check_alone()
+    console = console or Console(stderr=True)
+    pending = pending_runs(asked, existing_runs(asked))
+    obstacles = find_obstacles(asked, pending)
+    runnable = [(row, seed) for row, seed in pending if row.dataset not in obstacles]
+    if obstacles:
+        message = _cannot_run(pending, obstacles)
+        if not runnable:
+            raise ValueError(message)
+        console.out(f"skipped: {message}", highlight=False)
+
+    outcome = _report(asked, obstacles)
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    with StopSignals() as signals, progress:
+        bar = progress.add_task(asked.table, total=len(runnable))
+        for row, seed in runnable:
+            if signals.received:  # between two runs; within one, it is the run's
+                return replace(outcome, stopped=STATUS[signals.received])
+            progress.update(bar, description=f"{row.key}, seed {seed}")
+            try:
+                result = train(asked.config(row, seed), console).record["result"]
+            finally:  # a run that failed is a gap of the report too
+                outcome = _report(asked, obstacles)
+            console.out(_line(row, seed, result), highlight=False)
+            if result["status"] in STOPPED:
+                return replace(outcome, stopped=result["status"])
+            progress.advance(bar)
+    return outcome
+
+
+def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
+    """Returns the runs of the table that the directory holds: key of the row -> seed -> run.
+
+    Raises ValueError, naming the field, where one of them is not the run that is asked for.
+    """
+    return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
+
+
+def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pending:
+    """Returns the rows and seeds that have not come to their end."""
+
+    def is_pending(row: Row, seed: int) -> bool:
+        run = existing[row.key].get(seed)
+        return run is None or run.record["result"]["status"] not in ENDED
+
+    every = ((row, seed) for seed in range(1, asked.seeds + 1) for row in asked.selected)
+    return [(row, seed) for row, seed in every if is_pending(row, seed)]
+
+
+def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:
+    """Returns the data sets that cannot be loaded on this machine, and why."""
+    obstacles = {}
+    for name, (row, seed) in {row.dataset: (row, seed) for row, seed in pending}.items():
+        config = asked.config(row, seed)
+        try:
+            load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+        except (ValueError, ImportError, OSError) as error:
+            obstacles[name] = str(error)
+    return obstacles
+
+
+def _runs(asked: Reproduction, row: Row) -> dict[int, Run]:
+    records = sorted(asked.directory(row, 1).parent.glob("seed-*/run.json"))
+    runs = {int(record.parent.name.removeprefix("seed-")): open_run(record.parent) for record in records}
+    for seed, run in runs.items():
+        config = asked.config(row, seed)
+        wanted = config.resolve(recipe(row.recipe), run.input_shape[-1]).to_dict()
+        asked_for, found = wanted["dataset"], run.record["config"]["dataset"]
+        if asked_for != found:  # `check_same` goes by the images, which are not read here
+            raise ValueError(
+                f"expected the dataset of the run in '{run.path}', {found!r}, or another directory. "
+                f"Received: {asked_for!r}"
+            )
+        check_same(run.record | {"config": wanted}, run.record, run.path)
+    return dict(sorted(runs.items()))
+
+
+def _check_alone() -> None:
+    workers = len(read_cluster(os.environ.get("TF_CONFIG", "")).addresses)
+    if workers > 1:
+        raise ValueError(
+            f"expected reproduce on one machine; each of several would write every run. Received: {workers} workers in "
+            "TF_CONFIG"
+        )
+
+
+def _cannot_run(pending: Pending, obstacles: dict[str, str]) -> str:
+    reasons = []
+    for name, reason in obstacles.items():
+        rows = dict.fromkeys(row.key for row, _ in pending if row.dataset == name)
+        reasons.append(f"{', '.join(rows)} cannot run here, unless --data {name}=... says where the data is: {reason}")
+    return "\n".join(reasons)
+
+
+def _report(asked: Reproduction, obstacles: dict[str, str]) -> Outcome:
+    existing = existing_runs(asked)
+    results = [
+        Result(
+            row,
+            asked.training(row),
+            asked.seeds,
+            existing[row.key],
+            f"no {row.dataset} on this machine" if row.dataset in obstacles else None,
+        )
+        for row in table_rows(asked.table)
+    ]
+    paths = write_report(table(asked.table), results, asked.headline, asked.out)
+    return Outcome(results, paths)
+
+
+def _line(row: Row, seed: int, result: dict) -> str:
+    text = f"{row.key}, seed {seed}: {result['status']} after {result['epochs']} epochs"
+    if result["epochs"]:
+        last, best = (100 * result[f"{name}_test_accuracy"] for name in ("last", "best"))
+        text += f", last {last:.2f} %, best {best:.2f} %"
+    return text if row.published is None else f"{text}; published {row.published:.2f} %"

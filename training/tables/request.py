@@ -1,0 +1,111 @@
+"""What a reproduction of a table is made of: its rows, seeds and budget, as configurations of runs."""
+
+import inspect
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from keras_mgnet import models
+from keras_mgnet.configuration import Count, check
+from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.models.datasets import DATASETS
+from keras_mgnet.recipes import recipe
+from keras_mgnet.registry import model_info
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.tables.tables import Row, table, table_rows
+
+BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What is asked for: a table, which of its rows, and how they are trained other than published.
+
+    Example:
+        >>> Reproduction("he2019:2", Path("out"), budget={"epoch": 2})
+        Traceback (most recent call last):
+            ...
+        ValueError: unknown budget 'epoch'; did you mean 'epochs'? Expected one of: epochs, batch_size, ...
+    """
+
+    table: str  # a key of `TABLES`
+    out: Path  # directory of the runs and of the report
+    rows: tuple[str, ...] = ()  # numbers from 1, keys or shell patterns; all rows where there are none
+    budget: dict[str, Any] = field(default_factory=dict)  # fields of `BUDGET` that replace the recipe's
+    set: dict[str, Any] = field(default_factory=dict)  # arguments that replace the models' own
+    data: dict[str, str] = field(default_factory=dict)  # key of `DATASETS` -> the data set to load, as for `load`
+    seeds: Count = 1  # runs per row, with the seeds 1, 2, ...
+
+    def __post_init__(self):
+        check(self)
+        known = table(self.table).datasets
+        for kind, names, choices in (("budget", self.budget, BUDGET), (f"data set of {self.table}", self.data, known)):
+            for name in names:
+                check_known(kind, name, choices)
+        for row in self.selected:
+            self.config(row, 1)
+            family = model_info(row.model).family
+            arguments = inspect.signature(getattr(models, family)).parameters
+            for name in self.set:
+                check_known(f"argument of {family}", name, arguments)
+
+    @property
+    def selected(self) -> list[Row]:
+        """The rows asked for, in the order of the table."""
+        rows = table_rows(self.table)
+        matching = {
+            pattern: [row for number, row in enumerate(rows, 1) if pattern == str(number) or _matches(row, pattern)]
+            for pattern in self.rows or ("*",)
+        }
+        for pattern, found in matching.items():
+            if not found:
+                raise unknown(f"row of {self.table}", pattern, [row.key for row in rows])
+        return [row for row in rows if any(row in found for found in matching.values())]
+
+    @property
+    def headline(self) -> str:
+        """How all rows are trained, which a reader must know before comparing a number.
+
+        Example:
+            >>> Reproduction("he2019:2", Path("out"), budget={"epochs": 2}, data={"mnist": "digits"}).headline
+            'Not the full recipe of each row: epochs=2. Data: mnist is digits.'
+        """
+        changes = ", ".join(f"{key}={value}" for part in (self.budget, self.set) for key, value in part.items())
+        training = f"Not the full recipe of each row: {changes}." if changes else "The full recipe of each row."
+        data = ", ".join(f"{name} is {source}" for name, source in self.data.items())
+        return f"{training} Data: {data}." if data else training
+
+    def directory(self, row: Row, seed: int) -> Path:
+        """Where the run of a row and seed is."""
+        return self.out / row.key / f"seed-{seed}"
+
+    def config(self, row: Row, seed: int) -> TrainConfig:
+        """Returns the run of a row and seed."""
+        dataset = self.data.get(row.dataset, DATASETS[row.dataset].tfds)
+        square = {"image_size": model_info(row.model).input_shape[0]} if dataset.startswith("folder:") else {}
+        return TrainConfig(
+            dataset=dataset,
+            model=row.model,
+            recipe=row.recipe,
+            set=self.set,
+            out=str(self.directory(row, seed)),
+            seed=seed,
+            resume=True,
+            **square,
+            **self.budget,
+        )
+
+    def training(self, row: Row) -> str:
+        """Returns the recipe of a row, and what replaces it, in words."""
+        published = recipe(row.recipe)
+        run = published.scaled(self.budget.get("epochs"))
+        curve = None if run.curve == published.curve else run.curve
+        changes = {"schedule": curve, **self.budget, **self.set, row.dataset: self.data.get(row.dataset)}
+        length = f"{run.epochs} epochs" if run is published else f"{run.epochs} of {published.epochs} epochs"
+        named = [f"{key}={value}" for key, value in changes.items() if key != "epochs" and value is not None]
+        return ", ".join([row.recipe, length, *named])
+
+
+def _matches(row: Row, pattern: str) -> bool:
+    return fnmatchcase(row.key, pattern) or fnmatchcase(row.model, pattern)
