@@ -1,399 +1,218 @@
-"""The equations: numpy twins, equality of the forms, and the invariants of He2019."""
+"""Levels that are undone exactly, and that train without stored states."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import tensorflow as tf
 
-from keras_mgnet import MgNet, PreActResNet, ResNet, count_params, features
-from keras_mgnet.layers import (
-    Chain,
-    Conv,
-    CycleLevel,
-    FullWeighting,
-    GridLevel,
-    Level,
-    LinearMultistep,
-    LinearSystem,
-    Norm,
-    PolynomialSmoother,
-    basic,
-    separable_scales,
-    steps,
-)
-from keras_mgnet.layers.schemes.smoothers import SMOOTHERS
 from support.numerics import randomize
-from support.twins import twin_conv
-
-
-def twin_norm(x, norm, training):
-    gamma, beta, moving_mean, moving_variance = (w.numpy() for w in norm.weights)
-    mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else (moving_mean, moving_variance)
-    return np.maximum(gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta, 0)
-
-
-def twin_level(level, f, u, training):
-    """The textbook iteration u <- u + s2(B * s1(f - A * u)), He2019 (4.3), in numpy."""
-    A, B = level.field.A[0].kernel.numpy(), [conv.kernel.numpy() for conv in level.field.B]
-    for i in range(level.nu):
-        r = f - twin_conv(u, A)
-        e = twin_conv(twin_norm(r, level.field.s1[i], training), B[min(i, len(B) - 1)])
-        u = u + twin_norm(e, level.field.s2[i], training)
-    return u, f - twin_conv(u, A)
-
-
-def relative(a, b):
-    return np.abs(np.asarray(a) - np.asarray(b)).max() / max(1.0, np.abs(np.asarray(b)).max())
-
-
-@given(
-    nu=st.integers(1, 4),
-    c_u=st.integers(1, 3),
-    c_f=st.integers(1, 3),
-    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
-    share_B=st.booleans(),
-    training=st.booleans(),
-    seed=st.integers(0, 99),
-)
-def test_level_equals_its_numpy_twin(nu, c_u, c_f, size, share_B, training, seed):
-    level = GridLevel(c_u, c_f, nu, share_B=share_B, dtype="float64")
-    rng = np.random.default_rng(seed)
-    r, u = rng.normal(size=(3, *size, c_f)), rng.normal(size=(3, *size, c_u))
-    level.build(r.shape, u.shape)
-    randomize(level, seed)
-    f = r + twin_conv(u, level.field.A[0].kernel.numpy())
-    expected_u, expected_r = twin_level(level, f, u, training)
-    computed_u, computed_r = level(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u), training=training)
-    np.testing.assert_allclose(computed_u, expected_u, rtol=1e-8, atol=1e-8)
-    np.testing.assert_allclose(computed_r, expected_r, rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize("form", ["residual", "feature"])
-def test_what_an_unshared_A_means(form):
-    """r <- r - A_i * e in the residual form, f - A_i * u with f = r + A_0 * u in the feature form."""
-    rng = np.random.default_rng(0)
-    level = GridLevel(2, 3, 3, share_A=False, form=form, dtype="float64")
-    r, u = rng.normal(size=(2, 4, 4, 3)), rng.normal(size=(2, 4, 4, 2))
-    level.build(r.shape, u.shape)
-    randomize(level)
-    A, B = [conv.kernel.numpy() for conv in level.field.A], level.field.B[0].kernel.numpy()
-    computed = level(*map(keras.ops.convert_to_tensor, (r, u)))
-    f = r + twin_conv(u, A[0])
-    for i in range(3):
-        r = r if form == "residual" else f - twin_conv(u, A[i])
-        e = twin_norm(twin_conv(twin_norm(r, level.field.s1[i], False), B), level.field.s2[i], False)
-        u, r = u + e, r - twin_conv(e, A[i])
-    r = r if form == "residual" else f - twin_conv(u, A[2])
-    np.testing.assert_allclose(computed[0], u, rtol=1e-8, atol=1e-8)
-    np.testing.assert_allclose(computed[1], r, rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize("share_B", [False, True, "published_size"])
-@pytest.mark.parametrize(("preactivation", "form"), [(False, "released"), (True, "released"), (True, "printed")])
-def test_residual_level_equals_its_numpy_twin(preactivation, form, share_B):
-    """He2019 (2.1)-(2.4), (6.1), and (6.4) where the size is as published; printed, R takes r itself."""
-    family, printed = PreActResNet if preactivation else ResNet, form == "printed"
-    options = {"share_A": True, "share_B": share_B, "base_width": 2, "input_shape": (8, 8, 1), "dtype": "float64"}
-    model = randomize(family(18, form=form, **options))
-    restricts_first = share_B == "published_size"
-    chain = ["transfer2", *([] if preactivation else ["sigma2"])] if restricts_first else []
-    level, f = model.get_layer("level2"), model.get_layer("level2").field.branch
-    r = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
-    computed = keras.ops.convert_to_tensor(r)
-    for name in [*chain, "level2"]:
-        computed = model.get_layer(name)(computed)
-
-    def norm(x, layer):
-        scale, shift = layer.affine()
-        return scale * x + shift
-
-    def conv(x, layer, strides=1):
-        return twin_conv(x, layer.kernel.numpy(), strides)
-
-    def relu(x):
-        return np.maximum(x, 0)
-
-    first = model.get_layer("transfer2") if restricts_first else level.field.R
-    for i in range(2):
-        (B, s1), (A, s2) = ((f.conv(p, i), f.norms[p][i]) for p in (0, 1))
-        strides = 1 if i or restricts_first else 2
-        if preactivation:
-            if i == 0 and restricts_first and printed:
-                skip = r = conv(r, first, 2)
-                x = relu(norm(r, s1))
-            elif i == 0 and restricts_first:
-                r = conv(relu(norm(r, first.norms[0][0])), first.conv(0, 0), 2)
-                x = skip = r
-                x = relu(x)
-            else:
-                x = relu(norm(r, s1))
-                skip = r if i else conv(r if printed else x, first, 2)
-            r = skip + conv(relu(norm(conv(x, B, strides), s2)), A)
-        else:
-            skip = r if i else norm(conv(r, first.conv(0, 0), 2), first.norms[0][0])
-            r = relu(skip) if i == 0 and restricts_first else r
-            skip = r if restricts_first else skip
-            r = relu(skip + norm(conv(relu(norm(conv(r, B, strides), s1)), A), s2))
-    np.testing.assert_allclose(computed, r, rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize(("depth", "width", "more"), [(18, 8, 2 * 8), (20, 4, 2 * 4 - 2 * 16)])
-def test_the_printed_network_has_a_stem_with_sigma_and_no_norm_at_the_end(depth, width, more, images):
-    """f_in = s(theta^0 * f) and h = R_ave(r), He2019 Algorithm 1."""
-    options = {"base_width": width, "input_shape": (8, 8, 1)}
-    released, printed = (PreActResNet(depth, form=form, **options) for form in ("released", "printed"))
-    assert count_params(printed) == count_params(released) + more
-    stem = keras.Model(printed.input, printed.get_layer("stem").output)
-    assert float(keras.ops.min(stem(images(printed)))) == 0.0
-    assert printed.layers[-3].name.startswith("level") and released.get_layer("stem").s is None
-
-
-def test_released_and_printed_differ_by_the_pooling_block_alone_where_norms_and_sigma_are_identities():
-    """R s(r) and R r are the same map for s = I; a ResNet has both forms in one."""
-    for share_B in (False, "published_size"):
-        options = {"share_B": share_B, "base_width": 2, "activation": "linear", "norm": None, "input_shape": (8, 8, 1)}
-        released, printed = (PreActResNet(18, form=form, **options) for form in ("released", "printed"))
-        printed.set_weights(released.get_weights())
-        x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
-        np.testing.assert_allclose(printed(x), released(x), rtol=1e-4, atol=1e-5)
-    options = {"base_width": 2, "input_shape": (8, 8, 1)}
-    configs = [ResNet(18, form=form, **options) for form in ("released", "printed")]
-    assert [w.path for w in configs[0].weights] == [w.path for w in configs[1].weights]
-
-
-@given(
-    nu=st.lists(st.integers(1, 3), min_size=1, max_size=3),
-    channels=st.integers(1, 5),
-    channels_f=st.integers(1, 5),
-    share_B=st.booleans(),
-    smoother=st.sampled_from(list(SMOOTHERS)),
-    training=st.booleans(),
-)
-def test_residual_form_equals_feature_form(nu, channels, channels_f, share_B, smoother, training):
-    arguments = {"channels_f": channels_f, "share_B": share_B, "smoother": smoother, "input_shape": (9, 8, 2)}
-    residual, feature = (MgNet(nu, channels, form=form, **arguments) for form in ("residual", "feature"))
-    randomize(residual)
-    feature.set_weights(residual.get_weights())
-    x = np.random.default_rng(0).normal(size=(4, 9, 8, 2)).astype("float32")
-    states = [features(model)(x, training=training) for model in (residual, feature)]
-    for name in states[0]:
-        for ours, theirs in zip(states[0][name], states[1][name], strict=True):
-            assert relative(ours, theirs) <= 1e-5
-
-
-def test_the_forms_are_two_networks_when_A_is_not_shared(images):
-    residual, feature = (
-        MgNet((3,), 4, form=form, share_A=False, input_shape=(8, 8, 1)) for form in ("residual", "feature")
-    )
-    feature.set_weights(randomize(residual).get_weights())
-    x = images(residual)
-    assert relative(residual(x), feature(x)) > 1e-3
+from support.reversible import STABLE, level_of, relative
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("smoother", SMOOTHERS)
-@pytest.mark.parametrize("form", ["residual", "feature"])
-def test_r_is_f_minus_A_u(form, smoother, training):
-    """Theorem 1 of He2019, in float64, with f rebuilt at the entry of each level."""
-    model = randomize(MgNet((3, 2), 3, form=form, smoother=smoother, input_shape=(8, 8, 2), dtype="float64"))
-    x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(3, 8, 8, 2)))
-    r, u = model.get_layer("stem")(x, training=training), None
-    for j in (1, 2):
-        level = model.get_layer(f"level{j}")
-        if u is not None:
-            u, r = model.get_layer(f"transfer{j}")(u, r, training=training)
-        A = level.field.A[0]
-        f = r if u is None else r + A(u)
-        u, r = level(r, training=training) if u is None else level(r, u, training=training)
-        assert relative(r, f - A(u)) <= 1e-12
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4), ("mixed_bfloat16", 2e-2)])
+@pytest.mark.parametrize("scheme", ["revnet", *STABLE])
+def test_the_inverse_recovers_the_state_at_entry(scheme, dtype, tolerance, training, monkeypatch):
+    level, draw = level_of(scheme, 9 if scheme == "revnet" else 20, dtype=dtype)
+    state = draw()
+    monkeypatch.setattr("keras_mgnet.layers.operators.norm.MOMENTUM", 0.0)
+    level(*state, training=True)  # moving statistics that fit the data, as trained ones do
+    last = level(*state, training=training)
+    assert relative(last[1], state[1]) > 1e-3
+    before = [w.numpy() for w in level.non_trainable_variables]
+    for computed, expected in zip(level.inverse(*last, training=training), state, strict=True):
+        assert relative(computed, expected) <= tolerance
+    np.testing.assert_equal([w.numpy() for w in level.non_trainable_variables], before)
 
 
-def test_u_is_nonnegative_with_relu(images):
-    model = randomize(MgNet((2, 2, 1), 4, input_shape=(8, 8, 1)))
-    for u, _ in features(model)(images(model)).values():
-        assert keras.ops.min(u) >= 0
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
+def test_states_have_float32_where_the_branches_compute_in_less(dtype):
+    level, draw = level_of("revnet", 2, dtype=dtype)
+    assert {tensor.dtype for tensor in level(*draw())} == {tf.float32}
+    assert {tensor.dtype for tensor in level.output} == {"float32"}
 
 
-@pytest.mark.parametrize("smoother", ["chebyshev", "multistep"])
-def test_smoothers_start_as_the_plain_correction(smoother, images):
-    plain = MgNet((3, 2), 4, input_shape=(8, 8, 1))
-    other = MgNet((3, 2), 4, input_shape=(8, 8, 1), smoother=smoother)
-    source = {w.path: w for w in plain.weights}
-    for w in other.weights:
-        if w.path in source:
-            w.assign(source[w.path])
-    x = images(plain)
-    np.testing.assert_array_equal(other(x), plain(x))
+MODES = {"eager": lambda f: f, "graph": tf.function, "xla": partial(tf.function, jit_compile=True)}
 
 
-@pytest.mark.parametrize(("smoother", "extra"), [("damped", 1), ("chebyshev", 4), ("multistep", 6)])
-def test_smoothers_add_their_coefficients(smoother, extra):
-    shape = {"input_shape": (8, 8, 1)}
-    sizes = [sum(w.numpy().size for w in MgNet((4,), 4, smoother=s, **shape).trainable_weights)
-             for s in ("residual_correction", smoother)]  # fmt: skip
-    assert sizes[1] - sizes[0] == extra
+def gradients(level, state, mode):
+    """Gradients by the states and all weights of a loss that reads both outputs, and what training made of the statistics."""
+    rng = np.random.default_rng(1)
+    weights = [keras.ops.convert_to_tensor(rng.normal(size=x.shape), x.dtype) for x in state]
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(state)
+            loss = sum(tf.reduce_mean(w * x) for w, x in zip(weights, level(*state, training=True), strict=True))
+        return tape.gradient(loss, [*state, *(v.value for v in level.trainable_variables)])
+
+    return MODES[mode](gradient)(), [v.numpy() for v in level.non_trainable_variables]
 
 
-def test_smoothers_follow_their_equations():
-    """Given corrections e^j, the iterates of section 1.4 written out."""
-    rng = np.random.default_rng(0)
-    level = {name: GridLevel(2, 2, 3, smoother=name, dtype="float64") for name in SMOOTHERS}
-    r, u = rng.normal(size=(2, 4, 4, 2)), rng.normal(size=(2, 4, 4, 2))
-    for each in level.values():
-        each.build(r.shape, u.shape)
-        randomize(each)
-
-    def run(name, iterate):
-        layer = level[name]
-        f = r + twin_conv(u, layer.field.A[0].kernel.numpy())
-        us = [u]
-        for i in range(3):
-            correct = [
-                v + correction(layer, j, f - twin_conv(v, layer.field.A[0].kernel.numpy())) for j, v in enumerate(us)
-            ]
-            us.append(iterate(layer.scheme, i, us, correct))
-        computed, _ = layer(keras.ops.convert_to_tensor(r), keras.ops.convert_to_tensor(u))
-        np.testing.assert_allclose(computed, us[-1], rtol=1e-8, atol=1e-8)
-
-    def correction(layer, j, residual):
-        B = layer.field.B[0].kernel.numpy()
-        damping = 1 / (1 + np.exp(-layer.scheme.a.numpy())) if hasattr(layer.scheme, "a") else 1.0
-        return twin_norm(
-            damping * twin_conv(twin_norm(residual, layer.field.s1[j], False), B), layer.field.s2[j], False
-        )
-
-    def chebyshev(scheme, i, us, correct):
-        omega = scheme.omega.numpy()[i]
-        return omega * correct[i] + (1 - omega) * us[max(i - 1, 0)]
-
-    def multistep(scheme, i, us, correct):
-        early = scheme.alpha[i - 1].numpy() if i else np.array([])
-        alpha = [*early, 1 - early.sum()]
-        return sum(a * v for a, v in zip(alpha, correct, strict=True))
-
-    run("residual_correction", lambda scheme, i, us, correct: correct[i])
-    run("damped", lambda scheme, i, us, correct: correct[i])
-    run("chebyshev", chebyshev)
-    run("multistep", multistep)
+def compared(scheme, mode, blocks=3, **options):
+    """Largest relative difference of gradients between recomputed and stored states; moving statistics must agree as well."""
+    results = []
+    for memory_free in (True, False):
+        level, draw = level_of(scheme, blocks, memory_free=memory_free, **options)
+        results.append(gradients(level, draw(), mode))
+    (computed, moved), (expected, reference) = results
+    for a, b in zip(moved, reference, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+    return max(relative(a, b) for a, b in zip(computed, expected, strict=True))
 
 
-@given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)), k=st.sampled_from([1, 3, 7]), s=st.sampled_from([1, 2]))
-def test_convolution_samples_the_pixels_0_2_4(size, k, s):
-    conv = Conv(2, k, strides=s, dtype="float64")
-    x = np.random.default_rng(0).normal(size=(2, *size, 3))
-    y = conv(keras.ops.convert_to_tensor(x))
-    padded = np.pad(x, ((0, 0), (k, k), (k, k), (0, 0)))
-    full = twin_conv(padded, conv.kernel.numpy())[:, k:-k, k:-k]
-    np.testing.assert_allclose(y, full[:, ::s, ::s], rtol=1e-9, atol=1e-9)
-    assert tuple(y.shape) == conv.compute_output_shape(x.shape)
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("scheme", ["revnet", *STABLE])
+def test_the_memory_free_gradient_is_that_of_autodiff(scheme, mode):
+    assert compared(scheme, mode) <= 1e-5
 
 
-def test_full_weighting_is_the_stencil_of_multigrid():
-    x = np.zeros((1, 5, 5, 2), "float32")
-    x[0, 2, 2] = 16
-    y = FullWeighting()(x)[0, :, :, 0].numpy()
-    assert y.tolist() == [[0, 0, 0], [0, 4, 0], [0, 0, 0]]
-    x = np.zeros((1, 5, 5, 1), "float32")
-    x[0, 1, 2] = 16
-    assert FullWeighting()(x)[0, :, :, 0].numpy().tolist() == [[0, 2, 0], [0, 2, 0], [0, 0, 0]]
+@pytest.mark.parametrize("scheme", ["revnet", "leapfrog"])
+def test_the_memory_free_gradient_under_xla(scheme):
+    assert compared(scheme, "xla", blocks=2) <= 1e-5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_norm_equals_its_twin_and_keeps_the_unbiased_variance(dtype):
-    norm = Norm("relu", dtype=dtype)
-    x = np.random.default_rng(0).normal(2.0, 3.0, size=(2, 3, 4, 5)).astype(dtype)
-    norm.build(x.shape)
-    randomize(norm)
-    mean, variance = norm.moving_mean.numpy(), norm.moving_variance.numpy()
-    expected = twin_norm(x, norm, training=True)
-    np.testing.assert_allclose(norm(keras.ops.convert_to_tensor(x), training=True), expected, rtol=1e-4, atol=1e-5)
-    flat = x.reshape(-1, 5)
-    np.testing.assert_allclose(norm.moving_mean, 0.9 * mean + 0.1 * flat.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(norm.moving_variance, 0.9 * variance + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+@pytest.mark.parametrize("scheme", ["revnet", "verlet"])
+def test_the_memory_free_gradient_in_mixed_precision(scheme):
+    assert compared(scheme, "graph", dtype="mixed_bfloat16") <= 1e-2
 
 
-def test_a_frozen_norm_uses_and_keeps_its_statistics():
-    norm = Norm()
-    x = np.random.default_rng(0).normal(size=(2, 3, 3, 2)).astype("float32")
-    norm.build(x.shape)
-    randomize(norm)
-    norm.trainable = False
-    before = [w.numpy() for w in norm.weights]
-    np.testing.assert_allclose(norm(x, training=True), norm(x, training=False))
-    np.testing.assert_equal([w.numpy() for w in norm.weights], before)
+def test_the_statistics_move_and_move_once():
+    level, draw = level_of("revnet", 2)
+    state = draw()
+    norm = level.field.fields[1].norms[0][0]
+    x = level.field.fields[0](state[1], i=0, training=False)  # builds nothing, moves nothing
+    assert not norm.moving_mean.numpy().any() and x.shape == state[1].shape
+    gradients(level, state, "eager")
+    moved = norm.moving_mean.numpy()
+    again, _ = level_of("revnet", 2)
+    again(*state, training=True)
+    assert moved.any()
+    np.testing.assert_array_equal(moved, again.field.fields[1].norms[0][0].moving_mean)
 
 
-def test_separable_scales_change_the_operations_but_not_the_values(images):
-    import tensorflow as tf
-
-    def depthwise():
-        graph = tf.function(model, autograph=False).get_concrete_function(x).graph
-        return [operation.type for operation in graph.get_operations()].count("DepthwiseConv2dNative")
-
-    model = randomize(MgNet((3, 2), 4, input_shape=(8, 8, 1)))
-    x = images(model)
-    expected = model(x)
-    with separable_scales():
-        np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-5)
-        assert depthwise() == 2 * (3 + 2)  # s1 and s2; the norms of stem and transfer stand behind kernels of their own
-    assert depthwise() == 0
+def test_a_frozen_level_keeps_its_statistics_and_passes_gradients():
+    results = []
+    for memory_free in (True, False):
+        level, draw = level_of("revnet", 2, memory_free=memory_free)
+        randomize(level).trainable = False
+        before = [w.numpy() for w in level.weights]
+        state = draw()
+        results.append(gradients(level, state, "graph")[0])
+        np.testing.assert_equal([w.numpy() for w in level.weights], before)
+    assert max(relative(a, b) for a, b in zip(*results, strict=True)) <= 1e-5
 
 
-def test_steps_take_a_zero_feature_without_storing_it():
-    f = np.ones((1, 2, 2, 1))
-    assert steps.residual(f, None, None) is f
-    assert steps.data(f, None, None) is f
+def test_inference_has_no_gradient_of_its_own():
+    """So exporters meet plain operations."""
+    level, draw = level_of("revnet", 2)
+    operations = [
+        {
+            op.type
+            for op in tf.function(partial(level, training=training))
+            .get_concrete_function(*draw())
+            .graph.get_operations()
+        }
+        for training in (False, True)
+    ]
+    assert "IdentityN" not in operations[0] and "IdentityN" in operations[1]
 
 
-KEPT = {"behind": "sigma"}, {"behind": "norm"}, {"sigma_last": True}
+QUICK_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+JAX = """
+import sys
+import jax, keras, numpy as np
+from jax import numpy as jnp
+from keras_mgnet import HamiltonianNet, RevNet
+
+def program(scheme, blocks, memory_free, channels, size):
+    options = {"blocks": (blocks,), "channels": (channels,), "memory_free": memory_free, "input_shape": (size, size, 1)}
+    net = RevNet(**options) if scheme == "revnet" else HamiltonianNet(scheme, **options)
+    level = net.get_layer("level1")
+    rng, shape = np.random.default_rng(0), (8, *level.output[0].shape[1:])
+    inputs = [keras.Input(shape[1:]) for _ in range(2)]
+    level = keras.Model(inputs, level(*inputs))
+    level.set_weights([0.3 * rng.normal(size=weight.shape) for weight in level.weights])
+    state = [jnp.asarray(rng.normal(size=shape), "float32") for _ in range(2)]
+    trained, other = ([v.value for v in vs] for vs in (level.trainable_variables, level.non_trainable_variables))
+
+    def loss(trained, state):
+        (y, z), moved = level.stateless_call(trained, other, state, training=True)
+        return jnp.mean(y * y + z), moved
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True)).lower(trained, state).compile(), trained, state
+
+for scheme in ("revnet", "leapfrog"):
+    results = []
+    for memory_free in (True, False):
+        run, *arguments = program(scheme, 2, memory_free, 8, 8)
+        results.append(jax.tree.leaves(run(*arguments)))
+    for a, b in zip(*results, strict=True):
+        assert np.abs(a - b).max() <= 1e-5 * max(np.abs(b).max(), 1e-30), scheme
+
+def memory(scheme, blocks, memory_free):
+    return program(scheme, blocks, memory_free, 16, 32)[0].memory_analysis().temp_size_in_bytes
+
+for scheme, depths in {"verlet": (4, 8, 16), "revnet": (4, 8)}.items():
+    free, kept = ([memory(scheme, blocks, memory_free) for blocks in depths] for memory_free in (True, False))
+    print(scheme, depths, [[size >> 10 for size in sizes] for sizes in (free, kept)])
+    assert max(free) <= 1.01 * min(free), (scheme, free)
+    assert all(later >= 1.6 * earlier for earlier, later in zip(kept, kept[1:])), (scheme, kept)
+assert "tensorflow" not in sys.modules
+"""
 
 
-@pytest.mark.parametrize("options", KEPT, ids=str)
-def test_a_smoother_that_does_not_keep_the_residual_is_refused_where_it_would_have_to(options):
-    loses = PolynomialSmoother(2, **options)
-    levels = {
-        "GridLevel": lambda form: GridLevel(4, 4, 2, B=(None, None), smoother=loses, form=form),
-        "CycleLevel": lambda form: CycleLevel(4, 2, 1, smoothers=(loses, "residual_correction"), form=form),
-    }
-    for make in levels.values():
-        with pytest.raises(ValueError, match=r"keep r = f - A \* u\. Received: form='residual'"):
-            make("residual")
-    level = levels["GridLevel"]("feature")
-    f = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype("float32")
-    u, r = level(f)
-    np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-4, atol=1e-5)
+def test_jax_trains_without_stored_states_in_memory_that_does_not_grow():
+    """Gradients as by autodiff, and the compiler's own account of the memory of a gradient: flat in the number of blocks."""
+    pytest.importorskip("jax", reason="jax is not installed")
+    result = subprocess.run([sys.executable, "-c", JAX], env=os.environ | QUICK_JAX, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("name", SMOOTHERS)
-def test_smoothers_keep_the_residual_whatever_their_coefficients(name):
-    level = GridLevel(3, 3, 4, smoother=name, dtype="float64")
-    f = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(2, 6, 6, 3)))
-    level(f)
-    randomize(level)
-    u, r = level(f)
-    np.testing.assert_allclose(r, f - level.field.A[0](u), rtol=1e-9, atol=1e-9)
+TENSORFLOW = r"""
+import re, sys
+from pathlib import Path
+import tensorflow as tf
+from keras_mgnet import RevNet
+
+blocks, memory_free = int(sys.argv[1]), sys.argv[2] == "True"
+options = {"blocks": (blocks,), "channels": (32,), "input_shape": (64, 64, 1), "memory_free": memory_free}
+level = RevNet(**options).get_layer("level1")
+
+@tf.function
+def gradient(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y, z = level(x, x, training=True)
+        loss = tf.reduce_mean(y * y + z)
+    return tape.gradient(loss, [x, *(v.value for v in level.trainable_variables)])
+
+def peak():
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+gradient(tf.ones((1, 64, 64, 16)))
+before = peak()
+gradient(tf.ones((64, 64, 64, 16)))
+print(peak() - before)
+"""
 
 
-def test_a_scheme_and_a_field_that_do_not_go_together_are_refused():
-    system = LinearSystem(4, 4, 2, B=(None, None))
-    with pytest.raises(ValueError, match=r"keep r = f - A \* u"):
-        Level(PolynomialSmoother(2, behind="sigma"), system)
-    with pytest.raises(ValueError, match=r"expected a scheme of 5 iterations, as the field\. Received: nu=3"):
-        Level(LinearMultistep(3), basic(4, uses=5)).build((None, 8, 8, 4))
-    with pytest.raises(ValueError, match="expected a smoother of nu=3 iterations"):
-        GridLevel(4, 4, 3, smoother=PolynomialSmoother(2))
-    with pytest.raises(ValueError, match=r"places\[0\].*'simga'"):
-        Chain(((4, 3),), ("simga", None))
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
+def test_tensorflow_trains_in_memory_that_does_not_grow():
+    """Peak resident memory of a training step in graph mode, KiB."""
 
+    def peak(blocks, memory_free):
+        command = [sys.executable, "-c", TENSORFLOW, str(blocks), str(memory_free)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-def test_the_norms_of_a_nonlinear_A_count_from_the_state_of_each_call():
-    options = {"A": (None, "sigma"), "form": "feature"}
-    first, second = GridLevel(4, 4, 2, **options), GridLevel(4, 4, 2, **options)
-    x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype("float32")
-    first(x)  # built from zero
-    second(x, x)
-    randomize(first)
-    second.set_weights(first.get_weights())
-    for call in ((x,), (x, x)):
-        np.testing.assert_array_equal(first(*call)[0], second(*call)[0])
+    kept = peak(4, False)
+    assert peak(4, True) <= kept / 2
+    assert peak(16, True) <= 1.5 * peak(4, True)
+    assert peak(12, False) >= 2 * kept

@@ -111,45 +111,12 @@ def test_a_configuration_written_before_networks_had_recipes_loads(name):
 # What belongs to a family
 
 
-def test_names_and_recipes_of_rows_are_unique_and_known():
-    rows = [row for family in FAMILIES for row in family.family.rows]
-    assert len({row.name for row in rows}) == len(rows) == len(keras_mgnet.list_models())
-    recipes = {family.family.recipe for family in FAMILIES} | {row.recipe for row in rows}
-    recipes |= {printed.recipe for row in rows for printed in row.published}
-    assert recipes - {None} <= set(RECIPES)
-
-
 @every_family
 def test_what_a_search_varies_are_arguments(family):
     known, belongs = set(inspect.signature(family).parameters), family.family
     assert set(belongs.small) <= known and belongs.picture is not None
     if belongs.space:
         assert {belongs.space.width, belongs.space.iterations, *belongs.space.choices} - {None} <= known
-
-
-@pytest.mark.parametrize(
-    ("name", "figures"),
-    [
-        ("preact_resnet110", [("cifar10", "1.7M", 93.63), ("cifar100", "1.7M", 72.24), ("cifar10", None, 93.63)]),
-        ("resnet110", [("cifar10", None, 93.39)]),
-        ("resnet18_shared_a", [("cifar10", "8.1M", 93.54), ("cifar100", "8.1M", 74.46)]),
-        ("tnrd5_5x5", [("bsd68", None, 28.78)]),
-        ("revnet38", [("cifar10", None, None)]),
-    ],
-)
-def test_what_is_printed_of_a_network(name, figures):
-    published = keras_mgnet.model_info(name).published
-    assert [(printed.dataset.name, printed.size, printed.figure) for printed in published] == figures
-
-
-@pytest.mark.parametrize(
-    ("name", "top5"),
-    [("resnet50", 7.8), ("resnet101", 7.1), ("resnet152", 6.7), ("lm_resnet50", 7.0), ("lm_resnet101", 6.4)],
-)
-def test_top5_errors_of_imagenet(name, top5):
-    """Lu2018, Table 3."""
-    info = keras_mgnet.model_info(name)
-    assert info.published[0].top5_error == top5 and info.reported["imagenet_top5"] == pytest.approx(100 - top5)
 
 
 # Data sets

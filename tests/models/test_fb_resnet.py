@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_tensor as tensor
 
 from keras_mgnet import FBResNet, count_params, features
 from keras_mgnet.layers import Euler, GridLevel, Level, basic
 from keras_mgnet.layers.sharing import own, shared
 from keras_mgnet.models.fb_resnet import MAPS
 from support.numerics import randomize
-from support.twins import close, mapping, norm, tensor, twin_conv
+from support.twins import close, mapping, twin_conv, twin_norm
 
 COLUMNS = ("linear", "post", "pre", "both")
 PARAMS = {
@@ -29,7 +30,7 @@ def test_size(A, B):
 def twin(model, x, training):
     """Algorithm 2 with A(0) = 0; returns the (u, f - A(u)) of each level."""
     stem = model.get_layer("stem")
-    f, u, states = norm(twin_conv(x, stem.conv.kernel.numpy()), stem.s, training), None, []
+    f, u, states = twin_norm(twin_conv(x, stem.conv.kernel.numpy()), stem.s, training), None, []
     for level in [layer for layer in model.layers if isinstance(layer, GridLevel)]:
         first = 1 if u is None else 0
 

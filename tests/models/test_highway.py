@@ -1,72 +1,14 @@
-"""Highway networks: the gate's limits, the plain layers inside, and depth that trains."""
+"""Highway networks: dense and convolutional, and depth that trains."""
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from keras_mgnet import HighwayNet, count_params
-from keras_mgnet.layers import Affine, Euler, Highway, Level
+from keras_mgnet import HighwayNet
 from keras_mgnet.optimizers import SGD
 from support.numerics import randomize
 
 DENSE = {"kind": "dense", "input_shape": (8, 8, 1)}
-
-
-def tensor(*shape):
-    return keras.ops.convert_to_tensor(np.random.default_rng(5).normal(size=shape))
-
-
-def built(x, *arguments, **options):
-    level = Level(Euler(), Highway(x.shape[-1], *arguments, dtype="float64", **options), dtype="float64")
-    level.build(x.shape)
-    return level
-
-
-@given(nu=st.integers(1, 3), channels=st.integers(1, 3), kernel_size=st.sampled_from([1, 3]))
-def test_the_level_is_the_recursion_written_out(nu, channels, kernel_size):
-    x = tensor(2, 4, 5, channels)
-    level = randomize(built(x, nu, kernel_size=kernel_size))
-    y = x.numpy()
-    for H, T in zip(level.field.H, level.field.T, strict=True):
-        W_H, W_T = (keras.ops.conv(y, layer.kernel, padding="same").numpy() for layer in (H, T))
-        H, T = np.maximum(W_H + H.bias.numpy(), 0), 1 / (1 + np.exp(-W_T - T.bias.numpy()))
-        y = H * T + y * (1 - T)
-    np.testing.assert_allclose(level(x), y, rtol=1e-12, atol=1e-12)
-
-
-def test_a_closed_gate_carries_x_and_its_derivative_is_the_identity():
-    import tensorflow as tf
-
-    x = tensor(2, 4, 4, 3) / 4
-    level = built(x, 1, transfer_bias=-20.0)
-    weights = tensor(2, 4, 4, 3) + 1
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = level(x)
-    assert np.abs(y - x).max() < 1e-8
-    np.testing.assert_allclose(tape.gradient(y, x, weights), weights, atol=1e-7)
-
-
-def test_an_open_gate_gives_the_plain_layer():
-    x = tensor(2, 4, 4, 3)
-    level = built(x, 1, transfer_bias=100.0)
-    np.testing.assert_allclose(level(x), level.field.H[0](x), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("kernel_size", [1, 3])
-def test_a_highway_layer_has_twice_the_parameters_of_a_plain_one(kernel_size):
-    x = tensor(1, 4, 4, 3)
-    plain = Affine(3, kernel_size)
-    plain.build(x.shape)
-    assert count_params(built(x, 5, kernel_size=kernel_size)) == 5 * 2 * count_params(plain)
-
-
-def test_biases_start_where_they_are_told():
-    level = built(tensor(1, 4, 4, 3), 2, transfer_bias=-1.5)
-    assert all((T.bias.numpy() == -1.5).all() for T in level.field.T)
-    assert all((H.bias.numpy() == 0).all() for H in level.field.H)
 
 
 def test_a_dense_network_is_one_of_matrix_products(images):

@@ -1,15 +1,13 @@
-"""What holds for every model of the catalogue: it survives being stored, trains as it is, and describes itself."""
-
-import json
+"""What holds for every model of the catalogue: norms, heads, precisions, plots, and that it trains as it is."""
 
 import keras
 import numpy as np
 import pytest
 
 import keras_mgnet
-from keras_mgnet.description import level_table
 from keras_mgnet.optimizers import SGD
-from support import catalogue, slow_unless
+from support import catalogue
+from support.catalogue import every_family_first, every_model
 from support.numerics import randomize
 
 # The product by the A of the last iteration of the last level is read by nobody, nor are Poly-MgNet's first Pi and R.
@@ -20,40 +18,6 @@ UNREACHED = {
     **{name: IDLE for name in catalogue.MODELS if name.startswith("poly_mgnet")},
 }
 CANCELLED = ("scheme/a", "scheme/alpha0")  # by the norm behind them, but for round-off
-
-every_model = pytest.mark.parametrize("name", catalogue.MODELS)
-every_family_first = pytest.mark.parametrize("name", slow_unless(catalogue.ONE_PER_FAMILY, catalogue.MODELS))
-
-
-def assert_same(model, other, x):
-    assert keras_mgnet.count_params(other) == keras_mgnet.count_params(model)
-    assert catalogue.shared_kernels(other) == catalogue.shared_kernels(model)
-    assert [w.path for w in other.weights] == [w.path for w in model.weights]
-    np.testing.assert_array_equal(other(x), model(x))
-
-
-@every_family_first
-def test_survives_files_and_copies(name, images, tmp_path):
-    model = randomize(catalogue.build(name))
-    x = images(model)
-    model.save(tmp_path / "model.keras")
-    assert_same(model, keras.saving.load_model(tmp_path / "model.keras"), x)
-
-    model.save_weights(tmp_path / "model.weights.h5")
-    filled = catalogue.build(name, weights=tmp_path / "model.weights.h5")
-    assert_same(model, filled, x)
-    (tmp_path / "model.weights.h5").unlink()
-    filled.save(tmp_path / "filled.keras")
-    assert_same(model, keras.saving.load_model(tmp_path / "filled.keras"), x)
-
-    clone = keras.models.clone_model(model)
-    clone.set_weights(model.get_weights())
-    assert_same(model, clone, x)
-
-    config = json.loads(json.dumps(model.get_config()))
-    rebuilt = type(model).from_config(config)
-    rebuilt.set_weights(model.get_weights())
-    assert_same(model, rebuilt, x)
 
 
 @every_family_first
@@ -93,14 +57,6 @@ def test_a_network_of_the_layers_of_one_without_norms_has_none_either(name, imag
         np.testing.assert_array_equal(ours, theirs)
 
 
-@every_model
-def test_every_argument_is_in_the_config(name):
-    _, arguments = catalogue.MODELS[name]
-    config = catalogue.build(name).get_config()
-    assert {key: config[key] for key in arguments} == arguments
-    assert set(config) >= {"include_top", "pooling", "init", "dtype", "name", "weights", "input_tensor"}
-
-
 @every_family_first
 def test_fits_as_it_comes_and_keeps_sharing(name, images):
     model = catalogue.build(name)
@@ -126,25 +82,6 @@ def test_learns_a_batch_by_heart(name, images):
     assert losses[-1] < 0.5 * losses[0]
 
 
-@every_model
-def test_level_table_accounts_for_every_parameter(name):
-    model = catalogue.build(name)
-    table = level_table(model)
-    assert sum(row.params for row in table) == keras_mgnet.count_params(model)
-    assert [row.name for row in table if row.nu] == [f"level{i + 1}" for i in range(sum(1 for r in table if r.nu))]
-    assert model.name in keras_mgnet.describe(model)
-
-
-@every_model
-def test_features_are_the_states_of_the_levels(name, images):
-    model = catalogue.build(name)
-    x = images(model)
-    states = keras_mgnet.features(model)(x)
-    assert list(states) == [layer.name for layer in model.layers if layer.name.startswith("level")]
-    for state in states.values():
-        assert all(part.shape[0] == len(x) for part in keras.tree.flatten(state))
-
-
 @pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
 def test_head_means_what_it_means_in_keras_applications(name, images):
     top = catalogue.build(name)
@@ -160,42 +97,6 @@ def test_head_means_what_it_means_in_keras_applications(name, images):
     softmax = catalogue.build(name, classifier_activation="softmax")
     softmax.set_weights(top.get_weights())
     np.testing.assert_allclose(softmax(x), keras.ops.softmax(top(x)), rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
-def test_input_tensor_with_a_graph_before_it_survives(name, images, tmp_path):
-    image = keras.Input(catalogue.MODELS[name][1]["input_shape"])
-    scaled = keras.layers.Rescaling(2.0, name="scale")(image)
-    model = catalogue.build(name, input_tensor=scaled)
-    x = images(model)
-    plain = catalogue.build(name)
-    plain.set_weights(model.get_weights())
-    np.testing.assert_allclose(model(x), plain(2 * x), rtol=1e-5, atol=1e-6)
-    for generation in range(2):
-        model.save(tmp_path / f"{generation}.keras")
-        loaded = keras.saving.load_model(tmp_path / f"{generation}.keras")
-        np.testing.assert_array_equal(loaded(x), model(x))
-        model = loaded
-
-
-def test_frozen_levels_stay_frozen(tmp_path):
-    model = catalogue.build("mgnet")
-    model.get_layer("level1").trainable = False
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
-
-
-def test_a_subclass_has_a_config_too():
-    class Mine(keras_mgnet.MgNet):
-        pass
-
-    assert Mine((1,), 4, input_shape=(8, 8, 1)).get_config()["nu"] == (1,)
-
-
-def test_numpy_integers_and_booleans_of_data_are_plain_in_the_config():
-    model = keras_mgnet.MgNet(tuple(np.array([1, 2])), np.int64(4), input_shape=(np.int32(8), 8, 1))
-    assert json.loads(json.dumps(model.get_config()))["nu"] == [1, 2]
 
 
 @pytest.mark.parametrize("other", [{"nu": (2, 2)}, {"share_B": False}, {"channels": 5}])
@@ -217,11 +118,6 @@ def test_the_grids_are_channels_last_whatever_keras_prefers(images):
         np.testing.assert_allclose(other(x), expected, rtol=1e-5)
     finally:
         keras.config.set_image_data_format("channels_last")
-
-
-def test_levels_of_an_image_without_fixed_size():
-    text = keras_mgnet.describe(catalogue.build("mgnet", input_shape=(None, None, 1)))
-    assert "? x ?" in text and "A reused 2 times" not in text and "B reused 2 times" in text
 
 
 @every_model
@@ -258,15 +154,3 @@ def test_other_precisions(name, dtype, images, tmp_path):
     np.testing.assert_array_equal(loaded(x), model(x))
     model.run_eagerly = not name.startswith("mgnet")  # to trace takes seconds
     model.fit(x, np.zeros(4), verbose=0)
-
-
-@pytest.mark.parametrize("name", catalogue.LAYERS)
-def test_layers_round_trip(name):
-    make, shapes = catalogue.LAYERS[name]
-    inputs = [keras.Input(shape[1:]) for shape in shapes]
-    model = randomize(keras.Model(inputs, make()(*inputs)))
-    copy = keras.Model.from_config(model.get_config())
-    copy.set_weights(model.get_weights())
-    x = [np.random.default_rng(3).normal(size=shape).astype("float32") for shape in shapes]
-    for ours, theirs in zip(keras.tree.flatten(model(x)), keras.tree.flatten(copy(x)), strict=True):
-        np.testing.assert_array_equal(ours, theirs)

@@ -1,18 +1,19 @@
-"""Poly-MgNet: polynomial smoothers, their roots, and the network of the released code. Chebyshev's semi-iteration."""
+"""Poly-MgNet: the network of the released code, and what its norms and transfers do."""
 
 import itertools
 
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_tensor as tensor
 
 from keras_mgnet import FBResNet, MgNet, PolyMgNet, VCycleMgNet, count_params, features
-from keras_mgnet.layers import GridLevel, PolynomialSmoother, Restriction
+from keras_mgnet.layers import GridLevel
 from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
-from keras_mgnet.layers.schemes.smoothers import SMOOTHERS, chebyshev_omegas
+from keras_mgnet.layers.schemes.smoothers import SMOOTHERS
 from keras_mgnet.models.poly_mgnet import RESIDUALS, STEPS
 from support.numerics import randomize
-from support.twins import close, norm, tensor, twin_conv
+from support.twins import close, depthwise, twin_conv, twin_norm
 
 relu = lambda x: np.maximum(x, 0)  # noqa: E731
 
@@ -31,18 +32,10 @@ def test_size(arguments, size):
     assert count_params(PolyMgNet(**arguments)) == size
 
 
-def depthwise(x, kernel):
-    """The stride-2 convolution with a group per channel."""
-    multiplier = kernel.shape[-1] // x.shape[-1]
-    groups = np.split(kernel, x.shape[-1], axis=-1)
-    assert all(group.shape[-1] == multiplier for group in groups)
-    return np.concatenate([twin_conv(x[..., [g]], group, 2) for g, group in enumerate(groups)], axis=-1)
-
-
 def twin(model, x, B, step, training):
     """The released network: f <- s(f - A u) behind each grid, f^{l+1} = R f + A u^{l+1}; returns each level's u."""
     stem = model.get_layer("stem")
-    f, u, us = norm(twin_conv(x, stem.conv.kernel.numpy()), stem.s, training), None, []
+    f, u, us = twin_norm(twin_conv(x, stem.conv.kernel.numpy()), stem.s, training), None, []
     for level in [layer for layer in model.layers if isinstance(layer, GridLevel)]:
         A = level.field.A[0].kernel.numpy()
         if u is None:
@@ -52,15 +45,15 @@ def twin(model, x, B, step, training):
             u = depthwise(u, transfer.Pi.conv.kernel.numpy())
             f = depthwise(f, transfer.R.conv.kernel.numpy()) + twin_conv(u, A)
         for i in range(level.nu):
-            r = norm(f - twin_conv(u, A), level.field.s1[i], training)
+            r = twin_norm(f - twin_conv(u, A), level.field.s1[i], training)
             alpha = level.scheme.alpha[level.scheme.table[i]].numpy()
             if len(alpha) == 2:
                 a, b = alpha / (alpha @ alpha)
                 e = (2 * a * r - twin_conv(r, A)) / (a**2 + b**2)
             else:
                 e = alpha * (twin_conv(r, A) if B == "double" else r)
-            u = u + norm(e, level.field.s2[i], training)
-            u = norm(u, level.scheme.s3[i], training)
+            u = u + twin_norm(e, level.field.s2[i], training)
+            u = twin_norm(u, level.scheme.s3[i], training)
         u = relu(u) if step.startswith("relu_outside") else u
         f = relu(f - twin_conv(u, A))
         us.append(u)
@@ -91,37 +84,6 @@ def test_norms_are_where_the_released_code_uses_them():
     assert found == {(s, r): before[r] + inside[s] for s, r in itertools.product(inside, before)}
 
 
-@pytest.mark.parametrize(("kind", "nu"), [("linear", 2), ("quadratic", 1), ("quadratic", 3), ("double", 1)])
-def test_the_residual_vanishes_at_the_roots(kind, nu):
-    """r <- prod (I - A / z) r, so A with these eigenvalues is solved exactly: a z of each step, or a rotation a +- ib."""
-    plain = {"B": (None, None), "dtype": "float64"}
-    level = GridLevel(2, 2, nu, smoother=PolynomialSmoother(nu, kind, dtype="float64"), **plain)
-    level.build((None, 3, 3, 2))
-    alpha = [w.numpy() for w in level.scheme.alpha]
-    if kind == "quadratic":
-        p, q = alpha[-1] / (alpha[-1] @ alpha[-1])
-        A = np.array([[p, -q], [q, p]])
-    elif kind == "double":  # I - alpha A^2
-        A = np.diag([1, -1]) * np.sqrt(abs(1 / alpha[0]))
-        level.scheme.alpha[0].assign(abs(alpha[0]))
-    else:
-        A = np.diag([1 / a[0] for a in alpha])
-    level.field.A[0].kernel.assign(np.pad(A[None, None], ((1, 1), (1, 1), (0, 0), (0, 0))))
-    f = np.random.default_rng(0).normal(size=(2, 3, 3, 2))
-    u, r = level(tensor(f))
-    close(r, np.zeros_like(f), 1e-12 * np.abs(u).max())
-    close(u @ A, f, 1e-11)
-
-
-def test_roots_start_within_their_bound_and_apart():
-    scheme = PolynomialSmoother(4, "quadratic")
-    scheme.build((None, 8, 8, 12))
-    roots = [w.numpy() / (w.numpy() @ w.numpy()) for w in scheme.alpha]
-    assert [len(z) for z in roots] == [1, 1, 1, 2]
-    assert max(np.abs(z).max() for z in roots) <= np.sqrt(6 / 24)
-    assert len({round(float(z[0]), 6) for z in roots}) == 4
-
-
 def test_a_norm_cancels_the_size_of_alpha_but_not_its_sign(images):
     model = randomize(PolyMgNet((2,), (4,), input_shape=(8, 8, 1)))
     x, alpha = images(model, 8), model.get_layer("level1").scheme.alpha[0]
@@ -141,15 +103,6 @@ def test_nothing_reads_the_transfer_of_the_first_grid(images):
         w.assign(w + 1)
     assert count_params(idle) == 18 * 2
     np.testing.assert_array_equal(model(x), expected)
-
-
-def test_depthwise_restriction_takes_each_channel_to_its_own():
-    restriction = Restriction(6, "depthwise", dtype="float64")
-    x = np.random.default_rng(0).normal(size=(2, 5, 6, 3))
-    y = restriction(tensor(x))
-    close(y, depthwise(x, restriction.conv.kernel.numpy()))
-    assert restriction.count_params() == 9 * 6
-    assert Restriction(3, "depthwise").compute_output_shape((None, 5, None, 3)) == (None, 3, None, 3)
 
 
 def test_mgnet_takes_depthwise_restrictions_too():
@@ -176,42 +129,6 @@ def test_mgnet_takes_depthwise_restrictions_too():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         PolyMgNet(**arguments)
-
-
-def test_polynomials_need_equal_channels():
-    with pytest.raises(ValueError, match=r"expected channels_f to be channels where B is made of A\. Received: 3, 2"):
-        GridLevel(2, 3, 1, smoother=PolynomialSmoother(1))
-
-
-# Chebyshev
-
-
-def test_chebyshev_omegas_are_one_minus_k():
-    k = [round(1 - omega, 4) for omega in chebyshev_omegas(0.9, 7)]
-    assert k == [0, -0.6807, -0.5159, -0.4429, -0.4128, -0.4007, -0.3960]
-    assert round(1 - chebyshev_omegas(0.9, 60)[-1], 4) == -0.3929 == round(1 - 2 / (1 + np.sqrt(1 - 0.81)), 4)
-    for rho in (0.1, 0.5, 0.99):
-        omegas = chebyshev_omegas(rho, 50)
-        assert omegas[0] == 1 and all(1 < omega < 2 for omega in omegas[1:])
-    assert chebyshev_omegas(0.0, 3) == (1, 1, 1) and chebyshev_omegas(0.5, 0) == ()
-    with pytest.raises(ValueError, match=r"expected 0 <= rho < 1\. Received: rho=1"):
-        chebyshev_omegas(1, 3)
-
-
-def test_chebyshev_level_is_the_chebyshev_polynomial():
-    """With A = I - diag(mu) and B = I, the error after n steps is T_n(mu / rho) / T_n(1 / rho) times the first."""
-    rho, n = 0.9, 5
-    mu = np.linspace(-rho, rho, 4)
-    level = GridLevel(4, 4, n, B=(None, None), smoother="chebyshev", dtype="float64")
-    level.build((None, 2, 2, 4))
-    for conv, matrix in ((level.field.A[0], np.diag(1 - mu)), (level.field.B[0], np.eye(4))):
-        conv.kernel.assign(np.pad(matrix[None, None], ((1, 1), (1, 1), (0, 0), (0, 0))))
-    level.scheme.omega.assign(chebyshev_omegas(rho, n))
-    f = np.random.default_rng(0).normal(size=(1, 2, 2, 4))
-    u, _ = level(tensor(f))
-    T = np.polynomial.Chebyshev.basis(n)
-    solution = f / (1 - mu)
-    close(solution - u, T(mu / rho) / T(1 / rho) * solution, 1e-10)
 
 
 def test_networks_name_their_method():

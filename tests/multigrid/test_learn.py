@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_tensor as tensor
 from scipy.sparse.linalg import spsolve
 
 from keras_mgnet.layers import CoefficientStencil, KernelChain
@@ -18,7 +19,6 @@ from keras_mgnet.multigrid.learned_report import responses
 from keras_mgnet.multigrid.report import level_rows
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_solver
 from support.command import invoke
-from support.twins import tensor
 
 PROBLEMS = ("poisson", "anisotropic", "jumps")
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.ops import convert_to_tensor as tensor
 from scipy.sparse.linalg import spsolve
 
 from keras_mgnet.layers import CycleLevel, Inverse, Stencil, StencilTransfer
@@ -16,7 +17,6 @@ from keras_mgnet.multigrid import anisotropic, convergence_factor, diffusion, fi
 from keras_mgnet.multigrid.iteration import Iteration
 from keras_mgnet.multigrid.sparse import operator_matrix, restriction_matrix, sweeps
 from keras_mgnet.multigrid.stencils import TRANSFERS
-from support.twins import tensor
 
 N = 31
 CYCLES = {"V(1,0)": (1, 0), "V(1,1)": (1, 1), "V(2,2)": (2, 2)}

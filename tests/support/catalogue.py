@@ -1,6 +1,7 @@
 """Every kind of model and layer once, small: each suite runs over all of them."""
 
 import keras
+import pytest
 
 from keras_mgnet import (
     DenseNet,
@@ -84,6 +85,7 @@ from keras_mgnet.layers import (
 )
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack
 from keras_mgnet.layers.schemes.stable import SecondOrder
+from support import slow_unless
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
 NEXT = {"cardinality": 2, "group_width": 2, "depth": 11, "input_shape": (8, 8, 1), "classes": 3}
@@ -199,6 +201,8 @@ MODELS = {
 
 # the first model of each family, for what takes long
 ONE_PER_FAMILY = list({family: name for name, (family, _) in reversed(MODELS.items())}.values())[::-1]
+every_model = pytest.mark.parametrize("name", MODELS)
+every_family_first = pytest.mark.parametrize("name", slow_unless(ONE_PER_FAMILY, MODELS))
 
 # models in which chance leaves out parts of a training step
 BY_CHANCE = {"resnet_option_b_survival", "lm_resnet_project_survival", "fractalnet", "fractalnet_imagenet"}

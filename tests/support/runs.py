@@ -22,3 +22,13 @@ def stop_at(monkeypatch, step, number=signal.SIGTERM):
 
 def checkpoints_of(run):
     return Checkpoints(run.path / "checkpoints", digest(run.record))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)

@@ -19,7 +19,7 @@ def twin_conv(x, kernel, strides=1):
     return np.stack(channels, axis=-1)[:, ::strides, ::strides]
 
 
-def norm(x, layer, training):
+def twin_norm(x, layer, training):
     """What stands before or behind a convolution: a norm, with its activation, or nothing."""
     if not isinstance(layer, Norm):
         return x
@@ -31,7 +31,7 @@ def norm(x, layer, training):
 
 def mapping(x, kernel, before, behind, training):
     """He2019 (4.7)."""
-    return norm(twin_conv(norm(x, before, training), kernel), behind, training)
+    return twin_norm(twin_conv(twin_norm(x, before, training), kernel), behind, training)
 
 
 def adjoint(y, kernel, grid):
@@ -42,9 +42,19 @@ def adjoint(y, kernel, grid):
     return (y.reshape(len(y), -1) @ columns.T).reshape(len(y), *grid, c)
 
 
-def tensor(x):
-    return keras.ops.convert_to_tensor(x)
-
-
 def close(computed, expected, tolerance=1e-9):
     np.testing.assert_allclose(computed, expected, rtol=tolerance, atol=tolerance)
+
+
+def depthwise(x, kernel):
+    """The stride-2 convolution with a group per channel."""
+    multiplier = kernel.shape[-1] // x.shape[-1]
+    groups = np.split(kernel, x.shape[-1], axis=-1)
+    assert all(group.shape[-1] == multiplier for group in groups)
+    return np.concatenate([twin_conv(x[..., [g]], group, 2) for g, group in enumerate(groups)], axis=-1)
+
+
+def matrix(K, shape):
+    """The linear map of a built layer on one image of a shape (H, W, c), as a matrix."""
+    basis = np.eye(np.prod(shape)).reshape(-1, *shape)
+    return keras.ops.convert_to_numpy(K(keras.ops.convert_to_tensor(basis))).reshape(len(basis), -1).T

@@ -1,4 +1,4 @@
-"""Grouped convolutions train and are served on machines with and without oneDNN."""
+"""Convolutions: what they sample, their adjoints and groups, and machines with and without oneDNN."""
 
 import os
 import subprocess
@@ -8,10 +8,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from keras.ops import convert_to_tensor as tensor
 
 from keras_mgnet import ResNeXt, compat, export
 from keras_mgnet.layers import Conv
-from support.numerics import assert_close, randomize
+from keras_mgnet.layers.operators.conv import initializer
+from support.numerics import assert_close, normal, randomize
+from support.twins import twin_conv
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
@@ -103,3 +108,72 @@ def test_importing_the_package_before_tensorflow_turns_onednn_on_unless_the_user
 def test_a_padded_stride_wants_a_square_kernel():
     with pytest.raises(ValueError, match=r"expected an integer kernel_size with strides > 1. Received: \(1, 3\)"):
         Conv(4, (1, 3), strides=2)
+
+
+@given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)), k=st.sampled_from([1, 3, 7]), s=st.sampled_from([1, 2]))
+def test_convolution_samples_the_pixels_0_2_4(size, k, s):
+    conv = Conv(2, k, strides=s, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(2, *size, 3))
+    y = conv(keras.ops.convert_to_tensor(x))
+    padded = np.pad(x, ((0, 0), (k, k), (k, k), (0, 0)))
+    full = twin_conv(padded, conv.kernel.numpy())[:, k:-k, k:-k]
+    np.testing.assert_allclose(y, full[:, ::s, ::s], rtol=1e-9, atol=1e-9)
+    assert tuple(y.shape) == conv.compute_output_shape(x.shape)
+
+
+@given(size=st.integers(3, 12), k=st.sampled_from([1, 3]), s=st.sampled_from([1, 2]))
+def test_convolution_without_padding(size, k, s):
+    conv = Conv(2, k, strides=s, padded=False, dtype="float64")
+    x = np.random.default_rng(0).normal(size=(1, size, size, 2))
+    y = np.asarray(conv(keras.ops.convert_to_tensor(x)))
+    m = k // 2
+    expected = twin_conv(x, conv.kernel.numpy())[:, m : size - m : s, m : size - m : s]
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+    assert y.shape == conv.compute_output_shape(x.shape)
+
+
+def test_rectangular_kernels_are_not_transposed():
+    conv = Conv(1, (1, 7))
+    x = np.zeros((1, 9, 9, 1), "float32")
+    x[0, 4, 4] = 1
+    y = conv(x)[0, :, :, 0].numpy()
+    assert np.flatnonzero(y.any(axis=1)).tolist() == [4] and np.count_nonzero(y) == 7
+
+
+@given(
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    k=st.sampled_from([1, 3, 5]),
+    s=st.sampled_from([1, 2]),
+    padded=st.booleans(),
+)
+def test_adjoint_of_a_convolution(size, k, s, padded):
+    size = tuple(n + k for n in size)
+    conv = Conv(4, k, strides=s, padded=padded, dtype="float64")
+    rng = np.random.default_rng(0)
+    x = tensor(rng.normal(size=(2, *size, 3)))
+    y = conv(x).numpy()
+    z = rng.normal(size=y.shape)
+    back = conv.adjoint(tensor(z), size).numpy()
+    assert back.shape == tuple(x.shape)
+    assert abs(np.vdot(y, z) - np.vdot(x, back)) <= 1e-12 * np.linalg.norm(y) * np.linalg.norm(z)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("groups", [2, 6])
+def test_grouped_convolutions_are_those_of_their_groups(groups, dtype):
+    conv, x = Conv(12, strides=2, groups=groups, dtype=dtype), normal(2, 7, 6, 6)
+    x = keras.ops.cast(x, dtype)
+    y, size = conv(x), 6 // groups
+    for g in range(groups):
+        own = Conv(12 // groups, strides=2, dtype=dtype)
+        own.build((None, 7, 6, size))
+        part = slice(g * 12 // groups, (g + 1) * 12 // groups)
+        own.kernel.assign(conv.kernel[..., part])
+        np.testing.assert_allclose(y[..., part], own(x[..., g * size : (g + 1) * size]), rtol=1e-4, atol=1e-5)
+
+
+def test_xavier_is_caffes():
+    values = initializer("xavier")((3, 3, 4, 100)).numpy()
+    bound = np.sqrt(3 / (9 * 4))
+    assert 0.99 * bound < np.abs(values).max() <= bound
+    np.testing.assert_allclose(values.std(), bound / np.sqrt(3), rtol=0.05)

@@ -1,26 +1,19 @@
 """The training loop on real digits: what a run leaves, resumes nothing silently, survives Ctrl-C."""
 
 import io
-import json
-from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from keras_mgnet import ResNet, count_params
-from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.recipes import RECIPES
-from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop import callbacks, loop, task
 from keras_mgnet.training.loop.config import TrainConfig
-from keras_mgnet.training.loop.headline import headline
 from keras_mgnet.training.loop.inference import evaluate, predict
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
-from keras_mgnet.training.runs.state import Progress
 
 FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
 
@@ -187,107 +180,9 @@ def test_an_imagenet_preset_takes_the_small_stem_for_small_images():
     assert prepared.model.get_layer("level1").output.shape[1:3] == (8, 8)
 
 
-# Schedules and optimiser
-
-
-def rates(name, **changes):
-    recipe = replace(RECIPES["kaust"].scaled(changes.get("epochs", 12)), curve=name, **changes)
-    rate = recipe.schedule(steps_per_epoch=10)
-    return np.array([float(rate(step)) for step in range(recipe.epochs * 10)])
-
-
-def test_step_schedule_divides_at_the_scaled_milestones():
-    """Milestones 30, 60, 90 of 120 epochs are 3, 6, 9 of 12."""
-    expected = np.repeat([0.1, 0.01, 0.001, 0.0001], 30)
-    np.testing.assert_allclose(rates("step"), expected, rtol=1e-5)
-
-
-def test_cosine_schedule_is_half_a_period():
-    np.testing.assert_allclose(rates("cosine"), 0.05 * (1 + np.cos(np.pi * np.arange(120) / 120)), atol=1e-6)
-
-
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_a_run_too_short_for_a_milestone_keeps_its_rate(epochs):
-    np.testing.assert_allclose(rates("step", epochs=epochs)[:5], 0.1, rtol=1e-6)
-
-
-def test_constant_schedule():
-    np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_warm_up_rises_linearly_to_the_schedule(name):
-    warm, plain = rates(name, warmup_epochs=2), rates(name)
-    np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_an_optimizer_with_a_schedule_survives_its_config(name):
-    rate = replace(RECIPES["xuteam"].scaled(4), curve=name, warmup_epochs=1).schedule(3)
-    optimizer = SGD(rate, momentum=0.9, nesterov=True, coupled_weight_decay=1e-3)
-    copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
-    assert copy.get_config() == optimizer.get_config()
-    assert float(copy._learning_rate(5)) == float(rate(5))
-
-
-def test_a_short_run_says_what_became_of_its_schedule_and_its_steps(tmp_path):
-    config = TrainConfig("digits", set={"nu": [1], "channels": 2}, epochs=12, batch_size=500)
-    prepared = loop.prepare(config)
-    text = headline(prepared, tmp_path, Progress())
-    assert "cosine schedule in place of its recipe's step" in text and "--schedule step keeps it" in text
-    assert "3 steps an epoch, from 1,437 images in batches of 500" in text
-    plain = loop.prepare(replace(config, epochs=60, batch_size=32))
-    assert len(headline(plain, tmp_path, Progress()).splitlines()) == 1
-
-
 def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
     options = {"epochs": 1, "set": {"nu": [1], "channels": 2}, "batch_size": 500}
     digits_run(tmp_path / "run", schedule="step", **options)  # what the record of an older run says
     with pytest.raises(ValueError, match=r"expected the schedule of the run in .*'step'.*'cosine'"):
         digits_run(tmp_path / "run", resume=True, **options)
     assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
-    rng = np.random.default_rng(0)
-    w, gradients = rng.normal(size=5), rng.normal(size=(6, 5))
-    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.01])
-    optimizer = SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0, coupled_weight_decay=0.05)
-    variable = keras.Variable(w)
-    m = np.zeros(5)
-    for step, gradient in enumerate(gradients):
-        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
-        g = gradient + 0.05 * w
-        m = momentum * m + g
-        w = w - float(rate(step)) * (g + momentum * m if nesterov and momentum else m)
-    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
-
-
-def test_adam_leaves_what_has_no_gradient_and_refuses_none_at_all():
-    moved, left = keras.Variable(1.0), keras.Variable(1.0)
-    optimizer = Adam(0.1)
-    optimizer.apply([keras.ops.ones(()), None], [moved, left])
-    assert float(moved) == pytest.approx(0.9, rel=1e-5) and float(left) == 1
-    with pytest.raises(ValueError, match="No gradients provided"):
-        optimizer.apply([None, None], [moved, left])
-
-
-def test_every_recipe_falls_within_its_length():
-    for recipe in RECIPES.values():
-        assert all(0 < milestone < recipe.epochs for milestone in recipe.milestones)
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_saved_optimizer_goes_on_where_it_was(momentum, tmp_path):
-    model = ResNet(base_width=2, input_shape=(8, 8, 1))
-    model.compile(SGD(0.1, momentum=momentum), model.loss)
-    x, y = np.ones((4, 8, 8, 1), "float32"), np.arange(4)
-    for _ in range(3):
-        model.train_on_batch(x, y)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert int(loaded.optimizer.iterations) == 3
-    for ours, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)

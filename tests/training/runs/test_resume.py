@@ -2,21 +2,15 @@
 
 import errno
 import io
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from keras_mgnet import files
@@ -25,12 +19,11 @@ from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.identity import digest
 from keras_mgnet.training.loop.loop import train
 from keras_mgnet.training.runs import checkpoint
-from keras_mgnet.training.runs.checkpoint import ARRAYS, MANIFEST, STATE, Checkpoints, DamagedCheckpointError
+from keras_mgnet.training.runs.checkpoint import ARRAYS
 from keras_mgnet.training.runs.run import open_run, read_log
-from keras_mgnet.training.runs.state import Progress
 from keras_mgnet.training.runs.writer import RunWriter
 from support import ROOT, slow_unless
-from support.runs import checkpoints_of, stop_at
+from support.runs import checkpoints_of, flip, stop_at, truncate
 
 STEPS = 12  # per epoch of digits
 RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dropout, gates, averages
@@ -125,7 +118,7 @@ def test_a_run_stopped_in_an_evaluation_goes_on_bit_for_bit(whole, tmp_path, mon
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path):
     program = (
-        "import os, signal, sys; from keras_mgnet.training import callbacks as c; from keras_mgnet.cli import main\n"
+        "import os, signal, sys; from keras_mgnet.training.loop import callbacks as c; from keras_mgnet.cli import main\n"
         "u = c.StepWatch.on_train_batch_end\n"
         f"c.StepWatch.on_train_batch_end = lambda s, b, logs=None: (os.kill(os.getpid(), {int(number)}), u(s, b, logs))\n"
         "sys.argv[0] = 'keras-mgnet'; main()"
@@ -177,99 +170,6 @@ def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, tmp_path
 
 
 # Damaged, and full disks
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def swap(path):
-    other = path.parent.with_name("epoch-000001") / path.name
-    kept = path.read_bytes()
-    path.write_bytes(other.read_bytes())
-    other.write_bytes(kept)
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-DAMAGES = {"truncated": truncate, "flipped": flip, "emptied": empty, "gone": Path.unlink, "swapped": swap}
-
-
-@pytest.mark.parametrize("file", [ARRAYS, STATE, MANIFEST])
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_detected(file, damage, tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    for i in (0, 1, 2):
-        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i, "float32")}, {"step": i})
-    DAMAGES[damage](tmp_path / "epoch-000002" / file)
-    with pytest.raises(DamagedCheckpointError, match=r"expected an intact checkpoint\. Received: '.*epoch-000002'"):
-        checkpoints.read("epoch-000002")
-    with pytest.warns(UserWarning, match="skipped a damaged checkpoint"):
-        assert checkpoints.newest()[0] == ("epoch-000000" if damage == "swapped" else "epoch-000001")
-
-
-def test_exchanged_checkpoints_are_detected(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    for i in (1, 2):
-        checkpoints.write(f"epoch-00000{i}", {"w": np.full(3, i)}, {"step": i})
-    (tmp_path / "epoch-000002").rename(tmp_path / "epoch-000003")
-    (tmp_path / "epoch-000001").rename(tmp_path / "epoch-000002")
-    for name in checkpoints.names():
-        with pytest.raises(DamagedCheckpointError):
-            checkpoints.read(name)
-
-
-@given(file=st.sampled_from([ARRAYS, STATE, MANIFEST]), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_every_flipped_bit_is_detected(file, place, bit, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bits")
-    Checkpoints(folder).write("epoch-000001", {"w": np.arange(4.0), "n": np.array(3)}, {"step": 1})
-    path = folder / "epoch-000001" / file
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1 << bit
-    path.write_bytes(content)
-    with pytest.raises(DamagedCheckpointError):
-        Checkpoints(folder).read("epoch-000001")
-
-
-def test_a_checkpoint_of_another_run_is_detected(tmp_path):
-    Checkpoints(tmp_path, "one run").write("epoch-000001", {"w": np.ones(3)}, {})
-    with pytest.raises(DamagedCheckpointError, match="or of another run"):
-        Checkpoints(tmp_path, "another").read("epoch-000001")
-
-
-def test_damaged_checkpoints_do_not_push_out_intact_ones(tmp_path):
-    """The run went on from 4, though 5 was there; keeping one must keep what was just written."""
-    checkpoints = Checkpoints(tmp_path)
-    for name in ("epoch-000003", "epoch-000004", "epoch-000005"):
-        checkpoints.write(name, {"w": np.ones(3)}, {})
-    flip(tmp_path / "epoch-000005" / ARRAYS)
-    checkpoints.write("epoch-000004-step-000005", {"w": np.ones(3)}, {})
-    checkpoints.prune("epoch-000004-step-000005", 1, ["epoch-000003"])
-    assert checkpoints.names() == ["epoch-000003", "epoch-000004-step-000005"]
-
-
-def test_an_intact_checkpoint_is_not_put_at_risk(tmp_path, monkeypatch):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": True})
-    monkeypatch.setattr(checkpoint, "publish", lambda *paths: pytest.fail("written again"))
-    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {"first": False})
-    assert checkpoints.read("epoch-000001")[1] == {"first": True}
-
-
-def test_a_damaged_checkpoint_is_replaced(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.write("epoch-000001", {"w": np.ones(3)}, {})
-    flip(tmp_path / "epoch-000001" / ARRAYS)
-    checkpoints.write("epoch-000001", {"w": np.zeros(3)}, {})
-    np.testing.assert_array_equal(checkpoints.read("epoch-000001")[0]["w"], np.zeros(3))
 
 
 @pytest.mark.parametrize("damage", slow_unless([truncate], [truncate, flip]))
@@ -406,93 +306,3 @@ def test_a_far_too_high_rate_is_divergence_and_exit_code_1(tmp_path, monkeypatch
     result = CliRunner().invoke(command_line(["train"]), ["train", "digits", *options])
     assert result.exit_code == 1
     assert "diverged" in result.output and "lower the learning rate" in result.output
-
-
-def test_progress_survives_json():
-    progress = Progress().after(3, 30, 0.5, {"loss": 1.0}).after(5, 20, 0.5, {"loss": 2.0})
-    assert Progress(**json.loads(json.dumps(progress.to_dict()))) == progress
-    assert progress.means() == {"loss": pytest.approx(1.4)}
-
-
-# Several workers
-
-
-def start_workers(out, ports, *options):
-    """Starts two processes of the real command that train one run together."""
-    workers = [f"127.0.0.1:{port}" for port in ports]
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from keras_mgnet.cli import main; sys.argv[0] = 'keras-mgnet'; main()",
-    ]
-    arguments = [
-        "train",
-        "digits",
-        "--set",
-        "nu=[1]",
-        "--set",
-        "channels=2",
-        "--epochs",
-        "4",
-        "--strategy",
-        "multiworker",
-    ]
-    return [
-        subprocess.Popen(
-            [*command, *arguments, "--batch-size", "128", "--out", str(out), "--reproducible", *options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ
-            | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-            | {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})},
-        )
-        for index in range(2)
-    ]
-
-
-def free_ports():
-    sockets = [socket.socket() for _ in range(2)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-@pytest.mark.slow
-def test_workers_go_on_after_one_was_killed(tmp_path):
-    def run(out, *options):
-        processes = start_workers(out, free_ports(), *options)
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], outputs
-        return checkpoints_of(open_run(out)).newest()
-
-    name, reference, _ = run(tmp_path / "whole")
-    chief, follower = start_workers(tmp_path / "killed", free_ports())
-    while not (tmp_path / "killed" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
-        time.sleep(0.1)
-    follower.kill()
-    output, _ = chief.communicate(timeout=300)
-    follower.communicate()
-    *_, last = output.splitlines()
-    assert chief.returncode == 2 and last.startswith("error: expected an answer of all 2 workers"), output
-    assert "{{" not in last and "Traceback" not in output
-    resumed = run(tmp_path / "killed", "--resume")
-    assert resumed[0] == name == "epoch-000004"
-    for key, array in reference.items():
-        np.testing.assert_array_equal(resumed[1][key], array)
-
-
-@pytest.mark.slow
-def test_workers_stop_together_when_one_is_asked_to(tmp_path):
-    chief, follower = start_workers(tmp_path / "run", free_ports(), "--epochs", "500")
-    while not (tmp_path / "run" / "checkpoints" / "epoch-000001").exists() and chief.poll() is None:
-        time.sleep(0.1)
-    follower.send_signal(signal.SIGTERM)
-    for process in (chief, follower):
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 143 and "preempted after" in output
-        assert (f"wrote {tmp_path}" in output) == (process is chief)
-    assert checkpoints_of(open_run(tmp_path / "run")).newest() is not None

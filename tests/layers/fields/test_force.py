@@ -1,0 +1,30 @@
+"""The forces of the stable networks: adjoints and skew maps."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from keras_mgnet.layers import Conv, Force, SkewConv
+from support.twins import matrix
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2), (1, 1, 3), (2, 5, 1)])
+def test_the_adjoint_is_the_transposed_matrix(shape):
+    force = Force(shape[-1], ("single", "adjoint"), (1.0, 1.0), shared=True, activation="linear", dtype="float64")
+    force.build((None, *shape))
+    K, KT = (matrix(partial(force, i=i), shape) for i in range(2))
+    assert np.abs(KT - K.T).max() <= 1e-14
+
+
+def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalues():
+    shape = (3, 4, 2)
+    K = SkewConv(2, dtype="float64")
+    K.build((None, *shape))
+    skew = matrix(K, shape)
+    single = Conv(2, dtype="float64")
+    single.build((None, *shape))
+    single.kernel.assign(K.kernel)
+    np.testing.assert_allclose(skew, matrix(single, shape) - matrix(single, shape).T, atol=1e-14)
+    assert np.abs(skew + skew.T).max() <= 1e-15
+    assert np.abs(np.linalg.eigvals(skew).real).max() <= 1e-12

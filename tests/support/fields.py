@@ -1,0 +1,17 @@
+"""Fields whose equation is solved in closed form."""
+
+from keras_mgnet.layers import Field
+
+
+class Decay(Field):
+    """f(x) = dt rate x."""
+
+    def __init__(self, uses, factor):
+        super().__init__(dtype="float64")
+        self.uses, self.factor = uses, factor
+
+    def call(self, x, i=0):
+        return self.factor * x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

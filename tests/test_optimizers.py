@@ -1,0 +1,85 @@
+"""The optimisers against numpy: their steps, what decays, the averages they keep, and where they go on."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mgnet import MgNet, ResNet
+from keras_mgnet.optimizers import SGD, Adam
+from keras_mgnet.recipes import RECIPES
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
+    rng = np.random.default_rng(0)
+    w, gradients = rng.normal(size=5), rng.normal(size=(6, 5))
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([2], [0.1, 0.01])
+    optimizer = SGD(rate, momentum=momentum, nesterov=nesterov and momentum > 0, coupled_weight_decay=0.05)
+    variable = keras.Variable(w)
+    m = np.zeros(5)
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [variable])
+        g = gradient + 0.05 * w
+        m = momentum * m + g
+        w = w - float(rate(step)) * (g + momentum * m if nesterov and momentum else m)
+    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
+
+
+def test_adam_leaves_what_has_no_gradient_and_refuses_none_at_all():
+    moved, left = keras.Variable(1.0), keras.Variable(1.0)
+    optimizer = Adam(0.1)
+    optimizer.apply([keras.ops.ones(()), None], [moved, left])
+    assert float(moved) == pytest.approx(0.9, rel=1e-5) and float(left) == 1
+    with pytest.raises(ValueError, match="No gradients provided"):
+        optimizer.apply([None, None], [moved, left])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_saved_optimizer_goes_on_where_it_was(momentum, tmp_path):
+    model = ResNet(base_width=2, input_shape=(8, 8, 1))
+    model.compile(SGD(0.1, momentum=momentum), model.loss)
+    x, y = np.ones((4, 8, 8, 1), "float32"), np.arange(4)
+    for _ in range(3):
+        model.train_on_batch(x, y)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(loaded.optimizer.iterations) == 3
+    for ours, theirs in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("name", "decayed"), [("xuteam", "all"), ("revnet", "kernels"), ("modern", "kernels")])
+def test_the_variables_that_decay(name, decayed):
+    """With a gradient of 0 the first step is w <- (1 - lr wd) w for them, times 1 + mu with Nesterov's."""
+    recipe = RECIPES[name]
+    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
+    for variable in model.trainable_variables:
+        variable.assign(np.ones(variable.shape))
+    optimizer = recipe.optimizer()
+    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
+    factor = 1 - recipe.learning_rate * recipe.weight_decay * (1 + recipe.momentum * recipe.nesterov)
+    for variable in model.trainable_variables:
+        expected = factor if decayed == "all" or variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6, err_msg=variable.path)
+
+
+def test_averages_against_numpy():
+    """a <- e a + (1 - e) w with e = min(ema, t / (t + 9)); the weights are those without averages."""
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(20, 5)).astype("float32")
+    start = rng.normal(size=5).astype("float32")
+    plain, averaged = keras.Variable(start), keras.Variable(start)
+    optimizers = SGD(0.1, momentum=0.9), SGD(0.1, momentum=0.9, ema_momentum=0.6)
+    assert optimizers[1].averages == []
+    twin = np.zeros(5)
+    for number, gradient in enumerate(gradients):
+        for optimizer, variable in zip(optimizers, (plain, averaged), strict=True):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        e = min(0.6, number / (number + 9))
+        twin = e * twin + (1 - e) * plain.numpy()
+    optimizers[1].finalize_variable_values([averaged])
+    np.testing.assert_array_equal(averaged.numpy(), plain.numpy())
+    ((variable, average),) = optimizers[1].averages
+    assert variable is averaged
+    np.testing.assert_allclose(average.numpy(), twin, rtol=1e-5)

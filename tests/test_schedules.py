@@ -1,0 +1,87 @@
+"""The schedules: their values at each step, their warm-up, and files that name them."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mgnet import MgNet
+from keras_mgnet.optimizers import SGD
+from keras_mgnet.recipes import RECIPES
+from keras_mgnet.schedules import SCHEDULES
+from support.compiled import STEPS
+
+
+def rates(name, **changes):
+    recipe = replace(RECIPES["kaust"].scaled(changes.get("epochs", 12)), curve=name, **changes)
+    rate = recipe.schedule(steps_per_epoch=10)
+    return np.array([float(rate(step)) for step in range(recipe.epochs * 10)])
+
+
+def test_step_schedule_divides_at_the_scaled_milestones():
+    """Milestones 30, 60, 90 of 120 epochs are 3, 6, 9 of 12."""
+    expected = np.repeat([0.1, 0.01, 0.001, 0.0001], 30)
+    np.testing.assert_allclose(rates("step"), expected, rtol=1e-5)
+
+
+def test_cosine_schedule_is_half_a_period():
+    np.testing.assert_allclose(rates("cosine"), 0.05 * (1 + np.cos(np.pi * np.arange(120) / 120)), atol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_too_short_for_a_milestone_keeps_its_rate(epochs):
+    np.testing.assert_allclose(rates("step", epochs=epochs)[:5], 0.1, rtol=1e-6)
+
+
+def test_constant_schedule():
+    np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_warm_up_rises_linearly_to_the_schedule(name):
+    warm, plain = rates(name, warmup_epochs=2), rates(name)
+    np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_an_optimizer_with_a_schedule_survives_its_config(name):
+    rate = replace(RECIPES["xuteam"].scaled(4), curve=name, warmup_epochs=1).schedule(3)
+    optimizer = SGD(rate, momentum=0.9, nesterov=True, coupled_weight_decay=1e-3)
+    copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
+    assert copy.get_config() == optimizer.get_config()
+    assert float(copy._learning_rate(5)) == float(rate(5))
+
+
+LIBRARY_ALONE = """
+import sys
+import keras
+import keras_mgnet
+model = keras.saving.load_model(sys.argv[1])
+model.fit(keras.ops.ones((4, 8, 8, 1)), keras.ops.zeros(4), verbose=0)
+assert "keras_mgnet.training" not in sys.modules
+print(float(model.optimizer.learning_rate))
+"""
+
+
+@pytest.mark.parametrize("module", ["keras_mgnet.schedules", "keras_mgnet.training.schedule"], ids=["now", "before"])
+def test_a_model_with_a_schedule_loads_without_the_training_package(module, tmp_path):
+    """A file written before the schedules moved names their old module."""
+    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
+    model.optimizer.learning_rate = RECIPES["modern"].schedule(STEPS, epochs=200)
+    model.fit(np.ones((4, 8, 8, 1)), np.zeros(4), verbose=0)
+    model.save(tmp_path / "written.keras")
+    with zipfile.ZipFile(tmp_path / "written.keras") as written, zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
+        for name in written.namelist():
+            content = written.read(name)
+            assert name != "config.json" or b'"keras_mgnet.schedules"' in content
+            file.writestr(name, content.replace(b'"keras_mgnet.schedules"', f'"{module}"'.encode()))
+    result = subprocess.run(
+        [sys.executable, "-c", LIBRARY_ALONE, tmp_path / "model.keras"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert float(result.stdout.splitlines()[-1]) == pytest.approx(0.1 * 3 / (5 * STEPS), rel=1e-3)

@@ -1,0 +1,105 @@
+"""Constructor arguments survive configurations, copies and files."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mgnet
+from keras_mgnet.layers import GridLevel
+from support import catalogue
+from support.catalogue import every_family_first, every_model
+from support.numerics import randomize
+
+
+def assert_same(model, other, x):
+    assert keras_mgnet.count_params(other) == keras_mgnet.count_params(model)
+    assert catalogue.shared_kernels(other) == catalogue.shared_kernels(model)
+    assert [w.path for w in other.weights] == [w.path for w in model.weights]
+    np.testing.assert_array_equal(other(x), model(x))
+
+
+@every_family_first
+def test_survives_files_and_copies(name, images, tmp_path):
+    model = randomize(catalogue.build(name))
+    x = images(model)
+    model.save(tmp_path / "model.keras")
+    assert_same(model, keras.saving.load_model(tmp_path / "model.keras"), x)
+
+    model.save_weights(tmp_path / "model.weights.h5")
+    filled = catalogue.build(name, weights=tmp_path / "model.weights.h5")
+    assert_same(model, filled, x)
+    (tmp_path / "model.weights.h5").unlink()
+    filled.save(tmp_path / "filled.keras")
+    assert_same(model, keras.saving.load_model(tmp_path / "filled.keras"), x)
+
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert_same(model, clone, x)
+
+    config = json.loads(json.dumps(model.get_config()))
+    rebuilt = type(model).from_config(config)
+    rebuilt.set_weights(model.get_weights())
+    assert_same(model, rebuilt, x)
+
+
+@every_model
+def test_every_argument_is_in_the_config(name):
+    _, arguments = catalogue.MODELS[name]
+    config = catalogue.build(name).get_config()
+    assert {key: config[key] for key in arguments} == arguments
+    assert set(config) >= {"include_top", "pooling", "init", "dtype", "name", "weights", "input_tensor"}
+
+
+@pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
+def test_input_tensor_with_a_graph_before_it_survives(name, images, tmp_path):
+    image = keras.Input(catalogue.MODELS[name][1]["input_shape"])
+    scaled = keras.layers.Rescaling(2.0, name="scale")(image)
+    model = catalogue.build(name, input_tensor=scaled)
+    x = images(model)
+    plain = catalogue.build(name)
+    plain.set_weights(model.get_weights())
+    np.testing.assert_allclose(model(x), plain(2 * x), rtol=1e-5, atol=1e-6)
+    for generation in range(2):
+        model.save(tmp_path / f"{generation}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{generation}.keras")
+        np.testing.assert_array_equal(loaded(x), model(x))
+        model = loaded
+
+
+def test_frozen_levels_stay_frozen(tmp_path):
+    model = catalogue.build("mgnet")
+    model.get_layer("level1").trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
+
+
+def test_a_subclass_has_a_config_too():
+    class Mine(keras_mgnet.MgNet):
+        pass
+
+    assert Mine((1,), 4, input_shape=(8, 8, 1)).get_config()["nu"] == (1,)
+
+
+def test_numpy_integers_and_booleans_of_data_are_plain_in_the_config():
+    model = keras_mgnet.MgNet(tuple(np.array([1, 2])), np.int64(4), input_shape=(np.int32(8), 8, 1))
+    assert json.loads(json.dumps(model.get_config()))["nu"] == [1, 2]
+
+
+@pytest.mark.parametrize("name", catalogue.LAYERS)
+def test_layers_round_trip(name):
+    make, shapes = catalogue.LAYERS[name]
+    inputs = [keras.Input(shape[1:]) for shape in shapes]
+    model = randomize(keras.Model(inputs, make()(*inputs)))
+    copy = keras.Model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    x = [np.random.default_rng(3).normal(size=shape).astype("float32") for shape in shapes]
+    for ours, theirs in zip(keras.tree.flatten(model(x)), keras.tree.flatten(copy(x)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_unknown_argument_of_a_layer_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown argument of GridLevel 'smother'; did you mean 'smoother'"):
+        GridLevel(2, 2, 1, smother="damped")

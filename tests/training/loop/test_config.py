@@ -1,0 +1,33 @@
+"""The configuration of a run: options before the recipe, and what is refused."""
+
+import pytest
+
+from keras_mgnet.recipes import RECIPES
+from keras_mgnet.training.loop.config import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "modren"}, "unknown recipe 'modren'; did you mean 'modern'"),
+        ({"label_smoothing": 1.0}, r"expected label_smoothing < 1\. Received: label_smoothing=1\.0"),
+        ({"ema": -0.1}, r"expected ema >= 0\. Received: ema=-0\.1"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+    ],
+)
+def test_refused_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig("digits", **options)
+
+
+def test_an_option_comes_before_the_recipe():
+    config = TrainConfig(
+        "digits", schedule="constant", warmup_epochs=1.0, ema=0.0, augment="shift", label_smoothing=0.0
+    )
+    resolved = config.resolve(RECIPES["modern"], channels=3)
+    assert (resolved.schedule, resolved.warmup_epochs, resolved.ema, resolved.augment) == (
+        "constant",
+        1.0,
+        0.0,
+        "shift",
+    )
