@@ -36,8 +36,8 @@ Write `f = dt g` and expand `x_{n+1}` and `x_{n-1}` about `x_n`. The two-step me
     (1 + k) x' + (1 - k) dt/2 x'' = g(x) + O(dt^2),
 
 Lu2018 (3). It follows this modified equation with order 2 and its limit `(1 + k) x' = g(x)` with order 1. Halving dt divides the
-first error by 4 and the second by 2 (`tests/models/test_lm_resnet.py` measures both). With k = 0 it is that of ResNet, Lu2018 (2).
-With k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. So the paper explains LM-ResNet: x'' is an
+first error by 4 and the second by 2 (`tests/models/test_lm_resnet.py` measures both). With k = 0 it is that of ResNet, Lu2018
+(2). With k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. So the paper explains LM-ResNet: x'' is an
 acceleration, which speeds up convergence where g is a negative gradient. The paper reports that most trained k lie in (-1, 1) and
 that the last ones are negative and close to -1.
 
