@@ -26,8 +26,8 @@ test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at i
 coverage: $(VENV)/.test  ## the default suite, and which lines it does not run
 	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing
 
-docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or reference fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+docs: $(VENV)/.docs  ## the documentation as build/site; a broken link, reference or picture fails
+	$(BIN)/python docs/build.py
 
 notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebooks/*.md))  ## run them; `make docs` then shows their pictures
 
@@ -59,7 +59,7 @@ $(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.docs: $(INSTALLED_FROM) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1,<2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.73,<0.1' 'mkdocstrings-python>=2,<3'
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python
