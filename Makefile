@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py
 
-.PHONY: demo test test-all test-lowest docs notebooks lint clean
+.PHONY: demo test test-all test-lowest coverage docs notebooks lint clean
 
 demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about three minutes
 	$(BIN)/keras-mgnet demo --out demo/$$(date +%Y%m%d-%H%M%S)
@@ -13,6 +13,7 @@ demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, a
 test: $(VENV)/.test  ## the default suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-all: $(VENV)/.test  ## the slow tests too
@@ -22,8 +23,11 @@ test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at i
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]' -c tests/lowest.txt
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-docs: $(VENV)/.docs  ## the documentation as build/site; a broken link or reference fails
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+coverage: $(VENV)/.test  ## the default suite, and which lines it does not run
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing
+
+docs: $(VENV)/.docs  ## the documentation as build/site; a broken link, reference or picture fails
+	$(BIN)/python docs/build.py
 
 notebooks: $(patsubst notebooks/%.md,build/notebooks/%.ipynb,$(wildcard notebooks/*.md))  ## run them; `make docs` then shows their pictures
 
@@ -55,7 +59,7 @@ $(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.docs: $(INSTALLED_FROM) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.7,<10' 'mkdocstrings[python]>=1,<2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.73,<0.1' 'mkdocstrings-python>=2,<3'
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-EXECUTED = Path(__file__).parents[1] / "build" / "notebooks"
 CELL = re.compile(r"^```python\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 
 
-def on_page_markdown(markdown: str, *, page, **kwargs) -> str:
-    """Adds the outputs of the cells that are as they were when they ran."""
-    path = Path(page.file.src_uri)
-    file = EXECUTED / f"{path.stem}.ipynb"
-    if path.parent.name != "notebooks" or not file.is_file():
+def with_outputs(markdown: str, executed: Path) -> str:
+    """Returns a notebook's page with the outputs of the cells that are as they were when they ran."""
+    if not executed.is_file():
         return markdown
-    cells = json.loads(file.read_text())["cells"]
+    cells = json.loads(executed.read_text())["cells"]
     outputs = {"".join(cell["source"]): cell.get("outputs", []) for cell in cells}
     return CELL.sub(lambda match: "\n\n".join([match[0], *shown(outputs.get(match[1], []))]), markdown)
 

@@ -3,11 +3,16 @@
 The results are kept in the repository, so that they can be read there; a test compares them with the data.
 """
 
+from importlib.util import find_spec
+
 from equations import equations
 from marked import DOCS, filled
 from options import option_table
 from recipes import recipe_table
 from zoo import diagrams, layer_reference, reference, zoo
+
+if HAS_GRIMP := find_spec("grimp") is not None:  # which comes with import-linter
+    from architecture import architecture, folders
 
 
 def generated() -> dict[str, str]:
@@ -20,7 +25,11 @@ def generated() -> dict[str, str]:
         ("reference/models.md", "families", reference()),
         ("reference/layers.md", "layers", layer_reference()),
     ]
-    return {page: filled(page, name, text) for page, name, text in pages} | diagrams()
+    pictures = diagrams()
+    if HAS_GRIMP:
+        pages.append(("architecture.md", "folders", folders()))
+        pictures["images/architecture.svg"] = architecture()
+    return {page: filled(page, name, text) for page, name, text in pages} | pictures
 
 
 if __name__ == "__main__":

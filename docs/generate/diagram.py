@@ -1,7 +1,7 @@
 """Draws a `Picture` as SVG, by itself legible on light and on dark pages."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, chain
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -79,15 +79,20 @@ def draw(picture: Picture, title: str, description: str) -> str:
         *(_label(arrow) for arrow in every if arrow.label),
     ]
     left = boxes[0][0] - MARGIN
-    view = f"{left:g} {lowest - MARGIN:g} {width - left:g} {height:g}"
+    return svg((left, lowest - MARGIN, width - left, height), title, description, parts)
+
+
+def svg(view: tuple[float, float, float, float], title: str, description: str, parts: Iterable[str]) -> str:
+    """Returns a picture of parts in a view (left, top, width, height), with the styles and the tips of arrows."""
+    left, top, width, height = view
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" width="{width - left:g}" height="{height:g}" role="img" '
-        'aria-labelledby="title description">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left:g} {top:g} {width:g} {height:g}" width="{width:g}" '
+        f'height="{height:g}" role="img" aria-labelledby="title description">',
         f'<title id="title">{escape(title)}</title>',
         f'<desc id="description">{escape(description)}</desc>',
         f"<style>{STYLE}</style>",
         f"<defs>{''.join(map(_tip, ('kept', 'map', 'link')))}</defs>",
-        f'<rect class="page" x="{left:g}" y="{lowest - MARGIN:g}" width="100%" height="100%" rx="8"/>',
+        f'<rect class="page" x="{left:g}" y="{top:g}" width="100%" height="100%" rx="8"/>',
         *parts,
         "</svg>",
         "",

@@ -3,11 +3,13 @@
 import inspect
 import re
 import runpy
+import shutil
 import sys
 from functools import reduce
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 import keras_mgnet
 from keras_mgnet import create_model, export, model_info
@@ -113,6 +115,47 @@ def contrast(one, other):
     return (bright + 0.05) / (dim + 0.05)
 
 
+def test_the_picture_of_the_house_has_every_folder_and_its_arrows_lead_down():
+    picture = ElementTree.fromstring((DOCS / "images" / "architecture.svg").read_text())
+    texts = " ".join(node.text for node in picture.iter(f"{SVG}text"))
+    folders = [
+        path.parent for folder in ("", "training") for path in (ROOT / "keras_mgnet" / folder).glob("*/__init__.py")
+    ]
+    assert (
+        len(folders) > 14 and [folder.name for folder in folders if folder.name not in re.findall(r"\w+", texts)] == []
+    )
+    arrows = [re.findall(r"[-\d.]+", path.get("d")) for path in picture.iter(f"{SVG}path") if path.get("marker-end")]
+    assert len(arrows) > 14 and all(float(start) < float(end) for _, start, _, end in arrows)
+
+
+def test_imports_that_follow_from_others_are_left_out(monkeypatch):
+    pytest.importorskip("grimp")
+    monkeypatch.syspath_prepend(DOCS / "generate")
+    reduced = runpy.run_path(str(DOCS / "generate" / "architecture.py"))["reduced"]
+    assert reduced({"a": {"b", "c", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}) == {
+        "a": {"b"},
+        "b": {"c"},
+        "c": {"d"},
+        "d": set(),
+    }
+
+
+def test_a_page_without_its_names_or_pictures_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    missing = runpy.run_path(str(DOCS / "build.py"))["missing"]
+    pages, site = tmp_path / "docs", tmp_path / "site"
+    for folder in (pages, site / "export", site / "images"):
+        folder.mkdir(parents=True)
+    (pages / "export.md").write_text("::: package.verify\n\n::: package.steps\n\n![](images/states.png)\n")
+    shown = '<h2 id="package.verify"></h2><h2 id="package.steps.euler"></h2><img alt="" src="../images/states.png">'
+    (site / "export" / "index.html").write_text(shown)
+    assert list(missing(pages, site)) == ["../images/states.png on export"]
+    shutil.copy(DOCS / "images" / "states.png", site / "images")
+    assert list(missing(pages, site)) == []
+    (site / "export" / "index.html").write_text('<h2 id="package.verified"></h2>')
+    assert list(missing(pages, site)) == ["package.verify on export", "package.steps on export"]
+
+
 def test_every_equation_stands_beside_its_code():
     page = (DOCS / "equations.md").read_text()
     assert [step for step in STEPS if f"| `{step}` |" not in page] == []
@@ -150,9 +193,23 @@ def test_every_figure_of_the_results_is_in_its_record():
             assert figure in record, (place, figure)
 
 
-def test_links_of_the_readme_lead_to_files():
-    targets = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text())
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files(page):
+    targets = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text())
+    assert targets and [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_what_contributing_names_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = [path for path in re.findall(r"`([\w./-]+)`", text) if "/" in path or path.endswith((".py", ".md", ".yml"))]
+    made = {"build/docs", "export/to_FORMAT.py"}
+    assert len(paths) > 30 and [path for path in paths if path not in made and not (ROOT / path).exists()] == []
+    for name, path in re.findall(r"`([A-Z_]+)` (?:in|of) `([\w./]+\.py)`", text):
+        assert re.search(rf"^{name}\b.* = ", (ROOT / path).read_text(), flags=re.MULTILINE), (name, path)
+
+
+def test_the_citation_has_the_version_of_the_package():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == keras_mgnet.__version__
 
 
 def test_every_page_is_in_the_navigation():

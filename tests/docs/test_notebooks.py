@@ -3,7 +3,6 @@
 import runpy
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jupytext
 import nbformat
@@ -30,21 +29,19 @@ def test_every_notebook_is_checked_and_shown():
 
 
 def test_the_documentation_shows_the_outputs_of_cells_that_are_unchanged(tmp_path):
-    page = SimpleNamespace(file=SimpleNamespace(src_uri="notebooks/mnist.md"))
-    hook = runpy.run_path(str(ROOT / "docs" / "outputs.py"))["on_page_markdown"]
-    hook.__globals__["EXECUTED"] = tmp_path
-    text = NOTEBOOKS["mnist"].read_text()
-    assert hook(text, page=page) == text
+    with_outputs = runpy.run_path(str(ROOT / "docs" / "outputs.py"))["with_outputs"]
+    text, executed = NOTEBOOKS["mnist"].read_text(), tmp_path / "mnist.ipynb"
+    assert with_outputs(text, executed) == text
 
     notebook = jupytext.read(NOTEBOOKS["mnist"])
     first, second, *_ = (cell for cell in notebook.cells if cell.cell_type == "code")
     first.outputs = [nbformat.v4.new_output("stream", text=f"0123{name}\n") for name in "ab"]
     second.outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA", "text/plain": "a figure"})]
-    nbformat.write(notebook, tmp_path / "mnist.ipynb")
-    shown = hook(text, page=page)
+    nbformat.write(notebook, executed)
+    shown = with_outputs(text, executed)
     assert f"{first.source}\n```\n\n```text\n0123a\n0123b\n```\n" in shown
     assert "base64,AAAA" in shown.partition(second.source)[2]
-    changed = hook(text.replace(first.source, "pass"), page=page)
+    changed = with_outputs(text.replace(first.source, "pass"), executed)
     assert "0123" not in changed and "base64,AAAA" in changed
 
 

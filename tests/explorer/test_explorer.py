@@ -2,11 +2,8 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-import zipfile
 
 import numpy as np
 import onnxruntime
@@ -23,7 +20,7 @@ from keras_mgnet.export.to_onnx import converted
 from keras_mgnet.layers import ResidualCorrection
 from keras_mgnet.training.data import dataset as data
 from keras_mgnet.training.runs.run import open_run
-from support import ROOT, catalogue, slow_unless
+from support import catalogue, slow_unless
 from support.command import invoked
 
 pytestmark = pytest.mark.xdist_group("explorer")  # whose networks are trained once
@@ -121,18 +118,6 @@ def test_drawings_are_told_from_photographs():
     assert ink_box(np.zeros((2, 8, 8, 1), "uint8")) is None
     noise = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype("uint8")
     assert ink_box(noise) is None
-
-
-@pytest.mark.slow
-def test_a_wheel_has_the_page_the_runtime_and_its_licence(the_runtime, tmp_path):
-    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
-    subprocess.run(words, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        held = {name.removeprefix("keras_mgnet/explorer/") for name in archive.namelist()}
-    expected = {f"onnxruntime-web/{file.name}" for file in the_runtime}
-    expected |= {f"page/{file.name}" for file in (ROOT / "keras_mgnet" / "explorer" / "page").iterdir()}
-    assert "onnxruntime-web/LICENSE" in expected and expected <= held
 
 
 def test_the_runtime_is_the_version_whose_digest_is_known(tmp_path, monkeypatch):

@@ -1,0 +1,47 @@
+"""Builds the documentation as build/site, and fails where a link, a name or a picture is missing: `make docs`."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from outputs import with_outputs
+
+DOCS = Path(__file__).parent
+BUILD = DOCS.parent / "build"
+PAGES, SITE = BUILD / "docs", BUILD / "site"
+
+
+def copy_pages() -> None:
+    """Copies the pages, links followed, and fills in what the notebooks have shown."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(DOCS, PAGES, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for page in PAGES.glob("notebooks/*.md"):
+        page.write_text(with_outputs(page.read_text(), BUILD / "notebooks" / f"{page.stem}.ipynb"))
+
+
+def missing(pages: Path, site: Path) -> Iterator[str]:
+    """Yields the names that reference pages should show and the pictures that pages refer to, where the site has none.
+
+    Zensical skips plugins and settings that it does not know without a word, and checks no pictures.
+    """
+    for page in sorted(pages.rglob("*.md")):
+        place = page.relative_to(pages).with_suffix("")
+        folder = place.parent if place.name in ("index", "README") else place
+        html = (site / folder / "index.html").read_text()
+        shown = re.findall(r'id="([^"]+)"', html)
+        for name in re.findall(r"^::: (\S+)$", page.read_text(), flags=re.MULTILINE):
+            if not any(anchor == name or anchor.startswith(f"{name}.") for anchor in shown):
+                yield f"{name} on {place}"
+        for picture in re.findall(r'<img[^>]* src="(?!data:|https?:)([^"#?]+)', html):
+            if not (site / folder / picture).is_file():
+                yield f"{picture} on {place}"
+
+
+if __name__ == "__main__":
+    copy_pages()
+    subprocess.run([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=DOCS.parent, check=True)
+    if lost := list(missing(PAGES, SITE)):
+        sys.exit(f"expected in the documentation: {', '.join(lost)}")
