@@ -152,9 +152,9 @@ class Frame:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
 
     @staticmethod
-    def measures() -> list[str]:
+    def measures() -> list[keras.metrics.Metric]:
         """Returns what the model is judged by."""
-        return ["accuracy"]
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def _check_shape(self, shape: Any, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)

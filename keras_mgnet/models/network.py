@@ -4,6 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -95,6 +96,13 @@ class Network(keras.Model):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         check_examples(self, x, y)
         return super().fit(x, y, *args, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Builds the optimiser first: TensorFlow traces a step twice if it creates variables."""
+        if not self.optimizer.built:
+            with self.distribute_strategy.scope() if keras.backend.backend() == "tensorflow" else nullcontext():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
 
 
 def list_arguments(constructor: Any, cls: type[Network]) -> None:
