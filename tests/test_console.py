@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from keras_mgnet import export, list_models
 from keras_mgnet.cli.export import report_table
 from keras_mgnet.console import print_error, progress_bar, show, table, track
 from keras_mgnet.export.answers import CLASSES, IMAGES
+from support import ROOT
 
 REPORT = export.Report("onnx", Path("m.onnx"), 123_456_789, 0.263, "int8", 1.2e-6, 0.0, 1.0, 123.4567, samples=10_000)
 QUALITIES = {"accuracy": (CLASSES, 1.0, 0.9), "psnr": (IMAGES, 28.9, 29.1)}
@@ -56,6 +58,15 @@ def test_progress_is_shown_on_a_terminal_alone():
         written = console.file.getvalue()
         assert ("1/2" in written) == ("items" in written) == terminal
         assert "a line\n" in written and (terminal or written == "a line\n")
+
+
+def test_consoles_and_bars_are_made_in_one_file():
+    making = re.compile(r"\bConsole\(|rich\.progress import .*\b(track|BarColumn)\b")
+    files = [
+        Path(folder, file) for folder, _, files in os.walk(ROOT / "keras_mgnet", followlinks=True) for file in files
+    ]
+    sources = [file for file in files if file.suffix == ".py"]
+    assert [file.name for file in sources if making.search(file.read_text())] == ["console.py"]
 
 
 def test_an_error_is_one_line_without_markup(capsys, monkeypatch):
