@@ -1,5 +1,6 @@
 from .card import write_card
 from .digests import check_card
+from .folder import export_model
 from .formats import FLOAT32, FORMATS, check_formats, export_formats
 from .metadata import read_metadata
 from .runtimes import open_artifact
@@ -15,6 +16,7 @@ __all__ = [
     "check_card",
     "check_formats",
     "export_formats",
+    "export_model",
     "onnx",
     "open_artifact",
     "read_metadata",

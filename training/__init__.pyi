@@ -1,6 +1,6 @@
 from .data.dataset import load
 from .loop.config import TrainConfig
-from .loop.inference import evaluate, predict
+from .loop.inference import evaluate, export_arguments, predict
 from .loop.loop import train
 from .runs.run import open_run
 from .search.config import TuneConfig
@@ -13,6 +13,7 @@ __all__ = [
     "TrainConfig",
     "TuneConfig",
     "evaluate",
+    "export_arguments",
     "load",
     "open_run",
     "predict",

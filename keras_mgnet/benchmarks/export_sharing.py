@@ -18,9 +18,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import psutil
-from rich.progress import track
 
 from keras_mgnet.benchmarks import report, zoo
+from keras_mgnet.console import track
 
 PRESET = "mgnet_2222_c64_shared_b"
 NETWORKS = {  # name -> (published network, arguments that replace its own)

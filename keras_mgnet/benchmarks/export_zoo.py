@@ -13,9 +13,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from rich.progress import track
-
 from keras_mgnet.benchmarks import report, zoo
+from keras_mgnet.console import track
 from keras_mgnet.export import FORMATS
 
 COLUMNS = {

@@ -8,10 +8,9 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from keras_mgnet.cli.options import SeveralWords
+from keras_mgnet.console import print_error
 from keras_mgnet.errors import printable
 
 GROUPS = {  # file -> its commands, in the order of the help
@@ -77,7 +76,7 @@ def main() -> None:
         if DEBUG in words:
             raise
         line, code = _described(error)
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        print_error(line)
     sys.exit(code or 0)
 
 

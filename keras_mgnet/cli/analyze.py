@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
+from keras_mgnet.cli.options import CheckpointOption, RunArgument
 from keras_mgnet.files import workspace
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.views import normalize
@@ -23,11 +24,11 @@ WhatOption = Annotated[
 
 
 def analyze_command(
-    run: Annotated[Path, typer.Argument(help="a run directory")],
+    run: RunArgument,
     what: WhatOption = [ALL],  # noqa: B006
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("analysis"),
     images: Annotated[int, typer.Option(min=4, help="number of test images, drawn by the seed")] = 500,
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: CheckpointOption = "last",
     seed: Annotated[int, typer.Option(help="of all that is drawn")] = 0,
 ) -> None:
     """Look inside a run's model and write what is found as JSON and PNG.

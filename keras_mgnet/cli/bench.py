@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from keras_mgnet.benchmarks import report
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench
 from keras_mgnet.benchmarks.networks import NETWORKS
-from keras_mgnet.cli.console import show, table
+from keras_mgnet.console import show, stderr, table
 
 WHAT_HELP = "; ".join(f"{name}: {summary}" for name, (_, summary) in MEASUREMENTS.items())
 DEFAULT = next(iter(NETWORKS))
@@ -28,7 +27,7 @@ def bench_command(
     Example:
         keras-mgnet bench train --batch 32 128
     """
-    with Console(stderr=True).status("starting") as status:
+    with stderr().status("starting") as status:
         for section in bench(what, Settings(network, batch, rounds, seconds, status.update), out):
             rows = ([report.shown(row.get(key)) for key in section.columns] for row in section.rows)
             show(table(section.columns.values(), rows, title=section.title))

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
-from keras_mgnet.cli.console import show
-from keras_mgnet.cli.export import export_all, of_run, report_table
+from keras_mgnet.cli.export import report_table
+from keras_mgnet.console import show, stdout
 from keras_mgnet.description import describe
-from keras_mgnet.export import FLOAT32
+from keras_mgnet.export import export_model
+from keras_mgnet.notes import hidden_notes
 from keras_mgnet.training.loop.config import TrainConfig
-from keras_mgnet.training.loop.inference import load_data
+from keras_mgnet.training.loop.inference import export_arguments
 from keras_mgnet.training.loop.loop import STOPPED, train
 from keras_mgnet.training.runs.plots import plot_states
 
@@ -36,18 +36,19 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     Example:
         keras-mgnet demo --out demo/first
     """
-    run = train(TrainConfig(**CONFIG, out=str(out / "run")), Console())
+    run = train(TrainConfig(**CONFIG, out=str(out / "run")), stdout())
     if (status := run.record["result"]["status"]) != "finished":
         typer.echo(f"expected the training to finish. Received: {status}, in {run.path}", err=True)
         raise typer.Exit(STOPPED.get(status, 1))
-    model = run.load_model()
+    source = export_arguments(run)
+    model = source["model"]
     typer.echo(describe(model))
 
-    data = load_data(run)
-    test = data.test
-    show(report_table(export_all(of_run(run, "last", data), out / "export", FLOAT32)))
+    with hidden_notes():
+        reports = export_model(**source, out_dir=out / "export", console=stdout())
+    show(report_table(reports))
 
-    chosen = [int(np.flatnonzero(test.labels == digit)[0]) for digit in range(PICTURED)]
-    plot_states(model, test.images[chosen], run.normalization, run.class_names, out / "states.png")
+    chosen = [int(np.flatnonzero(source["labels"] == digit)[0]) for digit in range(PICTURED)]
+    plot_states(model, source["samples"][chosen], run.normalization, run.class_names, out / "states.png")
     typer.echo(f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits")
     typer.echo(f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats, a model card)")

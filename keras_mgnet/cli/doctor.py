@@ -3,12 +3,10 @@
 from dataclasses import asdict
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from keras_mgnet.cli.console import show
-from keras_mgnet.cli.examination import Section, can_train, examine
-from keras_mgnet.cli.options import JsonOption, print_json
+from keras_mgnet.cli.examination import can_train, examine
+from keras_mgnet.cli.options import JsonOption
+from keras_mgnet.console import checklist, print_json, show
 
 
 def doctor_command(json_: JsonOption = False) -> None:
@@ -23,15 +21,7 @@ def doctor_command(json_: JsonOption = False) -> None:
     if json_:
         print_json({title: {name: asdict(finding) for name, finding in part.items()} for title, part in found.items()})
     else:
-        show(_table(found))
+        findings = ((title, name, finding) for title, section in found.items() for name, finding in section.items())
+        show(checklist((title, finding.available, name, finding.detail) for title, name, finding in findings))
     if not can_train(found):
         raise typer.Exit(1)
-
-
-def _table(found: dict[str, Section]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for title, section in found.items():
-        for place, (name, finding) in enumerate(section.items()):
-            mark = "[green]✓[/]" if finding.available else "[yellow]✗[/]"
-            table.add_row("" if place else f"[bold]{title}[/]", mark, escape(name), escape(finding.detail))
-    return table

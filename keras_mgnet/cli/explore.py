@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from keras_mgnet.cli.options import CheckpointOption
+from keras_mgnet.console import stderr
 from keras_mgnet.explorer.bundle import write_page
 from keras_mgnet.explorer.server import page_server
 from keras_mgnet.training.runs.run import open_run
@@ -15,7 +16,7 @@ from keras_mgnet.training.runs.run import open_run
 def explore_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or several run directories")],
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: CheckpointOption = "last",
     port: Annotated[int, typer.Option(min=0, max=65535, help="of the page's server; 0 for a free one")] = 8600,
     serve: Annotated[bool, typer.Option(help="serve the page, or only write it for another web server")] = True,
 ) -> None:
@@ -29,7 +30,7 @@ def explore_command(
     opened = [open_run(run) for run in runs]
     server = page_server(out, port) if serve else None  # a port that is taken is told before anything is computed
     with server or nullcontext():
-        with Console(stderr=True).status("starting") as status:
+        with stderr().status("starting") as status:
             page = write_page(opened, out, checkpoint, status.update)
         megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
         what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"

@@ -6,15 +6,18 @@ from typing import Annotated, Any
 import keras
 import typer
 
-from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs, print_json
+from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs
+from keras_mgnet.console import MARKS, print_json, show, table
 from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, IMAGENET, MNIST
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 
 SHOWN = (MNIST, CIFAR10, CIFAR100, IMAGENET)
 FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
-CAPTION = "✓ equal to ours, rounded or cut; ✗ published size not reproducible; top-1 accuracy in percent as published"
+CAPTION = (
+    f"{MARKS[True]} equal to ours, rounded or cut; {MARKS[False]} published size not reproducible; "
+    "top-1 accuracy in percent as published"
+)
 
 
 def list_command(
@@ -36,11 +39,11 @@ def list_command(
     show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
     for info in rows:
         if info.size_matches is False:
-            typer.echo(f"✗ {info.name}: published size not reproducible: {info.published[0].note}")
+            typer.echo(f"{MARKS[False]} {info.name}: published size not reproducible: {info.published[0].note}")
 
 
 def _cells(info: ModelInfo) -> tuple[str, ...]:
-    size = (info.published[0].size or "") + {None: "", True: " ✓", False: " ✗"}[info.size_matches]
+    size = f"{info.published[0].size or ''} {MARKS[info.size_matches]}".strip()
     figures = {name: f"{printed.figure:.2f}" for name, printed in info.own.items() if printed.figure is not None}
     return (info.name, f"{info.params:,}", size, *(figures.get(dataset.name, "") for dataset in SHOWN), info.source)
 

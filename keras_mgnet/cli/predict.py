@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import JsonOption, print_json
+from keras_mgnet.cli.options import CheckpointOption, JsonOption
+from keras_mgnet.console import print_json, show, table
 
 
 def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
-    checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
+    checkpoint: CheckpointOption = "last",
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="ask a model at http://HOST:PORT/v1/models/NAME instead of a run")
     ] = None,

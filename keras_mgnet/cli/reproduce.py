@@ -4,20 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from keras_mgnet.cli.console import show, table
-from keras_mgnet.cli.options import SetOption, parse_pairs
+from keras_mgnet.cli.options import PAIR, SetOption, parse_pairs
+from keras_mgnet.console import show, table, track
 from keras_mgnet.training.loop.loop import STOPPED
 from keras_mgnet.training.tables.cost import RowCost, estimate
 from keras_mgnet.training.tables.report import Outcome, Result
 from keras_mgnet.training.tables.reproduce import existing_runs, find_obstacles, pending_runs, reproduce
 from keras_mgnet.training.tables.request import BUDGET, Reproduction
 from keras_mgnet.training.tables.tables import TABLES
-
-PAIRS = "KEY=VALUE"
 
 
 def reproduce_command(
@@ -28,11 +24,11 @@ def reproduce_command(
     ] = None,
     budget: Annotated[
         list[str] | None,
-        typer.Option(metavar=PAIRS, help=f"what replaces the published recipe's, and is named: {', '.join(BUDGET)}"),
+        typer.Option(metavar=PAIR, help=f"what replaces the published recipe's, and is named: {', '.join(BUDGET)}"),
     ] = None,
     set: SetOption = None,
     data: Annotated[
-        list[str] | None, typer.Option(metavar=PAIRS, help="where a data set of the table is: imagenet=folder:DIR")
+        list[str] | None, typer.Option(metavar=PAIR, help="where a data set of the table is: imagenet=folder:DIR")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="runs per row, with the seeds 1, 2, ...")] = 3,
     out: Annotated[
@@ -74,8 +70,7 @@ def _summarise(outcome: Outcome, rows: list[Result]) -> int:
 def _show_cost(asked: Reproduction) -> None:
     pending = pending_runs(asked, existing_runs(asked))
     runs = {row.key: sum(other.key == row.key for other, _ in pending) for row in asked.selected}
-    progress = Console(stderr=True)
-    costs = list(track(estimate(asked, runs), "timing training steps", len(runs), console=progress, transient=True))
+    costs = list(track(estimate(asked, runs), "timing training steps", total=len(runs)))
     show(_cost_table(asked, costs))
     for name, reason in find_obstacles(asked, pending).items():
         typer.echo(f"{name} cannot be loaded here: {reason}")

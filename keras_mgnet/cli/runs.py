@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from keras_mgnet.cli.console import print_markdown
-from keras_mgnet.cli.options import JsonOption, from_fields, print_json
+from keras_mgnet.cli.options import CheckpointOption, JsonOption, RunArgument, from_fields
+from keras_mgnet.console import print_json, print_markdown
 from keras_mgnet.training.loop.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.loop.inference import evaluate
 from keras_mgnet.training.loop.loop import STOPPED, train
@@ -15,8 +15,6 @@ from keras_mgnet.training.runs.compare import compare, write_comparison
 from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import open_run
 
-RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-CheckpointOption = Annotated[str, typer.Option(help="last or best")]
 OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 

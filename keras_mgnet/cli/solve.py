@@ -7,11 +7,10 @@ from pathlib import Path
 
 import keras
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.options import from_fields
+from keras_mgnet.console import show, stderr, table
 from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.files import staged_file, workspace, write_json
 from keras_mgnet.multigrid.comparison import Row, compare, strongest
@@ -60,7 +59,7 @@ class Learned:
 
 def _learn(config: LearnConfig) -> Learned:
     losses: list[float] = []
-    with Console(stderr=True).status("training") as status:
+    with stderr().status("training") as status:
 
         def report(step: int, loss: float) -> None:
             losses.append(loss)

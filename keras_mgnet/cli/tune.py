@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from keras_mgnet.cli.console import print_markdown
 from keras_mgnet.cli.options import from_fields
+from keras_mgnet.console import print_markdown
 from keras_mgnet.training.search.config import TuneConfig
 
 

@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from keras_mgnet import ReactionDiffusion, export
-from keras_mgnet.cli import export as command
 from keras_mgnet.cli.export import report_table
 from keras_mgnet.export import verification
 from keras_mgnet.export.answers import IMAGES
@@ -194,13 +193,13 @@ def test_squares_are_the_middles_of_the_test_images():
                 np.testing.assert_array_equal(part[i], whole[middle][0, :size, :size])
 
 
-def test_at_most_so_many_squares_are_compared(monkeypatch):
+def test_at_most_so_many_squares_are_compared():
     greys = tuple(np.full((8, 8), value, np.uint8) for value in (10, 20, 30, 40))
     data = CleanImages("four", greys, greys, sigma=0.0, patch_size=4)
-    monkeypatch.setattr(command, "COMPARED", 3)
-    drawn = command._noisy_images(data)
+    drawn = data.export_images(compared=3, calibrating=2)
     assert len(drawn["samples"]) == 3
     np.testing.assert_array_equal(drawn["samples"], drawn["labels"])
+    assert drawn["calibration"].shape == (2, 4, 4, 1)
 
 
 def test_a_run_is_exported(folder, tmp_path):

@@ -20,6 +20,7 @@ NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 CHUNK_BYTES = 2**22
+COMPARED, CALIBRATING = 2000, 256  # images, at most, on which an export is compared and its integers are calibrated
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,12 @@ class Dataset:
         """Of which the data set consists."""
         return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
 
+    def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
+        """Returns arguments of `export_model`: test images with their labels, and training images to calibrate on."""
+        test, train = draw(len(self.test.labels), compared), draw(len(self.train.labels), calibrating)
+        samples, labels = self.test.images[test], self.test.labels[test]
+        return {"samples": samples, "labels": labels, "calibration": self.train.images[train]}
+
     @property
     def model_arguments(self) -> dict[str, Any]:
         """What a network for it is made with."""
@@ -136,6 +143,16 @@ def is_denoising(name: str) -> bool:
         (True, False)
     """
     return name.partition(":")[0] == DENOISING
+
+
+def draw(available: int, wanted: int) -> np.ndarray:
+    """Returns indices of at most `wanted` images in order, the same in each call.
+
+    Example:
+        >>> draw(3, 5)
+        array([0, 1, 2])
+    """
+    return np.sort(np.random.default_rng(0).permutation(available)[:wanted])
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 
 from keras_mgnet.images import decode
+from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
 from keras_mgnet.training.data.folder import SUFFIXES
 from keras_mgnet.training.data.plan import Batches, Plan
 
 TEST_SEED = 0  # of the noise on the test images, the same for all runs
 PARTS = ("train", "test")
+SIDE = 96  # of the squares on which an export is compared: the sizes of the images differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,13 @@ class CleanImages:
         side = min(side, *(length for image in self.test for length in image.shape))
         pairs = ([_middle(image, side) for image in self.test_pair(i)] for i in range(len(self.test)))
         return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))
+
+    def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
+        """Returns arguments of `export_model`: noisy middles of test images and the clean ones, and patches to calibrate on."""
+        noisy, clean = self.test_squares(SIDE)
+        test = draw(len(noisy), compared)
+        calibration, _ = self.train_batch(Plan(0, self.patches, calibrating, 0, 0, epochs=1), 0)
+        return {"samples": noisy[test], "labels": clean[test], "calibration": calibration}
 
     def _noisy(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return clean + np.float32(self.sigma) * rng.standard_normal(clean.shape, np.float32)

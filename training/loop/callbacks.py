@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import TextColumn
 
+from keras_mgnet.console import progress_bar
 from keras_mgnet.training.runs import state
 from keras_mgnet.training.runs.measure import measure_of
 
@@ -123,9 +123,7 @@ class ProgressBar:
     """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error."""
 
     def __init__(self, console: Console, epochs: int, steps: int):
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
-        rest = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-        self.bar = Bar(*columns, *rest, console=console)
+        self.bar = progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[rate]}"))
         self.epochs, self.steps = epochs, steps
 
     def __enter__(self) -> "ProgressBar":

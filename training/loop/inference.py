@@ -31,6 +31,20 @@ def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
     return data
 
 
+def export_arguments(run: Run, checkpoint: str = "last") -> dict[str, Any]:
+    """Returns the arguments of `keras_mgnet.export.export_model` for the model of a run.
+
+    They are the model, its class names and normalization, images of the run's data set and the record for the card.
+
+    Example:
+        >>> arguments = export_arguments(open_run("runs/digits-mgnet-001"))  # doctest: +SKIP
+        >>> export_model(**arguments, out_dir="exported", formats=["onnx"])  # doctest: +SKIP
+    """
+    served = {"class_names": run.class_names, "normalization": run.normalization} if run.class_names else {}
+    images, record = load_data(run).export_images(), {**run.record, "checkpoint": checkpoint}
+    return {"model": run.load_model(checkpoint), "record": record, **served, **images}
+
+
 def _config(run: Run, dataset: str | None) -> TrainConfig:
     recorded = run.record["config"]
     name = dataset or recorded["dataset"]

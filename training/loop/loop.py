@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from keras_mgnet.console import stderr
 from keras_mgnet.files import workspace
 from keras_mgnet.training.loop.callbacks import ProgressBar, StepWatch, StopInEvaluation, Stopped, StopSignals
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
@@ -62,7 +63,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
             content = _taken_up(content, config, directory)
             unfinished = content["result"]["status"] != "finished"
             if unfinished:
-                content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
+                content = _Loop(prepared, writer, signals, console or stderr()).run(content)
     content = json.loads(json.dumps(content))  # as run.json says, which a follower may not find yet
     return Run(directory, content, written=unfinished and strategy.is_chief)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from keras_mgnet.console import progress_bar
 from keras_mgnet.training.search.config import TuneConfig
 from keras_mgnet.training.search.trials import read_trials
 
@@ -31,7 +32,7 @@ def run_processes(config: TuneConfig, console: Console) -> None:
     workers = [f"worker{number}" for number in range(config.workers)]
     environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)
     shown, working = {trial.number for trial in read_trials(config.trials_directory)}, True
-    with Progress(console=console) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("trials", total=config.trials)
         running = {name: _start(config, environment) for name, environment in environments.items()}
         try:

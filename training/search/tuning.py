@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from keras_mgnet.console import stderr
 from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.data.dataset import Dataset, load
 from keras_mgnet.training.loop.loop import STOPPED, train
@@ -56,7 +57,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
         'best'
     """
     role = os.environ["KERASTUNER_TUNER_ID"] if "KERASTUNER_ORACLE_IP" in os.environ else None
-    console, start = console or Console(stderr=True), time.perf_counter()
+    console, start = console or stderr(), time.perf_counter()
     if role in (None, CHIEF):
         begin(config)
     else:

@@ -4,8 +4,8 @@ import os
 from dataclasses import replace
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from keras_mgnet.console import progress_bar, stderr
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop.callbacks import StopSignals
@@ -39,7 +39,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
         >>> reproduce(Reproduction("he2019:2", Path("he2019-2"), ("resnet18*",), {"epochs": 2}))  # doctest: +SKIP
     """
     _check_alone()
-    console = console or Console(stderr=True)
+    console = console or stderr()
     pending = pending_runs(asked, existing_runs(asked))
     obstacles = find_obstacles(asked, pending)
     runnable = [(row, seed) for row, seed in pending if row.dataset not in obstacles]
@@ -50,10 +50,7 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
         console.out(f"skipped: {message}", highlight=False)
 
     outcome = _report(asked, obstacles)
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-    with StopSignals() as signals, progress:
+    with StopSignals() as signals, progress_bar(console) as progress:
         bar = progress.add_task(asked.table, total=len(runnable))
         for row, seed in runnable:
             if signals.received:  # between two runs; within one, it is the run's

@@ -1,8 +1,10 @@
 """Tables are whole on a narrow terminal and in a pipe, and a pipe gets no control characters."""
 
 import fcntl
+import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -11,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from keras_mgnet import export, list_models
-from keras_mgnet.cli.console import show, table
 from keras_mgnet.cli.export import report_table
+from keras_mgnet.console import print_error, progress_bar, show, table, track
 from keras_mgnet.export.answers import CLASSES, IMAGES
+from support import ROOT
 
 REPORT = export.Report("onnx", Path("m.onnx"), 123_456_789, 0.263, "int8", 1.2e-6, 0.0, 1.0, 123.4567, samples=10_000)
 QUALITIES = {"accuracy": (CLASSES, 1.0, 0.9), "psnr": (IMAGES, 28.9, 29.1)}
@@ -41,6 +45,34 @@ def test_no_cell_is_cut_or_read_as_markup(capsys):
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert any(name.strip() in line for line in lines)
     assert any(line.endswith(" test") for line in lines) and any(line.endswith("accuracy") for line in lines)
+
+
+def test_progress_is_shown_on_a_terminal_alone():
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        with progress_bar(console) as bar:
+            task = bar.add_task("trials", total=2)
+            bar.console.out("a line")
+            bar.update(task, completed=1)
+        assert list(track(iter("ab"), "items", console, total=2)) == ["a", "b"]
+        written = console.file.getvalue()
+        assert ("1/2" in written) == ("items" in written) == terminal
+        assert "a line\n" in written and (terminal or written == "a line\n")
+
+
+def test_consoles_and_bars_are_made_in_one_file():
+    making = re.compile(r"\bConsole\(|rich\.progress import .*\b(track|BarColumn)\b")
+    files = [
+        Path(folder, file) for folder, _, files in os.walk(ROOT / "keras_mgnet", followlinks=True) for file in files
+    ]
+    sources = [file for file in files if file.suffix == ".py"]
+    assert [file.name for file in sources if making.search(file.read_text())] == ["console.py"]
+
+
+def test_an_error_is_one_line_without_markup(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    print_error("expected [bold]a name[/] that is longer than the terminal")
+    assert capsys.readouterr().err == "error: expected [bold]a name[/] that is longer than the terminal\n"
 
 
 def on_a_terminal(command, columns):

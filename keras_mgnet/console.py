@@ -1,0 +1,124 @@
+"""What is shown on a terminal or in a pipe: messages, tables and progress. A pipe gets plain text without progress bars."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from keras_mgnet.errors import printable
+
+MARKS = {None: "", True: "✓", False: "✗"}
+PIPE_WIDTH = 160  # columns of a report
+
+Item = TypeVar("Item")
+
+
+def stdout(width: int | None = None) -> Console:
+    """Returns the console of results; None for the width of the terminal."""
+    return Console(width=width)
+
+
+def stderr() -> Console:
+    """Returns the console of messages and progress."""
+    return Console(stderr=True)
+
+
+def progress_bar(console: Console, *columns: ProgressColumn, transient: bool = False) -> Progress:
+    """Returns a progress bar, closed by its context; only a terminal or a notebook shows it.
+
+    Args:
+        console: where it is shown. Lines printed to the same console appear above the bar.
+        columns: what stands between the count and the time left.
+        transient: whether it disappears at its end.
+    """
+    count = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = not (console.is_terminal or console.is_jupyter)
+    return Progress(*count, *columns, TimeRemainingColumn(), console=console, transient=transient, disable=hidden)
+
+
+def track(
+    items: Iterable[Item], description: str, console: Console | None = None, total: int | None = None
+) -> Iterator[Item]:
+    """Yields items and shows how many are done; the bar then disappears.
+
+    Args:
+        items: what to go through.
+        description: what is done.
+        console: where it is shown; None for standard error.
+        total: number of items, if `items` has no length.
+    """
+    with progress_bar(console or stderr(), transient=True) as bar:
+        yield from bar.track(items, total, description=description)
+
+
+def table(
+    headings: Iterable[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    left: Collection[str] = (),
+    title: str | None = None,
+    caption: str | None = None,
+) -> Table:
+    """Returns a table whose first column, and those named in `left`, are text; the others are numbers.
+
+    A heading that is wider than its column breaks at its spaces; a cell never does.
+
+    Example:
+        >>> [column.header for column in table(["name", "largest error"], [["mgnet", "0.1"]]).columns]
+        ['name', 'largest\\nerror']
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    made = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD)
+    made.pad_edge, made.collapse_padding = False, True
+    for place, heading in enumerate(headings):
+        narrower = all(len(row[place]) < len(heading) for row in cells)
+        made.add_column(
+            escape(heading.replace(" ", "\n") if narrower else heading),
+            justify="right" if place and heading not in left else "left",
+            no_wrap=True,
+        )
+    for row in cells:
+        made.add_row(*map(escape, row))
+    return made
+
+
+def checklist(rows: Iterable[tuple[str, bool, str, str]]) -> Table:
+    """Returns a table of (section, whether it is there, name, detail); a section is named once, on its first row."""
+    made, shown = Table.grid(padding=(0, 2)), ""
+    for section, available, name, detail in rows:
+        color = "green" if available else "yellow"
+        title = "" if section == shown else f"[bold]{escape(section)}[/]"
+        made.add_row(title, f"[{color}]{MARKS[available]}[/]", escape(name), escape(detail))
+        shown = section
+    return made
+
+
+def show(printed: Table) -> None:
+    """Prints a table as wide as it is, whatever the width of the terminal."""
+    console = stdout()
+    unlimited = console.options.update(max_width=10_000)
+    stdout(console.measure(printed, options=unlimited).maximum).print(printed)
+
+
+def print_markdown(text: str) -> None:
+    """Prints a report without its pictures, as wide as the terminal, or 160 columns wide in a pipe."""
+    from rich.markdown import Markdown  # slow to load, and few commands need it
+
+    console = stdout(None if stdout().is_terminal else PIPE_WIDTH)
+    console.print(Markdown(re.sub(r"!\[.*\)\n", "", text)))
+
+
+def print_json(content: Any) -> None:
+    """Prints one JSON document; paths are text in it."""
+    print(json.dumps(content, default=str))
+
+
+def print_error(line: str) -> None:
+    """Prints an error to standard error, on one line."""
+    stderr().print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,81 @@
+"""What commands write to a pipe: text alone, without control characters and frames of progress bars."""
+
+import subprocess
+import sys
+
+import pytest
+
+from keras_mgnet.cli import solve
+from keras_mgnet.multigrid.comparison import FAMILIES, Row
+from keras_mgnet.training.runs.run import open_run
+from keras_mgnet.training.search import local_search
+from keras_mgnet.training.search.trial_tuner import TrialTuner
+from support.command import invoked
+
+BAR = "━"  # of a progress bar; reports on standard output draw lines with it too
+TINY = ["--set", "nu=[1]", "--set", "channels=4", "--epochs", 1]
+
+
+def piped(*words):
+    """Returns standard output and standard error of a command, after looking for what a pipe must not get."""
+    result = invoked(words)
+    for text in (result.stdout, result.stderr):
+        assert [c for c in text if not c.isprintable() and c != "\n"] == []
+    assert BAR not in result.stderr
+    return result.stdout, result.stderr
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pipes") / "run"
+    invoked(["train", "digits", *TINY, "--out", path])
+    return path
+
+
+def test_train(tmp_path):
+    out, err = piped("train", "digits", *TINY, "--out", tmp_path / "run")
+    assert "finished after 1 epochs" in out
+    (line,) = (line for line in err.splitlines() if "test loss" in line)
+    assert line.startswith("epoch 1  loss")
+
+
+def test_export(run, tmp_path):
+    out, err = piped("export", run, "--format", "tflite", "--out", tmp_path / "out")
+    assert "100.00%" in out and BAR not in out and err == ""
+
+
+def test_reproduce(tmp_path):
+    options = ["--rows", 1, "--seeds", 1, "--budget", "epochs=1", "--set", "base_width=2", "--data", "mnist=digits"]
+    out, err = piped("reproduce", "he2019:2", *options, "--out", tmp_path / "out")
+    assert "1 of 1 rows complete" in out and "resnet18_mnist, seed 1: finished after 1 epochs" in err
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
+def test_tune(tmp_path, monkeypatch):
+    pytest.importorskip("keras_tuner")
+
+    def start(config, environment):
+        """Trials in this process, in place of a chief and its workers."""
+        if environment["KERASTUNER_TUNER_ID"] != local_search.CHIEF:
+            TrialTuner(config).search()
+        return subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(local_search, "_start", start)
+    options = ["--trials", 1, "--epochs", 1, "--max-params", 4000, "--batch-size", 256, "--out", tmp_path / "out"]
+    out, err = piped("tune", "digits", *options)
+    assert "Pareto front" in out and "trial   0  accuracy" in err and "trial 0 is the best" in err
+    assert open_run(tmp_path / "out" / "best").record["result"]["status"] == "finished"
+
+
+def test_solve_with_a_learned_smoother(monkeypatch):
+    pytest.importorskip("pyamg")
+    others = [Row(name, "", 0.5, 2.0) for name in ("learned", *FAMILIES)]  # whose factors take a while
+    monkeypatch.setattr(solve, "compare", lambda config, model: others)
+    out, err = piped("solve", "poisson", "--n", 3, "--learn", "--train-n", 3, "--steps", 1, "--unrolled", 1)
+    assert "learned" in out and err == ""
