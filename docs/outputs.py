@@ -30,7 +30,7 @@ def shown(outputs: list[dict]) -> Iterator[str]:
 def displayed(data: dict[str, str | list[str]]) -> str:
     """Returns a value or a picture as Markdown."""
     if "image/png" in data:
-        return f'<img alt="what the cell above has drawn" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+        return f'<img alt="picture drawn by the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
     return "".join(data["text/markdown"]) if "text/markdown" in data else block("".join(data["text/plain"]))
 
 

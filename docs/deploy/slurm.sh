@@ -1,10 +1,10 @@
 #!/bin/bash
-# Training under Slurm, requeued until it has finished:
+# Trains under Slurm, and requeues the job until the run has finished:
 #
 #     sbatch docs/deploy/slurm.sh
 #
-# Two minutes before the time limit the run gets SIGTERM, writes a checkpoint and ends with 143. The job is then put back into the
-# queue and goes on from there. A finished run ends with 0, a diverged one with 1, a refused one with 2: these are not queued again.
+# Two minutes before the time limit the run gets SIGTERM, writes a checkpoint and ends with 143. The job is then requeued and
+# continues from the checkpoint. It is not requeued after 0 (finished), 1 (diverged) and 2 (refused).
 #SBATCH --job-name=keras-mgnet
 #SBATCH --gpus=1
 #SBATCH --time=01:00:00

@@ -35,13 +35,15 @@ Write `f = dt g` and expand `x_{n+1}` and `x_{n-1}` about `x_n`. The two-step me
 
     (1 + k) x' + (1 - k) dt/2 x'' = g(x) + O(dt^2),
 
-Lu2018 (3). It follows this modified equation with order 2 and its limit `(1 + k) x' = g(x)` with order 1. Halving dt divides the
-first error by 4 and the second by 2 (`tests/layers/schemes/test_two_step.py` measures both). With k = 0 it is that of ResNet,
-Lu2018 (2). With k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. So the paper explains LM-ResNet: x''
-is an acceleration, which speeds up convergence where g is a negative gradient. The paper reports that most trained k lie in (-1,
-1) and that the last ones are negative and close to -1.
+which is Lu2018 (3). The method approximates this modified equation with order 2, and its limit `(1 + k) x' = g(x)` with
+order 1. Halving dt divides the first error by 4 and the second by 2 (`tests/layers/schemes/test_two_step.py` measures both). For k = 0
+this is the modified equation of ResNet, Lu2018 (2).
 
-### The two-step method whose blocks drop out
+For k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. The paper explains LM-ResNet in this way: x'' is
+an acceleration, which speeds up convergence if g is a negative gradient. The paper reports that most trained k lie in (-1, 1),
+and that the last ones are negative and close to -1.
+
+### The two-step method with stochastic depth
 
 Lu2018, section 3.2, adds noise to the second-order equation `X'' + g X' = f(X)`:
 
@@ -51,8 +53,9 @@ A step with `eta_n ~ Bernoulli(p)` approximates it weakly:
 
     Y_{n+1} = Y_n + dt p f(X_n) + dt^(1/2) (eta_n - p) f(X_n) - dt g Y_n,    X_{n+1} = X_n + dt Y_{n+1}.
 
-For a linear f its second moments have order 1; the same tests measure it. In general the paper assumes `1 - 2 p = O(dt^(1/2))`,
-for the third moment of `eta_n - p`. For dt = 1 the step is the two-step method with k = g - 1 and stochastic depth:
+For a linear f its second moments have order 1, which the same tests measure. For a general f the paper assumes
+`1 - 2 p = O(dt^(1/2))`, to control the third moment of `eta_n - p`. For dt = 1 the step is the two-step method with k = g - 1 and
+stochastic depth:
 
     X_{n+1} = (2 - g) X_n - (1 - g) X_{n-1} + eta_n f(X_n).
 

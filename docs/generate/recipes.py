@@ -3,7 +3,7 @@
 from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.reporting import table
 
-HEADINGS = ("name", "epochs", "batch", "rate", "schedule", "weight decay", "optimiser", "images", "besides", "source")
+HEADINGS = ("name", "epochs", "batch", "rate", "schedule", "weight decay", "optimiser", "augment", "extras", "source")
 
 
 def recipe_table() -> str:

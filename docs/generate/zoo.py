@@ -80,7 +80,7 @@ def escaped(text: str) -> str:
 
 def _tables(rows: list[ModelInfo], several: bool) -> list[str]:
     if not rows:
-        return ["No row of its own was found."]
+        return ["No published network of this family was found."]
     printed = {info.name: {name: f"{p.figure:.2f}" for name, p in info.own.items() if p.figure} for info in rows}
     measured = [
         dataset for dataset in DATASETS.values() if any(dataset.name in figures for figures in printed.values())
