@@ -36,8 +36,8 @@ Write `f = dt g` and expand `x_{n+1}` and `x_{n-1}` about `x_n`. The two-step me
     (1 + k) x' + (1 - k) dt/2 x'' = g(x) + O(dt^2),
 
 which is Lu2018 (3). The method approximates this modified equation with order 2, and its limit `(1 + k) x' = g(x)` with
-order 1. Halving dt divides the first error by 4 and the second by 2 (`tests/layers/schemes/test_two_step.py` measures both). For k = 0
-this is the modified equation of ResNet, Lu2018 (2).
+order 1. Halving dt divides the first error by 4 and the second by 2 (`tests/layers/schemes/test_two_step.py` measures both).
+For k = 0 this is the modified equation of ResNet, Lu2018 (2).
 
 For k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller. The paper explains LM-ResNet in this way: x'' is
 an acceleration, which speeds up convergence if g is a negative gradient. The paper reports that most trained k lie in (-1, 1),
