@@ -22,6 +22,14 @@ settings.register_profile(
 settings.load_profile("keras_mgnet")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The tests of a file run in one process, which makes their fixtures once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_power_cut():
     """The machine outlives its tests: to wait for the disk would only make them slow."""

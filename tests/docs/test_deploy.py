@@ -6,16 +6,9 @@ import sys
 import zipfile
 
 import pytest
-import yaml
 
 from keras_mgnet.export.tfserving import MOUNT, config_files
-from support import ROOT
-
-DEPLOY = ROOT / "docs" / "deploy"
-
-
-def manifest(name):
-    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+from support.pages import manifest
 
 
 def test_compose_mounts_a_model_where_its_configuration_says():

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from support.pages import blocks
+from support.pages import blocks, manifest
 
 PORTS = ("8501", "8500")
 
@@ -63,8 +63,6 @@ def test_the_python_of_the_page_answers(page, monkeypatch, capsys):
 
 def test_the_health_check_of_compose_answers(page):
     _, environment, _, (rest, _) = page
-    from test_deploy import manifest
-
     (compose,) = manifest("compose.yaml")
     _, *command = next(iter(compose["services"].values()))["healthcheck"]["test"]
     here = [word.replace("8501", rest).replace("${NAME}", "digits") for word in command]

@@ -3,8 +3,11 @@
 import re
 from typing import NamedTuple
 
+import yaml
+
 from support import ROOT
 
+DEPLOY = ROOT / "docs" / "deploy"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = ["CONTRIBUTING.md", "README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
@@ -27,6 +30,11 @@ def blocks(page, *languages):
 def pages_with(language):
     """Returns the pages that have a block of a language."""
     return [page for page in PAGES if blocks(page, language)]
+
+
+def manifest(name):
+    """Returns the documents of a YAML file of docs/deploy."""
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
 
 
 def without_fences(page):

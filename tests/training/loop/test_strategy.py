@@ -40,9 +40,6 @@ def results(process, lines=1):
     return found
 
 
-MIRRORED = pytest.mark.xdist_group("mirrored")  # one process makes the fixture for all
-
-
 @pytest.fixture(scope="module")
 def mirrored():
     return results(start("mirrored"))[0]
@@ -83,7 +80,6 @@ def assert_same(expected, received, case):
         np.testing.assert_allclose(many, one, rtol=0, atol=atol, err_msg=key)
 
 
-@MIRRORED
 @pytest.mark.parametrize("name", replicas.CASES)
 def test_two_replicas_train_as_one_device(mirrored, name):
     assert_same(*mirrored[name], replicas.CASES[name])
@@ -96,7 +92,6 @@ def test_more_of_the_same():
         assert_same(*found[name], case)
 
 
-@MIRRORED
 def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
     for found in mirrored["overflow_in_last_share"]:
         iterations = max(value for key, value in found.items() if key.endswith("iteration"))  # of the wrapped optimiser
@@ -106,21 +101,18 @@ def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
         assert all(np.isfinite(value).all() for key, value in found.items() if key.endswith(("kernel", "gamma")))
 
 
-@MIRRORED
 def test_moving_statistics_become_the_mean_over_the_replicas(mirrored):
     before, after = mirrored["statistics"]
     assert before > 1e-3
     assert after < 1e-7
 
 
-@MIRRORED
 def test_replicas_draw_alike_for_a_batch_and_apart_for_an_image(mirrored):
     dropout, stochastic_depth = mirrored["draws"]
     assert stochastic_depth
     assert not dropout
 
 
-@MIRRORED
 def test_auto_takes_all_devices_of_the_machine(mirrored):
     assert mirrored["connected"] == ["mirrored", 2, 1, True]
 
