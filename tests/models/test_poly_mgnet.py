@@ -169,7 +169,10 @@ def test_mgnet_takes_depthwise_restrictions_too():
             {"B": "conv", "step": "outside"},
             r"expected the regular step and residual for B='conv'\. Received: step='outside'",
         ),
-        ({"channels": (4, 6, 6, 6)}, r"expected channels to be a multiple of those before, 4\. Received: channels=6"),
+        (
+            {"channels": (4, 6, 6, 6)},
+            r"expected channels to be a multiple of the 4 input channels\. Received: channels=6",
+        ),
         ({"channels": (4, 4)}, "expected channels to have 4 entries"),
     ],
 )
@@ -179,7 +182,10 @@ def test_errors(arguments, message):
 
 
 def test_polynomials_need_equal_channels():
-    with pytest.raises(ValueError, match=r"expected channels_f to be channels where B is made of A\. Received: 3, 2"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected channels_f == channels for a smoother without B\. Received: channels_f=3, channels=2",
+    ):
         GridLevel(2, 3, 1, smoother=PolynomialSmoother(1))
 
 

@@ -73,7 +73,7 @@ REFUSED = {
     "shake width": (lambda: ShakeShake(8, 3), "expected an even number of channels. Received: 3"),
     "fewer channels": (
         lambda: HamiltonianNet(blocks=(1, 1), channels=(6, 4), **SMALL),
-        "expected no fewer channels than before, zeros are added. Received: 2 behind 3",
+        "expected at least 3 channels, as the input has. Received: channels=2",
     ),
     "fb form": (lambda: FBResNet(A="bth"), "unknown A 'bth'; did you mean 'both'"),
     "share of mgnet": (lambda: MgNet((1,), 4, share_B="flase", **SMALL), "unknown share_B 'flase'"),
