@@ -167,7 +167,7 @@ def test_mgnet_takes_depthwise_restrictions_too():
         ({"share_B": 1}, "share_B"),
         (
             {"B": "conv", "step": "outside"},
-            r"expected the regular step and residual for B='conv'\. Received: step='outside'",
+            r"expected step='regular' and residual='regular' for B='conv'\. Received: step='outside'",
         ),
         (
             {"channels": (4, 6, 6, 6)},
