@@ -16,13 +16,11 @@ FORMATS = (
     "PPM",
     "TIFF",
     "WEBP",
-)  # those that Pillow decodes by itself; PostScript is a program
+)  # those that Pillow decodes itself; PostScript is a program
 MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
 MAX_SEGMENTS = 4096  # of a JPEG
-MARKER = re.compile(
-    rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL
-)  # of a segment; the other markers occur in the data of a scan
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others occur inside a scan
 START_OF_SCAN, END = b"\xda", b"\xd9"
 
 

@@ -44,9 +44,9 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     Args:
         model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
-            torch, which reads them with `weights_only`. Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose ks are 1 -
-            k, and whose unused entries are skipped) and kuangliu/pytorch-cifar. The prefixes "w/" and "module." are dropped. If a
-            tensor is shared here, all its names must hold equal values.
+            torch, which reads them with `weights_only`. Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose ks are
+            1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar. The prefixes "w/" and "module." are dropped.
+            If a tensor is shared here, all its names must hold equal values.
 
     Raises:
         ValueError: if a key is missing, surplus, of another shape, or differs from its shared twin; the message names the key.

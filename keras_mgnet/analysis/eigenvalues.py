@@ -36,9 +36,7 @@ class Block:
     level: str
     index: int
     scheme: Recursion
-    eigenvalues: (
-        np.ndarray
-    )  # of the Jacobian of f at the state of one image: the outer eigenvalues, which Arnoldi's method finds
+    eigenvalues: np.ndarray  # outer ones of the Jacobian of f at the state of one image, by Arnoldi's method
     residuals: np.ndarray  # ||J v - lambda v|| of each, for ||v|| = 1
     growth: float  # largest amplification by the scheme over these eigenvalues; above 1 a disturbance grows
     rightmost: float  # largest Re lambda; the equation x' = f(x) is stable if it is at most 0

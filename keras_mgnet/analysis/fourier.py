@@ -31,9 +31,7 @@ class Spectra:
         metadata=PICTURE_ONLY
     )  # |symbol| of the last step between them, (T, T, n, n)
     pairs: dict[str, np.ndarray]  # mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel
-    high: dict[
-        str, list[float]
-    ]  # for each iteration the largest radius over the high frequencies: the smoothing factor
+    high: dict[str, list[float]]  # per iteration the largest radius over the high frequencies: the smoothing factor
     low: dict[str, list[float]]  # the same over the low frequencies
     # For each iteration ||r^{i+1}|| / ||r^i||, as the network itself computes them, in `BINS` rings of equal width in
     # max(|theta_1|, |theta_2|). NaN for a ring without a frequency of the grid.

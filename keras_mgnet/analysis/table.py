@@ -45,10 +45,9 @@ class Subject:
 class Analysis:
     """One row of `ANALYSES`."""
 
-    compute: Callable[
-        ..., Any
-    ]  # called with the fields of `Subject` that it names; returns a dataclass of numbers with a one-line `summary()`
-    plot: Callable[..., None]  # (result, path of a PNG, and the fields of `Subject` that it names)
+    # `compute` and `plot` are called with the fields of `Subject` that they name; `plot` also with (result, path of a PNG).
+    compute: Callable[..., Any]  # returns a dataclass of numbers with a one-line `summary()`
+    plot: Callable[..., None]
     check: Callable[[keras.Model], Any]  # raises a ValueError that says why, if the analysis does not apply
     help: str  # one sentence
 

@@ -69,8 +69,8 @@ class HamiltonianNet(Network):
 
     - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels.
     - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b). The first step is Y_1 = Y_0 + h s((K - K^T) Y_0 + b).
-    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, computed as V' = V - h K^T s(K Y + b), Y' = Y +
-      h V'.
+    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, computed as V' = V - h K^T s(K Y + b),
+      Y' = Y + h V'.
     - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y).
     - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b), Y_{-1} = Y_0, with h^2/2 in the first
       step. This is Y'' + c Y' = s(K Y + b) by central differences, and without damping Verlet's method.

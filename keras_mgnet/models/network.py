@@ -24,8 +24,8 @@ from keras_mgnet.models.image_frame import ImageFrame
 class Network(keras.Model):
     """Base class of the families: stem, levels and transfers under the head of a frame.
 
-    A network comes compiled with its recipe, so `fit` works at once. With `Frame` it returns logits (N, classes) for images (N,
-    H, W, C), with `ImageFrame` images for images.
+    A network comes compiled with its recipe, so `fit` works at once. With `Frame` it returns logits (N, classes) for images
+    (N, H, W, C), with `ImageFrame` images for images.
 
     A family is a subclass under `keras_mgnet.serialization.serializable`. Its constructor takes its own arguments, then
     `**arguments: Unpack[FrameArguments]`, which `help` and `inspect.signature` list one by one.

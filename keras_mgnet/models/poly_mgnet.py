@@ -49,9 +49,9 @@ ROWS = (
 class PolyMgNet(Network):
     """Poly-MgNet: MgNet with a polynomial in A as the smoother, u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})).
 
-    The coefficients of q are trained. Pi and R are depthwise, without norm or sigma, and f^{l+1} = R *_2 s(f^l - A^l * u^l) +
-    A^{l+1} * u^{l+1}. Source: the released code, vanbetteray/Poly-MgNet. As there, the first grid has a Pi and an R that are
-    never used; 18 channels[0] of the default size 1,386,706 are theirs.
+    The coefficients of q are trained. Pi and R are depthwise, without norm or sigma, and
+    f^{l+1} = R *_2 s(f^l - A^l * u^l) + A^{l+1} * u^{l+1}. Source: the released code, vanbetteray/Poly-MgNet. As there, the first
+    grid has a Pi and an R that are never used; 18 channels[0] of the default size 1,386,706 are theirs.
 
     Args:
         nu: smoothing iterations per grid. Its length J is the number of grids.

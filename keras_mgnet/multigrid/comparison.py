@@ -17,16 +17,7 @@ from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
 POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
-DEGREES = (
-    2,
-    3,
-    4,
-    6,
-    8,
-    12,
-    16,
-    20,
-)  # beyond 20, the coefficients with which PyAMG evaluates the polynomial are too inaccurate
+DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond, PyAMG's coefficients of the polynomial are too inaccurate
 SWEEPS = (
     4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: one symmetric sweep, forward and backward, down and one up
 )

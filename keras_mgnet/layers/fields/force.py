@@ -42,9 +42,8 @@ def _adjoint(K: Conv) -> Map:
     return lambda y: K.adjoint(y, ops.shape(y)[1:3])
 
 
-FORMS: dict[
-    str, tuple[type[Conv], Callable[..., Tensor]]
-] = {  # the convolution, and the force as a function of x, K, b, sigma and gamma
+# The convolution, and the force as a function of x, K, b, sigma and gamma.
+FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
     "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),

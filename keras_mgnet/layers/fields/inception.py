@@ -22,8 +22,8 @@ class Inception(Field):
     norms and its own A.
 
     Args:
-        paths: each a sequence of K. (filters, k) is zero-padded. (filters, k, s) has the stride s and no padding, so H' is (H -
-            k) // s + 1. k is an integer or (k_h, k_w). The path "pool" is 3x3 max pooling with stride 2, without padding.
+        paths: each a sequence of K. (filters, k) is zero-padded. (filters, k, s) has the stride s and no padding, so H' is
+            (H - k) // s + 1. k is an integer or (k_h, k_w). The path "pool" is 3x3 max pooling with stride 2, without padding.
         channels: output channels of A, 1x1; None for the concatenation as it is, without n A.
         uses: number of applications that it serves.
         sharing: table use -> kernels of the paths (see `sharing`). By default each use has its own kernels.

@@ -27,8 +27,8 @@ class PolynomialSmoother(ResidualCorrection):
 
     - "linear": q r = alpha r (Richardson), so I - A q(A) = I - A / z.
     - "double": q r = alpha A * r.
-    - "quadratic": the last step has a pair of roots z, conj(z) with alpha = p + iq = 1 / z. There q r = 2 p r - (p^2 + q^2) A *
-      r, so I - A q(A) = (I - A / z)(I - A / conj(z)). The steps before it are linear.
+    - "quadratic": the last step has a pair of roots z, conj(z) with alpha = p + iq = 1 / z. There
+      q r = 2 p r - (p^2 + q^2) A * r, so I - A q(A) = (I - A / z)(I - A / conj(z)). The steps before it are linear.
 
     A norm after q(A) r cancels the size of a single alpha. Training then hardly changes it.
 

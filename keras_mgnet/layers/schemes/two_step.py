@@ -45,9 +45,7 @@ class LinearMultistep(Scheme):
         self.k = [self._add_k(i) for i in range(self.first, self.nu)]
 
     def _add_k(self, i: int) -> keras.Variable:
-        near_zero = keras.initializers.RandomUniform(
-            -0.1, 0.0
-        )  # a new one for each k: an initialiser repeats its values
+        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # one per k: an initialiser repeats its values
         return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
 
     def begin(self, f: Any, x: Tensor, previous: Tensor | None = None) -> State:

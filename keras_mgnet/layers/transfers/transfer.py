@@ -118,8 +118,8 @@ def check_groups(c: int, channels: int) -> int:
 class GridTransfer(keras.layers.Layer):
     """Restricts feature and residual to MgNet's next grid: (u, r) -> (s1(Pi *_2 u), s2(R *_2 r)).
 
-    It is exact to pass on the residual r = f - A * u instead of the data f. The data on the next grid are f' = s2(R *_2 r) + A' *
-    u', so the first residual there, f' - A' * u', is s2(R *_2 r) itself.
+    It is exact to pass on the residual r = f - A * u instead of the data f. The data on the next grid are
+    f' = s2(R *_2 r) + A' * u', so the first residual there, f' - A' * u', is s2(R *_2 r) itself.
 
     Args:
         channels, channels_f: c_u and c_f of the next grid.
