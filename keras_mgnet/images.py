@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-FORMATS = (
-    "BMP",
-    "GIF",
-    "JPEG",
-    "PNG",
-    "PPM",
-    "TIFF",
-    "WEBP",
-)  # those that Pillow decodes itself; PostScript is a program
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes itself; PostScript is a program
 MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
 MAX_SEGMENTS = 4096  # of a JPEG

@@ -45,8 +45,8 @@ ROWS = (
 class MultiResNet(Network):
     """Multi-ResNet: forward Euler on a sum of k pre-activation fields, x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n).
 
-    Source: Lu2017; layout of masabdi/multi-resnet. With k = 1 it is the `PreActResNet` of the same depth. Depths 18 and 34 have a
-    norm before the classifier here, as all others do.
+    Source: Lu2017; layout of masabdi/multi-resnet. With k = 1 it is the `PreActResNet` of the same depth, except that depths 18
+    and 34 have a norm before the classifier, as all others do.
 
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.

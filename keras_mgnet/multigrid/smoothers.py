@@ -18,9 +18,7 @@ class Smoother(NamedTuple):
     """A smoother: its layers and its scheme."""
 
     B: Callable[[int, np.ndarray, object], keras.layers.Layer]  # (grid from 0, A, dtype) -> the layer r -> B * r
-    scheme: Callable[
-        [int, object], ResidualCorrection
-    ]  # (smoothing steps, dtype) -> scheme of all their products with A
+    scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all products with A
 
 
 def _plain(nu: int, dtype) -> ResidualCorrection:
