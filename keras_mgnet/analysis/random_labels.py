@@ -13,7 +13,7 @@ TRAINED = 0.75  # share of the images to train on; the others are the test set
 
 @dataclass(frozen=True)
 class TwoLayer:
-    """c(x) = sum_j w_j max(<a, x> - b_j, 0): 2 n + d numbers for n points in d dimensions."""
+    """A network of two layers, c(x) = sum_j w_j max(<a, x> - b_j, 0): 2 n + d numbers for n points in d dimensions."""
 
     a: np.ndarray  # (d,)
     b: np.ndarray  # (n,), increasing

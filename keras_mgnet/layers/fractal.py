@@ -76,12 +76,12 @@ class Join(keras.layers.Layer):
 class GlobalPath(keras.layers.Layer):
     """Draws the column that the whole network uses in a training step.
 
-    Returns a vector (C,) that is one at the index of the column, or zero if the step uses all columns. It is drawn anew in every
-    step, in a compiled graph as well. In inference it is zero. The values of the input are not used.
+    Returns a vector (C,) that is one at the index of the column, or all zeros if the step uses all columns. It is drawn anew in
+    every step, in a compiled graph as well. In inference it is zero. The values of the input are not used.
 
     Args:
         columns: C.
-        probability: that a step uses one column. All columns are equally likely.
+        probability: probability that a step uses one column. All columns are equally likely.
         seed: seed of the random draws; None for a random seed.
 
     Example:
