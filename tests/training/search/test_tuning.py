@@ -145,7 +145,7 @@ def test_a_draw_is_trained_by_the_recipe_but_for_what_is_searched(policy):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_params": 100}, r"expected max_params >= \d+, .*Received: max_params=100"),
+        ({"max_params": 100}, r"expected max_params >= \d+ .*Received: max_params=100"),
         ({"max_params": None, "max_madds": 100}, r"expected max_madds >= \d+"),
         ({"max_params": None}, "expected max_params, max_madds or both"),
         ({"max_params": 0}, "expected max_params to be an integer >= 1"),
