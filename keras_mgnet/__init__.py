@@ -14,11 +14,11 @@ from importlib import import_module
 
 import lazy_loader
 
-if platform.machine() in ("x86_64", "AMD64"):  # without AVX-512 TensorFlow would leave its fast convolutions off
+if platform.machine() in ("x86_64", "AMD64"):  # TensorFlow leaves its fast convolutions off without AVX-512
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` does without KerasTuner
+__all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import *` must not need KerasTuner
 
 if sys.modules.get("keras"):
     import_module("keras_mgnet.models")

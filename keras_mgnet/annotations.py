@@ -1,10 +1,10 @@
-"""Names of types that Keras itself leaves open."""
+"""Types that Keras itself leaves open."""
 
 from collections.abc import Callable
 from typing import Any
 
-Tensor = Any  # of the backend, or symbolic
+Tensor = Any  # a tensor of the backend, or a symbolic one
 Map = Callable[[Tensor], Tensor]  # a layer, or a function of one tensor
-Shape = tuple[Any, ...]  # integers, and None for sizes that are not known
+Shape = tuple[Any, ...]  # integers, and None for unknown sizes
 Activation = str | Callable[..., Any] | None  # a name or function of Keras
 DType = Any  # a name such as "mixed_bfloat16", or a Keras policy

@@ -1,6 +1,6 @@
-"""Every private name of Keras, TensorFlow and KerasTuner that this package uses: one function a need.
+"""Every private name of Keras, TensorFlow and KerasTuner that this package uses, one function for each need.
 
-Each docstring says with which version the name was tried, and which public feature would replace it.
+Each docstring gives the version that the name was tried with, and the public feature that would replace it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:  # `doctor` asks for oneDNN without Keras, and KerasTuner is a
 
 
 def uses_onednn() -> bool:
-    """Returns whether TensorFlow computes with oneDNN on the CPU; importing TensorFlow decides it.
+    """Returns whether TensorFlow computes with oneDNN on the CPU. This is decided when TensorFlow is imported.
 
-    TensorFlow 2.21. A public function was asked for in tensorflow/tensorflow#17176; there is none.
+    TensorFlow 2.21. There is no public function; tensorflow/tensorflow#17176 asks for one.
     """
     from tensorflow.python.util import _pywrap_util_port
 
@@ -25,7 +25,7 @@ def uses_onednn() -> bool:
 
 
 def differentiates_groups(dtype: str) -> bool:
-    """Returns whether TensorFlow has the gradient of a grouped convolution: cuDNN on a GPU, oneDNN on a CPU.
+    """Returns whether TensorFlow has the gradient of a grouped convolution: with cuDNN on a GPU, with oneDNN on a CPU.
 
     TensorFlow 2.21. Without oneDNN a CPU says "Gradients for grouped convolutions are not supported on CPU".
     """
@@ -35,7 +35,7 @@ def differentiates_groups(dtype: str) -> bool:
 
 
 def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns a layer or model and all layers inside it, however deep, each once.
+    """Returns a layer or model and all layers inside it, at any depth, each once.
 
     Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
     """
@@ -52,7 +52,7 @@ def is_named_for_remat(layer: keras.Layer) -> bool:
 
 
 def mark_higher_is_better(metric: keras.Metric) -> None:
-    """Makes mode="auto" of a callback that monitors the metric mean "max".
+    """Makes mode="auto" mean "max" in a callback that monitors the metric.
 
     Keras 3.15.1. A metric has no public direction; keras-team/keras#18798 is about what "auto" then does.
     """
@@ -60,7 +60,7 @@ def mark_higher_is_better(metric: keras.Metric) -> None:
 
 
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
-    """Returns the variables that an optimiser was built for; none before.
+    """Returns the variables that an optimiser was built for, or none before it is built.
 
     Keras 3.15.1. The public `Optimizer.variables` are the optimiser's own.
     """
@@ -68,16 +68,16 @@ def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
 
 
 def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
-    """Returns the place of a variable, as `update_step` gets it, among those that the optimiser was built for.
+    """Returns the position of a variable, as passed to `update_step`, among those that the optimiser was built for.
 
-    Keras 3.15.1. The docstring of `Optimizer` uses the name: `update_step` gets the backend's variable, which has no public key
-    (keras-team/keras#21924).
+    Keras 3.15.1. The docstring of `Optimizer` uses the name. `update_step` gets the variable of the backend, which has no public
+    key (keras-team/keras#21924).
     """
     return optimizer._get_variable_index(variable)
 
 
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
-    """Makes `fit` and `evaluate` build metrics and optimiser by first_batch(iterator), which is (images, labels, weights).
+    """Makes `fit` and `evaluate` build metrics and optimiser from first_batch(iterator), which returns (images, labels, weights).
 
     Keras 3.15.1. Its own way averages a batch over the replicas, which fails with several workers (keras-team/keras#20585).
     """
@@ -91,9 +91,9 @@ def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
 
 
 def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
-    """Tells a distributed data set how many steps it has, by which Keras counts.
+    """Sets the number of steps of a distributed data set, by which Keras counts.
 
-    TensorFlow 2.21. The public `assert_cardinality` counts elements of a worker; each of its replicas takes one a step.
+    TensorFlow 2.21. The public `assert_cardinality` counts elements of a worker, and each of its replicas takes one per step.
     """
     batches._cardinality = steps
 
@@ -101,6 +101,7 @@ def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
 def save_trials_by(oracle: keras_tuner.Oracle, save: Callable[[keras_tuner.engine.trial.Trial], None]) -> None:
     """Makes an oracle save each trial by save(trial).
 
-    KerasTuner 1.4.8. Its own way writes in place, so a kill leaves half a file. `Oracle.save` is public, but saves no trials.
+    KerasTuner 1.4.8. Its own way overwrites the file in place, so a kill leaves half a file. `Oracle.save` is public but saves no
+    trials.
     """
     oracle._save_trial = save

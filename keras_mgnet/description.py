@@ -1,4 +1,4 @@
-"""What a network is made of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
+"""What a network consists of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
 
 import math
 from collections import Counter
@@ -12,8 +12,8 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.operators.conv import recorded_applications
 
-FIELDS = ("system", "blocks")  # what a level evaluates, before the names of its kernels
-MANY = 6  # kernels of a level that a table names one by one
+FIELDS = ("system", "blocks")  # names of fields, which come before the names of kernels in a path
+MANY = 6  # largest number of kernels of a level that a table names one by one
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class LevelInfo:
 
     name: str  # of the layer
     grid: tuple[int, int] | None  # (height, width) of its output; None for the classifier
-    channels: tuple[int, ...]  # of its output, feature and data where they differ in kind
-    nu: int | None  # iterations; None where there are none
-    params: int  # trainable, shared tensors once
-    multiply_adds: int | None  # per image; None where the image size is not fixed
+    channels: tuple[int, ...]  # of its output; of feature and data if it has both
+    nu: int | None  # iterations; None if there are none
+    params: int  # trainable parameters, shared tensors counted once
+    multiply_adds: int | None  # per image; None if the image size is not fixed
     uses: dict[str, int]  # how often each of its convolutions is applied, by name
 
 
 def count_params(model: keras.Model) -> int:
-    """Returns the trainable parameters, every shared tensor once.
+    """Returns the number of trainable parameters. Every shared tensor counts once.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -41,7 +41,7 @@ def count_params(model: keras.Model) -> int:
 
 
 def features(model: keras.Model) -> keras.Model:
-    """Returns the model that maps images to the state of every level: {"level1": (u, r), ...}, or r alone for a ResNet.
+    """Returns a model that maps images to the state of every level: {"level1": (u, r), ...}, or r alone for a ResNet.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -54,7 +54,7 @@ def features(model: keras.Model) -> keras.Model:
 
 
 def short_path(path: str) -> str:
-    """Returns the path of a layer without the names of fields, and without repeated names, as of the one part of a layer.
+    """Shortens the path of a layer: leaves out the names of fields, and a name that repeats the one before it.
 
     Example:
         >>> short_path("transfer2/R/R"), short_path("level1/system/A")
@@ -64,10 +64,10 @@ def short_path(path: str) -> str:
 
 
 def level_table(model: keras.Model) -> list[LevelInfo]:
-    """Returns one row per stem, level, transfer and classifier, in the order of the graph.
+    """Returns one row for each stem, level, transfer and classifier, in the order of the graph.
 
-    Multiply-adds are those of convolutions and classifier for one image; the product A * e whose result nobody reads (after
-    the last iteration of the last level, of each level in a cycle) is not counted, as no compiler keeps it.
+    Multiply-adds are those of convolutions and classifier for one image. A product A * e whose result is never used is not
+    counted, because no compiler keeps it. It occurs after the last iteration of the last level, and of each level in a cycle.
     """
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
     with recorded_applications() as applications:
@@ -77,7 +77,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
 
 
 def describe(model: keras.Model) -> str:
-    """Returns the levels of a model as text, in the manner of PyAMG's multilevel solver.
+    """Returns the levels of a model as text, in the style of PyAMG's multilevel solver.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -103,7 +103,7 @@ def _scheme(model: keras.Model) -> list[str]:
 
 
 class _Trace(keras.Operation):
-    """Runs every layer's call on a tensor without values."""
+    """Runs the call of every layer on a tensor without values."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def _line(row: LevelInfo) -> str:
 
 
 def _reuse(uses: dict[str, int]) -> str:
-    """Kernels by name or, where they are many, by number."""
+    """Returns the kernels by name or, if there are many, their number."""
     if len(uses) > MANY:
         uses = {f"{count} kernels": times for times, count in Counter(uses.values()).items()}
     return ", ".join(name if times == 1 else f"{name} reused {times} times" for name, times in uses.items())

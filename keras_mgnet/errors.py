@@ -1,14 +1,14 @@
-"""Errors that name the nearest valid choice."""
+"""Errors that suggest the nearest valid choice."""
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-SHOWN, NEAREST = 20, 5  # choices that are listed; of more, how many
+SHOWN, NEAREST = 20, 5  # largest number of choices that are listed in full; number listed of more
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
-    """Returns the error for a name outside `choices`, with the nearest match, and the few nearest of many.
+    """Returns the error for a name outside `choices`. It suggests the nearest match and lists the choices, or a few of many.
 
     Example:
         >>> print(unknown("smoother", "chebychev", ["damped", "chebyshev"]))
@@ -25,20 +25,20 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
 
 
 def check_known(kind: str, name: object, choices: Collection[str]) -> None:
-    """Raises the error of `unknown` unless a name is one of `choices`."""
+    """Raises the error of `unknown` if a name is not one of `choices`."""
     if name not in choices:
         raise unknown(kind, name, choices)
 
 
 def required(model: object, expected: str, parts: Any) -> Any:
-    """Returns parts of a model as they are; raises a ValueError, of what was expected, where there are none."""
+    """Returns parts of a model unchanged. Raises a ValueError that says what was expected if there are none."""
     if not parts:
         raise ValueError(f"expected {expected}. Received: {type(model).__name__}")
     return parts
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the kind of an error and the first line of what it says.
+    """Returns the type of an error and the first line of its message.
 
     Example:
         >>> one_line(KeyError("A"))
@@ -48,7 +48,9 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text without control characters, which a terminal would obey and a server or a file may have sent.
+    """Returns a text with its control characters replaced by spaces.
+
+    A terminal would obey them, and a text from a server or a file may contain them.
 
     Example:
         >>> printable("a\\x1b[2Jb")

@@ -11,11 +11,11 @@ def extra(module: str, requirement: str) -> ModuleType:
     """Returns a module of an optional package.
 
     Args:
-        module: its import name.
-        requirement: what pip installs it by, such as `EXPORT`.
+        module: name to import.
+        requirement: what to install with pip, such as `EXPORT`.
 
     Raises:
-        ImportError: saying how to install it, where it is missing.
+        ImportError: if the module is missing; the message says how to install it.
 
     Example:
         >>> extra("json", "json").__name__
@@ -25,5 +25,5 @@ def extra(module: str, requirement: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"expected '{module}', which `pip install '{requirement}'` brings. Received: {error}"
+            f"expected '{module}': install it with `pip install '{requirement}'`. Received: {error}"
         ) from error

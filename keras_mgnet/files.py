@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Writes files and folders whole or not at all."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-STAGED = ".staged-"  # begins the names of temporary folders
+STAGED = ".staged-"  # prefix of temporary folders
 
 
 @contextmanager
 def workspace(parent: str | Path) -> Iterator[Path]:
-    """Yields a temporary hidden folder inside `parent`, on the same disk as what is to be published there.
+    """Yields a temporary hidden folder inside `parent`, so on the same disk as what is to be published there.
 
-    Missing parents are created. At the end the temporary folder is gone, after an error the created parents too.
+    Missing parents are created. The temporary folder is removed at the end. After an error the created parents are removed too.
 
     Raises:
-        OSError: where nothing can be written in `parent`, before the body runs.
+        OSError: if nothing can be written in `parent`, before the body runs.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as out, workspace(out) as folder:
@@ -42,7 +42,7 @@ def workspace(parent: str | Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # another process may have cleared it
     except BaseException:
-        with suppress(OSError):  # others may have written there meanwhile
+        with suppress(OSError):  # others may have written there in the meantime
             for created in missing:
                 created.rmdir()
         raise
@@ -50,11 +50,11 @@ def workspace(parent: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Yields a temporary path of the same name; what the body has written there replaces `path` when it ends well.
+    """Yields a temporary path with the name of `path`. When the body ends without an error, its file replaces `path`.
 
     Raises:
-        ValueError: where `path` is a folder or does not end in `suffix`, before the body runs.
-        OSError: where its folder cannot be written.
+        ValueError: if `path` is a folder or does not end in `suffix`, before the body runs.
+        OSError: if its folder cannot be written.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as out:
@@ -73,9 +73,9 @@ def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
 
 
 def publish(staged: Path, target: Path) -> Path:
-    """Writes a staged file or folder through to the disk and renames it to `target`, which it returns.
+    """Flushes a staged file or folder to the disk, renames it to `target`, and returns `target`.
 
-    A file replaces an existing one; a folder raises OSError where `target` exists and is not empty.
+    A file replaces an existing one. A folder raises OSError if `target` exists and is not empty.
     """
     for entry in staged.rglob("*"):
         _flush(entry)
@@ -86,13 +86,13 @@ def publish(staged: Path, target: Path) -> Path:
 
 
 def clear_staged(parent: Path) -> None:
-    """Removes the temporary folders that killed processes have left in `parent`."""
+    """Removes the temporary folders in `parent` that killed processes left behind."""
     for folder in parent.glob(f"{STAGED}*"):
         shutil.rmtree(folder)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes a JSON file whole."""
+    """Writes a JSON file whole or not at all."""
     with staged_file(path) as staged:
         staged.write_text(json.dumps(content, indent=2) + "\n")
 

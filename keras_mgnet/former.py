@@ -1,4 +1,4 @@
-"""Weights files from before levels had a scheme and a field: the same arrays under the names that they have today."""
+"""Reads weights files of earlier versions, written before levels had a scheme and a field: the same arrays under new names."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import h5py
 
-RENAMED = (  # a name of then, and what has taken its place
+RENAMED = (  # former name, and its replacement
     (r"^layers/((?:grid|cycle)_level(?:_\d+)?)/(?=(?:A|B|[st][12])/)", r"layers/\1/field/"),
     (r"^layers/residual_level(_\d+)?/branch/(?=(?:K|vars)/)", r"layers/level\1/field/"),  # a force
     (r"^layers/(?:residual|linear_multistep)_level(_\d+)?/(?=(?:branch|R|gate)/)", r"layers/level\1/field/"),
@@ -27,7 +27,7 @@ REORDERED = re.compile(r"^layers/linear_multistep_level")  # its k came first am
 
 
 def renamed(name: str) -> str:
-    """Returns the name of today.
+    """Returns the current name of an array.
 
     Example:
         >>> renamed("layers/residual_level_1/branch/convs/container/conv/vars/0")
@@ -44,15 +44,16 @@ def renamed(name: str) -> str:
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[str | Path]:
-    """Yields the path of a file with weights; of one with names of then, that of a copy which exists while this is open.
+    """Yields the path of a file with weights. For a file with former names it yields the path of a temporary renamed copy.
 
-    The copy leaves out the optimiser's state of an LM network: its variables were in another order.
+    The copy exists while the context is open. It leaves out the optimiser's state of an LM network, whose variables were in
+    another order.
 
     Args:
-        path: of a .weights.h5 or .keras file; any other path is yielded as it is.
+        path: a .weights.h5 or .keras file. Any other path is yielded unchanged.
 
     Raises:
-        ValueError: for a VeryDeepPolyNet of then, whose names cannot be told apart.
+        ValueError: for a former VeryDeepPolyNet, whose names cannot be told apart.
     """
     if not (str(path).endswith((".weights.h5", ".keras")) and Path(path).is_file()):
         yield path
@@ -74,23 +75,23 @@ def readable(path: str | Path) -> Iterator[str | Path]:
 
 
 def refuse(file: h5py.File) -> None:
-    """Raises ValueError for a weights file with names of then, which `keras.saving.load_model` would not find."""
+    """Raises ValueError for a weights file with former names, which `keras.saving.load_model` would not find."""
     if any(renamed(name) != name for name in _arrays(file)):
         raise ValueError(
-            "expected a file of this version. Received: one of an earlier version, which keras_mgnet.loading.load_model "
-            "and, for .weights.h5, the model's load_weights can read"
+            "expected a file of this version; load it with keras_mgnet.loading.load_model or, if it is a .weights.h5 file, "
+            "with the model's load_weights. Received: a file of an earlier version"
         )
 
 
 def _translate(source: Path | IO[bytes], target: Path) -> bool:
-    """Writes a weights file under the names of today; False, without a file, where it has them."""
+    """Writes a weights file under the current names. Returns False, and writes nothing, if it has them already."""
     with h5py.File(source) as old:
         names = _arrays(old)
         if all(renamed(name) == name for name in names):
             return False
         if any(LOST.search(name) for name in names):
             raise ValueError(
-                "expected a file of this version for a VeryDeepPolyNet. Received: one of an earlier version"
+                "expected a file of this version for a VeryDeepPolyNet. Received: a file of an earlier version"
             )
         kept = [name for name in names if not (name.startswith("optimizer/") and any(map(REORDERED.match, names)))]
         with h5py.File(target, "w") as new:

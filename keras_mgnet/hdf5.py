@@ -1,4 +1,4 @@
-"""What a weights file may hold: arrays that lie in it plainly. HDF5 offers more, and each of it has been misused."""
+"""Checks that a weights file holds only plain arrays. HDF5 offers more, and each of its other features has been misused."""
 
 from pathlib import Path
 from typing import IO
@@ -7,12 +7,12 @@ import h5py
 
 
 def plain_arrays(file: str | Path | IO[bytes]) -> list[tuple[str, tuple[int, ...]]]:
-    """Returns (name, shape) of every array in a weights file, as Keras writes them; reads none of them.
+    """Returns (name, shape) of every array in a weights file, without reading the arrays.
 
     Raises:
-        ValueError: where a link points elsewhere, or an array lies outside the file, in pieces, compressed, or holds other
-            than numbers, so that its size in memory would not be its size in the file.
-        OSError: where it is no HDF5 file.
+        ValueError: if a link points elsewhere, or an array is outside the file, in pieces, compressed or not of numbers. The size
+            of such an array in memory would not be its size in the file.
+        OSError: if it is not an HDF5 file.
 
     Example:
         >>> import io
@@ -35,7 +35,7 @@ def plain_arrays(file: str | Path | IO[bytes]) -> list[tuple[str, tuple[int, ...
         arrays.append((name, entry.shape))
         return (found := _flaw(entry)) and f"'{name}', {found}"
 
-    with h5py.File(file) as opened:  # a visit ends at the first thing returned
+    with h5py.File(file) as opened:  # a visit ends at the first value returned
         if received := opened.visititems_links(foreign) or opened.visititems(flaw):
             raise ValueError(f"expected a weights file of plain arrays. Received: {received}")
     return arrays

@@ -1,4 +1,4 @@
-"""From encoded images to what a network takes: looked at, decoded as one of a few formats, normalised."""
+"""Reads encoded images for a network: checks them, decodes a few formats, and normalises the pixels."""
 
 import math
 import re
@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes by itself: PostScript is a program
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes itself; PostScript is a program
 MAX_PIXELS = 2**26
-MAX_SCANS = 32  # of a progressive JPEG, each as dear as the whole image; encoders write about ten
+MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
 MAX_SEGMENTS = 4096  # of a JPEG
-MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others stand in a scan's data
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others occur inside a scan
 START_OF_SCAN, END = b"\xda", b"\xd9"
 
 
 def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> int:
-    """Returns the pixels of an encoded image without decoding it.
+    """Returns the number of pixels of an encoded image without decoding it.
 
     Raises:
-        ValueError: for another format, more pixels than `most`, or more than `MAX_SCANS` scans.
+        ValueError: if it has another format, more pixels than `most`, or more than `MAX_SCANS` scans.
 
     Example:
         >>> look(b"P5 3 2 255 " + bytes(6))  # a grey PPM
@@ -60,18 +60,18 @@ def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: 
     """Returns the pixels of an image as uint8 (H, W, C).
 
     Args:
-        source: a file or its content.
-        size: (width, height) to resize to, antialiased; None for its own.
-        channels: 1 or 3; None for 1 if the image is grey and 3 if it has colour.
+        source: a file, or its content.
+        size: (width, height) to resize to, with antialiasing; None keeps the size.
+        channels: 1 or 3; None for 1 if the image is grey, and 3 if it has colour.
 
     Raises:
-        ValueError: naming the file, where it is no readable image.
+        ValueError: if it is not a readable image; the message names the file.
     """
     if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe would never end
         raise ValueError(f"expected a file. Received: '{source}'")
     try:
         return _decode(source if isinstance(source, bytes) else source.read_bytes(), size, channels)
-    except Exception as error:  # Pillow lets through whatever a decoder stumbles over, SyntaxError included
+    except Exception as error:  # Pillow passes on every error of a decoder, even SyntaxError
         received = f"'{source}' ({error})" if isinstance(source, Path) else error
         raise ValueError(f"expected a readable image. Received: {received}") from error
 
@@ -92,10 +92,10 @@ def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) 
 
 
 def high_byte(grey: np.ndarray) -> np.ndarray:
-    """Returns 16-bit grey values as 8-bit ones; Pillow's own conversion cuts everything above 255 to white.
+    """Converts 16-bit grey values to 8-bit ones. Pillow's own conversion turns everything above 255 white.
 
     Raises:
-        ValueError: where they are no 16-bit values.
+        ValueError: if they are not 16-bit values.
 
     Example:
         >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
@@ -110,8 +110,8 @@ def normalize(images: Any, mean: Any, std: Any) -> Any:
     """Returns (images / 255 - mean) / std.
 
     Args:
-        images: (N, H, W, C) in a float type, 0..255, of any array library.
-        mean, std: per channel on the scale where 255 is 1, broadcast to the last axis.
+        images: (N, H, W, C) of a float type, 0..255, in any array library.
+        mean, std: of each channel, on the scale where 255 is 1; they broadcast to the last axis.
 
     Example:
         >>> normalize(255.0, mean=0.5, std=0.25)

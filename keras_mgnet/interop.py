@@ -1,4 +1,4 @@
-"""Weights from PyTorch: state dicts of the authors' code of MgNet and LM-ResNet and of kuangliu's ResNet and PreActResNet."""
+"""Loads weights from PyTorch: state dicts of the authors' code of MgNet and LM-ResNet, and of kuangliu's ResNets."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
 ENTRIES: dict[
     Any, dict[str, tuple[str, tuple[int, ...]]]
-] = {  # torch name -> (our variable, axes that bring it into our order)
+] = {  # torch name -> (our variable, permutation of axes to our order)
     Conv: {"weight": ("kernel", (2, 3, 1, 0))},
     keras.layers.Dense: {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
     Norm: {
@@ -31,26 +31,26 @@ ENTRIES: dict[
         "running_var": ("moving_variance", (0,)),
     },
 }
-UNUSED = {  # entries that the code registers and never uses: in all families, and in one
+UNUSED = {  # entries that the code registers and never uses, by family; keras.Model is all families
     keras.Model: r"(.*\.)?num_batches_tracked",  # PyTorch's step counter of a norm with fixed momentum
-    LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, no k stands at a transition
+    LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, and a transition has no k
 }
-MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # weights hardly compress: bytes out of one, and bytes of zeros at most
+MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # weights hardly compress: most bytes from one byte, and most bytes of zeros
 
 
 def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any] | str | Path) -> None:
-    """Fills a model with the weights of a PyTorch state dict.
+    """Loads the weights of a PyTorch state dict into a model.
 
     Args:
-        model: a MgNet, ResNet, PreActResNet or LMResNet (with classifier).
-        state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file (the last two
-            need torch, which reads them with `weights_only`). Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose
-            ks are 1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar; prefixes "w/" and "module." are
-            dropped. Where a tensor is shared here, all its names must hold equal values.
+        model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
+            torch, which reads them with `weights_only`. Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose ks are
+            1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar. The prefixes "w/" and "module." are dropped.
+            If a tensor is shared here, all its names must hold equal values.
 
     Raises:
-        ValueError: naming the key that is missing, surplus, of another shape, or at odds with its shared twin. The model is
-            then as it was before.
+        ValueError: if a key is missing, surplus, of another shape, or differs from its shared twin; the message names the key.
+            The model is then unchanged.
 
     Example:
         >>> model = MgNet((1,), 4, input_shape=(8, 8, 1), classes=2)
@@ -69,7 +69,7 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
             _, first, first_key = values.setdefault(id(variable), (variable, value, key))
             if not np.array_equal(first, value):
                 raise ValueError(
-                    f"expected '{key}' to equal '{first_key}', which is the same tensor in this model. "
+                    f"expected '{key}' to equal '{first_key}', because they are one tensor in this model. "
                     f"Received: a largest difference of {np.abs(first - value).max():.3g}"
                 )
     unused = re.compile("|".join(pattern for kind, pattern in UNUSED.items() if isinstance(model, kind)))
@@ -77,16 +77,16 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     if surplus:
         raise ValueError(f"expected no key beyond those of {model.name}. Received: {_some(surplus)}")
     if alien := [variable.path for variable in model.weights if id(variable) not in values]:
-        raise ValueError(f"expected a model all of whose variables PyTorch's code has too. Received: {_some(alien)}")
+        raise ValueError(f"expected a model whose variables all exist in PyTorch's code. Received: {_some(alien)}")
     for variable, value, _ in values.values():
         variable.assign(value)
 
 
 def load_weights(model: Network, path: str | Path) -> None:
-    """Fills a model with the weights of a file: .weights.h5, .keras, or what `load_torch_weights` takes.
+    """Loads the weights of a file into a model: .weights.h5, .keras, or what `load_torch_weights` takes.
 
     Raises:
-        ValueError, OSError: where the file cannot be read, or holds the weights of another model.
+        ValueError, OSError: if the file cannot be read, or holds the weights of another model.
     """
     path = Path(path)
     if path.name.endswith(".weights.h5"):
@@ -101,7 +101,7 @@ def load_weights(model: Network, path: str | Path) -> None:
 def _entries(
     prefix: str, part: Any
 ) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable[[Any], np.ndarray]]]:
-    """Yields (key, our variable, PyTorch's shape, what makes our value of PyTorch's) of a layer or of a k."""
+    """Yields (key, our variable, PyTorch's shape, function from PyTorch's value to ours) for a layer or a k."""
     if part is None:  # a fixed restriction has no kernel
         return
     if isinstance(part, keras.Variable):

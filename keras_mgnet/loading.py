@@ -1,4 +1,4 @@
-"""Loads `.keras` files of others: what could run code, reach other files or exhaust memory is refused before it is read."""
+"""Loads `.keras` files from others. Whatever could run code, reach other files or exhaust memory is refused before it is read."""
 
 import json
 import textwrap
@@ -15,18 +15,19 @@ from keras_mgnet.models.network import Network
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = sorted((CONFIG, WEIGHTS, "metadata.json"))
-MESSAGE = 300  # characters of another library's error
+MESSAGE = 300  # longest part of another library's error that is shown, in characters
 
 
 def load_model(path: str | Path) -> Network:
     """Loads a network of this package from a .keras file.
 
-    Keras itself refuses lambdas, classes that nobody has registered, and functions of other packages. Here the archive must
-    also be as Keras writes one, its weights plain arrays (`hdf5.plain_arrays`), and its configuration must name no other file.
+    Keras itself refuses lambdas, classes that are not registered, and functions of other packages. In addition, the archive must
+    be as Keras writes it, its weights must be plain arrays (`hdf5.plain_arrays`), and its configuration must not name another
+    file.
 
     Raises:
-        ValueError: in one line, for a file that is damaged, or holds anything else.
-        OSError: where it cannot be read.
+        ValueError: if the file is damaged or holds anything else; the message is one line.
+        OSError: if it cannot be read.
 
     Example:
         >>> import tempfile
@@ -43,13 +44,13 @@ def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]
     """Loads any model with the checks of `load_model`.
 
     Args:
-        path: of the file.
-        expected: what the error says was expected.
-        allowed: whether a model may have this registered name.
+        path: path of the file.
+        expected: what was expected, for the error message.
+        allowed: whether a model can have this registered name.
 
     Raises:
-        ValueError: in one line, for a file that is damaged, or holds anything else.
-        OSError: where it cannot be read.
+        ValueError: if the file is damaged or holds anything else; the message is one line.
+        OSError: if it cannot be read.
     """
     path = Path(path)
     path.open("rb").close()
@@ -57,7 +58,7 @@ def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]
         _check_archive(path, allowed)
         with former.readable(path) as file:
             return keras.saving.load_model(file, safe_mode=True)
-    except Exception as error:  # each damage and each attack ends in another of Keras' errors, some of many lines
+    except Exception as error:  # damage and attacks end in many different errors of Keras, some of several lines
         raise ValueError(f"expected {expected}. Received: '{path}' ({_reason(error)})") from error
 
 
@@ -92,7 +93,7 @@ def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
     if not (isinstance(name, str) and allowed(name)):
         raise ValueError(f"expected another kind of model. Received: {name!r}")
     for part in _dictionaries(config):
-        # A saved network has its own weights; this would read a file of the writer's choice.
+        # A saved network has its own weights; this would read a file that the writer chose.
         if part.get("weights") is not None:
             raise ValueError(f"expected a configuration that names no other file. Received: {part['weights']!r}")
 

@@ -1,4 +1,4 @@
-"""How good an image is."""
+"""Measures of image quality."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PEAK = 255.0  # grey values are 0..255
 
 
 def psnr(clean: Tensor, image: Tensor) -> Tensor:
-    """Returns the peak signal-to-noise ratio of each image, 10 log10(255^2 / mean squared error) in dB: (N, H, W, C) -> (N,).
+    """Returns the peak signal-to-noise ratio of each image in dB, 10 log10(255^2 / mean squared error): (N, H, W, C) -> (N,).
 
     Example:
         >>> float(psnr(keras.ops.zeros((1, 2, 2, 1)), keras.ops.full((1, 2, 2, 1), 25.5))[0])

@@ -1,4 +1,4 @@
-"""What libraries in C++ print to standard error, where no setting stops it."""
+"""Hides what C++ libraries print to standard error, for which there is no setting."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden_notes() -> Iterator[None]:
-    """Inside, standard error is hidden; after an error it is shown after all."""
+    """Hides standard error while open. After an error in the body everything hidden is shown."""
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent exactly as the papers' code has it, and Adam that trains a part."""
+"""Stochastic gradient descent exactly as in the papers' code, and an Adam that can train a part of a model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,23 +17,24 @@ DECAYED = ("all", "kernels")
 class SGD(keras.optimizers.SGD):
     """SGD with coupled weight decay: g <- g + wd w; m <- mu m + g; w <- w - lr (g + mu m if nesterov else m).
 
-    This is PyTorch's form. Keras' `weight_decay` is decoupled (w <- (1 - lr wd) w, outside the momentum), which with
-    mu = 0.9 decays about ten times less, and Keras' momentum contains the learning rate, which differs where that changes.
+    This is PyTorch's form. Keras differs in two ways. Its `weight_decay` is decoupled, w <- (1 - lr wd) w outside the momentum,
+    which decays about ten times less with mu = 0.9. And its momentum contains the learning rate, which matters when the rate
+    changes.
 
-    With `ema_momentum` it keeps an average a <- e a + (1 - e) w beside every weight, where e = min(ema, t / (t + 9)) after t
-    steps, as TensorFlow's ExponentialMovingAverage counts updates: a = w after the first step, and an average over about the
-    last tenth of a run that is still short. Unlike Keras' optimisers it never writes the average into the weights;
-    `keras_mgnet.training.runs.ema.averaged_weights` does, for a while.
+    With `ema_momentum` the optimiser keeps an average of every weight, a <- e a + (1 - e) w with e = min(ema, t / (t + 9)) after
+    t steps, counted like the updates of TensorFlow's ExponentialMovingAverage. So a = w after the first step, and early in a run
+    a averages over about the last tenth of it. Unlike Keras' optimisers it never writes the average into the weights.
+    `keras_mgnet.training.runs.ema.averaged_weights` does so temporarily.
 
     Args:
         learning_rate: a float or a schedule.
         momentum: mu.
         nesterov: whether to look ahead.
         coupled_weight_decay: wd.
-        decayed: what it is applied to: "all" trainable variables, biases and norms included, or "kernels" of
-            convolutions and dense layers only.
-        ema_momentum: ema, between 0 and 1; 0 keeps no average.
-        name: of the optimiser.
+        decayed: which variables decay: "all" trainable ones, biases and norms included, or only the "kernels" of convolutions and
+            dense layers.
+        ema_momentum: ema, between 0 and 1; 0 for no average.
+        name: name of the optimiser.
 
     Example:
         >>> SGD(0.1, momentum=0.9, coupled_weight_decay=5e-4).get_config()["coupled_weight_decay"]
@@ -61,7 +62,10 @@ class SGD(keras.optimizers.SGD):
 
     @property
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """Returns [(weight, its average)]; empty without averages, and before the first step, which gives them their value."""
+        """Returns [(weight, its average)].
+
+        The list is empty without averages, and before the first step, which gives them their values.
+        """
         if not (self.average_variables and int(ops.convert_to_numpy(self.iterations))):
             return []
         return list(zip(compat.trained_variables(self), self.average_variables, strict=True))
@@ -74,8 +78,11 @@ class SGD(keras.optimizers.SGD):
     def apply(
         self, grads: Iterable[Tensor | None], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
-        """Treats a gradient of None as zero where others are given: A of a last level with nu = 1 cancels from the output,
-        yet PyTorch's weight decay still acts on it. Then moves the averages."""
+        """Applies the gradients, then updates the averages.
+
+        If some gradients are given, a gradient of None counts as zero. The A of a last level with nu = 1 cancels from the output
+        and has no gradient, yet PyTorch's weight decay still acts on it.
+        """
         grads = list(grads)
         variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
         if any(g is not None for g in grads):
@@ -100,7 +107,7 @@ class SGD(keras.optimizers.SGD):
         self.assign_sub(variable, learning_rate * gradient)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
+        """Loads the state of an optimiser that has made a step. One saved before its first step has nothing to load."""
         if _has_stepped(self, store) or not (self.momentum or self.ema_momentum):
             super().load_own_variables(store)
 
@@ -113,7 +120,7 @@ class SGD(keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, which leaves a variable without gradient as it is, with its moments, and says nothing about it.
+    """Keras' Adam, except that a variable without gradient stays unchanged, with its moments and without a warning.
 
     Example:
         >>> Adam(0.01).get_config()["beta_1"]
@@ -123,7 +130,7 @@ class Adam(keras.optimizers.Adam):
     def apply(
         self, grads: Iterable[Tensor | None], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
-        """Steps along the gradients that there are."""
+        """Applies the gradients that are not None."""
         grads = list(grads)
         variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
         if not self.built:
@@ -134,11 +141,11 @@ class Adam(keras.optimizers.Adam):
         super().apply(grads, variables)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state of an optimiser that has made a step; one saved before its first step has nothing to load."""
+        """Loads the state of an optimiser that has made a step. One saved before its first step has nothing to load."""
         if _has_stepped(self, store):
             super().load_own_variables(store)
 
 
 def _has_stepped(optimizer: keras.optimizers.Optimizer, store: Any) -> bool:
-    """Whether a saved state has more than the counter and a rate that is no schedule."""
+    """Returns whether a saved state has more than the counter and a rate that is not a schedule."""
     return len(store.keys()) > 1 + isinstance(optimizer.learning_rate, keras.Variable)

@@ -1,4 +1,4 @@
-"""Training recipes of the papers, as data."""
+"""The training recipes of the papers, as data."""
 
 from dataclasses import dataclass, replace
 
@@ -10,18 +10,18 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.schedules import schedule
 
-SHORT = 50  # epochs; a longer run divides the rate at most twice in its last ten, by any recipe here
+SHORT = 50  # epochs; in a longer run every recipe here divides the rate at most twice in the last ten epochs
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random crop of the image in a frame of raw zeros, perhaps mirrored, perhaps followed by what Keras' layers draw.
+    """A random crop of the image in a frame of raw zeros, optionally a mirror image, optionally further random operations.
 
     Attributes:
         pad: width of the frame in pixels.
-        flip: whether half of the images are mirrored left to right.
-        operations: of RandAugment on each image (see `keras_mgnet.training.data.mixing`).
-        cut_mix: whether a box of another image is pasted, and the labels mixed by its area.
+        flip: whether to mirror half of the images left to right.
+        operations: number of RandAugment operations on each image (see `keras_mgnet.training.data.mixing`).
+        cut_mix: whether to paste a box of another image, and to mix the labels by its area.
 
     Example:
         >>> Augmentation(pad=4, flip=True).views
@@ -51,24 +51,26 @@ AUGMENTATIONS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: by SGD with momentum and coupled weight decay, or Adam, at a learning rate that falls over the run.
+    """How a model is trained: the optimiser, the learning rate over the run, and the augmentation.
+
+    The optimiser is SGD with momentum and coupled weight decay, or Adam. Its learning rate falls over the run.
 
     Attributes:
         epochs: length of the run.
         batch_size: global batch.
-        learning_rate: at its height.
+        learning_rate: the highest learning rate.
         weight_decay: wd of g <- g + wd w.
-        milestones: epochs (from 0) at whose start a "step" curve divides the rate by 10.
+        milestones: epochs, counted from 0, at whose start a "step" curve divides the rate by 10.
         source: where it is published.
-        momentum, nesterov: of SGD; the momentum of Adam is its beta_1.
-        curve: of the rate, "step", "cosine" (half a period over the run, step by step) or "constant".
-        warmup_epochs: over which the rate rises linearly from 0.
-        decayed: what decays, "all" trainable variables or "kernels" (see `optimizers.SGD`).
-        augment: of colour images, a key of `AUGMENTATIONS`. The crops of several scales that
-            sources take from ImageNet are not among them.
+        momentum, nesterov: those of SGD. The momentum of Adam is its beta_1.
+        curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step) or "constant".
+        warmup_epochs: epochs over which the rate rises linearly from 0.
+        decayed: which variables decay: "all" trainable ones or "kernels" (see `optimizers.SGD`).
+        augment: augmentation of colour images, a key of `AUGMENTATIONS`. The crops of several scales that sources take from
+            ImageNet are not included.
         label_smoothing: share of a label that is spread over all classes.
-        ema: momentum of the average of the weights that is evaluated; 0 for none.
-        rule: "sgd" or "adam", which knows neither weight decay nor averages.
+        ema: momentum of the average of the weights, which is then evaluated; 0 for no average.
+        rule: "sgd" or "adam". Adam has neither weight decay nor averages.
     """
 
     epochs: int
@@ -88,9 +90,9 @@ class Recipe:
     rule: str = "sgd"
 
     def scaled(self, epochs: int | None = None) -> "Recipe":
-        """Returns the recipe of a run of another length: milestones and warm-up keep their share of it.
+        """Returns the recipe for a run of another length. Milestones and warm-up keep their share of the run.
 
-        Up to 50 epochs a cosine takes the place of a step curve, which would squeeze its divisions into the last few.
+        Up to 50 epochs a cosine replaces a step curve, which would squeeze its divisions into the last few epochs.
 
         Example:
             >>> recipe("kaust").scaled(60).milestones, recipe("kaust").scaled(12).curve
@@ -110,11 +112,11 @@ class Recipe:
         )
 
     def schedule(self, steps_per_epoch: int, epochs: int | None = None) -> LearningRateSchedule:
-        """Returns the learning rate over the steps of a run, which an optimiser takes as its `learning_rate`.
+        """Returns the learning rate over the steps of a run, to pass to an optimiser as its `learning_rate`.
 
         Args:
-            steps_per_epoch: batches of an epoch, a last partial one included.
-            epochs: of the run, see `scaled`; the recipe's own by default.
+            steps_per_epoch: batches per epoch, including a last partial one.
+            epochs: length of the run, see `scaled`. By default that of the recipe.
 
         Example:
             >>> rate = recipe("lu2018_cifar10").schedule(steps_per_epoch=391)
@@ -129,26 +131,28 @@ class Recipe:
         return schedule(run.curve, run.learning_rate, run.epochs * steps_per_epoch, divisions, warmup)
 
     def optimizer(self, rate: float | LearningRateSchedule | None = None) -> keras.optimizers.Optimizer:
-        """Returns the optimiser, at a rate or schedule; a model is compiled with that at the starting rate."""
+        """Returns the optimiser with a rate or schedule. By default it has the starting rate, with which a model is compiled."""
         rate = self.learning_rate if rate is None else rate
         if self.rule == "adam":
             if self.weight_decay or self.ema:
                 raise ValueError(
-                    f"expected weight_decay=0 and ema=0 with Adam. Received: {self.weight_decay}, {self.ema}"
+                    "expected weight_decay=0 and ema=0 with Adam. "
+                    f"Received: weight_decay={self.weight_decay}, ema={self.ema}"
                 )
             return Adam(rate, beta_1=self.momentum)
         return SGD(rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
-        """Returns the crops and flips of training, each image its own, as a Keras layer that `tf.data` maps too.
+        """Returns the crops and flips of training as a Keras layer, which `tf.data` can map too. Each image has its own draw.
 
-        Use it on raw pixels, before they are normalised: the frame around an image is zeros. Grey images stay as they are.
+        Use it on raw pixels, before they are normalised, because the frame around an image is zeros. Grey images stay as they
+        are.
 
         Args:
             image_shape: (height, width, channels).
 
         Raises:
-            ValueError: for RandAugment and CutMix, which the training command alone draws.
+            ValueError: for RandAugment and CutMix, which only the training command draws.
 
         Example:
             >>> augment = recipe("xuteam").augmentation((32, 32, 3))
@@ -158,9 +162,9 @@ class Recipe:
         height, width, channels = image_shape
         form = AUGMENTATIONS["none" if channels == 1 else self.augment]
         if form.operations or form.cut_mix:
-            raise ValueError(f"expected a recipe of crops and flips alone. Received: augment={self.augment!r}")
-        chosen = [layers.Rescaling(1.0)]  # to float32, whatever follows
-        if form.pad:  # drawn in pixels, -pad - 1/2 .. pad + 1/2, and rounded: as a crop in a frame of width pad
+            raise ValueError(f"expected a recipe with crops and flips only. Received: augment={self.augment!r}")
+        chosen = [layers.Rescaling(1.0)]  # to float32
+        if form.pad:  # drawn in -pad - 1/2 .. pad + 1/2 pixels and rounded, which equals a crop in a frame of width pad
             reach = form.pad + 0.5
             options = {"fill_mode": "constant", "fill_value": 0.0, "interpolation": "nearest"}
             chosen.append(layers.RandomTranslation(reach / height, reach / width, **options))
@@ -178,7 +182,7 @@ def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4) -> Recipe
     return Recipe(epochs, 128, 0.1, weight_decay, milestones, "Lu2018, implementation details")
 
 
-# Milestones are where the source's code changes the rate: one that counts epochs from 1 and compares with 50 does so at 49.
+# Milestones are where the code of the source changes the rate. Code that counts epochs from 1 and compares with 50 does so at 49.
 RECIPES = {
     "xuteam": Recipe(300, 128, 0.1, 5e-4, tuple(range(49, 300, 50)), "XuTeam/MgNet_Code train_mgnet.py"),
     "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),

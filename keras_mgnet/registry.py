@@ -1,4 +1,4 @@
-"""Models by name: list, look up, create."""
+"""Finds published models by name: lists them, looks them up, creates them."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from keras_mgnet import models
 from keras_mgnet.errors import unknown
 from keras_mgnet.models.family import Published, Row
 
-# Arguments that fit a network to images and use; any other makes it another network than its row, without the row's name.
+# Arguments that fit a network to images and use. With any other argument it is a different network, without the name of its row.
 INTERFACE = {
     *("input_shape", "input_tensor", "stem", "include_top", "pooling", "classes", "classifier_activation"),
     *("weights", "recipe", "name", "dtype"),
@@ -22,13 +22,13 @@ class ModelInfo:
     """One published network.
 
     Attributes:
-        name: the key.
+        name: key of the network.
         family: name of the constructor in `keras_mgnet`.
         kwargs: its arguments.
-        params: exact trainable parameters, every shared tensor once.
+        params: exact number of trainable parameters, every shared tensor counted once.
         source: where it is published.
         recipe: key of `recipes.RECIPES`.
-        published: what sources print of it, its own source first.
+        published: what sources print about it, its own source first.
     """
 
     name: str
@@ -46,20 +46,20 @@ class ModelInfo:
 
     @property
     def classes(self) -> int | None:
-        """Number of classes; None of a network that maps images to images."""
+        """Number of classes; None for a network that maps images to images."""
         return self.kwargs.get("classes")
 
     @property
     def own(self) -> dict[str, Published]:
-        """What its own source prints, by the name of the data set."""
+        """What its own source prints, keyed by the name of the data set."""
         return {printed.dataset.name: printed for printed in self.published if printed.table == self.published[0].table}
 
     @property
     def reported(self) -> dict[str, Any]:
-        """What its own source prints: "params", and per data set the top-1 accuracy in percent or the PSNR in dB.
+        """What its own source prints: "params", and for each data set the top-1 accuracy in percent or the PSNR in dB.
 
-        "params_exact" is our size for the source's number of classes where it is another, "params_note" why the printed
-        size is not reproducible.
+        "params_exact" is our size for the source's number of classes, if that differs. "params_note" says why the printed size
+        cannot be reproduced.
 
         Example:
             >>> model_info("resnet50").reported
@@ -73,7 +73,7 @@ class ModelInfo:
 
     @property
     def size_matches(self) -> bool | None:
-        """Whether the printed size is the exact one, rounded or cut to its digits; None where no size is printed.
+        """Whether the printed size is the exact one, rounded or cut to its digits; None if no size is printed.
 
         Example:
             >>> model_info("lm_resnet20").size_matches, model_info("lm_resnet164").size_matches
@@ -83,7 +83,7 @@ class ModelInfo:
 
 
 def families() -> dict[str, type[models.Network]]:
-    """Returns the families by name: those of the package, then those of whoever has defined one with a `family` of its own."""
+    """Returns the families by name: those of the package, then those that users have defined with a `family` of their own."""
     found, waiting = list(models.FAMILIES), [models.Network]
     while waiting:
         waiting += (subclasses := waiting.pop(0).__subclasses__())
@@ -113,7 +113,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Returns the row of a name; raises ValueError with the nearest match where there is none.
+    """Returns the row of a name. Raises ValueError with the nearest match if there is none.
 
     Example:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
@@ -125,14 +125,14 @@ def model_info(name: str) -> ModelInfo:
 
 
 def create_model(name: str, **overrides: Any) -> keras.Model:
-    """Builds the network of a name, compiled with its recipe.
+    """Builds a published network by name, compiled with its recipe.
 
     Args:
         name: a key of `list_models`.
-        overrides: arguments of the family's constructor that take the place of the row's.
+        overrides: arguments of the family's constructor that replace those of the row.
 
     Raises:
-        ValueError: for an unknown name or argument, with the nearest match.
+        ValueError: if a name or an argument is unknown; the message suggests the nearest match.
 
     Example:
         >>> create_model("mgnet_2222_c64_shared_b", classes=100, channels=4).output_shape

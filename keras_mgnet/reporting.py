@@ -1,4 +1,4 @@
-"""How reports look: tables in Markdown; pictures in colours that the colour-blind tell apart, with one grid and one legend."""
+"""The look of reports: tables in Markdown, and figures with colours for the colour-blind, one grid and one legend."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +29,7 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> Any:
-    """Returns an empty matplotlib figure of that many inches."""
+    """Returns an empty matplotlib figure; width and height are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -44,7 +44,7 @@ def style(n: int) -> dict[str, Any]:
 
 
 def finish(axes: Any, legend: bool = True, **labels: Any) -> None:
-    """Gives axes their labels (as `axes.set`), a light grid and, where there are named series, a legend."""
+    """Gives axes their labels (as `axes.set`), a light grid and, if series have names, a legend."""
     axes.set(**labels)
     axes.grid(alpha=0.3)
     if legend and axes.get_legend_handles_labels()[0]:
@@ -52,6 +52,6 @@ def finish(axes: Any, legend: bool = True, **labels: Any) -> None:
 
 
 def save(figure: Any, path: str | Path) -> None:
-    """Writes a figure to a PNG, whole."""
+    """Writes a figure to a PNG file, whole or not at all."""
     with staged_file(path, ".png") as staged:
         figure.savefig(staged, dpi=120)

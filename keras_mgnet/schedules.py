@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a run: divisions by ten, cosine, constant, each with an optional warm-up."""
+"""Learning rates over the steps of a run: divisions by ten, cosine or constant, each with an optional warm-up."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, Piecew
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class WarmUp(LearningRateSchedule):
-    """schedule(step) times min(1, (step + 1) / steps): a linear rise to any schedule.
+    """A linear rise to any schedule: schedule(step) times min(1, (step + 1) / steps).
 
     Args:
         schedule: a learning-rate schedule.
-        steps: length of the rise.
+        steps: length of the rise in steps.
 
     Example:
         >>> round(float(WarmUp(CosineDecay(1.0, 100), 10)(0)), 6)
@@ -58,10 +58,10 @@ def schedule(
 
     Args:
         name: a key of `SCHEDULES`.
-        rate: learning rate at its height.
-        steps: of the run.
+        rate: the highest learning rate.
+        steps: length of the run in steps.
         divisions: steps at which "step" divides the rate by 10.
-        warmup: steps of the linear rise, 0 for none.
+        warmup: length of the linear rise in steps; 0 for none.
 
     Example:
         >>> round(float(schedule("step", 0.1, 100, divisions=(50,))(50)), 6)

@@ -1,4 +1,4 @@
-"""One decorator that lets every constructor argument survive get_config, from_config and the saved file."""
+"""One decorator that keeps every constructor argument through get_config, from_config and the saved file."""
 
 import functools
 import inspect
@@ -14,10 +14,10 @@ _BASE = ("name", "dtype", "trainable", "weights")
 
 
 def serializable(cls: Class) -> Class:
-    """Registers a layer or model with Keras and returns its constructor arguments, defaults included, from get_config.
+    """Registers a layer or model with Keras and makes get_config return its constructor arguments, defaults included.
 
-    The arguments are recorded when the object is built, so that no class repeats its signature in a `get_config`. An unknown
-    one raises a ValueError with the nearest match.
+    The arguments are recorded when the object is built, so no class repeats its signature in a `get_config`. An unknown argument
+    raises a ValueError that suggests the nearest match.
 
     Example:
         >>> @serializable
@@ -53,7 +53,7 @@ def serializable(cls: Class) -> Class:
         config["dtype"] = keras.dtype_policies.serialize(self._constructor_arguments["dtype"])
         config["trainable"] = self.trainable
         if isinstance(self, keras.Model):
-            config["weights"] = None  # the values come with the model from here on, not from the file of once
+            config["weights"] = None  # the values are now part of the model and no longer come from that file
             config["frozen"] = [layer.name for layer in self.layers if self.trainable and not layer.trainable]
         return config
 
@@ -76,7 +76,7 @@ def serializable(cls: Class) -> Class:
 
 
 def _layer(value: Any) -> Any:
-    """Rebuilds a layer that was an argument, from its config; the graph behind an input tensor stays a config."""
+    """Rebuilds a layer that was an argument from its config. The graph of an input tensor stays a config."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_layer, value))
     if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Model"):
@@ -86,7 +86,7 @@ def _layer(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, keras.KerasTensor):  # stands for the graph that computes it
+    if isinstance(value, keras.KerasTensor):  # represents the graph that computes it
         value = keras.Model(keras.utils.get_source_inputs(value), value)
     if isinstance(value, (list, tuple)):
         return type(value)(map(_plain, value))

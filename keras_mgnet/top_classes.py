@@ -1,4 +1,4 @@
-"""The likeliest classes of an image, by name; loads no Keras, so that a client of a server can do without."""
+"""The likeliest classes of an image by name. It loads no Keras, so that a client of a server need not install it."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ def top_classes(row: np.ndarray, names: Sequence[str], top: int) -> dict[str, fl
 
     Args:
         row: (classes,) probabilities.
-        names: of the classes; one that several share gets the number of the class behind it.
-        top: number of classes.
+        names: names of the classes. If several classes share a name, the number of the class follows it.
+        top: number of classes to return.
 
     Example:
         >>> top_classes(np.array([0.25, 0.125, 0.5, 0.125]), ["crane", "cat", "crane", "dog"], 3)

@@ -23,34 +23,35 @@ else:
     keras_tuner = extra("keras_tuner", TUNE)
 
 MOST_LEVELS, COARSEST = 4, 2  # grids, and pixels along the shorter side of the coarsest
-GROWTHS = (1.0, 1.5, 2.0)  # channels of a level over those of the level before
+GROWTHS = (1.0, 1.5, 2.0)  # ratio of the channels of a level to those of the level before
 LEAST_SIZE = 1 / 16
 
 
 class Cost(NamedTuple):
-    """What a network costs: trainable parameters, every shared tensor once, and multiply-adds per image."""
+    """The cost of a network: trainable parameters, every shared tensor counted once, and multiply-adds per image."""
 
     params: int
     madds: int
 
 
 class HyperNetwork(keras_tuner.HyperModel):
-    """The family of a network as a search space; none of its networks exceeds the budget.
+    """The family of a network as a search space. None of its networks exceeds the budget.
 
-    Searched are the number of levels, the iterations nu_l, the growth of the channels from level to level, what else the family
-    has in its space, the learning rate and the weight decay. The channels themselves are no free choice: a draw has a `size`, the
-    share of the budget it may use, and gets the largest width within it, so no draw is wasted on a network that is too large.
-    The cost is counted exactly and without allocating a variable, before anything is built.
+    The search varies the number of levels, the iterations nu_l, the growth of the channels from level to level, the other choices
+    in the family's space, the learning rate and the weight decay. It does not choose the channels freely. A draw has a `size`,
+    the share of the budget it may use, and gets the largest width within it, so no draw is wasted on a network that is too large.
+    The cost is exact. It is computed before anything is built, without allocating a variable.
 
     Args:
-        model: a name of `list_models`; its family is searched, starting from its arguments and trained by its recipe otherwise.
+        model: a name of `list_models`. The search covers its family, starts from its arguments and otherwise trains by its
+            recipe.
         input_shape: (height, width, channels).
         classes: number of classes.
-        max_params: most trainable parameters, every shared tensor once; None for no such bound.
-        max_madds: most multiply-adds of convolutions and classifier for one image; None for no such bound.
+        max_params: largest number of trainable parameters, every shared tensor counted once; None for no bound.
+        max_madds: largest number of multiply-adds of convolutions and classifier for one image; None for no bound.
 
     Raises:
-        ValueError: for a family that has no space, and a budget too small for the deepest network of the space.
+        ValueError: if the family has no space, or the budget is too small for the deepest network of the space.
 
     Example:
         >>> space = HyperNetwork("resnet20", (8, 8, 1), 10, max_params=5000)
@@ -89,11 +90,11 @@ class HyperNetwork(keras_tuner.HyperModel):
         network = create_model(self.model, **self.arguments(hp), **self._images)
         rates = {name: hp[name] for name in ("learning_rate", "weight_decay")}
         network.compile(replace(network.recipe, **rates).optimizer(), network.loss, metrics=["accuracy"])
-        network.optimizer.build(network.trainable_variables)  # KerasTuner loads its state with the weights
+        network.optimizer.build(network.trainable_variables)  # because KerasTuner loads its state with the weights
         return network
 
     def arguments(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
-        """Returns the arguments of `create_model` for `hp`, besides those that fit the network to the images.
+        """Returns the arguments of `create_model` for `hp`, except those that fit the network to the images.
 
         Example:
             >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (8, 8, 1), 10, max_params=5000)
@@ -101,7 +102,7 @@ class HyperNetwork(keras_tuner.HyperModel):
             (2, 4, 8)
         """
         chosen, growths = self.declare(hp)
-        # Every family has a 3x3 convolution of as many channels as it is wide.
+        # Every family has a 3x3 convolution with as many channels as its width.
         widest = math.isqrt(min(self.budget.values()) // 9) + 1
         width = bisect.bisect_right(
             range(1, widest + 1), hp["size"], key=lambda width: self._load(chosen | self._width(width, growths))
@@ -109,7 +110,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return chosen | self._width(max(1, width), growths)
 
     def declare(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], list[float]]:
-        """Draws everything but the width; returns the arguments drawn, and the growth of the channels from level to level."""
+        """Draws everything except the width. Returns the drawn arguments, and the growth of the channels from level to level."""
         space, chosen, growths = self.space, {}, []
         if space.has_levels:
             levels = hp.Int("levels", 1, self.most_levels, default=self.most_levels)
@@ -124,7 +125,7 @@ class HyperNetwork(keras_tuner.HyperModel):
                 chosen[space.iterations] = tuple(nu[:levels])
             growths = growths[: levels - 1]
         for name, values in space.choices.items():
-            either = values == EITHER  # KerasTuner makes integers of a choice of booleans
+            either = values == EITHER  # KerasTuner turns a choice of booleans into integers
             chosen[name] = hp.Boolean(name, default=values[0]) if either else hp.Choice(name, list(values))
         hp.Float("size", LEAST_SIZE, 1.0, sampling="log", default=1.0)
         hp.Float("learning_rate", 0.01, 0.3, sampling="log", default=0.1)
@@ -132,7 +133,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return chosen, growths
 
     def cost(self, arguments: dict[str, Any]) -> Cost:
-        """Returns the exact cost of a network, which is traced without its classifier and without a single value.
+        """Returns the exact cost of a network. The network is traced without its classifier and without a single value.
 
         Example:
             >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (32, 32, 3), 10)
@@ -164,7 +165,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return sum(row.multiply_adds or 0 for row in level_table(trunk)) + trunk.output_shape[-1] * self.classes
 
     def _load(self, arguments: dict[str, Any]) -> float:
-        """The share of the budget that a network takes; above 1 it exceeds it."""
+        """Returns the share of the budget that a network takes. Above 1 it exceeds the budget."""
         measures = {"max_params": self._params, "max_madds": self._madds}
         with keras.StatelessScope(initialize_variables=False):
             trunk = self._trunk(arguments)
@@ -180,12 +181,12 @@ class HyperNetwork(keras_tuner.HyperModel):
             least = getattr(needed, name.removeprefix("max_"))
             if least > bound:
                 raise ValueError(
-                    f"expected {name} >= {least}, which the deepest network of this space needs. Received: {name}={bound}"
+                    f"expected {name} >= {least} for the deepest network of this space. Received: {name}={bound}"
                 )
 
 
 class HyperMgNet(HyperNetwork):
-    """MgNet as a search space: J, nu_l, channels per level, what A and B share, the smoother, learning rate and weight decay.
+    """MgNet as a search space: J, nu_l, channels per level, sharing of A and B, smoother, learning rate and weight decay.
 
     Source: the family of He2019 (3.4). The arguments are those of `HyperNetwork`.
 

@@ -1,4 +1,4 @@
-"""The version, and those of other packages, readable without importing Keras."""
+"""The version of this package and of others, readable without importing Keras."""
 
 import importlib.metadata
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
-    """Returns the versions of packages, without those that are not installed.
+    """Returns the versions of packages. Packages that are not installed are left out.
 
     Example:
         >>> list(installed(["keras", "kears"]))

@@ -111,7 +111,7 @@ def test_pth_where_torch_is_installed(pair, tmp_path):
 def test_pth_without_torch_says_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "w.pth").touch()
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match="expected 'torch', which `pip install 'torch'` brings"):
+    with pytest.raises(ImportError, match="expected 'torch': install it with `pip install 'torch'`"):
         load_torch_weights(MAKERS["mgnet"](), tmp_path / "w.pth")
 
 
@@ -135,7 +135,7 @@ FAULTS = {
     missing: r"expected the key 'layer1\.1\.bn2\.running_var' in the state dict; it is missing",
     surplus: r"expected no key beyond those of mgnet\. Received: layer9\.0\.A\.weight",
     misshaped: r"expected 'fc\.weight' to have the shape \(4, 3\)\. Received: \(4, 9\)",
-    at_odds: r"expected 'layer0\.1\.B\.weight' to equal 'layer0\.0\.B\.weight', which is the same tensor",
+    at_odds: r"expected 'layer0\.1\.B\.weight' to equal 'layer0\.0\.B\.weight', because they are one tensor",
 }
 
 

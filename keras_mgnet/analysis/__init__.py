@@ -1,7 +1,7 @@
-"""Analyses of networks as numerical methods: pure functions to numbers, each with a picture (Lu2017; sources in each file).
+"""Analyses of networks as numerical methods: pure functions that return numbers, each with a picture (Lu2017).
 
-`ANALYSES` has them by name. The network itself is not changed: what an analysis replaces in it is as before when it ends; some
-build copies.
+`ANALYSES` lists them by name. The sources are given in each file. An analysis does not change the network: it restores what it
+replaces, and some build copies.
 """
 
 from keras_mgnet.analysis.class_activation import ActivationMaps, activation_maps

@@ -1,4 +1,7 @@
-"""Class activation maps: where in an image a class is seen (Zhou et al. 2016). Exact for a mean under a linear classifier."""
+"""Class activation maps: where in an image a class is seen (Zhou et al. 2016).
+
+They are exact if the network ends with a mean and a linear classifier.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,22 +18,24 @@ SHOWN = 16
 
 @dataclass(frozen=True)
 class ActivationMaps:
-    """Maps whose mean over the grid is the logit, but for the bias."""
+    """Maps whose mean over the grid is the logit minus the bias."""
 
-    images: np.ndarray = field(metadata=PICTURE_ONLY)  # (N, H, W, C), as they were given
+    images: np.ndarray = field(metadata=PICTURE_ONLY)  # (N, H, W, C), as given
     maps: np.ndarray  # (N, h, w), of the predicted class
     predicted: np.ndarray  # (N,) classes
     labels: np.ndarray  # (N,) classes
     logits: np.ndarray  # (N,), of the predicted class
-    bias: np.ndarray  # (N,), the part of the logit that belongs to no place
+    bias: np.ndarray  # (N,), the part of the logit that belongs to no position
 
     def summary(self) -> str:
         right = np.sum(self.predicted == self.labels)
-        return f"maps of {len(self.maps)} images, {right} of them classified rightly"
+        return f"maps of {len(self.maps)} images, {right} of them classified correctly"
 
 
 def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> ActivationMaps:
-    """Returns M(y, x) = sum_k w_{k, class} F_k(y, x) with F the input of the global mean; logit = mean M + bias.
+    """Returns the class activation maps M(y, x) = sum_k w_{k, class} F_k(y, x), where F is the input of the global mean.
+
+    The logit is mean M + bias.
 
     Args:
         model: a network of this package with its classifier.
@@ -60,7 +65,7 @@ def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) 
 
 
 def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """Returns the global mean and the classifier behind it; raises ValueError where a network does not end so."""
+    """Returns the global mean and the classifier after it. Raises ValueError if a network does not end with them."""
     kinds = [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
     if [type(layer) for layer in model.layers[-2:]] != kinds:
         raise ValueError(f"expected a network that ends in a global mean and a classifier. Received: {model.name}")
@@ -68,7 +73,7 @@ def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layer
 
 
 def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None:
-    """Draws the first images with their maps over them to a PNG."""
+    """Draws the first images, overlaid with their maps, to a PNG."""
     n = min(SHOWN, len(result.maps))
     columns = min(n, 8)
     rows = -(-n // columns)
@@ -92,9 +97,7 @@ def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None
         below.imshow(result.maps[i], cmap="PuOr_r", vmin=-bound, vmax=bound, **options)
         above.set_title(names[int(result.labels[i])], fontsize="small")
         below.set_title(f"→ {names[int(result.predicted[i])]}", fontsize="small")
-    figure.colorbar(
-        grid[1, 0].images[-1], ax=grid, shrink=0.5, label="M(y, x); its mean is the logit, but for the bias"
-    )
+    figure.colorbar(grid[1, 0].images[-1], ax=grid, shrink=0.5, label="M(y, x); its mean is the logit without the bias")
     save(figure, path)
 
 

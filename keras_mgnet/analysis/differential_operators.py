@@ -14,9 +14,9 @@ from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid.stencils import along_axes, moment_matrix, powers
 from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
-TOLERANCE = 0.1  # of a moment, relative to what the absolute values of the kernel would give
+TOLERANCE = 0.1  # of a moment, relative to the moment of the kernel's absolute values
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-STENCILS = {  # what a 3x3 kernel is compared with, rows are x; scaled kernels and their negatives count as the same
+STENCILS = {  # stencils that 3x3 kernels are compared with; rows are x; a factor of either sign makes no difference
     "1": np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]]),
     "mean": np.ones((3, 3)),
     "d/dx": np.outer([-1, 0, 1], [0, 1, 0]),
@@ -35,11 +35,11 @@ STENCILS = {  # what a 3x3 kernel is compared with, rows are x; scaled kernels a
 
 @dataclass(frozen=True)
 class Moments:
-    """What the 3x3 kernels of a network are as differential operators, convolution by convolution."""
+    """The 3x3 kernels of a network as differential operators, convolution by convolution."""
 
     nearest: dict[str, dict[str, float]]  # share of the kernels whose nearest stencil is this one
     cosine: dict[str, float]  # median |cosine| between a kernel and its nearest stencil
-    order: dict[str, list[float]]  # share of kernels whose moments vanish below order 0, 1, 2, 3 or more
+    order: dict[str, list[float]]  # share of kernels whose moments vanish below order 0, 1, 2, and 3 or more
     high_pass: dict[str, float]  # median of |sum q| / sum |q|; 0 is a high-pass filter
 
     def summary(self) -> str:
@@ -49,7 +49,7 @@ class Moments:
 
 
 def kernel_of_moments(M: np.ndarray) -> np.ndarray:
-    """Returns the kernels (n, n, ...) that have these moments; the inverse of `moment_matrix`.
+    """Returns the kernels (n, n, ...) with these moments. It is the inverse of `moment_matrix`.
 
     Example:
         >>> kernel_of_moments(moment_matrix(LAPLACIAN)).round(12).astype(int).tolist() == LAPLACIAN.tolist()
@@ -60,10 +60,10 @@ def kernel_of_moments(M: np.ndarray) -> np.ndarray:
 
 
 def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
-    """Returns the smallest a + b at which a moment of each kernel (n, n, ...) does not vanish: (...).
+    """Returns the smallest a + b for which a moment of each kernel (n, n, ...) does not vanish: (...).
 
-    A moment vanishes where |M[a, b]| <= tolerance * sum_k |k_1^a k_2^b q[k]|. The order is that of the differential operator:
-    eps^{-order} q * F(x + eps k) tends to a derivative of this order. A kernel whose n^2 moments all vanish has 2 n - 1.
+    A moment vanishes if |M[a, b]| <= tolerance * sum_k |k_1^a k_2^b q[k]|. The order is that of the differential operator:
+    eps^{-order} q * F(x + eps k) tends to a derivative of this order. If all n^2 moments of a kernel vanish, it is 2 n - 1.
 
     Example:
         >>> int(vanishing_order(LAPLACIAN)), int(vanishing_order(np.ones((3, 3)))), int(vanishing_order(STENCILS["d/dx"]))
@@ -78,7 +78,7 @@ def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
 def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
     """Returns C = M[a, b] / (a! b!): eps^{-a-b} sum_k q[k] F(x + eps k) = C d^{a+b} F / dx^a dy^b (x) + O(eps).
 
-    That is so where the moments vanish below the order a + b, and the others of that order too (sum rules); Lu2017.
+    This holds if the moments below the order a + b vanish, and the others of that order too (sum rules); Lu2017.
 
     Example:
         >>> derivative_coefficient(LAPLACIAN, 2, 0)
@@ -88,7 +88,7 @@ def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
 
 
 def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the number in `STENCILS` of the largest |cosine| to each 3x3 kernel of (3, 3, ...), and that |cosine|.
+    """Returns the index in `STENCILS` with the largest |cosine| to each 3x3 kernel of (3, 3, ...), and that |cosine|.
 
     Example:
         >>> number, cosine = nearest_stencil(-2.0 * LAPLACIAN)
@@ -102,9 +102,9 @@ def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
-    """Returns what every 3x3 kernel of a network, from one channel to another, is as a differential operator.
+    """Describes every 3x3 kernel of a network, from one channel to another, as a differential operator.
 
-    Learned kernels have no moment that is exactly zero, so the order is that up to a tolerance, as `vanishing_order` has it.
+    Learned kernels have no moment that is exactly zero, so the order is up to a tolerance, as in `vanishing_order`.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -130,7 +130,7 @@ def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
 
 
 def plot_moments(result: Moments, path) -> None:
-    """Draws, per convolution, the nearest stencils as a map and the orders as bars to a PNG."""
+    """Draws, for each convolution, the nearest stencils as a map and the orders as bars to a PNG."""
     names = list(result.nearest)
     figure = new_figure(13, 2.2 + 0.3 * len(names), "3x3 kernels as differential operators, convolution by convolution")
     stencils, orders = figure.subplots(1, 2, width_ratios=[1.6, 1], sharey=True)

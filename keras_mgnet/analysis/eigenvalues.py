@@ -1,4 +1,4 @@
-"""Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides beside the scheme's region (Lu2017)."""
+"""Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides and the scheme's region (Lu2017)."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -31,17 +31,15 @@ EULER = Recursion((1.0,), (1.0,))
 
 @dataclass(frozen=True)
 class Block:
-    """One iteration."""
+    """One iteration and the eigenvalues of its right-hand side."""
 
     level: str
     index: int
     scheme: Recursion
-    eigenvalues: (
-        np.ndarray
-    )  # of the Jacobian of f at the state of one image: the outer ones, which Arnoldi's method finds
+    eigenvalues: np.ndarray  # outer ones of the Jacobian of f at the state of one image, by Arnoldi's method
     residuals: np.ndarray  # ||J v - lambda v|| of each, for ||v|| = 1
-    growth: float  # largest amplification of the scheme over these eigenvalues; above 1 a disturbance grows
-    rightmost: float  # largest Re lambda; the equation x' = f(x) is stable where it is at most 0
+    growth: float  # largest amplification by the scheme over these eigenvalues; above 1 a disturbance grows
+    rightmost: float  # largest Re lambda; the equation x' = f(x) is stable if it is at most 0
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,9 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 
     Args:
         model: a network of residual blocks, or of smoothing steps with a linear A.
-        images: (N, H, W, C), normalised; the first is the one at which f is linearised.
+        images: (N, H, W, C), normalised. f is linearised at the first of them.
         arnoldi_steps: matrix-vector products per block.
-        seed: of the starting vectors.
+        seed: seed of the starting vectors.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -87,9 +85,9 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 
 
 def right_hand_sides(model: keras.Model, image: np.ndarray):
-    """Yields (level, i, f, x) of every iteration that keeps the shape: the network goes from x by a step of x' = f(x).
+    """Yields (level, i, f, x) for every iteration that keeps the shape. From x the network takes a step of x' = f(x).
 
-    For a smoothing step x is a change of u^i, at which r = r^i - A x and f is the correction.
+    For a smoothing step x is a change of u^i with r = r^i - A x, and f is the correction.
     """
     own = stepping_levels(model)
     if isinstance(own[0].scheme, ResidualCorrection):
@@ -112,7 +110,10 @@ def _corrected(level, i, r, x):
 
 
 def stepping_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels of residual blocks of a network, else of smoothing steps; raises ValueError where it has neither."""
+    """Returns the levels of residual blocks of a network or, without any, of smoothing steps.
+
+    Raises ValueError if it has neither.
+    """
     return levels(model, *STEPPING) or smoothing_levels(model)
 
 
@@ -139,7 +140,7 @@ def recursion(level, i: int) -> Recursion:
 
 
 def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
-    """Returns the largest |z|, z^p = sum_j (a_j + b_j lambda) z^{p-1-j}, for each lambda; the scheme is stable where it is <= 1.
+    """Returns the largest |z| with z^p = sum_j (a_j + b_j lambda) z^{p-1-j} for each lambda. The scheme is stable if it is <= 1.
 
     Example:
         >>> amplification(np.array([-1.0, -2.0, 1j]), EULER).round(4).tolist()
@@ -153,7 +154,7 @@ def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
 
 
 def plot_stability(result: Stability, path) -> None:
-    """Draws a panel per level to a PNG: the eigenvalues of each block, and the edge of its region of stability."""
+    """Draws a panel per level to a PNG: the eigenvalues of each block, and the boundary of its region of stability."""
     names = list(dict.fromkeys(block.level for block in result.blocks))
     title = "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
     figure = new_figure(4.6 * len(names), 4.6, title)

@@ -17,24 +17,24 @@ from keras_mgnet.reporting import SEQUENTIAL, finish, new_figure, save, style
 
 FREQUENCIES = 32  # per axis
 BINS = 8
-DRAWN = 8  # channels, from which and to which symbols are drawn
+DRAWN = 8  # number of channels between which symbols are drawn
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """The error of one smoothing step by frequency, level by level; high is where max(|theta_1|, |theta_2|) >= pi / 2."""
+    """The error of one smoothing step by frequency, level by level. High frequencies have max(|theta_1|, |theta_2|) >= pi / 2."""
 
     radius: dict[str, np.ndarray]  # spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2
-    eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)  # all of the symbol, (nu, T, T, c)
-    drawn: dict[str, list[int]]  # the channels whose symbols are drawn, those that the last step mixes most
+    eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)  # all eigenvalues of the symbol, (nu, T, T, c)
+    drawn: dict[str, list[int]]  # channels whose symbols are drawn: those that the last step mixes most
     symbols: dict[str, np.ndarray] = field(
         metadata=PICTURE_ONLY
     )  # |symbol| of the last step between them, (T, T, n, n)
     pairs: dict[str, np.ndarray]  # mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel
     high: dict[str, list[float]]  # per iteration the largest radius over the high frequencies: the smoothing factor
-    low: dict[str, list[float]]  # over the low ones
-    # Per iteration the norm of r^{i+1} over that of r^i, as the network itself computes them, in `BINS` rings of equal width in
-    # max(|theta_1|, |theta_2|); NaN for a ring that the grid has no frequency in.
+    low: dict[str, list[float]]  # the same over the low frequencies
+    # For each iteration ||r^{i+1}|| / ||r^i||, as the network itself computes them, in `BINS` rings of equal width in
+    # max(|theta_1|, |theta_2|). NaN for a ring without a frequency of the grid.
     measured: dict[str, np.ndarray]
 
     def summary(self) -> str:
@@ -55,7 +55,7 @@ def frequencies(n: int = FREQUENCIES) -> np.ndarray:
 
 
 def symbol(kernel: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Returns sum_k K[k]^T exp(i k theta), what a convolution does to a wave: (T, T, c_out, c_in) for K (k, k, c_in, c_out).
+    """Returns sum_k K[k]^T exp(i k theta), the action of a convolution on a wave: (T, T, c_out, c_in) for K (k, k, c_in, c_out).
 
     Example:
         >>> laplace = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[:, :, None, None]
@@ -74,7 +74,7 @@ def step_symbol(A: np.ndarray, B: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def is_high(theta: np.ndarray) -> np.ndarray:
-    """Whether the next grid cannot represent a frequency, (T, T)."""
+    """Returns which frequencies the next grid cannot represent, (T, T)."""
     return np.abs(theta).max(-1) >= np.pi / 2 - 1e-12
 
 
@@ -92,10 +92,11 @@ def smoothing_factor(A: np.ndarray, B: np.ndarray, n: int = 2 * FREQUENCIES) -> 
 
 
 def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
-    """Returns the symbols of the smoothing steps of a trained MgNet, I - A_i G_2 B_i G_1, and what they do to its residuals.
+    """Returns the symbols I - A_i G_2 B_i G_1 of the smoothing steps of a trained MgNet, and how the steps change its residuals.
 
-    B_i is as the scheme scales it, by sigmoid(a) if damped. G_1 and G_2 stand for s1 and s2: per channel the scale of the norm
-    times the mean of sigma' over the images, for no wave passes sigma unchanged. `measured` does without this approximation.
+    B_i includes the factor of the scheme, such as sigmoid(a) if damped. G_1 and G_2 represent s1 and s2: for each channel the
+    scale of the norm times the mean of sigma' over the images, because no wave passes sigma unchanged. `measured` does not use
+    this approximation.
 
     Args:
         model: a network whose levels have an A and a B.
@@ -126,7 +127,7 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
 
 
 def smoothing_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels of a network that have an A, linear, and a B; raises ValueError where it has none."""
+    """Returns the levels of a network that have a linear A and a B. Raises ValueError if there are none."""
     own = [
         level
         for level in levels(model, ResidualCorrection)
@@ -136,7 +137,7 @@ def smoothing_levels(model: keras.Model) -> list[Level]:
 
 
 def plot_spectra(result: Spectra, path) -> None:
-    """Draws a row per level to a PNG: radius over theta, eigenvalues, the symbol of each channel pair, measured reduction."""
+    """Draws a row per level to a PNG: radius over theta, eigenvalues, symbols of channel pairs, measured reduction."""
     rows = len(result.radius)
     figure = new_figure(16, 3.5 * rows, "Smoothing steps r <- (I - A B) r by frequency, iteration by iteration")
     for row, name in zip(figure.subplots(rows, 4, squeeze=False), result.radius, strict=True):
@@ -148,7 +149,7 @@ def plot_spectra(result: Spectra, path) -> None:
             row[3].semilogy(places[known], values[known], label=f"step {i}", **style(i))
         row[3].axhline(1, color="gray", linewidth=0.8, linestyle=":")
         row[3].axvline(0.5, color="gray", linewidth=0.8)
-        finish(row[3], title="measured: ||r^{i+1}|| / ||r^i||", xlabel="max |theta| / pi; high behind 0.5")
+        finish(row[3], title="measured: ||r^{i+1}|| / ||r^i||", xlabel="max |theta| / pi; high from 0.5")
     save(figure, path)
 
 
@@ -160,7 +161,7 @@ def _draw_radius(figure, axes, name: str, radius: np.ndarray) -> None:
 
 
 def _draw_pairs(figure, axes, symbols: np.ndarray, channels: list[int]) -> None:
-    """A picture over theta for each pair of channels, in a square of all of them."""
+    """Draws the symbols of all pairs of channels over theta, side by side in a square."""
     T, _, n, _ = symbols.shape
     framed = np.pad(symbols.transpose(2, 1, 3, 0), ((0, 0), (0, 2), (0, 0), (0, 2)), constant_values=np.nan)
     side = T + 2
@@ -185,7 +186,7 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
 
 
 def _symbols(level: Level, gains: dict[int, np.ndarray], theta: np.ndarray) -> np.ndarray:
-    """The symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
+    """Returns the symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
     steps = []
     for i in range(level.nu):
         system = level.field
@@ -197,7 +198,7 @@ def _symbols(level: Level, gains: dict[int, np.ndarray], theta: np.ndarray) -> n
 
 
 def _most_mixed(symbol: np.ndarray) -> list[int]:
-    """Up to `DRAWN` channels of a symbol (T, T, c, c), in order."""
+    """Returns up to `DRAWN` channels of a symbol (T, T, c, c), in order."""
     strength = np.square(np.abs(symbol - np.eye(symbol.shape[-1]))).sum((0, 1))
     return np.sort(np.argsort(-(strength.sum(0) + strength.sum(1)))[:DRAWN]).tolist()
 
@@ -208,7 +209,7 @@ def _scale(norm, gains: dict[int, np.ndarray]) -> np.ndarray:
 
 
 def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[int, np.ndarray]:
-    """The mean of sigma' behind each norm of the levels, (c,) by its id; a network without norms has sigma alone."""
+    """Returns the mean of sigma' after each norm of the levels, (c,) by its id. A network without norms has sigma alone."""
     norms = [
         norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, keras.layers.Layer)
     ]
@@ -236,7 +237,7 @@ def _measured(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[
 
 
 def _rings(r: np.ndarray) -> np.ndarray:
-    """The squared norm of r (N, H, W, c) in each ring of frequencies, (BINS,)."""
+    """Returns the squared norm of r (N, H, W, c) in each ring of frequencies, (BINS,)."""
     power = np.square(np.abs(np.fft.fft2(r, axes=(1, 2)))).sum((0, 3))
     rows, columns = (np.abs(np.fft.fftfreq(size)) * 2 for size in power.shape)
     ring = np.minimum((np.maximum(rows[:, None], columns) * BINS).astype(int), BINS - 1)

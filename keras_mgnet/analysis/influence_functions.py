@@ -1,4 +1,4 @@
-"""The filters and influence functions that a reaction-diffusion has learned, stage by stage (Chen, Pock 2017, Figure 5)."""
+"""The learned filters and influence functions of a reaction-diffusion, stage by stage (Chen, Pock 2017, Figure 5)."""
 
 from dataclasses import dataclass, field
 
@@ -14,22 +14,22 @@ from keras_mgnet.metrics import mean_psnr
 from keras_mgnet.reporting import COLORS, DIVERGING, finish, new_figure, save
 
 POINTS = 201
-RARE = 0.001  # share of the responses beyond the range on which a function is looked at
-SHOWN = 4  # functions of a stage that are drawn in colours, those that move the image most
-COLUMNS = 6  # of filters side by side
+RARE = 0.001  # share of the responses outside the range on which a function is examined
+SHOWN = 4  # functions of a stage that are drawn in colour: those that change the image most
+COLUMNS = 6  # number of filters side by side
 
 
 @dataclass(frozen=True)
 class Influence:
-    """K_i and psi_i of every stage, and what they do to noisy images."""
+    """K_i and psi_i of every stage, and their effect on noisy images."""
 
-    psnr: list[float]  # in dB, of the noisy images and after each stage; against the clean ones
+    psnr: list[float]  # in dB against the clean images: of the noisy images, and after each stage
     reaction: list[float]  # lambda
     strength: list[np.ndarray]  # (n,), root mean square of psi_i(K_i u) in grey values
     smoothing: list[float]  # share of the functions with psi_i'(0) > 0, which diffuse; the others sharpen
-    monotone: list[float]  # share of the functions that are monotone where responses are
-    z: list[np.ndarray]  # (POINTS,), responses, up to what all but `RARE` of them are below
-    psi: list[np.ndarray]  # (POINTS, n), the functions there
+    monotone: list[float]  # share of the functions that are monotone over the responses
+    z: list[np.ndarray]  # (POINTS,), responses, up to a bound that all but `RARE` of them are below
+    psi: list[np.ndarray]  # (POINTS, n), the functions at z
     filters: list[np.ndarray] = field(metadata=PICTURE_ONLY)  # (m, m, n)
 
     def summary(self) -> str:
@@ -42,7 +42,7 @@ class Influence:
 
 
 def diffusion_level(model: keras.Model) -> Level:
-    """Returns the level of reaction-diffusion of a network; raises ValueError where it has none."""
+    """Returns the reaction-diffusion level of a network. Raises ValueError if it has none."""
     return required(model, "a ReactionDiffusion", levels(model, EulerFromData))[0]
 
 
@@ -51,7 +51,7 @@ def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Infl
 
     Args:
         model: the network.
-        images, clean: (N, H, W, 1) grey values with noise, and without it.
+        images, clean: (N, H, W, 1) grey values, with noise and without it.
 
     Example:
         >>> from keras_mgnet import ReactionDiffusion
@@ -73,7 +73,7 @@ def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Infl
 
 
 def plot_influence(result: Influence, path) -> None:
-    """Draws, stage by stage, the influence functions over the filters to a PNG."""
+    """Draws the influence functions above the filters, stage by stage, to a PNG."""
     stages = len(result.z)
     figure = new_figure(3.2 * stages, 6, "Learned influence functions psi_i and filters K_i, the strongest first")
     above, below = figure.subplots(2, stages, squeeze=False, height_ratios=[1.3, 1])
@@ -95,7 +95,7 @@ def _draw_functions(axes, result: Influence, i: int, order: np.ndarray) -> None:
 
 
 def _draw_filters(axes, filters: np.ndarray) -> None:
-    """Filters (m, m, n) side by side, row by row, each on its own scale around zero."""
+    """Draws filters (m, m, n) side by side, row by row, each on its own scale around zero."""
     m, _, n = filters.shape
     framed = np.pad(filters / np.abs(filters).max((0, 1)), ((0, 1), (0, 1), (0, -n % COLUMNS)), constant_values=np.nan)
     sheet = framed.reshape(m + 1, m + 1, -1, COLUMNS).transpose(2, 0, 3, 1)

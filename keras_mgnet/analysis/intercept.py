@@ -1,4 +1,4 @@
-"""Surgery on a built network: for a while a method of one of its layers does something else."""
+"""Temporarily replaces methods of the layers of a built network."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,9 +10,9 @@ import keras
 
 @contextmanager
 def intercepted(owner: Any, method: str, around: Callable) -> Iterator[None]:
-    """While open, owner.method(...) is around(original, ...); afterwards the object is as it was.
+    """Replaces owner.method(...) by around(original, ...) while open, and restores the object afterwards.
 
-    The network is not rebuilt. Call it directly, `model(x, training=False)`: what `predict` has compiled before stays as it was.
+    The network is not rebuilt. Call it directly, `model(x, training=False)`: programs that `predict` has compiled do not change.
 
     Example:
         >>> from keras_mgnet.layers import Conv
@@ -21,7 +21,7 @@ def intercepted(owner: Any, method: str, around: Callable) -> Iterator[None]:
         ...     float(keras.ops.max(conv(x)))
         0.0
     """
-    attributes = vars(owner)  # past Keras' tracking, which a method has no part in
+    attributes = vars(owner)  # bypasses Keras' tracking, which does not concern methods
     before = {method: attributes[method]} if method in attributes else {}
     attributes[method] = partial(around, getattr(owner, method))
     try:
@@ -33,7 +33,7 @@ def intercepted(owner: Any, method: str, around: Callable) -> Iterator[None]:
 
 @contextmanager
 def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Iterator[None]:
-    """As `intercepted`, for several objects: around(owner, original, ...)."""
+    """Does the same as `intercepted` for several objects: around(owner, original, ...)."""
     with ExitStack() as stack:
         for owner in owners:
             stack.enter_context(intercepted(owner, method, partial(around, owner)))
@@ -41,7 +41,7 @@ def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Ite
 
 
 def levels(model: keras.Model, *kinds: type) -> list[keras.layers.Layer]:
-    """Returns the levels of a network that are of these kinds, or whose schemes are, finest first."""
+    """Returns the levels of a network that are of these kinds, or have schemes of these kinds, finest first."""
     return [
         layer for layer in model.layers if isinstance(layer, kinds) or isinstance(getattr(layer, "scheme", None), kinds)
     ]

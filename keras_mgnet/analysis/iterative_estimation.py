@@ -1,4 +1,4 @@
-"""Unrolled iterative estimation: do the modules of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)."""
+"""Unrolled iterative estimation: do the modules of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)"""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -12,9 +12,9 @@ from keras_mgnet.reporting import finish, new_figure, save, style
 
 @dataclass(frozen=True)
 class Estimation:
-    """The errors x^i - x^nu of the states of a level as estimates of its last one, in units of the deviation of x^nu.
+    """The errors x^i - x^nu of the states of a level as estimates of its last state, in units of the deviation of x^nu.
 
-    Each per level and state, over images, grid and channels.
+    Each list has a value per state of a level, over images, grid and channels.
     """
 
     mean: dict[str, list[float]]  # E[x^i - x^nu] / std(x^nu)
@@ -30,7 +30,9 @@ class Estimation:
 
 
 def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
-    """Returns how far each state of a level is from the last one; if the levels estimate, mean and bias are near 0, spread falls.
+    """Returns how far each state of a level is from the last one.
+
+    If the levels estimate, mean and bias are near 0 and the spread falls.
 
     Args:
         model: a network of residual blocks or smoothing steps.
@@ -51,13 +53,13 @@ def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
 
 
 def optimal_combination(variance_a: float, variance_b: float, covariance: float) -> tuple[float, float]:
-    """Returns (q_1, q_2), q_1 + q_2 = 1, for which q_1 A + q_2 B estimates C with the least variance, Lu2017.
+    """Returns (q_1, q_2) with q_1 + q_2 = 1 for which q_1 A + q_2 B estimates C with the least variance, Lu2017.
 
     Args:
-        variance_a, variance_b, covariance: of A - C and B - C, both of mean zero.
+        variance_a, variance_b, covariance: those of A - C and B - C, both of mean zero.
 
     Raises:
-        ValueError: where A - B has no variance, so that every combination is as good.
+        ValueError: if A - B has no variance, because every combination is then equally good.
 
     Example:
         >>> optimal_combination(1.0, 3.0, 0.0)
@@ -65,7 +67,10 @@ def optimal_combination(variance_a: float, variance_b: float, covariance: float)
     """
     alpha_1, alpha_2 = variance_b - covariance, variance_a - covariance
     if alpha_1 + alpha_2 <= 0:
-        raise ValueError(f"expected A and B that differ. Received: {variance_a}, {variance_b}, {covariance}")
+        raise ValueError(
+            f"expected A and B that differ. "
+            f"Received: variance_a={variance_a}, variance_b={variance_b}, covariance={covariance}"
+        )
     return alpha_1 / (alpha_1 + alpha_2), alpha_2 / (alpha_1 + alpha_2)
 
 
@@ -83,13 +88,13 @@ def plot_estimation(result: Estimation, path) -> None:
 
 
 def _sums(xs: list[np.ndarray]) -> np.ndarray:
-    """Sums over the images of every x^i - x^nu, at last of x^nu itself, each with its square: (nu + 2, 2, H, W, c)."""
+    """Returns sums over the images of every x^i - x^nu and, last, of x^nu itself, each with its square: (nu + 2, 2, H, W, c)."""
     last = xs[-1].astype(np.float64)
     return np.array([(d.sum(0), np.square(d).sum(0)) for d in chain((x - last for x in xs), [last])])
 
 
 def _ratios(means: np.ndarray) -> tuple[list[float], list[float], list[float]]:
-    """Mean, bias and spread, from `_sums` over the number of images."""
+    """Returns mean, bias and spread from `_sums` divided by the number of images."""
     mean, square = means.mean((2, 3, 4)).T
     *spread, deviation = np.sqrt(np.maximum(square - mean**2, 0))
     bias = np.sqrt(np.square(means[:-1, 0]).mean((1, 2, 3)))

@@ -1,4 +1,4 @@
-"""Lesion study: a trained network without single modules, without several, and with some in another order (Veit et al. 2016)."""
+"""Lesion study: deletes single or several modules of a trained network, or changes their order (Veit et al. 2016)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from keras_mgnet.analysis.result import chance, error
 from keras_mgnet.analysis.rewiring import Module, can_be_deleted, modules, rewired
 from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
-MOST = 20  # modules deleted, or pairs exchanged, at once
+MOST = 20  # largest number of modules deleted, or pairs exchanged, at once
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Lesions:
 
     intact: float  # of the whole network
     chance: float  # of guessing the most frequent class
-    modules: list[Module]  # all that can be deleted, in order
+    modules: list[Module]  # all modules that can be deleted, in order
     deleted: list[float]  # without each of them
     several: dict[int, list[float]]  # number of deleted modules that change no shape -> error of each draw
     exchanged: dict[int, list[tuple[float, float]]]  # number of exchanged pairs -> (Kendall's tau, error) of each draw
 
     @property
     def median_increase(self) -> float:
-        """Median of error - intact error over the single deletions that change no shape; NaN where there are none."""
+        """Median increase of the error over the single deletions that change no shape; NaN if there are none."""
         increases = [e - self.intact for m, e in zip(self.modules, self.deleted, strict=True) if not m.changes_shape]
         return float(np.median(increases)) if increases else float("nan")
 
@@ -44,13 +44,11 @@ def lesions(
 ) -> Lesions:
     """Returns the error of a trained network after each kind of lesion, at test time and without any training.
 
-    Source: section "Residual learning: an exponential ensemble" of Lu2017, after Veit, Wilber, Belongie 2016.
-
     Args:
         model: a network that has `modules`.
         images, labels: (N, H, W, C), normalised, and (N,) classes.
-        draws, seed: random choices per number of deleted modules and of exchanged pairs.
-        most: largest such number.
+        draws, seed: number of random choices for each number of deleted modules and of exchanged pairs, and their seed.
+        most: largest number of modules deleted, or pairs exchanged, at once.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -83,7 +81,7 @@ def lesions(
 
 
 def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) -> list[Module]:
-    """Returns the modules after as many exchanges of two of one level, each pair drawn from all."""
+    """Returns the modules after `pairs` exchanges of two modules of one level, each pair drawn from all."""
     order = list(ordered)
     for a, b in rng.permutation(_pairs(ordered))[:pairs]:
         order[a], order[b] = order[b], order[a]
@@ -91,7 +89,7 @@ def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) ->
 
 
 def kendall_tau(before: Sequence, after: Sequence) -> float:
-    """Returns the share of pairs in the same order minus that of pairs in the opposite one."""
+    """Returns the share of pairs in the same order minus the share of pairs in the opposite order."""
     places = [before.index(entry) for entry in after]
     signs = [np.sign(b - a) for n, a in enumerate(places) for b in places[n + 1 :]]
     return float(np.mean(signs)) if signs else 1.0

@@ -1,4 +1,4 @@
-"""A classifier at half and twice its resolution: transferred stencils against resized images (Lu2017, "multilevel learning")."""
+"""A classifier at half and twice its resolution: transferred stencils or resized images (Lu2017, "multilevel learning")."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ WAYS = (RESIZED, UNCHANGED, *RULES)
 
 @dataclass(frozen=True)
 class Resolution:
-    """Shares of images that are classified correctly, in [0, 1].
+    """Shares of correctly classified images, in [0, 1], at several resolutions.
 
-    "resized back" is the trained network on the images of another size, resized to its own; "kernels unchanged" and the rules
-    are networks of that size, see `rescale`.
+    "resized back" is the trained network on images of another size, resized to its own. "kernels unchanged" and the rules are
+    networks of that other size, see `rescale`.
     """
 
-    size: str  # "HxW" that the network was trained at
-    intact: float  # there
+    size: str  # "HxW" of the training images
+    intact: float  # share at that size
     chance: float  # of guessing the most frequent class
     accuracy: dict[str, dict[str, float]]  # other "HxW" -> one of `WAYS` -> share
 
@@ -37,13 +37,13 @@ class Resolution:
 
 
 def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Resolution:
-    """Returns the accuracy of a trained network on the same images at half and at twice the resolution, nothing retrained.
+    """Returns the accuracy of a trained network on the same images at half and twice the resolution, without retraining.
 
-    Images of half the resolution are means over 2x2 pixels, those of twice the resolution bilinear.
+    Images of half the resolution are means over 2x2 pixels. Those of twice the resolution are bilinear.
 
     Args:
         model: a network of 3x3 and 1x1 convolutions.
-        images, labels: (N, H, W, C), normalised, H and W even, and (N,) classes.
+        images, labels: (N, H, W, C), normalised, with even H and W, and (N,) classes.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -62,13 +62,13 @@ def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Re
 
 
 def check_resolution(model: keras.Model) -> None:
-    """Raises ValueError for a network that has none of half or twice its resolution."""
+    """Raises ValueError for a network that cannot have half or twice its resolution."""
     for factor in FACTORS:
         rescale(model, factor, None)
 
 
 def resized(images: np.ndarray, factor: float) -> np.ndarray:
-    """Returns images (N, H, W, C) with half the pixels a side, means over 2x2, or with twice as many, bilinear."""
+    """Returns images (N, H, W, C) with half the pixels per side, as means over 2x2, or with twice as many, bilinear."""
 
     def resize(x):
         if factor < 1:
@@ -80,7 +80,7 @@ def resized(images: np.ndarray, factor: float) -> np.ndarray:
 
 
 def plot_resolution(result: Resolution, path) -> None:
-    """Draws a group of bars per resolution to a PNG."""
+    """Draws a group of bars for each resolution to a PNG."""
     figure = new_figure(7.6, 4.2, f"A network trained at {result.size}, at other resolutions")
     axes, width = figure.subplots(), 0.8 / len(WAYS)
     for n, way in enumerate(WAYS):

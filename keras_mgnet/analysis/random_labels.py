@@ -1,4 +1,4 @@
-"""Randomisation test: a network has room for any labels (Zhang et al. 2017; Lu2017)."""
+"""Randomisation test: a network can fit any labels (Zhang et al. 2017; Lu2017)."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ import numpy as np
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.reporting import finish, new_figure, save, style
 
-TRAINED = 0.75  # of the images; the others are the test
+TRAINED = 0.75  # share of the images to train on; the others are the test set
 
 
 @dataclass(frozen=True)
 class TwoLayer:
-    """c(x) = sum_j w_j max(<a, x> - b_j, 0), 2 n + d numbers for n points in d dimensions."""
+    """A network of two layers, c(x) = sum_j w_j max(<a, x> - b_j, 0): 2 n + d numbers for n points in d dimensions."""
 
     a: np.ndarray  # (d,)
-    b: np.ndarray  # (n,), rising
+    b: np.ndarray  # (n,), increasing
     w: np.ndarray  # (n,)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
@@ -28,7 +28,7 @@ class TwoLayer:
 class Randomization:
     """Accuracies in [0, 1] over the epochs, for the true labels and for random ones."""
 
-    train: dict[str, list[float]]  # of the images that were trained on
+    train: dict[str, list[float]]  # of the training images
     test: dict[str, list[float]]  # of the others, against their true labels
 
     def summary(self) -> str:
@@ -39,16 +39,16 @@ class Randomization:
 
 
 def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> TwoLayer:
-    """Returns the network of two layers that takes any values on any distinct points, the construction of Zhang et al.
+    """Returns the two-layer network that takes given values on given distinct points, the construction of Zhang et al.
 
-    a is drawn; b_1 < x_1 < b_2 < x_2 < ... for the sorted x = <a, point>, so that max(x_i - b_j, 0) is lower triangular.
+    a is random. b_1 < x_1 < b_2 < x_2 < ... for the sorted x = <a, point>, so that max(x_i - b_j, 0) is lower triangular.
 
     Args:
         points, values: (n, d) and (n,).
-        seed: of a.
+        seed: seed of a.
 
     Raises:
-        ValueError: where two points are equal.
+        ValueError: if two points are equal.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -62,7 +62,9 @@ def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int =
     x = (points @ a)[order]
     gaps = np.diff(x)
     if not (gaps > 0).all():
-        raise ValueError(f"expected distinct points. Received: {int((gaps <= 0).sum())} of {len(x)} that equal another")
+        raise ValueError(
+            f"expected distinct points. Received: {int((gaps <= 0).sum())} of {len(x)} points equal another"
+        )
     b = np.concatenate([[x[0] - 1], (x[1:] + x[:-1]) / 2])
     return TwoLayer(a, b, np.linalg.solve(np.maximum(x[:, None] - b, 0), values[order]))
 
@@ -80,10 +82,10 @@ def randomization(
     """Trains two fresh copies of a network, on true and on random labels, without augmentation and weight decay.
 
     Args:
-        model: any network of this package that returns logits or probabilities; its values are not read.
-        images, labels: (N, H, W, C), normalised, and (N,) classes; three quarters are trained on.
-        epochs, learning_rate, batch_size: of SGD with momentum 0.9.
-        seed: of weights, labels and order.
+        model: any network of this package that returns logits or probabilities. Its weights are not used.
+        images, labels: (N, H, W, C), normalised, and (N,) classes. Three quarters are used for training.
+        epochs, learning_rate, batch_size: those of SGD with momentum 0.9.
+        seed: seed of weights, labels and order.
 
     Example:
         >>> from keras_mgnet import MgNet

@@ -17,13 +17,11 @@ from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 @dataclass(frozen=True)
 class Paths:
-    """The 2^n paths of a network of n modules, by their length 0, ..., n."""
+    """The 2^n paths through a network of n modules, by length 0, ..., n."""
 
-    share: list[float]  # of all paths, which is Binomial(n, 1/2)
-    gradient: list[
-        float
-    ]  # mean norm of the gradient with respect to the images that comes along one path of this length
-    total: list[float]  # share * gradient, scaled to the sum 1
+    share: list[float]  # of all paths: Binomial(n, 1/2)
+    gradient: list[float]  # mean norm of the gradient with respect to the images along one path of this length
+    total: list[float]  # share * gradient, scaled to sum 1
 
     def summary(self) -> str:
         lengths = np.arange(len(self.share))
@@ -42,12 +40,12 @@ def path_lengths(n: int) -> np.ndarray:
 
 
 def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: int = 5, seed: int = 0) -> Paths:
-    """Returns how the gradient of the loss is spread over the paths of a residual network, by their length.
+    """Returns how the gradient of the loss is distributed over the paths of a residual network, by their length.
 
     Args:
         model: a network whose levels have the scheme `Euler`.
         images, labels: (N, H, W, C), normalised, and (N,) classes.
-        draws, seed: random paths per length.
+        draws, seed: number of random paths per length, and their seed.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -66,15 +64,15 @@ def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: 
 
 
 def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, taken: Collection[Module]) -> np.ndarray:
-    """Returns what comes along one path of the gradient of the mean loss with respect to the images, (N, H, W, C).
+    """Returns the part of the gradient of the mean loss with respect to the images along one path, (N, H, W, C).
 
-    The network runs forward as it is; backward the gradient goes through the branches of the modules `taken` and the shortcuts
-    of the others. The sum over all 2^n sets of modules is the whole gradient.
+    The forward pass is unchanged. In the backward pass the gradient goes through the branches of the modules `taken` and the
+    shortcuts of the others. The sum over all 2^n sets of modules is the whole gradient.
 
     Args:
         model: a network whose levels have the scheme `Euler`.
         images, labels: (N, H, W, C), normalised, and (N,) classes.
-        taken: of `modules(model)`.
+        taken: some of `modules(model)`.
     """
     indices = {(module.level, module.index) for module in taken}
 
@@ -94,7 +92,7 @@ def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, ta
 
 
 def euler_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels x + f(x) of a network; raises ValueError where it has none."""
+    """Returns the levels x + f(x) of a network. Raises ValueError if it has none."""
     return required(model, "a network of blocks x + f(x), such as ResNet", levels(model, Euler))
 
 
@@ -109,6 +107,6 @@ def plot_paths(result: Paths, path) -> None:
     for axes in (share, single, total):
         axes.xaxis.get_major_locator().set_params(integer=True)
     finish(share, title="paths: Binomial(n, 1/2)", xlabel="length", ylabel="share of all paths")
-    finish(single, title="gradient along one path", xlabel="length", ylabel="norm of the gradient by the image")
+    finish(single, title="gradient along one path", xlabel="length", ylabel="norm of the gradient w.r.t. the image")
     finish(total, title="gradient along all paths of a length", xlabel="length", ylabel="share of the gradient")
     save(figure, path)

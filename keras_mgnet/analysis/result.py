@@ -1,4 +1,4 @@
-"""What all analyses share: their numbers as JSON, their networks batch by batch."""
+"""What all analyses share: results as JSON, and networks applied batch by batch."""
 
 import dataclasses
 import math
@@ -11,17 +11,17 @@ from keras import ops
 
 BATCH = 250
 DIGITS = 6
-PICTURE_ONLY = {"json": False}  # metadata of a field that is too large to be read
+PICTURE_ONLY = {"json": False}  # metadata of a field that is too large for the JSON file
 
 
 def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
-    """Yields (n, H, W, C) pieces of (N, H, W, C) images."""
+    """Yields images (N, H, W, C) in pieces (n, H, W, C)."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns what the model says, (N, classes), as it is now: not by a program that was compiled before."""
+    """Returns the output of the model as it is now, (N, classes), without a program that was compiled earlier."""
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches(images)])
 
 
@@ -31,14 +31,14 @@ def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
 
 
 def chance(labels: np.ndarray) -> float:
-    """Returns the share of the most frequent of (N,) classes, which guessing it reaches."""
+    """Returns the share of the most frequent of (N,) classes: the accuracy of always guessing it."""
     return float(np.bincount(labels.astype(int)).max() / len(labels))
 
 
 def to_json(value: Any) -> Any:
-    """Returns a result as JSON knows it: fields by name, arrays as lists, complex numbers as [Re, Im], infinite ones as None.
+    """Converts a result for JSON: fields by name, arrays to lists, complex numbers to [Re, Im], infinite ones and NaN to None.
 
-    Numbers have `DIGITS` significant digits. Fields that are `PICTURE_ONLY` are left out.
+    Numbers have `DIGITS` significant digits. `PICTURE_ONLY` fields are left out.
 
     Example:
         >>> to_json({"a": np.array([1 + 2j, 1 / 3]), "b": float("nan")})

@@ -1,4 +1,4 @@
-"""The modules of a network, and networks in which some of them are deleted or have changed places."""
+"""The modules of a network, and networks with some modules deleted or exchanged."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,20 +18,20 @@ from keras_mgnet.layers import FractalLevel, ResidualCorrection
 class Module:
     """One iteration of a level."""
 
-    level: str  # its name
+    level: str  # name of the level
     index: int  # of the iteration, from 0
-    changes_shape: bool  # whether its input is no state of the level: without its branch, what is left is no identity
+    changes_shape: bool  # whether its input is not a state of the level; without its branch it is then not the identity
 
 
 def _residual(level, table, original, x, i):
-    """R_i x + f^j(x), or R_i x alone."""
+    """Computes R_i x + f^j(x), or R_i x alone."""
     j = table.get(i, i)
     shortcut, f = original(x, i if j is None else j)
     return (shortcut, ops.zeros_like(f)) if j is None else (shortcut, f)
 
 
 def _correction(level, table, original, i, r, smooth):
-    """e^j, or no correction."""
+    """Computes e^j, or no correction."""
     j = table.get(i, i)
     if j is None:
         return ops.zeros_like(original(i, r, smooth))
@@ -40,13 +40,13 @@ def _correction(level, table, original, i, r, smooth):
 
 
 def _plain(level, table, original, K, s, x):
-    """Layer j of a chain, or the identity."""
+    """Computes layer j of a chain, or the identity."""
     i = next(n for n, conv in enumerate(level.K) if conv is K)
     j = table.get(i, i)
     return x if j is None else original(level.K[j], level.s[j], x)
 
 
-# Kind of level or scheme -> what computes one module: the method of the level or of its field, and its replacement.
+# Kind of level or scheme -> the method of the level or of its field that computes one module, and its replacement.
 SURGERY: dict[type, tuple[str, Callable]] = {
     **dict.fromkeys(STEPPING, ("parts", _residual)),
     ResidualCorrection: ("correction", _correction),
@@ -58,7 +58,7 @@ def modules(model: keras.Model) -> list[Module]:
     """Returns the modules of a network in order: residual blocks, smoothing steps, or the layers of a plain chain.
 
     Raises:
-        ValueError: where it has none that can be deleted.
+        ValueError: if it has none that can be deleted.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -68,7 +68,7 @@ def modules(model: keras.Model) -> list[Module]:
     found = []
     for level in levels(model, *SURGERY):
         plain = isinstance(level, FractalLevel)
-        if plain and any(len(ending) > 1 for _, ending in level.ends):  # columns that are joined are no chain
+        if plain and any(len(ending) > 1 for _, ending in level.ends):  # joined columns are not a chain
             continue
         count = len(level.K) if plain else level.nu + getattr(level, "post_nu", 0)
         changes_shape = plain or getattr(level.field, "R", None) is not None
@@ -80,18 +80,18 @@ def modules(model: keras.Model) -> list[Module]:
 
 @contextmanager
 def rewired(model: keras.Model, table: Mapping[Module, Module | None]) -> Iterator[None]:
-    """While open, each module of `table` computes what another of its level does or, for None, nothing: f := 0.
+    """Makes each module of `table` compute what another module of its level does, or nothing (None: f := 0), while open.
 
     What carries the state stays: shortcuts, the k of a two-step method, the A of a residual. So a ResNet with a block deleted is
-    the network without that block or, where the block changes the shape, with its shortcut alone. A deleted layer of a plain
-    chain is the identity.
+    the network without that block or, if the block changes the shape, with its shortcut alone. A deleted layer of a plain chain
+    is the identity.
 
     Args:
-        model: called directly while it is open, see `intercepted`.
-        table: module -> another module of the same level that changes no shape, or None.
+        model: a network. Call it directly while this is open, see `intercepted`.
+        table: module -> another module of the same level that does not change the shape, or None.
 
     Raises:
-        ValueError: for a table that is none of these, before anything is changed.
+        ValueError: if the table has anything else, before anything is changed.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -119,12 +119,12 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
     if other is None:
         if not can_be_deleted(model, module):
             raise ValueError(
-                f"expected a layer that keeps the shape, to be replaced by the identity. Received: {module}"
+                f"expected a layer that keeps the shape, because the identity replaces it. Received: {module}"
             )
     elif module.level != other.level or module.changes_shape != other.changes_shape:
         raise ValueError(f"expected two modules of one level that keep the shape. Received: {module} -> {other}")
 
 
 def can_be_deleted(model: keras.Model, module: Module) -> bool:
-    """Whether something is left without it: the first layer of a plain chain cannot be the identity."""
+    """Returns whether the network works without the module: the first layer of a plain chain cannot be the identity."""
     return not (module.changes_shape and isinstance(model.get_layer(module.level), FractalLevel))

@@ -19,7 +19,7 @@ SAMPLE = 16
 
 @dataclass(frozen=True)
 class Initialization:
-    """Second moments of what each convolution returns, in the order of their use, per initialisation and mode of the norms."""
+    """Second moments of the output of each convolution, in order of use, for each initialisation and mode of the norms."""
 
     forward: dict[str, dict[str, list[float]]]  # variance of the output
     backward: dict[str, dict[str, list[float]]]  # mean square of the gradient of the loss with respect to the output
@@ -34,12 +34,12 @@ class Initialization:
 
 
 def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Initialization:
-    """Returns how variances and gradients run through fresh copies of a network, per initialisation, with norms and without.
+    """Returns variances and gradients through the depth of fresh networks, for each initialisation, with and without norms.
 
     Args:
-        model: any network of this package; its values are not read.
-        images, labels: (N, H, W, C), normalised, and (N,) classes; the first `SAMPLE` serve.
-        seed: of the draws.
+        model: any network of this package. Its weights are not used.
+        images, labels: (N, H, W, C), normalised, and (N,) classes. The first `SAMPLE` are used.
+        seed: seed of the random draws.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -61,9 +61,9 @@ def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *
 def chain_variances(
     variance: float, depth: int = 30, width: int = 512, seed: int = 0
 ) -> tuple[list[float], list[float]]:
-    """Returns the mean squares of y_l = W_l relu(y_{l-1}) and of the gradients by y_l, for weights N(0, variance / width).
+    """Returns the mean squares of y_l = W_l relu(y_{l-1}), and of the gradients with respect to y_l.
 
-    Both keep their size for variance = 2 (He) and halve with each layer for 1 (Xavier).
+    The weights are N(0, variance / width). For variance = 2 (He) both keep their size. For 1 (Xavier) they halve with each layer.
 
     Example:
         >>> forward, backward = chain_variances(2.0)
@@ -100,19 +100,22 @@ def plot_initialization(result: Initialization, path) -> None:
 
 
 def _through(model, images, labels, training: bool) -> tuple[list[float], list[float]]:
-    """Variance of the output of each use of a convolution, and mean square of the gradient of the loss by it."""
+    """Returns the variance of each convolution's output, and the mean square of the gradient of the loss with respect to it.
+
+    There is one value for each use of a convolution.
+    """
     convs = [part for part in compat.flatten_layers(model) if isinstance(part, Conv)]
     outputs: list = []
 
     def run(around: Callable):
-        with all_intercepted(convs, "call", around), keras.StatelessScope():  # the statistics of norms stay as they are
+        with all_intercepted(convs, "call", around), keras.StatelessScope():  # the statistics of norms do not change
             return ops.mean(model.loss(labels, model(images, training=training)))
 
     def record(conv, original, x):
         outputs.append(original(x))
         return outputs[-1]
 
-    def loss(*zeros):  # added to the outputs, so that the gradient by them is that by the outputs
+    def loss(*zeros):  # zeros are added to the outputs, so that both have the same gradient
         queue = iter(zeros)
         return run(lambda conv, original, x: original(x) + next(queue))
 

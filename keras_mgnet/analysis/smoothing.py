@@ -1,4 +1,4 @@
-"""How far the smoothing of a trained MgNet has come: the residual f - A(u) after each iteration."""
+"""How far the smoothing of a trained MgNet gets: the residual f - A(u) after each iteration."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class Residuals:
     """Norms of residuals over grid and channels, level by level."""
 
     first: dict[str, float]  # mean over the images of ||r^0||
-    relative: dict[str, list[float]]  # per iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1
-    spread: dict[str, list[float]]  # the standard deviation over the images
+    relative: dict[str, list[float]]  # for each iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1
+    spread: dict[str, list[float]]  # standard deviation over the images
 
     def summary(self) -> str:
         last = ", ".join(f"{level} {values[-1]:.2f}" for level, values in self.relative.items())
@@ -23,7 +23,7 @@ class Residuals:
 
 
 def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
-    """Returns ||f - A(u)|| per level and iteration of an MgNet, relative to the one at the level's entry.
+    """Returns ||f - A(u)|| for each level and iteration of an MgNet, relative to its value at the entry of the level.
 
     Args:
         model: a network whose levels solve A(u) = f, such as MgNet.
@@ -48,7 +48,7 @@ def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
 
 
 def plot_residuals(result: Residuals, path) -> None:
-    """Draws a line per level to a PNG."""
+    """Draws one line per level to a PNG."""
     figure = new_figure(6.4, 4, "Residual ||f - A(u)|| of each level, over the one at its entry")
     axes = figure.subplots()
     for n, (level, values) in enumerate(result.relative.items()):

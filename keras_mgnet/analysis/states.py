@@ -18,9 +18,9 @@ States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
 
 
 def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
-    """Yields, batch by batch, the states of every level: x^0 (where block 0 keeps the shape), x^1, ..., x^nu, or u^0, ..., u^nu.
+    """Yields the states of every level, batch by batch: x^0, x^1, ..., x^nu, or u^0, ..., u^nu.
 
-    Without u^0 where it is zero.
+    x^0 is left out if block 0 changes the shape, and u^0 if it is zero.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -35,7 +35,7 @@ def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
 def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
     """Yields, batch by batch, the residuals r^0, r^1, ..., r^nu = f - A(u^nu) of every level of an MgNet.
 
-    A V-cycle's go on with those after the correction by the coarse grid.
+    Those of a V-cycle continue after the correction from the coarse grid.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -56,9 +56,9 @@ def _computed(model: keras.Model, images: np.ndarray, which: int) -> Iterator[St
 
 @contextmanager
 def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[str, list[Any]]]]:
-    """While open, a call of the model leaves its states here, as tensors: those of `iterates` and those of `residuals_of`.
+    """Records the states of a call of the model, as tensors, while open: those of `iterates` and those of `residuals_of`.
 
-    Levels that have none are missing. Call the model once and directly, see `intercepted`; a function that is traced may do so.
+    Levels that have none are missing. Call the model once and directly, see `intercepted`. A traced function may do so too.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -102,12 +102,12 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[st
 
 
 def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the levels that have `iterates`; raises ValueError where there are none."""
+    """Returns the levels that have `iterates`. Raises ValueError if there are none."""
     return required(
         model, "a network of residual blocks or smoothing steps", levels(model, *STEPPING, ResidualCorrection)
     )
 
 
 def grid_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels that have `residuals_of`; raises ValueError where there are none."""
+    """Returns the levels that have `residuals_of`. Raises ValueError if there are none."""
     return required(model, "a network with residuals f - A(u), such as MgNet", levels(model, ResidualCorrection))

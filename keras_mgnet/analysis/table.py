@@ -1,4 +1,4 @@
-"""The table of analyses: what each computes and draws, and of which networks."""
+"""The table of analyses: what each one computes and draws, and which networks it applies to."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -32,36 +32,35 @@ from keras_mgnet.files import write_json
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is analysed."""
+    """What is analysed: a model, images and labels."""
 
     model: keras.Model
-    images: np.ndarray  # (N, H, W, C), normalised; of a denoiser noisy grey values
-    labels: np.ndarray  # (N,) classes; of a denoiser the images without noise
+    images: np.ndarray  # (N, H, W, C), normalised; noisy grey values for a denoiser
+    labels: np.ndarray  # (N,) classes; the images without noise for a denoiser
     class_names: tuple[str, ...] | None = None  # name of each class; None for numbers
-    seed: int = 0  # of all that is drawn
+    seed: int = 0  # of all random draws
 
 
 @dataclass(frozen=True)
 class Analysis:
     """One row of `ANALYSES`."""
 
-    compute: Callable[
-        ..., Any
-    ]  # of what it needs of a `Subject`, by name: a dataclass of numbers with a one-line `summary()`
-    plot: Callable[..., None]  # (result, path of a PNG); it takes what else it needs of the subject by name, too
-    check: Callable[[keras.Model], Any]  # raises ValueError, saying why, where the analysis does not apply
+    # `compute` and `plot` are called with the fields of `Subject` that they name; `plot` also with (result, path of a PNG).
+    compute: Callable[..., Any]  # returns a dataclass of numbers with a one-line `summary()`
+    plot: Callable[..., None]
+    check: Callable[[keras.Model], Any]  # raises a ValueError that says why, if the analysis does not apply
     help: str  # one sentence
 
 
 def _of_classes(model: keras.Model) -> None:
-    """Raises unless a network gives logits (N, classes)."""
+    """Raises ValueError unless a network returns logits (N, classes)."""
     required(model, "a network of classes", len(model.output_shape) == 2)
 
 
 ANALYSES = {
     "residuals": Analysis(residuals, plot_residuals, grid_levels, "||f - A(u)|| per level and iteration"),
     "k_values": Analysis(
-        coefficients, plot_coefficients, coefficients, "learned k_n, or omegas, beside those of Chebyshev"
+        coefficients, plot_coefficients, coefficients, "learned k_n, or omegas, compared with those of Chebyshev"
     ),
     "lesion": Analysis(lesions, plot_lesions, modules, "test error with modules deleted or exchanged"),
     "estimation": Analysis(
@@ -73,7 +72,7 @@ ANALYSES = {
     ),
     "moments": Analysis(moments, plot_moments, moments, "3x3 kernels as differential operators"),
     "stability": Analysis(
-        stability, plot_stability, stepping_levels, "eigenvalues of Jacobians beside the region of the scheme"
+        stability, plot_stability, stepping_levels, "eigenvalues of Jacobians and the stability region of the scheme"
     ),
     "resolution": Analysis(
         resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, new stencils"
@@ -103,7 +102,7 @@ ANALYSES = {
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raises unless all are keys of `ANALYSES`.
+    """Raises ValueError unless all names are keys of `ANALYSES`.
 
     Example:
         >>> check_names(["lesions"])
@@ -116,7 +115,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def inapplicable(model: keras.Model) -> dict[str, str]:
-    """Returns the analyses that do not apply to a network, and why.
+    """Returns the analyses that do not apply to a network, with the reason.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -133,15 +132,15 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
 
 
 def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str, Any] | None = None) -> Any:
-    """Runs one analysis and writes NAME.json and NAME.png, each whole; returns its result.
+    """Runs one analysis, writes NAME.json and NAME.png, each whole or not at all, and returns the result.
 
     Args:
-        subject, name: what is analysed, and by which of `ANALYSES`.
-        directory: where to.
-        about: what else the JSON file shall say.
+        subject, name: what is analysed, and a key of `ANALYSES`.
+        directory: folder to write to.
+        about: further entries of the JSON file.
 
     Raises:
-        ValueError: for an unknown name, or a network to which the analysis does not apply, before anything is computed.
+        ValueError: if the name is unknown, or the analysis does not apply to the network, before anything is computed.
     """
     check_names([name])
     analysis = ANALYSES[name]

@@ -1,4 +1,4 @@
-"""The learned coefficients of two-step schemes, beside those of the Chebyshev semi-iteration (Lu2018, Figure 4)."""
+"""The learned coefficients of two-step schemes, compared with those of the Chebyshev semi-iteration (Lu2018, Figure 4)."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ RHOS = (0.5, 0.9, 0.99)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level; of Chebyshev's smoother k_i = 1 - omega_i."""
+    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level; for Chebyshev's smoother k_i = 1 - omega_i."""
 
     k: dict[str, list[float]]
     first: dict[str, int]  # index of the iteration that has the first k
@@ -25,7 +25,7 @@ class Coefficients:
     chebyshev: dict[
         float, dict[str, list[float]]
     ]  # rho -> k of the semi-iteration for a spectrum in [-rho, rho], per level
-    stable: float  # share of the k in (-1, 1], where the scheme is zero-stable
+    stable: float  # share of the k in (-1, 1], for which the scheme is zero-stable
     negative: float  # share of negative k
 
     def summary(self) -> str:
@@ -66,7 +66,7 @@ def coefficients(model: keras.Model) -> Coefficients:
 
 
 def plot_coefficients(result: Coefficients, path) -> None:
-    """Draws the coefficients of every level side by side to a PNG."""
+    """Draws the coefficients of all levels side by side to a PNG."""
     figure = new_figure(8, 4, "Learned coefficients of the scheme, and those of the Chebyshev semi-iteration")
     axes, start = figure.subplots(), 0
     ticks: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""What a layer with a gradient of its own needs of the backend; `keras.ops` has the rest."""
+"""What layers with custom gradients need from the backend beyond `keras.ops`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from keras_mgnet.annotations import Tensor
 
 
 def is_available() -> bool:
-    """Whether the backend differentiates by functions that are known here: TensorFlow and JAX."""
+    """Returns whether this module supports the backend. It supports TensorFlow and JAX."""
     return keras.backend.backend() in ("tensorflow", "jax")
 
 
@@ -26,7 +26,9 @@ def read(variable: keras.Variable) -> Tensor:
 def by_values(
     variables: Sequence[keras.Variable], values: Sequence[Tensor], f: Callable[[], Any]
 ) -> tuple[Any, dict[str, Tensor]]:
-    """Returns f() by given values of the variables, and the values that f has assigned, by the places of their variables.
+    """Evaluates f with given values of the variables.
+
+    Returns: f(), and the values that f has assigned, keyed by the position of their variable.
 
     Example:
         >>> v = keras.Variable(1.0)
@@ -42,9 +44,12 @@ def by_values(
 
 
 def noted(f: Callable[[], Any]) -> tuple[Any, list[keras.Variable], dict[str, Tensor]]:
-    """Returns f(), the variables that f has read or assigned, and the values it has assigned, by the places of their variables.
+    """Evaluates f and records the variables that it reads or assigns.
 
-    The variables keep their values; `assign` gives them those.
+    The variables keep their values; `assign` sets them to the recorded ones.
+
+    Returns: f(), the variables that f has read or assigned, and the values it has assigned, keyed by the position of their
+    variable.
 
     Example:
         >>> v, w = keras.Variable(1.0), keras.Variable(2.0)
@@ -60,7 +65,7 @@ def noted(f: Callable[[], Any]) -> tuple[Any, list[keras.Variable], dict[str, Te
 
 
 class _Notes(keras.StatelessScope):
-    """A scope that knows the variables that are used in it, and leaves their values to the scope around it."""
+    """A scope that records the variables used in it. The enclosing scope provides their values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,13 +83,13 @@ class _Notes(keras.StatelessScope):
 
 
 def assign(variables: Sequence[keras.Variable], moved: dict[str, Tensor]) -> None:
-    """Gives variables the values that `by_values` has found."""
+    """Assigns the values that `by_values` or `noted` returned to their variables."""
     for j, value in moved.items():
         variables[int(j)].assign(value)
 
 
 def vjp(f: Callable[..., Any], *primals: Tensor) -> tuple[Any, Callable[[Any], list[Any]]]:
-    """Returns f(*primals) and the function that maps a cotangent of it to those of the primals; integers have none.
+    """Returns f(*primals) and its pullback, which maps a cotangent of the result to those of the primals. Integers have none.
 
     Example:
         >>> y, pull = vjp(lambda a, b: a * b, keras.ops.array(2.0), keras.ops.array(3.0))
@@ -114,7 +119,7 @@ def _vjp(f: Callable[..., Any], primals: Sequence[Tensor]) -> tuple[Any, Callabl
         return jax.vjp(f, *primals)
     import tensorflow as tf
 
-    primals = [tf.identity(primal) for primal in primals]  # a tensor that is given twice is two arguments
+    primals = [tf.identity(primal) for primal in primals]  # copies, so that a tensor that is given twice counts as two
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(primals)
         y = f(*primals)
@@ -122,10 +127,10 @@ def _vjp(f: Callable[..., Any], primals: Sequence[Tensor]) -> tuple[Any, Callabl
 
 
 def after(events: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Returns the tensors, which a compiled program may use only once it has computed the tensors `events`; integers as they are.
+    """Makes a compiled program compute the tensors `events` before it uses `tensors`. Integers are returned unchanged.
 
-    Zero times an entry of each is added: not barriers nor control edges, which compilers drop, but a number they cannot know.
-    Where an event is infinite, the tensors are not numbers.
+    It adds zero times one entry of each event. Compilers drop barriers and control edges, but they cannot drop a number they do
+    not know. If an event is infinite, the tensors become NaN.
 
     Example:
         >>> [float(x) for x in after([keras.ops.zeros((2, 2))], [keras.ops.array(1.0)])]

@@ -1,4 +1,4 @@
-"""FractalNet's level: columns of layers of different depth, joined by means, some of which drop out in training."""
+"""FractalNet's level: columns of different depth that are joined by their mean. In training some of them drop out."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,10 +17,10 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Standardize(Norm):
-    """`Norm` without gamma and beta: y = sigma((x - mean) / sqrt(var + 1e-5)).
+    """Batch normalisation without gamma and beta: y = sigma((x - mean) / sqrt(var + 1e-5)).
 
     Args:
-        activation, foldable: as `Norm`.
+        activation, foldable: as in `Norm`.
 
     Example:
         >>> layer = Standardize("relu")
@@ -36,16 +36,16 @@ class Standardize(Norm):
 
 @serializable
 class Join(keras.layers.Layer):
-    """The mean of those of its inputs that are live, drop-path (Larsson, Maire, Shakhnarovich 2017); in inference of all.
+    """Returns the mean of its inputs. In training drop-path leaves some of them out (Larsson, Maire, Shakhnarovich 2017).
 
-    In a training step each input is dropped with probability p; where that would drop all, one of them by chance stays (the
-    authors' fractal_join_layer). Given the column that the whole network uses, that input alone is live.
+    In a training step each input is dropped with probability p. If that would drop all, one of them stays, chosen at random (the
+    authors' fractal_join_layer). If the whole network uses one column, only the input of that column counts.
 
-    Call it with the inputs, equal shapes, and a vector that is one at the input of that column, or zero.
+    Call it with the inputs, all of equal shape, and a vector: one at the input of that column, or zero if there is none.
 
     Args:
         drop_path: p.
-        seed: of the draws; None for a random one.
+        seed: seed of the random draws; None for a random seed.
 
     Example:
         >>> Join(0.15)([ops.ones((1, 2, 2, 1)), 3 * ops.ones((1, 2, 2, 1))])[0, 0, 0].numpy().tolist()
@@ -66,7 +66,7 @@ class Join(keras.layers.Layer):
         if not training or len(states) == 1:
             return steps.join(states, [1.0] * len(states))
         draws = keras.random.uniform((len(states),), dtype="float32", seed=self.seed_generator)
-        live = draws >= ops.minimum(self.drop_path, ops.max(draws))  # the largest draw stays in any case
+        live = draws >= ops.minimum(self.drop_path, ops.max(draws))  # the largest draw always stays
         if chosen is not None:
             live = ops.where(ops.any(chosen), ops.cast(chosen, "bool"), live)
         return steps.join(states, ops.cast(live, states[0].dtype))
@@ -74,14 +74,15 @@ class Join(keras.layers.Layer):
 
 @serializable
 class GlobalPath(keras.layers.Layer):
-    """The column that the whole network uses in a training step: one at its index in a vector (C,), or zero for all columns.
+    """Draws the column that the whole network uses in a training step.
 
-    It is drawn anew in every step, in a compiled graph as well. In inference it is zero. The input is not read.
+    Returns a vector (C,) that is one at the index of the column, or all zeros if the step uses all columns. It is drawn anew in
+    every step, in a compiled graph as well. In inference it is zero. The values of the input are not used.
 
     Args:
         columns: C.
-        probability: of a step with one column, which is then each with the same probability.
-        seed: of the draws; None for a random one.
+        probability: probability that a step uses one column. All columns are equally likely.
+        seed: seed of the random draws; None for a random seed.
 
     Example:
         >>> GlobalPath(3)(ops.ones((1, 8, 8, 3))).numpy().tolist()
@@ -114,23 +115,25 @@ class GlobalPath(keras.layers.Layer):
 
 @serializable
 class FractalLevel(keras.layers.Layer):
-    """f_C(x) with f_1 = conv, f_{C+1} = (f_C o f_C) join conv: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+    """A level of FractalNet: f_C(x) with f_1 = conv and f_{C+1} = (f_C o f_C) join conv, Larsson, Maire, Shakhnarovich 2017.
 
-    Source: Larsson, Maire, Shakhnarovich 2017. Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), with
-    n the norm without gamma and beta. Columns that end a layer together are joined by one mean, and each goes on from there.
-    Before the last join every column is pooled, by 2x2 maxima.
+    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels).
 
-    Call it with x and, where the network has one, with the vector of its `GlobalPath`.
+    Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), where n is the norm without gamma and beta.
+    Columns that end a layer at the same place are joined by one mean, and each goes on from there. Before the last join every
+    column is max-pooled over 2x2 blocks.
+
+    Call it with x. If the network has a `GlobalPath`, also pass its vector.
 
     Args:
         channels: output channels of every layer.
         columns: C.
-        column: the column that this level consists of; None for all.
-        dropout: rate behind each convolution.
-        drop_path: as `Join`.
+        column: the only column of this level; None for all columns.
+        dropout: dropout rate after each convolution.
+        drop_path: as in `Join`.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> level = FractalLevel(4, columns=3)
@@ -198,7 +201,9 @@ class FractalLevel(keras.layers.Layer):
 
 
 def ends(columns: Iterable[int], nu: int) -> list[tuple[int, list[int]]]:
-    """Returns for n = 1, ..., nu the columns that end a layer there, where there are any; column c does at multiples of nu / 2^c.
+    """Returns, for n = 1, ..., nu, the columns that end a layer there. An n at which no column ends is left out.
+
+    Column c ends a layer at the multiples of nu / 2^c.
 
     Example:
         >>> ends([0, 1, 2], 4)

@@ -1,4 +1,4 @@
-"""MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up again."""
+"""MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,17 +18,19 @@ PLAIN = "residual_correction"
 
 @serializable
 class GridLevel(Level):
-    """nu smoothing steps of MgNet on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
+    """Smooths u for nu iterations on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
 
-    Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and u (N, H, W, c_u), omitted where u = 0. It returns
-    the last (u, r). The residual form carries r <- r - A * e; the feature form rebuilds f = r + A(u) and evaluates
-    f - A(u) in each step. Both are the same function while A is linear and shared. With `share_A=False` they are two
-    networks: the residual form then means r <- r - A_i * e, the feature form f - A_i * u.
+    Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and with u (N, H, W, c_u). Leave u out if it is zero. The level
+    returns the last (u, r).
+
+    The residual form updates r <- r - A * e. The feature form restores f = r + A(u) and evaluates f - A(u) in each iteration.
+    Both are the same function if A is linear and shared. With `share_A=False` they are two networks: the residual form then means
+    r <- r - A_i * e, the feature form f - A_i * u.
 
     Args:
-        channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, norm, init: as `LinearSystem`.
+        channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, norm, init: as in `LinearSystem`.
         nu: number of iterations.
-        smoother: a key of `smoothers.SMOOTHERS`, or the scheme.
+        smoother: a key of `smoothers.SMOOTHERS`, or a scheme layer.
 
     Example:
         >>> u, r = GridLevel(4, 4, nu=2)(keras.ops.ones((1, 8, 8, 4)))
@@ -62,7 +64,8 @@ class GridLevel(Level):
             raise ValueError(f"expected a smoother of nu={nu} iterations. Received: {rule.nu}")
         if not rule.needs_B and channels != channels_f:
             raise ValueError(
-                f"expected channels_f to be channels where B is made of A. Received: {channels_f}, {channels}"
+                f"expected channels_f == channels for a smoother without B. "
+                f"Received: channels_f={channels_f}, channels={channels}"
             )
         maps: dict[str, Any] = {"A": A, "B": B, "has_B": rule.needs_B, "operators": operators, "last": last}
         options: dict[str, Any] = {
@@ -92,18 +95,18 @@ class GridLevel(Level):
 
 @serializable
 class CycleLevel(Level):
-    """One grid of a multigrid cycle, with one A: nu smoothing steps on the way down, a correction and post_nu steps back up.
+    """One grid of a multigrid cycle: nu smoothing iterations on the way down, a correction and post_nu iterations on the way up.
 
-    It is two schemes over one system. Down, `level(r, u)` is that of `GridLevel` and returns (u, r). Up, `level(r, u, e)`
-    takes that state and the correction e (N, H, W, c) of the coarse grid, and returns (u, r) after u <- u + e,
-    r <- r - A * e and the smoothing steps.
+    The level runs two schemes over one system, so one A serves both ways. Down, `level(r, u)` works as in `GridLevel` and returns
+    (u, r). Up, `level(r, u, e)` takes that state and the correction e (N, H, W, c) from the coarse grid. It computes u <- u + e
+    and r <- r - A * e, smooths, and returns (u, r).
 
     Args:
-        channels: c_u = c_f; R *_2^T maps what R *_2 has made of data to features.
-        nu, post_nu: iterations on the way down and up.
-        share_B: whether one B serves all iterations of both ways.
-        B, form, operators, activation, norm, init: as `LinearSystem`.
-        smoothers: the schemes of both ways, keys of `smoothers.SMOOTHERS` or layers.
+        channels: c_u = c_f. They are equal because one kernel R restricts data and, as R *_2^T, prolongs features.
+        nu, post_nu: iterations on the way down and on the way up.
+        share_B: whether one B serves all iterations, down and up.
+        B, form, operators, activation, norm, init: as in `LinearSystem`.
+        smoothers: the schemes on the way down and up, each a key of `smoothers.SMOOTHERS` or a scheme layer.
 
     Example:
         >>> level = CycleLevel(4, nu=2, post_nu=1)

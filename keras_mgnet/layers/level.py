@@ -1,4 +1,4 @@
-"""The level: a scheme that is iterated over a field on one grid. The one loop, and the ways to pay for its memory."""
+"""The level: iterates a scheme over a field on one grid. It holds the only loop, and the ways to save its memory."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,23 +17,25 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Level(keras.layers.Layer):
-    """Iterates a scheme over a field on one grid. It is called with what `scheme.begin` takes and returns what `scheme.end` does.
+    """Iterates a scheme over a field on one grid.
 
-    A level keeps the states of training for the gradient, or pays for less memory with time, in one of two ways.
+    Call it with the arguments of `scheme.begin`; it returns the result of `scheme.end`.
+
+    In training a level stores the states of all iterations for the gradient. Two options save memory and cost time:
 
     - A level that is made inside `keras.RematScope("list_of_layers", layer_names=[its name])` stores only the inputs of its
       iterations. The backward pass recomputes the iterations one by one, last to first, so the intermediate tensors of a single
-      iteration are in memory at a time. The second evaluation draws the same random numbers and leaves moving statistics alone.
-    - With `memory_free` it stores the last state alone and recovers the others from it, at the price of one more evaluation of
-      the field. The scheme must have `undo` and `pull_back` and no weights, the field must draw nothing. Recomputed norms take
-      the statistics of the batch again and leave the moving ones as they are.
+      iteration are in memory at a time. The recomputation draws the same random numbers and leaves moving statistics unchanged.
+    - With `memory_free` a level stores only the last state and recovers the others from it. This costs one more evaluation of the
+      field. The scheme must have `undo` and `pull_back` and no weights, and the field must not draw random numbers. Recomputed
+      norms use the batch statistics again and leave the moving statistics unchanged.
 
-    Both need TensorFlow or JAX; on other backends the states are kept.
+    Both options need TensorFlow or JAX. On other backends the states are stored.
 
     Args:
-        scheme: the arithmetic of an iteration.
-        field: what it evaluates; it says how many iterations there are.
-        memory_free: see above.
+        scheme: the arithmetic of one iteration.
+        field: what the scheme evaluates. It sets the number of iterations.
+        memory_free: whether to store only the last state, see above.
 
     Example:
         >>> from keras_mgnet.layers import Euler, basic
@@ -60,13 +62,15 @@ class Level(keras.layers.Layer):
 
     @property
     def method(self) -> Method:
-        """What its iteration is to a numerical analyst."""
+        """The numerical method that the level iterates."""
         return self.scheme.over(self.field)
 
     def build(self, given_shape: Shape | Sequence[Shape | None]) -> None:
         shapes = _shapes(given_shape)
         if getattr(self.scheme, "nu", self.nu) != self.nu:
-            raise ValueError(f"expected a scheme of {self.nu} iterations, as the field. Received: nu={self.scheme.nu}")
+            raise ValueError(
+                f"expected a scheme of {self.nu} iterations, like the field. Received: nu={self.scheme.nu}"
+            )
         self.field.build(shapes[-1] if self.scheme.wide else shapes[0])
         self.scheme.build(shapes[0])
 
@@ -77,7 +81,7 @@ class Level(keras.layers.Layer):
         return self.symbolic(self.compute_output_shape([x.shape for x in given if x is not None]))
 
     def symbolic(self, shapes: Any) -> Any:
-        """Returns symbolic tensors of these shapes, as the level returns them."""
+        """Returns symbolic tensors of the given shapes, in the structure that the level returns."""
         return keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=self.state_dtype), shapes)
 
     def call(self, *given: Tensor, training: bool | None = None) -> Any:
@@ -92,35 +96,42 @@ class Level(keras.layers.Layer):
         return self.scheme.end(self.field.at(self.nu), *state)
 
     def iterate(self, scheme: Scheme, state: State, training: bool | None, first: int = 0) -> State:
-        """Returns the state after all iterations of a scheme, which begins at iteration `first` of the level."""
+        """Returns the state after all iterations of a scheme, starting at iteration `first` of the level."""
         for i in range(getattr(scheme, "nu", self.nu)):
             state = self.evaluate(partial(scheme.step, i, self.field.at(first + i)), state, training)
         return state
 
     def rematerialized_call(self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Returns what Keras calls in place of `call`: `call` itself, which evaluates its iterations again."""
+        """Returns what Keras calls in place of `call`.
+
+        For a level named for remat that is `call` itself, which recomputes its iterations.
+        """
         return (
             layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
         )
 
     def evaluate(self, step: Callable[..., State], state: State, training: bool | None) -> State:
-        """Returns step(*state); in training, where the level is named, without keeping what it computes on the way.
+        """Returns step(*state).
+
+        In training, a level that is named for remat does not store the intermediate tensors.
 
         Args:
-            step: one iteration, which computes tensors from its state and from variables alone.
-            state: tensors, in any nest, and None for what is zero.
-            training: the mode of the level.
+            step: one iteration. It may use only its state and variables.
+            state: tensors in any nested structure; None stands for zero.
+            training: whether the level is in training mode.
         """
         if not (training and compat.is_named_for_remat(self) and autodiff.is_available()):
             return step(*state)
         return memory.evaluated_again(step, state, self.dtype_policy)
 
     def inverse(self, *last: Tensor, training: bool = False) -> State:
-        """Returns what the level maps to `last`; the scheme must be one that can be undone. Moving statistics stay as they are.
+        """Inverts the level: returns the state that it maps to `last`.
+
+        The scheme must have `undo`. Moving statistics do not change.
 
         Args:
             last: what the level returned, each (N, H, W, c).
-            training: whether it did so in training, with the statistics of the batch.
+            training: whether the level returned it in training mode, with batch statistics.
         """
         with keras.StatelessScope(zip(self.variables, map(autodiff.read, self.variables), strict=True)):
             for i in reversed(range(self.nu)):
@@ -129,6 +140,6 @@ class Level(keras.layers.Layer):
 
 
 def _shapes(given: Any) -> list[Shape]:
-    """The shapes of what a level is called with, which may be the one shape itself."""
+    """Returns the shapes of a level's arguments as a list, also if `given` is a single shape."""
     several = isinstance(given[0], (tuple, list))
     return [tuple(shape) for shape in (given if several else [given]) if shape is not None]

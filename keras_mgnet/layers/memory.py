@@ -1,4 +1,4 @@
-"""The two ways to train a level with less memory: iterations that are evaluated again, and states that are recovered."""
+"""Two ways to train a level with less memory: recompute its iterations, or recover its states."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -14,12 +14,12 @@ from keras_mgnet.layers.schemes.scheme import Scheme, State
 
 
 def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> State:
-    """Returns step(*state), without keeping for the gradient what it computes on the way: the gradient evaluates it again.
+    """Returns step(*state) without storing the intermediate tensors. The backward pass evaluates the step again.
 
     Args:
-        step: one iteration in training, which computes tensors from its state and from variables alone.
-        state: tensors, in any nest, and None for what is zero.
-        policy: of the level.
+        step: one iteration in training. It may use only its state and variables.
+        state: tensors in any nested structure; None stands for zero.
+        policy: dtype policy of the level.
     """
     y, variables, moved = autodiff.noted(partial(step, *state))
     full = _Entered(lambda: list(map(autodiff.read, variables)), policy.variable_dtype)  # in full precision
@@ -37,14 +37,14 @@ def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> 
 
 
 def recovered(scheme: Scheme, field: Field, iterate: Callable[[State], State], state: State) -> State:
-    """Returns iterate(state) in training, without keeping a state but the last: the gradient recovers them by `scheme.undo`.
+    """Returns iterate(state) in training and stores only the last state. The backward pass recovers the others by `scheme.undo`.
 
     Args:
-        scheme, field: of the level; `scheme.undo` and `scheme.pull_back` exist.
-        iterate: all iterations in training.
+        scheme, field: those of the level. The scheme has `undo` and `pull_back`.
+        iterate: a function that runs all iterations in training.
         state: a tuple of tensors.
     """
-    variables = field.variables  # what has a gradient must be an argument, so they come as values
+    variables = field.variables  # their values become arguments: a custom gradient covers nothing else
 
     @ops.custom_gradient
     def run(state: Any, values: Any) -> Any:
@@ -63,7 +63,7 @@ def recovered(scheme: Scheme, field: Field, iterate: Callable[[State], State], s
 
 
 def _pulled_back(scheme: Any, field: Field, state: State, upstream: Any, values: Any) -> tuple[Any, Any]:
-    """Maps the cotangents of the last state to those of the first and of the values, recovering the states on the way."""
+    """Pulls the cotangents of the last state back to the first state and to the values, and recovers the states on the way."""
     values = dict(zip(map(id, field.variables), values, strict=True))
     d_values: dict[int, Tensor] = {}
     for i in reversed(range(field.uses)):
@@ -76,7 +76,7 @@ def _pulled_back(scheme: Any, field: Field, state: State, upstream: Any, values:
 
 
 class _Linearized:
-    """A field at one iteration in training, by given values of its variables, which keeps its derivative at the last x."""
+    """A field at one iteration in training, with given values of its variables. It keeps the derivative at the last x."""
 
     def __init__(self, field: Field, i: int, values: dict[int, Tensor], events: Sequence[Tensor]) -> None:
         self.field, self.i, self.events = field, i, events
@@ -94,14 +94,14 @@ class _Linearized:
             return ops.cast(self.field(x, i=self.i, training=True), x.dtype)
 
     def pull(self, d_y: Tensor) -> Tensor:
-        """Returns the cotangent of x, and notes those of the values."""
+        """Returns the cotangent of x and stores those of the values."""
         d_x, *d_values = self._pull(d_y)
         self.d_values = dict(zip(map(id, self.variables), d_values, strict=True))
         return d_x
 
 
 class _Entered(keras.layers.Layer):
-    """Evaluates f as `call` would: what f calls finds the mode and the precision that this is called with."""
+    """Evaluates f inside the call of a layer, so that f runs in the training mode and the precision of that call."""
 
     def __init__(self, f: Any, dtype: DType) -> None:
         super().__init__(dtype=dtype, name="again")
@@ -116,7 +116,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _packed(tree: Any, tensors: Iterable[Tensor]) -> Any:
-    """The tree with other tensors in the places of its own."""
+    """Returns the tree with its tensors replaced, in order."""
     tensors = iter(tensors)
     leaves = [leaf if leaf is None else next(tensors) for leaf in keras.tree.flatten(tree)]
     return keras.tree.pack_sequence_as(tree, leaves)
@@ -125,7 +125,10 @@ def _packed(tree: Any, tensors: Iterable[Tensor]) -> Any:
 def _differentiated(
     evaluate: Callable[..., Any], outputs: Sequence[Tensor], tensors: Sequence[Tensor], values: Sequence[Any]
 ) -> Any:
-    """The outputs as they are, with the gradient of evaluate(*tensors, *values), which is not called before it is needed."""
+    """Returns the outputs unchanged, with the gradient of evaluate(*tensors, *values).
+
+    `evaluate` is not called before the backward pass.
+    """
 
     @ops.custom_gradient
     def run(outputs: Any, tensors: Any, values: Any) -> Any:

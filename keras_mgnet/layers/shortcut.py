@@ -1,4 +1,4 @@
-"""Shortcuts of a ResNet where grid or channels change: R in x' = R x + f(x)."""
+"""Shortcuts of a ResNet where the grid or the channels change: R in x' = R x + f(x)."""
 
 from typing import Any
 
@@ -18,16 +18,16 @@ SAMPLINGS = ("injection", "average")
 
 @serializable
 class ZeroPadding(keras.layers.Layer):
-    """The shortcut without parameters (option A of He et al. 2015): (N, H, W, c) -> (N, H/s, W/s, channels).
+    """Shortcut without parameters: samples the grid and adds zero channels, option A of He et al. 2015.
 
-    The grid is sampled, zero channels are added.
+    Maps (N, H, W, c) to (N, H/s, W/s, channels).
 
     Args:
-        channels: output channels, no fewer than those of the input.
+        channels: output channels, at least as many as the input has.
         strides: s, 1 or 2.
-        sampling: "injection" takes the pixels 0, 2, 4, ...; "average" takes 2x2 means, of what lies inside the image at its
-            edge.
-        centered: zeros on both sides of the channels; else behind them.
+        sampling: "injection" takes the pixels 0, 2, 4, ...; "average" takes the means of 2x2 blocks, at the edge only of pixels
+            inside the image.
+        centered: whether the zeros go on both sides of the channels. By default they go after the channels.
 
     Example:
         >>> ZeroPadding(4, 2)(ops.ones((1, 2, 2, 2)))[0, 0, 0].numpy().tolist()
@@ -51,7 +51,7 @@ class ZeroPadding(keras.layers.Layer):
     def build(self, input_shape: Shape) -> None:
         if input_shape[-1] > self.channels:
             raise ValueError(
-                f"expected no fewer channels than before, zeros are added. Received: {self.channels} behind {input_shape[-1]}"
+                f"expected at least {input_shape[-1]} channels, as the input has. Received: channels={self.channels}"
             )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -67,17 +67,18 @@ class ZeroPadding(keras.layers.Layer):
 
 @serializable
 class ShiftedProjection(keras.layers.Layer):
-    """Shake-shake's shortcut: n [K_1 s(x), K_2 S s(x)], (N, H, W, c) -> (N, H/s, W/s, channels).
+    """Shortcut of shake-shake: two 1x1 convolutions that see shifted images, n [K_1 s(x), K_2 S s(x)].
 
-    K_1, K_2 are 1x1 convolutions to half the channels each, S shifts by one pixel to the right and down, so that the two
-    halves of a stride-2 shortcut sample different pixels; n is the norm, s is sigma.
+    Maps (N, H, W, c) to (N, H/strides, W/strides, channels). K_1 and K_2 are 1x1 convolutions to half the channels each. S shifts
+    by one pixel to the right and down, so that the two halves of a stride-2 shortcut sample different pixels. n is the norm and s
+    is sigma.
 
     Args:
-        channels: output channels, even.
+        channels: output channels, an even number.
         strides: 1 or 2.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> tuple(ShiftedProjection(4, 2)(ops.ones((1, 5, 5, 2))).shape)
@@ -119,20 +120,20 @@ class ShiftedProjection(keras.layers.Layer):
 
 
 def padding(channels: int, strides: int, options: dict[str, Any]) -> ZeroPadding:
-    """Option A: injection and zero channels."""
+    """Returns option A: injection and zero channels."""
     return ZeroPadding(channels, strides, name="R", dtype=options["dtype"])
 
 
 def projection(channels: int, strides: int, options: dict[str, Any]) -> Conv:
-    """A 1x1 convolution and nothing else."""
+    """Returns a 1x1 convolution without a norm."""
     return Conv(channels, 1, strides=strides, init=options["init"], name="R", dtype=options["dtype"])
 
 
 def projection_norm(channels: int, strides: int, options: dict[str, Any]) -> Branch:
-    """Option B: a 1x1 convolution and its norm."""
+    """Returns option B: a 1x1 convolution and its norm."""
     return Branch((channels,), (1,), strides=strides, order="postactivation", name="R", **options)
 
 
 def norm_projection(channels: int, strides: int, options: dict[str, Any]) -> Branch:
-    """Norm, sigma and a 1x1 convolution, as in the released code of LM-ResNet."""
+    """Returns norm, sigma and a 1x1 convolution, as in the released code of LM-ResNet."""
     return Branch((channels,), (1,), strides=strides, name="R", **options)

@@ -1,4 +1,4 @@
-"""Stochastic depth: iterations that drop out of a training step."""
+"""Stochastic depth: drops iterations at random in training."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,11 @@ SCHEDULES = ("huang", "lm_release")
 
 
 def survival_probabilities(blocks: int, survival: float, schedule: str = "huang") -> tuple[float, ...]:
-    """Returns p_1, ..., p_L: the probability that a block survives falls linearly with its depth to p_L = `survival`.
+    """Returns the survival probabilities p_1, ..., p_L of the blocks, which fall linearly with depth to p_L = `survival`.
 
-    "huang": p_l = 1 - (l / L)(1 - p_L), l = 1..L (Huang et al. 2016; Lu2017). "lm_release": p_l = 1 - (l / (L - 1))(1 - p_L),
-    l = 0..L-1, as the released code of LM-ResNet has it; the first block never drops.
+    - "huang": p_l = 1 - (l / L)(1 - p_L), l = 1..L (Huang et al. 2016; Lu2017).
+    - "lm_release": p_l = 1 - (l / (L - 1))(1 - p_L), l = 0..L-1, as in the released code of LM-ResNet. The first block never
+      drops.
 
     Example:
         >>> round(sum(survival_probabilities(54, 0.5)), 9)
@@ -31,15 +32,15 @@ def survival_probabilities(blocks: int, survival: float, schedule: str = "huang"
 
 @serializable
 class StochasticDepth(keras.layers.Layer):
-    """A branch survives a training step with probability p: f -> eta f, eta ~ Bernoulli(p), one eta for the whole batch.
+    """Keeps or drops a branch at random in a training step, one draw for the whole batch (Huang et al. 2016).
 
-    In inference f -> p f, the expectation (Huang et al. 2016). With `inverted` training divides by p and inference does nothing
-    (the released code of LM-ResNet).
+    In training f -> eta f with eta ~ Bernoulli(p). In inference f -> p f, the expectation. With `inverted`, training divides by p
+    and inference leaves f unchanged (the released code of LM-ResNet).
 
     Args:
-        survival: p of every branch it serves.
-        inverted: where the scaling happens.
-        seed: of the draws; None for a random one.
+        survival: p of every branch that the layer serves.
+        inverted: whether to scale in training instead of in inference.
+        seed: seed of the random draws; None for a random seed.
 
     Example:
         >>> StochasticDepth((0.5,))(ops.ones((1, 1, 1, 2))).numpy().tolist()

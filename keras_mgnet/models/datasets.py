@@ -6,17 +6,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What networks, training and tables know of a data set without its images.
+    """The facts of a data set that networks, training and tables use without its images.
 
     Attributes:
-        name: its key in `DATASETS`.
-        title: as the papers write it.
+        name: key in `DATASETS`.
+        title: name as the papers write it.
         input_shape: (height, width, channels), None for any.
-        classes: number of classes; None where images are mapped to images.
-        stem: of the networks for it, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for none.
-        tfds: its name in TFDS, where it has one.
-        train: number of training images, where a table needs it.
-        mean, std: of each channel, on the scale where 255 is 1; None for those of the training images.
+        classes: number of classes; None if images are mapped to images.
+        stem: stem of the networks for it, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for none.
+        tfds: name in TFDS, if it has one.
+        train: number of training images, if a table needs it.
+        mean, std: mean and standard deviation of each channel, on the scale where 255 is 1; None for those of the training
+            images.
         flips: whether an image keeps its label when it is mirrored left to right.
     """
 
@@ -33,7 +34,7 @@ class DatasetInfo:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The constructor arguments of a network for it.
+        """The constructor arguments of a network for this data set.
 
         Example:
             >>> CIFAR100.arguments
@@ -47,8 +48,8 @@ MNIST = DatasetInfo("mnist", "MNIST", (28, 28, 1), 10, "mnist", "mnist", 60_000,
 CIFAR10 = DatasetInfo(
     *("cifar10", "CIFAR-10", (32, 32, 3), 10, "cifar", "cifar10", 50_000),
     mean=(0.4914, 0.4822, 0.4465),
-    # Means of per-image deviations (over all pixels they would be 0.247, 0.243, 0.262), kept because every accuracy of the
-    # papers was reached with them.
+    # The means of the deviations of single images. Over all pixels the deviations would be 0.247, 0.243, 0.262. Every accuracy
+    # of the papers was reached with these.
     std=(0.2023, 0.1994, 0.2010),
 )
 CIFAR100 = DatasetInfo(
@@ -64,7 +65,7 @@ DATASETS = {info.name: info for info in (MNIST, CIFAR10, CIFAR100, SVHN, IMAGENE
 
 
 def of_tfds(name: str) -> DatasetInfo | None:
-    """Returns the facts of the data set that TFDS knows by a name, perhaps with a version; None where there are none.
+    """Returns the facts of the data set with this TFDS name, which may include a version; None if there are none.
 
     Example:
         >>> of_tfds("cifar10:3.0.2").title

@@ -22,7 +22,7 @@ CIFAR = (  # depth, growth, whether with bottlenecks, exact parameters, printed 
     (250, 24, True, 15_324_406, "15.3M", 3.62, 17.60),
     (190, 40, True, 25_624_430, "25.6M", 3.46, 17.18),
 )
-LU2018 = {(100, 24): 19.25, (190, 40): 17.18}  # what Lu2018 Table 2 compares with: depth, growth -> error on CIFAR-100
+LU2018 = {(100, 24): 19.25, (190, 40): 17.18}  # compared with in Lu2018 Table 2: depth, growth -> error on CIFAR-100
 LARGE = (  # layers, growth, blocks, exact parameters, error on ImageNet
     (121, 32, (6, 12, 24, 16), 7_978_856, 25.0),
     (169, 32, (6, 12, 32, 32), 14_149_480, 23.6),
@@ -55,18 +55,20 @@ PICTURE = Picture(
 
 @serializable
 class DenseNet(Network):
-    """DenseNet: x_{n+1} = f_n([x_0, ..., x_n]), f_n = K s or, with bottlenecks, A s B s: a multistep scheme over all states.
+    """DenseNet: every iteration reads all states before it, x_{n+1} = f_n([x_0, ..., x_n]).
 
-    Source: liuzhuang13/DenseNet densenet.lua. The published sizes are those of a stem of 16 channels without bottlenecks and of
-    2 growth channels with them. On three grids no norm follows the stem.
+    f_n is K s or, with bottlenecks, A s B s. As a method it is a multistep scheme over all states.
+
+    Source: liuzhuang13/DenseNet densenet.lua. The published sizes are those of a stem with 16 channels without bottlenecks, and
+    with 2 growth channels with them. On three grids no norm follows the stem.
 
     Args:
-        depth: 3n + 4, or 6n + 4 with bottlenecks: n iterations on each of three grids.
-        growth: k, the channels of each new state.
-        bottleneck: whether a 1x1 convolution to 4 growth channels stands before each 3x3; "BC" together with `reduction`.
-        blocks: iterations per grid, in place of the depth's; (6, 12, 24, 16) is DenseNet-121.
-        reduction: theta, what a transition leaves of the channels, in (0, 1]; None for 0.5 with bottlenecks, else 1.
-        dropout: rate behind each convolution but the stem's; 0.2 in the source where the images are not augmented.
+        depth: 3n + 4, or 6n + 4 with bottlenecks, for n iterations on each of three grids.
+        growth: k, the number of channels of each new state.
+        bottleneck: whether a 1x1 convolution to 4 growth channels comes before each 3x3; "BC" together with `reduction`.
+        blocks: iterations per grid, instead of those of the depth. (6, 12, 24, 16) is DenseNet-121.
+        reduction: theta in (0, 1], the share of the channels that a transition keeps; None for 0.5 with bottlenecks, else 1.
+        dropout: dropout rate after each convolution except the stem's. The source has 0.2 if the images are not augmented.
 
     Example:
         >>> DenseNet(10, 4, bottleneck=True, input_shape=(8, 8, 1)).name

@@ -1,4 +1,4 @@
-"""What `fit` is given: examples that no network can train on are refused by their shapes, before anything is traced."""
+"""Checks the examples that `fit` is given: shapes that no network can train on are refused before anything is traced."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossent
 
 
 def check_examples(model: keras.Model, x: Any, y: Any) -> None:
-    """Raises for a tf.data set without known shapes or batches, and for one-hot labels under a loss of integer ones.
+    """Raises ValueError for a tf.data set without known shapes or batches, and for one-hot labels if the loss takes integers.
 
     Args:
         model: a compiled network.
@@ -29,21 +29,23 @@ def check_examples(model: keras.Model, x: Any, y: Any) -> None:
 def _check_batches(shape: Any, expected: tuple[int | None, ...]) -> None:
     _check_known("images", shape)
     if len(shape) == len(expected) - 1 and shape[-1] == expected[-1]:
-        raise ValueError(f"expected batches of images {expected}; call batch. Received: single images {tuple(shape)}")
+        raise ValueError(
+            f"expected batches of images {expected}: call batch() on the data set. Received: single images {tuple(shape)}"
+        )
 
 
 def _check_integers(shape: Any) -> None:
     _check_known("labels", shape)
     if len(shape) == 2 and shape[1] not in (1, None):
         raise ValueError(
-            "expected integer labels (N,), which the model's loss takes; for one-hot labels compile it with "
+            "expected integer labels (N,) for the model's loss; for one-hot labels compile the model with "
             f"keras.losses.CategoricalCrossentropy(from_logits=True). Received: labels {tuple(shape)}"
         )
 
 
 def _check_known(what: str, shape: Any) -> None:
-    if getattr(shape, "rank", 0) is None:  # of a TensorShape; that of an array is a tuple
+    if getattr(shape, "rank", 0) is None:  # a TensorShape; the shape of an array is a tuple
         raise ValueError(
-            f"expected {what} of a known shape: give from_generator an output_signature, or call set_shape in map. "
+            f"expected {what} of a known shape: pass output_signature to from_generator, or call set_shape in map. "
             f"Received: {what} of unknown shape"
         )

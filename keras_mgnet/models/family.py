@@ -1,4 +1,4 @@
-"""What a family is besides its constructor, as data: how it is trained, what is searched, what is published, its diagram."""
+"""What a family is besides its constructor, as data: its recipe, its search space, its published networks, its diagram."""
 
 import math
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ EITHER = (True, False)
 
 @dataclass(frozen=True)
 class Published:
-    """What a source prints of a network on one data set; of a figure that it does not print, None.
+    """What a source prints about a network on one data set. A figure that it does not print is None.
 
     Attributes:
         table: the source, such as "Lu2018 Table 2".
-        dataset: the images.
+        dataset: data set of the images.
         size: the number of parameters, such as "0.27M".
-        accuracy, error: top-1 in percent; a source prints one of them.
+        accuracy, error: top-1 in percent. A source prints one of them.
         top5_error: in percent.
         psnr: in dB.
-        exact: our size for the source's number of classes, where that is not the row's.
-        note: why the size is not reproducible.
-        recipe: key of `recipes.RECIPES`, where it is not the row's.
+        exact: our size for the source's number of classes, if that differs from the row's.
+        note: why the size cannot be reproduced.
+        recipe: key of `recipes.RECIPES`, if it differs from the row's.
 
     Example:
         >>> Published("Lu2018 Table 2", CIFAR10, "0.27M", error=8.33).figure
@@ -55,7 +55,7 @@ class Published:
         return None if self.top5_error is None else round(100 - self.top5_error, 2)
 
     def size_matches(self, params: int) -> bool | None:
-        """Whether the printed size is the exact one, rounded or cut to its digits; None where no size is printed."""
+        """Returns whether the printed size is the exact one, rounded or cut to its digits; None if no size is printed."""
         if self.size is None:
             return None
         printed = self.size.removesuffix("M")
@@ -65,12 +65,12 @@ class Published:
 
 
 def accuracies(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
-    """Returns the accuracies that a source prints, by the keys of `DATASETS`."""
+    """Returns the accuracies that a source prints, keyed by `DATASETS`."""
     return tuple(Published(table, DATASETS[name], size, accuracy=value) for name, value in percent.items())
 
 
 def errors(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
-    """Returns the errors that a source prints, by the keys of `DATASETS`.
+    """Returns the errors that a source prints, keyed by `DATASETS`.
 
     Example:
         >>> [printed.figure for printed in errors("DenseNet README", "1.0M", cifar10=5.24, cifar100=24.42)]
@@ -84,13 +84,13 @@ class Row:
     """One published network of a family.
 
     Attributes:
-        name: of `keras_mgnet.list_models`.
-        kwargs: its constructor arguments, besides those of its images.
-        params: exact trainable parameters, every shared tensor once.
-        published: what sources print of it, its own source first.
-        source: where it is published; the first table by default.
-        dataset: its images.
-        recipe: key of `recipes.RECIPES`; None for the family's.
+        name: name in `keras_mgnet.list_models`.
+        kwargs: constructor arguments, without those of its images.
+        params: exact number of trainable parameters, every shared tensor counted once.
+        published: what sources print about it, its own source first.
+        source: where it is published, by default the first table.
+        dataset: data set of its images.
+        recipe: key of `recipes.RECIPES`; None for the recipe of the family.
     """
 
     name: str
@@ -104,14 +104,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched in a family, besides the share of the budget, learning rate and weight decay.
+    """What a search varies in a family, besides the share of the budget, the learning rate and the weight decay.
 
     Attributes:
-        width: the argument that sets the channels; "channels" takes a number a level, any other one number.
-        iterations: the argument that takes the iterations of each level; None where there is none.
-        nu: fewest and most iterations of a level.
-        choices: further arguments: the first choice is the default, the last makes the largest network.
-        multiple: which channels are multiples of.
+        width: the argument that sets the channels. "channels" takes a number per level, any other argument one number.
+        iterations: the argument that takes the iterations of each level; None if there is none.
+        nu: smallest and largest number of iterations of a level.
+        choices: further arguments. The first choice is the default, the last makes the largest network.
+        multiple: channels are multiples of this number.
     """
 
     width: str
@@ -128,13 +128,13 @@ class Space:
 
 @dataclass(frozen=True)
 class Family:
-    """What belongs to a family, in its class attribute `family`.
+    """The facts of a family, in its class attribute `family`.
 
     Attributes:
-        recipe: what its networks come compiled with, a key of `recipes.RECIPES`.
-        small: arguments of a small network; each scheme of the family has one of this size.
+        recipe: the recipe that its networks come compiled with, a key of `recipes.RECIPES`.
+        small: arguments of a small network. Each scheme of the family has one of this size.
         picture: its diagram.
-        space: what a search varies; None where there is no search.
+        space: what a search varies; None if there is no search.
         rows: its published networks.
     """
 

@@ -13,7 +13,7 @@ from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import smoothing
 from keras_mgnet.serialization import serializable
 
-MAPS = {  # what stands before and behind the convolution K, He2019 (4.7)
+MAPS = {  # what comes before and after the convolution K, He2019 (4.7)
     "linear": (None, None),
     "post": (None, "sigma"),
     "pre": ("sigma", None),
@@ -34,15 +34,15 @@ ROWS = tuple(
 
 @serializable
 class FBResNet(Network):
-    """FB-ResNet: u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1})), a stationary iteration for A(u) = f on each grid.
+    """FB-ResNet: a stationary iteration for A(u) = f on each grid, u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1})).
 
-    u^{l+1,0} = Pi *_2 u^{l,nu_l} and f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0}), Pi and R without norm or
-    sigma; elsewhere a norm stands before each sigma (those of A: see `keras_mgnet.layers.GridLevel`). A linear A is iterated in
-    residual form, which is (4.6) for B "both". Source: He2019 (4.3)-(4.7), Table 1.
+    The next grid begins with u^{l+1,0} = Pi *_2 u^{l,nu_l} and f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0}). Pi
+    and R have no norm or sigma. Elsewhere a norm comes before each sigma (those of A: see `keras_mgnet.layers.GridLevel`). A
+    linear A is iterated in residual form, which is (4.6) for B "both". Source: He2019 (4.3)-(4.7), Table 1.
 
     Args:
         A, B: the form of A^l and of B^{l,i}: "linear" (K *), "post" (s K *), "pre" (K * s) or "both" (s K * s).
-        nu: iterations per grid; its length J is the number of grids.
+        nu: iterations per grid. Its length J is the number of grids.
         channels: an integer or one per grid.
 
     Example:

@@ -13,7 +13,7 @@ from keras_mgnet.models.picture import Edge, Picture
 from keras_mgnet.serialization import serializable
 
 TABLE, SOURCE = "Lu2018 Table 2", "Lu2018 Table 2, gustavla/fractalnet"
-CHANNELS = "no channels of five blocks that double or stay give it; ours are those of the released generator"
+CHANNELS = "five blocks whose channels double or stay the same never give it; ours are those of the released generator"
 PRINTED = {
     3: Published(TABLE, CIFAR100, "38.6M", error=23.30, note=CHANNELS),
     4: Published(TABLE, CIFAR100, "22.9M", error=22.49, note=CHANNELS),
@@ -36,22 +36,25 @@ PICTURE = Picture(
 
 @serializable
 class FractalNet(Network):
-    """FractalNet: f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C), columns that end together under one mean.
+    """FractalNet: self-similar columns joined by their mean, f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C).
 
-    Source: gustavla/fractalnet, with biases in the convolutions and norms without gamma and beta; each block ends with 2x2 max
-    pooling. A block of C = 3 is x' = k_1 x + k_2 y + f_2(y) with y = k_3 x + f_1(x), a Runge-Kutta step (Lu2018, section 2.1). In
-    training joins drop inputs (drop-path): each by its own draw or, in some steps, all but one column of the whole network. So
-    each column alone is a network, see `column_network`.
+    Columns that end together are joined by one mean. Each block ends with 2x2 max pooling. Convolutions have biases, and norms
+    have no gamma and beta. Source: gustavla/fractalnet. A block of C = 3 is a Runge-Kutta step, x' = k_1 x + k_2 y + f_2(y) with
+    y = k_3 x + f_1(x) (Lu2018, section 2.1).
+
+    In training joins drop inputs (drop-path). Each input has its own draw or, in some steps, all but one column of the whole
+    network are dropped. So each column alone is a network, see `column_network`.
 
     Args:
-        columns: C; the deepest column has 2^(C-1) layers per block.
-        channels: of each block; its length is the number of blocks.
-        column: the only column of the network, 0 the shallowest; None for all.
-        dropout: rate in the last block; it grows linearly from 0 in the first.
-        drop_path: probability of an input of a join to be dropped.
-        global_drop_path: probability of a step with one column.
+        columns: C. The deepest column has 2^(C-1) layers per block.
+        channels: channels of each block. Its length is the number of blocks.
+        column: the only column of the network, 0 for the shallowest; None for all columns.
+        dropout: dropout rate of the last block. The rate grows linearly from 0 in the first block.
+        drop_path: probability that an input of a join is dropped.
+        global_drop_path: probability that a step uses one column.
 
-    The paper initialises with init="xavier". With stem="imagenet" that stem precedes the first block; the others stand for none.
+    The paper initialises with init="xavier". With stem="imagenet" that stem comes before the first block. The other stems mean
+    no stem.
 
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
@@ -99,7 +102,7 @@ class FractalNet(Network):
         super().__init__(frame, x, name=name if column is None else f"{name}_column{column}")
 
     def column_network(self, column: int) -> "FractalNet":
-        """Returns one column, 0 the shallowest, as a network of its own, with the values that it has here now."""
+        """Returns one column, 0 for the shallowest, as a network of its own with its current values."""
         config = self.get_config()
         if config["column"] is not None:
             raise ValueError(f"expected a network of all columns. Received: column={config['column']}")

@@ -1,4 +1,4 @@
-"""What every network has besides the arguments of its family: the image it takes and the head of keras.applications."""
+"""What every network has besides the arguments of its family: the image and the head of keras.applications."""
 
 import copy
 import math
@@ -43,22 +43,22 @@ class FrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Frame:
-    """The arguments that all families share; they follow those of the family, by keyword.
+    """The arguments that all families share. They follow those of the family and are passed by keyword.
 
-    As a context manager it opens the `keras.RematScope` of `remat`: levels are built inside.
+    As a context manager it opens the `keras.RematScope` of `remat`. Levels are built inside it.
 
     Attributes:
         stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: sigma, a Keras activation.
-        norm: "batch", batch normalisation wherever the network has it, or None for none: sigma stays in its places.
+        norm: "batch" for batch normalisation wherever the network has it, or None for no norm. Sigma stays in its places.
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
-        remat: names of levels, such as "level1", that in training keep only the inputs of their iterations and evaluate each
-            a second time for the gradient: less memory for more time (`keras_mgnet.layers.Level`).
-        recipe: what the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
-        name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
+        remat: names of levels, such as "level1". A named level stores only the inputs of its iterations in training and
+            recomputes each iteration for the gradient, which saves memory and costs time (`keras_mgnet.layers.Level`).
+        recipe: the recipe that the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
+        name, dtype: name and dtype of the model. The dtype can be a policy such as "mixed_bfloat16".
 
     Example:
         >>> Frame(classes=0)
@@ -118,11 +118,11 @@ class Frame:
 
     @property
     def plain(self) -> dict[str, Any]:
-        """Those of a layer without norms."""
+        """The arguments of a layer without norms."""
         return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
 
     def image(self, levels: int) -> Tensor:
-        """Returns the symbolic image (N, H, W, C); raises unless a pixel of it is left on the coarsest of its grids."""
+        """Returns the symbolic image (N, H, W, C). Raises ValueError if its coarsest grid would have no pixel."""
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
             dtype = self.common["dtype"].compute_dtype
@@ -137,7 +137,7 @@ class Frame:
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
     def end(self, x: Tensor) -> Tensor:
-        """Returns the last norm and sigma of x, which stand before the classifier of a pre-activation network."""
+        """Applies the last norm and sigma to x, before the classifier of a pre-activation network."""
         return norm_layer(self.norm, self.activation, name="s", dtype=self.common["dtype"])(x)
 
     def head(self, features: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ class Frame:
 
     @staticmethod
     def measures() -> list[keras.metrics.Metric]:
-        """Returns what the model is judged by."""
+        """Returns the metrics of the model."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def _check_shape(self, shape: Any, levels: int) -> None:
@@ -183,21 +183,25 @@ class Frame:
 
 
 def input_tensor(given: Any) -> Tensor:
-    """Returns a symbolic tensor as it is, and the one that a config stands for."""
+    """Returns a symbolic tensor as it is, or the tensor that a config describes."""
     if not isinstance(given, dict):
         return given
-    return keras.saving.deserialize_keras_object(copy.deepcopy(given)).output  # Keras empties what it deserialises
+    return keras.saving.deserialize_keras_object(
+        copy.deepcopy(given)
+    ).output  # a copy, because Keras empties the config
 
 
 def check_weights_path(weights: str | Path | None) -> None:
-    """Raises unless weights are None or the path of a .weights.h5 file."""
+    """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
     path = None if weights is None else Path(weights)
     if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
-        raise ValueError(f"expected weights to be None or a .weights.h5 file. Received: weights={str(path)!r}")
+        raise ValueError(
+            f"expected weights to be None or the path of an existing .weights.h5 file. Received: weights={str(path)!r}"
+        )
 
 
 def check_recipe(recipe: str | None) -> None:
-    """Raises unless a recipe is None or a key of `RECIPES`."""
+    """Raises ValueError unless a recipe is None or a key of `RECIPES`."""
     if recipe is not None:
         check_known("recipe", recipe, RECIPES)
 

@@ -21,11 +21,13 @@ class Form(NamedTuple):
     """How a scheme iterates."""
 
     scheme: type[Scheme]
-    forms: tuple[str, ...]  # of the forces of a block, keys of `force.FORMS`
-    factors: Callable[[float, int], tuple[float, ...]]  # step size, number of the block -> those of the forces
-    products: int = 2  # convolutions by K or its adjoint in a block
-    halves: bool = False  # the state is the two halves of the channels, from grid to grid; else each grid begins
-    rests: bool = False  # from rest, the state being velocity and position; else from two equal iterates
+    forms: tuple[str, ...]  # forces of a block, keys of `force.FORMS`
+    factors: Callable[[float, int], tuple[float, ...]]  # step size, number of the block -> factors of the forces
+    products: int = 2  # convolutions with K or its adjoint in a block
+    halves: bool = (
+        False  # the state is the two halves of the channels and passes from grid to grid; else each grid begins
+    )
+    rests: bool = False  # from rest, with velocity and position as the state; else from two equal iterates
     shared: bool = False  # whether the forces of a block share K and b
 
     @property
@@ -36,7 +38,7 @@ class Form(NamedTuple):
 
 SCHEMES = {
     "hamiltonian": Form(SymplecticEuler, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
-    "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # begins with a step of forward Euler
+    "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # the first step is forward Euler
     "leapfrog": Form(Leapfrog, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
     "verlet": Form(Verlet, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
     "second_order": Form(SecondOrder, ("single",), lambda dt, i: (dt**2 if i else dt**2 / 2,), products=1),
@@ -61,35 +63,37 @@ SEARCHED = ("leapfrog", "verlet", "midpoint", "antisymmetric", "hamiltonian")
 
 @serializable
 class HamiltonianNet(Network):
-    """Networks whose depth neither amplifies nor damps, by the antisymmetry of K and its adjoint K^T (zero padding).
+    """Stable networks: depth neither amplifies nor damps, by the antisymmetry of K and its adjoint K^T (zero padding).
 
-    Block j of the scheme, s for sigma, h for dt:
+    Block j of each scheme, with s for sigma and h for dt:
 
-    - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels;
-    - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), first Y_1 = Y_0 + h s((K - K^T) Y_0 + b);
-    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, by V' = V - h K^T s(K Y + b), Y' = Y + h V';
-    - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y);
-    - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b), Y_{-1} = Y_0 with h^2/2 at first:
-      Y'' + c Y' = s(K Y + b) by central differences, without damping Verlet's method;
-    - "velocity_verlet": Y' = Y + h V + h^2 F/2, V' = V + h (F + F')/2, F = s(K Y + b), F' that of the next block, V_0 = 0;
-    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler, not reversible;
+    - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels.
+    - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b). The first step is Y_1 = Y_0 + h s((K - K^T) Y_0 + b).
+    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, computed as V' = V - h K^T s(K Y + b),
+      Y' = Y + h V'.
+    - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y).
+    - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b), Y_{-1} = Y_0, with h^2/2 in the first
+      step. This is Y'' + c Y' = s(K Y + b) by central differences, and without damping Verlet's method.
+    - "velocity_verlet": Y' = Y + h V + h^2 F/2, V' = V + h (F + F')/2, F = s(K Y + b), F' that of the next block, V_0 = 0.
+    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler, not reversible.
     - "parabolic": Y' = Y - h K^T s(K Y + b), forward Euler, not reversible.
 
-    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017; Lu2017 for "second_order" without
-    damping, there called Verlet's method, and "velocity_verlet"; Ruthotto, Haber 2018 for "parabolic". Lu2017 calls "verlet"
-    leapfrog. What stands around is that of LiliMeng/hamiltonian-revnet: no norms but behind the stem and before the pooling;
-    between grids 2x2 means and zero channels on both sides. (That code samples behind the first block of a grid:
-    `blocks=(7, 6, 5)`.) The blocks of a grid are undone by `get_layer("level1").inverse(*state)`.
+    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017. Lu2017 has "velocity_verlet" and, as
+    Verlet's method, "second_order" without damping; it calls "verlet" leapfrog. Ruthotto, Haber 2018 has "parabolic".
+
+    The rest follows LiliMeng/hamiltonian-revnet. There are norms only after the stem and before the pooling. Between grids there
+    are 2x2 means and zero channels on both sides. (That code samples after the first block of a grid: `blocks=(7, 6, 5)`.)
+    `get_layer("level1").inverse(*state)` undoes the blocks of a grid.
 
     Args:
-        scheme: see above.
-        blocks: per grid.
-        channels: per grid, of both halves together; the stem has those of the first.
+        scheme: one of the schemes above.
+        blocks: number of blocks per grid.
+        channels: channels per grid, of both halves together. The stem has as many as the first grid.
         dt: h, the step size.
-        gamma: of the antisymmetric scheme alone, None for 0.4: at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes forward Euler
-            stable where (K - K^T) / 2 has eigenvalues up to i mu.
-        damping: c of "second_order" alone, less than 2 / h; None for 0.
-        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
+        gamma: damping of the "antisymmetric" scheme only; None for 0.4. A value of at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes
+            forward Euler stable if (K - K^T) / 2 has eigenvalues up to i mu.
+        damping: c of the "second_order" scheme only, less than 2 / h; None for 0.
+        memory_free: whether training recomputes the states instead of storing them; see `keras_mgnet.layers.Level`.
 
     Example:
         >>> HamiltonianNet("verlet", blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1)).name
@@ -119,7 +123,7 @@ class HamiltonianNet(Network):
         check_known("scheme", scheme, SCHEMES)
         for name, value, owner in (("gamma", gamma, "antisymmetric"), ("damping", damping, "second_order")):
             if value is not None and scheme != owner:
-                raise ValueError(f"expected {name} with the {owner} scheme alone. Received: {name}={value!r}")
+                raise ValueError(f"expected {name} only with scheme={owner!r}. Received: {name}={value!r}")
         gamma = within("gamma", 0.4 if gamma is None else gamma, 0, math.inf)
         dt = within("dt", dt, 0, math.inf)
         q = within("damping", 0.0 if damping is None else damping, 0, math.inf) * dt / 2
@@ -160,7 +164,7 @@ def _level(
     name: str,
     frame: Frame,
 ) -> Level:
-    """Returns the level of a grid: called with a pair of states or, where it is not reversible, with one."""
+    """Returns the level of a grid. It is called with a pair of states or, if it is not reversible, with one state."""
     policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:

@@ -21,17 +21,18 @@ KINDS = ("conv", "dense")
 
 @serializable
 class HighwayNet(Network):
-    """Highway network: x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)), T = sigmoid(W_T x_n + b_T) a transform gate with b_T < 0.
+    """Highway network: gates mix each layer's output with its input, x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)).
 
-    Source: Lu2017 and Srivastava et al. 2015. Convolutions and dense layers have biases, no norms. A plain layer
-    sigma(W x + b), strided where it is a convolution, leads to the next grid or width.
+    T = sigmoid(W_T x_n + b_T) is a transform gate with b_T < 0. Convolutions and dense layers have biases and no norms. A plain
+    layer sigma(W x + b) leads to the next grid or width; if it is a convolution it has a stride. Source: Lu2017 and Srivastava et
+    al. 2015.
 
     Args:
         nu: highway layers per grid.
         channels: an integer or one per grid.
-        kind: "conv", 3x3 on the grids of the image, or "dense", fully connected on the flattened image: the grids are then of
-            one pixel, and a plain layer takes the place of the stem.
-        transfer_bias: initial b_T; the deeper the network, the more negative.
+        kind: "conv", 3x3 on the grids of the image, or "dense", fully connected on the flattened image. With "dense" the grids
+            have one pixel, and a plain layer replaces the stem.
+        transfer_bias: initial b_T. Choose it more negative for a deeper network.
 
     Example:
         >>> HighwayNet((48,), 50, kind="dense", input_shape=(8, 8, 1)).get_layer("level1").output.shape

@@ -1,4 +1,4 @@
-"""What a network from images to images has besides the arguments of its family; the counterpart of `Frame`."""
+"""What a network from images to images has besides the arguments of its family. It is the counterpart of `Frame`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,14 @@ class ImageFrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ImageFrame:
-    """The arguments that all networks from grey images to grey images share; they follow those of the family, by keyword.
+    """The arguments that all networks from grey images to grey images share. They follow those of the family, by keyword.
 
     Attributes:
-        input_shape: (height, width, 1), None for any.
+        input_shape: (height, width, 1). None stands for any height or width.
         input_tensor: as in keras.applications.
         weights: None or the path of a .weights.h5 file.
-        recipe: what the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
-        name, dtype: of the model; dtype may be a policy such as "mixed_bfloat16".
+        recipe: the recipe that the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
+        name, dtype: name and dtype of the model. The dtype can be a policy such as "mixed_bfloat16".
 
     Example:
         >>> ImageFrame((None, None, 3))
@@ -46,7 +46,7 @@ class ImageFrame:
     recipe: str | None = None
     name: str | None = None
     dtype: Any = None
-    include_top = True  # it has no head to leave out
+    include_top = True  # there is no head to leave out
     remat = ()
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class ImageFrame:
         return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
 
     def head(self, image: Tensor) -> Tensor:
-        """Returns the image as it is."""
+        """Returns the image unchanged."""
         return image
 
     def loss(self) -> keras.losses.Loss:
@@ -77,5 +77,5 @@ class ImageFrame:
 
     @staticmethod
     def measures() -> list[keras.metrics.Metric]:
-        """Returns what the model is judged by."""
+        """Returns the metrics of the model."""
         return [PSNR()]

@@ -1,4 +1,4 @@
-"""The layouts behind the names of residual networks: grids, blocks per grid, channels, kind of block."""
+"""The layouts that the names of residual networks stand for: grids, blocks per grid, channels, kind of block."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ DEEP_CIFAR = (164, 1001)  # bottlenecks by default; 164 is 6n + 2 as well
 
 
 class Stage(NamedTuple):
-    """One grid of a layout: its number from 1, blocks, channels inside the blocks and of the state, and how it begins."""
+    """One grid of a layout: its number from 1, its blocks, the channels inside the blocks and of the state, and how it begins."""
 
     level: int
     blocks: int
@@ -44,18 +44,18 @@ class Layout:
             before = channels
 
     def branch(self, stage: Stage, **options: Any) -> Branch:
-        """Returns the branch of a grid; options as `Branch`."""
+        """Returns the branch of a grid. Options as in `Branch`."""
         options = {"uses": stage.blocks, **options}
         if self.bottleneck:
             return bottleneck(stage.channels, stage.inner, groups=self.groups, **options)
         return basic(stage.channels, **options)
 
     def label(self, depth: int | None) -> str:
-        """What names a network of this layout: its depth or, where it has none, its blocks."""
+        """Returns what names a network of this layout: its depth or, if it has none, its blocks."""
         return "x".join(map(str, self.blocks)) if depth is None else str(depth)
 
     def survivals(self, survival: float, schedule: str) -> list[tuple[float, ...] | None]:
-        """Returns per grid the survival probabilities of its blocks, None where all survive (see `stochastic`)."""
+        """Returns for each grid the survival probabilities of its blocks; None if all survive (see `stochastic`)."""
         within("survival", survival, 0, 1)
         p = survival_probabilities(sum(self.blocks), survival, schedule)
         starts = [sum(self.blocks[:level]) for level in range(len(self.blocks))]
@@ -68,9 +68,9 @@ def layout(
     """Returns the layout of a depth: 18 to 152 of `IMAGENET`, else 6n + 2 (basic) or 9n + 2 (bottleneck) on three grids.
 
     Args:
-        depth: number of layers with weights; ignored where `blocks` is given.
-        blocks: per grid, in place of the depth's.
-        bottleneck: None for what the depth says.
+        depth: number of layers with weights; ignored if `blocks` is given.
+        blocks: blocks per grid, instead of those of the depth.
+        bottleneck: whether the blocks are bottlenecks; None lets the depth decide.
         base_width: channels inside the blocks of the first grid; None for 64 on four grids, else 16.
 
     Example:

@@ -45,19 +45,21 @@ BEFORE = Edge(("x", -1), ("x", 1), "k", -0.75)
 
 @serializable
 class LMResNet(Network):
-    """LM-ResNet: x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), one trainable scalar k_n per block, initially U[-0.1, 0].
+    """LM-ResNet: a linear two-step method, x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), Lu2018 (1).
 
-    Source: Lu2018 (1); on three grids the layout of the released code, 2prime/LM-ResNet: blocks that change shape have no k,
-    their shortcut is norm, sigma and a 1x1 convolution, and the projected state is x_{n-1} of the next block.
+    Each block has a trainable scalar k_n, initially U[-0.1, 0]. On three grids the layout is that of the released code,
+    2prime/LM-ResNet: blocks that change the shape have no k, their shortcut is norm, sigma and a 1x1 convolution, and the
+    projected state is x_{n-1} of the next block.
 
     Args:
         depth: 6n + 2 (basic), 164 or 1001 (bottlenecks) on three grids; 18, 34, 50, 101, 152 on four.
-        blocks: blocks per grid, in place of the depth's.
-        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None for what the depth says.
-        lm_transition: "plain" as above; "project": blocks that change shape have a k too, with a projection of x_{n-1} of
-            its own, and x_{-1} = 0 before the first block.
+        blocks: blocks per grid, instead of those of the depth.
+        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None lets the depth decide.
+        lm_transition: "plain" as above. With "project" the blocks that change the shape have a k too, with a projection of
+            x_{n-1} of their own, and x_{-1} = 0 before the first block.
         base_width: channels of the first grid; None for 64 on four grids, else 16.
-        survival: stochastic depth, the probability that the last block's f survives a training step; the rest never drops.
+        survival: stochastic depth: the probability that f of the last block survives a training step. The rest of a block never
+            drops.
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
 
     Example:
@@ -88,7 +90,7 @@ class LMResNet(Network):
     ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         survivals = plan.survivals(survival, survival_schedule)
-        # the published size of the ImageNet networks is that of fb.resnet.torch's pre-activation layout and the k
+        # the published size of the ImageNet networks is that of fb.resnet.torch's pre-activation layout plus the k
         released = len(plan.blocks) != 4
 
         with Frame(**arguments) as frame:
@@ -100,15 +102,15 @@ class LMResNet(Network):
 
 @serializable
 class LMResNeXt(Network):
-    """LM-ResNeXt: the two-step method of `LMResNet` over bottlenecks of `cardinality` groups, pre-activation.
+    """LM-ResNeXt: the two-step method of `LMResNet` over pre-activation bottlenecks of `cardinality` groups.
 
-    Source: Lu2018, Table 2. Its size follows with a projection of x_{n-1} at each transition ("project").
+    Source: Lu2018, Table 2. The published size needs a projection of x_{n-1} at each transition ("project").
 
     Args:
         depth: 9n + 2.
         cardinality: number of groups.
         group_width: channels of a group on the first grid.
-        lm_transition: whether a block that changes shape has a k and a projection of x_{n-1}, "project", or none, "plain".
+        lm_transition: "project" gives a block that changes the shape a k and a projection of x_{n-1}; "plain" gives it neither.
 
     Example:
         >>> LMResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name
@@ -141,10 +143,10 @@ def linear_multistep(
     schedule: str,
     released: bool,
 ) -> Tensor:
-    """Returns the last state of the two-step method on all grids, normalised.
+    """Returns the last state of the two-step method on all grids, after the last norm.
 
     Args:
-        released: whether shortcuts have a norm of their own, as in the released code; else they take the branch's.
+        released: whether shortcuts have a norm of their own, as in the released code. Otherwise they take that of the branch.
     """
     check_known("lm_transition", lm_transition, TRANSITIONS)
     projects, imagenet = lm_transition == "project", frame.stem == "imagenet"
@@ -184,6 +186,6 @@ def k_values(model: keras.Model) -> np.ndarray:
 
 
 def _restriction(stage: Stage, options: dict[str, Any]) -> Conv:
-    """Of the state before the last one, to the grid of a stage."""
+    """Returns the restriction of the state before the last one to the grid of a stage."""
     name, policy = f"transfer{stage.level}", options["dtype"]
     return Conv(stage.channels, 1, strides=stage.strides, init=options["init"], name=name, dtype=policy)

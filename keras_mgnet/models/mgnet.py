@@ -59,17 +59,17 @@ class MgNet(Network):
     Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code.
 
     Args:
-        nu: smoothing iterations per grid; its length J is the number of grids.
+        nu: smoothing iterations per grid. Its length J is the number of grids.
         channels: c_u, an integer or one per grid.
-        channels_f: c_f likewise; None for c_f = c_u.
-        share_A: one A per grid, as MgNet is defined; False gives every iteration its own.
-        share_B: one B per grid (B^l) or per iteration (B^{l,i}).
-        form: "residual" carries r = f - A * u, the same function at half the A-products; "feature" is the textbook form.
+        channels_f: c_f, likewise; None for c_f = c_u.
+        share_A: whether a grid has one A, as MgNet is defined. False gives every iteration its own.
+        share_B: whether a grid has one B (B^l). False gives every iteration its own (B^{l,i}).
+        form: "residual" carries r = f - A * u, which is the same function at half the A-products. "feature" is the textbook form.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
         Pi, R: restriction of u and r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
 
     Raises:
-        ValueError: for nu, channels, shapes or names that do not make a network, before anything is built.
+        ValueError: if nu, channels, shapes or names do not make a network, before anything is built.
 
     Example:
         >>> model = MgNet(nu=(1, 1), channels=8, input_shape=(8, 8, 1))
@@ -119,7 +119,7 @@ class MgNet(Network):
 
 
 def descend(r: Tensor, levels: Sequence[GridLevel], transfers: Sequence[Callable[..., Any]]) -> Tensor:
-    """Passes the data r of the first grid down all grids; `transfers` lead from each to the next. Returns the last u."""
+    """Passes the data r of the first grid down all grids and returns the last u. `transfers` lead from each grid to the next."""
     u, r = levels[0](r)
     for transfer, level in zip(transfers, levels[1:], strict=True):
         u, r = transfer(u, r)

@@ -1,4 +1,4 @@
-"""Multi-ResNet: several residual functions a block (Abdi & Nahavandi 2016)."""
+"""Multi-ResNet: several residual functions in each block (Abdi & Nahavandi 2016)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ TRANSPOSED = "144.9M with the published layout, perhaps transposed digits"
 
 
 def _printed(size: str, ten: float, hundred: float, note: str | None = None) -> tuple[Published, ...]:
-    """What the README prints; on CIFAR-100 the networks are trained as those of Lu2018 are."""
+    """Returns what the README prints. On CIFAR-100 the networks are trained like those of Lu2018."""
     table = "masabdi/multi-resnet README"
     return (
         Published(table, CIFAR10, size, error=ten, note=note),
@@ -43,20 +43,20 @@ ROWS = (
 
 @serializable
 class MultiResNet(Network):
-    """Multi-ResNet: x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n), pre-activation: forward Euler on a sum of k fields.
+    """Multi-ResNet: forward Euler on a sum of k pre-activation fields, x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n).
 
-    Source: Lu2017; layout of masabdi/multi-resnet. With k = 1 it is the `PreActResNet` of the same depth; depths 18 and 34 have
-    a norm before the classifier here as all others do.
+    Source: Lu2017; layout of masabdi/multi-resnet. With k = 1 it is the `PreActResNet` of the same depth, except that depths 18
+    and 34 have a norm before the classifier, as all others do.
 
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
-        branches: k.
-        widen: w, the factor on all channels but the stem's.
+        branches: k, the number of fields.
+        widen: w, the factor of all channels except the stem's.
         base_width: channels of the stem; each coarser grid has twice as many. None for 64 on four grids, else 16.
-        blocks: blocks per grid, in place of the depth's.
-        bottleneck: 1x1 - 3x3 - 1x1 branches with four times the channels; None for what the depth says.
-        shortcut: where the shape changes, "projection", whose norm is that of all branches of the block, or "padding" (zero
-            channels); None for "padding" with basic blocks on three grids, else "projection".
+        blocks: blocks per grid, instead of those of the depth.
+        bottleneck: 1x1 - 3x3 - 1x1 branches with four times the channels; None lets the depth decide.
+        shortcut: the shortcut where the shape changes: "projection", with the norm that all branches of the block share, or
+            "padding" (zero channels). None for "padding" with basic blocks on three grids, else "projection".
 
     Example:
         >>> MultiResNet(20, 3).name
@@ -100,7 +100,7 @@ class MultiResNet(Network):
 
 
 def multi_level(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool) -> Level:
-    """Returns the level of a grid, its branch the sum of k."""
+    """Returns the level of a grid, whose branch is a sum of k branches."""
     options = frame.common
     normalized = frame.stem == "imagenet" and stage.level == 1  # by the stem
     common = stage.changes_shape and not padding

@@ -1,4 +1,4 @@
-"""The base of all families: a graph of stem, levels and transfers under the head of its frame, that comes compiled."""
+"""The base of all families: a graph of stem, levels and transfers under the head of its frame, already compiled."""
 
 import functools
 import inspect
@@ -23,17 +23,19 @@ from keras_mgnet.models.image_frame import ImageFrame
 
 
 class Network(keras.Model):
-    """Stem, levels and transfers under the head of a frame. It comes compiled with its recipe, so `fit` works as it is.
+    """Base class of the families: stem, levels and transfers under the head of a frame.
 
-    A family is a subclass under `keras_mgnet.serialization.serializable`. Its constructor takes arguments of its own, then
-    `**arguments: Unpack[FrameArguments]`, which `help` and `inspect.signature` list one by one. With `Frame` the model returns
-    logits (N, classes) for images (N, H, W, C), with `ImageFrame` images for images.
+    A network comes compiled with its recipe, so `fit` works at once. With `Frame` it returns logits (N, classes) for images
+    (N, H, W, C), with `ImageFrame` images for images.
+
+    A family is a subclass under `keras_mgnet.serialization.serializable`. Its constructor takes its own arguments, then
+    `**arguments: Unpack[FrameArguments]`, which `help` and `inspect.signature` list one by one.
 
     Args:
-        frame: what it has besides its levels.
+        frame: what the network has besides its levels.
         features: u or r of the last level, (N, H, W, c).
-        name: of the model, unless the frame has one.
-        recipe: what it is compiled with, unless the frame has one; None for the family's.
+        name: name of the model, unless the frame has one.
+        recipe: the recipe to compile with, unless the frame has one; None for the family's.
 
     Attributes:
         frame: the class of its frame, `Frame` or another with the same methods.
@@ -68,7 +70,7 @@ class Network(keras.Model):
         inputs = keras.utils.get_source_inputs(features)
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(features), name=frame.name or name)
-        self.dtype_policy = frame.common["dtype"]  # by which Keras decides whether to scale the loss
+        self.dtype_policy = frame.common["dtype"]  # Keras decides by it whether to scale the loss
         self.recipe = recipes.recipe(frame.recipe or recipe or self.family.recipe)
         check_remat(self, frame.remat)
         if frame.include_top:
@@ -79,11 +81,11 @@ class Network(keras.Model):
 
     @property
     def method(self) -> Method:
-        """Its numerical scheme: that of its last level."""
+        """The numerical scheme of the network: that of its last level."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
-        """Loads what Keras does, and a .weights.h5 file of an earlier version; the options are those of Keras."""
+        """Loads weights as Keras does, also from a .weights.h5 file of an earlier version. The options are those of Keras."""
         with former.readable(filepath) as file:
             super().load_weights(file, skip_mismatch=skip_mismatch, **options)
 
@@ -106,7 +108,7 @@ class Network(keras.Model):
 
 
 def list_arguments(constructor: Any, cls: type[Network]) -> None:
-    """Gives a constructor the signature and the docstring that list the arguments of its frame in place of `**arguments`."""
+    """Lists the arguments of the frame, instead of `**arguments`, in the signature and the docstring of a constructor."""
     signature = inspect.signature(constructor)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     if len(own) < len(signature.parameters):
@@ -133,24 +135,27 @@ def compile_by_recipe(model: Network, loss: keras.losses.Loss) -> None:
     """Compiles a model with the optimiser of its recipe at the starting rate."""
     model.compile(model.recipe.optimizer(), loss, metrics=model.frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        # Keras could not load one that was saved before its first step.
+        # Keras cannot load such an optimiser if it was saved before its first step.
         model.optimizer.build(model.trainable_variables)
 
 
 def check_remat(model: keras.Model, names: Sequence[str]) -> None:
-    """Raises unless all names are those of levels that can be evaluated again."""
+    """Raises ValueError unless all names are those of levels that can be recomputed."""
     able = [layer.name for layer in model.layers if isinstance(layer, Level)]
     if strange := [name for name in names if name not in able]:
         raise ValueError(
-            f"expected remat to name levels of {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
+            f"expected remat to name only levels of the model: {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
         )
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
-    """Raises unless a .weights.h5 file holds plain arrays of just this model's shapes; Keras would ignore a surplus."""
+    """Raises ValueError unless a .weights.h5 file holds plain arrays of exactly this model's shapes.
+
+    Keras would ignore surplus arrays.
+    """
     found = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
     if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
         raise ValueError(
-            f"expected the weights of {model.name}, {len(model.weights)} variables of its shapes. "
-            f"Received: {len(found)} in '{path}'"
+            f"expected the weights of {model.name}: {len(model.weights)} variables of its shapes. "
+            f"Received: {len(found)} variables in '{path}'"
         )

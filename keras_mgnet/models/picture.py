@@ -1,4 +1,4 @@
-"""What a diagram of a family shows, as data: the states of a level, the edges of one iteration, and the ways between levels."""
+"""What a diagram of a family shows, as data: the states of a level, the edges of one iteration, the links between levels."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ class Edge(NamedTuple):
     """One arrow of an iteration.
 
     Attributes:
-        start, end: an edge from time 0 to time 0 is drawn at each state, any other once an iteration.
-        label: the map; "" where the state is carried over.
-        bend: how far the arrow bows out, in distances of two states, upwards where positive.
+        start, end: an edge from time 0 to time 0 is drawn at each state, any other once per iteration.
+        label: the map; "" if the state is carried over.
+        bend: how far the arrow bows out, in distances of two states; positive is upwards.
     """
 
     start: Place
@@ -30,12 +30,12 @@ class Link(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A family.
+    """The diagram of a family.
 
     Attributes:
-        states: of a level, from top to bottom.
+        states: states of a level, from top to bottom.
         step: the edges of one iteration.
-        links: between the segments.
+        links: the links between the segments.
         segments: (level, iterations) in the order in which they are passed.
         stretch: length of an iteration, 1 for the usual one.
         drop: how much lower the next level lies, in distances of two states.
@@ -60,7 +60,7 @@ def added(label: str, bend: float = 0.55) -> Edge:
 
 
 def one_state(*step: Edge, kept: str = "") -> Picture:
-    """Returns the picture of a family with the one state x, which the next x has with the factor `kept`."""
+    """Returns the picture of a family with one state x. `kept` is the factor of x in the next x."""
     return Picture(("x",), (carried("x", kept), *step), (Link((0, "x"), (1, "x"), "R"),))
 
 

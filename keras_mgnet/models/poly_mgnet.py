@@ -22,7 +22,7 @@ from keras_mgnet.serialization import serializable
 
 
 class Step(NamedTuple):
-    """Where norm and sigma of a step stand: behind B r, behind the sum u + B r, and whether sigma ends the level."""
+    """Where a step has norm and sigma: after B r, after the sum u + B r, and whether sigma ends the level."""
 
     inside: str | None = None
     outside: str | None = None
@@ -47,21 +47,21 @@ ROWS = (
 
 @serializable
 class PolyMgNet(Network):
-    """Poly-MgNet: u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})), q a polynomial of trained coefficients.
+    """Poly-MgNet: MgNet with a polynomial in A as the smoother, u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})).
 
-    Pi and R are depthwise, without norm or sigma; f^{l+1} = R *_2 s(f^l - A^l * u^l) + A^{l+1} * u^{l+1}. Source: the released
-    code, vanbetteray/Poly-MgNet. As there, the first grid has a Pi and an R that nothing reads; 18 channels[0] of the default
-    size 1,386,706 are theirs.
+    The coefficients of q are trained. Pi and R are depthwise, without norm or sigma, and
+    f^{l+1} = R *_2 s(f^l - A^l * u^l) + A^{l+1} * u^{l+1}. Source: the released code, vanbetteray/Poly-MgNet. As there, the first
+    grid has a Pi and an R that are never used; 18 channels[0] of the default size 1,386,706 are theirs.
 
     Args:
-        nu: smoothing iterations per grid; its length J is the number of grids.
+        nu: smoothing iterations per grid. Its length J is the number of grids.
         channels: an integer or one per grid, each a multiple of the one before.
-        B: "linear" (alpha r), "double" (alpha A * r), "quadratic" (linear, but for each grid's last step: a pair of complex
-            roots), see `keras_mgnet.layers.PolynomialSmoother`; or "conv", a convolution as in MgNet.
-        share_B: one alpha, or one convolution, per grid instead of per iteration.
-        step: where norm n and sigma s stand: "regular" u + s n(B r), "outside" s n(u + B r), "relu_outside" u + n(B r) with s
-            behind the last step, "relu_outside_nobn" u + B r with s behind the last step.
-        residual: what B takes: "regular" s n(f - A u), "bn_only" n(f - A u), or "plain" f - A u.
+        B: "linear" (alpha r), "double" (alpha A * r) or "quadratic" (linear, except for the last step of each grid, which has a
+            pair of complex roots), see `keras_mgnet.layers.PolynomialSmoother`; or "conv", a convolution as in MgNet.
+        share_B: whether a grid has one alpha, or one convolution. False gives every iteration its own.
+        step: where norm n and sigma s are: "regular" u + s n(B r), "outside" s n(u + B r), "relu_outside" u + n(B r) with s after
+            the last step, "relu_outside_nobn" u + B r with s after the last step.
+        residual: the input of B: "regular" s n(f - A u), "bn_only" n(f - A u), or "plain" f - A u.
 
     Example:
         >>> from keras_mgnet import count_params
@@ -112,14 +112,15 @@ class PolyMgNet(Network):
 
 
 def check_smoother(B: str, share_B: bool, step: str, residual: str) -> None:
-    """Raises unless these make one of the smoothers of the released code."""
+    """Raises ValueError unless these make one of the smoothers of the released code."""
     choices = {"B": (B, (*POLYNOMIALS, "conv")), "step": (step, STEPS), "residual": (residual, RESIDUALS)}
     for argument, (value, known) in choices.items():
         check_known(argument, value, known)
     check_share("share_B", share_B)
     if B == "conv" and not step == residual == "regular":
         raise ValueError(
-            f"expected the regular step and residual for B='conv'. Received: step={step!r}, residual={residual!r}"
+            f"expected step='regular' and residual='regular' for B='conv'. "
+            f"Received: step={step!r}, residual={residual!r}"
         )
 
 

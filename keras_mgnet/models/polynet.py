@@ -22,17 +22,17 @@ ROWS = tuple(
 
 @serializable
 class PolyNet(Network):
-    """PolyNet: x_{n+1} = (I + F + F^2) x_n, which is backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off.
+    """PolyNet: backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off, x_{n+1} = (I + F + F^2) x_n.
 
-    Source: Lu2018, section 2.1. F is the block of `PreActResNet`, s K s K, on the same grids and channels. The powers of one F
-    have the same kernels and norms of their own, so poly2 has the parameters of that network and its second norms, mpoly2 and
-    2way have twice as many. The first block of a coarser grid, whose F has no square, is the plain x_{n+1} = R x_n + F x_n.
+    F is the block of `PreActResNet`, s K s K, on the same grids and channels. The powers of one F have the same kernels and their
+    own norms. So poly2 has the parameters of that network and its second norms; mpoly2 and 2way have twice as many. The first
+    block of a coarser grid is the plain x_{n+1} = R x_n + F x_n, because its F has no square. Source: Lu2018, section 2.1.
 
     Args:
         kind: "poly2" I + F + F^2, "poly3" I + F + F^2 + F^3, "mpoly2" I + F + GF, "mpoly3" I + F + GF + HGF, "2way" I + F + G,
             "3way" I + F + G + H, or "plain" I + F.
-        blocks: per grid.
-        base_width: channels of the first grid; each coarser one has twice as many.
+        blocks: blocks per grid.
+        base_width: channels of the first grid. Each coarser grid has twice as many.
 
     Example:
         >>> sizes = {kind: PolyNet(kind, (2, 2), base_width=4).count_params() for kind in ("poly2", "mpoly2", "2way")}
@@ -68,7 +68,7 @@ class PolyNet(Network):
 
 
 def poly_level(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) -> Level:
-    """Returns the level of a grid: modules of one kind, but a plain one where the shape changes."""
+    """Returns the level of a grid: modules of one kind, with a plain one where the shape changes."""
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)
     F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)

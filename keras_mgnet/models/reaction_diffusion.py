@@ -12,7 +12,7 @@ from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import Edge, Picture, carried
 from keras_mgnet.serialization import serializable
 
-README = "Chen, Pock 2017; VLOGroup README"  # the mean PSNR at noise of deviation 25
+README = "Chen, Pock 2017; VLOGroup README"  # prints the mean PSNR at noise of standard deviation 25
 ROWS = tuple(
     Row(name, {"stages": 5, "filter_size": m}, params, (Published(README, BSD68, psnr=psnr),), dataset=BSD68)
     for name, m, params, psnr in (("tnrd5_5x5", 5, 10_565, 28.78), ("tnrd5_7x7", 7, 26_885, 28.92))
@@ -26,21 +26,21 @@ PICTURE = Picture(
 
 @serializable
 class ReactionDiffusion(Network):
-    """u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f)), u_0 = f: noisy grey images to clean ones, any size.
+    """Learned reaction-diffusion, a denoiser: u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f)), u_0 = f.
 
-    Each stage has filters, influence functions and lambda of its own. Images are grey values 0..255, in and out, for in these
-    the Gaussians of the influence functions stand; nothing is clipped or rounded. K^T is the exact adjoint on an image
-    mirrored at its edges. Height and width are at least `filter_size` - 1.
+    It maps noisy grey images of any size to clean ones. Each stage has its own filters, influence functions and lambda. Input and
+    output are grey values 0..255, the range over which the Gaussians of the influence functions are spread. Nothing is clipped or
+    rounded. K^T is the exact adjoint on an image mirrored at its edges. Height and width are at least `filter_size` - 1.
 
-    Source: Chen, Pock 2017 (TNRD); the sizes are those of VLOGroup's README, which counts m^2 coefficients per filter: that of
-    the constant, which zero mean leaves without effect, is one of them. See `keras_mgnet.layers.Diffusion`.
+    Source: Chen, Pock 2017 (TNRD). The sizes are those of VLOGroup's README, which counts m^2 coefficients per filter. One of
+    them is that of the constant, which has no effect because the filters have zero mean. See `keras_mgnet.layers.Diffusion`.
 
     Args:
-        stages: steps of the iteration.
+        stages: number of steps of the iteration.
         filter_size: m, odd.
-        filters: per stage, None for m^2 - 1.
-        functions: Gaussians of each influence function.
-        reaction: the initial lambda.
+        filters: filters per stage; None for m^2 - 1.
+        functions: number of Gaussians of each influence function.
+        reaction: initial lambda.
 
     Example:
         >>> from keras_mgnet import count_params

@@ -14,7 +14,7 @@ from keras_mgnet.serialization import serializable
 
 
 class States(NamedTuple):
-    """The states of a network: how many grids, states on each, channels on the first, and steps on each."""
+    """The states of a network: number of grids, states on each grid, channels of the first grid, steps on each grid."""
 
     grids: int
     states: int
@@ -38,19 +38,19 @@ ROWS = (
 
 @serializable
 class RecurrentResNet(Network):
-    """Recurrent ResNet: x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t), K_ij the same at all times t: forward Euler, autonomous.
+    """Recurrent ResNet: the same kernels at all times, x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t): forward Euler, autonomous.
 
-    Source: Lu2017, Fig. 6, after Liao & Poggio 2016. K is s conv s conv with 3x3 kernels and s norm and sigma, a last norm
-    stands before the classifier, and a bare 3x3 convolution with stride 2 leads from state to state where grids change.
+    K is s conv s conv with 3x3 kernels, where s is norm and sigma. A last norm comes before the classifier. Where grids change, a
+    bare 3x3 convolution with stride 2 leads from state to state. Source: Lu2017, Fig. 6, after Liao & Poggio 2016.
 
     Args:
-        states: 1, one state of 64 channels, 10 steps; 2, two of them that drive themselves and each other, the image driving
-            the first and the classifier reading the second; 3, one state on each of three grids, of 16, 32 and 64 channels,
-            3 steps each.
-        steps: on each grid, in place of those.
-        base_width: channels of the first grid, in place of those.
-        share_K: whether the kernels are shared over time; False is the feed-forward twin.
-        share_norms: whether the norms are too; else they are time-specific.
+        states: 1 is one state of 64 channels with 10 steps. 2 is two of them that drive themselves and each other; the image
+            drives the first, and the classifier reads the second. 3 is one state on each of three grids, of 16, 32 and 64
+            channels, with 3 steps each.
+        steps: steps on each grid, instead of those.
+        base_width: channels of the first grid, instead of those.
+        share_K: whether the kernels are shared over time. False is the feed-forward twin.
+        share_norms: whether the norms are shared over time. False makes them time-specific.
 
     Example:
         >>> RecurrentResNet(3).count_params() < RecurrentResNet(3, share_K=False).count_params()

@@ -52,10 +52,10 @@ PREACT_HE2019 = (
     (18, "", 4, 11_686_824, None, "11.7M", {"imagenet": 70.46}),
     (18, "a", 4, 8_553_384, 8_590_248, "8.6M", {"imagenet": 69.78}),
 )
-HUNDRED = 90 * (512 + 1)  # parameters that 100 classes have more than 10; Table 3 prints the sizes of 100
+HUNDRED = 90 * (512 + 1)  # parameters that 100 classes need beyond those of 10; Table 3 prints the sizes of 100
 OTHER_RULE = "the table's sizes follow the rule of the row ..._published_size"
 README = "XuTeam README"
-QUOTED = {  # there
+QUOTED = {  # figures in that README
     "resnet18": (
         Published(README, CIFAR10, "11.2M", 95.28, recipe="xuteam"),
         Published(README, CIFAR100, "11.2M", 77.54, recipe="xuteam"),
@@ -65,7 +65,7 @@ QUOTED = {  # there
 
 
 def he2019_rows(prefix: str, lines: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
-    """Yields each network as the text shares A and B and, where it shares, under the rule of "published_size"."""
+    """Yields each network as the text shares A and B. If it shares, also yields it under the rule of "published_size"."""
     for depth, shared, table, as_text, as_printed, size, figures in lines:
         dataset = DATASETS[next(iter(figures))]
         on_cifar = dataset is CIFAR10
@@ -147,31 +147,32 @@ PREACT_ROWS = (
 
 @serializable
 class ResNet(Network):
-    """ResNet: r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})), He2019 (2.3), (2.4): forward Euler with s behind it.
+    """ResNet: forward Euler with s after the sum, r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})), He2019 (2.3), (2.4).
 
-    Structure and norms are those of kuangliu/pytorch-cifar (18, 34), torchvision (the "imagenet" stem) and He et al. 2015
-    (6n + 2 layers on three grids).
+    Structure and norms are those of kuangliu/pytorch-cifar (18, 34), torchvision (the "imagenet" stem) and He et al. 2015 (6n + 2
+    layers on three grids).
 
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
-        share_A: one A per grid, the pooling block's included (A^l); False for A^{l,i}.
-        share_B: one B per grid (B^l), the pooling block's excluded; False for B^{l,i}. Both need basic blocks, and both also
-            take "published_size", the rule that reproduces the sizes of He2019's tables: nothing is shared on the first grid,
-            and with share_B the pooling block restricts first and then uses the shared B, (6.4).
-        base_width: channels of the first grid; each coarser one has twice as many. None for 64 on four grids, else 16.
-        blocks: blocks per grid, in place of the depth's.
-        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None for what the depth says.
-        shortcut: where the shape changes, "projection" (1x1 convolution, option B) or "padding" (zero channels, option A); None
-            for "padding" with basic blocks on three grids, else "projection".
-        survival: stochastic depth, the probability that the last block survives a training step (Huang et al. 2016).
+        share_A: whether a grid has one A, also for its pooling block (A^l). False gives every block its own (A^{l,i}).
+        share_B: whether a grid has one B, except for its pooling block (B^l). False gives every block its own (B^{l,i}). Sharing
+            needs basic blocks. Both arguments also take "published_size", the rule that reproduces the sizes of He2019's tables:
+            nothing is shared on the first grid, and with share_B the pooling block restricts first and then uses the shared B,
+            (6.4).
+        base_width: channels of the first grid. Each coarser grid has twice as many. None for 64 on four grids, else 16.
+        blocks: blocks per grid, instead of those of the depth.
+        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None lets the depth decide.
+        shortcut: the shortcut where the shape changes: "projection" (1x1 convolution, option B) or "padding" (zero channels,
+            option A). None for "padding" with basic blocks on three grids, else "projection".
+        survival: stochastic depth: the probability that the last block survives a training step (Huang et al. 2016).
         survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
-        scheme: "euler", or another one-step scheme for the same field: "heun", of order 2.
-        form: "released", the code's, or "printed", He2019's, which differs for `PreActResNet` alone: R takes r itself in (2.2),
-            (6.1) and, with share_B="published_size", (6.4); the stem ends with s, every block begins with it, and the
-            last r is averaged as it is.
+        scheme: "euler" or, for the same field, another one-step scheme: "heun", of order 2.
+        form: "released" is that of the code, "printed" that of He2019. They differ for `PreActResNet` only. In "printed" R takes
+            r itself in (2.2), (6.1) and, with share_B="published_size", (6.4); the stem ends with s, every block begins with it,
+            and the last r is averaged as it is.
 
     Raises:
-        ValueError: for arguments that do not make a network, before anything is built.
+        ValueError: if the arguments do not make a network, before anything is built.
 
     Example:
         >>> ResNet(18, share_A=True, base_width=8).count_params() < ResNet(18, base_width=8).count_params()
@@ -235,7 +236,7 @@ class ResNet(Network):
                     r, stage = restrict_first(r, stage, frame, self.preactivation, released)
                     options["lead"] = "activation" if released else None
                 elif not coarse and frame.stem == "imagenet" and not classic and released:
-                    options["lead"] = "none"  # the stem's norm and sigma are those of the first block
+                    options["lead"] = "none"  # the stem's norm and sigma serve the first block
                 r = residual_level(plan, stage, frame, **options)(r)
             if released and not classic:
                 r = frame.end(r)
@@ -245,11 +246,11 @@ class ResNet(Network):
 
 @serializable
 class PreActResNet(ResNet):
-    """Pre-activation ResNet: r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2): forward Euler.
+    """Pre-activation ResNet: forward Euler, r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2).
 
-    With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar the CIFAR
-    stem has no norm, and a pooling block restricts s(r), not r as (2.2) and (6.4) print: `form="printed"` does. Depths 18 and
-    34 have no norm before the classifier; all others do, as in fb.resnet.torch. Arguments as `ResNet`.
+    With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar, the CIFAR stem
+    has no norm, and a pooling block restricts s(r). He2019 (2.2) and (6.4) print r instead: use `form="printed"` for that. Depths
+    18 and 34 have no norm before the classifier; all others have one, as in fb.resnet.torch. Arguments as in `ResNet`.
 
     Example:
         >>> PreActResNet(18, base_width=8, share_A=True, share_B="published_size").output_shape
@@ -274,7 +275,7 @@ def residual_level(
     inverted: bool = False,
     scheme: str = "euler",
 ) -> Level:
-    """Returns the level of a grid, with its branch and, where the shape changes, its shortcut."""
+    """Returns the level of a grid, with its branch and, if the shape changes, its shortcut."""
     options = frame.common
     order = "preactivation" if preactivation else "postactivation"
     branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
@@ -293,7 +294,7 @@ def residual_level(
 
 
 def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, activated: bool) -> tuple[Tensor, Stage]:
-    """Restricts before the level, He2019 (6.4); returns the restricted r and the stage that is left."""
+    """Restricts before the level, He2019 (6.4). Returns the restricted r and the rest of the stage."""
     options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
     if preactivation and not activated:
         r = Conv(stage.channels, 1, strides=2, init=frame.init, name=options["name"], dtype=options["dtype"])(r)
@@ -306,14 +307,14 @@ def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, a
 
 
 def recipe_of(frame: Frame, depth: int | None) -> str:
-    """Returns the recipe of the images and, for the networks of He2019, of the depth."""
+    """Returns the recipe for the images and, with the networks of He2019, for the depth."""
     if frame.stem == "imagenet":
         return "lu2018_imagenet" if depth is None else "he2019_imagenet"
     return "lu2018_cifar10" if depth is None else f"he2019_resnet{depth}"
 
 
 def pads(shortcut: str | None, plan: Layout) -> bool:
-    """Whether the shortcut adds zero channels (option A): by name or, for None, on CIFAR's three grids with basic blocks."""
+    """Returns whether the shortcut adds zero channels (option A). None chooses it on CIFAR's three grids with basic blocks."""
     if shortcut is None:
         return len(plan.blocks) == 3 and not plan.bottleneck
     if shortcut not in SHORTCUTS:
@@ -322,7 +323,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
 
 
 def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
-    """Raises unless both are sharing rules and, where they share, the blocks are basic."""
+    """Raises ValueError unless both are sharing rules and, if they share, the blocks are basic."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
     check_share("share_B", share_B, PUBLISHED_SIZE)
     if (share_A or share_B) and plan.bottleneck:

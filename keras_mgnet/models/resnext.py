@@ -22,15 +22,16 @@ ROWS = (
 
 @serializable
 class ResNeXt(Network):
-    """ResNeXt on CIFAR: x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)), the C transformations as one grouped convolution: forward Euler.
+    """ResNeXt on CIFAR: forward Euler with C aggregated transformations, x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)).
 
-    Source: facebookresearch/ResNeXt resnext.lua; form C, equal to the explicit sum (form B).
+    The transformations are one grouped convolution (form C), which equals the explicit sum (form B). Source:
+    facebookresearch/ResNeXt resnext.lua.
 
     Args:
         depth: 9n + 2.
         cardinality: C, the number of groups.
         group_width: channels of a group on the first grid.
-        preactivation: norm and sigma before each convolution, no sigma behind the sum; as Lu2018 compares.
+        preactivation: whether norm and sigma come before each convolution and no sigma follows the sum, as Lu2018 compares.
 
     Example:
         >>> ResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name

@@ -40,20 +40,20 @@ ROWS = tuple(
 
 @serializable
 class RevNet(Network):
-    """RevNet: y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) on the halves of the channels, pre-activation F and G.
+    """RevNet: a reversible residual network, y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) on the halves of the channels.
 
-    Source: Gomez et al. 2017 and renmengye/revnet-public, but for the norms' constants and the stride of a bottleneck, which
-    stands at its 3x3. The block that begins a grid is a transfer: F has the stride, the halves are averaged over 2x2 pixels
-    and padded by zero channels on both sides or, with bottlenecks, projected. All other blocks can be undone by
-    `get_layer("level1").inverse(y1, y2)`, and their training needs no more memory for more of them.
+    F and G are pre-activation branches. Source: Gomez et al. 2017 and renmengye/revnet-public, except for the norms' constants
+    and the stride of a bottleneck, which is at its 3x3. The block that begins a grid is a transfer. There F has the stride, and
+    the halves are averaged over 2x2 pixels and padded by zero channels on both sides or, with bottlenecks, projected.
+    `get_layer("level1").inverse(y1, y2)` undoes all other blocks. Training needs no more memory if there are more of them.
 
     Args:
         depth: 38, 110 or 164 (bottlenecks).
-        blocks: pairs (F, G) per grid, in place of the depth's; 2 or more where a transfer is the first of them.
-        channels: per grid, of both halves together; the stem has those of the first. With bottlenecks a grid has four times
-            as many and the blocks inside have these. None for the depth's.
-        bottleneck: 1x1 - 3x3 - 1x1 branches in place of two 3x3; None for what the depth says.
-        memory_free: whether training recomputes the states instead of keeping them; see `keras_mgnet.layers.Level`.
+        blocks: pairs (F, G) per grid, instead of those of the depth; at least 2 if the first of them is a transfer.
+        channels: channels per grid, of both halves together; None for those of the depth. The stem has as many as the first grid.
+            With bottlenecks a grid has four times as many, and the blocks have these inside.
+        bottleneck: 1x1 - 3x3 - 1x1 branches instead of two 3x3; None lets the depth decide.
+        memory_free: whether training recomputes the states instead of storing them; see `keras_mgnet.layers.Level`.
 
     Example:
         >>> model = RevNet(38)
@@ -89,14 +89,16 @@ class RevNet(Network):
         blocks = positive_integers("blocks", default_blocks if blocks is None else blocks)
         channels = even_integers("channels", default_channels if channels is None else channels, len(blocks))
         if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
-            raise ValueError(f"expected 2 or more blocks where a transfer is the first. Received: blocks={blocks}")
+            raise ValueError(
+                f"expected at least 2 blocks on a grid that begins with a transfer. Received: blocks={blocks}"
+            )
 
         with Frame(**arguments) as frame:
             policy = frame.common["dtype"]
             state = Halves(name="halves", dtype=policy)(frame.begin(channels[0], len(blocks)))
             for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
                 half = 2 * c if deep else c // 2
-                first = {"lead": "none"} if level == 1 else {}  # the stem's norm and sigma are those of the first F
+                first = {"lead": "none"} if level == 1 else {}  # the stem's norm and sigma serve the first F
                 if deep or level > 1:
                     state = _transfer(level, half, deep, frame, **first)(*state)
                     n, first = n - 1, {}
@@ -109,7 +111,7 @@ class RevNet(Network):
 
 
 def _branch(i: int, half: int, deep: bool, frame: Frame, **options: Any) -> Branch:
-    """F and G of a block, as the two uses of one branch."""
+    """Returns F and G of a block, as the two uses of one branch."""
     return (bottleneck if deep else basic)(half, uses=2, name=f"f{i}", **options, **frame.common)
 
 

@@ -1,4 +1,4 @@
-"""Shake-shake: residual networks with two branches mixed by chance (Gastaldi 2017; Lu2018, section 3)."""
+"""Shake-shake: residual networks with two branches mixed at random (Gastaldi 2017; Lu2018, section 3)."""
 
 import math
 from dataclasses import replace
@@ -29,16 +29,17 @@ ROWS = (
 
 @serializable
 class ShakeShake(Network):
-    """Shake-shake: x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1), an independent eta' in the gradient.
+    """Shake-shake: mixes two branches at random, x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1).
 
-    Source: xgastaldi/shake-shake, net 26 2xNd: branches sigma-conv-norm-sigma-conv-norm on three grids.
+    The gradient takes an independent eta'. Source: xgastaldi/shake-shake, net 26 2xNd: branches sigma-conv-norm-sigma-conv-norm
+    on three grids.
 
     Args:
         depth: 6n + 2 (basic blocks) or, with a cardinality, 9n + 2 (bottlenecks).
         width: channels of a branch on the first grid (per group, with a cardinality).
         cardinality: number of groups of the bottlenecks; None for basic blocks.
-        mode: one eta per "image" or per "batch".
-        dt: step size: the branches have the weights dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4). 1 gives eta and 1 - eta.
+        mode: "image" draws one eta per image, "batch" one per batch.
+        dt: step size. The branches have the weights dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4); for 1 these are eta and 1 - eta.
 
     Example:
         >>> ShakeShake(8, 4, input_shape=(8, 8, 1)).name

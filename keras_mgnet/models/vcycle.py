@@ -1,4 +1,4 @@
-"""V-cycle MgNet: MgNet's way down the grids, and the way up again (He & Xu 2019; KAUST m6_01, Algorithm 10)."""
+"""V-cycle MgNet: MgNet's way down the grids, then the way up again (He & Xu 2019; KAUST m6_01, Algorithm 10)."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -26,18 +26,20 @@ PICTURE = Picture(
 class VCycleMgNet(Network):
     """V-cycle MgNet: down as `MgNet`, then up by u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l) and post-smoothing, l = J-1, ..., 1.
 
-    The way up uses the convolutions of the way down: A^l, B^l (with share_B) and the transpose of R. There is no Pi: while A
-    is linear, the steps of a grid see only r, so u^{l+1} - Pi u^l is what the coarse grid adds to u^{l+1} = 0, whatever Pi is.
-    Without norms and sigma, and with the stencils of multigrid, it is the textbook V-cycle. Its output is u^1, on the first
-    grid: with `include_top=False, pooling=None` it is the backbone of dense prediction, (N, H, W, channels). `features` gives
-    the states of the way down. Source: the linear algorithm is KAUST m6_01, Algorithm 10; sigma and norms stand where MgNet has
-    them, none on R *_2^T.
+    The way up uses the convolutions of the way down: A^l, B^l (with share_B) and the transpose of R. There is no Pi. While A is
+    linear, the steps of a grid see only r. So u^{l+1} - Pi u^l is what the coarse grid adds to u^{l+1} = 0, whatever Pi is.
+    Without norms and sigma, and with the stencils of multigrid, the network is the textbook V-cycle.
+
+    The output is u^1, on the first grid. With `include_top=False, pooling=None` it is the backbone of dense prediction, (N, H, W,
+    channels). `features` gives the states of the way down. Source: the linear algorithm is KAUST m6_01, Algorithm 10. Sigma and
+    norms are where MgNet has them; R *_2^T has none.
 
     Args:
-        nu: smoothing iterations per grid on the way down; its length J is the number of grids.
-        channels: c_u = c_f, an integer or one per grid: R *_2^T makes features of what R *_2 takes as data.
-        post_nu: iterations per grid on the way up, an integer >= 0; None for nu of the grid. The coarsest has none.
-        share_B: one B per grid, for both ways, or one per iteration.
+        nu: smoothing iterations per grid on the way down. Its length J is the number of grids.
+        channels: c_u = c_f, an integer or one per grid. They are equal because R *_2 restricts data and R *_2^T prolongs
+            features.
+        post_nu: iterations per grid on the way up, an integer >= 0; None for the nu of the grid. The coarsest grid has none.
+        share_B: whether a grid has one B, for both ways. False gives every iteration its own.
 
     Example:
         >>> VCycleMgNet((1, 1), 4, input_shape=(9, 7, 1), include_top=False, pooling=None).output_shape
@@ -89,12 +91,12 @@ def cycle(
 
     Args:
         r: f - A * u, (N, H, W, c).
-        levels: a `CycleLevel` per grid.
-        transfers: between them, called as a `CycleTransfer`.
+        levels: one `CycleLevel` per grid.
+        transfers: transfers between the grids, called like a `CycleTransfer`.
         u: the state before; None for zero.
-        Pi: a map per transfer that restricts u, from which the next grid then begins, as the full approximation scheme has it;
-            () for grids that begin with zero. While A and B are linear it makes no difference.
-        visits: how often a grid calls the next one: 1 for the V-cycle, 2 for the W-cycle. The coarsest is called once.
+        Pi: one map per transfer that restricts u. The next grid begins with the result, as in the full approximation scheme. With
+            () the grids begin with zero. While A and B are linear it makes no difference.
+        visits: how often a grid calls the next one: 1 for the V-cycle, 2 for the W-cycle. The coarsest grid is called once.
     """
     (level, *levels), (transfer, *transfers) = levels, transfers or [None]
     u, r = level(r) if u is None else level(r, u)

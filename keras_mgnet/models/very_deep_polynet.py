@@ -33,14 +33,14 @@ BLOCKS = {  # grid -> F
     2: (((128, 1), (160, (1, 7)), (192, (7, 1))), ((192, 1),)),
     3: (((192, 1), (224, (1, 3)), (256, (3, 1))), ((192, 1),)),
 }
-REDUCTIONS = {  # grid -> what leads to it
+REDUCTIONS = {  # grid -> the paths that lead to it
     2: (((256, 1), (256, 3), (384, 3, 2)), ((384, 3, 2),), POOL),
     3: (((256, 1), (256, 3), (256, 3, 2)), ((256, 1), (256, 3, 2)), ((256, 1), (384, 3, 2)), POOL),
 }
 CYCLES = (("2way",), ("poly3", "2way"), ("poly3", "2way"))  # per grid the kinds of module, in turn
 LAST_SCALE = 0.7
 DROPOUT = 0.2
-LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> pixels that leave one on the last grid
+LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> image size that leaves one pixel on the last grid
 
 
 ROW = Row(
@@ -52,13 +52,14 @@ ROW = Row(
 
 @serializable
 class VeryDeepPolyNet(Network):
-    """Very Deep PolyNet: x' = s(x + c P(x)), P the sum F + G of two Inception blocks or the polynomial F + F s F + F s F s F.
+    """Very Deep PolyNet: modules of Inception blocks, x' = s(x + c P(x)).
 
-    Source: CUHK-MMLAB/polynet, as ported by Cadene/pretrained-models.pytorch. The powers of F have the same kernels but for the
-    last, linear one, and norms of their own; c falls linearly from 1 to 0.7 over all modules.
+    P is the sum F + G of two Inception blocks or the polynomial F + F s F + F s F s F. The powers of F have the same kernels,
+    except for the last, linear one, and their own norms. c falls linearly from 1 to 0.7 over all modules. Source:
+    CUHK-MMLAB/polynet, as ported by Cadene/pretrained-models.pytorch.
 
     Args:
-        modules: per grid; F + G on the first, the polynomial and F + G in turn on the others.
+        modules: number of modules per grid: F + G on the first grid, the polynomial and F + G in turn on the others.
         width: factor of all channels.
 
     With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels.
@@ -94,13 +95,13 @@ class VeryDeepPolyNet(Network):
                 F = Inception(paths, x.shape[-1], uses=len(table), sharing=table, name="F", **options)
                 f = Poly(F, kinds, scales=scales, name="f", **activated)
                 x = Level(Euler(**activated), f, name=f"level{level}", dtype=options["dtype"])(x)
-            if frame.include_top:  # of whole channels, so it is that of the pooled features
+            if frame.include_top:  # drops whole channels, as a dropout of the pooled features would
                 x = keras.layers.SpatialDropout2D(DROPOUT, "channels_last", name="dropout", dtype=options["dtype"])(x)
         super().__init__(frame, x, name="very_deep_polynet")
 
 
 def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:
-    """Yields per grid the kinds of its modules and their factors c.
+    """Yields for each grid the kinds of its modules and their factors c.
 
     Example:
         >>> list(schedule((1, 2, 1)))
@@ -112,7 +113,7 @@ def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]
 
 
 def begin(frame: Frame, width: float) -> Tensor:
-    """Returns the image after the stem: that of Inception-ResNet-v2 or, on small images, the usual 3x3 convolution."""
+    """Returns the image after the stem: that of Inception-ResNet-v2 or, for small images, the usual 3x3 convolution."""
     image, options = frame.image(levels=1), frame.common
     least = LEAST[frame.stem]
     if any(size is not None and size < least for size in image.shape[1:3]):

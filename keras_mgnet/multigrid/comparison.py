@@ -1,4 +1,4 @@
-"""A learned smoother beside the fixed ones: convergence factors and the work that they cost."""
+"""Compares a learned smoother with the fixed ones: convergence factors, and the work that they cost."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +17,10 @@ from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
 POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
-DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond, the coefficients by which PyAMG evaluates the polynomial lose it
-SWEEPS = 4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: a symmetric one, forward and backward, down and up
+DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond, PyAMG's coefficients of the polynomial are too inaccurate
+SWEEPS = (
+    4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: one symmetric sweep, forward and backward, down and one up
+)
 FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "jacobi": tuple({"omega": 0.05 * i} for i in range(10, 21)),
     "red_black": ({},),
@@ -28,12 +30,12 @@ FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method."""
+    """One method and how well it does."""
 
     name: str  # of its smoother, or of the method
     settings: str  # what it was tuned to
     factor: float  # asymptotic, of one cycle
-    work: float  # multiply-adds with A and B, in products with A on the first grid, without transfers and the coarsest grid
+    work: float  # multiply-adds with A and B in units of one product with A on the first grid; no transfers, no coarsest grid
 
     @property
     def rate(self) -> float:
@@ -42,11 +44,12 @@ class Row:
 
 
 def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
-    """Returns the work of a cycle as `Row` has it: a residual, and on each grid but the last `steps` products with A and with B.
+    """Returns the work of a cycle, as in `Row`: a residual, and `steps` products with A and with B on each grid but the last.
 
     Args:
         config: the problem.
-        steps: smoothing steps down and up, for Chebyshev's times its degree. A sweep of red-black Gauss-Seidel is one.
+        steps: smoothing steps down and up together, for Chebyshev's smoother times its degree. A sweep of red-black Gauss-Seidel
+            counts as one.
         cost: multiply-adds of B per point.
 
     Example:
@@ -61,10 +64,9 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
 
 
 def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
-    """Returns the learned smoother, each fixed one at several costs and PyAMG's own methods.
+    """Returns the rows of the learned smoother, of each fixed one at several costs, and of PyAMG's own methods.
 
-    The parameter of a fixed smoother is the one of `FAMILIES` that does best on `train_n` points a side.
-
+    The parameter of a fixed smoother is the value in `FAMILIES` that does best on `train_n` points per side.
     """
     B = smoothed_levels(model)[0].field.B[0]
     work = cycle_work(config, sum(config.smoothing_steps), B.cost if isinstance(B, KernelChain) else B.size**2)
@@ -94,7 +96,7 @@ def _factor_of(config: SolveConfig, options: dict[str, Any]) -> float:
 
 
 def factor(ml, n: int) -> float:
-    """Returns the asymptotic factor of a V-cycle of a `pyamg.MultilevelSolver` on n x n points, as `convergence_factor`."""
+    """Returns the asymptotic factor of a V-cycle of a `pyamg.MultilevelSolver` on n x n points, as `convergence_factor` does."""
     f = np.zeros(n * n)
     start = np.random.default_rng(0).normal(size=n * n)
     return spectral_radius(lambda u: ml.solve(f, x0=u, maxiter=1, tol=1e-300), start, CYCLES)
@@ -109,9 +111,10 @@ def _algebraic(config: LearnConfig) -> Iterator[Row]:
 
 
 def strongest(rows: list[Row]) -> list[Row]:
-    """Returns the learned row, of each fixed smoother the best per unit of work and the best of at most its cost, and the rest.
+    """Returns the learned row, the best rows of each fixed smoother, and the rest.
 
-    A method counts as of the cost of the learned one up to 10 % more.
+    The best rows are the best per unit of work, and the best that costs at most as much as the learned one. A method counts as
+    equal in cost up to 10 % more.
     """
     chosen = [rows[0]]
     for name in FAMILIES:

@@ -1,4 +1,4 @@
-"""One problem solved: by our cycle, and by PyAMG's."""
+"""Solves one problem, with our cycle and with PyAMG's."""
 
 import time
 from collections.abc import Callable
@@ -21,32 +21,32 @@ FACTOR_CYCLES = 20
 
 @dataclass(frozen=True)
 class SolveConfig:
-    """A problem and the cycle that solves it; the options of `keras-mgnet solve`."""
+    """A problem and the cycle that solves it. Its fields are the options of `keras-mgnet solve`."""
 
     problem: Literal["poisson", "anisotropic", "jumps"] = option(
         "poisson", "poisson, anisotropic (eps u_xx + u_yy) or jumps (-div a grad u, a of 1 or contrast)"
     )
-    n: int = option(255, "points a side, 2^k - 1")
+    n: int = option(255, "points per side, 2^k - 1")
     cycle: str = option("V", "V, W or backslash")
     nu: tuple[int, int] = option((1, 1), "smoothing steps down and up")
     smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or the smoother.keras of --learn")
     omega: float = option(0.8, "weight of jacobi")
-    degree: int = option(2, "of chebyshev")
+    degree: int = option(2, "degree of chebyshev")
     transfer: str = option("full_weighting", "full_weighting, fem or injection")
     coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for jumps]")
     levels: int | None = option(None, "number of grids [default: down to a single point]")
-    eps: float = option(0.01, "of anisotropic")
-    contrast: float = option(1000.0, "of jumps")
+    eps: float = option(0.01, "eps of anisotropic")
+    contrast: float = option(1000.0, "contrast of jumps")
     tolerance: Fraction = option(1e-8, "relative residual to reach")
-    cycles: Count = option(50, "at most")
-    batch: Count = option(1, "right-hand sides, random")
-    dtype: Literal["float64", "float32"] = option("float64", "of the solution, float64 or float32")
+    cycles: Count = option(50, "largest number of cycles")
+    batch: Count = option(1, "number of random right-hand sides")
+    dtype: Literal["float64", "float32"] = option("float64", "dtype of the solution, float64 or float32")
     cycle_dtype: Literal["float64", "float32"] | None = option(
-        None, "of the corrections; float32 for iterative refinement"
+        None, "dtype of the corrections; float32 for iterative refinement"
     )
-    seed: int = option(0, "of right-hand sides and coefficients")
+    seed: int = option(0, "seed of right-hand sides and coefficients")
     against: Literal["pyamg"] | None = option(
-        None, "pyamg: its cycle with the same components, Ruge-Stuben and smoothed aggregation"
+        None, "pyamg: compare with its cycle of the same components, Ruge-Stuben and smoothed aggregation"
     )
     out: str | None = option(None, "folder for solve.json and residuals.png")
 
@@ -56,15 +56,15 @@ class SolveConfig:
 
     @property
     def smoothing_steps(self) -> tuple[int, int]:
-        """Smoothing steps that the cycle makes, down and up."""
+        """Smoothing steps of the cycle, down and up."""
         return self.nu[0], 0 if self.cycle == "backslash" else self.nu[1]
 
     def operator(self) -> np.ndarray:
-        """Returns A, h^2 times."""
+        """Returns h^2 A."""
         return PROBLEMS[self.problem](self)
 
     def components(self) -> dict[str, Any]:
-        """Returns the arguments that our cycle and PyAMG's have in common."""
+        """Returns the arguments that our cycle and PyAMG's share."""
         names = ("smoother", "omega", "degree", "transfer", "levels")
         coarse = self.coarse or ("galerkin" if self.problem == "jumps" else "rediscretised")
         return {name: getattr(self, name) for name in names} | {"coarse": coarse, "A": self.operator()}
@@ -83,23 +83,23 @@ PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Solution:
-    """How one solver did."""
+    """The result of one solver."""
 
     name: str
-    history: list[float]  # the largest relative residual of the batch, at the start and after each cycle
-    setup: float  # seconds before the first cycle, compilation included
+    history: list[float]  # largest relative residual of the batch, at the start and after each cycle
+    setup: float  # seconds before the first cycle, including compilation
     seconds: float  # of all cycles, per right-hand side
-    factor: float | None = None  # asymptotic, where it was computed
+    factor: float | None = None  # asymptotic factor, if it was computed
 
 
 def build(config: SolveConfig, **changes) -> keras.Model:
-    """Returns the solver of a configuration, whose arguments `changes` replaces."""
+    """Returns the solver of a configuration. `changes` replace arguments of it."""
     names = ("cycle", "nu", "dtype", "cycle_dtype")
     return solver(config.n, **{name: getattr(config, name) for name in names} | config.components() | changes)
 
 
 def run(config: SolveConfig, model) -> Solution:
-    """Solves by the model of `build`."""
+    """Solves with the model of `build`."""
     f = config.right_hand_sides()
     start = time.perf_counter()
     iteration = Iteration(model)
@@ -112,7 +112,7 @@ def run(config: SolveConfig, model) -> Solution:
 
 
 def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
-    """Solves by PyAMG's cycle with the same components, if they are fixed, by Ruge-Stuben and by smoothed aggregation."""
+    """Solves with PyAMG: by Ruge-Stuben, by smoothed aggregation and, if `fixed`, by a cycle of the same components."""
     own, A = pyamg_methods(), operator_matrix(config.operator(), config.n)
     same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.smoothing_steps, **config.components())}
     makers = (same if fixed else {}) | {name: partial(make, A) for name, make in own.items()}

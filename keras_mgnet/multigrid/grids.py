@@ -1,4 +1,4 @@
-"""The grids of a solver: the operator A on each of them, and the layers made of it."""
+"""The grids of a solver: the operator A on each grid, and the layers made from it."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from keras_mgnet.layers import Inverse, Stencil, StencilField
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
 
-LARGEST_INVERSE = 63  # points a side of a coarsest grid that is solved exactly: 126 MB
+LARGEST_INVERSE = 63  # points per side of a coarsest grid that is solved exactly: 126 MB
 COARSE = ("rediscretised", "galerkin")
 
 
 def grid_count(n: int) -> int:
-    """Returns k of n = 2^k - 1, the number of grids down to a single point; raises ValueError for another n.
+    """Returns k for n = 2^k - 1, the number of grids down to a single point. Raises ValueError for any other n.
 
     Example:
         >>> grid_count(63)
         6
     """
     if not is_integer(n) or n < 1 or n & (n + 1):
-        raise ValueError(f"expected n = 2^k - 1 points a side, such as 31, 63 or 127. Received: n={n!r}")
+        raise ValueError(f"expected n = 2^k - 1 points per side, such as 31, 63 or 127. Received: n={n!r}")
     return int(n).bit_length()
 
 
 def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
-    """Returns the values (n, n, 3, 3) around each point of a field (n, n), on which a stencil acts.
+    """Returns the values (n, n, 3, 3) around each point of a field (n, n), to which a stencil is applied.
 
     Example:
         >>> neighbours(np.array([[1, 2], [3, 4]]), outside=0)[0, 0].tolist()
@@ -34,17 +34,17 @@ def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
 
 
 def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[np.ndarray]:
-    """Returns A on each grid, fine to coarse: a 3x3 stencil, or (m, m, 3, 3), a stencil for each point.
+    """Returns A on each grid, fine to coarse: a 3x3 stencil, or one stencil per point, (m, m, 3, 3).
 
-    Arguments as `solver`: A is of the first grid, n x n points. A coarse operator is R A P or, rediscretised, the stencil itself,
-    of a field that of the fine point there.
+    A is the operator on the first grid, n x n points; other arguments as in `solver`. A coarse operator is R A P. If it is
+    rediscretised it is the stencil itself or, for one stencil per point, that of the fine point there.
     """
     A = np.asarray(A, "float64")
     field = (n, n, 3, 3)
     if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
         raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")
     if not (diagonal(A) > 0).all():
-        raise ValueError(f"expected a positive diagonal of A. Received: {diagonal(A).min()} as its least entry")
+        raise ValueError(f"expected a positive diagonal of A. Received: a smallest entry of {diagonal(A).min()}")
     check_known("coarse operator", coarse, COARSE)
     constant, grids = A.ndim == 2, [A]
     for _ in range(levels - 1):
@@ -61,14 +61,14 @@ def diagonal(A: np.ndarray) -> np.ndarray:
 
 
 def operator_layer(A: np.ndarray, name: str, dtype):
-    """Returns the layer A * u."""
+    """Returns a layer that computes A * u."""
     if A.ndim == 2:
         return Stencil(A.tolist(), name=name, dtype=dtype)
     return assigned(StencilField(3, name=name, dtype=dtype), "kernel", A, len(A))
 
 
 def diagonal_layer(A: np.ndarray, weight: float, dtype):
-    """Returns the layer B = weight D^{-1}, D the diagonal of A."""
+    """Returns a layer B = weight D^{-1}, where D is the diagonal of A."""
     if A.ndim == 2:
         return Stencil([[weight / diagonal(A)]], None, name="B", dtype=dtype)
     values = (weight / diagonal(A))[:, :, None, None]
@@ -76,12 +76,12 @@ def diagonal_layer(A: np.ndarray, weight: float, dtype):
 
 
 def inverse_layer(A: np.ndarray, n: int, dtype):
-    """Returns the layer B = A^{-1} on a grid of n x n points; raises ValueError beyond `LARGEST_INVERSE`."""
+    """Returns a layer B = A^{-1} on a grid of n x n points. Raises ValueError beyond `LARGEST_INVERSE`."""
     if n == 1:
         return diagonal_layer(A, 1.0, dtype)
     if n > LARGEST_INVERSE:
         raise ValueError(
-            f"expected at most {LARGEST_INVERSE} points a side on the coarsest grid, which is solved exactly. Received: {n}"
+            f"expected at most {LARGEST_INVERSE} points per side on the coarsest grid, which is solved exactly. Received: {n}"
         )
     return assigned(Inverse(name="B", dtype=dtype), "matrix", np.linalg.inv(matrix(A, n)), n)
 
@@ -95,7 +95,7 @@ def matrix(A: np.ndarray, n: int) -> np.ndarray:
 
 
 def entries(A: np.ndarray, n: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Returns the entries of that matrix which are not zero, and their rows and columns."""
+    """Returns the non-zero entries of `matrix`, and their rows and columns."""
     values, points = np.broadcast_to(A, (n, n, 3, 3)), np.arange(n * n).reshape(n, n)
     columns = neighbours(points, outside=-1)
     rows = np.broadcast_to(points[:, :, None, None], columns.shape)
@@ -104,14 +104,14 @@ def entries(A: np.ndarray, n: int) -> tuple[np.ndarray, tuple[np.ndarray, np.nda
 
 
 def assigned(layer, variable: str, values: np.ndarray, n: int):
-    """Builds a layer for n x n points, gives one of its variables a value and returns it."""
+    """Builds a layer for n x n points, sets one of its variables and returns the layer."""
     layer.build((None, n, n, 1))
     getattr(layer, variable).assign(values)
     return layer
 
 
 def sizes(n: int, levels: int | None = None) -> list[int]:
-    """Returns the points a side of each grid, by default down to a single point; raises ValueError where there are fewer."""
+    """Returns the points per side of each grid, by default down to a single point. Raises ValueError for too many levels."""
     depth = grid_count(n)
     levels = depth if levels is None else levels
     if not is_integer(levels) or not 1 <= levels <= depth:

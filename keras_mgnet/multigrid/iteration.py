@@ -1,4 +1,4 @@
-"""Iterations of a solver: to a tolerance, and to its asymptotic rate."""
+"""Iterates a solver, to a tolerance or to its asymptotic rate."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-COMPILED_FROM = 127  # points a side below which compiling takes longer than it saves
+COMPILED_FROM = 127  # points per side below which compiling takes longer than it saves
 
 
 class Iteration:
-    """The iteration of a solver, compiled once for all right-hand sides.
+    """Iterates a solver with right-hand sides of any values. It is compiled once for all of them.
 
     Args:
-        model: of `solver`.
-        jit_compile: whether XLA compiles the cycle; None for grids large enough that it pays.
+        model: a model of `solver`.
+        jit_compile: whether XLA compiles the cycle; None for grids that are large enough to gain from it.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -35,11 +35,11 @@ class Iteration:
             u = model([u, f], training=False)
             return u, norms(u, f)
 
-        self._norms = norms  # alone they are taken once a solve: not worth a trace
+        self._norms = norms  # computed alone only once per solve, which is not worth a trace
         self._step = compiled(step, jit)
 
     def __call__(self, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100) -> tuple[np.ndarray, np.ndarray]:
-        """Iterates until the residual of every right-hand side is small. Arguments and result as `solve`."""
+        """Iterates until the residual of every right-hand side is small. Arguments and result as in `solve`."""
         self._check(f, u)
         f = ops.convert_to_tensor(f, dtype=self.model.inputs[1].dtype)
         u = ops.zeros_like(f) if u is None else ops.convert_to_tensor(u, dtype=f.dtype)
@@ -56,7 +56,7 @@ class Iteration:
         for name, value in (("f", f), ("u", f if u is None else u)):
             if np.shape(value)[1:] != shape or np.shape(value) != np.shape(f):
                 expected = f"(N, {', '.join(map(str, shape))})"
-                raise ValueError(f"expected f, and u like it, of shape {expected}. Received: {name} {np.shape(value)}")
+                raise ValueError(f"expected f and u of shape {expected}. Received: {name} of shape {np.shape(value)}")
 
 
 def solve(
@@ -65,17 +65,17 @@ def solve(
     """Iterates a solver until the residual of every right-hand side is small.
 
     Args:
-        model: of `solver`.
+        model: a model of `solver`.
         f: (N, n, n, 1), h^2 times the right-hand side.
-        u: where to begin, of the same shape; None for zero.
-        tolerance: of ||f - A * u|| / ||f||, in the Euclidean norm; where f = 0 of ||A * u|| itself.
-        cycles: at most.
+        u: the initial guess, of the same shape; None for zero.
+        tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0 it bounds ||A * u|| itself.
+        cycles: largest number of cycles.
 
     Returns:
         u, and the relative residuals (cycles made + 1, N), that of the start first.
 
     Raises:
-        ValueError: where f or u has another shape than the model takes.
+        ValueError: if f or u has another shape than the model takes.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -89,15 +89,15 @@ def solve(
 def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int = 0) -> float:
     """Returns the asymptotic factor by which one cycle reduces the error: the spectral radius of the cycle with f = 0.
 
-    A power iteration whose iterates are all kept (Arnoldi): the largest eigenvalue on their span is exact to 0.001 after 30
-    cycles, where the quotient of the last two iterates is still 0.01 too small.
+    It is a power iteration whose iterates are all kept (Arnoldi). After 30 cycles the largest eigenvalue on their span is exact
+    to 0.001, while the quotient of the last two iterates is still 0.01 too small.
 
     Args:
-        model: of `solver`, for n points a side.
-        cycles, seed: of the power iteration, and of the random error that it begins with.
+        model: a model of `solver`, for n points per side.
+        cycles, seed: number of cycles of the power iteration, and seed of its random initial error.
 
     Raises:
-        ValueError: unless the model takes n points a side, or with fewer than 1 cycle.
+        ValueError: if the model does not take n points per side, or with fewer than 1 cycle.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -105,7 +105,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
         0.35
     """
     if tuple(model.inputs[0].shape[1:3]) != (n, n):
-        raise ValueError(f"expected n={model.inputs[0].shape[1]}, as the model has it. Received: n={n!r}")
+        raise ValueError(f"expected n={model.inputs[0].shape[1]}, like the model. Received: n={n!r}")
     if cycles < 1:
         raise ValueError(f"expected cycles >= 1. Received: cycles={cycles!r}")
     f = ops.zeros((1, *model.inputs[1].shape[1:]), dtype=model.inputs[1].dtype)
@@ -119,7 +119,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
 
 
 def spectral_radius(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> float:
-    """Returns the largest modulus of an eigenvalue of a linear map on the span of start, M start, ..., M^(steps-1) start."""
+    """Returns the largest modulus of the eigenvalues of a linear map M on the span of start, M start, ..., M^(steps-1) start."""
     return float(np.abs(arnoldi(apply, start, steps, tolerance=1e-14)[0]).max())
 
 
@@ -128,7 +128,7 @@ def arnoldi(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the Ritz values of a linear map after some steps of Arnoldi's method, and the residual norm of each.
 
-    It ends where the space is invariant up to round-off, `tolerance`: by default that of a map in float32.
+    It stops when the space is invariant up to the round-off `tolerance`, by default that of a map in float32.
 
     Example:
         >>> values, residuals = arnoldi(lambda v: np.array([1.0, 2.0, 3.0]) * v, np.ones(3), 5)
@@ -142,7 +142,7 @@ def arnoldi(
     for j in range(steps):
         w = apply(Q[j]).astype(np.float64)
         scale = max(scale, float(np.linalg.norm(w)))
-        for _ in range(2):  # twice is enough
+        for _ in range(2):  # orthogonalising twice is enough
             h = Q[: j + 1] @ w
             w -= h @ Q[: j + 1]
             H[: j + 1, j] += h
@@ -156,7 +156,10 @@ def arnoldi(
 
 
 def compiled(function: Callable, jit_compile: bool) -> Callable:
-    """Returns a function of tensors as one program of the backend, on TensorFlow through XLA where `jit_compile` says so."""
+    """Returns a function of tensors as one program of the backend.
+
+    On TensorFlow `jit_compile` decides whether XLA compiles it.
+    """
     if keras.backend.backend() == "jax":
         import jax
 

@@ -1,4 +1,4 @@
-"""Learned smoothers: B is trained by back-propagation through the cycle, on random errors, and then used on other grids."""
+"""Learned smoothers: B is trained on random errors by back-propagation through the cycle, and then used on other grids."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,29 +23,29 @@ from keras_mgnet.multigrid.solvers import cycle_levels
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"
 SINGLE = {"dtype": "float32", "cycle_dtype": None}
-RENEWED = 4  # one error in so many is drawn anew in each step
+RENEWED = 4  # one in this many errors is drawn anew in each step
 
 
 @dataclass(frozen=True)
 class LearnConfig(SolveConfig):
-    """A problem and the training of a smoother for it; the options of `keras-mgnet solve`, those of --learn last."""
+    """A problem and the training of a smoother for it. Its last fields are the --learn options of `keras-mgnet solve`."""
 
     learn: bool = option(False, "train the smoother first, and compare it with the others")
     kernels: str | None = option(
         None,
-        "of B, in sequence: point, row, column, cross, square, dilated as column:4 [default: cross; anisotropic: "
-        "column column:2 column:4 column:8; jumps: stencils that a network makes of the coefficients]",
+        "kernels of B, in sequence: point, row, column, cross, square, dilated as in column:4 [default: cross; anisotropic: "
+        "column column:2 column:4 column:8; jumps: stencils that a network computes from the coefficients]",
     )
     channels: Annotated[int, Field(ge=1, le=8)] | None = option(
-        None, "between the kernels [default: 1], or inside the network of jumps [default: 8]"
+        None, "channels between the kernels [default: 1], or inside the network of jumps [default: 8]"
     )
-    share_B: bool = option(False, "one B for all grids")
-    train_n: Annotated[int, Field(ge=3)] = option(31, "points a side of the grid to train on, 2^k - 1")
-    steps: Count = option(300, "of training")
+    share_B: bool = option(False, "use one B for all grids")
+    train_n: Annotated[int, Field(ge=3)] = option(31, "points per side of the grid to train on, 2^k - 1")
+    steps: Count = option(300, "number of training steps")
     unrolled: Count = option(3, "cycles to propagate back through")
-    errors: Count = option(16, "in a step of training")
-    problems: Count = option(8, "of jumps to train on, other than the one to solve")
-    learning_rate: PositiveFloat = option(0.02, "of Adam, falling to 0 along a cosine")
+    errors: Count = option(16, "number of errors in a training step")
+    problems: Count = option(8, "number of problems with jumps to train on, other than the one to solve")
+    learning_rate: PositiveFloat = option(0.02, "learning rate of Adam, falling to 0 along a cosine")
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,17 +57,19 @@ class LearnConfig(SolveConfig):
         if self.levels is not None:
             raise ValueError(f"expected all levels with --learn. Received: levels={self.levels}")
         if self.problem == "jumps" and self.kernels:
-            raise ValueError("expected no kernels for jumps, whose stencils a network makes. Received: --kernels")
+            raise ValueError(
+                "expected no kernels for jumps, because a network computes the stencils. Received: --kernels"
+            )
         for kernel in self.chain():
             taps(kernel)
 
     def chain(self) -> tuple[str, ...]:
-        """Returns the kernels of B; of jumps none."""
+        """Returns the kernels of B; none for jumps."""
         return tuple((self.kernels or KERNELS.get(self.problem, "")).split())
 
 
 def learnable(config: LearnConfig) -> Smoother:
-    """Returns the smoother to train: B of each grid, or one for all, and a weight for each smoothing step."""
+    """Returns the smoother to train: one B per grid, or one for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
     def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
@@ -92,18 +94,18 @@ def _weighted(nu: int, dtype) -> ResidualCorrection:
 
 
 def train(config: LearnConfig, report: Callable[[int, float], None] = lambda step, loss: None) -> keras.Model:
-    """Trains B on grids of `train_n` points a side, in single precision.
+    """Trains B on grids of `train_n` points per side, in single precision.
 
-    Adam minimises the mean logarithm of the factor by which a cycle reduces the norm of an error u, f = 0. The errors are
-    those that the cycles before have left, scaled to norm 1, a quarter of them drawn anew: the power iteration and the
-    training run side by side, so that the loss becomes the logarithm of the asymptotic factor.
+    Adam minimises the mean logarithm of the factor by which a cycle reduces the norm of an error u, with f = 0. The errors are
+    those that earlier cycles left, scaled to norm 1; a quarter of them are drawn anew. So the power iteration and the training
+    run side by side, and the loss becomes the logarithm of the asymptotic factor.
 
     Args:
-        config: what to train.
-        report: is told each step and its loss.
+        config: the problem and the training.
+        report: is called with each step and its loss.
 
     Returns:
-        The solver on `train_n` points with the trained B: trainable, the same layers as that of `learned_solver`.
+        The solver on `train_n` points with the trained B. It is trainable and has the same layers as that of `learned_solver`.
     """
     keras.utils.set_random_seed(config.seed)
     coarse = replace(config, n=config.train_n)
@@ -129,7 +131,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
 
 
 def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
-    """The same model, each grid with a B of its own: what layers share is lost in files."""
+    """Returns the same model with a B of its own on each grid, because files do not keep shared layers."""
     own = build(config, smoother=learnable(replace(config, share_B=False)), **SINGLE)
     for level, source in zip(smoothed_levels(own), smoothed_levels(model), strict=True):
         for variable, value in zip(level.trainable_variables, source.trainable_variables, strict=True):
@@ -138,7 +140,7 @@ def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
 
 
 def _fields(config: LearnConfig, model: keras.Model) -> list[list[np.ndarray]]:
-    """The values of all fixed operators, for each problem to train on."""
+    """Returns the values of all fixed operators, for each problem to train on."""
     if config.problem != "jumps":
         return [_values(model)]
     others = [replace(config, seed=config.seed + 1 + i) for i in range(config.problems)]
@@ -166,12 +168,12 @@ def _unit(u: np.ndarray) -> np.ndarray:
 
 
 def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
-    """Returns the levels of a solver but the coarsest, fine to coarse."""
+    """Returns the levels of a solver, fine to coarse, without the coarsest."""
     return cycle_levels(model)[:-1]
 
 
 def load_smoother(path: str | Path) -> keras.Model:
-    """Loads the model of `train` from a .keras file; raises ValueError for one that holds something else."""
+    """Loads the model of `train` from a .keras file. Raises ValueError if the file holds something else."""
     model = load_checked(path, EXPECTED_FILE, lambda name: name == "Functional")
     if not any(isinstance(level.field.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
         raise ValueError(f"expected {EXPECTED_FILE}. Received: '{path}'")
@@ -179,18 +181,20 @@ def load_smoother(path: str | Path) -> keras.Model:
 
 
 def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
-    """Returns the solver of a configuration with the smoothers of a model of `train`, or of a saved one.
+    """Returns the solver of a configuration with the smoothers of a model of `train`, trained or loaded.
 
-    Grids are counted from the coarsest: each takes what the grid of its size has learned, a larger one what the largest has.
-    Stencils that depend on coefficients are computed here, once.
+    Grids are matched from the coarsest up. Each takes the smoother of the grid of its size, and a larger grid takes that of the
+    largest. Stencils that depend on coefficients are computed here, once.
 
     Raises:
-        ValueError: where the model was trained with other smoothing steps than the configuration has.
+        ValueError: if the model was trained with other smoothing steps than those of the configuration.
     """
     sources, depth = smoothed_levels(trained), grid_count(config.n) - 1
     nu = (sources[0].nu, sources[0].post_nu)
     if nu != config.smoothing_steps:
-        raise ValueError(f"expected nu={nu}, as the smoother was trained with. Received: nu={config.smoothing_steps}")
+        raise ValueError(
+            f"expected nu={nu}, with which the smoother was trained. Received: nu={config.smoothing_steps}"
+        )
 
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
@@ -204,7 +208,7 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
 
 
 def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
-    """What B has learned, on the grid of A."""
+    """Returns what B has learned, on the grid of A."""
     n = A.shape[0]
     if isinstance(B, KernelChain):
         config = B.get_config() | {"scale": float(1 / diagonal(A)), "dtype": dtype}

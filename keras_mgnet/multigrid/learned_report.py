@@ -1,4 +1,4 @@
-"""What a learned smoother looks like: training, stencil, and the errors that it reduces."""
+"""Pictures of a learned smoother: its training, its stencil, and the errors that it reduces."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from keras import ops
 from keras_mgnet.multigrid.learn import smoothed_levels
 from keras_mgnet.reporting import DIVERGING, SEQUENTIAL, finish, new_figure, save
 
-SHOWN = 8  # points of the stencil to each side
+SHOWN = 8  # points of the stencil on each side
 FREQUENCIES = 64
 
 
 def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: str | Path) -> None:
-    """Draws to a PNG the factor of a cycle while B was trained, B of the first grid, and the gain of a smoothing step.
+    """Draws the factor of a cycle during training, B of the first grid, and the gain of a smoothing step to a PNG.
 
-    The model is that of `learned_solver`; `losses` are the mean logarithm of the factor, in each step of training.
+    `model` is that of `learned_solver`. `losses` has the mean logarithm of the factor in each step of training.
     """
     B, gain = responses(model)
     figure = new_figure(13, 4, title)
@@ -37,11 +37,11 @@ def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: 
 
 
 def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how the first smoothing step of a solver responds in the middle of the first grid.
+    """Returns how the first smoothing step of a solver responds to a unit error in the middle of the first grid.
 
     Returns:
-        B e, (17, 17), e one in the middle and else zero; and |1 - B A| by frequency, from -pi to pi, (64, 64): the Fourier
-        transform of (I - B A) e, which is the symbol where the coefficients are constant.
+        B e, (17, 17), where e is one in the middle and zero elsewhere, and |1 - B A| by frequency, from -pi to pi, (64, 64). The
+        latter is the Fourier transform of (I - B A) e, which is the symbol if the coefficients are constant.
     """
     level = smoothed_levels(model)[0]
     scheme = level.scheme if level.scheme.nu else level.post_scheme
@@ -59,7 +59,7 @@ def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _around(x: np.ndarray, size: int) -> np.ndarray:
-    """The 64 x 64 values around the middle of a grid, zero outside it."""
+    """Returns the 64 x 64 values around the middle of a grid, zero outside it."""
     x = np.pad(x, (size - len(x)) // 2 + 1)
     start = len(x) // 2 - FREQUENCIES // 2
     return x[start : start + FREQUENCIES, start : start + FREQUENCIES]

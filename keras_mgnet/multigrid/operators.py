@@ -1,10 +1,10 @@
-"""The problems: operators A on the interior points of the unit square, scaled by h^2, with zero values on its boundary."""
+"""The problems: operators A on the interior points of the unit square, scaled by h^2, with zero boundary values."""
 
 import numpy as np
 
 
 def five_point() -> np.ndarray:
-    """Returns the stencil of -Laplace u, h^2 times: [0 -1 0; -1 4 -1; 0 -1 0].
+    """Returns the stencil of -Laplace u, times h^2: [0 -1 0; -1 4 -1; 0 -1 0].
 
     Example:
         >>> float(five_point().sum())
@@ -14,10 +14,10 @@ def five_point() -> np.ndarray:
 
 
 def anisotropic(eps: float) -> np.ndarray:
-    """Returns the stencil of -(eps u_xx + u_yy), h^2 times; x runs along the rows of the grid, y down its columns.
+    """Returns the stencil of -(eps u_xx + u_yy), times h^2. x runs along the rows of the grid, y down its columns.
 
     Raises:
-        ValueError: unless eps is positive and finite.
+        ValueError: if eps is not positive and finite.
 
     Example:
         >>> anisotropic(0.01)[1].tolist()
@@ -29,15 +29,16 @@ def anisotropic(eps: float) -> np.ndarray:
 
 
 def diffusion(a) -> np.ndarray:
-    """Returns the stencils of -div(a grad u), h^2 times, at each of n x n points: (n, n, 3, 3).
+    """Returns the stencils of -div(a grad u), times h^2, at each of n x n points: (n, n, 3, 3).
 
-    Finite volumes around the points: the flux between two neighbours takes the mean of a in the two cells that touch their edge.
+    The points are centres of finite volumes. The flux between two neighbours uses the mean of a in the two cells that touch their
+    edge.
 
     Args:
         a: (n + 1, n + 1), the positive coefficient in each cell of the grid.
 
     Raises:
-        ValueError: unless a is square, positive and finite.
+        ValueError: if a is not square, positive and finite.
 
     Example:
         >>> diffusion(np.ones((4, 4)))[0, 0].tolist()
@@ -56,7 +57,7 @@ def diffusion(a) -> np.ndarray:
 
 
 def jumps(n: int, contrast: float = 1000.0, tiles: int = 8, seed: int = 0) -> np.ndarray:
-    """Returns `diffusion` with a of 1 or `contrast`, at random, on tiles x tiles squares: (n, n, 3, 3).
+    """Returns `diffusion` with a random coefficient, 1 or `contrast`, on each of tiles x tiles squares: (n, n, 3, 3).
 
     Example:
         >>> sorted({float(d) for d in jumps(15, 10.0)[:, :, 1, 1].ravel()} & {4.0, 40.0})

@@ -1,4 +1,4 @@
-"""What a solver is made of and how it converges: level table, histories, picture."""
+"""Reports on a solver: level table, histories, picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from keras_mgnet.reporting import finish, new_figure, save, style
 class LevelRow:
     """One grid of a solver."""
 
-    points: int  # a side
-    stencil: str  # what A is, such as "5-point"
+    points: int  # per side
+    stencil: str  # kind of A, such as "5-point"
     visits: int  # in one cycle
-    products: int  # with A, in one cycle; those whose result nobody reads are left out
-    work: float  # the products in units of one product on the first grid, by points
+    products: int  # with A, in one cycle; those whose result is never used are left out
+    work: float  # the products, weighted by points, in units of one product on the first grid
 
 
 def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
-    """Returns a row per grid of a model of `solver`, fine to coarse."""
+    """Returns one row per grid of a model of `solver`, fine to coarse."""
     levels, rows, visits = cycle_levels(model), [], 1
     n = model.inputs[0].shape[1]
     for j, level in enumerate(levels):
@@ -42,13 +42,13 @@ def _stencil(A) -> str:
 
 
 def factors(history) -> np.ndarray:
-    """Returns by what each cycle has multiplied the residual: (cycles,) of (cycles + 1,)."""
+    """Returns the factor of the residual in each cycle: (cycles,) from a history (cycles + 1,)."""
     history = np.asarray(history)
     return history[1:] / np.where(history[:-1] > 0, history[:-1], 1.0)
 
 
 def plot_histories(histories: Mapping[str, np.ndarray], title: str, path: str | Path) -> None:
-    """Draws relative residuals per cycle, one line each, to a PNG."""
+    """Draws the relative residuals per cycle, one line for each history, to a PNG."""
     figure = new_figure(7.5, 4.5, title)
     axes = figure.subplots()
     for number, (name, history) in enumerate(histories.items()):

@@ -1,4 +1,4 @@
-"""Trained networks at half or twice the resolution: each 3x3 kernel as the same operator on another grid (Lu2017)."""
+"""Trained networks at half or twice the resolution: each 3x3 kernel becomes the same operator on another grid (Lu2017)."""
 
 import keras
 import numpy as np
@@ -13,20 +13,20 @@ FACTORS = (0.5, 2)
 
 
 def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") -> keras.Model:
-    """Returns a trained network for images of half or twice the resolution, with transferred stencils and nothing retrained.
+    """Returns a trained network for images of half or twice the resolution, with transferred stencils and no retraining.
 
-    Every grid of the network becomes coarser, or finer, by the same factor, so each 3x3 kernel is replaced by the one that
-    stands for it there: `transfer_stencil(K, rule)`, or the inverse of this linear map. What acts point by point stays: 1x1
-    convolutions, norms with their statistics, shortcuts, the classifier. On smooth images outputs change by O(h^2).
-    Source: Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
+    Every grid of the network becomes coarser, or finer, by the same factor. So each 3x3 kernel is replaced by the one that
+    represents it there: `transfer_stencil(K, rule)`, or the inverse of this linear map. Whatever acts point by point stays: 1x1
+    convolutions, norms with their statistics, shortcuts, the classifier. On smooth images outputs change by O(h^2). Source:
+    Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
 
     Args:
-        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. It stays as it is.
-        factor: of height and width, 1/2 or 2.
-        rule: "galerkin", "fem" or "moment"; None leaves the kernels as they are.
+        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. It is not changed.
+        factor: factor of height and width, 1/2 or 2.
+        rule: "galerkin", "fem" or "moment"; None leaves the kernels unchanged.
 
     Raises:
-        ValueError: for another factor or rule, for kernels of other sizes, and where no pixel would be left on some grid.
+        ValueError: for another factor or rule, for kernels of other sizes, and if some grid would have no pixel left.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -50,7 +50,7 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
 
 
 def stencil_map(factor: float, rule: str) -> np.ndarray:
-    """Returns the linear map from 3x3 stencils to those on the grid with `factor` times as many points a side, (3, 3, 3, 3)."""
+    """Returns the linear map (3, 3, 3, 3) from 3x3 stencils to those on the grid with `factor` times as many points per side."""
     coarser = transfer_stencil(np.eye(9).reshape(3, 3, 9), rule).reshape(9, 9)
     return (coarser if factor == 0.5 else np.linalg.inv(coarser)).reshape(3, 3, 3, 3)
 
@@ -68,5 +68,5 @@ def _kernels(model: keras.Model) -> list[keras.Variable]:
 def _scaled_shape(shape, factor: float):
     *grid, channels = shape
     if factor < 1 and any(size is not None and size % 2 for size in grid):
-        raise ValueError(f"expected images of even height and width, to be halved. Received: {tuple(shape)}")
+        raise ValueError(f"expected images of even height and width to halve them. Received: {tuple(shape)}")
     return (*(size and int(factor * size) for size in grid), channels)

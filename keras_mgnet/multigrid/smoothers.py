@@ -1,4 +1,4 @@
-"""Smoothers: the B of each grid, and the scheme that iterates it."""
+"""Smoothers: the B of each grid, and the scheme that iterates with it."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,10 +15,10 @@ SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
 
 
 class Smoother(NamedTuple):
-    """A smoother."""
+    """A smoother: its layers and its scheme."""
 
     B: Callable[[int, np.ndarray, object], keras.layers.Layer]  # (grid from 0, A, dtype) -> the layer r -> B * r
-    scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all their products by A
+    scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all products with A
 
 
 def _plain(nu: int, dtype) -> ResidualCorrection:
@@ -34,7 +34,7 @@ def _red_black(omega: float, degree: int) -> Smoother:
 
 
 def _chebyshev(omega: float, degree: int) -> Smoother:
-    """The semi-iteration for D^{-1} A / theta, theta the middle of the spectrum; each smoothing step begins anew."""
+    """The semi-iteration for D^{-1} A / theta, where theta is the middle of the spectrum. Each smoothing step restarts it."""
     low, high = SPECTRUM
     omegas = chebyshev_omegas((high - low) / (high + low), degree)
     return Smoother(
@@ -47,13 +47,14 @@ SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev
 
 
 def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
-    """Returns a smoother by name, by its kernel or by its layers; a `Smoother` returns as it is.
+    """Returns a smoother from a name, a kernel or layers. A `Smoother` is returned unchanged.
 
-    "jacobi" is u + omega D^{-1} r, "red_black" Gauss-Seidel, the points of even row + column first, "chebyshev" the polynomial
-    that is smallest on [1/2, 2] of D^{-1} A. Arguments as `solver`; `grids` is the number of those that are smoothed.
+    "jacobi" is u + omega D^{-1} r. "red_black" is Gauss-Seidel, with the points of even row + column first. "chebyshev" is the
+    polynomial that is smallest on [1/2, 2] of D^{-1} A. Arguments as in `solver`; `grids` is the number of grids that are
+    smoothed.
 
     Raises:
-        ValueError: for an unknown name, omega <= 0, degree < 1, or another number of layers.
+        ValueError: if the name is unknown, omega <= 0, degree < 1, or the number of layers is not `grids`.
     """
     if isinstance(smoother, Smoother):
         return smoother

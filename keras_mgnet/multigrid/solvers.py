@@ -1,4 +1,4 @@
-"""The multigrid solver as a Keras model: one cycle from (u, f) to the next u."""
+"""The multigrid solver as a Keras model: one cycle maps (u, f) to the next u."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION, TRANSFERS, Transfer
 
-VISITS = {"backslash": 1, "V": 1, "W": 2}  # of the next grid
+VISITS = {"backslash": 1, "V": 1, "W": 2}  # of the next grid, in one cycle of this kind
 PI = ("zero", "injection", "random")
 COARSEST = ("exact", "smooth")
 
@@ -40,33 +40,33 @@ def solver(
 ) -> keras.Model:
     """Returns the model that maps [u, f], each (N, n, n, 1), to u after one multigrid cycle for A * u = f.
 
-    It is MgNet's iteration, linear and with fixed stencils: on each grid u <- u + B * (f - A * u), He2019 (4.3), between them
-    R on the way down and P on the way up (KAUST m6_01, Algorithm 10). A model of it can be saved, trained through and
-    compiled by XLA. It maps a solution to itself, whatever its smoother.
+    It is MgNet's iteration, linear and with fixed stencils: u <- u + B * (f - A * u) on each grid, He2019 (4.3), with R on the
+    way down and P on the way up (KAUST m6_01, Algorithm 10). The model can be saved, trained through and compiled by XLA. It maps
+    a solution to itself, whatever its smoother.
 
     Args:
-        n: points a side in the interior of the unit square, 2^k - 1; h = 1 / (n + 1). f is h^2 times the right-hand side.
+        n: points per side in the interior of the unit square, 2^k - 1; h = 1 / (n + 1). f is h^2 times the right-hand side.
         cycle: "V", "W", or "backslash", a V-cycle without smoothing on the way up.
         nu: smoothing steps down and up.
-        smoother: "jacobi", "red_black" (Gauss-Seidel), "chebyshev", B itself as a kernel (k, k), or a list with B of each grid
-            but the coarsest as a layer, (N, m, m, 1) -> (N, m, m, 1), trainable or not.
+        smoother: "jacobi", "red_black" (Gauss-Seidel), "chebyshev", B itself as a kernel (k, k), or a list of layers (N, m, m, 1)
+            -> (N, m, m, 1), trainable or not: the B of each grid but the coarsest.
         omega: weight of Jacobi.
-        levels: number of grids; None for all, down to a single point.
-        Pi: how u begins on a coarser grid, as the full approximation scheme has it: "zero", "injection" or "random". The cycle
-            is the same in exact arithmetic. "zero" carries residuals, the two others u and f.
-        dtype: of u, f and the result.
-        A: the operator, h^2 times: a stencil (3, 3) or one for each point, (n, n, 3, 3), such as `anisotropic` and `diffusion`
-            return; None for -Laplace u. Zero outside the grid.
+        levels: number of grids; None for all grids down to a single point.
+        Pi: initial u on a coarser grid, as in the full approximation scheme: "zero", "injection" or "random". The cycle is the
+            same in exact arithmetic. "zero" carries residuals, the two others u and f.
+        dtype: dtype of u, f and the result.
+        A: h^2 times the operator: a stencil (3, 3) or one for each point, (n, n, 3, 3), such as `anisotropic` and `diffusion`
+            return; None for -Laplace u. It is zero outside the grid.
         transfer: "full_weighting" with bilinear interpolation, "fem", or "injection" with bilinear interpolation.
         coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P).
-        coarsest: "exact", or "smooth", which smooths nu[0] times there, too.
-        degree: of Chebyshev's polynomial.
-        cycle_dtype: of everything but the first residual f - A * u and the sum at the end; None for dtype. With "float32" the
-            iteration still converges to the solution in dtype, by iterative refinement.
-        name: of the model.
+        coarsest: "exact", or "smooth", which smooths nu[0] times there too.
+        degree: degree of Chebyshev's polynomial.
+        cycle_dtype: dtype of everything except the first residual f - A * u and the sum at the end; None for dtype. With
+            "float32" the iteration still converges to the solution in dtype, by iterative refinement.
+        name: name of the model.
 
     Raises:
-        ValueError: for n other than 2^k - 1, unknown names, nu without a smoothing step, or an A of another shape.
+        ValueError: if n is not 2^k - 1, a name is unknown, nu has no smoothing step, or A has another shape.
 
     Example:
         >>> model = solver(15)
@@ -81,7 +81,9 @@ def solver(
     for kind, value, choices in (("Pi", Pi, PI), ("transfer", transfer, TRANSFERS), ("coarsest", coarsest, COARSEST)):
         check_known(kind, value, choices)
     if Pi != "zero" and cycle_dtype not in (None, dtype):
-        raise ValueError(f"expected Pi='zero' with a cycle_dtype, which carries corrections. Received: Pi={Pi!r}")
+        raise ValueError(
+            f"expected Pi='zero' with a cycle_dtype: the cycle then carries corrections. Received: Pi={Pi!r}"
+        )
     inner = keras.dtype_policies.get(cycle_dtype or dtype)
     grids = operators(five_point() if A is None else A, n, len(points), TRANSFERS[transfer], coarse)
     smoothed = len(points) - (coarsest == "exact")
@@ -118,7 +120,7 @@ def _level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: st
 
 
 def _transfer(kernels: Transfer, name: str, dtype) -> StencilTransfer:
-    """Kernels in quarters, which the layer divides by 4: their entries are integers."""
+    """Returns a layer with four times the kernels, which are integers; the layer divides by 4."""
     R, P = ((4 * kernel).tolist() for kernel in kernels)
     return StencilTransfer(R, P, 4.0, name=name, dtype=dtype)
 

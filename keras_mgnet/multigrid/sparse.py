@@ -1,4 +1,4 @@
-"""The same multigrid with sparse matrices, as a `pyamg.MultilevelSolver`: to check and to compare with."""
+"""The same multigrid with sparse matrices, as a `pyamg.MultilevelSolver`, for checks and comparisons."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from keras_mgnet.multigrid.stencils import TRANSFERS
 
 
 def operator_matrix(A: np.ndarray, n: int):
-    """Returns the sparse matrix (n^2, n^2) of a stencil (3, 3), or of one per point, (n, n, 3, 3), with zero padding.
+    """Returns the sparse matrix (n^2, n^2) of a stencil (3, 3), or of one stencil per point (n, n, 3, 3), with zero padding.
 
     Example:
         >>> operator_matrix(five_point(), 3).toarray()[4].tolist()
@@ -22,7 +22,7 @@ def operator_matrix(A: np.ndarray, n: int):
 
 
 def restriction_matrix(R: np.ndarray, n: int):
-    """Returns the sparse matrix of a 3x3 restriction from n x n points; that of an interpolation is its transpose."""
+    """Returns the sparse matrix of a 3x3 restriction from n x n points. That of an interpolation is its transpose."""
     points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
     return operator_matrix(R, n)[points]
 
@@ -40,9 +40,9 @@ def pyamg_solver(
     coarse: str = "rediscretised",
     levels: int | None = None,
 ):
-    """Returns the `pyamg.MultilevelSolver` of the same grids, operators, transfers and smoothers as `solver`'s V-cycle.
+    """Returns the `pyamg.MultilevelSolver` with the grids, operators, transfers and smoothers of `solver`'s V-cycle.
 
-    Arguments as `solver`; `spectrum` is the part of the eigenvalues of D^{-1} A that Chebyshev's smoother damps.
+    Arguments as in `solver`. `spectrum` is the part of the eigenvalues of D^{-1} A that Chebyshev's smoother damps.
     """
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
@@ -61,7 +61,7 @@ def pyamg_solver(
 
 
 def pyamg_methods() -> dict[str, Callable]:
-    """Returns PyAMG's own methods by name: from a sparse matrix to a `pyamg.MultilevelSolver`."""
+    """Returns PyAMG's own methods by name. Each makes a `pyamg.MultilevelSolver` from a sparse matrix."""
     pyamg = extra("pyamg", SOLVE)
     return {
         "PyAMG, Ruge-Stuben": pyamg.ruge_stuben_solver,
@@ -72,7 +72,7 @@ def pyamg_methods() -> dict[str, Callable]:
 def sweeps(
     smoother: str, n: int, count: int, omega: float, degree: int, spectrum: tuple[float, float] = SPECTRUM
 ) -> Callable:
-    """Returns PyAMG's smoother (A, x, b) -> None, in place, of `count` smoothing steps on n x n points."""
+    """Returns PyAMG's smoother for `count` smoothing steps on n x n points, (A, x, b) -> None, which changes x in place."""
     extra("pyamg", SOLVE)
     from pyamg.relaxation import relaxation
     from pyamg.relaxation.chebyshev import chebyshev_polynomial_coefficients

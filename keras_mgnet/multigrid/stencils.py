@@ -1,4 +1,4 @@
-"""Stencils on coarser grids: K_H = R K_h P, and the same differential operator discretised anew (Lu2017)."""
+"""Stencils on coarser grids: K_H = R K_h P, and the same differential operator discretised again (Lu2017)."""
 
 import itertools
 from collections.abc import Callable
@@ -14,7 +14,10 @@ INJECTION = np.array([[0, 0, 0], [0, 4, 0], [0, 0, 0]], "float64")
 
 
 class Transfer(NamedTuple):
-    """The kernels of R and P. R has sum 4, as right-hand sides are scaled by h^2, the next by (2 h)^2; P keeps constants."""
+    """The kernels of R and P.
+
+    R has sum 4, because right-hand sides are scaled by h^2, and by (2 h)^2 on the next grid. P keeps constants.
+    """
 
     R: np.ndarray
     P: np.ndarray
@@ -28,15 +31,15 @@ TRANSFERS = {
 
 
 def galerkin(K, transfer: Transfer) -> np.ndarray:
-    """Returns the stencil of R K P, for K (k_h, k_w, ...) of odd size; the coarse operator for f scaled by h^2."""
+    """Returns the stencil of R K P for K (k_h, k_w, ...) of odd size. It is the coarse operator for f scaled by h^2."""
     K = np.asarray(K, "float64")
     return _product(transfer, K.shape[:2], lambda i, j: K[j])
 
 
 def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
-    """Returns the stencils of R K P at (m, m) coarse points, for those of K, (2 m + 1, 2 m + 1, 3, 3).
+    """Returns the stencils of R K P at (m, m) coarse points from those of K, (2 m + 1, 2 m + 1, 3, 3).
 
-    What K has outside the grid is not read.
+    Entries of K outside the grid are not used.
     """
     last = len(field) - 2
     coarse = _product(transfer, (3, 3), lambda i, j: field[i[0] : last + i[0] : 2, i[1] : last + i[1] : 2, *j])
@@ -44,7 +47,7 @@ def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
 
 
 def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndarray:
-    """sum_{i,j} R[i] K[j] P[i + j - 2 D] for every coarse neighbour D; `at(i, j)` is entry j of K at fine neighbour i."""
+    """Returns sum_{i,j} R[i] K[j] P[i + j - 2 D] for every coarse neighbour D. `at(i, j)` is entry j of K at fine neighbour i."""
     reach = [length // 2 for length in size]
     coarse = [(r + 2) // 2 for r in reach]
 
@@ -62,7 +65,7 @@ def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndar
 
 
 def moment_matrix(K) -> np.ndarray:
-    """Returns M_ab = sum_{d,e} d^a e^b K[d, e], a < k_h, b < k_w, over the offsets from the centre: (k_h, k_w, ...).
+    """Returns the moments M_ab = sum_{d,e} d^a e^b K[d, e], a < k_h, b < k_w, over the offsets from the centre: (k_h, k_w, ...).
 
     Example:
         >>> float(moment_matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[2, 0])  # 2! times the coefficient of h^2 u_xx
@@ -74,7 +77,8 @@ def moment_matrix(K) -> np.ndarray:
 def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
     """Returns the stencil of the same size on a grid `ratio` times as wide, for the same combination of derivatives.
 
-    K stands for sum_ab M_ab / (a! b!) h^{a+b} d^a d^b, `moment_matrix` M; on the grid H its moments are (h / H)^{a+b} M_ab.
+    K represents sum_ab M_ab / (a! b!) h^{a+b} d^a d^b with M of `moment_matrix`. On the grid H its moments are (h / H)^{a+b}
+    M_ab.
     """
     both = [(powers(size), ratio ** -np.arange(size)) for size in np.shape(K)[:2]]
     return along_axes([np.linalg.solve(V, scale[:, None] * V) for V, scale in both], K)
@@ -86,7 +90,7 @@ def powers(size: int) -> np.ndarray:
 
 
 def along_axes(matrices, K) -> np.ndarray:
-    """Returns sum_{d,e} S[a, d] T[b, e] K[d, e, ...] for the two matrices S, T: one for each of the first two axes."""
+    """Returns sum_{d,e} S[a, d] T[b, e] K[d, e, ...], where `matrices` are S and T, one for each of the first two axes."""
     return np.einsum("ai,bj,ij...->ab...", *matrices, np.asarray(K, "float64"))
 
 
@@ -98,19 +102,19 @@ RULES: dict[str, Callable] = {
 
 
 def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
-    """Returns the stencil K_H on a grid of twice the width that stands for K on the fine one (Lu2017, "Learning across scales").
+    """Returns the stencil K_H that represents K on a grid of twice the width (Lu2017, "Learning across scales").
 
-    "galerkin" is R K P with bilinear interpolation P and full weighting R, "fem" the same with linear interpolation on triangles;
-    both preserve the sum of K, as P 1 = 1 and R 1 = 1. They return 3x3 for 1x1 and 3x3, 5x5 for 5x5. "moment" keeps the size of K
-    and rescales its derivatives: the operator discretised anew. K includes its powers of h: the five-point stencil over h^2
-    becomes one over (2 h)^2, so that of a right-hand side scaled by h^2 is 4 K_H.
+    "galerkin" is R K P with bilinear interpolation P and full weighting R. "fem" is the same with linear interpolation on
+    triangles. Both preserve the sum of K, because P 1 = 1 and R 1 = 1. They return 3x3 for 1x1 and 3x3, and 5x5 for 5x5. "moment"
+    keeps the size of K and rescales its derivatives: the operator is discretised again. K includes its powers of h: the
+    five-point stencil over h^2 becomes one over (2 h)^2, so that of a right-hand side scaled by h^2 is 4 K_H.
 
     Args:
-        K: (k_h, k_w, c_in, c_out), or any other axes behind the first two, which are odd.
+        K: (k_h, k_w, c_in, c_out), or any other axes after the first two, which are odd.
         rule: "galerkin", "fem" or "moment".
 
     Raises:
-        ValueError: for an unknown rule, or a stencil of even size.
+        ValueError: if the rule is unknown, or the size of the stencil is even.
 
     Example:
         >>> 4 * transfer_stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], "fem")

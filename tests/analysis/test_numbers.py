@@ -359,7 +359,7 @@ def test_two_layers_interpolate_anything():
     network = interpolating_network(points, values)
     assert network.a.size + network.b.size + network.w.size == 2 * 50 + 8
     assert np.abs(network(points) - values).max() < 1e-10
-    with pytest.raises(ValueError, match="1 of 3 that equal another"):
+    with pytest.raises(ValueError, match="1 of 3 points equal another"):
         interpolating_network(points[[0, 1, 0]], values[:3])
 
 

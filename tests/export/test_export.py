@@ -414,7 +414,7 @@ def test_at_most_256_images_measure_ranges_evenly_drawn():
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(ImportError, match=r"expected 'tf2onnx', which `pip install 'keras-mgnet\[export\]'` brings"):
+    with pytest.raises(ImportError, match=r"expected 'tf2onnx': install it with `pip install 'keras-mgnet\[export\]'`"):
         export.onnx(tiny(), tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -169,7 +169,7 @@ def test_names_of_no_level_are_refused(remat):
 
 
 def test_levels_that_cannot_are_named():
-    with pytest.raises(ValueError, match="expected remat to name levels of none"):
+    with pytest.raises(ValueError, match="expected remat to name only levels of the model: none"):
         FractalNet(2, (4, 4), **SMALL, remat=("level1",))
 
 

@@ -9,7 +9,7 @@ from keras_mgnet import MgNet, ReactionDiffusion
 
 IMAGES, LABELS = np.random.default_rng(0).normal(size=(8, 6, 6, 3)).astype("float32"), np.arange(8) % 3
 ONE_HOT = np.eye(3, dtype="float32")[LABELS]
-UNBATCHED = r"expected batches of images \(None, 6, 6, 3\); call batch\. Received: single images \(6, 6, 3\)"
+UNBATCHED = r"expected batches of images \(None, 6, 6, 3\): call batch\(\) on the data set\. Received: single images \(6, 6, 3\)"
 INTEGERS = "expected integer labels .*CategoricalCrossentropy.* Received: labels "
 
 

@@ -120,9 +120,13 @@ def test_mgnet_takes_depthwise_restrictions_too():
         ({"share_B": 1}, "share_B"),
         (
             {"B": "conv", "step": "outside"},
-            r"expected the regular step and residual for B='conv'\. Received: step='outside'",
+            r"expected step='regular' and residual='regular' for B='conv'\. Received: step='outside'",
         ),
-        ({"channels": (4, 6, 6, 6)}, r"expected channels to be a multiple of those before, 4\. Received: channels=6"),
+        (
+            {"channels": (4, 6, 6, 6)},
+            r"expected channels to be a multiple of the 4 input channels\. Received: channels=6",
+        ),
+
         ({"channels": (4, 4)}, "expected channels to have 4 entries"),
     ],
 )

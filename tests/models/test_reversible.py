@@ -34,7 +34,7 @@ def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channe
     ("make", "message"),
     [
         (lambda: RevNet(39), "unknown depth '39'; did you mean '38'"),
-        (lambda: RevNet(blocks=(3, 1), channels=(4, 4)), r"expected 2 or more blocks .* Received: blocks=\(3, 1\)"),
+        (lambda: RevNet(blocks=(3, 1), channels=(4, 4)), r"expected at least 2 blocks .* Received: blocks=\(3, 1\)"),
         (lambda: RevNet(blocks=3), "expected blocks to be a non-empty sequence"),
         (lambda: RevNet(bottleneck=1), "unknown bottleneck '1'"),
         (lambda: RevNet(blocks=(3, 2)), "expected channels to have 2 entries"),
@@ -42,10 +42,10 @@ def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channe
         (lambda: HamiltonianNet("hamilton"), "did you mean 'hamiltonian'"),
         (lambda: HamiltonianNet(dt=-1), "expected dt between 0 and inf. Received: dt=-1"),
         (lambda: HamiltonianNet("verlet", channels=(3, 4, 4)), "expected channels to be even"),
-        (lambda: HamiltonianNet(gamma=0.1), "expected gamma with the antisymmetric scheme alone. Received: gamma=0.1"),
+        (lambda: HamiltonianNet(gamma=0.1), "expected gamma only with scheme='antisymmetric'. Received: gamma=0.1"),
         (
             lambda: HamiltonianNet(damping=0.1),
-            "expected damping with the second_order scheme alone. Received: damping=0.1",
+            "expected damping only with scheme='second_order'. Received: damping=0.1",
         ),
         (
             lambda: HamiltonianNet("second_order", damping=20.0),

@@ -215,7 +215,7 @@ def test_files_that_hold_no_smoother_are_refused(tmp_path):
     config = quick(nu=(1, 0))
     trained = scrambled(config)
     with pytest.raises(
-        ValueError, match=r"expected nu=\(1, 0\), as the smoother was trained with. Received: nu=\(1, 1\)"
+        ValueError, match=r"expected nu=\(1, 0\), with which the smoother was trained. Received: nu=\(1, 1\)"
     ):
         learned_solver(trained, replace(config, nu=(1, 1)))
     (tmp_path / "damaged.keras").write_bytes(b"PK")

@@ -381,7 +381,7 @@ def test_jax(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: solver(30), r"expected n = 2\^k - 1 points a side, such as 31, 63 or 127. Received: n=30"),
+        (lambda: solver(30), r"expected n = 2\^k - 1 points per side, such as 31, 63 or 127. Received: n=30"),
         (lambda: solver(True), r"expected n = 2\^k - 1"),
         (lambda: solver(31, cycle="w"), "unknown cycle 'w'"),
         (lambda: solver(31, smoother="jacoby"), "unknown smoother 'jacoby'; did you mean 'jacobi'"),
@@ -389,7 +389,7 @@ def test_jax(tmp_path):
         (lambda: solver(31, nu=(0, 0)), "expected at least one smoothing step"),
         (lambda: solver(31, nu=(1, -1)), r"expected nu=\(down, up\), two integers >= 0"),
         (lambda: solver(31, levels=6), "expected 1 to 5 levels for n=31. Received: levels=6"),
-        (lambda: solver(255, levels=1), "expected at most 63 points a side on the coarsest grid"),
+        (lambda: solver(255, levels=1), "expected at most 63 points per side on the coarsest grid"),
         (lambda: solver(31, Pi="one"), "unknown Pi 'one'"),
         (lambda: solver(31, coarse="galerki"), "did you mean 'galerkin'"),
         (lambda: solver(31, omega=0), "expected omega to be positive"),
@@ -397,7 +397,7 @@ def test_jax(tmp_path):
         (lambda: solver(31, A=np.ones((5, 5))), r"expected A to be a stencil \(3, 3\)"),
         (lambda: solver(31, A=-five_point()), "expected a positive diagonal of A"),
         (lambda: solver(31, Pi="random", cycle_dtype="float32"), "expected Pi='zero' with a cycle_dtype"),
-        (lambda: solve(solver(7), np.ones((1, 7, 6, 1))), r"expected f, and u like it, of shape \(N, 7, 7, 1\)"),
+        (lambda: solve(solver(7), np.ones((1, 7, 6, 1))), r"expected f and u of shape \(N, 7, 7, 1\)"),
         (lambda: convergence_factor(solver(7), 15), "expected n=7"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The fields: what is evaluated once an iteration. They own all kernels and norms, and say which iteration uses which."""
+"""The fields: what a scheme evaluates once per iteration. They own all kernels and norms, and say which iteration uses which."""

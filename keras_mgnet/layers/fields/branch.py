@@ -1,4 +1,4 @@
-"""The branch f^i of a residual block: two 3x3 convolutions, or a bottleneck, before or behind their norms."""
+"""The branch f^i of a residual block: two 3x3 convolutions or a bottleneck, with the norms before or after the convolutions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,19 +15,23 @@ NAMES = {2: ("B", "A"), 3: ("B", "K", "A")}  # a single convolution has the name
 
 @serializable
 class Branch(Chain):
-    """f^i(x), i < uses: a chain of convolutions, (N, H, W, c) -> (N, H/s, W/s, widths[-1]).
+    """The branch of a residual block: a chain of convolutions f^i(x), i < uses.
 
-    "preactivation" is K s ... K s (x), "postactivation" is n K ... s K (x), with s the norm and sigma, n the norm alone.
+    Maps (N, H, W, c) to (N, H/s, W/s, widths[-1]) with s = strides.
+
+    "preactivation" computes K s ... K s (x), "postactivation" n K ... s K (x), where s is the norm and sigma, and n the norm
+    alone.
 
     Args:
         widths: output channels of each convolution.
-        kernel_sizes: of each convolution.
-        uses, sharing, share_norms, dropout, activation, norm, init: as `Chain`.
+        kernel_sizes: kernel size of each convolution.
+        uses, sharing, share_norms, dropout, activation, norm, init: as in `Chain`.
         order: one of `ORDERS`.
-        lead: what stands before the first convolution: "norm" (with sigma) or, with preactivation for the first use alone,
-            "activation" or "none". None for what the order says.
-        strides: of the first use, at its first convolution that is larger than 1x1 or else at its first.
-        groups: of the convolutions larger than 1x1.
+        lead: what comes before the first convolution: "norm" (with sigma) or, with preactivation and for the first use only,
+            "activation" or "none". By default the order decides.
+        strides: stride of the first use. It belongs to the first convolution that is larger than 1x1, or to the first one if none
+            is.
+        groups: number of groups of the convolutions larger than 1x1.
 
     Example:
         >>> import keras
@@ -87,11 +91,14 @@ class Branch(Chain):
 
 
 def basic(channels: int, **options: Any) -> Branch:
-    """Returns the branch of two 3x3 convolutions; options as `Branch`."""
+    """Returns a branch of two 3x3 convolutions. Options as in `Branch`."""
     return Branch((channels, channels), (3, 3), **options)
 
 
 def bottleneck(channels: int, inner: int | None = None, **options: Any) -> Branch:
-    """Returns the branch 1x1 - 3x3 - 1x1 with `inner` channels (a fourth of `channels` if not given) inside."""
+    """Returns a branch 1x1 - 3x3 - 1x1 with `inner` channels inside, by default a fourth of `channels`.
+
+    Options as in `Branch`.
+    """
     inner = inner or channels // 4
     return Branch((inner, inner, channels), (1, 3, 1), **options)

@@ -1,4 +1,4 @@
-"""Convolutions with norms and sigma before, between and behind them: kernels and norms by use. All fields are made of it."""
+"""Chains of convolutions with norms and sigma, with the kernels and norms of each use. All fields are made of them."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -22,28 +22,30 @@ class Kernel(NamedTuple):
 
     filters: int
     size: int | tuple[int, int] = 3
-    strides: int = 1  # of the first of its instances, the others have 1
+    strides: int = 1  # of the first instance; the others have 1
     groups: int = 1
     padded: bool = True
 
 
 @serializable
 class Chain(Field):
-    """f^i(x) = s_P K_P s_{P-1} ... K_1 s_0 (x): (N, H, W, c) -> (N, H/s, W/s, c').
+    """A chain of convolutions with norms and sigma: f^i(x) = s_P K_P s_{P-1} ... K_1 s_0 (x).
+
+    Maps (N, H, W, c) to (N, H/s, W/s, c').
 
     Args:
         kernels: K_1, ..., K_P, each the fields of a `Kernel`.
-        places: s_0, ..., s_P, each one of `PLACES`: nothing, a norm, or a norm and sigma; s_0 also "activation", sigma alone.
-            Every use has norms of its own.
-        lead: what takes the place of s_0 in the first use: "activation" or "none"; None for s_0 itself.
-        uses: how many iterations it serves.
-        sharing: per convolution a table use -> kernel (see `sharing`); None gives each use its own kernels.
-        names: of the convolutions; None for the name of the chain.
-        share_norms: one norm per place for all uses.
-        dropout: rate of the dropout behind each convolution.
+        places: s_0, ..., s_P, each one of `PLACES`: nothing, a norm, or a norm and sigma. s_0 can also be "activation", which is
+            sigma alone. Every use has its own norms.
+        lead: what replaces s_0 in the first use: "activation" or "none"; None keeps s_0.
+        uses: number of iterations that the chain serves.
+        sharing: for each convolution a table use -> kernel (see `sharing`). By default each use has its own kernels.
+        names: names of the convolutions. By default they have the name of the chain.
+        share_norms: whether all uses share one norm per place.
+        dropout: dropout rate after each convolution.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> f = Chain(((4, 1), (4, 3)), (None, "sigma", "norm"), uses=2, sharing=((0, 1), (0, 0)), names=("B", "A"))
@@ -86,14 +88,16 @@ class Chain(Field):
             for n, (q, place) in enumerate(normed, start=1)
         ]
         self.convs, self.norms = [], []
-        for pair in itertools.zip_longest(convs, norms):  # the order of the variables, by which files hold a state
+        for pair in itertools.zip_longest(
+            convs, norms
+        ):  # fixes the order of the variables, which is their order in files
             self.convs += [] if pair[0] is None else [pair[0]]
             self.norms += [] if pair[1] is None else [pair[1]]
 
     def _family(
         self, name: str, q: int, place: str, share_norms: bool, activation: Activation, norm: str | None
     ) -> list[Any]:
-        """The norms at place q, by use. One is foldable if the convolution before it serves that use alone."""
+        """Returns the norms at place q, one per use. A norm is foldable if the convolution before it serves that use alone."""
         before = self.sharing[q - 1] if q else (0,) * self.uses
         foldable = [q > 0 and before.count(k) == 1 for k in before]
         if share_norms:
@@ -103,7 +107,7 @@ class Chain(Field):
         return [None] * missing + norms
 
     def kernels(self) -> list[Conv]:
-        """Returns its convolutions, every shared one once."""
+        """Returns the convolutions, each shared one once."""
         return [conv for family in self.convs for conv in family]
 
     def conv(self, p: int, i: int) -> Conv:
@@ -115,7 +119,7 @@ class Chain(Field):
             self.build_use(use, input_shape)
 
     def build_use(self, i: int, input_shape: Shape) -> None:
-        """Builds what use i applies to inputs of this shape."""
+        """Builds the layers of use i for inputs of this shape."""
         build_chain([*self._leading(i), *self._trailing(i)], input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -127,7 +131,7 @@ class Chain(Field):
         return self.convolve(self.activate(x, i), i)
 
     def activate(self, x: Tensor, i: int) -> Tensor:
-        """Returns what the first convolution of use i takes."""
+        """Returns the input of the first convolution of use i."""
         return apply(self._leading(i), x)
 
     def convolve(self, x: Tensor, i: int) -> Tensor:
@@ -153,7 +157,7 @@ class Chain(Field):
 
 
 def check_places(places: Sequence[str | None], lead: str | None) -> None:
-    """Raises unless all are places, and the lead one that a first use can have."""
+    """Raises ValueError unless all places are known and `lead` is one that a first use can have."""
     known = {"places[0]": (places[0], (*PLACES, "activation")), "lead": (lead, (None, "activation", "none"))}
     known |= {f"places[{p}]": (place, PLACES) for p, place in enumerate(places) if p}
     for argument, (value, allowed) in known.items():
@@ -162,14 +166,17 @@ def check_places(places: Sequence[str | None], lead: str | None) -> None:
 
 
 def build_all(shape: Shape, *groups: Iterable[Any]) -> None:
-    """Builds layers that take inputs of one shape, unless they are built."""
+    """Builds layers for inputs of one shape. Layers that are built already are skipped."""
     for layer in (layer for group in groups for layer in group if isinstance(layer, keras.layers.Layer)):
         if not layer.built:
             layer.build(shape)
 
 
 def build_chain(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
-    """Builds layers, each on what the one before it returns, unless they are built; returns the shape behind the last."""
+    """Builds layers in sequence, each for the output of the one before it, and returns the last output shape.
+
+    Layers that are built already are not built again.
+    """
     for layer in layers:
         if not layer.built:
             layer.build(shape)
@@ -178,14 +185,14 @@ def build_chain(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
 
 
 def apply(layers: Iterable[Map], x: Tensor) -> Tensor:
-    """Returns what the last of the layers makes of x, each taking what the one before it returns."""
+    """Applies layers in sequence and returns the output of the last one."""
     for layer in layers:
         x = layer(x)
     return x
 
 
 def conv_family(name: str, kernel: Kernel, count: int, init: str, policy: DType) -> list[Conv]:
-    """Returns `count` convolutions named `name` or, where there are several, `name` and index."""
+    """Returns `count` convolutions, named `name` or, if there are several, `name` and index."""
     options = {"groups": kernel.groups, "padded": kernel.padded, "init": init, "dtype": policy}
     return [
         Conv(
@@ -209,7 +216,10 @@ def norm_family(
     first: int = 0,
     norm: str | None = "batch",
 ) -> list[Any]:
-    """Returns norms `first` to `count` - 1, with sigma where `place` is "sigma", named `name` and index; or the identity."""
+    """Returns norms `first` to `count` - 1, named `name` and index, or identities if `place` is None.
+
+    The norms have sigma if `place` is "sigma".
+    """
     if place not in PLACES:
         raise unknown("place", place, ["norm", "sigma", "None"])
     if place is None:
@@ -220,5 +230,5 @@ def norm_family(
 
 
 def identity(x: Tensor, training: bool | None = None) -> Tensor:
-    """The norm that is not there."""
+    """Returns x, in place of a norm."""
     return x

@@ -1,4 +1,4 @@
-"""The field of a DenseNet, whose every iteration reads all states before it, and the transition to the next grid."""
+"""The field of a DenseNet, in which every iteration reads all states before it, and the transition to the next grid."""
 
 import keras
 
@@ -14,18 +14,18 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class DenseStates(Field):
-    """f^i([x_0, ..., x_i]) = x_{i+1}, [ ] the concatenation; with the scheme `Dense` it is a dense block.
+    """The field of a dense block: f^i([x_0, ..., x_i]) = x_{i+1}, where [ ] is the concatenation. Its scheme is `Dense`.
 
-    f^i: (N, H, W, c + i growth) -> (N, H, W, growth). Source: Huang, Liu, van der Maaten, Weinberger 2017.
+    f^i maps (N, H, W, c + i growth) to (N, H, W, growth). Source: Huang, Liu, van der Maaten, Weinberger 2017.
 
     Args:
         growth: channels of each new state.
         uses: number of iterations.
-        bottleneck: f^i is K s, or with it A s B s, in which B is 1x1 to 4 growth channels; s is norm and sigma.
-        dropout: rate behind each convolution.
+        bottleneck: whether f^i is A s B s, with a 1x1 convolution B to 4 growth channels, instead of K s. s is norm and sigma.
+        dropout: dropout rate after each convolution.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> from keras_mgnet.layers import Dense, Level
@@ -65,16 +65,17 @@ class DenseStates(Field):
 
 @serializable
 class DenseTransition(keras.layers.Layer):
-    """pool(R s(x)), s norm and sigma, R 1x1, pool the 2x2 mean: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+    """The transition between dense blocks: pool(R s(x)), where s is norm and sigma, R is 1x1 and pool is the 2x2 mean.
 
-    R and pool commute; where no dropout stands between them the mean is taken first, at a quarter of R's products.
+    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). R and pool commute. Without dropout between them the mean is taken
+    first, which needs a quarter of R's products.
 
     Args:
         channels: output channels.
-        dropout: rate behind R.
+        dropout: dropout rate after R.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> tuple(DenseTransition(3)(keras.ops.ones((1, 8, 8, 6))).shape)

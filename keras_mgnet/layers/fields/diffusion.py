@@ -1,4 +1,4 @@
-"""Nonlinear diffusion with a reaction: u' = -K^T psi(K u) - lambda (u - f), K a bank of filters on a mirrored grid."""
+"""Nonlinear diffusion with a reaction: u' = -K^T psi(K u) - lambda (u - f), where K is a bank of filters on a mirrored grid."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from keras_mgnet.serialization import serializable
 
 
 def reaction_diffusion(u: Tensor, f: Tensor, K: "FilterBank", psi: Map, lambda_: Tensor) -> Tensor:
-    """-K^T psi(K u) - lambda (u - f): an explicit step of reaction-diffusion adds it to u, Chen & Pock 2017 (4).
+    """Returns -K^T psi(K u) - lambda (u - f), Chen & Pock 2017 (4). An explicit step of reaction-diffusion adds it to u.
 
     Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
     lambda_ the strength of the reaction.
@@ -30,7 +30,7 @@ def mirrored(u: Tensor, margin: int) -> Tensor:
 
 
 def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
-    """Returns the adjoint of `mirrored`: what lies beyond an edge is added where it came from; H, W >= 2 `margin`."""
+    """Applies the adjoint of `mirrored`: values beyond an edge are added to the pixels they came from. H, W >= 2 `margin`."""
     for axis in (2, 1):
         before, behind = _reversed_ends(v, axis, margin)
         first, middle, last = (
@@ -41,7 +41,10 @@ def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
 
 
 def _reversed_ends(x: Tensor, axis: int, margin: int) -> tuple[Tensor, Tensor]:
-    """Returns the first and the last pixels, each in reverse order; by slices, for tf2onnx breaks what `flip` makes."""
+    """Returns the first and the last pixels, each in reverse order.
+
+    It uses slices, because tf2onnx breaks what `flip` makes.
+    """
     return _cut(x, axis, margin - 1, None, -1), _cut(x, axis, None, -margin - 1, -1)
 
 
@@ -50,7 +53,7 @@ def _cut(x: Tensor, axis: int, *ends: int | None) -> Tensor:
 
 
 def cosines(size: int) -> np.ndarray:
-    """Returns the orthonormal DCT-II basis of size x size images, one a column, the constant first: (size^2, size^2)."""
+    """Returns the orthonormal DCT-II basis of size x size images as columns (size^2, size^2), the constant first."""
     n = np.arange(size)
     basis = np.sqrt(2 / size) * np.cos(np.pi * (n[:, None] + 0.5) * n / size)
     basis[:, 0] /= np.sqrt(2)
@@ -58,7 +61,10 @@ def cosines(size: int) -> np.ndarray:
 
 
 class FilterBank(keras.layers.Layer):
-    """K, the filters of `kernel()` (m, m, 1, n), m odd, on a grid mirrored at its edges: (N, H, W, 1) -> (N, H, W, n)."""
+    """A bank of filters K on a grid that is mirrored at its edges: (N, H, W, 1) -> (N, H, W, n).
+
+    The filters are `kernel()`, (m, m, 1, n) with m odd.
+    """
 
     def kernel(self) -> Tensor:
         """Returns the filters, (m, m, 1, n)."""
@@ -70,7 +76,7 @@ class FilterBank(keras.layers.Layer):
         return ops.conv(mirrored(u, kernel.shape[0] // 2), kernel, 1, "valid", data_format="channels_last")
 
     def adjoint(self, v: Tensor) -> Tensor:
-        """Returns K^T v, the exact adjoint: <K u, v> = <u, K^T v>, edges included.
+        """Applies the exact adjoint, K^T v with <K u, v> = <u, K^T v>, edges included.
 
         Args:
             v: (N, H, W, n), H and W at least m - 1.
@@ -83,14 +89,14 @@ class FilterBank(keras.layers.Layer):
 
 @serializable
 class CosineFilters(FilterBank):
-    """Filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||, d_j the DCT basis of m x m images.
+    """Learned filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||, d_j the DCT basis of m x m images.
 
-    Each filter has m^2 coefficients, as the published sizes count them; that of the constant d_0 has no effect, neither on
-    the sum nor on the norm. The initial filters are d_1, d_2, ... themselves.
+    Each filter has m^2 coefficients, as counted in the published sizes. The coefficient of the constant d_0 has no effect,
+    neither on the sum nor on the norm. The initial filters are d_1, d_2, ... themselves.
 
     Args:
         size: m, odd.
-        count: n, at most m^2 - 1; None for all of these.
+        count: n, at most m^2 - 1; None for m^2 - 1.
 
     Example:
         >>> K = CosineFilters(5)
@@ -124,12 +130,12 @@ class CosineFilters(FilterBank):
 
 @serializable
 class DiffusionStep(keras.layers.Layer):
-    """A learned `reaction_diffusion` (u, f) -> (N, H, W, 1): filters K, influence functions psi and lambda, all its own.
+    """A learned `reaction_diffusion`, (u, f) -> (N, H, W, 1), with its own filters K, influence functions psi and lambda.
 
     Args:
-        size, filters: of `CosineFilters`.
-        functions: Gaussians of each influence function, see `RadialBasis`.
-        reaction: the initial lambda.
+        size, filters: size and count of `CosineFilters`.
+        functions: number of Gaussians of each influence function, see `RadialBasis`.
+        reaction: initial value of lambda.
 
     Example:
         >>> u = keras.ops.ones((1, 8, 8, 1))
@@ -169,14 +175,14 @@ class DiffusionStep(keras.layers.Layer):
 
 @serializable
 class Diffusion(Field):
-    """Learned reaction-diffusion, one `DiffusionStep` an iteration: the field of `EulerFromData`, in grey values 0..255.
+    """The field of `EulerFromData`: learned reaction-diffusion on grey values 0..255, with one `DiffusionStep` per iteration.
 
     Args:
         uses: number of steps.
-        size, filters, functions, reaction: of `DiffusionStep`.
+        size, filters, functions, reaction: as in `DiffusionStep`.
 
     Attributes:
-        greedy: the step that `end_with` has named, None for all.
+        greedy: the step that `end_with` has set; None for all steps.
 
     Example:
         >>> from keras_mgnet.layers import EulerFromData, Level
@@ -202,12 +208,15 @@ class Diffusion(Field):
         self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
 
     def end_with(self, step: int | None) -> None:
-        """Makes the level end with a step, from 0, which alone is trained; None for all of them. Trace its functions anew."""
+        """Ends the level with a step, counted from 0, and trains that step only; None restores all steps.
+
+        Trace the functions of the model again afterwards.
+        """
         self.greedy, self.uses = step, len(self.steps) if step is None else step + 1
 
     @property
     def least(self) -> int:
-        """The least height and width of an image, m - 1, see `FilterBank.adjoint`."""
+        """The smallest height and width of an image, m - 1, see `FilterBank.adjoint`."""
         return self.steps[0].K.size - 1
 
     def build(self, shape: Shape) -> None:
@@ -227,7 +236,7 @@ class Diffusion(Field):
 
 
 class Differences(FilterBank):
-    """The gradient by forward differences, zero beyond the edges (Neumann); its adjoint is minus the divergence.
+    """The gradient by forward differences, zero beyond the edges (Neumann). Its adjoint is minus the divergence.
 
     Example:
         >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
@@ -245,15 +254,15 @@ class Differences(FilterBank):
 
 @serializable
 class PeronaMalik(keras.layers.Layer):
-    """Edge-preserving diffusion u_t = div(g(|grad u|) grad u), g(x) = 1 / (1 + k x^2), by explicit Euler; nothing is learned.
+    """Edge-preserving diffusion by explicit Euler: u_t = div(g(|grad u|) grad u), g(x) = 1 / (1 + k x^2). Nothing is learned.
 
-    It is `reaction_diffusion` with lambda = 0, the differences as filters and the influence function psi(d) = dt g(|d|) d of
-    both differences together. The mean of the image stays; its values stay between the least and the largest for
-    dt <= 1/4. Source: Perona, Malik 1990; Lu2017.
+    It is `reaction_diffusion` with lambda = 0, with the differences as filters and with the influence function psi(d) = dt g(|d|)
+    d of both differences together. The mean of the image does not change. For dt <= 1/4 the values stay between the smallest and
+    the largest of the image. Source: Perona, Malik 1990; Lu2017.
 
     Args:
         nu: number of steps.
-        k: 1 / k^(1/2) is the jump in grey values from which an edge is kept.
+        k: edges are kept from a jump of 1 / k^(1/2) in grey values.
         dt: step size.
 
     Example:

@@ -13,12 +13,14 @@ from keras_mgnet.serialization import serializable
 
 
 class Field(keras.layers.Layer):
-    """What a scheme evaluates: f^i(x) for the iterations i < uses. A subclass defines `uses`, `call(x, i=0)` and its shape.
+    """What a scheme evaluates: f^i(x) for the iterations i < uses.
+
+    A subclass defines `uses`, `call(x, i=0)` and its output shape.
 
     Attributes:
-        uses: number of iterations that it serves.
-        by_euler: what forward Euler is over this field, where it has a name of its own.
-        draws: whether it draws random numbers in training that decide about whole iterations.
+        uses: number of iterations that the field serves.
+        by_euler: what forward Euler is over this field, if that has a name of its own.
+        draws: whether random draws decide about whole iterations in training.
     """
 
     uses: int = 1
@@ -30,11 +32,11 @@ class Field(keras.layers.Layer):
         return At(self, i)
 
     def parts(self, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        """Returns (x, f^i(x)), or (R x, f^i(x)) where iteration i changes the shape by a shortcut R."""
+        """Returns (x, f^i(x)), or (R x, f^i(x)) if iteration i changes the shape by a shortcut R."""
         return x, self(x, i=i)
 
     def variables_at(self, i: int) -> list[keras.Variable]:
-        """Returns the variables that f^i reads, and perhaps more."""
+        """Returns the variables that f^i reads. The list may hold more."""
         return self.variables
 
 
@@ -54,14 +56,15 @@ class At(NamedTuple):
 
 @serializable
 class Blocks(Field):
-    """The field of residual blocks: a branch, the shortcut of the first block, and perhaps stochastic depth.
+    """The field of residual blocks: a branch, the shortcut of the first block, and optionally stochastic depth.
 
     Args:
-        branch: f, a field with a use for each block.
-        R: the shortcut of the first block where it changes grid or channels.
-        R_activated: whether R acts on sigma(norm(x)), the first thing that the branch computes, in place of x.
-        survival: per block the probability that f^i survives a training step, or None (see `StochasticDepth`).
-        inverted: as `StochasticDepth`.
+        branch: f, a field with one use per block.
+        R: the shortcut of the first block, if it changes the grid or the channels.
+        R_activated: whether R acts on sigma(norm(x)), the first thing that the branch computes, instead of on x.
+        survival: for each block the probability that f^i survives a training step; None for no stochastic depth (see
+            `StochasticDepth`).
+        inverted: as in `StochasticDepth`.
 
     Example:
         >>> from keras_mgnet.layers import Euler, Level, ZeroPadding, basic
@@ -118,10 +121,10 @@ class Blocks(Field):
 
 @serializable
 class InTurn(Field):
-    """Fields one after the other: the uses of the first, then those of the second, and so on.
+    """Fields one after the other: first the uses of the first field, then those of the second, and so on.
 
     Args:
-        fields: each preserves shape, and shares no weight with another.
+        fields: each preserves the shape and shares no weight with another.
 
     Example:
         >>> from keras_mgnet.layers import basic
@@ -147,7 +150,7 @@ class InTurn(Field):
         return input_shape
 
     def at(self, i: int) -> Any:
-        field, j = self._places[min(i, self.uses - 1)]  # a scheme ends after the last
+        field, j = self._places[min(i, self.uses - 1)]  # a scheme also asks for the iteration after the last
         return field.at(j)
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
@@ -161,12 +164,12 @@ class InTurn(Field):
 
 @serializable
 class Sum(Field):
-    """f^i(x) = sum_j f_j^i(x): fields of equal shape and uses as one.
+    """Adds fields of equal shape and uses: f^i(x) = sum_j f_j^i(x).
 
-    Where a level hands the activated x to the shortcut too, that of the first serves all (`activate`, `convolve`).
+    If a level also passes the activated x to the shortcut, the activation of the first field serves all (`activate`, `convolve`).
 
     Args:
-        branches: the f_j, each as `Branch`.
+        branches: the f_j, each like `Branch`.
 
     Example:
         >>> from keras_mgnet.layers import Euler, Level, basic
@@ -192,7 +195,7 @@ class Sum(Field):
         return steps.superpose([f(x, i=i) for f in self.branches])
 
     def activate(self, x: Tensor, i: int) -> Tensor:
-        """Returns what the first convolutions of use i take."""
+        """Returns the input of the first convolutions of use i."""
         return self.branches[0].activate(x, i)
 
     def convolve(self, x: Tensor, i: int) -> Tensor:

@@ -16,7 +16,9 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class SkewConv(Conv):
-    """K - K^T as one convolution, on as many channels as it returns; its eigenvalues are imaginary. Arguments as `Conv`.
+    """Convolves with K - K^T, whose eigenvalues are imaginary. Input and output have the same number of channels.
+
+    Arguments as in `Conv`.
 
     Example:
         >>> x = ops.ones((1, 4, 4, 2))
@@ -40,9 +42,8 @@ def _adjoint(K: Conv) -> Map:
     return lambda y: K.adjoint(y, ops.shape(y)[1:3])
 
 
-FORMS: dict[
-    str, tuple[type[Conv], Callable[..., Tensor]]
-] = {  # the convolution, and the force by x, K, b, sigma and gamma
+# The convolution, and the force as a function of x, K, b, sigma and gamma.
+FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
     "gradient": (Conv, lambda x, K, b, s, gamma: _adjoint(K)(steps.single_layer(x, K, b, s))),
@@ -57,19 +58,25 @@ FORMS: dict[
 
 @serializable
 class Force(Field):
-    """The increments w_i g_i(x), i < uses, of a stable network, each by a 3x3 kernel K and a bias b; they preserve shape.
+    """The increments w_i g_i(x), i < uses, of a stable network, each with a 3x3 kernel K and a bias b. They preserve the shape.
 
-    "single" is g(x) = s(K x + b), "adjoint" s(K^T x + b), "gradient" K^T s(K x + b), "identity" x, "skew" s((K - K^T) x + b)
-    and "damped_skew" s((K - K^T - gamma I) x / 2 + b), s for sigma (Haber & Ruthotto 2017; Chang et al. 2018; Lu2017).
+    - "single": g(x) = s(K x + b), where s is sigma.
+    - "adjoint": s(K^T x + b).
+    - "gradient": K^T s(K x + b).
+    - "identity": x.
+    - "skew": s((K - K^T) x + b).
+    - "damped_skew": s((K - K^T - gamma I) x / 2 + b).
+
+    Sources: Haber & Ruthotto 2017; Chang et al. 2018; Lu2017.
 
     Args:
-        channels: of x.
-        forms: per use a key of `FORMS`.
+        channels: number of channels of x.
+        forms: for each use a key of `FORMS`.
         factors: w_i, multiples of the step size.
-        shared: one K and b for all uses; else each use has its own.
-        gamma: of the damped form.
+        shared: whether one K and one b serve all uses. By default each use has its own.
+        gamma: gamma of "damped_skew".
         activation: sigma.
-        init: a key of `conv.INITIALIZERS`; b is zero at first.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`. b starts at zero.
 
     Example:
         >>> f = Force(4, ("gradient", "gradient"), (0.1, -0.1))

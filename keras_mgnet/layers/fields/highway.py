@@ -1,4 +1,4 @@
-"""Highway layers: a transform gate mixes what a plain layer computes with what it was given."""
+"""Highway layers: a gate mixes the output of a plain layer with its input."""
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
@@ -11,17 +11,18 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Highway(Field):
-    """f^i(x) = T(x) (H(x) - x), H = sigma(W_H * x + b_H), T = sigmoid(W_T * x + b_T): (N, H, W, c) -> the same.
+    """The field of highway layers: f^i(x) = T(x) (H(x) - x), H = sigma(W_H * x + b_H), T = sigmoid(W_T * x + b_T).
 
-    With `Euler` it is the highway layer x <- H(x) T(x) + x (1 - T(x)). Source: Srivastava, Greff, Schmidhuber 2015; Lu2017.
+    It preserves the shape (N, H, W, c). With `Euler` it is the highway layer x <- H(x) T(x) + x (1 - T(x)). Source: Srivastava,
+    Greff, Schmidhuber 2015; Lu2017.
 
     Args:
         channels: c.
         uses: number of layers.
-        kernel_size: of W_H and W_T.
-        transfer_bias: initial b_T; the more negative, the more x is carried.
+        kernel_size: kernel size of W_H and W_T.
+        transfer_bias: initial b_T. The more negative it is, the more of x is carried over.
         activation: sigma.
-        init: a key of `conv.INITIALIZERS`.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> import keras

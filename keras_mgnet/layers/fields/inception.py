@@ -16,19 +16,20 @@ POOL = "pool"
 
 @serializable
 class Inception(Field):
-    """F(x) = n A [p_1(x), p_2(x), ...] with paths p = s K ... s K; [ ] is the concatenation, s norm and sigma, n the norm.
+    """Parallel paths of convolutions: F(x) = n A [p_1(x), p_2(x), ...] with paths p = s K ... s K.
 
-    (N, H, W, c) -> (N, H', W', channels). The norms of each use are its own, and so is its A.
+    [ ] is the concatenation, s is norm and sigma, n is the norm. Maps (N, H, W, c) to (N, H', W', channels). Each use has its own
+    norms and its own A.
 
     Args:
-        paths: each a sequence of K. (filters, k) is zero-padded; (filters, k, s) has the stride s and no padding, so H' is
-            (H - k) // s + 1; k is an integer or (k_h, k_w). The path "pool" is the 3x3 max pooling with stride 2, unpadded.
+        paths: each a sequence of K. (filters, k) is zero-padded. (filters, k, s) has the stride s and no padding, so H' is
+            (H - k) // s + 1. k is an integer or (k_h, k_w). The path "pool" is 3x3 max pooling with stride 2, without padding.
         channels: output channels of A, 1x1; None for the concatenation as it is, without n A.
-        uses: how many applications it serves.
-        sharing: table use -> kernels of the paths (see `sharing`); None gives each use its own.
+        uses: number of applications that it serves.
+        sharing: table use -> kernels of the paths (see `sharing`). By default each use has its own kernels.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> F = Inception((((2, 1), (3, (1, 7)), (3, (7, 1))), ((4, 1),)), 8)
@@ -84,7 +85,7 @@ class Inception(Field):
 
 
 class MaxPooling(keras.layers.MaxPooling2D):
-    """The 3x3 max pooling with stride 2, unpadded, at every use."""
+    """3x3 max pooling with stride 2 and without padding, the same at every use."""
 
     def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(3, 2, data_format="channels_last", name=name, dtype=dtype)
@@ -95,13 +96,13 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 @serializable
 class InceptionStem(keras.layers.Layer):
-    """`Inception` layers without A, one behind the other: (N, H, W, c) -> (N, H', W', c').
+    """`Inception` layers without A, one after the other: (N, H, W, c) -> (N, H', W', c').
 
     Args:
-        parts: the paths of each.
+        parts: the paths of each layer.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> tuple(InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),))))(ops.ones((1, 15, 15, 3))).shape)

@@ -17,7 +17,7 @@ class Kind(NamedTuple):
     """One kind of module."""
 
     maps: tuple[int, ...]  # the map of each order
-    composed: bool  # whether a map takes what the one before it returns; else all take x
+    composed: bool  # whether a map takes the output of the one before it; else all take x
 
 
 KINDS = {
@@ -32,7 +32,7 @@ KINDS = {
 
 
 def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
-    """Returns which kernel each application of a map uses, module by module: the sharing table of a branch.
+    """Returns the sharing table of a branch: the kernel of each application of a map, module by module.
 
     Example:
         >>> module_kernels(("poly2", "2way", "poly2"))
@@ -47,17 +47,18 @@ def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
 
 @serializable
 class Poly(Field):
-    """The modules of PolyNet (Zhang et al. 2017) without their I: a field for `Euler`.
+    """The modules of PolyNet without their I, a field for `Euler` (Zhang et al. 2017).
 
-    plain F, poly2 F + F^2, poly3 F + F^2 + F^3, mpoly2 F + GF, mpoly3 F + GF + HGF, 2way F + G, 3way F + G + H; F^n takes n
-    applications of F. With I they are truncated Neumann series of (I - F)^{-1}, one step of backward Euler (Lu2018, section 2.1).
+    The kinds are plain F, poly2 F + F^2, poly3 F + F^2 + F^3, mpoly2 F + GF, mpoly3 F + GF + HGF, 2way F + G, 3way F + G + H. F^n
+    takes n applications of F. With I they are truncated Neumann series of (I - F)^{-1}, one step of backward Euler (Lu2018,
+    section 2.1).
 
     Args:
-        F: the maps of all modules as one branch, whose use n is application n; `module_kernels` is the sharing table by which
-            the powers of one F have the same kernels, and each order norms of its own.
-        kinds: of each module, keys of `KINDS`.
-        scales: of each module a factor; None for 1.
-        activation: sigma between the orders, F s F in place of F^2; None where the branch begins with one.
+        F: the maps of all modules as one branch, whose use n is application n. With the sharing table `module_kernels` the powers
+            of one F have the same kernels, and each order has its own norms.
+        kinds: the kind of each module, a key of `KINDS`.
+        scales: a factor for each module; None for 1.
+        activation: sigma between the orders, F s F instead of F^2; None if the branch begins with one.
 
     Example:
         >>> from keras_mgnet.layers import basic

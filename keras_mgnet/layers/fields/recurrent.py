@@ -13,20 +13,22 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Recurrent(Field):
-    """f_i(x_1, ..., x_S) = sum_j K_ij(x_j), i, j = 1..S: the field of `EulerSystem`, each x_i (N, H, W, c).
+    """The field of a recurrent network, driven by all states: f_i(x_1, ..., x_S) = sum_j K_ij(x_j), i, j = 1..S.
 
-    A state of zero drives nothing until it is reached. In the last iteration only x_S is driven, the state that is returned.
-    With S = 1 it is a branch with one kernel. Source: Liao & Poggio 2016; Lu2017.
+    Each x_i is (N, H, W, c). Its scheme is `EulerSystem`. A state that is zero drives nothing until it is reached. In the last
+    iteration only x_S, the state that is returned, is driven. With S = 1 the field is a branch with one kernel. Source: Liao &
+    Poggio 2016; Lu2017.
 
     Args:
-        channels: c of every state.
+        channels: number of channels c of every state.
         uses: number of steps.
         states: S.
-        share_K: whether the kernels of K_ij are the same at all times, as in a recurrent network.
-        share_norms: whether the norms are too; else each step has its own (time-specific normalisation).
+        share_K: whether K_ij has the same kernels at all times, as in a recurrent network.
+        share_norms: whether the norms are the same at all times too. By default each step has its own (time-specific
+            normalisation).
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> import keras
@@ -56,7 +58,7 @@ class Recurrent(Field):
         self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
 
     def _transition(self, channels: int, i: int, j: int, options: dict[str, Any]) -> Branch | None:
-        """K_ij, used from the time when x_j is reached until x_i is read for the last time."""
+        """Returns K_ij. It is used from the time when x_j is reached until x_i is read for the last time."""
         uses = self.uses - (j > 0) - (i < self.states - 1)
         sharing = (shared(uses),) * 2 if self.share_K else None
         return basic(channels, uses=uses, sharing=sharing, name=f"K{i + 1}{j + 1}", **options) if uses > 0 else None

@@ -1,4 +1,4 @@
-"""Shake-shake: two branches that are mixed by chance."""
+"""Shake-shake: mixes two branches at random."""
 
 from typing import Any
 
@@ -17,17 +17,17 @@ SHAKES = ("image", "batch")
 
 @serializable
 class Shake(Field):
-    """Shake-shake of two branches: eta f_1(x) + (1 - eta) f_2(x), eta ~ U(0, 1); its gradient takes an independent eta'.
+    """Mixes two branches at random: eta f_1(x) + (1 - eta) f_2(x), eta ~ U(0, 1). The gradient takes an independent eta'.
 
-    In inference (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3). With a step size dt the weights eta and
-    1 - eta become dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), here and in the gradient. The mean is then dt (f_1 + f_2) / 2 and
-    the variance dt (f_1 - f_2)^2 / 12.
+    In inference it is (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3). With a step size dt the weights eta and
+    1 - eta become dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), here and in the gradient. The mean is then dt (f_1 + f_2) / 2 and the
+    variance dt (f_1 - f_2)^2 / 12.
 
     Args:
         f1, f2: the branches.
-        mode: one eta per "image" or per "batch".
+        mode: "image" draws one eta per image, "batch" one per batch.
         dt: step size.
-        seed: of the draws; None for a random one.
+        seed: seed of the random draws; None for a random seed.
 
     Example:
         >>> from keras_mgnet.layers import basic
@@ -81,7 +81,7 @@ class Shake(Field):
 
 
 def _shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor, dt: float) -> Tensor:
-    @ops.custom_gradient  # not on every backend, so not before it is needed
+    @ops.custom_gradient  # applied here, because not every backend has it
     def shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor) -> Any:
         def gradient(*arguments: Any, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             (upstream,) = arguments if upstream is None else (upstream,)

@@ -15,29 +15,30 @@ from keras_mgnet.serialization import serializable
 
 FORMS = ("residual", "feature")
 
-Data = tuple[Tensor, ...]  # (f,), or (f, None) where u^0 = 0
+Data = tuple[Tensor, ...]  # (f,), or (f, None) if u^0 = 0
 
 
 @serializable
 class LinearSystem(Field):
-    """A(u) = f on one grid, with the corrections B(r) = s2(B * s1(r)), He2019 (4.3), and A(u) = t2(A * t1(u)), (4.7).
+    """The equation A(u) = f on one grid, with corrections B(r) = s2(B * s1(r)), He2019 (4.3), and A(u) = t2(A * t1(u)), (4.7).
 
-    In the residual form the residual is carried, r <- r - A * e, and A has no norms. In the feature form f is carried, and r
-    is f - A(u). A nonlinear A has pairs (t1, t2) for A(u^0), ..., A(u^{uses-1}), or, where u^0 = 0 and A(0) counts as zero,
-    for A(u^1), ..., A(u^uses). The residual after the last iteration takes the last pair again.
+    The residual form carries the residual, r <- r - A * e, and A has no norms. The feature form carries f, and r is f - A(u).
+
+    With a nonlinear A every iteration has its own pair of norms (t1, t2). The pairs belong to A(u^0), ..., A(u^{uses-1}) or, if
+    u^0 = 0 and A(0) counts as zero, to A(u^1), ..., A(u^uses). The residual after the last iteration uses the last pair.
 
     Args:
-        channels, channels_f: c_u and c_f.
+        channels, channels_f: numbers of channels c_u and c_f.
         uses: number of iterations.
-        share_A, share_B: whether one A, one B serves all iterations.
-        A, B: what stands before and behind the convolution, each one of `chain.PLACES`.
+        share_A, share_B: whether one A and one B serve all iterations.
+        A, B: what comes before and after the convolution, each one of `chain.PLACES`.
         form: one of `FORMS`.
-        has_B: whether there is a B; a smoother such as `PolynomialSmoother` needs none.
-        operators: the layers (A, B), shared by all iterations, in place of the 3x3 convolutions.
-        last: whether nobody reads the last residual; a nonlinear A then keeps it out of the moving statistics.
+        has_B: whether there is a B. A smoother such as `PolynomialSmoother` needs none.
+        operators: the layers (A, B) instead of the 3x3 convolutions. All iterations share them.
+        last: whether the last residual is not used. A nonlinear A then keeps it out of the moving statistics.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> system = LinearSystem(4, 3, 2)
@@ -105,7 +106,7 @@ class LinearSystem(Field):
 
 
 class Equation(NamedTuple):
-    """A system at one iteration; u is None where it is zero."""
+    """A system at one iteration. u is None if it is zero."""
 
     system: LinearSystem
     i: int
@@ -123,7 +124,10 @@ class Equation(NamedTuple):
         return self.system.correction(self.i, r, smooth or self.smooth)
 
     def data(self, u: Tensor | None, r: Tensor) -> Data | None:
-        """Returns what the feature form carries, f = r + A(u) and, if u = 0, a None behind it; None in the residual form."""
+        """Returns what the feature form carries: (f,) with f = r + A(u), or (f, None) if u = 0.
+
+        In the residual form it returns None.
+        """
         if self.system.form == "residual":
             return None
         return (r, None) if u is None else (steps.data(r, u, self._map(0)),)
@@ -138,6 +142,9 @@ class Equation(NamedTuple):
         return steps.residual(data[0], u, self._map(len(data) - 1, **mode))
 
     def _map(self, first: int, **mode: bool) -> Callable[[Tensor], Tensor]:
-        """The map u -> t2(A * t1(u)), in the mode of the level unless it is given; `first` has the first pair of norms."""
+        """Returns the map u -> t2(A * t1(u)).
+
+        The first pair of norms belongs to iteration `first`. `mode` overrides the training mode.
+        """
         t1, t2 = (instance(t, self.i - first) for t in (self.system.t1, self.system.t2))
         return lambda u: steps.mapping(u, self.product, lambda x: t1(x, **mode), lambda x: t2(x, **mode))

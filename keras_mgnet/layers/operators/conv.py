@@ -1,4 +1,4 @@
-"""The papers' convolution: bias-free, padded on both sides as PyTorch does, initialised by a named rule."""
+"""The papers' convolution: without bias, padded on both sides as in PyTorch, initialised by a named rule."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,8 +24,9 @@ INITIALIZERS = {
 def initializer(init: str) -> keras.initializers.Initializer:
     """Returns the kernel initialiser of a named rule.
 
-    `he_fan_out` is N(0, 2 / (k^2 c_out)) (He et al. 2015, the repositories' rule); `torch_default` is U(+-1/sqrt(fan_in)),
-    what the released MgNet code has because it never re-initialises; `xavier` is U(+-sqrt(3/fan_in)), as Caffe has it.
+    - `he_fan_out` is N(0, 2 / (k^2 c_out)) (He et al. 2015), the rule of the repositories.
+    - `torch_default` is U(+-1/sqrt(fan_in)). The released MgNet code has it because it never re-initialises.
+    - `xavier` is U(+-sqrt(3/fan_in)), as in Caffe.
 
     Example:
         >>> initializer("he_fan_out").mode
@@ -45,7 +46,9 @@ _applications: ContextVar[list[tuple[keras.layers.Layer, int | None]] | None] = 
 
 @contextmanager
 def recorded_applications() -> Iterator[list[tuple[keras.layers.Layer, int | None]]]:
-    """While open, every convolution that is traced adds (itself, its multiply-adds per image or None for an unknown grid).
+    """Records the convolutions that are traced while it is open.
+
+    Each convolution adds (itself, its multiply-adds per image) to the list. The number is None if the grid is unknown.
 
     Example:
         >>> with recorded_applications() as applications:
@@ -62,7 +65,7 @@ def recorded_applications() -> Iterator[list[tuple[keras.layers.Layer, int | Non
 
 
 def record(layer: keras.layers.Layer, grid: Shape, kernel_shape: Shape) -> None:
-    """Notes that a layer applies a kernel at every point of a grid (H, W), see `recorded_applications`."""
+    """Notes that a layer applies a kernel at every point of a grid (H, W), for `recorded_applications`."""
     applications = _applications.get()
     if applications is not None:
         applications.append((layer, None if None in grid else math.prod(grid) * math.prod(kernel_shape)))
@@ -70,18 +73,20 @@ def record(layer: keras.layers.Layer, grid: Shape, kernel_shape: Shape) -> None:
 
 @serializable
 class Conv(keras.layers.Conv2D):
-    """k x k convolution without bias, zero-padded by k // 2 on both sides: (N, H, W, c) -> (N, ceil(H/s), ceil(W/s), filters).
+    """k x k convolution without bias, zero-padded by k // 2 on both sides.
 
-    Keras' own "same" padding puts the odd pixel of a stride-2 convolution behind the image and so samples the pixels
-    1, 3, 5, ...; multigrid and the papers' code sample 0, 2, 4, ... .
+    Maps (N, H, W, c) to (N, ceil(H/s), ceil(W/s), filters).
+
+    Keras' own "same" padding puts the odd pixel of a stride-2 convolution after the image and so samples the pixels 1, 3, 5, ...
+    . Multigrid and the papers' code sample 0, 2, 4, ... .
 
     Args:
         filters: output channels.
-        kernel_size: k, odd; with s = 1 or without padding (k_h, k_w) as well.
+        kernel_size: k, odd. With s = 1 or without padding it can also be (k_h, k_w).
         strides: s, 1 or 2.
-        groups: the input channels are convolved in this many groups, each to filters / groups channels.
-        padded: whether zeros surround the image; without them the grid shrinks to (H - k) // s + 1.
-        init: a key of `INITIALIZERS`.
+        groups: number of groups of input channels. Each group is convolved to filters / groups channels.
+        padded: whether zeros surround the image. Without them the grid shrinks to (H - k) // s + 1.
+        init: kernel initialiser, a key of `INITIALIZERS`.
 
     Example:
         >>> tuple(Conv(8, strides=2)(ops.ones((1, 7, 7, 3))).shape)
@@ -105,7 +110,7 @@ class Conv(keras.layers.Conv2D):
     def _begin(
         self, filters: int, kernel_size: int | tuple[int, int], strides: int, padded: bool, init: str, **options: Any
     ) -> None:
-        """Initialises the layer; options are those of Keras' layer."""
+        """Initialises the layer. `options` are those of Keras' layer."""
         if padded and strides > 1 and not isinstance(kernel_size, int):
             raise ValueError(f"expected an integer kernel_size with strides > 1. Received: {kernel_size!r}")
         super().__init__(
@@ -124,22 +129,24 @@ class Conv(keras.layers.Conv2D):
         return super().call(pad(x, self.margin) if self.margin else x)
 
     def adjoint(self, y: Tensor, grid: Sequence[int]) -> Tensor:
-        """Returns the adjoint of a convolution without groups and bias: <conv x, y> = <x, adjoint y> for every x on `grid`.
+        """Applies the adjoint of the convolution: <conv x, y> = <x, adjoint y> for every x on `grid`.
+
+        The convolution must have no groups and no bias.
 
         Args:
             y: (N, h, w, filters).
-            grid: (H, W), of x; which of the sizes that the convolution maps to (h, w) is meant.
+            grid: (H, W) of x. It must be given because several sizes map to the same (h, w).
         """
         record(self, tuple(y.shape)[1:3], self.kernel.shape)
         x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
         margins = [k // 2 if self.padding == "same" else self.margin for k in self.kernel_size]
-        unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # behind the last kernel
+        unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # after the last kernel
         x = ops.pad(x, ((0, 0), *((0, n) for n in unread), (0, 0))) if any(unread) else x
         rows, columns = (slice(m, m + size) for m, size in zip(margins, grid, strict=True))
         return x[:, rows, columns]
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """Convolves; several groups by TensorFlow's own kernels where they have gradients, else group by group."""
+        """Convolves. On TensorFlow, several groups run in its own kernel if that has gradients, else one group at a time."""
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
         if self.groups == inputs.shape[-1]:
@@ -160,10 +167,10 @@ class Conv(keras.layers.Conv2D):
 
 @serializable
 class Affine(Conv):
-    """The plain layer sigma(W * x + b): `Conv` with a bias and an activation; with 1x1 kernels on one pixel a dense layer.
+    """A plain layer with bias and activation: sigma(W * x + b). With 1x1 kernels on one pixel it is a dense layer.
 
     Args:
-        filters, kernel_size, strides, init: as `Conv`.
+        filters, kernel_size, strides, init: as in `Conv`.
         bias: initial value of b.
         activation: sigma, or None.
 
@@ -190,7 +197,10 @@ class Affine(Conv):
 
 
 def _unfused(x: Tensor, kernel: Tensor, strides: Any, padding: Any) -> Tensor:
-    """A grouped convolution that Grappler leaves alone: joined with a norm it would need oneDNN wherever the graph is run."""
+    """Convolves in groups by an op that Grappler leaves alone.
+
+    Grappler would join it with a norm, and the result needs oneDNN wherever the graph is run.
+    """
     import tensorflow as tf
 
     y = tf.nn.conv2d(x, kernel, strides, padding.upper())

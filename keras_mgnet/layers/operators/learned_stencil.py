@@ -1,4 +1,4 @@
-"""Learned smoothers B of multigrid: linear in the residual, so that a cycle keeps the solution whatever they have learned."""
+"""Learned smoothers B of multigrid. They are linear in the residual, so a cycle keeps the solution whatever they have learned."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,10 +22,10 @@ SHAPES = {
 
 
 def taps(kernel: str) -> list[tuple[int, int]]:
-    """Returns the offsets of a kernel, one of `SHAPES`, which a colon and a number dilate.
+    """Returns the offsets of a kernel: one of `SHAPES`, or a dilated one such as "column:4".
 
     Raises:
-        ValueError: for another shape, or a dilation that is not a positive integer.
+        ValueError: if the shape is unknown, or the dilation is not a positive integer.
 
     Example:
         >>> taps("column:4")
@@ -39,10 +39,10 @@ def taps(kernel: str) -> list[tuple[int, int]]:
 
 
 def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
-    """Returns x with `reach` values more on both sides: zero on the boundary, behind it x mirrored with the other sign.
+    """Continues x by `reach` values on both sides: zero on the boundary, then x mirrored with the opposite sign.
 
-    That is how a function with zero boundary values goes on, so that symmetric stencils of any size, which take their missing
-    values from it, have the sines for eigenvectors, as A has.
+    A function with zero boundary values continues in this way. Symmetric stencils of any size that take their missing values from
+    it have the sines as eigenvectors, as A has.
 
     Example:
         >>> ops.convert_to_numpy(odd_extension(ops.ones((1, 2)), 3, 1))[0].tolist()
@@ -62,16 +62,17 @@ def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
 
 @serializable
 class KernelChain(keras.layers.Layer):
-    """B * r = scale K_m * ... * K_1 * r: convolutions in sequence, without bias or nonlinearity, on one channel.
+    """A learned smoother of linear convolutions in sequence, on one channel: B * r = scale K_m * ... * K_1 * r.
 
-    A chain of dilated kernels reaches far for little: columns of dilation 1, 2, 4, ... are the factors of cyclic reduction, and
-    can learn a relaxation by lines. It begins as a multiple of the identity, which is weighted Jacobi with scale = 1 / diagonal.
+    There is no bias and no nonlinearity. A chain of dilated kernels reaches far at low cost: columns of dilation 1, 2, 4, ... are
+    the factors of cyclic reduction, and can learn a relaxation by lines. The chain starts as a multiple of the identity, which is
+    weighted Jacobi if scale = 1 / diagonal.
 
     Args:
-        kernels: of each convolution, as `taps`.
-        channels: between the convolutions.
+        kernels: the kernel of each convolution, written as for `taps`.
+        channels: number of channels between the convolutions.
         scale: a fixed factor.
-        initial: the multiple.
+        initial: the multiple of the identity that the chain starts as.
 
     Example:
         >>> B = KernelChain(("cross", "column:2"), scale=0.25, initial=0.8)
@@ -112,7 +113,7 @@ class KernelChain(keras.layers.Layer):
     def _initializer(self, i: int, centre: int) -> Callable[..., Tensor]:
         def values(shape: tuple[int, ...], dtype: DType) -> Tensor:
             kernel = np.zeros(shape)
-            if max(shape[1:]) > 1:  # channels that are equal would stay so
+            if max(shape[1:]) > 1:  # equal channels would stay equal
                 kernel += 0.02 * np.random.default_rng(i).normal(size=shape)
             kernel[centre] += np.eye(shape[1], shape[2]) if shape[1] == shape[2] else 1 / shape[1]
             return ops.convert_to_tensor(kernel * (self.initial if i == 0 else 1.0), dtype=dtype)
@@ -129,7 +130,10 @@ class KernelChain(keras.layers.Layer):
 
 
 def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) -> Tensor:
-    """sum_t kernel[t]^T x(. + offset_t), for x (N, H, W, c_in) and kernel (taps, c_in, c_out), by the odd extension."""
+    """Convolves, with missing values from the odd extension: sum_t kernel[t]^T x(. + offset_t).
+
+    x is (N, H, W, c_in) and kernel (taps, c_in, c_out).
+    """
     _, h, w, channels = x.shape
     rows, columns = (max(abs(offset[axis]) for offset in offsets) for axis in (0, 1))
     x = odd_extension(odd_extension(x, rows, 1), columns, 2)
@@ -140,14 +144,15 @@ def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) ->
 
 @serializable
 class CoefficientStencil(keras.layers.Layer):
-    """B r = S(a) D^{-1} r: at each point a 3x3 stencil of its own, which a small network makes of the coefficients there.
+    """A learned smoother with a different 3x3 stencil at each point: B r = S(a) D^{-1} r.
 
-    The network sees the entries of A around a point in units of its diagonal D; S = 0.8 + the network's output depends on
-    the coefficients, not on r. `field` returns the stencils, for a `StencilField` that needs no network.
+    A small network computes the stencils from the coefficients. It sees the entries of A around a point in units of the diagonal
+    D. S = 0.8 + the output of the network, and depends on the coefficients, not on r. `field` returns the stencils, for a
+    `StencilField` that needs no network.
 
     Args:
-        channels: between the two convolutions of the network, 3x3 and 1x1, with relu between them.
-        net: the network, where it is that of another grid; a file keeps one for each.
+        channels: number of channels between the two convolutions of the network, 3x3 and 1x1, with relu between them.
+        net: the network, if another grid already has it. A file stores one copy for each grid.
 
     Example:
         >>> B = CoefficientStencil()
@@ -176,7 +181,7 @@ class CoefficientStencil(keras.layers.Layer):
         return input_shape
 
     def assign(self, A: np.ndarray) -> None:
-        """Takes the coefficients of A, (H, W, 3, 3)."""
+        """Sets the coefficients of A, (H, W, 3, 3)."""
         D = A[:, :, 1:2, 1:2]
         self.ratios.assign((A / D).reshape(1, *A.shape[:2], 9))
         self.inverse.assign(1 / D[:, :, 0, 0])
@@ -193,7 +198,7 @@ class CoefficientStencil(keras.layers.Layer):
 
 
 def stencil_net(channels: int, dtype: DType = None) -> keras.Sequential:
-    """Returns the network of `CoefficientStencil`, whose output begins as zero."""
+    """Returns the network of `CoefficientStencil`. Its output starts at zero."""
     conv = keras.layers.Conv2D
     hidden = conv(channels, 3, padding="same", activation="relu", name="hidden", dtype=dtype)
     return keras.Sequential([hidden, conv(9, 1, kernel_initializer="zeros", name="stencil", dtype=dtype)], name="net")

@@ -1,4 +1,4 @@
-"""The one normalisation layer: the papers' constants, the backend's fused kernel, and the form exporters need."""
+"""The only normalisation layer: the papers' constants, the backend's fused kernel, and the form that exporters need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from keras_mgnet.errors import unknown
 from keras_mgnet.layers.operators.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
-MOMENTUM = 0.9  # weight of the old statistic; PyTorch writes 0.1 for the new one
+MOMENTUM = 0.9  # weight of the old statistic; PyTorch's 0.1 is the weight of the new one
 EPSILON = 1e-5
 
 
@@ -20,14 +20,14 @@ EPSILON = 1e-5
 class Norm(keras.layers.BatchNormalization):
     """Batch normalisation followed by an activation: y = sigma(gamma (x - mean) / sqrt(var + 1e-5) + beta).
 
-    The moving variance collects the unbiased batch variance, as PyTorch does, so that state dicts mean the same here.
-    On TensorFlow the fused kernel computes it; elsewhere (and in float64, which has no kernel) `keras.ops` does.
+    The moving variance averages the unbiased batch variance, as in PyTorch, so that state dicts mean the same here. On TensorFlow
+    the fused kernel computes the layer. On other backends, and in float64, for which there is no kernel, `keras.ops` computes it.
 
     Args:
         activation: sigma, any Keras activation; None for the identity.
-        foldable: whether the convolution before it belongs to this layer alone. A converter may then fold the scale into
-            that kernel; a shared kernel would be copied once per use, so `separable_scales` keeps the others apart.
-        learned: whether there are gamma and beta; else they are 1 and 0.
+        foldable: whether the convolution before the layer serves this layer alone. A converter may then fold the scale into that
+            kernel. It would copy a shared kernel once per use, so `separable_scales` keeps the scale and a shared kernel apart.
+        learned: whether there are gamma and beta. Otherwise they are 1 and 0.
 
     Example:
         >>> tuple(Norm("relu")(ops.ones((2, 4, 4, 3))).shape)
@@ -58,7 +58,7 @@ class Norm(keras.layers.BatchNormalization):
         return self.activation(y)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Returns (scale, shift), each (C,), with y = scale x + shift in inference."""
+        """Returns (scale, shift), each (C,): in inference y = scale x + shift."""
         gamma, beta = self._gamma_and_beta()
         scale = gamma / ops.sqrt(self.moving_variance + self.epsilon)
         return scale, beta - self.moving_mean * scale
@@ -107,7 +107,7 @@ def norm_layer(
     name: str | None = None,
     dtype: DType = None,
 ) -> keras.layers.Layer:
-    """Returns a `Norm` with sigma or, where `norm` is None, sigma alone; other arguments as `Norm`.
+    """Returns a `Norm` with sigma, or sigma alone if `norm` is None. The other arguments are those of `Norm`.
 
     Example:
         >>> norm_layer(None, "relu")(ops.array([-1.0, 1.0])).numpy().tolist()
@@ -121,13 +121,13 @@ def norm_layer(
 
 
 def synchronize_norms(model: keras.Model) -> None:
-    """Makes training under a TensorFlow strategy normalise by the statistics of the global batch, as one device does.
+    """Makes norms use the statistics of the global batch under a TensorFlow strategy, as on one device.
 
-    Without it each replica normalises its share by itself. XLA cannot compile it. The file of a model does not keep it. On
-    the JAX backend norms always see the global batch.
+    By default each replica normalises its own share of the batch. XLA cannot compile synchronised norms. The file of a model does
+    not store the setting. On the JAX backend norms always see the global batch.
 
     Args:
-        model: before its training step is traced.
+        model: the model, before its training step is traced.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -140,9 +140,10 @@ def synchronize_norms(model: keras.Model) -> None:
 
 
 def _moments(x: Tensor, total: Callable[[list[Tensor]], Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and number of values per channel, with sums made global by `total`.
+    """Returns mean, variance and number of values per channel. `total` makes the sums global.
 
-    In two passes: E[x^2] - E[x]^2, as `keras.ops.moments` has it when synchronised, loses all digits of a small variance.
+    It takes two passes. E[x^2] - E[x]^2, which `keras.ops.moments` computes when synchronised, loses all digits of a small
+    variance.
     """
     count = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
     axes = (0, 1, 2)
@@ -153,7 +154,7 @@ def _moments(x: Tensor, total: Callable[[list[Tensor]], Any]) -> tuple[Tensor, T
 
 
 def _sum_over_replicas(values: list[Tensor]) -> list[Tensor]:
-    import tensorflow as tf  # only under its strategies are norms synchronised
+    import tensorflow as tf  # norms are synchronised only under its strategies
 
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
@@ -170,8 +171,11 @@ def _has_fused_kernel(x: Tensor) -> bool:
 def _fused(
     x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor, is_training: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """TensorFlow's kernel: (y, mean, variance), normalised by the batch, whose statistics move the given ones, or by those."""
-    import tensorflow as tf  # the library imports no backend of its own until one is in use
+    """Runs TensorFlow's fused kernel and returns (y, mean, variance).
+
+    In training it normalises by the batch and updates the given statistics. Otherwise it normalises by the given statistics.
+    """
+    import tensorflow as tf  # imported here, because the library imports a backend only if it is in use
 
     names = ("scale", "offset", "mean", "variance")
     values = (tf.cast(tf.convert_to_tensor(v), tf.float32) for v in (gamma, beta, mean, variance))

@@ -1,4 +1,4 @@
-"""Learned functions of one variable, as sums of Gaussians: the influence functions of reaction-diffusion."""
+"""Learned functions of one variable as sums of Gaussians: the influence functions of reaction-diffusion."""
 
 import math
 from typing import Any
@@ -11,27 +11,28 @@ from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.serialization import serializable
 
 REACH = 7  # standard deviations beyond which a Gaussian counts as zero: exp(-7^2 / 2) = 2e-11
-PIECES = 20  # cubics per standard deviation: off by at most 2e-7 of the largest weight, which is float32's round-off
+PIECES = 20  # cubics per standard deviation; the error is at most 2e-7 of the largest weight, float32's round-off
 
 
 @serializable
 class RadialBasis(keras.layers.Layer):
-    """One function per channel, psi_i(z) = sum_j w_ij exp(-(z - mu_j)^2 / (2 gamma^2)): (..., c) -> (..., c).
+    """Learns one function per channel as a sum of Gaussians, psi_i(z) = sum_j w_ij exp(-(z - mu_j)^2 / (2 gamma^2)).
 
-    The centres mu_j are evenly spaced by gamma over [-bound, bound]; beyond them the functions fall to zero. Source: Chen, Pock
-    2017, 63 Gaussians for grey values 0..255.
+    Maps (..., c) to (..., c). The centres mu_j are evenly spaced by gamma over [-bound, bound]. Beyond them the functions fall to
+    zero. Source: Chen, Pock 2017, 63 Gaussians for grey values 0..255.
 
-    In float64 it is this sum. In lower precision each function is first made a table of cubics, its Hermite interpolant on 20
-    pieces per gamma, which is exact to float32's round-off: a pixel then costs four coefficients instead of 63 exponentials,
-    forwards and backwards. The gradient is that of the interpolant, to all of its arguments.
+    In float64 the layer computes this sum. In lower precision it first makes each function a table of cubics: the Hermite
+    interpolant on 20 pieces per gamma, which is exact to float32's round-off. A pixel then costs four coefficients instead of 63
+    exponentials, in the forward and the backward pass. The gradient is that of the interpolant, with respect to all of its
+    arguments.
 
-    The initial functions are `slope` z / (1 + (z / scale)^2), smoothed by the Gaussians: those of Perona and Malik.
+    The initial functions are those of Perona and Malik, `slope` z / (1 + (z / scale)^2), smoothed by the Gaussians.
 
     Args:
-        count: Gaussians per function, at least 2.
-        bound: of the centres.
-        slope: of the initial functions at zero.
-        scale: where the initial functions turn.
+        count: number of Gaussians per function, at least 2.
+        bound: the outermost centres are at -bound and bound.
+        slope: slope of the initial functions at zero.
+        scale: the z at which the initial functions turn.
 
     Example:
         >>> psi = RadialBasis(slope=1.0, scale=1e6)
@@ -76,10 +77,10 @@ class RadialBasis(keras.layers.Layer):
 
 
 def cubics(w: Tensor) -> Tensor:
-    """Returns the Hermite interpolants of sums of Gaussians with weights w (J, c), deviation and spacing 1.
+    """Returns the Hermite interpolants of sums of Gaussians with weights w (J, c), standard deviation 1 and spacing 1.
 
     Returns: (c * pieces, 4), for each channel the coefficients of t^0, ..., t^3 on pieces of length 1 / PIECES, 0 <= t < 1, from
-    REACH before the first centre to REACH behind the last.
+    REACH before the first centre to REACH after the last.
     """
     J, channels = w.shape
     cells = J - 1 + 2 * REACH
@@ -91,10 +92,10 @@ def cubics(w: Tensor) -> Tensor:
 
 
 def interpolated(place: Tensor, table: Tensor) -> Tensor:
-    """Evaluates one piecewise cubic per channel at place (..., c), in pieces from the start; zero outside of all pieces.
+    """Evaluates one piecewise cubic per channel. The result is zero outside of all pieces.
 
     Args:
-        place: float.
+        place: float (..., c), counted in pieces from the start.
         table: (c * pieces, 4), see `cubics`.
     """
     channels, rows = place.shape[-1], table.shape[0]
@@ -125,7 +126,10 @@ def interpolated(place: Tensor, table: Tensor) -> Tensor:
 
 
 def _pieces() -> np.ndarray:
-    """Returns (2 REACH, PIECES, 4): the cubics on the pieces of a cell, of the Gaussian that is m - REACH + 1 cells further."""
+    """Returns the cubics (2 REACH, PIECES, 4) on the pieces of one cell.
+
+    Entry m belongs to the Gaussian that is m - REACH + 1 cells further on.
+    """
     ends = np.linspace(0, 1, PIECES + 1) - np.arange(1 - REACH, 1 + REACH)[:, None]
     values = np.exp(-(ends**2) / 2)
     slopes = -ends * values / PIECES

@@ -1,4 +1,4 @@
-"""The form in which export converters leave a shared kernel one tensor."""
+"""The form of scalings in which export converters keep a shared kernel as one tensor."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ _separable: ContextVar[bool] = ContextVar("separable", default=False)
 
 @contextmanager
 def separable_scales() -> Iterator[None]:
-    """While open, inference writes each scaling beside a shared convolution as a 1x1 depthwise convolution.
+    """While open, inference writes each scaling next to a shared convolution as a 1x1 depthwise convolution.
 
-    The TFLite and ONNX converters multiply a factor per channel, that of a batch normalisation too, into a copy of the kernel
-    beside it; a depthwise convolution they leave alone, so a shared kernel stays one tensor in the exported file. Same
-    values, any sign.
+    The TFLite and ONNX converters multiply a factor per channel, such as that of a batch normalisation, into a copy of the kernel
+    next to it. They leave a depthwise convolution alone, so a shared kernel stays one tensor in the exported file. The values are
+    the same, for factors of any sign.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -39,7 +39,7 @@ def is_separable() -> bool:
 
 
 def scaled(x: Tensor, factor: Any) -> Tensor:
-    """Returns factor x, for x (N, H, W, C) and a trained factor of one number or C of them, which stands beside a shared kernel.
+    """Multiplies x (N, H, W, C) by a trained factor next to a shared kernel. The factor is one number or C of them.
 
     Example:
         >>> scaled(ops.ones((1, 1, 1, 2)), ops.array([3.0])).numpy().tolist()

@@ -1,6 +1,6 @@
 """Fixed stencils: the convolutions of numerical analysis, channel by channel, as sums of shifted grids.
 
-On a CPU such a sum is many times faster than a convolution with one channel, whose kernels are made for many.
+On a CPU such a sum is many times faster than a convolution with one channel, because convolution kernels are made for many.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from keras_mgnet.serialization import serializable
 
 
 def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
-    """Returns x(. + offset) along one axis of a grid, zero where that lies outside."""
+    """Shifts a grid along one axis: returns x(. + offset), zero where that lies outside."""
     offset = max(-x.shape[axis], min(offset, x.shape[axis]))
     if offset == 0:
         return x
@@ -28,11 +28,11 @@ def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
 
 
 def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Returns sum_{d,e} weights[d, e] x(. + d, . + e) for x (N, H, W, c): the zero-padded stencil.
+    """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(. + d, . + e).
 
     Args:
         x: (N, H, W, c).
-        weights: numbers, or what multiplies a grid, by offset (d, e); those left out are zero.
+        weights: numbers, or tensors that multiply a grid, by offset (d, e). Offsets that are left out count as zero.
     """
     rows = {d: shifted(x, d, 1) for d in sorted({d for d, _ in weights})}
     terms = [weight * shifted(rows[d], e, 2) for (d, e), weight in weights.items()]
@@ -40,14 +40,17 @@ def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def by_offset(field: Tensor) -> dict[tuple[int, int], Tensor]:
-    """Returns the entries of a field of stencils (H, W, k_h, k_w), odd, by their offset from the centre, for `shifted_sum`."""
+    """Returns the entries of a field of stencils (H, W, k_h, k_w) by their offset from the centre, as `shifted_sum` takes them.
+
+    k_h and k_w are odd.
+    """
     *_, height, width = field.shape
     places = [(i, j) for i in range(height) for j in range(width)]
     return {(i - height // 2, j - width // 2): field[None, :, :, i, j, None] for i, j in places}
 
 
 def offsets(kernel: Any) -> dict[tuple[int, int], float]:
-    """Returns the non-zero entries of a kernel (k_h, k_w), odd, by their offset from its centre.
+    """Returns the non-zero entries of a kernel (k_h, k_w), both odd, by their offset from the centre.
 
     Example:
         >>> offsets([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[0, 0]
@@ -63,10 +66,10 @@ def offsets(kernel: Any) -> dict[tuple[int, int], float]:
 
 
 class Divided(keras.layers.Layer):
-    """The base of fixed operators K / q, whose divisor q is a variable.
+    """Base class of fixed operators K / q, whose divisor q is a variable.
 
-    XLA computes a sum anew in each neighbour that reads it, so that a chain of stencils costs 5^depth; a division by a number it
-    does not know is the one thing it never repeats. q = 1 for that alone: a V-cycle is five times as fast with it.
+    XLA recomputes a sum in each neighbour that reads it, so a chain of stencils would cost 5^depth. It never recomputes a
+    division by a number that it does not know. Often q is 1 for that reason alone: a V-cycle is five times as fast with it.
     """
 
     def __init__(self, divisor: float | None, name: str | None, dtype: DType) -> None:
@@ -81,17 +84,17 @@ class Divided(keras.layers.Layer):
         return ops.full(shape, self.divisor, dtype)  # Keras' Constant rounds to float32
 
     def divided(self, x: Tensor) -> Tensor:
-        """Returns x / q; x itself without a divisor."""
+        """Returns x / q, or x itself if there is no divisor."""
         return x if self.divisor is None else x / ops.cast(self.q, x.dtype)
 
 
 @serializable
 class Stencil(Divided):
-    """K * u / q with zero padding, on each channel: an operator A, or a smoother B, with constant coefficients.
+    """Applies a constant stencil with zero padding to each channel, K * u / q: an operator A or a smoother B.
 
     Args:
         kernel: K, (k_h, k_w), odd.
-        divisor: q; None for a kernel that is cheap to apply twice, such as one of a single entry.
+        divisor: q; None for a kernel that is cheap to apply twice, such as one with a single entry.
 
     Example:
         >>> laplacian = Stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
@@ -114,9 +117,9 @@ class Stencil(Divided):
 
 @serializable
 class StencilField(keras.layers.Layer):
-    """sum_{d,e} K[x, y, d, e] u(x + d, y + e): an operator with variable coefficients, a stencil of its own at each point.
+    """Applies a different stencil at each point, sum_{d,e} K[x, y, d, e] u(x + d, y + e): variable coefficients.
 
-    Its values are not trained; `kernel.assign` sets them, and files keep them.
+    The stencils are not trained. `kernel.assign` sets them, and files store them.
 
     Args:
         size: k_h and k_w, odd.
@@ -147,7 +150,7 @@ class StencilField(keras.layers.Layer):
 
 @serializable
 class Inverse(keras.layers.Layer):
-    """u = A^{-1} f on one small grid, by the full inverse matrix: the exact solve on the coarsest grid, as a smoother B.
+    """Solves A u = f on one small grid with the full inverse matrix: the exact solver of the coarsest grid, as a smoother B.
 
     Example:
         >>> halves = Inverse()
@@ -176,10 +179,10 @@ class Inverse(keras.layers.Layer):
 
 @serializable
 class Residual(keras.layers.Layer):
-    """r = f - A * u of the grid that a cycle begins with.
+    """Returns the residual r = f - A * u on the grid that a cycle begins with.
 
     Args:
-        A: a layer.
+        A: the operator, a layer.
 
     Example:
         >>> residual = Residual(Stencil([[1.0]]))

@@ -11,7 +11,7 @@ from keras_mgnet.serialization import serializable
 
 
 class OneStep(Scheme):
-    """A scheme that ends each iteration with sigma."""
+    """A scheme that applies sigma at the end of each iteration."""
 
     def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -20,10 +20,12 @@ class OneStep(Scheme):
 
 @serializable
 class Euler(OneStep):
-    """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), R_i = I but where a grid begins; He2019 (2.1) to (2.4), Lu2017.
+    """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), He2019 (2.1) to (2.4), Lu2017.
+
+    R_i is the identity, except where a grid begins.
 
     Args:
-        activation: sigma behind the sum; None for the identity.
+        activation: sigma after the sum; None for the identity.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -42,9 +44,10 @@ class Euler(OneStep):
 
 @serializable
 class Heun(OneStep):
-    """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2), arguments as `Euler`.
+    """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2).
 
-    Where a grid begins, an iteration is a step of `Euler`: f takes no state of the new shape there.
+    Where a grid begins, an iteration is a step of `Euler`, because f does not take a state of the new shape there. Arguments as
+    in `Euler`.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -62,7 +65,10 @@ class Heun(OneStep):
 
 @serializable
 class Dense(Scheme):
-    """x^{i+1} = [x^i, f^i(x^i)]: DenseNet's step, an explicit multistep scheme over all states, side by side in the channels."""
+    """DenseNet's step, x^{i+1} = [x^i, f^i(x^i)]: an explicit multistep scheme over all states.
+
+    [ ] is the concatenation along the channels.
+    """
 
     method = Method(
         "explicit multistep scheme over all states",
@@ -80,7 +86,10 @@ class Dense(Scheme):
 
 @serializable
 class EulerSystem(Scheme):
-    """Forward Euler for several states on one grid: x_j <- x_j + f_j(x_1, ..., x_S), from x_2 = ... = x_S = 0 to x_S."""
+    """Forward Euler for several states on one grid: x_j <- x_j + f_j(x_1, ..., x_S).
+
+    It starts from x_2 = ... = x_S = 0 and returns x_S.
+    """
 
     method = Method(
         "forward Euler, autonomous",
@@ -101,7 +110,7 @@ class EulerSystem(Scheme):
 
 @serializable
 class EulerFromData(Scheme):
-    """Forward Euler for u' = f(u; data) from the data: u^0 = data, u^{i+1} = u^i + f^i(u^i; data)."""
+    """Forward Euler for u' = f(u; data), started from the data: u^0 = data, u^{i+1} = u^i + f^i(u^i; data)."""
 
     method = Method(
         "forward Euler with steps of its own",

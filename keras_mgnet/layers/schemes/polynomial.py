@@ -1,4 +1,4 @@
-"""Polynomial smoothers: in place of B a polynomial in A, whose coefficients are trained (Poly-MgNet)."""
+"""Polynomial smoothers: a polynomial in A with trained coefficients takes the place of B (Poly-MgNet)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,22 +21,25 @@ POLYNOMIALS = ("linear", "double", "quadratic")
 
 @serializable
 class PolynomialSmoother(ResidualCorrection):
-    """u^i = s3(u^{i-1} + q_i(A) r): a polynomial smoother, given by the roots z of its residual polynomial, alpha = 1 / z.
+    """Smooths with a polynomial in A: u^i = s3(u^{i-1} + q_i(A) r).
 
-    Without norms r <- (I - A q(A)) r. With "linear" q r = alpha r (Richardson) and I - A q(A) = I - A / z; with "double"
-    q r = alpha A * r. With "quadratic" the last step has a pair of roots z, conj(z), alpha = p + iq = 1 / z:
-    q r = 2 p r - (p^2 + q^2) A * r and I - A q(A) = (I - A / z)(I - A / conj(z)); the steps before it are linear.
+    The polynomial is given by the roots z of its residual polynomial, as alpha = 1 / z. Without norms r <- (I - A q(A)) r.
 
-    A norm behind q(A) r cancels the size of a single alpha, so that training then hardly moves it.
+    - "linear": q r = alpha r (Richardson), so I - A q(A) = I - A / z.
+    - "double": q r = alpha A * r.
+    - "quadratic": the last step has a pair of roots z, conj(z) with alpha = p + iq = 1 / z. There
+      q r = 2 p r - (p^2 + q^2) A * r, so I - A q(A) = (I - A / z)(I - A / conj(z)). The steps before it are linear.
+
+    A norm after q(A) r cancels the size of a single alpha. Training then hardly changes it.
 
     Args:
         nu: number of iterations.
         kind: one of `POLYNOMIALS`.
         share: whether one alpha serves all linear steps.
         behind: s3 of every step, one of `chain.PLACES`. The residual form needs s3 = I.
-        sigma_last: whether sigma follows the last step; the residual form has no such step.
+        sigma_last: whether sigma follows the last step. The residual form has no such step.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
+        norm: "batch" for batch normalisation, None for no norm.
 
     Example:
         >>> from keras_mgnet.layers import GridLevel
@@ -99,7 +102,10 @@ class PolynomialSmoother(ResidualCorrection):
 
 
 def inverse_root(channels: int) -> Callable[..., Tensor]:
-    """Returns the initialiser of alpha = 1 / z: the parts of z from U(-1, 1) sqrt(6 / (2 c)), the released code's "Xavier"."""
+    """Returns the initialiser of alpha = 1 / z.
+
+    The real and imaginary parts of z come from U(-1, 1) sqrt(6 / (2 c)), the "Xavier" rule of the released code.
+    """
     part = keras.initializers.RandomUniform(-((3 / channels) ** 0.5), (3 / channels) ** 0.5)
 
     def alpha(shape: Shape, dtype: DType = None) -> Tensor:

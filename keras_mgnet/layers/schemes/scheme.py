@@ -1,4 +1,4 @@
-"""The contract of a scheme: the arithmetic of one iteration, and what numerical analysis calls it."""
+"""The contract of a scheme: the arithmetic of one iteration, and its name in numerical analysis."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,24 +10,24 @@ State = tuple[Any, ...]
 
 
 class Method(NamedTuple):
-    """What an iteration is to a numerical analyst."""
+    """Describes an iteration in the terms of numerical analysis."""
 
     name: str
     step: str  # one iteration
-    order: str  # of consistency, in words where it is no number
-    equation: str  # what the iteration discretises or solves
+    order: str  # order of consistency, in words if it is not a number
+    equation: str  # the equation that the iteration discretises or solves
 
 
 class Scheme(keras.layers.Layer):
-    """The arithmetic of one iteration. A `Level` runs it over a field.
+    """The arithmetic of one iteration. A `Level` iterates it over a field.
 
-    A subclass defines `method` and `step`, and where they are not trivial `begin` and `end`. In all of them `f` is the field
-    at one iteration: f(x) is its value, f.parts(x) that value with what takes the place of x in the sum. A scheme has no
-    weights but its own scalars. A scheme that can be undone also has `undo` and `pull_back`, see `Coupling`.
+    A subclass defines `method` and `step`, and `begin` and `end` if the defaults do not fit. Their argument `f` is the field at
+    one iteration. f(x) is its value. f.parts(x) returns the term that takes the place of x in the sum, and that value. A scheme
+    has no weights except scalars of its own. A scheme that can be undone also has `undo` and `pull_back`, see `Coupling`.
 
     Attributes:
         method: name, formula, order and equation, as `describe` prints them.
-        wide: whether states have at least float32, also where the field computes in less.
+        wide: whether states have at least float32 precision, even if the field computes in less.
 
     Example:
         >>> class Heun(Scheme):
@@ -48,24 +48,24 @@ class Scheme(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
 
     def check(self, field: Any) -> None:
-        """Raises ValueError unless the scheme can be iterated over a field."""
+        """Raises ValueError if the scheme cannot be iterated over the field."""
 
     def begin(self, f: Any, *given: Any) -> State:
-        """Returns the state before the first iteration, from what the level is called with."""
+        """Returns the state before the first iteration, from the arguments of the level."""
         return given
 
     def step(self, i: int, f: Any, *state: Any) -> State:
-        """Returns the state after iteration i; `None` is a state that is zero."""
+        """Returns the state after iteration i. None stands for a state that is zero."""
         raise NotImplementedError
 
     def end(self, f: Any, *state: Any) -> Any:
-        """Returns what the level returns; f is the field at the iteration after the last."""
+        """Returns the result of the level. `f` is the field at the iteration after the last one."""
         return state[0] if len(state) == 1 else state
 
     def over(self, field: Any) -> Method:
-        """Returns the method that this is over a field, such as Euler-Maruyama over one that draws."""
+        """Returns the method that the scheme becomes over a field, such as Euler-Maruyama over a field that draws."""
         return self.method
 
     def shapes(self, field: Any, *given: Any) -> Any:
-        """Returns the shapes of what the level returns."""
+        """Returns the shapes of the level's result."""
         return field.compute_output_shape(*given)

@@ -1,9 +1,10 @@
 """Smoothers: schemes for A u = f, which combine the corrections of one grid into the next iterate.
 
-The state is (current, f, past): the current pair (u, r), f where A is not linear and r must be computed from it (else None),
-and the earlier pairs that a scheme still needs. All but `PolynomialSmoother` combine candidates u^j + e^j with weights that sum
-to one, so r = f - A * u holds for each of them. All start as the plain residual correction, but for `Damped`, `RedBlack` and
-a `Chebyshev` with given omega.
+The state is (current, f, past). `current` is the pair (u, r). `f` is needed if A is not linear, because r must then be computed
+from it; else it is None. `past` holds the earlier pairs that a scheme still needs.
+
+All smoothers except `PolynomialSmoother` combine candidates u^j + e^j with weights that sum to one, so r = f - A * u holds for
+each of them. All start as the plain residual correction, except `Damped`, `RedBlack` and a `Chebyshev` with given omega.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,19 +18,19 @@ from keras_mgnet.layers import steps
 from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
-Pair = tuple[Tensor, Tensor]  # (u, r); u is None where it is zero, r where it is to be computed
+Pair = tuple[Tensor, Tensor]  # (u, r); u is None if it is zero, r if it is not yet computed
 
 
 @serializable
 class ResidualCorrection(Scheme):
-    """u^i = u^{i-1} + e^{i-1}: MgNet's smoother, He2019 (4.3).
+    """MgNet's smoother: u^i = u^{i-1} + e^{i-1}, He2019 (4.3).
 
     Args:
         nu: number of iterations.
 
     Attributes:
-        needs_B: whether the system has a B; a smoother without makes it of A.
-        keeps_residual: whether r <- r - A * e is the residual of the next u; else f must be carried.
+        needs_B: whether the system has a B. A smoother that needs none makes it from A.
+        keeps_residual: whether r <- r - A * e is the residual of the next u. Otherwise f must be carried.
     """
 
     method = Method(
@@ -80,7 +81,7 @@ class ResidualCorrection(Scheme):
         return system.smooth(r)
 
     def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
-        """Returns the state after iteration i, of which `candidate` is (u^i + e^i, its residual)."""
+        """Returns the state after iteration i. `candidate` is (u^i + e^i, its residual)."""
         return candidate, f, ()
 
     def over(self, field: Any) -> Method:
@@ -89,9 +90,9 @@ class ResidualCorrection(Scheme):
 
 @serializable
 class Damped(ResidualCorrection):
-    """Damped Jacobi: B is scaled by sigmoid(a) before its normalisation; a is trainable, one per level, initially 1.
+    """Damped Jacobi: scales B by sigmoid(a) before its normalisation. a is trainable, one per level, initially 1.
 
-    The batch normalisation behind it cancels the factor but for its epsilon, so a has hardly any gradient.
+    The batch normalisation after it cancels the factor except for its epsilon, so a has hardly any gradient.
     """
 
     method = Method(
@@ -110,7 +111,7 @@ class Damped(ResidualCorrection):
 
 @serializable
 class Weighted(ResidualCorrection):
-    """Iteration i takes B^i = w_i B: one B, and a trainable weight per iteration, initially 1."""
+    """Scales one B by a trainable weight per iteration, initially 1: B^i = w_i B."""
 
     def build(self, u_shape: Shape) -> None:
         self.w = self.add_weight(shape=(self.nu,), initializer="ones", name="w")
@@ -123,12 +124,12 @@ class Weighted(ResidualCorrection):
 class Chebyshev(ResidualCorrection):
     """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
 
-    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i. An omega_i of 1 begins it anew.
+    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i. With omega_i = 1 it restarts.
 
     Args:
         nu: number of iterations.
-        omega: the nu values that the weights start from, such as `chebyshev_omegas`; None for 1.
-        learned: whether they are trained.
+        omega: initial values of the nu weights, such as `chebyshev_omegas`; None for 1.
+        learned: whether the weights are trained.
     """
 
     method = Method(
@@ -165,9 +166,10 @@ class Chebyshev(ResidualCorrection):
 
 @serializable
 class RedBlack(ResidualCorrection):
-    """Half-sweeps over the colours of a chessboard: iteration i corrects the points of even i + row + column alone.
+    """Half-sweeps over the colours of a chessboard: iteration i corrects only the points with even i + row + column.
 
-    With B = D^{-1} of a five-point stencil two iterations are a sweep of red-black Gauss-Seidel, with B = omega D^{-1} of SOR.
+    With B = D^{-1} of a five-point stencil two iterations are one sweep of red-black Gauss-Seidel. With B = omega D^{-1} they are
+    one sweep of SOR.
 
     Example:
         >>> from keras_mgnet.layers import GridLevel, Stencil
@@ -185,10 +187,10 @@ class RedBlack(ResidualCorrection):
 
 @serializable
 class Multistep(ResidualCorrection):
-    """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1; starts with all weight on j = i-1.
+    """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1.
 
-    The weights of the earlier steps are trainable, the last one is what remains to 1. e^j is computed once, with the B of
-    the iteration that produced r^j, so a step costs what a plain one costs.
+    It starts with all weight on j = i-1. The weights of the earlier steps are trainable, and the last weight is the remainder to
+    1. e^j is computed once, with the B of the iteration that produced r^j, so a step costs as much as a plain one.
     """
 
     method = Method(
@@ -211,7 +213,7 @@ class Multistep(ResidualCorrection):
 
 
 def combined(pairs: Sequence[Pair], weights: Sequence[Any]) -> Pair:
-    """Returns the pairs weighted and added up; a residual that is to be computed stays so."""
+    """Returns the weighted sum of pairs. If a residual is not yet computed, neither is that of the sum."""
     us, rs = zip(*pairs, strict=True)
     return steps.combine(us, weights), None if any(r is None for r in rs) else steps.combine(rs, weights)
 
@@ -225,7 +227,7 @@ SMOOTHERS: dict[str, Callable[..., ResidualCorrection]] = {
 
 
 def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> ResidualCorrection:
-    """Returns the scheme layer of a key of `SMOOTHERS` for nu iterations; a scheme layer returns as it is."""
+    """Returns the smoother of a key of `SMOOTHERS` for nu iterations. A scheme layer is returned unchanged."""
     if isinstance(smoother, ResidualCorrection):
         return smoother
     check_known("smoother", smoother, SMOOTHERS)
@@ -233,10 +235,10 @@ def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> 
 
 
 def chebyshev_omegas(rho: float, n: int) -> tuple[float, ...]:
-    """Returns omega_1, ..., omega_n of the Chebyshev semi-iteration for a basic iteration of real spectrum in [-rho, rho].
+    """Returns omega_1, ..., omega_n of the Chebyshev semi-iteration, for a basic iteration with real spectrum in [-rho, rho].
 
-    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4), which tends to
-    2 / (1 + sqrt(1 - rho^2)) in (1, 2). LM-ResNet's k_i = 1 - omega_i then lies in (-1, 0] (Lu2018, Figure 4).
+    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4). They tend to 2 / (1 + sqrt(1 - rho^2)),
+    which is in (1, 2). LM-ResNet's k_i = 1 - omega_i is then in (-1, 0] (Lu2018, Figure 4).
 
     Example:
         >>> [round(1 - omega, 4) for omega in chebyshev_omegas(0.9, 4)]

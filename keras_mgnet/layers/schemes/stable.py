@@ -1,4 +1,4 @@
-"""The schemes of the stable networks, which are couplings of increments with the step size in them (see `Force`)."""
+"""The schemes of the stable networks: couplings whose increments contain the step size (see `Force`)."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class SymplecticEuler(Coupling):
-    """Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2): the Hamiltonian network, Chang et al. 2018."""
+    """Symplectic Euler: Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2).
+
+    It is the Hamiltonian network of Chang et al. 2018.
+    """
 
     method = Method(
         "symplectic Euler",
@@ -25,7 +28,7 @@ class SymplecticEuler(Coupling):
 
 @serializable
 class Midpoint(Coupling):
-    """Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b): the midpoint network, Chang et al. 2018."""
+    """The explicit midpoint rule: Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), the midpoint network of Chang et al. 2018."""
 
     method = Method(
         "explicit midpoint rule, begun by forward Euler",
@@ -37,7 +40,10 @@ class Midpoint(Coupling):
 
 @serializable
 class Leapfrog(Coupling):
-    """Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), as V' = V - h K^T s(K Y + b), Y' = Y + h V', Chang et al. 2018."""
+    """The leapfrog method: Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Chang et al. 2018.
+
+    It is computed as V' = V - h K^T s(K Y + b), Y' = Y + h V'.
+    """
 
     method = Method(
         "leapfrog (Stoermer)",
@@ -49,7 +55,7 @@ class Leapfrog(Coupling):
 
 @serializable
 class Verlet(Coupling):
-    """Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b), Haber & Ruthotto 2017."""
+    """The Stoermer-Verlet method: Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b), Haber & Ruthotto 2017."""
 
     method = Method(
         "Stoermer-Verlet",
@@ -61,10 +67,11 @@ class Verlet(Coupling):
 
 @serializable
 class VelocityVerlet(Coupling):
-    """r_{n+1} = r_n + h v_n + h^2 F_n / 2, v_{n+1} = v_n + h (F_n + F_{n+1}) / 2, F_n = s(K_n r_n + b_n), Lu2017.
+    """Velocity Verlet: r_{n+1} = r_n + h v_n + h^2 F_n / 2, v_{n+1} = v_n + h (F_n + F_{n+1}) / 2, Lu2017.
 
-    The velocities in between, v' = v_n + h F_n / 2, are the ones that are kept: v' <- v' + h F_n, r <- r + h v', of the first
-    force half. So each F_n is computed once. The last velocity is one of them: v_N would need a K_N.
+    Here F_n = s(K_n r_n + b_n). The state holds the velocities at half steps, v' = v_n + h F_n / 2, and an iteration is v' <- v'
+    + h F_n, r <- r + h v'. The first force counts half. In this way each F_n is computed once. The last velocity is one at a half
+    step, because v_N would need a K_N.
     """
 
     method = Method(
@@ -77,10 +84,10 @@ class VelocityVerlet(Coupling):
 
 @serializable
 class SecondOrder(Coupling):
-    """y_{j+1} = (2 y_j - (1 - q) y_{j-1} + f^j(y_j)) / (1 + q), q = c h / 2: y'' + c y' = f / h^2 by central differences.
+    """Central differences for y'' + c y' = f / h^2: y_{j+1} = (2 y_j - (1 - q) y_{j-1} + f^j(y_j)) / (1 + q), q = c h / 2.
 
-    Without damping, q = 0, it is Verlet's method as Lu2017 prints it, y_{j+1} = 2 y_j - y_{j-1} + h^2 s(K_j y_j + b_j).
-    Each step that is undone enlarges errors by (1 + q) / (1 - q).
+    Without damping, q = 0, it is Verlet's method as printed in Lu2017, y_{j+1} = 2 y_j - y_{j-1} + h^2 s(K_j y_j + b_j). Undoing
+    a step enlarges errors by (1 + q) / (1 - q).
 
     Args:
         q: half of the damping times the step size, 0 <= q < 1.

@@ -1,4 +1,4 @@
-"""Two-step schemes: the next state comes from the last two."""
+"""Two-step schemes: the next state is computed from the last two."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ from keras_mgnet.serialization import serializable
 class LinearMultistep(Scheme):
     """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i), each k_i a trainable scalar.
 
-    A level of it is called with x and, where the first iteration has a k, with the state before x; it returns (x, the state
-    before x). Where a grid begins R x^i stands for x^i, also as the state before the next one.
+    Call its level with x and, if the first iteration has a k, with the state before x. It returns (x, the state before x). Where
+    a grid begins, R x^i replaces x^i, also as the previous state of the next iteration.
 
     Args:
         nu: number of iterations.
-        k_first: whether the first iteration has a k; the released code of LM-ResNet has none there.
+        k_first: whether the first iteration has a k. In the released code of LM-ResNet it has none.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -45,7 +45,7 @@ class LinearMultistep(Scheme):
         self.k = [self._add_k(i) for i in range(self.first, self.nu)]
 
     def _add_k(self, i: int) -> keras.Variable:
-        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # of its own: an initialiser repeats its values
+        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # one per k: an initialiser repeats its values
         return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
 
     def begin(self, f: Any, x: Tensor, previous: Tensor | None = None) -> State:
@@ -66,12 +66,15 @@ class LinearMultistep(Scheme):
 
 @serializable
 class Coupling(Scheme):
-    """The recurrence (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)), which can be undone.
+    """A recurrence that can be undone: (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)).
 
-    On a pair (x_1, x_2) it is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) with f = F, G, F, G, ... (Gomez et al. 2017), the
-    Hamiltonian network and Verlet's method; on velocity and position the leapfrog method; on two successive states the
-    explicit midpoint rule. A level of it is called with (x^{-1}, x^0), each (N, H, W, c), and returns the last pair. States
-    have at least float32, also where f computes in less: nothing is recovered from a sum in bfloat16.
+    - On a pair (x_1, x_2), with f = F, G, F, G, ..., it is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) (Gomez et al. 2017),
+      the Hamiltonian network and Verlet's method.
+    - On velocity and position it is the leapfrog method.
+    - On two successive states it is the explicit midpoint rule.
+
+    Call its level with (x^{-1}, x^0), each (N, H, W, c). It returns the last pair. States have at least float32 precision, even
+    if f computes in less, because a sum in bfloat16 cannot be undone.
 
     Example:
         >>> from keras_mgnet.layers import InTurn, Level, basic
@@ -93,11 +96,14 @@ class Coupling(Scheme):
         return x, steps.coupling(previous, ops.cast(f(x), x.dtype))
 
     def undo(self, i: int, f: Any, x: Tensor, following: Tensor) -> State:
-        """Returns the state before iteration i, from the one after it."""
+        """Returns the state before iteration i, given the state after it."""
         return steps.coupling(following, -ops.cast(f(x), x.dtype)), x
 
     def pull_back(self, i: int, pull: Map, d_x: Tensor, d_following: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps the cotangents of the state after iteration i to those of the state before it, by `pull` of f^i at x^i."""
+        """Maps the cotangents of the state after iteration i to those of the state before it.
+
+        `pull` is the pullback of f^i at x^i.
+        """
         return d_following, d_x + pull(d_following)
 
     def shapes(self, field: Any, previous_shape: Shape, x_shape: Shape) -> Any:

@@ -1,4 +1,4 @@
-"""What a reversible network has besides its levels: halves of the channels, their transfers, a state at rest."""
+"""Layers of a reversible network besides its levels: halves of the channels, their transfers, a state at rest."""
 
 import keras
 from keras import ops
@@ -11,10 +11,12 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class CouplingTransfer(keras.layers.Layer):
-    """RevNet's transition unit: y_1 = R_1 x_1 + F(x_2), y_2 = R_2 x_2 + G(y_1), to another grid or other channels.
+    """Transfers a pair of states to another grid or other channels: y_1 = R_1 x_1 + F(x_2), y_2 = R_2 x_2 + G(y_1).
+
+    It is RevNet's transition unit.
 
     Args:
-        branch: F, which has the stride, as its use 0, and G as its use 1.
+        branch: a field whose use 0 is F, which has the stride, and whose use 1 is G.
         R1, R2: the shortcuts.
 
     Example:
@@ -52,7 +54,7 @@ class CouplingTransfer(keras.layers.Layer):
 
 @serializable
 class Halves(keras.layers.Layer):
-    """x -> (x_1, x_2): the two halves of the channels, (N, H, W, 2c) -> (N, H, W, c) twice.
+    """Splits the channels in two halves, x -> (x_1, x_2): (N, H, W, 2c) -> (N, H, W, c) twice.
 
     Example:
         >>> [tuple(half.shape) for half in Halves()(ops.ones((1, 8, 8, 4)))]
@@ -73,7 +75,7 @@ class Halves(keras.layers.Layer):
 
 @serializable
 class Rest(keras.layers.Layer):
-    """x -> (0, x): a position without velocity.
+    """Starts from rest, x -> (0, x): a position without velocity.
 
     Example:
         >>> [float(part[0, 0, 0, 0]) for part in Rest()(ops.ones((1, 8, 8, 4)))]

@@ -1,4 +1,4 @@
-"""The transfers between two grids of a multigrid cycle, which are passed on the way down and on the way up."""
+"""The transfers between two grids of a multigrid cycle, for the way down and the way up."""
 
 import keras
 from keras import ops
@@ -12,17 +12,17 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class CycleTransfer(keras.layers.Layer):
-    """The transfers between two grids of a V-cycle, with one R: s(R *_2 r) on the way down, R *_2^T e on the way up.
+    """Transfers between two grids of a V-cycle with one R: s(R *_2 r) on the way down, R *_2^T e on the way up.
 
-    Down, `transfer(r)` takes (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). Up, `transfer(r, e)` takes what the coarse
-    grid has made of it back to the grid of r. R *_2^T is the exact adjoint of R *_2, on grids of even and of odd size.
+    Down, `transfer(r)` maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). Up, `transfer(r, e)` maps the correction e of
+    the coarse grid back to the grid of r. R *_2^T is the exact adjoint of R *_2, on grids of even and of odd size.
 
     Args:
-        channels: of the coarse grid.
-        normalize: whether s is a norm and sigma, or the identity. R *_2^T has neither.
+        channels: number of channels of the coarse grid.
+        normalize: whether s is a norm and sigma. Otherwise it is the identity. R *_2^T has neither.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> transfer, r = CycleTransfer(8), ops.ones((1, 7, 7, 4))

@@ -1,4 +1,4 @@
-"""Transfers of multigrid between grids of 2 m + 1 and m points a side, by fixed stencils."""
+"""Multigrid transfers with fixed stencils, between grids of 2 m + 1 and m points per side."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ from keras_mgnet.serialization import serializable
 
 
 def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Returns sum_{d,e} weights[d, e] x(2 . + 1 + d, 2 . + 1 + e): a stride-2 stencil without padding, 2 m + 1 -> m.
+    """Restricts by a stride-2 stencil without padding: sum_{d,e} weights[d, e] x(2 . + 1 + d, 2 . + 1 + e), 2 m + 1 -> m.
 
     Args:
         x: (N, 2 m + 1, 2 m + 1, c).
-        weights: numbers by offset (d, e), |d|, |e| <= 1.
+        weights: numbers by offset (d, e) with |d|, |e| <= 1.
     """
     _, h, w, _ = x.shape
     terms = [weight * x[:, 1 + d : h - 1 + d : 2, 1 + e : w - 1 + e : 2] for (d, e), weight in weights.items()]
@@ -24,11 +24,12 @@ def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Returns the adjoint of `restrict`, m -> 2 m + 1: what each coarse point gives to its fine neighbours.
+    """Applies the adjoint of `restrict`, m -> 2 m + 1: each coarse point contributes to its fine neighbours.
 
-    Fine points of even and of odd row and column are four grids, each a sum of shifted coarse grids, which are then interlaced.
+    Fine points with an even or odd row and an even or odd column form four grids. Each is a sum of shifted coarse grids. The four
+    are then interlaced.
     """
-    e = ops.pad(e, ((0, 0), (0, 1), (0, 1), (0, 0)))  # a row and a column of zeros, left out again at the end
+    e = ops.pad(e, ((0, 0), (0, 1), (0, 1), (0, 0)))  # a row and a column of zeros, removed at the end
     _, m, n, c = e.shape
     rows = [ops.stack([_parity(e, weights, (a, b)) for b in (0, 1)], axis=3) for a in (0, 1)]
     x = ops.reshape(ops.stack(rows, axis=2), (-1, 2 * m, 2 * n, c))
@@ -36,7 +37,7 @@ def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int, int]) -> Tensor:
-    """The values at the fine points (2 i + a, 2 j + b); the coarse point j stands at the fine point 2 j + 1."""
+    """Returns the values at the fine points (2 i + a, 2 j + b). The coarse point j is at the fine point 2 j + 1."""
     shifts = {tuple((p - 1 - d) / 2 for p, d in zip(parity, offset, strict=True)): w for offset, w in weights.items()}
     own = {(int(a), int(b)): weight for (a, b), weight in shifts.items() if a % 1 == b % 1 == 0}
     return shifted_sum(e, own) if own else ops.zeros_like(e)
@@ -44,15 +45,16 @@ def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int
 
 @serializable
 class StencilTransfer(Divided):
-    """The transfers between two grids of a multigrid cycle by fixed stencils on each channel: R down, P up.
+    """Transfers between two grids of a multigrid cycle with fixed stencils on each channel: R down, P up.
 
-    Called as `CycleTransfer`: `transfer(r)` takes (N, 2 m + 1, 2 m + 1, c) to (N, m, m, c), `transfer(r, e)` takes e back to the
-    grid of r. A coarse point j stands at the fine point 2 j + 1, so that both grids have their zero boundary at the same place.
+    It is called like `CycleTransfer`: `transfer(r)` maps (N, 2 m + 1, 2 m + 1, c) to (N, m, m, c), and `transfer(r, e)` maps e
+    back to the grid of r. The coarse point j is at the fine point 2 j + 1, so both grids have their zero boundary at the same
+    place.
 
     Args:
         R: kernel of the restriction, (3, 3).
         P: kernel of the interpolation, (3, 3); None for P = R^T.
-        divisor: of both kernels.
+        divisor: divisor of both kernels.
 
     Example:
         >>> transfer, r = StencilTransfer([[1, 2, 1], [2, 4, 2], [1, 2, 1]], divisor=4), ops.ones((1, 7, 7, 1))

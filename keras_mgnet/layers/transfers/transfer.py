@@ -1,4 +1,4 @@
-"""Transfers to the next grid, and the stem that makes the first data-feature map."""
+"""Transfers to the next grid, and the stem, which makes the first data from an image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,14 +23,14 @@ STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
 
 
 def coarser(shape: Shape, channels: int) -> Shape:
-    """Returns the shape (N, ceil(H/2), ceil(W/2), channels) of the next grid; unknown sizes stay None."""
+    """Returns the shape (N, ceil(H/2), ceil(W/2), channels) of the next grid. Unknown sizes stay None."""
     n, h, w, _ = shape
     return n, *(size and -(-size // 2) for size in (h, w)), channels
 
 
 @serializable
 class FullWeighting(keras.layers.Layer):
-    """Multigrid's full weighting, channel by channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
+    """Multigrid's full weighting on each channel: the stencil [1 2 1; 2 4 2; 1 2 1] / 16 with stride 2, zero-padded by 1.
 
     Example:
         >>> tuple(FullWeighting()(ops.ones((1, 8, 8, 3))).shape)
@@ -60,14 +60,14 @@ RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
 
 @serializable
 class Restriction(keras.layers.Layer):
-    """Pi or R: from one grid to the next, (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+    """Restricts to the next grid, as Pi or R: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
 
     Args:
         channels: output channels.
-        kind: "conv" (learned, 3x3, stride 2), "depthwise" (the same channel by channel, where `channels` is a multiple of
-            c), "average" (2x2 means) or "full_weighting" (fixed stencil). The fixed ones act on each channel; where the
-            number of channels changes, a learned 1x1 convolution follows.
-        init: a key of `conv.INITIALIZERS`.
+        kind: "conv" is a learned 3x3 convolution with stride 2. "depthwise" is the same channel by channel; `channels` must be a
+            multiple of c. "average" takes 2x2 means. "full_weighting" is a fixed stencil. The last two act on each channel; if
+            the number of channels changes, a learned 1x1 convolution follows.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> tuple(Restriction(8, "average")(ops.ones((1, 7, 7, 4))).shape)
@@ -87,7 +87,7 @@ class Restriction(keras.layers.Layer):
         check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
         self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
-        self.conv: Any = None  # a Conv, once it is built and where it needs one
+        self.conv: Any = None  # a Conv after `build`, if it needs one
 
     def build(self, input_shape: Shape) -> None:
         c, options = input_shape[-1], {"init": self.init, "name": self.name, "dtype": self.dtype_policy}
@@ -108,26 +108,26 @@ class Restriction(keras.layers.Layer):
 
 
 def check_groups(c: int, channels: int) -> int:
-    """Returns c, the groups of a depthwise restriction from c to a multiple of c channels."""
+    """Returns c, the number of groups of a depthwise restriction from c channels to a multiple of c."""
     if channels % c:
-        raise ValueError(f"expected channels to be a multiple of those before, {c}. Received: channels={channels}")
+        raise ValueError(f"expected channels to be a multiple of the {c} input channels. Received: channels={channels}")
     return c
 
 
 @serializable
 class GridTransfer(keras.layers.Layer):
-    """(u, r) -> (s1(Pi *_2 u), s2(R *_2 r)): MgNet's step to the next grid.
+    """Restricts feature and residual to MgNet's next grid: (u, r) -> (s1(Pi *_2 u), s2(R *_2 r)).
 
-    Handing down the residual r = f - A * u instead of the data f is exact: the data there are f' = s2(R *_2 r) + A' * u',
-    so the first residual f' - A' * u' is s2(R *_2 r) itself.
+    It is exact to pass on the residual r = f - A * u instead of the data f. The data on the next grid are
+    f' = s2(R *_2 r) + A' * u', so the first residual there, f' - A' * u', is s2(R *_2 r) itself.
 
     Args:
         channels, channels_f: c_u and c_f of the next grid.
-        Pi, R: keys of `RESTRICTIONS`.
-        normalize: whether s1 and s2 are a norm and sigma; else they are left out, He2019 (4.4) as it is printed.
+        Pi, R: each one of `RESTRICTIONS`.
+        normalize: whether s1 and s2 are a norm and sigma. Without them the transfer is He2019 (4.4) as printed.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))
@@ -172,9 +172,9 @@ class GridTransfer(keras.layers.Layer):
 
 @serializable
 class IdleTransfer(GridTransfer):
-    """r -> r: the transfer to a first grid. It has Pi and R without reading them, as the released code of Poly-MgNet does.
+    """Passes r on to a first grid unchanged. It has a Pi and an R that it never uses, as in the released code of Poly-MgNet.
 
-    They count in that network's size. Arguments as `GridTransfer`.
+    They count in the size of that network. Arguments as in `GridTransfer`.
 
     Example:
         >>> transfer = IdleTransfer(4, 4, Pi="depthwise", R="depthwise", normalize=False)
@@ -195,15 +195,17 @@ class IdleTransfer(GridTransfer):
 
 @serializable
 class Stem(keras.layers.Layer):
-    """f^1 = sigma(norm(theta^0 * image)): the first data, (N, H, W, c_in) -> (N, H/s, W/s, channels).
+    """Makes the first data from an image: f^1 = sigma(norm(theta^0 * image)).
+
+    Maps (N, H, W, c_in) to (N, H/s, W/s, channels).
 
     Args:
         channels: c_f of the first grid.
-        kind: "cifar" and "mnist" (3x3), or "imagenet" (7x7 with stride 2, then 3x3 max pooling with stride 2: s = 4).
-        normalize: whether normalisation and activation follow the convolution (a pre-activation ResNet begins without).
+        kind: "cifar" and "mnist" are 3x3. "imagenet" is 7x7 with stride 2, then 3x3 max pooling with stride 2, so s = 4.
+        normalize: whether a norm and sigma follow the convolution. A pre-activation ResNet begins without them.
         activation: sigma.
-        norm: a key of `norm.NORMS`.
-        init: a key of `conv.INITIALIZERS`.
+        norm: "batch" for batch normalisation, None for no norm.
+        init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
         >>> tuple(Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape)

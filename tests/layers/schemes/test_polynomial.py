@@ -40,5 +40,8 @@ def test_roots_start_within_their_bound_and_apart():
 
 
 def test_polynomials_need_equal_channels():
-    with pytest.raises(ValueError, match=r"expected channels_f to be channels where B is made of A\. Received: 3, 2"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected channels_f == channels for a smoother without B\. Received: channels_f=3, channels=2",
+    ):
         GridLevel(2, 3, 1, smoother=PolynomialSmoother(1))

@@ -49,7 +49,7 @@ def test_a_scheme_and_a_field_that_do_not_go_together_are_refused():
     system = LinearSystem(4, 4, 2, B=(None, None))
     with pytest.raises(ValueError, match=r"keep r = f - A \* u"):
         Level(PolynomialSmoother(2, behind="sigma"), system)
-    with pytest.raises(ValueError, match=r"expected a scheme of 5 iterations, as the field\. Received: nu=3"):
+    with pytest.raises(ValueError, match=r"expected a scheme of 5 iterations, like the field\. Received: nu=3"):
         Level(LinearMultistep(3), basic(4, uses=5)).build((None, 8, 8, 4))
     with pytest.raises(ValueError, match="expected a smoother of nu=3 iterations"):
         GridLevel(4, 4, 3, smoother=PolynomialSmoother(2))

@@ -123,7 +123,7 @@ def test_the_layer_of_a_recipe_draws_the_same_views(batched):
 def test_the_layer_of_a_recipe_leaves_grey_images_alone():
     grey = split(3).images
     assert np.array_equal(np.asarray(RECIPES["xuteam"].augmentation(grey.shape[1:])(grey, training=True)), grey)
-    with pytest.raises(ValueError, match=r"crops and flips alone.*rand_augment_cut_mix"):
+    with pytest.raises(ValueError, match=r"crops and flips only.*rand_augment_cut_mix"):
         RECIPES["modern"].augmentation((32, 32, 3))
 
 

@@ -56,7 +56,7 @@ REFUSED = {
     "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),
     "weights": (
         lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
-        r"a \.weights\.h5 file\. Received: weights='imagenet'",
+        r"an existing \.weights\.h5 file\. Received: weights='imagenet'",
     ),
     "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
     "form of He2019": (lambda: PreActResNet(18, form="printd"), "unknown form 'printd'; did you mean 'printed'"),
@@ -73,7 +73,7 @@ REFUSED = {
     "shake width": (lambda: ShakeShake(8, 3), "expected an even number of channels. Received: 3"),
     "fewer channels": (
         lambda: HamiltonianNet(blocks=(1, 1), channels=(6, 4), **SMALL),
-        "expected no fewer channels than before, zeros are added. Received: 2 behind 3",
+        "expected at least 3 channels, as the input has. Received: channels=2",
     ),
     "fb form": (lambda: FBResNet(A="bth"), "unknown A 'bth'; did you mean 'both'"),
     "share of mgnet": (lambda: MgNet((1,), 4, share_B="flase", **SMALL), "unknown share_B 'flase'"),
