@@ -2,7 +2,7 @@
 
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain
-from keras_mgnet.layers.fields.dense import DenseStates, DenseTransition
+from keras_mgnet.layers.fields.dense import DenseStates
 from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep, PeronaMalik
 from keras_mgnet.layers.fields.field import Blocks, Field, InTurn, Sum
 from keras_mgnet.layers.fields.force import Force, SkewConv
@@ -19,17 +19,18 @@ from keras_mgnet.layers.operators.conv import Affine, Conv
 from keras_mgnet.layers.operators.learned_stencil import CoefficientStencil, KernelChain
 from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
-from keras_mgnet.layers.operators.separable import separable_scales
 from keras_mgnet.layers.operators.stencil import Inverse, Residual, Stencil, StencilField
 from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerFromData, EulerSystem, Heun
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
 from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
+from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import StochasticDepth
 from keras_mgnet.layers.transfers.coupling import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.transfers.cycle import CycleTransfer
+from keras_mgnet.layers.transfers.dense import DenseTransition
 from keras_mgnet.layers.transfers.stencil import StencilTransfer
 from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 

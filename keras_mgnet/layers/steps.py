@@ -11,7 +11,7 @@ from typing import Any
 from keras import ops
 
 from keras_mgnet.annotations import Map, Tensor
-from keras_mgnet.layers.operators.separable import scaled
+from keras_mgnet.layers.separable import scaled
 
 
 def plus(x: Tensor | None, y: Tensor | None) -> Tensor | None:

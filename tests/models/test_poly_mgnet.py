@@ -126,7 +126,6 @@ def test_mgnet_takes_depthwise_restrictions_too():
             {"channels": (4, 6, 6, 6)},
             r"expected channels to be a multiple of the 4 input channels\. Received: channels=6",
         ),
-
         ({"channels": (4, 4)}, "expected channels to have 4 entries"),
     ],
 )

@@ -1,14 +1,8 @@
 """The field of a DenseNet, in which every iteration reads all states before it, and the transition to the next grid."""
 
-import keras
-
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers.fields.branch import Branch
-from keras_mgnet.layers.fields.chain import apply, build_chain
 from keras_mgnet.layers.fields.field import Field
-from keras_mgnet.layers.operators.conv import Conv
-from keras_mgnet.layers.operators.norm import norm_layer
-from keras_mgnet.layers.transfers.transfer import FIXED_RESTRICTIONS, coarser
 from keras_mgnet.serialization import serializable
 
 
@@ -61,51 +55,3 @@ class DenseStates(Field):
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         return self.branches[i](x)
-
-
-@serializable
-class DenseTransition(keras.layers.Layer):
-    """The transition between dense blocks: pool(R s(x)), where s is norm and sigma, R is 1x1 and pool is the 2x2 mean.
-
-    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). R and pool commute. Without dropout between them the mean is taken
-    first, which needs a quarter of R's products.
-
-    Args:
-        channels: output channels.
-        dropout: dropout rate after R.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
-
-    Example:
-        >>> tuple(DenseTransition(3)(keras.ops.ones((1, 8, 8, 6))).shape)
-        (1, 4, 4, 3)
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        dropout: float = 0.0,
-        activation: Activation = "relu",
-        norm: str | None = "batch",
-        init: str = "he_fan_out",
-        name: str | None = None,
-        dtype: DType = None,
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        policy = self.dtype_policy
-        self.channels = channels
-        s = norm_layer(norm, activation, foldable=False, name="s", dtype=policy)
-        R = Conv(channels, 1, init=init, name="R", dtype=policy)
-        pool = FIXED_RESTRICTIONS["average"](policy)
-        self.chain = [s, R, keras.layers.Dropout(dropout, dtype=policy), pool] if dropout else [s, pool, R]
-
-    def build(self, input_shape: Shape) -> None:
-        build_chain(self.chain, input_shape)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return coarser(input_shape, self.channels)
-
-    def call(self, x: Tensor) -> Tensor:
-        return apply(self.chain, x)

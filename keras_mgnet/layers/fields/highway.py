@@ -2,9 +2,9 @@
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.chain import build_all
 from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.layers.operators.conv import Affine
+from keras_mgnet.layers.operators.families import build_all
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.serialization import serializable
 

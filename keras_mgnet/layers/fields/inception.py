@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
-from keras_mgnet.layers.fields.chain import Chain, Kernel, apply, build_chain
+from keras_mgnet.layers.fields.chain import Chain
 from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.operators.families import Kernel, apply, build_chain
 from keras_mgnet.serialization import serializable
 
 POOL = "pool"

@@ -8,8 +8,8 @@ import keras
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.chain import Kernel, build_all, conv_family, norm_family
 from keras_mgnet.layers.fields.field import Field
+from keras_mgnet.layers.operators.families import Kernel, build_all, conv_family, norm_family
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.serialization import serializable
 

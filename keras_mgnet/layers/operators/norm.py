@@ -9,7 +9,7 @@ from keras import ops
 from keras_mgnet import compat
 from keras_mgnet.annotations import Activation, DType, Tensor
 from keras_mgnet.errors import unknown
-from keras_mgnet.layers.operators.separable import is_separable, scaled
+from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
 MOMENTUM = 0.9  # weight of the old statistic; PyTorch's 0.1 is the weight of the new one

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.chain import build_all
+from keras_mgnet.layers.operators.families import build_all
 from keras_mgnet.serialization import serializable
 
 

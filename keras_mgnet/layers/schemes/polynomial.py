@@ -9,10 +9,10 @@ from keras import ops
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.chain import build_all, identity, norm_family
-from keras_mgnet.layers.operators.separable import scaled
+from keras_mgnet.layers.operators.families import build_all, identity, norm_family
 from keras_mgnet.layers.schemes.scheme import Method, State
 from keras_mgnet.layers.schemes.smoothers import Pair, ResidualCorrection
+from keras_mgnet.layers.separable import scaled
 from keras_mgnet.layers.sharing import instance, own, shared
 from keras_mgnet.serialization import serializable
 

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
-from keras_mgnet.layers.fields.chain import build_all, identity
+from keras_mgnet.layers.operators.families import build_all, identity
 from keras_mgnet.layers.operators.norm import norm_layer
 from keras_mgnet.layers.transfers.transfer import Restriction
 from keras_mgnet.serialization import serializable

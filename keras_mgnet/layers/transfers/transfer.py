@@ -10,8 +10,8 @@ from keras import ops
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
-from keras_mgnet.layers.fields.chain import build_all, identity
 from keras_mgnet.layers.operators.conv import Conv, pad
+from keras_mgnet.layers.operators.families import build_all, identity
 from keras_mgnet.layers.operators.norm import norm_layer
 from keras_mgnet.serialization import serializable
 
