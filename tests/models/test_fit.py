@@ -83,3 +83,12 @@ def test_grey_images_without_an_axis_of_channels_and_images_for_labels():
     assert np.isfinite(grey.fit(IMAGES[..., 0], LABELS, verbose=0).history["loss"]).all()
     denoiser = ReactionDiffusion(1, input_shape=(6, 6, 1))
     assert np.isfinite(denoiser.fit(IMAGES[..., :1], IMAGES[..., :1], verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("train", ["fit", "train_on_batch"])
+def test_a_step_is_traced_once(train, monkeypatch):
+    """TensorFlow traces a function a second time if its first call creates variables."""
+    traces, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda *arguments: traces.append(train) or step(*arguments))
+    getattr(network(), train)(IMAGES, LABELS)
+    assert traces == [train]
