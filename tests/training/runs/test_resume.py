@@ -125,7 +125,7 @@ def test_a_run_stopped_in_an_evaluation_goes_on_bit_for_bit(whole, tmp_path, mon
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path):
     program = (
-        "import os, signal, sys; from keras_mgnet.training import callbacks as c; from keras_mgnet.cli import main\n"
+        "import os, signal, sys; from keras_mgnet.training.loop import callbacks as c; from keras_mgnet.cli import main\n"
         "u = c.StepWatch.on_train_batch_end\n"
         f"c.StepWatch.on_train_batch_end = lambda s, b, logs=None: (os.kill(os.getpid(), {int(number)}), u(s, b, logs))\n"
         "sys.argv[0] = 'keras-mgnet'; main()"
@@ -241,7 +241,7 @@ def test_every_flipped_bit_is_detected(file, place, bit, tmp_path_factory):
 
 def test_a_checkpoint_of_another_run_is_detected(tmp_path):
     Checkpoints(tmp_path, "one run").write("epoch-000001", {"w": np.ones(3)}, {})
-    with pytest.raises(DamagedCheckpointError, match="or of another run"):
+    with pytest.raises(DamagedCheckpointError, match="or belong to another run"):
         Checkpoints(tmp_path, "another").read("epoch-000001")
 
 
