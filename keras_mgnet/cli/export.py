@@ -1,4 +1,4 @@
-"""`export`: the model of a run as SavedModel, TFLite and ONNX, with a model card."""
+"""`export`: writes the model of a run as SavedModel, TFLite and ONNX, with a model card."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,28 +29,28 @@ from keras_mgnet.training.loop.inference import load_data
 from keras_mgnet.training.runs.run import Run, open_run
 
 COMPARED = 2000  # test images, at most
-SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
+SIDE = 96  # of the central squares cut from a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="a run directory; with --weights, a name of `keras-mgnet list`")],
+    run: Annotated[Path, typer.Argument(help="a run directory; with --weights, a name from `keras-mgnet list`")],
     out: Annotated[Path, typer.Option(help="folder to write to")],
-    format: Annotated[list[str], typer.Option(help=f"one or several of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
+    format: Annotated[list[str], typer.Option(help=f"one or more of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
     name: Annotated[
-        str | None, typer.Option(help="of the files, and of the model at a server; the network's if not given")
+        str | None, typer.Option(help="name of the files and of the served model; by default the network's")
     ] = None,
     checkpoint: Annotated[str, typer.Option(help="last or best")] = "last",
-    weights: Annotated[Path | None, typer.Option(help=f"instead of a run's: {WEIGHTS_HELP}")] = None,
+    weights: Annotated[Path | None, typer.Option(help=f"use these weights, not a run's: {WEIGHTS_HELP}")] = None,
     set: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"with --weights, gives test images, classes and normalisation: {CLASSES_HELP}")
+        str | None, typer.Option(help=f"with --weights: source of test images, classes, normalisation: {CLASSES_HELP}")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Export a run's model, or one with the weights of a file, verified in its own runtime.
+    """Export the model of a run, or a network with weights from a file. Every export is verified in its own runtime.
 
-    The files take images 0..255; those of --weights without --dataset take them as the network does.
+    The exported files take images with values 0..255. With --weights but no --dataset, they take images as the network does.
 
     Example:
         keras-mgnet export runs/mnist-mgnet-001 --format tflite onnx --out out
@@ -59,7 +59,7 @@ def export_command(
     check_formats(format)
     if weights is None:
         if set or dataset:
-            raise ValueError(f"expected set and dataset with weights alone. Received: set={set}, dataset={dataset!r}")
+            raise ValueError(f"expected set and dataset only with weights. Received: set={set}, dataset={dataset!r}")
         opened = open_run(run)
         source = of_run(opened, checkpoint, load_data(opened))
     else:
@@ -76,7 +76,7 @@ def export_command(
 
 
 class Source(NamedTuple):
-    """A model, and what is told of it: images to compare on, what goes into the files, what the card says of the training."""
+    """A model to export: images to compare on, arguments for the exporters, and the training record for the card."""
 
     model: keras.Model
     images: dict[str, np.ndarray]
@@ -92,7 +92,7 @@ def of_run(run: Run, checkpoint: str, data: Dataset | CleanImages) -> Source:
 
 
 def of_weights(name: str, arguments: dict[str, Any], weights: Path, dataset: str | None) -> Source:
-    """Returns a network of the registry with the weights of a file; the data set tells the classes and the normalisation."""
+    """Returns a network of the registry with weights from a file. The data set supplies the classes and the normalisation."""
     images, served = {}, {}
     if dataset:
         data = load(dataset)
@@ -114,7 +114,7 @@ def export_all(source: Source, out: Path, formats: Iterable[str], name: str | No
 
 
 def report_table(reports: list[Report]) -> Table:
-    """Returns one row per artifact: sizes, agreement with Keras, accuracies and latency."""
+    """Returns a table with one row per artifact: sizes, agreement with Keras, accuracies and latency."""
     headings, rows, caption = summary(reports)
     return table(headings, rows, caption=caption)
 
@@ -136,5 +136,5 @@ def _noisy_images(data: CleanImages) -> dict[str, np.ndarray]:
 
 
 def _draw(available: int, wanted: int) -> np.ndarray:
-    """Returns indices of at most `wanted` images, the same for every export."""
+    """Returns the indices of at most `wanted` images, the same for every export."""
     return np.sort(np.random.default_rng(0).permutation(available)[:wanted])

@@ -191,7 +191,7 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
             ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],
             "expected dataset, whose images",
         ),
-        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset with weights alone"),
+        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset only with weights"),
         (["export", "resnet81", "--weights", "w.npz"], "did you mean 'resnet18'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Reruns the papers' tables: every row and seed is a run directory, new, resumed or reused. Reports ours next to the published."""
+"""Reruns the papers' tables: one run directory per row and seed, new, resumed or reused, and a report of ours and published."""
 
 import os
 from dataclasses import replace

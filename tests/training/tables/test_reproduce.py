@@ -263,8 +263,8 @@ def test_a_signal_between_two_runs_stops_too(trained, tmp_path, monkeypatch):
     [
         ({}, 0, 2, "wrote "),
         ({2: "diverged"}, 1, 1, "resnet18_shared_a_mnist: seed 1 diverged after 2 epochs"),
-        ({1: "interrupted"}, 130, 0, "interrupted: the same command goes on where it stopped"),
-        ({2: "preempted"}, 143, 1, "preempted: the same command goes on where it stopped"),
+        ({1: "interrupted"}, 130, 0, "interrupted; the same command continues where it stopped"),
+        ({2: "preempted"}, 143, 1, "preempted; the same command continues where it stopped"),
     ],
 )
 def test_the_command_counts_the_rows_asked_for_and_its_code_says_how_they_ended(
