@@ -1,4 +1,4 @@
-"""Whether the files of an export are those that its card lists; asks for no runtime and no Keras."""
+"""Checks that the files of an export are those its card lists. Needs neither a runtime nor Keras."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,13 @@ CARD = "card.json"
 
 
 def check_card(path: str | Path) -> dict[str, Any]:
-    """Reads a card.json, checks size and digest of every file that it lists, and returns its content.
+    """Reads a card.json, checks the size and digest of every file it lists, and returns its content.
 
-    Who can change a file can change the card beside it: to know where files come from, keep the digest of the card elsewhere.
+    Anyone who can change a file can also change the card next to it. To know where files come from, keep the digest of the
+    card elsewhere.
 
     Raises:
-        ValueError: where it is no card, or a file is missing, is another one, or is listed outside the card's folder.
+        ValueError: if the path is not a card, or a listed file is missing, has changed, or is outside the card's folder.
 
     Example:
         >>> check_card("nowhere/card.json")
@@ -34,7 +35,7 @@ def check_card(path: str | Path) -> dict[str, Any]:
     for name, digest in files:
         file = path.parent / name
         if not file.resolve().is_relative_to(path.parent.resolve()) or not file.is_file():
-            raise ValueError(f"expected the file '{name}' beside '{path}'. Received: none")
+            raise ValueError(f"expected the file '{name}' next to '{path}'. Received: none")
         if file_digest(file) != digest:
             raise ValueError(f"expected '{file}' to be the file that was exported. Received: {file_digest(file)}")
     return card
