@@ -595,7 +595,7 @@ def test_killed_workers_and_a_killed_search_repeat_no_trial(images, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_search_has_the_code_of_its_signal_and_says_how_to_go_on(number, images, tmp_path):
     program = (
-        "import os, signal; from keras_mgnet.training import tuning; from keras_mgnet.cli import main\n"
+        "import os, signal; from keras_mgnet.training.search import tuning; from keras_mgnet.cli import main\n"
         f"tuning.run_processes = lambda *_: (os.kill(os.getpid(), {int(number)}), signal.pause())\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler); main()"  # pytest-xdist ignores it
     )
