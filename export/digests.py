@@ -22,11 +22,11 @@ def check_card(path: str | Path) -> dict[str, Any]:
         >>> check_card("nowhere/card.json")
         Traceback (most recent call last):
             ...
-        ValueError: expected a card.json of an export. Received: 'nowhere/card.json' (no such file)
+        ValueError: no such file: nowhere/card.json
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"expected a card.json of an export. Received: '{path}' (no such file)")
+        raise ValueError(f"no such file: {path}")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         files = [(name, digest) for artifact in card["artifacts"] for name, digest in artifact["files"].items()]

@@ -73,7 +73,7 @@ class RemoteModel:
         return np.array(self._ask(f"{self._url}:predict", "probabilities", row, body, images))
 
     def _ask(self, url: str, expected: str, read: Callable, body=lambda image: None, images=(None,)) -> list:
-        with ThreadPoolExecutor(AT_ONCE) as beside:  # threads, since a notebook already runs an event loop
+        with ThreadPoolExecutor(AT_ONCE) as beside:  # an own thread each: a notebook already runs an event loop
             return list(beside.map(lambda image: asyncio.run(self._answer(url, expected, read, body(image))), images))
 
     async def _answer(self, url: str, expected: str, read: Callable, content: Any) -> Any:

@@ -57,7 +57,7 @@ class Run:
         check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
-            raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
+            raise ValueError(f"no such checkpoint: '{file}'")
         model = load_model(file)
         received = model_config(model)
         expected = _since_added(received, type(model)) | self.record["model"]["config"]
