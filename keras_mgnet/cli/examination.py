@@ -63,7 +63,7 @@ def examine() -> dict[str, Section]:
 
 
 def can_train(found: dict[str, Section]) -> bool:
-    """Whether the training step of `examine` succeeded."""
+    """Returns whether the training step of `examine` succeeded."""
     return all(finding.available for finding in found["training"].values())
 
 

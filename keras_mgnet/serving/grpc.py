@@ -70,7 +70,7 @@ def _array(tensor: Tensor, proto):
     if proto.dtype != dtype.as_datatype_enum:
         raise RequestError(f"expected '{tensor.name}' of type {dtype.name}. Received: DataType {proto.dtype}")
     if dtype == tf.string and len(proto.string_val) != shape[0]:
-        raise RequestError(f"expected {shape[0]} of '{tensor.name}'. Received: {len(proto.string_val)}")
+        raise RequestError(f"expected {shape[0]} strings in '{tensor.name}'. Received: {len(proto.string_val)}")
     try:
         array = tf.make_ndarray(proto)
     except (TypeError, IndexError, ValueError, OverflowError) as error:

@@ -133,7 +133,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
 
 
 def is_denoising(name: str) -> bool:
-    """Whether a name has the form `denoise:DIR`, which `keras_mgnet.training.data.denoise` loads.
+    """Returns whether a name has the form `denoise:DIR`, which `keras_mgnet.training.data.denoise` loads.
 
     Example:
         >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")

@@ -37,6 +37,6 @@ def check_same(asked: Mapping[str, Any], found: Mapping[str, Any], where: object
     for key in new | old:
         if new.get(key) != old.get(key):
             raise ValueError(
-                f"expected the {key} of the run in '{where}', {old.get(key)!r}, or another directory. "
-                f"Received: {new.get(key)!r}"
+                f"expected {key}={old.get(key)!r} as in the run in '{where}', or another directory. "
+                f"Received: {key}={new.get(key)!r}"
             )

@@ -44,10 +44,10 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
     strategy = strategy or connect("one")
     row = model_info(config.model)
     if (row.classes is None) != config.is_denoising:
-        expected = "from images to images" if config.is_denoising else "of classes"
-        raise ValueError(f"expected a network {expected} for {config.dataset}. Received: model={config.model!r}")
+        expected = "a denoiser" if config.is_denoising else "a classifier"
+        raise ValueError(f"expected {expected} for {config.dataset}. Received: model={config.model!r}")
     if config.is_denoising and strategy.replicas > 1:
-        raise ValueError(f"expected one device for denoise:DIR; strategy one takes one. Received: {strategy.replicas}")
+        raise ValueError(f"expected one device for denoise:DIR; choose strategy one. Received: {strategy.replicas}")
     data = load_data(config)
     chosen = recipe(config.recipe or row.recipe)
     config = config.resolve(chosen, data.input_shape[-1])
@@ -108,7 +108,7 @@ def _check_turns(config: TrainConfig, stages: int) -> None:
     """Raises unless every stage gets its turn: other stages would be saved without having been trained or measured."""
     if config.greedy_epochs * stages > config.epochs:
         received = f"greedy_epochs={config.greedy_epochs}, epochs={config.epochs}"
-        raise ValueError(f"expected epochs for the turns of {stages} stages, greedy_epochs each. Received: {received}")
+        raise ValueError(f"expected epochs >= greedy_epochs times the {stages} stages. Received: {received}")
 
 
 def _make_deterministic() -> None:

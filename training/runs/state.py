@@ -104,7 +104,7 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():
         raise ValueError(
-            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, as of another network, or of an LM "
+            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, from another network, or from an LM "
             "network of an earlier version"
         )
     for key, variable in variables.items():

@@ -81,4 +81,4 @@ class TuneConfig:
         for name in (field.name for field in fields(self) if field.name not in FREE):
             if getattr(self, name) != found.get(name):
                 expected, received = (f"{name}={value!r}" for value in (found.get(name), getattr(self, name)))
-                raise ValueError(f"expected {expected}, of the search in '{self.out}'. Received: {received}")
+                raise ValueError(f"expected {expected} as in the search in '{self.out}'. Received: {received}")

@@ -110,8 +110,8 @@ def _runs(asked: Reproduction, row: Row) -> dict[int, Run]:
         asked_for, found = wanted["dataset"], run.record["config"]["dataset"]
         if asked_for != found:  # `check_same` compares the images, which are not read here
             raise ValueError(
-                f"expected the dataset of the run in '{run.path}', {found!r}, or another directory. "
-                f"Received: {asked_for!r}"
+                f"expected dataset={found!r} as in the run in '{run.path}', or another directory. "
+                f"Received: dataset={asked_for!r}"
             )
         check_same(run.record | {"config": wanted}, run.record, run.path)
     return dict(sorted(runs.items()))

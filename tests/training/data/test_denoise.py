@@ -231,7 +231,7 @@ def test_images_that_are_not_there_or_damaged_are_named(folder, tmp_path):
     ("arguments", "message"),
     [
         ({"sigma": 25.0}, "expected sigma with denoise:DIR only"),
-        ({"model": "tnrd5_5x5"}, "expected a network of classes for digits"),
+        ({"model": "tnrd5_5x5"}, "expected a classifier for digits"),
     ],
 )
 def test_classification_takes_nothing_of_it(arguments, message):

@@ -243,7 +243,7 @@ def test_a_short_run_says_what_became_of_its_schedule_and_its_steps(tmp_path):
 def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
     options = {"epochs": 1, "set": {"nu": [1], "channels": 2}, "batch_size": 500}
     digits_run(tmp_path / "run", schedule="step", **options)  # what the record of an older run says
-    with pytest.raises(ValueError, match=r"expected the schedule of the run in .*'step'.*'cosine'"):
+    with pytest.raises(ValueError, match=r"expected schedule='step' as in the run in .*schedule='cosine'"):
         digits_run(tmp_path / "run", resume=True, **options)
     assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
 

@@ -549,7 +549,7 @@ def test_a_chief_and_two_workers(images, tmp_path):
 
     with pytest.raises(ValueError, match=r"expected a new or empty directory, or --resume\. Received"):
         tune(config)
-    with pytest.raises(ValueError, match=r"expected epochs=1, of the search in .*Received: epochs=2"):
+    with pytest.raises(ValueError, match=r"expected epochs=1 as in the search in .*Received: epochs=2"):
         tune(small(images, out, epochs=2, resume=True))
 
 

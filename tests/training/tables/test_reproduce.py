@@ -312,10 +312,10 @@ def test_a_failed_run_is_a_gap_of_the_report(trained, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budget": {"epochs": 3}}, "expected the epochs of the run in .*resnet18_mnist/seed-1', 2"),
-        ({"set": {"base_width": 4}}, "expected the set of the run"),
-        ({"budget": {"epochs": 2, "learning_rate": 0.01}}, "expected the learning_rate of the run"),
-        ({"data": {}}, "expected the dataset of the run"),
+        ({"budget": {"epochs": 3}}, "expected epochs=2 as in the run in .*resnet18_mnist/seed-1'"),
+        ({"set": {"base_width": 4}}, "expected set={.*} as in the run"),
+        ({"budget": {"epochs": 2, "learning_rate": 0.01}}, "expected learning_rate=.* as in the run"),
+        ({"data": {}}, "expected dataset=.* as in the run"),
     ],
 )
 def test_a_run_of_another_configuration_is_refused_before_anything_runs(changes, message, trained, tmp_path):
