@@ -1,4 +1,4 @@
-"""Prints tables and reports, complete in a terminal and in a pipe."""
+"""Tables and reports for the terminal and for pipes, whole in both."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -20,9 +20,9 @@ def table(
     title: str | None = None,
     caption: str | None = None,
 ) -> Table:
-    """Returns a table. Its first column and those named in `left` hold text; the others hold numbers.
+    """Returns a table whose first column, and those named in `left`, are text; the others are numbers.
 
-    A heading wider than its column breaks at its spaces. A cell never breaks.
+    A heading that is wider than its column breaks at its spaces; a cell never does.
 
     Example:
         >>> [column.header for column in table(["name", "largest error"], [["mgnet", "0.1"]]).columns]
@@ -44,13 +44,13 @@ def table(
 
 
 def show(printed: Table) -> None:
-    """Prints a table at its full width, even if the terminal is narrower."""
+    """Prints a table as wide as it is, whatever the width of the terminal."""
     console = Console()
     unlimited = console.options.update(max_width=10_000)
     Console(width=console.measure(printed, options=unlimited).maximum).print(printed)
 
 
 def print_markdown(text: str) -> None:
-    """Prints a Markdown report without its pictures, as wide as the terminal, or 160 columns wide in a pipe."""
+    """Shows a report without its pictures, as wide as the terminal, or 160 columns wide in a pipe."""
     console = Console(width=None if Console().is_terminal else 160)
     console.print(Markdown(re.sub(r"!\[.*\)\n", "", text)))

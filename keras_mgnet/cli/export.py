@@ -29,7 +29,7 @@ from keras_mgnet.training.loop.inference import load_data
 from keras_mgnet.training.runs.run import Run, open_run
 
 COMPARED = 2000  # test images, at most
-SIDE = 96  # of the central squares cut from a denoiser's test images, whose sizes differ
+SIDE = 96  # of the squares in the middle of a denoiser's test images, whose sizes differ
 FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items())
 
 
@@ -76,7 +76,7 @@ def export_command(
 
 
 class Source(NamedTuple):
-    """A model to export: images to compare on, arguments for the exporters, and the training record for the card."""
+    """A model, and what is told of it: images to compare on, what goes into the files, what the card says of the training."""
 
     model: keras.Model
     images: dict[str, np.ndarray]
@@ -92,7 +92,7 @@ def of_run(run: Run, checkpoint: str, data: Dataset | CleanImages) -> Source:
 
 
 def of_weights(name: str, arguments: dict[str, Any], weights: Path, dataset: str | None) -> Source:
-    """Returns a network of the registry with weights from a file. The data set supplies the classes and the normalisation."""
+    """Returns a network of the registry with the weights of a file; the data set tells the classes and the normalisation."""
     images, served = {}, {}
     if dataset:
         data = load(dataset)
@@ -114,7 +114,7 @@ def export_all(source: Source, out: Path, formats: Iterable[str], name: str | No
 
 
 def report_table(reports: list[Report]) -> Table:
-    """Returns a table with one row per artifact: sizes, agreement with Keras, accuracies and latency."""
+    """Returns one row per artifact: sizes, agreement with Keras, accuracies and latency."""
     headings, rows, caption = summary(reports)
     return table(headings, rows, caption=caption)
 
@@ -136,5 +136,5 @@ def _noisy_images(data: CleanImages) -> dict[str, np.ndarray]:
 
 
 def _draw(available: int, wanted: int) -> np.ndarray:
-    """Returns the indices of at most `wanted` images, the same for every export."""
+    """Returns indices of at most `wanted` images, the same for every export."""
     return np.sort(np.random.default_rng(0).permutation(available)[:wanted])

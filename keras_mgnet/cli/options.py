@@ -1,4 +1,4 @@
-"""Command-line options: from the fields of a configuration, as KEY=VALUE pairs, with several words each; and --json."""
+"""Command-line options from data: the fields of a configuration, KEY=VALUE pairs, several words after one; and --json."""
 
 import inspect
 import json
@@ -9,23 +9,23 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table, and nothing else")]
 PYTHON_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="an argument of the model; may be repeated")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="argument of the model; repeatable")
 ]
 
 
 def print_json(content: Any) -> None:
-    """Prints one JSON document to standard output. Paths become text."""
+    """Writes one JSON document to standard output; paths are text in it."""
     typer.echo(json.dumps(content, default=str))
 
 
 def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}) -> Callable:
-    """Decorates a command that takes one configuration. Its fields become options; the field `positional` becomes the argument.
+    """Decorates a command that takes one configuration: its fields become the options, `positional` the argument.
 
-    The help of a field is in its `metadata`. A field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help;
-    fields in no panel come first.
+    Each field has its help in `metadata`; a field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help,
+    after those that are in none.
     """
     hints, panel_of = get_type_hints(config), {name: panel for panel, names in panels.items() for name in names}
 
@@ -52,7 +52,7 @@ def _parameter(field, hint: Any, positional: bool, panel: str | None) -> inspect
         hint = list[str] | None
         option = typer.Option(f"--{field.name}", metavar="KEY=VALUE", help=field.metadata["help"])
     elif Literal in map(get_origin, (hint, *get_args(hint))):
-        hint = str | None  # the configuration checks the word: its error names the nearest choice
+        hint = str | None  # a wrong word is left to the configuration, whose error names the nearest
     if positional:
         default, option = inspect.Parameter.empty, typer.Argument(help=field.metadata["help"])
     return inspect.Parameter(
@@ -61,7 +61,7 @@ def _parameter(field, hint: Any, positional: bool, panel: str | None) -> inspect
 
 
 def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """Returns {"nu": [2, 2], "smoother": "damped"} for ["nu=[2,2]", "smoother=damped"]. Values that are not JSON are text.
+    """Returns {"nu": [2, 2], "smoother": "damped"} for ["nu=[2,2]", "smoother=damped"]: JSON where it is JSON, else text.
 
     Example:
         >>> parse_pairs(["nu=2,2", "share_B=false"])
@@ -87,7 +87,7 @@ def _parse(text: str) -> Any:
 
 
 class SeveralWords(TyperCommand):
-    """A command whose repeatable options take several words at once: `--format a b` means `--format a --format b`."""
+    """A command whose repeatable options also take several words at once: `--format a b` is `--format a --format b`."""
 
     def parse_args(self, ctx, args):
         repeatable = {

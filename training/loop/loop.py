@@ -63,7 +63,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
             unfinished = content["result"]["status"] != "finished"
             if unfinished:
                 content = _Loop(prepared, writer, signals, console or Console(stderr=True)).run(content)
-    content = json.loads(json.dumps(content))  # as run.json has it, which a follower may not find yet
+    content = json.loads(json.dumps(content))  # as run.json says, which a follower may not find yet
     return Run(directory, content, written=unfinished and strategy.is_chief)
 
 
