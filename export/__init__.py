@@ -1,6 +1,6 @@
-"""Artifacts for serving: SavedModel, TFLite and ONNX, each verified against Keras before it appears.
+"""Exports models as SavedModel, TFLite and ONNX. Each artifact is verified against Keras before it appears.
 
-Each name of `__init__.pyi` is loaded on first use, so that opening a TFLite or ONNX file loads nothing but its runtime.
+The names of `__init__.pyi` are imported on first use, so that opening a TFLite or ONNX file loads only its runtime.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A kernel that a TFLite file uses for a convolution and for its adjoint, stored once."""
+"""Stores a kernel once in a TFLite file that uses it for a convolution and for its adjoint."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,15 @@ import numpy as np
 
 from keras_mgnet.extras import EXPORT, extra
 
-SWAP = (3, 1, 2, 0)  # of the axes (out, H, W, in), which a convolution and a transposed one both have
+SWAP = (3, 1, 2, 0)  # exchanges in and out of the axes (out, H, W, in), which both kinds of convolution have
 
 
 def store_adjoints_once(model) -> int:
-    """Lets every K^T read the kernel of K where both are there, transposed while it runs; returns how many do.
+    """Makes every transposed convolution K^T read the kernel of K, if K is in the model too. Returns how many now do.
 
-    TFLite stores the kernels of K and K^T alike as (out, H, W, in), with in and out exchanged: two tensors for one kernel. The
-    model, an object of LiteRT's `ModelT`, is changed in place. Kernels in eight bits stay: each has scales of its own.
+    TFLite stores the kernels of K and K^T as (out, H, W, in) with in and out exchanged, which makes two tensors of one
+    kernel. Here the kernel of K is transposed while the model runs. The model, an object of LiteRT's `ModelT`, is changed
+    in place. Kernels in eight bits stay as they are: each has its own scales.
     """
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     graph = model.subgraphs[0]
@@ -28,14 +29,14 @@ def store_adjoints_once(model) -> int:
         graph.operators[:0] = [_transpose(schema, code, K, axes, adjoint) for adjoint, K in adjoints.items()]
     stored = [graph.tensors[adjoint].buffer for adjoint in adjoints]
     for adjoint in adjoints:
-        graph.tensors[adjoint].buffer = 0  # what a tensor has that is computed
+        graph.tensors[adjoint].buffer = 0  # marks a computed tensor
     for unread in set(stored) - {tensor.buffer for tensor in graph.tensors}:
         model.buffers[unread].data = None
     return len(adjoints)
 
 
 def _kernels(schema, model, operation: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the tensors that hold kernels of that operation in float32, with their values."""
+    """Yields the float32 kernels of an operation, as (index of the tensor, values)."""
     graph, wanted = model.subgraphs[0], getattr(schema.BuiltinOperator, operation)
     for operator in graph.operators:
         if model.operatorCodes[operator.opcodeIndex].builtinCode == wanted:

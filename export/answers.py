@@ -1,4 +1,4 @@
-"""What a served model answers with, and how good an answer is: classes of images, or images without noise."""
+"""The answers of served models, classes or denoised images, and the measures of their quality."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the networks of one frame answer with."""
+    """Describes the answers of all networks of one frame."""
 
-    name: str  # of what a network returns, which is compared with Keras
-    value: str  # one number of it, in words
-    read: str  # the output that most clients read
-    outputs: dict[str, str]  # {name: shape, type and meaning} of all outputs
-    compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # the outputs by name, of what a network returns
-    images: str  # what it takes where nothing is normalised inside
-    # Of what a network returns, what two answers are to have in common; `same` says what that is.
+    name: str  # name of the network's output, which is compared with Keras
+    value: str  # one number of the output, in words
+    read: str  # the served output that most clients read
+    outputs: dict[str, str]  # {name: shape, type and meaning} of all served outputs
+    compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # from the network's output to the served outputs by name
+    images: str  # images that the artifact takes if it does not normalise them
+    # From the network's output to what two answers must agree on; `same` names it.
     decided: Callable[[np.ndarray], np.ndarray]
     same: str
-    unseen: tuple[int, ...]  # the axes over which a mean is what no client sees
-    # By precision, the root mean square error that is allowed, over the root mean square, both less that mean.
+    unseen: tuple[int, ...]  # a mean over these axes makes no difference to clients
+    # By precision, the allowed error: root mean square of the error over that of the values, both without that mean.
     noise: dict[str, float]
-    # How good it is, as `Report` calls it; `label` and `text` show it, and `scale` times a drop is in `unit`.
+    # The measure of quality, as `Report` names it; `label` and `text` show it, and `scale` times a drop is in `unit`.
     measure: str
     label: str
     text: str
     scale: float
     unit: str
-    quality: Callable[[np.ndarray, np.ndarray], float]  # the measure, of what a network returns and of what is right
+    quality: Callable[[np.ndarray, np.ndarray], float]  # computes the measure from the network's output and the truth
 
     def centred(self, values: np.ndarray) -> np.ndarray:
-        """Returns what a network returns less what no client sees."""
+        """Subtracts the mean over the axes `unseen` from the network's output."""
         return values - values.mean(self.unseen, keepdims=True)
 
 
@@ -80,7 +80,7 @@ IMAGES = Answer(
     read="denoised",
     outputs={"denoised": "(N, H, W, 1), float32, the image without noise, neither clipped nor rounded"},
     compute=lambda image: {"denoised": image},
-    images="grey values, 0..255 and what the noise makes of them",
+    images="grey values 0..255 plus noise",
     decided=np.rint,
     same="same grey value",
     unseen=(1, 2, 3),
@@ -96,7 +96,7 @@ ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
 
 
 def answer_of(model: keras.Model) -> Answer:
-    """Returns what a model of this package answers with.
+    """Returns the description of the answers of a model of this package.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion

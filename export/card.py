@@ -1,4 +1,4 @@
-"""The model card: what lies in an export folder, where it comes from, what it was seen to do. As JSON, and as Markdown."""
+"""Writes the model card: what is in an export folder, where it comes from, and what was measured. As JSON and Markdown."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from keras_mgnet.version import installed
 
 MARKDOWN = "card.md"
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "numpy", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
-LOADING = {  # how each is run on float32 `images` (N, H, W, C)
+LOADING = {  # how to run each artifact on float32 `images` (N, H, W, C)
     "savedmodel": """\
 import tensorflow as tf
 model = tf.saved_model.load("{path}")
@@ -35,11 +35,11 @@ import onnxruntime
 session = onnxruntime.InferenceSession("{path}")
 {read} = session.run(["{read}"], {{"image": images}})[0]""",
     "tflite_int8": """\
-from keras_mgnet.export import open_artifact  # brings images and answers to the file's eight bits and back
+from keras_mgnet.export import open_artifact  # converts images and answers to the file's eight bits and back
 run = open_artifact("{path}")
 {read} = run(images)["{read}"]""",
 }
-# Fields of a configuration that say nothing of the network.
+# Fields of a configuration that say nothing about the network.
 OF_THE_MACHINE = ("out", "resume", "keep", "checkpoint_steps")
 
 
@@ -52,22 +52,22 @@ def write_card(
     normalization: Normalization | None = None,
     record: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes card.json and card.md beside artifacts and returns the path of card.json; each replaces an older one whole.
+    """Writes card.json and card.md next to artifacts, replacing older ones, and returns the path of card.json.
 
-    The same artifacts and reports give the same card, to the byte.
+    The same artifacts and reports give the same card, byte for byte.
 
     Args:
-        out_dir: the folder that holds the artifacts.
-        model: the model that was exported.
-        reports: of the artifacts, as `export_formats` returns them.
-        class_names, normalization: as they were exported.
-        record: the content of a run's run.json: data, recipe, configuration and result of the training; perhaps with
-            "checkpoint", which of the run's models it is. Of weights trained elsewhere, the name of the file as "weights" and
-            its "sha256".
+        out_dir: the folder with the artifacts.
+        model: the exported model.
+        reports: reports of the artifacts, as `export_formats` returns them.
+        class_names, normalization: as passed to the export.
+        record: for a run, the content of its run.json: data, recipe, configuration and result of the training. It may also
+            have "checkpoint", which of the run's models was exported. For weights trained elsewhere, the name of their file
+            as "weights" and its "sha256".
 
     Raises:
-        ValueError: where there is no artifact, or one does not lie in the folder.
-        OSError: where the folder cannot be written.
+        ValueError: if there are no reports, or an artifact is not in the folder.
+        OSError: if the folder cannot be written.
 
     Example:
         >>> import tempfile
@@ -109,7 +109,7 @@ def write_card(
 
 
 def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]:
-    """Returns what the card and the command line show of artifacts: headings, a row for each, and what the columns mean.
+    """Returns the table of artifacts for the card and the command line: headings, one row each, and what the columns mean.
 
     Example:
         >>> from pathlib import Path
@@ -137,7 +137,7 @@ def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]
         ("", "images") if first.drop is None else (f", {answer.text.format(first.quality[1])}", "test images")
     )
     meaning = (
-        f"On {first.samples:,} {images}, each artifact in its own runtime. of 4P: bytes over 4 a parameter; difference: "
+        f"On {first.samples:,} {images}, each artifact in its own runtime. of 4P: bytes over 4 per parameter; difference: "
         f"largest of {answer.value} from Keras in float32; drop: of the {answer.label} from Keras'{known}, in {answer.unit}; "
         "ms: one image, median."
     )
@@ -145,7 +145,7 @@ def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]
 
 
 def _larger(reports: Sequence[Report]) -> Iterator[str]:
-    """Yields a sentence for each quantised file that is larger than the same in float32."""
+    """Yields a sentence for each quantised file that is larger than its float32 counterpart."""
     sizes = {report.format: report.size_bytes for report in reports}
     for report in reports:
         full, _, quantized = report.format.partition("_")
@@ -197,7 +197,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _training(training: dict[str, Any], answer: Answer) -> Iterator[str]:
     if "weights" in training:
-        yield f"Elsewhere; the weights are those of `{training['weights']}`, sha256 `{training['sha256']}`"
+        yield f"Trained elsewhere; the weights are from `{training['weights']}`, sha256 `{training['sha256']}`"
         return
     data, config, result = training["data"], training["config"], training.get("result", {})
     yield f"Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images"

@@ -1,4 +1,4 @@
-"""Image files as tensors of a graph, with the pixels that Pillow reads from them."""
+"""Decodes image files inside a graph, with the same pixels as Pillow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-GREY = (19595, 38470, 7471)  # of red, green, blue in 2^16, ITU-R 601, as Pillow rounds them
+GREY = (19595, 38470, 7471)  # weights of red, green, blue over 2^16 (ITU-R 601), as Pillow rounds them
 
 
 def can_decode(image_shape: tuple[int | None, ...]) -> bool:
-    """Returns whether `decode_images` makes images of a shape (H, W, C): of one size, grey or colour.
+    """Returns whether `decode_images` can make images of this shape (H, W, C): fixed size, grey or colour.
 
     Example:
         >>> can_decode((32, 32, 3)), can_decode((None, None, 3)), can_decode((32, 32, 2))
@@ -22,17 +22,17 @@ def can_decode(image_shape: tuple[int | None, ...]) -> bool:
 
 
 def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Returns the pixels of JPEG, PNG and GIF files, of any sizes, as whole numbers 0..255 in float32.
+    """Decodes JPEG, PNG and GIF files of any size to pixels: whole numbers 0..255 in float32.
 
-    They are those of `keras_mgnet.images.decode`: the exact inverse transform of JPEG, Pillow's grey, antialiased bilinear
-    resizing first along rows, then along columns, each rounded. Alpha is dropped.
+    The pixels are those of `keras_mgnet.images.decode`: the exact inverse transform of JPEG, Pillow's grey, and antialiased
+    bilinear resizing, first along rows, then along columns, each rounded. Alpha is dropped.
 
     Args:
         files: (N,) strings, the content of each file.
-        image_shape: (H, W, C) with C 1 or 3.
+        image_shape: (H, W, C), where C is 1 or 3.
 
     Raises:
-        tf.errors.InvalidArgumentError: where a file is empty, truncated or no image, when the graph runs.
+        tf.errors.InvalidArgumentError: when the graph runs, if a file is empty, truncated or not an image.
 
     Example:
         >>> import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Whether the files of an export are those that its card lists; asks for no runtime and no Keras."""
+"""Checks that the files of an export are those its card lists. Needs neither a runtime nor Keras."""
 
 import json
 from pathlib import Path
@@ -10,22 +10,23 @@ CARD = "card.json"
 
 
 def check_card(path: str | Path) -> dict[str, Any]:
-    """Reads a card.json, checks size and digest of every file that it lists, and returns its content.
+    """Reads a card.json, checks the size and digest of every file it lists, and returns its content.
 
-    Who can change a file can change the card beside it: to know where files come from, keep the digest of the card elsewhere.
+    Anyone who can change a file can also change the card next to it. To know where files come from, keep the digest of the
+    card elsewhere.
 
     Raises:
-        ValueError: where it is no card, or a file is missing, is another one, or is listed outside the card's folder.
+        ValueError: if the path is not a card, or a listed file is missing, has changed, or is outside the card's folder.
 
     Example:
         >>> check_card("nowhere/card.json")
         Traceback (most recent call last):
             ...
-        ValueError: expected a card.json of an export. Received: 'nowhere/card.json' (no such file)
+        ValueError: no such file: nowhere/card.json
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"expected a card.json of an export. Received: '{path}' (no such file)")
+        raise ValueError(f"no such file: {path}")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
         files = [(name, digest) for artifact in card["artifacts"] for name, digest in artifact["files"].items()]
@@ -34,7 +35,7 @@ def check_card(path: str | Path) -> dict[str, Any]:
     for name, digest in files:
         file = path.parent / name
         if not file.resolve().is_relative_to(path.parent.resolve()) or not file.is_file():
-            raise ValueError(f"expected the file '{name}' beside '{path}'. Received: none")
+            raise ValueError(f"expected the file '{name}' next to '{path}'. Received: none")
         if file_digest(file) != digest:
             raise ValueError(f"expected '{file}' to be the file that was exported. Received: {file_digest(file)}")
     return card

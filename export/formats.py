@@ -21,27 +21,27 @@ from keras_mgnet.export.verification import Report, verify
 class Format:
     """One export format."""
 
-    export: Callable[..., Path]  # its exporter
-    target: str  # what it writes below the output folder; "{name}" stands for the name of the export
+    export: Callable[..., Path]  # the exporter
+    target: str  # what it writes in the output folder; "{name}" stands for the name of the export
     summary: str  # what it is for, in a few words
-    options: dict[str, Any] = field(default_factory=dict)  # of the exporter; with some it takes `calibration` too
+    options: dict[str, Any] = field(default_factory=dict)  # of the exporter; with any, it takes `calibration` too
 
 
 FORMATS = {
-    "savedmodel": Format(savedmodel, "{name}", "TensorFlow Serving, a folder per version"),
+    "savedmodel": Format(savedmodel, "{name}", "TensorFlow Serving, one folder per version"),
     "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards, one file"),
-    "tflite_float16": Format(tflite, "{name}.float16.tflite", "the same in half the bytes", {"quantize": "float16"}),
-    "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "tflite_int8": Format(tflite, "{name}.int8.tflite", "in a quarter, for integer hardware", {"quantize": "int8"}),
+    "tflite_float16": Format(tflite, "{name}.float16.tflite", "TFLite in half the bytes", {"quantize": "float16"}),
+    "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "a quarter, weights in int8", {"quantize": "dynamic"}),
+    "tflite_int8": Format(tflite, "{name}.int8.tflite", "a quarter, for integer hardware", {"quantize": "int8"}),
     "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime and browsers, one file"),
-    "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "in a quarter, weights in int8", {"quantize": "dynamic"}),
-    "onnx_int8": Format(onnx, "{name}.int8.onnx", "in a quarter, products in int8", {"quantize": "int8"}),
+    "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "a quarter, weights in int8", {"quantize": "dynamic"}),
+    "onnx_int8": Format(onnx, "{name}.int8.onnx", "a quarter, products in int8", {"quantize": "int8"}),
 }
-FLOAT32 = ("savedmodel", "tflite", "onnx")  # what is exported where nobody asks for anything else
+FLOAT32 = ("savedmodel", "tflite", "onnx")  # exported by default
 
 
 def check_formats(formats: Iterable[str]) -> list[str]:
-    """Returns formats as a list; raises ValueError where one is no key of `FORMATS`."""
+    """Returns formats as a list. Raises ValueError if one is not a key of `FORMATS`."""
     formats = list(formats)
     for name in formats:
         check_known("export format", name, FORMATS)
@@ -60,20 +60,20 @@ def export_formats(
     labels: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
 ) -> list[Report]:
-    """Writes a model in several formats and returns a report of each file as it lies there.
+    """Writes a model in several formats and returns a report on each written file.
 
     Args:
-        model: a model of this package with its classifier, or from images to images.
-        out_dir: gets what `FORMATS` says: <name>/<version>/, <name>.onnx, ...
+        model: a model of this package with its classifier, or a denoiser.
+        out_dir: the output folder, for the files that `FORMATS` names: <name>/<version>/, <name>.onnx, ...
         formats: keys of `FORMATS`.
-        name: of the files, and of the model at a server; by default the model's.
+        name: name of the files and of the served model; by default that of the model.
         class_names, normalization, samples: as in `savedmodel`.
-        labels: class of each sample, or each without noise, for the accuracies or PSNR of the reports.
-        calibration: as in `tflite`, for the formats whose activations are stored in int8; best from the training set.
+        labels: the class of each sample, or each sample without noise, for the accuracy or PSNR in the reports.
+        calibration: as in `tflite`, for formats with activations in int8; best taken from the training set.
 
     Raises:
-        ValueError: for an unknown format or a name that no URL has, before anything is written; else as the exporters do,
-            and what is already written stays.
+        ValueError: before anything is written, if a format is unknown or the name cannot be part of a URL. The exporters
+            raise their own errors; files already written stay.
 
     Example:
         >>> import tempfile

@@ -1,7 +1,7 @@
-"""What an artifact says about itself, and how to read it back without TensorFlow.
+"""Writes metadata into artifacts, and reads them back without TensorFlow.
 
-ONNX has entries for it (`metadata_props`), each a JSON value here. TFLite has named buffers; these files have one, `keras_mgnet`,
-with all entries as one JSON object. A SavedModel has that object as a file in `assets.extra`, which loaders ignore.
+ONNX stores them in `metadata_props`, each entry a JSON value. TFLite has named buffers; one called `keras_mgnet` holds all
+entries as one JSON object. A SavedModel has the same object as a file in `assets.extra`, which loaders ignore.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ ASSET = f"assets.extra/{BUFFER}.json"
 
 
 def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Returns what there is to say, ready for JSON.
+    """Returns the metadata of a model, ready for JSON.
 
-    "producer", a string; "class_names", a list, where they are given; with a normalisation "normalization", {"mean", "std"} per
-    channel on the scale where 255 is 1, applied inside, and "input_range", [0, 255]. Class names are one line of text each.
+    - "producer": a string.
+    - "class_names": a list, one line of text each; only if they are given.
+    - "normalization": {"mean", "std"} per channel, for pixels scaled to [0, 1], applied inside the artifact; only with one.
+    - "input_range": [0, 255]; only with a normalisation.
     """
     told: dict[str, Any] = {"producer": f"keras_mgnet {__version__}"}
     if class_names is not None:
@@ -40,12 +42,12 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Returns the entries of a SavedModel version folder, a .tflite or a .onnx file, see `entries`.
+    """Reads the metadata of a SavedModel version folder, a .tflite or a .onnx file. See `entries` for their keys.
 
-    They are {} where this package has not written it.
+    Returns {} for an artifact that this package did not write.
 
     Raises:
-        ValueError: where `path` is none of these, or is damaged.
+        ValueError: if `path` is none of these, or is damaged.
 
     Example:
         >>> import tempfile
@@ -63,7 +65,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def write_onnx(proto, told: dict[str, Any]) -> None:
-    """Stores the entries in an ONNX model, in place of those it has."""
+    """Stores the entries in an ONNX model, replacing those it has."""
     proto.producer_name, proto.producer_version = "keras_mgnet", __version__
     extra("onnx", EXPORT).helper.set_model_props(proto, {name: json.dumps(value) for name, value in told.items()})
 
@@ -79,7 +81,7 @@ def write_tflite(model, told: dict[str, Any]) -> None:
 
 
 def _shortest(number: np.float32) -> float:
-    """The float with the digits that tell a float32 from its neighbours: 0.4 in place of 0.4000000059604645."""
+    """Returns the float with the fewest digits that identify a float32: 0.4 instead of 0.4000000059604645."""
     return float(str(number))
 
 
@@ -94,7 +96,7 @@ def _read_onnx(path: Path) -> dict[str, Any]:
 
 
 def _read_tflite(path: Path) -> dict[str, Any]:
-    tflite_interpreter(path)  # checks what the schema's classes would read anyhow
+    tflite_interpreter(path)  # checks the file, which the schema's classes do not
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     model = schema.Model.GetRootAs(path.read_bytes())
     for i in range(model.MetadataLength()):

@@ -1,4 +1,4 @@
-"""ONNX models whose products are in eight bits, by ONNX Runtime's quantiser."""
+"""Quantises ONNX models with ONNX Runtime's quantiser, so that their products are computed in eight bits."""
 
 from pathlib import Path
 
@@ -11,19 +11,20 @@ BATCH_SIZE = 16
 
 
 def quantize_weights(proto, images: None, folder: Path):
-    """Returns the model with weights in uint8 and activations quantised while it runs.
+    """Returns the model with weights in uint8, and activations quantised while it runs.
 
-    Weights in int8 would have no fast kernel in ONNX Runtime on x86. No images are needed; the folder is for temporary files.
+    Not int8, for which ONNX Runtime has no fast kernel on x86. Needs no images. The folder is for temporary files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     return _quantized(quantization.quantize_dynamic, proto, folder, weight_type=quantization.QuantType.QUInt8)
 
 
 def quantize_all(proto, images: np.ndarray, folder: Path):
-    """Returns the model with weights in int8, per channel, and the activations that enter products in uint8.
+    """Returns the model with weights in int8, per channel, and the inputs of products in uint8.
 
-    The range of each activation is that on the images (N, H, W, C), as the model takes them. Weights take 7 of the 8 bits: x86
-    without VNNI adds pairs of products in 16 bits, which full weights overflow. The folder is for temporary files.
+    The range of each activation is measured on the images (N, H, W, C), given as the model takes them. Weights use 7 of the
+    8 bits: x86 without VNNI adds pairs of products in 16 bits, which 8-bit weights overflow. The folder is for temporary
+    files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     types = {"weight_type": quantization.QuantType.QInt8, "activation_type": quantization.QuantType.QUInt8}
@@ -33,14 +34,14 @@ def quantize_all(proto, images: np.ndarray, folder: Path):
 
 def _quantized(quantize, proto, folder: Path, **options):
     onnx, source, target = extra("onnx", EXPORT), folder / "float32.onnx", folder / "quantized.onnx"
-    extra("onnxruntime.quantization.quant_utils", EXPORT).add_pre_process_metadata(proto)  # else it warns
+    extra("onnxruntime.quantization.quant_utils", EXPORT).add_pre_process_metadata(proto)  # silences a warning
     onnx.save(proto, str(source))
     quantize(source, target, op_types_to_quantize=PRODUCTS, **options)
     return onnx.load(str(target))
 
 
 class _Batches:
-    """Images as the calibrator asks for them."""
+    """Feeds images to the calibrator in batches."""
 
     def __init__(self, images: np.ndarray):
         self._feeds = ({"image": images[start : start + BATCH_SIZE]} for start in range(0, len(images), BATCH_SIZE))

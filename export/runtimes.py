@@ -1,4 +1,4 @@
-"""Runs artifacts as a deployment does: the TFLite and ONNX runners load neither TensorFlow nor Keras."""
+"""Runs artifacts as in deployment. The TFLite and ONNX runners load neither TensorFlow nor Keras."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ def open_artifact(path: str | Path) -> Runner:
     """Opens a SavedModel version folder, a .tflite or a .onnx file.
 
     Returns:
-        A function from images (N, H, W, C), any N, to {"logits": (N, classes), "probabilities": (N, classes),
-        "classes": (N,)}, or {"denoised": (N, H, W, C)}.
+        A function that maps images (N, H, W, C), any N, to {"logits": (N, classes), "probabilities": (N, classes),
+        "classes": (N,)}, or for denoisers to {"denoised": (N, H, W, C)}.
 
     Raises:
-        ValueError: where `path` is none of these, or is damaged.
-        ImportError: where the runtime is not installed.
+        ValueError: if `path` is none of these, or is damaged.
+        ImportError: if the runtime is not installed.
 
     Example:
         >>> import tempfile
@@ -39,7 +39,7 @@ def open_artifact(path: str | Path) -> Runner:
 
 
 def artifact_format(path: str | Path) -> str:
-    """Returns the key of `OPENERS` for what `path` is; raises ValueError where it is no artifact."""
+    """Returns the format of an artifact, a key of `OPENERS`. Raises ValueError if `path` is not an artifact."""
     path = Path(path)
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
@@ -51,27 +51,27 @@ def artifact_format(path: str | Path) -> str:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """While open, what a runtime raises of an artifact that it cannot read becomes a ValueError with the path."""
+    """While open, turns the errors of a runtime that cannot read an artifact into a ValueError with the path."""
     try:
         yield
     except (ImportError, OSError):
         raise
-    except Exception as error:  # each runtime has errors of its own
+    except Exception as error:  # each runtime raises its own errors
         raise ValueError(f"expected an artifact that can be read. Received: '{path}' ({one_line(error)})") from error
 
 
 def tflite_dtypes(path: str | Path) -> set[str]:
-    """Returns the names of the types that a .tflite file computes and stores in."""
+    """Returns the names of the data types in a .tflite file."""
     return {np.dtype(tensor["dtype"]).name for tensor in tflite_interpreter(path).get_tensor_details()}
 
 
 def tflite_interpreter(path: str | Path):
-    """Returns LiteRT's interpreter of a .tflite file, which it has checked."""
+    """Returns LiteRT's interpreter for a .tflite file. Creating it checks the file."""
     return extra("ai_edge_litert.interpreter", EXPORT).Interpreter(model_path=str(path))
 
 
 def onnx_session(path: str | Path):
-    """Returns ONNX Runtime's session of a .onnx file on the CPU."""
+    """Returns ONNX Runtime's session for a .onnx file, on the CPU."""
     return extra("onnxruntime", EXPORT).InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
@@ -81,7 +81,7 @@ def _open_savedmodel(path: Path) -> Runner:
     loaded = tf.saved_model.load(str(path))
 
     def run(images):
-        outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` owns the variables
+        outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` keeps the variables alive
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     return run
@@ -99,7 +99,7 @@ def _open_tflite(path: Path) -> Runner:
 
 
 def _quantized(x: np.ndarray, tensor: dict) -> np.ndarray:
-    """Returns float32 values as a tensor of a .tflite file stores them: real = scale (stored - zero)."""
+    """Quantises float32 values as a tensor of a .tflite file stores them: real = scale (stored - zero)."""
     scale, zero = tensor["quantization"]
     if scale == 0:
         return x

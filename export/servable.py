@@ -1,4 +1,4 @@
-"""What every artifact holds: the network in float32, from the images a client sends to logits or to clean images."""
+"""The network as every artifact holds it: in float32, from the images a client sends to logits or clean images."""
 
 from collections.abc import Sequence
 
@@ -11,25 +11,25 @@ from keras_mgnet.models.network import Network
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 
-CALIBRATED = 256  # images, at most, on which the ranges of activations are measured; more hardly move one
+CALIBRATED = 256  # images, at most, to measure the ranges of activations; more hardly change a range
 RANDOM_IMAGES = 4
-UNKNOWN_SIZE = 64  # side of a random image where the model takes any
+UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
 
 
 class Servable:
-    """A network as it is served: float32 images (N, H, W, C) as the client sends them -> logits (N, classes), or images.
+    """A network as it is served: maps float32 images (N, H, W, C) as a client sends them to logits (N, classes), or to images.
 
-    A model of another precision, or one that returns probabilities, is rebuilt as its float32 twin that returns logits:
-    files with bfloat16 convolutions do not load, and the logarithm of a probability that underflowed is no logit.
+    A model in another precision, or one that returns probabilities, is rebuilt as a float32 twin that returns logits. Files
+    with bfloat16 convolutions do not load, and logits cannot be recovered from probabilities that underflowed.
 
     Args:
-        model: a model of this package with its classifier, or from images to images.
-        normalization: (mean, std), each one number or one per channel, on the [0, 1] scale: images are then 0..255 and
-            enter the model as (image / 255 - mean) / std. None: the model takes the images as they are, and so does a
-            network from images to images.
+        model: a model of this package with its classifier, or a denoiser.
+        normalization: (mean, std), each one number or one per channel, for pixels scaled to [0, 1]. Images are then 0..255,
+            and enter the model as (image / 255 - mean) / std. None passes images to the model unchanged; denoisers need
+            None.
 
     Raises:
-        ValueError: for a model without classifier or a normalization that does not fit it.
+        ValueError: if the model has no classifier, or the normalization does not fit the model.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -46,7 +46,7 @@ class Servable:
         self.model = _float32_logits(model)
         self.image_shape = self.model.input_shape[1:]
         self.answer = answer_of(model)
-        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0  # 0 where it answers with images
+        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0  # 0 for a denoiser
         if normalization is not None and not self.classes:
             raise ValueError(f"expected normalization=None for grey values. Received: normalization={normalization!r}")
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
@@ -59,7 +59,7 @@ class Servable:
         return image if self.normalization is None else normalize(image, *self.normalization)
 
     def images(self, samples: np.ndarray | None = None) -> np.ndarray:
-        """Returns samples as float32, for None a few random ones; raises where they do not have the model's shape."""
+        """Returns samples as float32, or a few random ones for None. Raises ValueError if they do not have the model's shape."""
         samples = self._random_images() if samples is None else np.asarray(samples, dtype="float32")
         expected = ("N", *self.image_shape)
         if (
@@ -73,20 +73,23 @@ class Servable:
     def calibration(
         self, quantize: str | None, calibration: np.ndarray | None, samples: np.ndarray | None
     ) -> np.ndarray | None:
-        """Returns what `quantize` needs: None, or at most 256 images, evenly drawn from calibration or else samples."""
+        """Returns the images to calibrate on: None unless `quantize` is "int8", else at most 256, evenly drawn.
+
+        They come from `calibration`, or from `samples` if that is None.
+        """
         if quantize != "int8":
             return None
         given = samples if calibration is None else calibration
         if given is None:
             raise ValueError(
-                "expected samples for quantize='int8', real images as the artifact takes them: the ranges of activations "
-                "are measured on them. Received: samples=None"
+                "expected samples for quantize='int8', real images as the artifact takes them, to measure the ranges of "
+                "activations. Received: samples=None"
             )
         images = self.images(given)
         return images[:: -(-len(images) // CALIBRATED)]
 
     def check_names(self, class_names: Sequence[str]) -> list[str]:
-        """Returns class_names as a list; raises unless there is one line of text per class."""
+        """Returns class_names as a list. Raises ValueError unless there is one line of text per class."""
         names = list(class_names)
         if len(names) != self.classes or not all(
             isinstance(name, str) and name.splitlines() == [name] for name in names

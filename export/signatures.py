@@ -1,4 +1,4 @@
-"""What is exported: functions that prepare their images and call one that holds the network once."""
+"""The exported functions. Each prepares its images and calls one function, which holds the network once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str, PolymorphicFunction]]:
-    """Returns what `tf.saved_model.save` takes: an object with Keras' names, and its functions by signature name.
+    """Returns the arguments of `tf.saved_model.save`: an object with Keras' names, and its functions by signature name.
 
-    The object has `variables`, `trainable_variables` and `non_trainable_variables`, those of the model itself, and `serve`,
-    which is `serving_default`. TFLite and ONNX files hold that one alone. The signatures, N free:
+    The object has the model's `variables`, `trainable_variables` and `non_trainable_variables`, and `serve`, which is
+    `serving_default`. TFLite and ONNX files hold only `serving_default`. The signatures, for any N:
 
-    - `serving_default`, `serving_uint8`: `image` (N, H, W, C) in float32, in uint8 -> `logits`, `probabilities`, `classes`, or
-      `denoised`.
-    - `serving_bytes`: `image_bytes` (N,), JPEG or PNG files -> the same; left out where the model has no fixed size or is
-      neither grey nor colour.
-    - `features`: `image` in float32 -> `level1_u`, `level1_r`, ..., the state of every level as `keras_mgnet.features`
-      returns it; `level1_r` alone where a level has one. Left out where the only state is what the network returns.
+    - `serving_default`: `image` (N, H, W, C) float32 -> `logits`, `probabilities`, `classes`; for a denoiser, `denoised`.
+    - `serving_uint8`: the same for `image` in uint8.
+    - `serving_bytes`: the same for `image_bytes` (N,), JPEG or PNG files. Only if the model has a fixed size and takes grey
+      or colour images.
+    - `features`: `image` float32 -> `level1_u`, `level1_r`, ..., the state of every level as `keras_mgnet.features` returns
+      it; only `level1_r` if a level has one state. Missing if the only state is the output of the network.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -49,7 +49,7 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
         return tf.function(function, input_signature=[spec], autograph=False)
 
     def network(image):
-        read = [(weight, tf.convert_to_tensor(weight.value)) for weight in model.weights]  # once, however often used
+        read = [(weight, tf.convert_to_tensor(weight.value)) for weight in model.weights]  # read once, not at every use
         with keras.StatelessScope(read):
             return joint(servable.preprocess(image), training=False)
 
@@ -83,14 +83,14 @@ def _level_states(model: keras.Model) -> dict[str, keras.KerasTensor]:
 
 
 def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec:
-    """Returns the input `image` (N, H, W, C), N free."""
+    """Returns the specification of the input `image` (N, H, W, C), for any N."""
     import tensorflow as tf
 
     return tf.TensorSpec((None, *image_shape), dtype, name="image")
 
 
 def check_backend() -> None:
-    """Raises ValueError where Keras runs on another backend than TensorFlow, which traces the model."""
+    """Raises ValueError unless Keras runs on TensorFlow, which must trace the model."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"

@@ -1,4 +1,4 @@
-"""The files that TensorFlow Serving reads beside and inside a version: configuration, and warm-up requests."""
+"""Writes the files that TensorFlow Serving reads in addition to a model: configuration and warm-up requests."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 from keras_mgnet.extras import EXPORT, extra
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
-MOUNT = "/models"  # where the images of TensorFlow Serving expect models
+MOUNT = "/models"  # where TensorFlow Serving's container images expect models
 
 BATCHING = """\
 # For --enable_batching --batching_parameters_file=<this file>. All models of a server share it.
@@ -22,7 +22,7 @@ prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
 
 
 def config_files(name: str) -> dict[str, str]:
-    """Returns {file name: text} of the configuration that belongs beside the versions of a model.
+    """Returns the configuration files of a model as {file name: text}. They belong next to its version folders.
 
     Example:
         >>> print(config_files("digits")["models.config"])
@@ -44,11 +44,17 @@ def config_files(name: str) -> dict[str, str]:
 
 
 def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[int, ...], level: float) -> None:
-    """Writes one request for every signature into a version, which the server answers before it takes others.
+    """Writes one warm-up request per signature into a version. The server answers them before it accepts other requests.
 
-    The images are of one value, which takes a few bytes: what a request warms up is its signature and shape, and four
-    bytes a pixel would weigh more than a small network. Each signature, a tf.function by name, has one input, named `image` or
-    `image_bytes`; the shape is (H, W, C), `level` the value of all pixels.
+    All pixels of an image have the same value, which takes only a few bytes. Only signature and shape matter for the
+    warm-up, and full images would take more space than a small network.
+
+    Args:
+        folder: the version folder.
+        name: name of the model.
+        signatures: {name: tf.function}, each with one input, `image` or `image_bytes`.
+        image_shape: (H, W, C).
+        level: value of all pixels.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""ONNX, with every shared kernel stored once."""
+"""Exports ONNX files, with every shared kernel stored once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from keras_mgnet.files import staged_file
 from keras_mgnet.layers import separable_scales
 
 OPSETS = range(13, 19)
-QUANTIZATIONS = {  # name -> of a model, images and a folder for temporary files
+QUANTIZATIONS = {  # name -> function of a model, images and a folder for temporary files
     None: lambda proto, images, folder: proto,
     "dynamic": quantize_weights,
     "int8": quantize_all,
@@ -36,22 +36,22 @@ def onnx(
     samples: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
 ) -> Path:
-    """Writes a model as a .onnx file and returns its path; an existing file is replaced in one step.
+    """Writes a model as a .onnx file and returns its path. An existing file is replaced in one step.
 
-    Input `image` (batch, H, W, C), float32; outputs `logits`, `probabilities` (batch, classes) and `classes` (batch,), or
-    `denoised` (batch, H, W, C). Where the model takes images of any size, H and W are named `height` and `width`.
-    Metadata: class names, normalisation and input range, see `export.read_metadata`.
+    The input is `image` (batch, H, W, C), float32. The outputs are `logits` and `probabilities` (batch, classes) and `classes`
+    (batch,); for a denoiser, `denoised` (batch, H, W, C). If the model takes images of any size, the axes H and W are named
+    `height` and `width`. Metadata: class names, normalisation and input range, see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier, or from images to images.
-        path: of the file.
+        model: a model of this package with its classifier, or a denoiser.
+        path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
         opset: version of the operator set, 13 to 18.
-        quantize: None (float32), "dynamic" (weights in uint8, activations quantised while it runs) or "int8" (both in eight
-            bits where they enter products); a quarter of the bytes.
+        quantize: None (float32); "dynamic" (weights in uint8, activations quantised while it runs); or "int8" (weights and
+            inputs of products in eight bits). Quantised weights take a quarter of the bytes.
         calibration: as in `tflite`.
 
-    Raises as `savedmodel` does.
+    Raises the same errors as `savedmodel`.
 
     Example:
         >>> import tempfile
@@ -76,7 +76,10 @@ def onnx(
 
 
 def converted(serve, opset: int = OPSETS[-1]):
-    """Returns the ONNX model of a tf.function of one signature: free axes have names, every operation is in this opset."""
+    """Converts a tf.function with one signature to an ONNX model whose free axes have names.
+
+    Raises ValueError if the opset lacks an operation.
+    """
     convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_scales():
         proto, _ = convert(serve, serve.input_signature, opset=opset, custom_op_handlers=HANDLERS)
@@ -88,7 +91,7 @@ def converted(serve, opset: int = OPSETS[-1]):
 def save(
     proto, path: Path, servable: Servable, told: dict[str, Any], samples: np.ndarray, opset: int = OPSETS[-1]
 ) -> None:
-    """Writes an ONNX model with what is told of it, checks it, and compares the file with Keras on the samples."""
+    """Writes an ONNX model with its metadata, checks it, and compares the file with Keras on the samples."""
     write_onnx(proto, told)
     _check(proto, opset)
     extra("onnx", EXPORT).save(proto, str(path))
@@ -101,7 +104,7 @@ def _serve(servable: Servable):
 
 
 def _shaped(serve):
-    """The same function, with an operation at its end that stays: tf2onnx puts a Squeeze behind the last and may lose it."""
+    """Ends a function with an operation that stays. Otherwise tf2onnx adds a final Squeeze, which it may lose."""
     import tensorflow as tf
 
     def serve_shaped(image):
@@ -111,7 +114,7 @@ def _shaped(serve):
 
 
 def _name_free_axes(proto) -> None:
-    """Names the free axes of every input and output; inside, the converter's own names for them are dropped."""
+    """Names the free axes of every input and output, and drops the converter's names for them inside the graph."""
     for tensor in (*proto.graph.input, *proto.graph.output):
         batch, *others = tensor.type.tensor_type.shape.dim
         batch.dim_param = "batch"
@@ -125,7 +128,7 @@ def _check(proto, opset: int) -> None:
     checker = extra("onnx", EXPORT).checker
     try:
         checker.check_model(proto, full_check=True)
-    except checker.ValidationError as error:  # tf2onnx leaves in what it cannot translate
+    except checker.ValidationError as error:  # tf2onnx leaves in operations that it cannot translate
         raise ValueError(f"expected operations that ONNX has in opset {opset}. Received: {error}") from error
 
 
@@ -153,7 +156,7 @@ def _subtract(graph, node, left: str, right: str) -> None:
     graph.make_node("Sub", [left, right], outputs=list(node.output), shapes=shapes, dtypes=dtypes)
 
 
-HANDLERS = {  # of operations in Keras' activations that tf2onnx does not know
+HANDLERS = {  # for operations in Keras' activations that tf2onnx does not know
     "Erfc": (_erfc, []),
     "Expm1": (_expm1, []),
 }

@@ -1,4 +1,4 @@
-"""SavedModel, as TensorFlow Serving takes it: BASE/<version>/."""
+"""Exports SavedModels in the layout of TensorFlow Serving: BASE/<version>/."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,26 +25,27 @@ def savedmodel(
     normalization: Normalization | None = None,
     samples: np.ndarray | None = None,
 ) -> Path:
-    """Writes a model as the next version below a folder, and returns that version's folder.
+    """Writes a model as the next version in a folder, and returns the folder of that version.
 
-    Its signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features
-    of every level. `tf.saved_model.load` gives Keras' names: `serve`, `variables`, `trainable_variables`; every weight is
-    stored once. A version appears under its number only when its answers agree with Keras. It holds a warm-up request for
-    each signature, and beside the versions lie `batching.config`, `models.config` and `monitoring.config` for TensorFlow
-    Serving; existing ones stay as they are. Metadata: see `export.read_metadata`.
+    The signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features of
+    every level. After `tf.saved_model.load` the object has Keras' names: `serve`, `variables`, `trainable_variables`. Every
+    weight is stored once. A version appears under its number only if its answers agree with Keras. It contains a warm-up
+    request for each signature. For TensorFlow Serving, `batching.config`, `models.config` and `monitoring.config` are
+    written next to the versions; existing ones stay as they are. Metadata: see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier, or from images to images.
-        base_dir: the folder of all versions; made where missing. The version is one above the highest there. Its name is
-            that of the model at the server.
+        model: a model of this package with its classifier, or a denoiser.
+        base_dir: the folder of all versions; created if missing. The new version is one above the highest. The name of the
+            folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.
-        normalization: (mean, std) per channel on the [0, 1] scale, applied inside to images 0..255; None for raw input.
-        samples: images (N, H, W, C), as the artifact takes them, to compare on; None for a few random ones.
+        normalization: (mean, std) per channel, for pixels scaled to [0, 1]. The artifact then takes images 0..255 and
+            normalises them. With None it takes images as the model does.
+        samples: images (N, H, W, C) to compare on, as the artifact takes them; None for a few random ones.
 
     Raises:
-        ValueError: for arguments that do not fit the model, or where the answers disagree; nothing is left behind.
-        OSError: where the folder cannot be written; before the conversion where that can be known.
-        ImportError: where the export packages are not installed.
+        ValueError: if arguments do not fit the model, or the answers disagree with Keras; nothing is left behind.
+        OSError: if the folder cannot be written; raised before the conversion if possible.
+        ImportError: if the export packages are not installed.
 
     Example:
         >>> import tempfile
@@ -86,7 +87,7 @@ def _publish_next(staged: Path, base: Path) -> Path:
         try:
             return publish(staged, base / str(version))
         except OSError:
-            if not (base / str(version)).exists():  # else another export took the number a moment ago
+            if not (base / str(version)).exists():  # otherwise another export has just taken the number
                 raise
 
 

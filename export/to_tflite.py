@@ -1,4 +1,4 @@
-"""TFLite flatbuffers of built-in operations, with every shared kernel stored once."""
+"""Exports TFLite files of built-in operations, with every shared kernel stored once."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from keras_mgnet.layers import separable_scales
 
 
 class Quantization(NamedTuple):
-    """What the converter is told: its optimizations, the float types it may store, the set of operations."""
+    """Settings of the converter: its optimizations, the float types it may store, the set of operations."""
 
     optimizations: tuple[str, ...] = ("DEFAULT",)
     float_types: tuple[str, ...] = ()
@@ -45,24 +45,24 @@ def tflite(
     samples: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
 ) -> Path:
-    """Writes a model as a .tflite file and returns its path; an existing file is replaced in one step.
+    """Writes a model as a .tflite file and returns its path. An existing file is replaced in one step.
 
-    The signature `serving_default` maps `image` (N, H, W, C) in float32, N resizable, to `logits`, `probabilities`
-    (N, classes) and `classes` (N,), or to `denoised` (N, H, W, C). With "int8" these are stored in eight bits, and so is
-    `image`: with a normalisation in uint8, the pixels as they are, else in int8 with scale and zero as the tensor says.
-    `open_artifact` takes and gives float32 all the same. Metadata: class names, normalisation and input range, see
-    `export.read_metadata`.
+    The signature `serving_default` maps `image` (N, H, W, C), float32, N resizable, to `logits` and `probabilities`
+    (N, classes) and `classes` (N,); for a denoiser, to `denoised` (N, H, W, C). With "int8", inputs and outputs are stored
+    in eight bits. With a normalisation, `image` is then uint8, the pixels as they are; without, it is int8 with the scale
+    and zero point of the tensor. `open_artifact` takes and returns float32 in all cases. Metadata: class names,
+    normalisation and input range, see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier, or from images to images.
-        path: of the file.
+        model: a model of this package with its classifier, or a denoiser.
+        path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
-        quantize: None (float32), "float16" (weights in half the bytes), "dynamic" (weights in int8, a quarter of the bytes,
-            and activations quantised while it runs) or "int8" (all in int8, also for hardware without floating point).
-        calibration: images as the artifact takes them, on which "int8" measures the ranges of activations; None for the
-            samples, which are then to be real images.
+        quantize: None (float32); "float16" (weights in half the bytes); "dynamic" (weights in int8, a quarter of the bytes,
+            activations quantised while it runs); or "int8" (all in int8, also for hardware without floating point).
+        calibration: images, as the artifact takes them, on which "int8" measures the ranges of activations. None uses the
+            samples, which must then be real images.
 
-    Raises as `savedmodel` does.
+    Raises the same errors as `savedmodel`.
 
     Example:
         >>> import tempfile
@@ -110,7 +110,7 @@ def _convert(servable: Servable, quantize: str | None, images: np.ndarray | None
 
 
 def _of_pixels(serve):
-    """The same function, of images whose range the converter knows to be 0..255: it then stores a pixel as the byte it is."""
+    """Tells the converter that images are 0..255, so that it stores each pixel as its byte."""
     import tensorflow as tf
 
     def serve_pixels(image):

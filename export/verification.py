@@ -1,4 +1,4 @@
-"""Whether an artifact computes what Keras computes, measured through the runtime that will serve it."""
+"""Verifies that an artifact computes what Keras computes, in the runtime that will serve it."""
 
 import statistics
 import timeit
@@ -17,7 +17,7 @@ from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, 
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.extras import EXPORT, extra
 
-TOLERANCE = 1e-4  # of a float32 artifact: the largest difference of a logit, in units of max(1, largest logit)
+TOLERANCE = 1e-4  # for float32 artifacts: largest difference of a logit, in units of max(1, largest logit)
 BATCHES = (1, 2, 7)
 BATCH_SIZE = 64
 WARM_UP, CALLS = 3, 15
@@ -25,22 +25,23 @@ WARM_UP, CALLS = 3, 15
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured of an artifact.
+    """The measurements of an artifact.
 
     Attributes:
-        format: "savedmodel", "tflite" or "onnx"; of `export_formats` the key of `FORMATS`.
-        path: of the file or version folder.
-        size_bytes: of the file, or of all files in the folder.
-        size_ratio: size_bytes over four times the trainable parameters, every shared tensor counted once.
-        precision: of the narrowest weights in the file: "float32", "float16" or "int8".
+        format: "savedmodel", "tflite" or "onnx"; from `export_formats`, the key of `FORMATS`.
+        path: the file or version folder.
+        size_bytes: size of the file, or of all files in the folder.
+        size_ratio: size_bytes over four times the trainable parameters, with every shared tensor counted once.
+        precision: precision of the narrowest weights in the file: "float32", "float16" or "int8".
         max_difference: largest absolute difference of a logit, or a pixel, from the float32 Keras model.
-        batch_difference: largest absolute difference of a logit, or a pixel, of one image in batches of 1, 2, 7 and all.
-        agreement: fraction of samples that get Keras' class, or of pixels that get Keras' grey value.
-        latency_ms: median of single calls with one image, after warm-up.
+        batch_difference: largest absolute difference of a logit, or a pixel, of one image between batches of 1, 2, 7 and all.
+        agreement: fraction of samples with the same class as Keras, or of pixels with the same grey value.
+        latency_ms: median time of single calls with one image, after warm-up.
         samples: number of images compared.
-        answer: what the model answers with.
-        accuracy, keras_accuracy: fraction of samples that get their label, also by the float32 Keras model; None without labels.
-        psnr, keras_psnr: of a network from images to images, mean over the samples in dB; None without images that are right.
+        answer: describes what the model answers.
+        accuracy, keras_accuracy: fraction of samples that get their label, by the artifact and by the float32 Keras model.
+            None without labels.
+        psnr, keras_psnr: the same for denoisers: mean PSNR over the samples in dB. None without clean images.
     """
 
     format: str
@@ -61,24 +62,24 @@ class Report:
 
     @property
     def quality(self) -> tuple[float | None, float | None]:
-        """Accuracy or PSNR, and that of Keras."""
+        """Accuracy or PSNR of the artifact and of Keras."""
         return getattr(self, self.answer.measure), getattr(self, f"keras_{self.answer.measure}")
 
     @property
     def drop(self) -> float | None:
-        """Accuracy or PSNR of Keras less that of the artifact; None without labels."""
+        """Accuracy or PSNR of Keras minus that of the artifact. None without labels."""
         own, of_keras = self.quality
         return None if own is None else of_keras - own
 
     def numbers(self) -> dict[str, Any]:
-        """Returns all of the above by name but `answer`."""
+        """Returns all attributes except `answer`, and the drop, by name."""
         names = [field.name for field in fields(self) if field.name != "answer"]
         return {name: getattr(self, name) for name in (*names, "drop")}
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What Keras and an artifact answer, logits (N, classes) or images, and the largest difference between batches."""
+    """The answers of Keras and of an artifact, logits (N, classes) or images, and the largest difference between batches."""
 
     expected: np.ndarray
     received: np.ndarray
@@ -92,7 +93,7 @@ class Comparison:
 
     @property
     def agreement(self) -> float:
-        """Fraction of samples with the same class, of pixels with the same grey value."""
+        """Fraction of samples with the same class, or of pixels with the same grey value."""
         return float(np.mean(self.answer.decided(self.expected) == self.answer.decided(self.received)))
 
     @property
@@ -102,8 +103,10 @@ class Comparison:
 
     @property
     def noise(self) -> float:
-        """Root mean square error over the values' own, both less the mean over the classes, which no class sees, or over the
-        pixels of an image."""
+        """Root mean square of the error over that of the values, both without their mean.
+
+        The mean is over the classes, where it does not affect the result, or over the pixels of an image.
+        """
         expected, error = map(self.answer.centred, (self.expected, self.received - self.expected))
         return float(np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
 
@@ -117,22 +120,24 @@ def verify(
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
 ) -> Report:
-    """Compares an artifact with the Keras model it came from, in its own runtime and in batches of 1, 2, 7 and all samples.
+    """Compares an artifact with its Keras model, in the artifact's runtime and in batches of 1, 2, 7 and all samples.
+
+    The default tolerance of a float32 artifact is 1e-4 times max(1, largest logit), also between batches. That of a quantised
+    artifact is a root mean square error relative to the spread of the logits around their mean over the classes: 0.5 for
+    int8 and 0.03 for float16. For denoisers, the spread is that of the pixels around the mean grey value, and the limits are
+    0.1 and 0.01. These limits need no trained model and only one image, and no artifact that answers noise passes. The loss
+    in accuracy or PSNR is reported.
 
     Args:
-        model: the model.
-        path: of a SavedModel version folder, a .tflite or a .onnx file.
-        samples: images (N, H, W, C) as the artifact takes them.
-        normalization: what the artifact was exported with.
-        labels: class of each sample (N,), or each without noise (N, H, W, C), for the accuracies or PSNR.
-        tolerance: largest absolute difference of a logit or pixel. None: for float32 artifacts 1e-4 times max(1, largest
-            logit), also between batches; for quantised ones a root mean square error of at most half of the logits' spread
-            around their mean over the classes (0.03 where weights are float16): it asks for no trained model and for no more
-            than one image, and lets no noise through. Of images it is a tenth (0.01) of the spread around their mean grey
-            value. What it costs in accuracy or PSNR is reported.
+        model: the Keras model.
+        path: a SavedModel version folder, a .tflite or a .onnx file.
+        samples: images (N, H, W, C), as the artifact takes them.
+        normalization: the normalization given to the export.
+        labels: class of each sample (N,), or each sample without noise (N, H, W, C), to measure accuracy or PSNR.
+        tolerance: largest absolute difference of a logit or pixel; None for the default.
 
     Raises:
-        ValueError: where the logits are further from Keras', `path` is no artifact, or labels do not fit.
+        ValueError: if the answers differ more than the tolerance, `path` is not an artifact, or labels do not fit.
 
     Example:
         >>> import tempfile
@@ -170,7 +175,7 @@ def verify(
 
 
 def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: float | None = None) -> Comparison:
-    """Runs an artifact and Keras on samples; raises ValueError where they are too far from each other, see `verify`."""
+    """Runs an artifact and Keras on samples. Raises ValueError if their answers differ too much, see `verify`."""
     outputs_of, answer = open_artifact(path), servable.answer
 
     def run(batch):
@@ -192,7 +197,7 @@ def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: floa
 
 
 def _judge(compared: Comparison, precision: str, tolerance: float | None) -> tuple[float, float, str]:
-    """Returns (what was measured, its limit, its unit)."""
+    """Returns (measured value, its limit, its unit)."""
     if tolerance is None and precision in compared.answer.noise:
         noise = np.max([compared.noise, compared.batch_difference / compared.scale])
         return float(noise), compared.answer.noise[precision], " of their spread"
@@ -205,7 +210,7 @@ def _in_batches(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) ->
 
 
 def _batch_difference(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, received: np.ndarray) -> float:
-    """Returns the largest difference of a logit or pixel between what is received at once and in batches of other sizes."""
+    """Returns the largest difference of a logit or pixel between one large batch and batches of other sizes."""
     batches = [np.arange(size) % len(samples) for size in BATCHES]
     return float(np.max([np.abs(run(samples[batch]) - received[batch]).max() for batch in batches]))
 
@@ -241,7 +246,7 @@ def _latency_ms(run: Runner, image: np.ndarray) -> float:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Turns off TensorFloat-32, in which GPUs round the factors of convolutions to 10 bits."""
+    """While open, turns off TensorFloat-32, in which GPUs round the factors of convolutions to 10 bits."""
     import tensorflow as tf
 
     was_on = tf.config.experimental.tensor_float_32_execution_enabled()

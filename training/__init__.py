@@ -1,6 +1,6 @@
-"""Training: from data sets and configurations to run directories, searches and the papers' tables.
+"""Training: data sets and configurations, run directories, searches, and the papers' tables.
 
-Each name of `__init__.pyi` is loaded on first use.
+The names of `__init__.pyi` are imported on first use.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What `keras-mgnet bench` measures: each measurement yields tables, of which a record is made."""
+"""The measurements of `keras-mgnet bench`. Each yields tables, which make up a record."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from keras_mgnet.extras import extra
 
 BENCH = "keras-mgnet[bench]"
 PACKAGES = ("keras", "tensorflow", "torch", "onnxruntime", "ai-edge-litert", "numpy")
-FORMATS = ("savedmodel", "tflite", "onnx", "tflite_int8", "onnx_int8")  # of the files that race
+FORMATS = ("savedmodel", "tflite", "onnx", "tflite_int8", "onnx_int8")  # of the exported files in a race
 COLUMNS = {
     "contender": "program", "ms": "ms", "least_ms": "least", "most_ms": "most",
     "ratio": "times ours", "least_ratio": "least", "most_ratio": "most",
@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 class Section(NamedTuple):
-    """A table of a record: its title, its rows, and the headings by key."""
+    """A table of a record: title, rows, and headings by key."""
 
     title: str
     rows: list[dict[str, Any]]
@@ -32,14 +32,14 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to race.
+    """Settings of a measurement.
 
     Attributes:
         networks: keys of `NETWORKS`.
-        batches: images a step.
-        rounds: turns of each program.
-        seconds: of a turn, at least a step.
-        told: hears what is running.
+        batches: images per step, one or more sizes.
+        rounds: number of turns of each program.
+        seconds: length of a turn; at least one step is run.
+        told: called with a text that says what is running.
     """
 
     networks: Sequence[str]
@@ -50,14 +50,14 @@ class Settings:
 
 
 def training(settings: Settings) -> Iterator[Section]:
-    """Races of training steps."""
+    """Yields races of training steps."""
     for network in settings.networks:
         for batch in settings.batches:
             yield _raced(Race(network, batch, "train"), settings)
 
 
 def inference(settings: Settings) -> Iterator[Section]:
-    """Races of inference, exported files along."""
+    """Yields races of inference, exported files included."""
     for network in settings.networks:
         settings.told(f"{network}: exporting")
         with tempfile.TemporaryDirectory() as folder:
@@ -67,33 +67,33 @@ def inference(settings: Settings) -> Iterator[Section]:
 
 
 MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterable[Section]], str]] = {
-    "train": (training, "training steps of a network, ours, PyTorch's and stock Keras', and the machine's limit"),
-    "infer": (inference, "inference, inside Keras and of exported files"),
+    "train": (training, "training steps of our network, PyTorch's and stock Keras', and the machine's limit"),
+    "infer": (inference, "inference, in Keras and with exported files"),
     "gains": (
         lambda s: [Section("Training step without ...", *gains.measure(s.rounds, s.seconds, s.told))],
-        "the training step of an MgNet without one of the measures that make it fast",
+        "training steps of an MgNet, each without one of the measures that make it fast",
     ),
-    "input": (lambda s: [Section("Input pipeline", *input_rate.measure(s.seconds))], "batches of images alone"),
+    "input": (lambda s: [Section("Input pipeline", *input_rate.measure(s.seconds))], "the input pipeline alone"),
     "start": (lambda s: [Section("Cold start", *start.measure(s.rounds))], "import, build and first step"),
     "compile": (lambda s: [Section("First step", *compile_time.measure())], "the first step as nu grows"),
     "memory": (
         lambda s: [Section("Memory", *memory.measure())],
-        "peak memory as nu grows, states kept or computed again",
+        "peak memory as nu grows, with states stored or recomputed",
     ),
 }
 
 
 def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Section]:
-    """Measures, and writes what.json and what.md whenever a table is done.
+    """Measures and yields the tables. Writes WHAT.json and WHAT.md after each table.
 
     Args:
         what: a key of `MEASUREMENTS`.
-        settings: how.
-        out: folder of the record; None writes none.
+        settings: the settings.
+        out: folder of the record; None writes nothing.
 
     Raises:
-        ValueError: for unknown names or sizes, before anything is measured.
-        ImportError: where PyTorch is not installed.
+        ValueError: if a name is unknown or a size is wrong; raised before anything is measured.
+        ImportError: if PyTorch is needed and not installed.
     """
     check_known("measurement", what, MEASUREMENTS)
     if settings.rounds < 1 or not settings.seconds > 0:
@@ -125,7 +125,7 @@ def _raced(entry: Race, settings: Settings) -> Section:
 
 
 def multiply_adds(network: str) -> int:
-    """Returns those that a network of the races needs for an image, forward."""
+    """Returns the multiply-adds that a network of the races needs per image, forward."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks.networks import NETWORKS
     from keras_mgnet.description import level_table
@@ -134,7 +134,7 @@ def multiply_adds(network: str) -> int:
 
 
 def export(network: str, folder: str) -> dict[str, str]:
-    """Exports a network of the races, its norms settled; returns the files by format."""
+    """Exports a network of the races, with settled norms, and returns the files by format."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks import zoo
     from keras_mgnet.benchmarks.networks import NETWORKS

@@ -1,4 +1,4 @@
-"""The first training step, which traces and compiles, and the steps after it, as the number of iterations nu grows."""
+"""Times the first training step, which traces and compiles, and the steps after it, as the number of iterations nu grows."""
 
 import time
 
@@ -11,12 +11,12 @@ NU = (2, 4, 8, 16)
 
 
 def measure() -> tuple[list[dict], dict[str, str]]:
-    """Returns a row for each nu, without and with XLA, and the headings."""
+    """Returns one row per nu, without and with XLA, and the headings."""
     return [in_process(first_step, nu, xla) for xla in (False, True) for nu in NU], COLUMNS
 
 
 def first_step(nu: int, xla: bool) -> dict:
-    """Returns how MgNet[nu, nu]-16 with shared kernels starts on 32 images of 16x16."""
+    """Times the first and later steps of MgNet[nu, nu]-16 with shared kernels, on 32 images of 16x16."""
     import keras
 
     from keras_mgnet import MgNet

@@ -1,10 +1,10 @@
-"""Shared kernels in TFLite and ONNX files: scalings as depthwise convolutions, as exported, against the plain conversion.
+"""Compares two ways to store shared kernels in TFLite and ONNX: scalings as depthwise convolutions (as exported), and plain.
 
     python -m keras_mgnet.benchmarks.export_sharing [--networks NAME ...] [--rounds 5] [--out FOLDER]
 
-Each network is converted both ways, in float32 and in int8. The table has the bytes of the files, the memory that the runtime
-takes on to open and run them, the latency of one image, the forms in turn in one process, and the error of the logits. Prints
-Markdown, and writes it with JSON.
+Converts each network both ways, in float32 and in int8. The table has the bytes of the files, the memory that the runtime
+takes to open and run them, the latency of one image (with the forms in turns in one process), and the error of the logits.
+Prints Markdown, and writes Markdown and JSON.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def convert(name: str, folder: str) -> dict:
-    """Writes a network in every format and form; returns the number of parameters and the error of each file's logits."""
+    """Writes a network in every format and form. Returns the number of parameters and the error of each file's logits."""
     import keras_mgnet
     from keras_mgnet import export
     from keras_mgnet.export import to_onnx, to_tflite, verification
@@ -107,7 +107,7 @@ def row(name: str, format: str, seen: dict, folder: Path, rounds: int) -> dict:
 
 
 def measure_memory(path: Path) -> float:
-    """Returns by how many MB (10^6 bytes) opening and running a file makes a process larger that has the runtime loaded."""
+    """Returns the MB (10^6 bytes) by which a process grows when it opens and runs a file, with the runtime already loaded."""
     import ai_edge_litert.interpreter  # noqa: F401
     import onnxruntime  # noqa: F401
 
@@ -122,7 +122,7 @@ def measure_memory(path: Path) -> float:
 
 
 def measure_latencies(paths: dict[str, Path], rounds: int) -> dict[str, float]:
-    """Returns the milliseconds of one image, for each form the least of the rounds' medians."""
+    """Returns the milliseconds for one image: for each form, the smallest of the rounds' medians."""
     from keras_mgnet.export.runtimes import open_artifact
 
     image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")

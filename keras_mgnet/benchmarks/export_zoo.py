@@ -1,9 +1,9 @@
-"""Every family in every export format: bytes, largest difference from Keras and latency.
+"""Exports every family in every format, and measures bytes, largest difference from Keras and latency.
 
     python -m keras_mgnet.benchmarks.export_zoo [--networks NAME ...] [--formats NAME ...] [--out FOLDER]
 
-Each network is exported, verified on images of CIFAR-10 and timed, each network in a process of its own with the runtime's
-default threads. Prints Markdown, and writes it with JSON.
+Each network is exported, verified on images of CIFAR-10 and timed, in its own process and with the runtime's default
+threads. Prints Markdown, and writes Markdown and JSON.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(name: str, formats: list[str]) -> dict:
-    """Exports one network and returns what was seen of each format."""
+    """Exports one network and returns the measurements of each format."""
     from keras_mgnet import count_params
     from keras_mgnet.export import export_formats
 
@@ -57,7 +57,7 @@ def measure(name: str, formats: list[str]) -> dict:
 
 
 def tables(rows: list[dict], formats: list[str]) -> str:
-    """Returns a table per quantity, of networks and formats."""
+    """Returns one table per quantity, with a row per network and a column per format."""
     headings = {"network": "network", "parameters": "parameters"} | {name: name for name in formats}
     parts = []
     for key, title in COLUMNS.items():

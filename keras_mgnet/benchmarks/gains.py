@@ -1,4 +1,4 @@
-"""What each measure gains: our training step of an MgNet, and the same step without one of them."""
+"""Measures what each optimisation gains: the training step of an MgNet as it is, and without one of them."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -7,7 +7,7 @@ from keras_mgnet.benchmarks.race import Contender, race
 
 NETWORK, BATCH = "MgNet[2,2,2,2]-64", 32
 WHOLE = "as it is"
-WITHOUT = {  # what is taken away -> arguments of the network, what is put in place of a function, XLA
+WITHOUT = {  # optimisation left out -> arguments of the network, replaced functions, XLA, environment
     "residual form": {"arguments": {"form": "feature"}},
     "fused norm": {"patches": {"keras_mgnet.layers.operators.norm._has_fused_kernel": lambda x: False}},
     "XLA off": {"jit_compile": True},
@@ -18,7 +18,7 @@ COLUMNS = {"without": "without", "ms": "ms", "ratio": "times as long", "least_ra
 
 
 def measure(rounds: int, seconds: float, told: Callable[[str], None]) -> tuple[list[dict], dict[str, str]]:
-    """Returns a row for each measure, and the headings."""
+    """Returns one row per optimisation, and the headings."""
     whole = Contender(WHOLE, f"{__name__}:train", {"without": None})
     lanes = race([whole, *map(_contender, WITHOUT)], rounds, seconds, told)
     names = ("ratio", "least_ratio", "most_ratio")
@@ -33,7 +33,7 @@ def _contender(without: str) -> Contender:
 
 
 def train(without: str | None) -> Callable[[], object]:
-    """Returns the training step without one measure."""
+    """Returns the training step without one optimisation."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks.keras_programs import training_step
     from keras_mgnet.benchmarks.networks import NETWORKS
@@ -41,6 +41,6 @@ def train(without: str | None) -> Callable[[], object]:
     changed = WITHOUT.get(without, {})
     for target, replacement in changed.get("patches", {}).items():
         module, _, name = target.rpartition(".")
-        setattr(import_module(module), name, replacement)  # this process does nothing else
+        setattr(import_module(module), name, replacement)  # safe: this process does nothing else
     model = create_model(NETWORKS[NETWORK].preset, **changed.get("arguments", {}))
     return training_step(model, BATCH, changed.get("jit_compile", "auto"))

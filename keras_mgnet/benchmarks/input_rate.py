@@ -1,4 +1,4 @@
-"""The input pipeline alone: images a second with each augmentation, on images of noise that fill no cache of the processor."""
+"""Times the input pipeline alone: images per second with each augmentation, on noise images that fit in no processor cache."""
 
 import time
 
@@ -11,14 +11,14 @@ COLUMNS = {"augment": "augmentation", "images_per_second": "images/s", "ms": "ms
 
 
 def measure(seconds: float) -> tuple[list[dict], dict[str, str]]:
-    """Returns a row for each augmentation, and the headings."""
+    """Returns one row per augmentation, and the headings."""
     from keras_mgnet.recipes import AUGMENTATIONS
 
     return [in_process(rate, augment, seconds) for augment in AUGMENTATIONS], COLUMNS
 
 
 def rate(augment: str, seconds: float) -> dict:
-    """Returns how many images of 32x32x3 a second come shuffled, augmented and normalised, nobody computing beside."""
+    """Returns how many 32x32x3 images per second come shuffled, augmented and normalised, with no training at the same time."""
     from keras_mgnet.training.data.dataset import Split
     from keras_mgnet.training.data.pipeline import train_batches
 

@@ -1,4 +1,4 @@
-"""What Keras does in a race: our networks and stock ones, training and inference; TensorFlow's convolutions and products."""
+"""Keras' programs in a race: training and inference of our networks and stock ones; TensorFlow's convolutions and products."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from keras_mgnet.benchmarks.races import OURS
 
 
 def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
-    """Returns a training step as `fit` makes it: forward, backward, SGD with momentum."""
+    """Returns a training step as in `fit`: forward, backward, SGD with momentum."""
     return training_step(_model(network, whose), batch)
 
 
@@ -28,13 +28,13 @@ def training_step(model, batch: int, jit_compile: bool | str = "auto") -> Callab
 
 
 def infer(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
-    """Returns the logits of a batch as a step."""
+    """Returns a step that computes the logits of a batch."""
     model, x = _model(network, whose), images(batch)
     return lambda: model.predict_on_batch(x)
 
 
 def artifact(path: str, batch: int) -> Callable[[], object]:
-    """Returns the answers of an exported file in its own runtime as a step."""
+    """Returns a step that runs an exported file in its own runtime."""
     from keras_mgnet.export.runtimes import open_artifact
 
     run, x = open_artifact(path), images(batch)
@@ -42,7 +42,7 @@ def artifact(path: str, batch: int) -> Callable[[], object]:
 
 
 def images(batch: int) -> np.ndarray:
-    """Returns images of noise."""
+    """Returns a batch of noise images."""
     return np.random.default_rng(0).normal(size=(batch, *IMAGE)).astype("float32")
 
 
@@ -57,7 +57,7 @@ def _model(network: str, whose: str):
 
 
 def convolution(batch: int, size: int, channels: int) -> Callable[[], object]:
-    """Returns a 3x3 convolution as a step."""
+    """Returns a step that computes a 3x3 convolution."""
     import tensorflow as tf
 
     x, kernel = tf.random.normal((batch, size, size, channels)), tf.random.normal((3, 3, channels, channels))
@@ -65,7 +65,7 @@ def convolution(batch: int, size: int, channels: int) -> Callable[[], object]:
 
 
 def product(n: int) -> Callable[[], object]:
-    """Returns the product of two n x n matrices as a step."""
+    """Returns a step that computes the product of two n x n matrices."""
     import tensorflow as tf
 
     a, b = tf.random.normal((n, n)), tf.random.normal((n, n))

@@ -1,4 +1,4 @@
-"""Peak memory and time of a training step as nu grows, the states of the levels kept or computed again (`remat`)."""
+"""Measures peak memory and time of a training step as nu grows, with the levels' states stored or recomputed (`remat`)."""
 
 import statistics
 
@@ -15,19 +15,19 @@ NU, BATCH, STEPS = (2, 4, 8, 16), 64, 5
 
 
 def measure() -> tuple[list[dict], dict[str, str]]:
-    """Returns a row for each nu, with the states kept and computed again, and the headings."""
+    """Returns two rows per nu, with the states stored and recomputed, and the headings."""
     return [row(nu, remat) for nu in NU for remat in (False, True)], COLUMNS
 
 
 def row(nu: int, remat: bool) -> dict:
-    """Returns what steps on a batch take; what one on a single image takes is the traced program, not states."""
+    """Returns memory and time of steps on a batch. The memory on a single image is the traced program's, not that of states."""
     (memory, ms), (one_image, _) = (in_process(step, nu, remat, batch) for batch in (BATCH, 1))
     states = "computed again" if remat else "kept"
     return {"nu": nu, "states": states, "memory_mb": memory, "one_image_mb": one_image, "ms": ms}
 
 
 def step(nu: int, remat: bool, batch: int) -> tuple[float, float]:
-    """Returns the MB and the ms that MgNet[nu,nu,nu,nu]-32 with shared kernels takes to train on images of 32x32."""
+    """Returns the MB and ms of a training step of MgNet[nu,nu,nu,nu]-32 with shared kernels, on images of 32x32."""
     from keras_mgnet import MgNet
 
     model = MgNet((nu,) * 4, 32, remat=[f"level{j}" for j in range(1, 5)] if remat else ())

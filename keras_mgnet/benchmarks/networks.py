@@ -1,4 +1,4 @@
-"""The networks of the races, on images of 32x32x3 and ten classes."""
+"""The networks of the races, for images of 32x32x3 and ten classes."""
 
 from typing import Any, NamedTuple
 
@@ -7,13 +7,13 @@ CLASSES = 10
 
 
 class Raced(NamedTuple):
-    """A network, ours and its peers'.
+    """A network in our version and in those of its peers.
 
     Attributes:
-        preset: ours.
+        preset: name of our version.
         torch: class in `torch_networks`, and its arguments.
-        stock: function in `stock_networks`, and its arguments; None where stock layers cannot make it.
-        torch_ours: class of the peer that computes it as this library does; None where that is no other.
+        stock: function in `stock_networks`, and its arguments; None if stock layers cannot make the network.
+        torch_ours: class in `torch_networks` that computes in this library's form; None if the form is the same.
     """
 
     preset: str

@@ -1,10 +1,10 @@
-"""Time to a relative residual of 1e-8 for Poisson's equation: our cycles beside PyAMG's, each right-hand side counted.
+"""Times Poisson's equation to a relative residual of 1e-8: our cycles compared with PyAMG's, per right-hand side.
 
     python -m keras_mgnet.benchmarks.poisson [--n 511 1023] [--batch 1 64] [--rounds 3] [--out FOLDER]
 
-The solvers take turns within each round, so that what else the machine does falls on all of them. All get the same random
-right-hand sides and start from zero; setup, compilation included, is timed apart. PyAMG solves one right-hand side after the
-other, of which it is given `--pyamg` for a batch, as each takes it as long. Prints and writes Markdown and JSON.
+The solvers take turns within each round, so that other load on the machine affects all of them. All get the same random
+right-hand sides and start from zero. Setup, compilation included, is timed separately. PyAMG solves right-hand sides one
+after the other; since each takes equally long, it solves only `--pyamg` of a batch. Prints and writes Markdown and JSON.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Solve = Callable[[np.ndarray], int]  # (N, n, n, 1) -> cycles
 
 @dataclass(frozen=True)
 class Row:
-    """One solver on one size: seconds of setup, milliseconds per right-hand side (median and least of the rounds), cycles."""
+    """One solver on one size: setup in seconds, milliseconds per right-hand side (median and least of the rounds), cycles."""
 
     n: int
     batch: int
@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--n", type=int, nargs="+", default=[511, 1023])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 64])
-    parser.add_argument("--pyamg", type=int, default=4, help="right-hand sides of a batch that PyAMG solves in a round")
+    parser.add_argument("--pyamg", type=int, default=4, help="right-hand sides of a batch that PyAMG solves per round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -106,7 +106,7 @@ def timed(make: Callable[[], Solve]) -> tuple[float, Solve]:
 
 
 def ours(config: SolveConfig, f: np.ndarray) -> Solve:
-    """Builds and compiles; what comes back iterates until the largest residual of the batch is small."""
+    """Builds and compiles a solver, which iterates until the largest residual of the batch is small."""
     iteration = Iteration(build(config))
     iteration(f, cycles=1)
     return lambda f: reached(iteration(f, tolerance=TOLERANCE, cycles=CYCLES)[1].max(axis=1))
@@ -129,12 +129,12 @@ def one_after_the_other(ml) -> Solve:
             longest = max(longest, reached(np.array(residuals) / np.linalg.norm(f)))
         return longest
 
-    ml.solve(np.ones(ml.levels[0].A.shape[0]), maxiter=1)  # the coarsest grid is factorised in the first cycle
+    ml.solve(np.ones(ml.levels[0].A.shape[0]), maxiter=1)  # the first cycle factorises the coarsest grid
     return solve
 
 
 def reached(history: np.ndarray) -> int:
-    """Returns the number of cycles, whose last residual must be small."""
+    """Returns the number of cycles. Raises RuntimeError if the last residual is not small."""
     if history[-1] > TOLERANCE:
         raise RuntimeError(f"expected a residual of {TOLERANCE} after {CYCLES} cycles. Received: {history[-1]}")
     return len(history) - 1

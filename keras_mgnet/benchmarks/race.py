@@ -1,4 +1,4 @@
-"""Programs timed against each other: each in a process of its own, in turns, so that what slows the machine slows them all."""
+"""Times programs against each other, in turns and each in its own process, so that other load on the machine slows them all."""
 
 import multiprocessing
 import os
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-PAUSE = 0.2  # seconds, after which threads that wait for work no longer spin
-WARM_UP = 2  # steps behind the first one, which traces and compiles
+PAUSE = 0.2  # seconds, until threads that wait for work have stopped spinning
+WARM_UP = 2  # steps after the first one, which traces and compiles
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Contender:
     """A program in a race.
 
     Attributes:
-        name: in the tables.
-        program: "module:function"; the function returns the step to time, a function of nothing.
-        arguments: of that function.
-        environment: variables of its process, which is new.
+        name: name in the tables.
+        program: "module:function"; the function returns the step to time, a function without arguments.
+        arguments: arguments of that function.
+        environment: additional environment variables of its process.
     """
 
     name: str
@@ -32,21 +32,21 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def make(self) -> Callable[[], Any]:
-        """Returns its step."""
+        """Returns the step to time."""
         module, _, function = self.program.partition(":")
         return getattr(import_module(module), function)(**self.arguments)
 
 
 @dataclass(frozen=True)
 class Lane:
-    """How a contender did.
+    """The result of a contender.
 
     Attributes:
-        name: of the contender.
+        name: name of the contender.
         setup: seconds to import and build.
-        first: seconds of the first step.
-        turns: seconds of a step, the median of each turn.
-        memory: of its process at its largest, in MB (10^6 bytes).
+        first: seconds for the first step.
+        turns: seconds per step, the median of each turn.
+        memory: peak memory of its process, in MB (10^6 bytes).
     """
 
     name: str
@@ -57,11 +57,11 @@ class Lane:
 
     @property
     def median(self) -> float:
-        """Seconds of a step."""
+        """Seconds per step, the median of all turns."""
         return statistics.median(self.turns)
 
     def times_faster(self, other: "Lane") -> tuple[float, float, float]:
-        """Returns by how many times it is faster than another: the median over the rounds, the least and the most.
+        """Returns how many times faster it is than another: the median, least and largest ratio over the rounds.
 
         Example:
             >>> Lane("a", 0, 0, (1.0, 2.0), 0).times_faster(Lane("b", 0, 0, (3.0, 4.0), 0))
@@ -72,13 +72,13 @@ class Lane:
 
 
 def race(contenders: Iterable[Contender], rounds: int, seconds: float, told: Callable[[str], None] = str) -> list[Lane]:
-    """Returns how each contender did in `rounds` rounds, in each of which everyone steps for about `seconds` in turn.
+    """Runs a race and returns the result of each contender. In each round, every contender has one turn of about `seconds`.
 
     Args:
-        contenders: in the order of their turns.
-        rounds: how many.
-        seconds: of a turn; it has at least one step.
-        told: hears what is running.
+        contenders: the programs, in the order of their turns.
+        rounds: number of rounds.
+        seconds: length of a turn; at least one step is run.
+        told: called with a text that says what is running.
     """
     with ExitStack() as stack:
         running = []
@@ -105,7 +105,7 @@ def _started(contender: Contender) -> Iterator[tuple[Any, dict[str, float]]]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(contender, theirs), daemon=True)
-    with _environment(contender.environment):  # the C library reads some of it when a process begins
+    with _environment(contender.environment):  # the C library reads some variables at the start of a process
         process.start()
     theirs.close()
     try:
@@ -137,7 +137,7 @@ def _answer(pipe, contender: Contender) -> Any:
 
 
 def _run(contender: Contender, pipe) -> None:
-    """What the contender's process does: builds, and then as many steps as it is told, again and again."""
+    """Runs in the contender's process: builds the step, then repeatedly runs as many steps as it is told."""
     start = time.perf_counter()
     try:
         step = contender.make()
@@ -154,12 +154,12 @@ def _run(contender: Contender, pipe) -> None:
 
 
 def peak_memory() -> float:
-    """Returns the largest resident memory of this process so far, in MB (10^6 bytes)."""
+    """Returns the peak resident memory of this process so far, in MB (10^6 bytes)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def timed(step: Callable[[], Any]) -> float:
-    """Returns the seconds that a call takes."""
+    """Calls a step and returns the seconds it takes."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start

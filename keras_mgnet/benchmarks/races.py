@@ -1,4 +1,4 @@
-"""Who races whom: a network's training step or inference, ours, PyTorch's and stock Keras', beside the machine's limit."""
+"""The races: training or inference of a network, ours, PyTorch's and stock Keras', compared with the machine's limit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from keras_mgnet.errors import check_known
 OURS, STOCK, TORCH = "keras_mgnet", "stock Keras", "PyTorch"
 PROGRAMS = "keras_mgnet.benchmarks"
 FORMS = ("eager", "channels_last", "compiled", "compiled, channels_last")  # of PyTorch, in the feature form
-REFERENCE = {"train": OURS, "infer": f"{OURS}, onnx"}  # what the others are compared with
-KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}  # memory for the next step
+REFERENCE = {"train": OURS, "infer": f"{OURS}, onnx"}  # the contender that others are compared with
+KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}  # keeps memory for the next step
 MODES = {"train": 3, "infer": 1}  # products in units of the forward pass; backward has one for inputs, one for kernels
 CONVOLUTION, PRODUCT = {"batch": 32, "size": 16, "channels": 512}, 2048
 MADDS = {"convolution": 32 * (3 * 16 * 512) ** 2, "product": PRODUCT**3}
@@ -25,13 +25,13 @@ LIMITS = tuple(
 
 @dataclass(frozen=True)
 class Race:
-    """A network on a batch.
+    """A race over one network and one batch size.
 
     Attributes:
         network: a key of `NETWORKS`.
-        batch: images.
+        batch: images per step.
         mode: "train" or "infer".
-        files: exported files that run along, by format.
+        files: exported files that take part, by format.
     """
 
     network: str
@@ -46,7 +46,7 @@ class Race:
             raise ValueError(f"expected batch >= 1. Received: batch={self.batch!r}")
 
     def contenders(self) -> list[Contender]:
-        """Returns ours, the peers and the limits, in the order of their turns.
+        """Returns our program, its peers and the limits, in the order of their turns.
 
         Example:
             >>> [contender.name for contender in Race("LM-ResNet56", 1, "train").contenders()][:3]
@@ -70,11 +70,11 @@ class Race:
         )
 
     def rows(self, lanes: Sequence[Lane], madds: int) -> list[dict[str, Any]]:
-        """Returns a row for each contender.
+        """Returns one row per contender.
 
         Args:
-            lanes: how they did, in the order of `contenders`; the first is the reference where that of `REFERENCE` is missing.
-            madds: multiply-adds that the network needs for an image, forward.
+            lanes: results in the order of `contenders`. The first is the reference if that of `REFERENCE` is missing.
+            madds: multiply-adds that the network needs per image, forward.
         """
         needed = MODES[self.mode] * self.batch * madds
         limit = max(
@@ -101,7 +101,7 @@ class Race:
 
 
 def gflops(madds: int, seconds: float) -> float:
-    """Returns 10^9 floating-point operations per second, two for each multiply-add.
+    """Returns the speed in 10^9 floating-point operations per second, with two for each multiply-add.
 
     Example:
         >>> gflops(10**9, 0.5)

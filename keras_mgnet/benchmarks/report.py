@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: a process of its own for what is measured, and a record as JSON and Markdown."""
+"""Shared by the benchmarks: a fresh process for each measurement, and records as JSON and Markdown."""
 
 import multiprocessing
 import os
@@ -13,31 +13,31 @@ from keras_mgnet.version import installed
 
 
 def in_process(function: Callable, *arguments) -> Any:
-    """Runs a function in a fresh process, so that no runtime's threads and memory disturb another's."""
+    """Runs a function in a fresh process, so that threads and memory of one runtime do not disturb another."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def environment(*packages: str) -> dict[str, Any]:
-    """Returns the machine and the versions of those packages that are installed."""
+    """Returns facts of the machine, and the versions of the packages that are installed."""
     machine = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
     return machine | installed(packages)
 
 
 def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
-    """Returns rows as a table; `columns` maps their keys to headings."""
+    """Returns rows as a Markdown table. `columns` maps their keys to headings."""
     return table(columns.values(), ([shown(row.get(key)) for key in columns] for row in rows))
 
 
 def shown(value) -> str:
-    """Returns three digits of a number, all of a large or whole one."""
+    """Formats a value: a fraction with three digits, a large or whole number with all its digits."""
     if isinstance(value, float):
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else value or ""
 
 
 def write(out: Path, name: str, record: dict, text: str) -> None:
-    """Writes <name>.json and <name>.md and says so."""
+    """Writes <name>.json and <name>.md, and prints their names."""
     write_json(out / f"{name}.json", record)
     (out / f"{name}.md").write_text(text + "\n")
     print(f"wrote {out / name}.json, .md")

@@ -1,9 +1,9 @@
-"""What hostile requests cost the embedded server: memory, and the time in which its health check stays silent.
+"""Measures what hostile requests cost the embedded server: memory, and the time for which its health check does not answer.
 
     python -m keras_mgnet.benchmarks.serving_hostile [--rounds 5] [--out FOLDER]
 
-Serves an MgNet as SavedModel with the default limits. While a good client asks without pause, each hostile body is sent a few
-times; meanwhile /healthz is asked every 10 ms. Prints and writes Markdown and JSON.
+Serves an MgNet as SavedModel with the default limits. Sends each hostile body a few times, while a good client sends requests
+without pause and /healthz is asked every 10 ms. Prints and writes Markdown and JSON.
 """
 
 import argparse
@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 def progressive(scans: int, side: int) -> bytes:
-    """Returns a progressive JPEG whose last scan comes again and again."""
+    """Returns a progressive JPEG whose last scan is repeated many times."""
     stream = io.BytesIO()
     Image.new("RGB", (side, side), (90, 120, 40)).save(stream, "JPEG", progressive=True)
     picture, last = stream.getvalue(), stream.getvalue().rindex(b"\xff\xda")
@@ -50,7 +50,7 @@ def of_files(*files: bytes) -> bytes:
 
 
 def hostile() -> dict[str, bytes]:
-    """Returns bodies, by name, that once took gigabytes or seconds."""
+    """Returns by name bodies that once took gigabytes or seconds."""
     return {
         "long text beside short": b'{"instances": ["' + b"a" * 200_000 + b'"' + b', "b"' * 2500 + b"]}",
         "16 MB of empty lists": b'{"instances": [' + b"[]," * 5_000_000 + b"[]]}",
@@ -70,7 +70,7 @@ def hostile() -> dict[str, bytes]:
 
 
 def allowed() -> dict[str, bytes]:
-    """Returns the dearest bodies that are answered."""
+    """Returns by name the most expensive bodies that are still answered."""
     return {
         "largest picture, 10 scans": of_files(progressive(1, 4096)),
         "largest picture, 32 scans": of_files(progressive(22, 4096)),
@@ -79,7 +79,7 @@ def allowed() -> dict[str, bytes]:
 
 
 class Watch(threading.Thread):
-    """Asks /healthz again and again, notes the longest wait and the largest memory; and a client that asks for good."""
+    """Asks /healthz repeatedly and notes the longest wait and the largest memory, while a good client sends requests."""
 
     def __init__(self, url: str, process: psutil.Process):
         super().__init__(daemon=True)
@@ -116,7 +116,7 @@ class Watch(threading.Thread):
 
 
 def measure(url: str, process: psutil.Process, name: str, body: bytes, rounds: int) -> dict:
-    """Returns the row of a body."""
+    """Sends a body a few times and returns its row."""
     before, seconds, statuses = process.memory_info().rss, [], set()
     with Watch(url, process) as watch, httpx.Client(timeout=120) as http:
         for _ in range(rounds):

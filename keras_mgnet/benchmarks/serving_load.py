@@ -1,11 +1,11 @@
-"""Load on the embedded server, and on another server in turns with it: throughput, latency, errors, memory.
+"""Measures the embedded server under load, in turns with another server: throughput, latency, errors, memory.
 
     python -m keras_mgnet.benchmarks.serving_load [--network digits|cifar] [--against 'COMMAND {base} ...'] [--out FOLDER]
 
-Exports an MgNet as SavedModel and as ONNX and serves each in a process of its own, and by COMMAND in another one, which announces
-its address as ours does. One or several images a request go over kept-alive connections by REST, and to ours by gRPC; each
-client waits for its answer before it asks again. The servers take turns of a few seconds. A figure is the median of its turns, a
-ratio that of the ratios within a round. Prints and writes Markdown and JSON.
+Exports an MgNet as SavedModel and as ONNX. Serves each in its own process, and with COMMAND in another one, which must announce
+its address as ours does. Requests with one or several images go over kept-alive connections by REST, and to ours also by gRPC.
+Each client waits for its answer before it asks again. The servers take turns of a few seconds. A figure is the median over its
+turns; a ratio is the median of the ratios within each round. Prints and writes Markdown and JSON.
 """
 
 import argparse
@@ -47,7 +47,7 @@ COLUMNS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--network", choices=NETWORKS, default="digits")
-    parser.add_argument("--seconds", type=float, default=5, help="of a turn")
+    parser.add_argument("--seconds", type=float, default=5, help="length of a turn")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--images", type=int, nargs="+", default=[1, 32])
@@ -86,7 +86,7 @@ def export_model(folder: str, network: str) -> None:
 
 @contextmanager
 def served(command: str):
-    """Yields (port of REST, address of gRPC or None, process) of a server, and ends it."""
+    """Starts a server, yields (port of REST, address of gRPC or None, process), and ends the server."""
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(shlex.split(command), **quiet) as process:
         try:
@@ -97,7 +97,7 @@ def served(command: str):
 
 
 def measure(kind: str, servers: list, images: int, clients: int, options) -> list[dict]:
-    """Returns the row of REST, and for a SavedModel that of gRPC, which only ours is asked by."""
+    """Returns the row for REST and, for a SavedModel, the row for gRPC, which is measured only on our server."""
     request = rest_request(options.network, images)
     turns = [[] for _ in servers]
     for port, _, _ in servers:
@@ -121,14 +121,17 @@ def measure(kind: str, servers: list, images: int, clients: int, options) -> lis
 
 
 def summary(turns: list[dict], images: int) -> dict:
-    """Returns the medians over turns."""
+    """Returns the medians over turns, and the sum of errors."""
     middle = {key: statistics.median(turn[key] for turn in turns) for key in ("requests", "p50", "p99")}
     errors = sum(turn["errors"] for turn in turns)
     return {"rate": images * middle["requests"], "p50": middle["p50"], "p99": middle["p99"], "errors": errors}
 
 
 async def load(connect, clients: int, seconds: float) -> dict:
-    """Lets clients ask for some seconds; `connect` gives a coroutine function that asks once and says whether it went well."""
+    """Lets clients send requests for some seconds.
+
+    `connect()` is a context that gives a coroutine function, which sends one request and returns whether it succeeded.
+    """
     latencies, errors, end = [], [], time.perf_counter() + seconds
 
     async def client():
@@ -143,7 +146,7 @@ async def load(connect, clients: int, seconds: float) -> dict:
 
 
 def rest_client(port: int, request: bytes):
-    """Returns a context of one kept-alive connection that sends the same bytes again and again."""
+    """Returns a context of one kept-alive connection that sends the same bytes with every request."""
 
     @asynccontextmanager
     async def connect():
@@ -185,7 +188,7 @@ def grpc_client(address: str, network: str, images: int):
 
 
 def rest_request(network: str, images: int) -> bytes:
-    """Returns a predict request as it goes over the wire."""
+    """Returns the bytes of a predict request."""
     body = msgspec.json.encode({"instances": images_of(network, images).astype("uint8").tolist()})
     head = f"POST /v1/models/{network}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -1,4 +1,4 @@
-"""The cold start: what importing the library adds to importing Keras, and the way to the first step, in fresh processes."""
+"""Times the cold start in fresh processes: what importing the library adds to importing Keras, and the time to the first step."""
 
 import statistics
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 COLUMNS = {"stage": "stage", "s": "s", "least_s": "least", "most_s": "most"}
 CLOCK = "import time; {} start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-STAGES = {  # name -> what is timed
+STAGES = {  # name -> code to time
     "import keras": "import keras",
     "import and build MgNet[2,2,2,2]-64": "from keras_mgnet import MgNet; MgNet(channels=64)",
     "the same and a training step": (
@@ -19,7 +19,7 @@ ADDED = "import keras_mgnet and MgNet, after keras"
 
 
 def measure(rounds: int) -> tuple[list[dict], dict[str, str]]:
-    """Returns a row for each stage, in turns, and the headings."""
+    """Returns one row per stage, measured in turns, and the headings."""
     times = {name: [] for name in (*STAGES, ADDED)}
     for _ in range(rounds):
         for name, code in STAGES.items():

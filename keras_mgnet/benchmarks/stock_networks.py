@@ -1,4 +1,4 @@
-"""The same networks of stock Keras layers, as a textbook would write them: the feature form, no kernel of a backend's own."""
+"""The same networks from stock Keras layers, as in a textbook: the feature form, without kernels of a backend."""
 
 import keras
 from keras import layers
@@ -7,17 +7,17 @@ from keras_mgnet.benchmarks.networks import CLASSES, IMAGE
 
 
 def conv(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:
-    """A convolution without bias."""
+    """Returns a convolution without bias."""
     return layers.Conv2D(channels, size, strides, padding="same", use_bias=False)
 
 
 def normed(x):
-    """sigma(norm(x))."""
+    """Returns sigma(norm(x))."""
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
 
 
 def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
-    """MgNet, He2019 (4.3)-(4.4): u <- u + s(B s(f - A u)), A and B of a grid shared; A is applied to u = 0, too."""
+    """Builds MgNet, He2019 (4.3)-(4.4): u <- u + s(B s(f - A u)), with one A and one B per grid. A is also applied to u = 0."""
     image = keras.Input(IMAGE)
     f = normed(conv(channels)(image))
     u = layers.Rescaling(0.0)(f)
@@ -33,7 +33,7 @@ def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
 
 
 def preact_resnet18(share_A=False) -> keras.Model:
-    """x <- R x + A s(B s(x)), He2019 (2.1), (2.2)."""
+    """Builds a pre-activation ResNet18, He2019 (2.1), (2.2): x <- R x + A s(B s(x))."""
     image = keras.Input(IMAGE)
     x = conv(64)(image)
     for channels in (64, 128, 256, 512):

@@ -1,4 +1,4 @@
-"""The peers: the networks in plain PyTorch, as their papers' code has them, written from the equations."""
+"""The peers: the networks in plain PyTorch, written from the equations in the form of their papers' code."""
 
 import torch
 from torch import nn
@@ -8,17 +8,17 @@ CLASSES = 10
 
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
-    """The papers' convolution: no bias, padded on both sides."""
+    """Returns the papers' convolution: without bias, padded on both sides."""
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
 def norms(channels: int, count: int) -> nn.ModuleList:
-    """One norm per iteration."""
+    """Returns one norm per iteration."""
     return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
 
 
 class MgNet(nn.Module):
-    """MgNet, He2019 (4.3)-(4.4), in the feature form: u <- u + s(B s(f - A u)), A and B of a grid shared."""
+    """MgNet, He2019 (4.3)-(4.4), in the feature form: u <- u + s(B s(f - A u)), with one A and one B per grid."""
 
     def __init__(self, nu=(2, 2, 2, 2), channels=64):
         super().__init__()
@@ -48,7 +48,7 @@ class MgNet(nn.Module):
 
 
 class ResidualFormMgNet(MgNet):
-    """The same function as this library computes it: e = s(B s(r)), u <- u + e, r <- r - A e, nothing from u = 0."""
+    """The same function in the form of this library: e = s(B s(r)), u <- u + e, r <- r - A e; nothing is computed from u = 0."""
 
     def forward(self, image):
         r, u = F.relu(self.stem_norm(self.stem(image))), None
@@ -65,7 +65,7 @@ class ResidualFormMgNet(MgNet):
 
 
 class PreActBlock(nn.Module):
-    """x <- R x + A s(B s(x)), He2019 (2.1), (2.2)."""
+    """The pre-activation block, He2019 (2.1), (2.2): x <- R x + A s(B s(x))."""
 
     def __init__(self, inputs, channels, stride, A):
         super().__init__()
@@ -80,7 +80,7 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """Four grids of two blocks; `share_A` has one A per grid."""
+    """Four grids of two blocks. `share_A` gives each grid a single A."""
 
     def __init__(self, share_A=False):
         super().__init__()
@@ -100,7 +100,7 @@ class PreActResNet18(nn.Module):
 
 
 class LMBlock(nn.Module):
-    """x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n), Lu2018 (1); where the shape changes R s(x_n) + f(x_n)."""
+    """The LM block, Lu2018 (1): x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n); R s(x_n) + f(x_n) if the shape changes."""
 
     def __init__(self, inputs, channels, stride, first):
         super().__init__()
@@ -127,7 +127,7 @@ class LMBlock(nn.Module):
 
 
 class LMResNet56(nn.Module):
-    """Three grids of nine blocks, 16, 32 and 64 channels."""
+    """Three grids of nine blocks, with 16, 32 and 64 channels."""
 
     def __init__(self):
         super().__init__()

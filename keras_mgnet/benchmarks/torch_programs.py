@@ -1,4 +1,4 @@
-"""What PyTorch does in a race: training steps, inference, convolutions and products."""
+"""PyTorch's programs in a race: training steps, inference, convolutions and products."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from keras_mgnet.benchmarks import torch_networks
 from keras_mgnet.benchmarks.networks import CLASSES, IMAGE, NETWORKS
 
-FORMS = {  # name -> (whether channels are last in memory, whether it is compiled, whether it is our form of the network)
+FORMS = {  # name -> (channels last in memory?, compiled?, our form of the network?)
     "eager": (False, False, False),
     "channels_last": (True, False, False),
     "compiled": (False, True, False),
@@ -34,7 +34,7 @@ def train(network: str, batch: int, form: str) -> Callable[[], object]:
 
 
 def infer(network: str, batch: int, form: str) -> Callable[[], object]:
-    """Returns the logits of a batch as a step."""
+    """Returns a step that computes the logits of a batch."""
     model, images = _made(network, batch, form)
     model.eval()
 
@@ -57,13 +57,13 @@ def _made(network: str, batch: int, form: str):
 
 
 def convolution(batch: int, size: int, channels: int) -> Callable[[], object]:
-    """Returns a 3x3 convolution as a step, channels last in memory."""
+    """Returns a step that computes a 3x3 convolution, with channels last in memory."""
     x, kernel = torch.randn(batch, channels, size, size), torch.randn(channels, channels, 3, 3)
     x, kernel = (tensor.to(memory_format=torch.channels_last) for tensor in (x, kernel))
     return lambda: F.conv2d(x, kernel, padding=1)
 
 
 def product(n: int) -> Callable[[], object]:
-    """Returns the product of two n x n matrices as a step."""
+    """Returns a step that computes the product of two n x n matrices."""
     a, b = torch.randn(n, n), torch.randn(n, n)
     return lambda: a @ b

@@ -1,4 +1,4 @@
-"""The networks of the export benchmarks: one of every family, as published where that is small, else narrower."""
+"""The networks of the export benchmarks: one of every family, as published if that is small, otherwise narrower."""
 
 import functools
 
@@ -36,14 +36,14 @@ NARROWER = {  # name -> (family, arguments)
     "DenseNet-40, k=12": ("DenseNet", {"depth": 40, "growth": 12}),
 }
 NAMES = (*PUBLISHED, *NARROWER)
-SAMPLES, CALIBRATION = 32, 20  # images that an artifact is compared on, and calibrated on
+SAMPLES, CALIBRATION = 32, 20  # numbers of images to compare an artifact on, and to calibrate it on
 PACKAGES = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")  # that an artifact depends on
-SETTLING = 20  # batches, after which a moving statistic holds an eighth of its initial value
+SETTLING = 20  # batches; after them, an eighth of its initial value is left in a moving statistic
 BATCH = 32
 
 
 def network(name: str) -> keras.Model:
-    """Returns a network of random weights, settled."""
+    """Returns a network with random weights and settled norms, see `settled`."""
     if name in NARROWER:
         family, arguments = NARROWER[name]
         model = getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10)
@@ -53,7 +53,7 @@ def network(name: str) -> keras.Model:
 
 
 def settled(model: keras.Model) -> keras.Model:
-    """Returns a model after its norms, where it has some, have seen images of CIFAR-10."""
+    """Runs images of CIFAR-10 through a model, so that the statistics of its norms settle, and returns it."""
     if normalization(model) is not None:
         mean, std = np.float32(normalization(model))
         for batch in np.split((images(model, "train", SETTLING * BATCH) / 255 - mean) / std, SETTLING):
@@ -62,22 +62,22 @@ def settled(model: keras.Model) -> keras.Model:
 
 
 def images(model: keras.Model, split: str, count: int) -> np.ndarray:
-    """Returns the first images of CIFAR-10, 0..255, grey for a denoiser."""
+    """Returns the first images of CIFAR-10, with values 0..255; grey for a denoiser."""
     chosen = getattr(cifar10(), split).images[:count].astype("float32")
     return chosen if model.input_shape[-1] == 3 else chosen.mean(axis=-1, keepdims=True)
 
 
 def export_images(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns the images of an export: test images to compare on, training images to calibrate on."""
+    """Returns images for an export: test images to compare on, and training images to calibrate on."""
     return {"samples": images(model, "test", SAMPLES), "calibration": images(model, "train", CALIBRATION)}
 
 
 def normalization(model: keras.Model) -> tuple | None:
-    """Returns (mean, std) of each channel, for the artifacts of a classifier."""
+    """Returns (mean, std) per channel for a classifier, or None for a denoiser."""
     return (cifar10().mean, cifar10().std) if model.input_shape[-1] == 3 else None
 
 
 @functools.cache
 def cifar10() -> Dataset:
-    """Returns CIFAR-10."""
+    """Loads CIFAR-10 once."""
     return load("cifar10")

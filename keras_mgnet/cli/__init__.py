@@ -1,4 +1,4 @@
-"""The command line `keras-mgnet`: one file a group of commands, each a thin layer over the package."""
+"""The command line `keras-mgnet`: one file per group of commands, each a thin layer over the package."""
 
 import os
 import signal
@@ -28,17 +28,17 @@ GROUPS = {  # file -> its commands, in the order of the help
     "demo": ("demo",),
     "doctor": ("doctor",),
 }
-SEVERAL_WORDS = ("reproduce", "export", "analyze", "bench")  # an option takes all words up to the next one
+SEVERAL_WORDS = ("reproduce", "export", "analyze", "bench")  # here an option takes all words up to the next option
 PROGRAM = "keras-mgnet"
-COMPLETION = "_KERAS_MGNET_COMPLETE"  # is set by a shell that asks how a line may go on
+COMPLETION = "_KERAS_MGNET_COMPLETE"  # set by a shell that asks for completions
 DEBUG = "--debug"
 MENDABLE = (ValueError, OSError, ImportError)
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """Returns the command line; it loads only the group of the command that `arguments` begin with, else all of them.
+    """Returns the command line. Loads only the group of the command in `arguments`, or all groups if there is no command.
 
-    Where completion is asked for, the other commands are names alone.
+    For shell completion, all other commands are only names.
 
     Example:
         >>> [group.name for group in command_line(["describe", "resnet18"]).registered_commands]
@@ -62,9 +62,9 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the command line; an error becomes one line on standard error, unless --debug asks for its traceback.
+    """Runs the command line. Prints an error as one line on standard error, or with its traceback if --debug is given.
 
-    The exit code is 2 for what the user can mend, 1 for any other error, 128 + N where signal N has ended the command.
+    The exit code is 2 for an error that the user can fix, 1 for any other error, and 128 + N if signal N ended the command.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = sys.argv[1:]
@@ -81,8 +81,8 @@ def main() -> None:
 
 
 def _described(error: Exception) -> tuple[str, int]:
-    """Returns an error in one line, and the exit code."""
-    if hasattr(error, "format_message"):  # typer's, of words that no command takes
+    """Returns the text of an error in one line, and the exit code."""
+    if hasattr(error, "format_message"):  # typer's error for wrong arguments
         path = error.ctx.command_path if error.ctx else PROGRAM
         text, code = f"{error.format_message()} (see `{path} --help`)", 2
     elif isinstance(error, MENDABLE):
@@ -93,7 +93,7 @@ def _described(error: Exception) -> tuple[str, int]:
 
 
 def _line_to_complete() -> list[str]:
-    """The words after the program's name on the line that a shell asks about: bash's, or of the other shells."""
+    """Returns the words after the program's name on the line to complete, as bash or another shell passes it."""
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
 
 

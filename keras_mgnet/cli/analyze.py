@@ -1,4 +1,4 @@
-"""`analyze`: what the analyses of Lu2017 say about the model of a run, as numbers and pictures."""
+"""`analyze`: the analyses of Lu2017 for the model of a run, as numbers and pictures."""
 
 import inspect
 from pathlib import Path
@@ -16,10 +16,10 @@ from keras_mgnet.training.loop.inference import load_data
 from keras_mgnet.training.runs.run import Run, open_run, versions
 
 ALL = "all"
-SIDE = 128  # of the squares in the middle of a denoiser's test images
+SIDE = 128  # of the central squares cut from a denoiser's test images
 LIST = "\n".join(f"{name:15}{row.help}" for name, row in ANALYSES.items())
 WhatOption = Annotated[
-    list[str], typer.Option(help="all, or one or several of those above", autocompletion=lambda: [ALL, *ANALYSES])
+    list[str], typer.Option(help="all, or some of the analyses above", autocompletion=lambda: [ALL, *ANALYSES])
 ]
 
 
@@ -27,13 +27,13 @@ def analyze_command(
     run: RunArgument,
     what: WhatOption = [ALL],  # noqa: B006
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("analysis"),
-    images: Annotated[int, typer.Option(min=4, help="number of test images, drawn by the seed")] = 500,
+    images: Annotated[int, typer.Option(min=4, help="number of test images, chosen at random")] = 500,
     checkpoint: CheckpointOption = "last",
-    seed: Annotated[int, typer.Option(help="of all that is drawn")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of all random choices")] = 0,
 ) -> None:
-    """Look inside a run's model and write what is found as JSON and PNG.
+    """Analyse the model of a run, and write the results as JSON and PNG.
 
-    What does not apply to the model is an error where it is asked for by name.
+    An analysis that does not apply to the model is skipped with "all", and an error if you ask for it by name.
 
     Example:
         keras-mgnet analyze runs/mnist-mgnet-001 --what lesion spectra
@@ -53,7 +53,7 @@ def analyze_command(
         "versions": versions(),
     }
     applicable = [name for name in wanted if name not in reasons]
-    with workspace(out):  # an unwritable folder is told before anything is computed
+    with workspace(out):  # reports an unwritable folder before anything is computed
         for name in applicable:
             typer.echo(f"{name}: {analyze(subject, name, out, about).summary()}")
     for name, reason in reasons.items():
@@ -65,7 +65,7 @@ analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"
 
 
 def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:
-    """Returns the model of a run and some of its test images, drawn by a seed and normalised as it was trained."""
+    """Returns the model of a run with some of its test images, chosen by a seed and normalised as in training."""
     model, data = run.load_model(checkpoint), load_data(run)
     chosen = np.random.default_rng(seed).permutation(data.counts[1])[:images]
     if isinstance(data, CleanImages):

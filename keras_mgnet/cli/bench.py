@@ -1,4 +1,4 @@
-"""`bench`: speed beside PyTorch, stock Keras and the machine's limit."""
+"""`bench`: speed compared with PyTorch, stock Keras and the machine's limit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,13 @@ DEFAULT = next(iter(NETWORKS))
 
 def bench_command(
     what: Annotated[str, typer.Argument(help=WHAT_HELP)] = "train",
-    network: Annotated[list[str], typer.Option(help=f"one or several of {', '.join(NETWORKS)}")] = [DEFAULT],  # noqa: B006
-    batch: Annotated[list[int], typer.Option(help="images a step, one or several")] = [32],  # noqa: B006
-    rounds: Annotated[int, typer.Option(help="turns of each program")] = 7,
-    seconds: Annotated[float, typer.Option(help="of a turn, at least one step")] = 1.0,
-    out: Annotated[Path | None, typer.Option(help="folder for the record, WHAT.json and WHAT.md")] = None,
+    network: Annotated[list[str], typer.Option(help=f"one or more of {', '.join(NETWORKS)}")] = [DEFAULT],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="images per step; one or more sizes")] = [32],  # noqa: B006
+    rounds: Annotated[int, typer.Option(help="number of turns of each program")] = 7,
+    seconds: Annotated[float, typer.Option(help="length of a turn; at least one step is run")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="folder for the record: WHAT.json and WHAT.md")] = None,
 ) -> None:
-    """Measure speed: programs take turns in processes of their own, and each figure is a ratio to another of the same run.
+    """Measure speed. The programs take turns, each in its own process, and every figure is a ratio within the same run.
 
     Example:
         keras-mgnet bench train --batch 32 128

@@ -1,4 +1,4 @@
-"""`demo`: the whole way on real scans of digits, from training to three runtimes, in about a minute."""
+"""`demo`: trains on scanned digits, exports and runs the model in three runtimes, in about a minute."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ PICTURED = 6
 
 
 def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new or empty")] = Path("demo")) -> None:
-    """Train an MgNet on scikit-learn's digits, export it three times, run each export, draw what the levels do.
+    """Train an MgNet on scikit-learn's digits, export it to three formats, run each export, and draw the states of the levels.
 
     Example:
         keras-mgnet demo --out demo/first

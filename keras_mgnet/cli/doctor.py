@@ -1,4 +1,4 @@
-"""`doctor`: what works here, and what is missing."""
+"""`doctor`: shows what works on this machine and what is missing."""
 
 from dataclasses import asdict
 
@@ -10,9 +10,9 @@ from keras_mgnet.console import checklist, print_json, show
 
 
 def doctor_command(json_: JsonOption = False) -> None:
-    """Show versions, devices, strategies, data sets and extras: what is here, and how to get what is missing.
+    """Show versions, devices, strategies, data sets and extras, and how to get those that are missing.
 
-    A small network is trained for one step; the exit code is 0 where that succeeds, else 1.
+    Also trains a small network for one step. The exit code is 0 if that succeeds, else 1.
 
     Example:
         keras-mgnet doctor --json

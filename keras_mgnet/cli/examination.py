@@ -1,5 +1,7 @@
-"""What this installation can do: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, programs that
-serve, and a step of training."""
+"""Examines the installation: versions, backend, devices, strategies, data sets, extras, the explorer's runtime, serving programs.
+
+The last check trains a small network for one step.
+"""
 
 import importlib
 import importlib.util
@@ -23,11 +25,11 @@ from keras_mgnet.extras import TFDS
 from keras_mgnet.version import installed
 
 PACKAGE = "keras-mgnet"
-UNIONS = ("all", "test")  # extras of extras, and of this repository
-NAMED = 3  # missing packages of an extra
+UNIONS = ("all", "test")  # extras that are not shown: a union of others, and one for this repository
+NAMED = 3  # missing packages of an extra that are named
 TFDS_DEFAULT = "~/tensorflow_datasets"
 NO_CLUSTER = "TF_CONFIG names no other machine"
-PROGRAMS = {  # name -> what asks for its version, and where it is from
+PROGRAMS = {  # name -> arguments that print its version, and where to get it
     "tensorflow_model_server": (["--version"], "tensorflow.org/tfx/serving/setup"),
     "docker": (["version", "--format", "server {{.Server.Version}}"], "docs.docker.com/get-docker"),
 }
@@ -36,19 +38,19 @@ ANSWERS_WITHIN = 10  # seconds
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing."""
+    """The result of one check."""
 
     available: bool  # whether it can be used here
-    detail: str = ""  # which or where it is; what it lacks where it cannot be used
+    detail: str = ""  # its version or place, or what is missing
 
 
 Section = dict[str, Finding]
 
 
 def examine() -> dict[str, Section]:
-    """Returns what was found, by section and name; what breaks a section stands in it as "error".
+    """Runs all checks and returns the findings by section and name. If a section fails, it holds the error as "error".
 
-    The last section has trained a small network for one step. No machine of TF_CONFIG is asked.
+    The last section trains a small network for one step. The machines of TF_CONFIG are not contacted.
 
     Example:
         >>> found = examine()
@@ -61,14 +63,14 @@ def examine() -> dict[str, Section]:
 
 
 def can_train(found: dict[str, Section]) -> bool:
-    """Whether a step of training has succeeded in what `examine` found."""
+    """Returns whether the training step of `examine` succeeded."""
     return all(finding.available for finding in found["training"].values())
 
 
 def _guarded(look: Callable[[], Section]) -> Section:
     try:
         return look()
-    except Exception as error:  # whatever is broken is what was asked for
+    except Exception as error:  # a broken part is a finding, whatever it raises
         return {"error": Finding(False, one_line(error))}
 
 
@@ -146,7 +148,7 @@ def _devices() -> Section:
         device.name.removeprefix("/physical_device:"): Finding(
             True, tf.config.experimental.get_device_details(device).get("device_name", "")
         )
-        for device in tf.config.list_physical_devices()  # logical ones would take the memory of GPUs
+        for device in tf.config.list_physical_devices()  # listing logical devices would claim the GPUs' memory
     }
 
 
@@ -172,13 +174,13 @@ def _data_sets() -> Section:
         for pattern in ("*/*", "*/*/*")
         for file in sorted(root.glob(f"{pattern}/features.json"))
     }
-    nothing = {"TFDS": Finding(False, f"no prepared set in {root}; TFDS_DATA_DIR says where they are")}
+    nothing = {"TFDS": Finding(False, f"no prepared set in {root}; set TFDS_DATA_DIR to the folder that has them")}
     return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
 
 
 def _tfds_set(file: Path) -> Finding:
     if importlib.util.find_spec("tensorflow_datasets") is None:
-        return Finding(False, f"pip install '{TFDS}' brings what reads {file.parent}")
+        return Finding(False, f"pip install '{TFDS}' to read {file.parent}")
     features = json.loads(file.read_text(encoding="utf-8")).get("featuresDict", {}).get("features", {})
     if "image" not in features or "classLabel" not in features.get("label", {}):
         return Finding(False, f"no image with a class as its label in {file.parent}")

@@ -1,4 +1,4 @@
-"""`explore`: networks in the browser, and the states that they pass through."""
+"""`explore`: runs networks in the browser and shows their states."""
 
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -14,21 +14,21 @@ from keras_mgnet.training.runs.run import open_run
 
 
 def explore_command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or several run directories")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or more run directories")],
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
     checkpoint: CheckpointOption = "last",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page's server; 0 for a free one")] = 8600,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page's server; 0 for any free port")] = 8600,
     serve: Annotated[bool, typer.Option(help="serve the page, or only write it for another web server")] = True,
 ) -> None:
-    """Draw a digit or open an image, and watch u and r iteration by iteration: a page on which the networks run in the browser.
+    """Watch u and r change iteration by iteration, for a digit you draw or an image you open, on a page in the browser.
 
-    The page loads nothing from elsewhere; its server listens on this machine alone.
+    The networks run in the browser. The page loads nothing from other sites, and its server accepts only this machine.
 
     Example:
         keras-mgnet explore runs/mnist-mgnet-001 runs/mnist-resnet20-001
     """
     opened = [open_run(run) for run in runs]
-    server = page_server(out, port) if serve else None  # a port that is taken is told before anything is computed
+    server = page_server(out, port) if serve else None  # reports a taken port before anything is computed
     with server or nullcontext():
         with stderr().status("starting") as status:
             page = write_page(opened, out, checkpoint, status.update)

@@ -1,4 +1,4 @@
-"""`export`: the model of a run as SavedModel, TFLite and ONNX, with a model card."""
+"""`export`: writes the model of a run as SavedModel, TFLite and ONNX, with a model card."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,23 +24,23 @@ FORMAT_HELP = "; ".join(f"{name}: {row.summary}" for name, row in FORMATS.items(
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="a run directory; with --weights, a name of `keras-mgnet list`")],
+    run: Annotated[Path, typer.Argument(help="a run directory; with --weights, a name from `keras-mgnet list`")],
     out: Annotated[Path, typer.Option(help="folder to write to")],
-    format: Annotated[list[str], typer.Option(help=f"one or several of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
+    format: Annotated[list[str], typer.Option(help=f"one or more of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
     name: Annotated[
-        str | None, typer.Option(help="of the files, and of the model at a server; the network's if not given")
+        str | None, typer.Option(help="name of the files and of the served model; by default the network's")
     ] = None,
     checkpoint: CheckpointOption = "last",
-    weights: Annotated[Path | None, typer.Option(help=f"instead of a run's: {WEIGHTS_HELP}")] = None,
+    weights: Annotated[Path | None, typer.Option(help=f"use these weights, not a run's: {WEIGHTS_HELP}")] = None,
     set: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"with --weights, gives test images, classes and normalisation: {CLASSES_HELP}")
+        str | None, typer.Option(help=f"with --weights: source of test images, classes, normalisation: {CLASSES_HELP}")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Export a run's model, or one with the weights of a file, verified in its own runtime.
+    """Export the model of a run, or a network with weights from a file. Every export is verified in its own runtime.
 
-    The files take images 0..255; those of --weights without --dataset take them as the network does.
+    The exported files take images with values 0..255. With --weights but no --dataset, they take images as the network does.
 
     Example:
         keras-mgnet export runs/mnist-mgnet-001 --format tflite onnx --out out
@@ -49,7 +49,7 @@ def export_command(
     check_formats(format)
     if weights is None:
         if set or dataset:
-            raise ValueError(f"expected set and dataset with weights alone. Received: set={set}, dataset={dataset!r}")
+            raise ValueError(f"expected set and dataset only with weights. Received: set={set}, dataset={dataset!r}")
         source = export_arguments(open_run(run), checkpoint)
     else:
         if dataset is None and any("int8" in FORMATS[form].options.values() for form in format):

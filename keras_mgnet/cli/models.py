@@ -23,7 +23,7 @@ CAPTION = (
 def list_command(
     pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*", json_: JsonOption = False
 ) -> None:
-    """List the networks by name, our exact size beside the published size and accuracy.
+    """List the networks by name, with their exact size and the published size and accuracy.
 
     Example:
         keras-mgnet list 'resnet18*'
@@ -49,11 +49,11 @@ def _cells(info: ModelInfo) -> tuple[str, ...]:
 
 
 def describe_command(
-    name: Annotated[str, typer.Argument(help="a name of `keras-mgnet list`")],
+    name: Annotated[str, typer.Argument(help="a name from `keras-mgnet list`")],
     set: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show the levels of a network: grid, channels, iterations, parameters, multiply-adds, and what is reused.
+    """Show the levels of a network: grid, channels, iterations, parameters, multiply-adds, and which kernels are reused.
 
     Example:
         keras-mgnet describe mgnet_2222_c256_shared_b --set nu=3,3,3,3

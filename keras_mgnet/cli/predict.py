@@ -1,4 +1,4 @@
-"""`predict`: the classes of image files, by the model of a run or by a server; or the images without their noise."""
+"""`predict`: classifies image files with the model of a run or a server, or removes their noise with a denoiser."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,21 +14,21 @@ def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: CheckpointOption = "last",
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="ask a model at http://HOST:PORT/v1/models/NAME instead of a run")
+        str | None, typer.Option(metavar="URL", help="use a model at http://HOST:PORT/v1/models/NAME, not a run")
     ] = None,
     signature: Annotated[
-        str | None, typer.Option(help="of the server's model; by default the one of fewest bytes")
+        str | None, typer.Option(help="signature of the server's model; by default the one that needs the fewest bytes")
     ] = None,
     class_names: Annotated[
-        Path | None, typer.Option(help="text file, a class a line; by default what the server says")
+        Path | None, typer.Option(help="text file with one class name per line; by default the server's names")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="seconds to wait for each answer of the server")] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="how often to try again where no server is there yet")] = 0,
-    top: Annotated[int, typer.Option(min=1, help="classes to show per image")] = 3,
-    out: Annotated[Path, typer.Option(help="of a denoiser: folder for the images without noise")] = Path("denoised"),
+    retries: Annotated[int, typer.Option(min=0, help="how often to retry a connection that is refused")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="number of classes to show per image")] = 3,
+    out: Annotated[Path, typer.Option(help="denoisers: folder for the images without noise")] = Path("denoised"),
     json_: JsonOption = False,
 ) -> None:
-    """Classify image files, class names and probabilities; with the run of a denoiser, clean them of noise.
+    """Classify image files: print class names and probabilities. With the run of a denoiser, remove the noise of the images.
 
     Example:
         keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1

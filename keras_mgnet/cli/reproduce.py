@@ -1,4 +1,4 @@
-"""`reproduce`: a table of the papers rerun, ours against published."""
+"""`reproduce`: reruns a table of the papers and compares ours with the published results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,23 +20,23 @@ def reproduce_command(
     table: Annotated[str, typer.Argument(help=", ".join(TABLES))],
     rows: Annotated[
         list[str] | None,
-        typer.Option(help="numbers from 1, or shell patterns such as 'resnet18*-cifar10'; all if not given"),
+        typer.Option(help="row numbers from 1, or shell patterns such as 'resnet18*-cifar10'; by default all"),
     ] = None,
     budget: Annotated[
         list[str] | None,
-        typer.Option(metavar=PAIR, help=f"what replaces the published recipe's, and is named: {', '.join(BUDGET)}"),
+        typer.Option(
+            metavar=PAIR, help=f"replaces a setting of the recipe, and is named in the report: {', '.join(BUDGET)}"
+        ),
     ] = None,
     set: SetOption = None,
     data: Annotated[
-        list[str] | None, typer.Option(metavar=PAIR, help="where a data set of the table is: imagenet=folder:DIR")
+        list[str] | None, typer.Option(metavar=PAIR, help="place of a data set of the table, as in imagenet=folder:DIR")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="runs per row, with the seeds 1, 2, ...")] = 3,
-    out: Annotated[
-        Path | None, typer.Option(help="directory of runs and report; reproduced/TABLE if not given")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what it would cost; run nothing")] = False,
+    out: Annotated[Path | None, typer.Option(help="directory for runs and report; by default reproduced/TABLE")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the cost and run nothing")] = False,
 ) -> None:
-    """Rerun a published table, or go on with it, and write it ours against published: Markdown, JSON and a plot.
+    """Rerun a published table, or continue it, and report our results next to the published: Markdown, JSON and a plot.
 
     Example:
         keras-mgnet reproduce he2019:3 --rows 'resnet18*-cifar10' --dry-run
@@ -63,7 +63,7 @@ def _summarise(outcome: Outcome, rows: list[Result]) -> int:
     summary = f"{len(rows) - len(gaps)} of {len(rows)} rows complete"
     typer.echo("\n".join([summary, *gaps, f"wrote {', '.join(map(str, outcome.paths))}"]))
     if outcome.stopped:
-        typer.echo(f"{outcome.stopped}: the same command goes on where it stopped")
+        typer.echo(f"{outcome.stopped}; the same command continues where it stopped")
     return STOPPED.get(outcome.stopped, int(bool(gaps)))
 
 
@@ -82,8 +82,8 @@ def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
         ("row", "parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"),
         map(_cost_row, costs),
         title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
-        caption="multiply-adds: of one image, forward; hours: training alone, by steps on noise timed on one device of "
-        "this machine after warm-up, without input pipeline and evaluation, the runs one after the other",
+        caption="multiply-adds: one image, forward; hours: training alone, the runs one after the other, estimated from "
+        "steps on noise on one device of this machine after warm-up, without input pipeline and evaluation",
     )
 
 

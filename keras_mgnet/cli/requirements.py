@@ -1,4 +1,4 @@
-"""What installed packages and their extras need, and what is missing of it."""
+"""Finds what installed packages and their extras require, and which requirements are missing."""
 
 from collections.abc import Iterator
 from importlib import metadata
@@ -9,7 +9,7 @@ from keras_mgnet.version import installed
 
 
 def requirements(package: str, extra: str = "") -> list[Requirement]:
-    """Returns what an installed package needs on this platform, or what one of its extras adds.
+    """Returns the requirements of an installed package on this platform, or those that one of its extras adds.
 
     Example:
         >>> "numpy" in [requirement.name for requirement in requirements("keras")]
@@ -24,7 +24,7 @@ def requirements(package: str, extra: str = "") -> list[Requirement]:
 
 
 def unmet(requirement: Requirement) -> Iterator[str]:
-    """Yields what is missing of a requirement and of the extras that it names.
+    """Yields the missing parts of a requirement and of the extras it names.
 
     Example:
         >>> list(unmet(Requirement("keras"))), list(unmet(Requirement("kears>=3")))

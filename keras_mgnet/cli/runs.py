@@ -1,4 +1,4 @@
-"""`train`, `evaluate` and `compare`: from a data set to run directories, and what they know."""
+"""`train`, `evaluate` and `compare`: commands that write and read run directories."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,9 @@ OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 @from_fields(TrainConfig, positional="dataset", panels=PANELS)
 def train_command(config: TrainConfig) -> None:
-    """Train a network on a data set and write a run directory; with --resume, go on with one.
+    """Train a network on a data set and write a run directory, or continue a run with --resume.
+
+    Options you leave out come from the network's recipe or the data set.
 
     Example:
         keras-mgnet train cifar10 --model resnet18_shared_a --epochs 30
@@ -34,7 +36,7 @@ def train_command(config: TrainConfig) -> None:
         summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
     typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
     if code := STOPPED.get(result["status"]):
-        typer.echo(f"go on with the same command and --out {run.path} --resume")
+        typer.echo(f"to continue, repeat the command with --out {run.path} --resume")
         raise typer.Exit(code)
     if result["status"] == "diverged":
         typer.echo(f"{result['reason']}; {result['hint']}", err=True)
@@ -44,10 +46,10 @@ def train_command(config: TrainConfig) -> None:
 def evaluate_command(
     run: RunArgument,
     checkpoint: CheckpointOption = "last",
-    dataset: Annotated[str | None, typer.Option(help=f"instead of the run's own: {DATASET_HELP}")] = None,
+    dataset: Annotated[str | None, typer.Option(help=f"data set to use instead of the run's: {DATASET_HELP}")] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Evaluate a run's model on the test images of its data set.
+    """Evaluate the model of a run on the test images of its data set, or of another one.
 
     Example:
         keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
@@ -64,11 +66,11 @@ def evaluate_command(
 
 
 def compare_command(
-    runs: Annotated[list[Path], typer.Argument(help="directories of finished runs, several seeds per network")],
+    runs: Annotated[list[Path], typer.Argument(help="directories of finished runs, with several seeds per network")],
     out: Annotated[Path, typer.Option(help="folder for comparison.md and comparison.png")] = Path("comparison"),
     json_: JsonOption = False,
 ) -> None:
-    """Compare networks over their seeds: mean and spread as a table and a plot.
+    """Compare networks over their seeds: mean and spread, as a table and a plot.
 
     Example:
         keras-mgnet compare runs/mgnet-1 runs/mgnet-2 runs/resnet20-1

@@ -1,4 +1,4 @@
-"""`serve`: an exported model behind the embedded server."""
+"""`serve`: serves an exported model with the embedded server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,20 +9,20 @@ from keras_mgnet.extras import SERVE, extra
 
 
 def serve_command(
-    base: Annotated[Path, typer.Argument(help="folder of versions that export wrote, or an .onnx file")],
-    name: Annotated[str, typer.Option(help="of the model in URLs; by default that of the folder or file")] = "",
-    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one")] = "127.0.0.1",
-    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="of REST; 0 for a free one")] = 8501,
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="of gRPC; 0 for a free one")] = 8500,
-    max_request_mb: Annotated[float, typer.Option(min=0.001, help="largest request")] = 16,
+    base: Annotated[Path, typer.Argument(help="folder of versions written by export, or an .onnx file")],
+    name: Annotated[str, typer.Option(help="name of the model in URLs; by default that of the folder or file")] = "",
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="port of REST; 0 for any free port")] = 8501,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="port of gRPC; 0 for any free port")] = 8500,
+    max_request_mb: Annotated[float, typer.Option(min=0.001, help="size of the largest request, in MiB")] = 16,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="after SIGTERM: still accept requests, but be not ready")
+        float, typer.Option(min=0, help="after SIGTERM, accept requests for this long, with /readyz saying no")
     ] = 2,
 ) -> None:
-    """Serve an exported model by TensorFlow Serving's protocols, on this machine alone unless --host says otherwise.
+    """Serve an exported model with TensorFlow Serving's protocols. Only this machine can reach it unless you set --host.
 
-    A SavedModel is served over REST and gRPC, an ONNX file over REST. docs/serving.md shows the same files behind TensorFlow
-    Serving, KServe and Triton.
+    A SavedModel is served over REST and gRPC, an ONNX file over REST. docs/serving.md shows how to serve the same files with
+    TensorFlow Serving, KServe and Triton.
 
     Example:
         keras-mgnet serve exported/mgnet --rest-port 8080

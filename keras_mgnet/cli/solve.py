@@ -1,4 +1,4 @@
-"""`solve`: a boundary value problem by multigrid, the layers of MgNet with fixed stencils or with a learned smoother."""
+"""`solve`: solves a boundary value problem by multigrid, with MgNet's layers and fixed stencils or a learned smoother."""
 
 import math
 from contextlib import nullcontext
@@ -24,14 +24,16 @@ from keras_mgnet.training.runs.run import versions
 
 @from_fields(LearnConfig, positional="problem")
 def solve_command(config: LearnConfig) -> None:
-    """Solve A u = f on a square by multigrid cycles of MgNet's layers, whose smoother --learn trains; --against adds PyAMG's.
+    """Solve A u = f on a square by multigrid cycles of MgNet's layers.
+
+    --learn trains the smoother first; --against solves with PyAMG as well.
 
     Example:
         keras-mgnet solve poisson --n 255 --cycle W --against pyamg
     """
     if config.against or config.learn:
         extra("pyamg", SOLVE)
-    with workspace(config.out) if config.out else nullcontext():  # tells of an unwritable folder before it computes
+    with workspace(config.out) if config.out else nullcontext():  # reports an unwritable folder before it computes
         learned = _learn(config) if config.learn else None
         model = learned.model if learned else _model(config)
         levels = level_rows(model, config.cycle)
@@ -49,7 +51,7 @@ def solve_command(config: LearnConfig) -> None:
 
 @dataclass(frozen=True)
 class Learned:
-    """What --learn has made: the solver on the grid it was trained on and on that of the problem."""
+    """The result of --learn: the solver on the grid of its training and on the grid of the problem."""
 
     trained: keras.Model
     model: keras.Model
@@ -72,14 +74,14 @@ def _learn(config: LearnConfig) -> Learned:
 
 
 def _model(config: LearnConfig) -> keras.Model:
-    """The solver of a configuration, whose smoother may be the file of a learned one."""
+    """Returns the solver of a configuration. Its smoother may be a file with a learned one."""
     if config.smoother.endswith(".keras"):
         return learned_solver(load_smoother(config.smoother), config)
     return build(config)
 
 
 def comparison_table(rows: list[Row]) -> Table:
-    """Returns the learned smoother's row, and those of `comparison.strongest`."""
+    """Returns a table with the learned smoother and those of `comparison.strongest`."""
 
     def cells(row: Row) -> tuple[str, ...]:
         gain = f"{rows[0].rate / row.rate:.2f}" if row.rate > 0 else ""
@@ -89,13 +91,13 @@ def comparison_table(rows: list[Row]) -> Table:
         ("smoother", "settings", "factor", "work", "rate", "learned / this"),
         map(cells, strongest(rows)),
         left=("settings",),
-        caption="work of a cycle: multiply-adds of A and B, in products with A on the first grid; "
+        caption="work: multiply-adds of A and B in a cycle, in units of one product with A on the first grid; "
         "rate: -ln(factor) / work",
     )
 
 
 def level_table(rows: list[LevelRow]) -> Table:
-    """Returns a row per grid."""
+    """Returns a table with one row per grid."""
     total = f"{sum(row.points**2 for row in rows):,}", f"{sum(row.work for row in rows):.2f}"
     levels = [
         (n, f"{r.points} x {r.points}", f"{r.points**2:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
@@ -109,12 +111,12 @@ def level_table(rows: list[LevelRow]) -> Table:
 
 
 def history_table(solutions: list[Solution]) -> Table:
-    """Returns a row per cycle: of each solver the relative residual and by what the cycle has multiplied it."""
+    """Returns a table with one row per cycle: for each solver, the relative residual and the cycle's reduction factor."""
     cycles = range(max(len(solution.history) for solution in solutions))
     return table(
         ("cycle", *(solution.name for solution in solutions)),
         ((cycle, *(_entry(solution.history, cycle) for solution in solutions)) for cycle in cycles),
-        caption="largest relative residual of the batch; by what the cycle has multiplied it",
+        caption="largest relative residual of the batch, and its factor in this cycle",
     )
 
 
@@ -125,7 +127,7 @@ def _entry(history: list[float], cycle: int) -> str:
 
 
 def solver_table(solutions: list[Solution], tolerance: float) -> Table:
-    """Returns a row per solver."""
+    """Returns a table with one row per solver."""
     return table(
         ("solver", "cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"),
         (_solver_row(solution, tolerance) for solution in solutions),

@@ -1,6 +1,6 @@
 """The program `keras-mgnet`: the command line without the notes that TensorFlow writes to standard error as it starts.
 
-Where only JAX is installed, that is the backend. What runs artifacts, asks a server or completes a line loads neither.
+If only JAX is installed, JAX is the backend. Commands that run artifacts, ask a server or complete a line load neither.
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ def needs_keras(words: list[str]) -> bool:
 def preload_keras() -> None:
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "jax")
-    with suppress(Exception), hidden_notes():  # the command meets an error again, and tells
+    with suppress(Exception), hidden_notes():  # the command meets the same error again and reports it
         import keras
 
         if keras.backend.backend() == "tensorflow":
@@ -31,13 +31,13 @@ def preload_keras() -> None:
 
 
 def prepare_completion() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a shell would show notes amid the words
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a shell would show notes among the completions
     if importlib.util.find_spec("jax"):
-        os.environ["KERAS_BACKEND"] = "numpy"  # nothing is computed: the quickest to load, by means of JAX
+        os.environ["KERAS_BACKEND"] = "numpy"  # computes nothing and loads fastest, with JAX's help
 
 
 def start() -> None:
-    """Runs the command line on the words of this process."""
+    """Runs the command line with the arguments of this process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if COMPLETION in os.environ:
         prepare_completion()

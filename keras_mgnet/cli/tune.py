@@ -1,4 +1,4 @@
-"""`tune`: the search for the network that makes the most of a budget."""
+"""`tune`: searches for the best network within a budget."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from keras_mgnet.training.search.config import TuneConfig
 
 @from_fields(TuneConfig, positional="dataset")
 def tune_command(config: TuneConfig) -> None:
-    """Search for the best network within a budget, alone, with local workers or as a part of a cluster.
+    """Search for the best network within a budget, with local workers or as part of a cluster.
 
     Example:
         keras-mgnet tune cifar10 --max-params 500000 --workers 2
@@ -21,7 +21,7 @@ def tune_command(config: TuneConfig) -> None:
     try:
         run = tune(config)
     except (KeyboardInterrupt, SystemExit):
-        typer.echo(f"stopped; go on with the same command and --resume: {config.out}")
+        typer.echo(f"stopped; to continue, repeat the command with --resume: {config.out}")
         raise
     if run is None:
         return

@@ -1,1 +1,1 @@
-"""The explorer: a page on which a network runs in the browser and shows the states that it passes through."""
+"""The explorer: a page that runs a network in the browser and shows its state after each iteration."""

@@ -1,4 +1,4 @@
-"""What the page is made of: itself, the runtime, a file per network, and some test images."""
+"""Writes the explorer's page with all its files: the runtime, one file per network, and some test images."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from keras_mgnet.training.loop.inference import check_classifier, load_data
 from keras_mgnet.training.runs.run import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
-MANIFEST = "explorer.json"  # also the mark of a folder that may be replaced
+MANIFEST = "explorer.json"  # also marks a folder that may be replaced
 SAMPLES = 10  # test images
 
 
@@ -34,26 +34,27 @@ class Bundle:
     networks: int
     samples: int
     size_bytes: int  # of all files
-    of_runtime: int  # those of the runtime
+    of_runtime: int  # bytes of the runtime alone
 
 
 def write_page(
     runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
 ) -> Bundle:
-    """Writes a static page on which the networks of some runs classify what is drawn, and show u and r of each iteration.
+    """Writes a static page whose networks classify what you draw, and show u and r of each iteration.
 
-    It needs a web server of static files and nothing else: networks run in the browser. Each was compared with Keras before.
-    An older page in `out` is replaced whole. The test images are those of the first run.
+    The networks run in the browser, so any web server for static files will do. Each network file is first compared with
+    Keras. An older page in `out` is replaced as a whole. The test images come from the data set of the first run.
 
     Args:
-        runs: of classifiers; their names tell them apart.
-        out: a new folder, an empty one, or one that this function has written.
+        runs: runs of classifiers. The page calls the networks by the paths of their runs.
+        out: a new folder, an empty one, or one written by this function.
         checkpoint: "last" or "best".
-        report: is told in words what is being done.
+        report: called with a text for each step of the work.
 
     Raises:
-        ValueError: for runs of denoisers and other folders, before anything is written, and where a file disagrees with Keras.
-        ImportError: where the runtime or the export packages are missing.
+        ValueError: before anything is written, for runs of denoisers, equal runs, or a folder with other files. Also if a
+            network file disagrees with Keras.
+        ImportError: if the runtime or the export packages are missing.
     """
     out, runtime = Path(out).resolve(), installed()
     _check(runs, out, checkpoint)
@@ -93,7 +94,7 @@ def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Returns the ends of the paths of the runs, as long as it takes to tell them apart."""
+    """Returns names for the runs: the shortest ends of their paths that differ from each other."""
     parts = [run.path.resolve().parts for run in runs]
     lengths = range(1, max(map(len, parts)) + 1)
     candidates = (["/".join(path[-length:]) for path in parts] for length in lengths)
@@ -101,7 +102,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, Any]:
-    """Writes the network of a run as ONNX, compared with Keras, and returns what the page is told about it."""
+    """Writes the network of a run as ONNX, compares it with Keras, and returns its description for the page."""
     model = run.load_model(checkpoint)
     servable = Servable(model, run.normalization)
     serve, levels = traced(servable)
@@ -122,7 +123,7 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
 
 
 def _samples(data: Dataset, page: Path) -> list[dict[str, str]]:
-    """Writes test images of different classes as PNG, the first of each class."""
+    """Writes the first test image of each class as PNG, and returns the files and labels."""
     from PIL import Image
 
     (page / "samples").mkdir()

@@ -1,17 +1,18 @@
-"""Where in its images a data set of drawings has its ink: a drawing is brought into the same place before it is classified."""
+"""Measures the size of the ink in the images of a data set, so that a new drawing can be scaled to match."""
 
 import numpy as np
 
-PAPER, INK = 64, 128  # darker and brighter grey values
-MOST_INK = 0.5  # of the pixels of a drawing
-BLANK = 0.9  # of the corners of drawings
-LOOKED_AT = 1000
+PAPER, INK = 64, 128  # paper is darker than 64, ink 128 or brighter
+MOST_INK = 0.5  # largest share of ink among the pixels of drawings
+BLANK = 0.9  # least share of paper among the corners of drawings
+LOOKED_AT = 1000  # images
 
 
 def ink_box(images: np.ndarray) -> float | None:
-    """Returns the mean of the longer side of the ink's bounding box over the image's, or None where images are no drawings.
+    """Returns the mean length of the longer side of the ink's bounding box, as a share of the image's side.
 
-    Drawings, (N, H, W, C) uint8, are grey and bright on dark: little ink, hardly any in the corners.
+    Returns None unless the images, (N, H, W, C) uint8, are drawings: grey, bright ink on dark paper, little ink, and hardly
+    any in the corners.
 
     Example:
         >>> image = np.zeros((1, 8, 8, 1), "uint8")
@@ -32,6 +33,6 @@ def ink_box(images: np.ndarray) -> float | None:
 
 
 def _extent(marked: np.ndarray) -> np.ndarray:
-    """Returns the distance from the first to behind the last True of each row."""
+    """Returns for each row the length from the first True to the last, both included."""
     size = marked.shape[1]
     return size - marked[:, ::-1].argmax(1) - marked.argmax(1)

@@ -1,6 +1,6 @@
-"""The page's runtime, onnxruntime-web of the npm registry: fetched once, when the package is built.
+"""The page's runtime, onnxruntime-web from the npm registry. It is fetched once, when the package is built.
 
-`python -m keras_mgnet.explorer.runtime` fetches it where the build could not.
+If the build could not fetch it, run `python -m keras_mgnet.explorer.runtime`.
 """
 
 import base64
@@ -21,9 +21,9 @@ SECONDS = 60
 
 
 def fetch() -> list[Path]:
-    """Returns the files of the runtime; those that are missing are fetched, of the one version whose digest is known here.
+    """Returns the files of the runtime, and fetches missing ones. Accepts only the one version whose digest is stored here.
 
-    The registry is that of npm, or `NPM_CONFIG_REGISTRY`.
+    The registry is npm's, or the one in `NPM_CONFIG_REGISTRY`.
     """
     files = [FOLDER / name for name in FILES]
     if not all(file.is_file() for file in files):
@@ -35,7 +35,7 @@ def fetch() -> list[Path]:
 
 
 def unpack(package: bytes, folder: Path = FOLDER) -> None:
-    """Writes the files of the runtime from the bytes of its package, whose digest it checks first.
+    """Checks the digest of the runtime's package, then writes the runtime's files from it.
 
     Example:
         >>> unpack(b"something else")
@@ -54,11 +54,11 @@ def unpack(package: bytes, folder: Path = FOLDER) -> None:
 
 
 def installed() -> list[Path]:
-    """Returns the files of the runtime and its licence; raises ImportError, saying how to fetch them, where they are missing."""
+    """Returns the files of the runtime and its licence. If one is missing, raises ImportError that says how to fetch them."""
     files = [FOLDER / name for name in ("LICENSE", *FILES)]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ImportError(
-            f"expected onnxruntime-web, which `python -m keras_mgnet.explorer.runtime` fetches. Received: no {missing[0]}"
+            f"expected onnxruntime-web; `python -m keras_mgnet.explorer.runtime` fetches it. Received: no {missing[0]}"
         )
     return files
 

@@ -1,4 +1,4 @@
-"""A web server for the page, on this machine alone."""
+"""A web server for the page. Only this machine can reach it."""
 
 import sys
 from functools import partial
@@ -9,7 +9,7 @@ from keras_mgnet.serving.hosts import is_local
 
 HOST = "127.0.0.1"
 HEADERS = {
-    "Content-Security-Policy": "frame-ancestors 'none'",  # the rest stands in the page, for other servers too
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself has the rest of the policy, for other servers too
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -18,7 +18,7 @@ HEADERS = {
 
 
 class PageHandler(SimpleHTTPRequestHandler):
-    """Answers with the files of one folder, and lists none."""
+    """Serves the files of one folder, without directory listings."""
 
     protocol_version = "HTTP/1.1"
     extensions_map = {  # noqa: RUF012
@@ -30,7 +30,7 @@ class PageHandler(SimpleHTTPRequestHandler):
     }
 
     def parse_request(self):
-        """Refuses a request by another name: a page from elsewhere may have made one for this address."""
+        """Refuses requests for another host name, which a page from elsewhere may have pointed at this address."""
         if not super().parse_request():
             return False
         known = is_local(self.headers.get("Host", ""))
@@ -41,7 +41,7 @@ class PageHandler(SimpleHTTPRequestHandler):
     def send_head(self):
         try:
             return super().send_head()
-        except ValueError:  # a path that no system has
+        except ValueError:  # an impossible path
             self.send_error(404)
 
     def end_headers(self):
@@ -53,11 +53,11 @@ class PageHandler(SimpleHTTPRequestHandler):
         self.send_error(404)
 
     def log_message(self, *arguments):
-        """Says nothing: a page asks for many files."""
+        """Logs nothing: a page asks for many files."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves pages, and says nothing of browsers that hang up."""
+    """Serves pages, and ignores browsers that close the connection."""
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exception(), ConnectionError):
@@ -65,7 +65,7 @@ class PageServer(ThreadingHTTPServer):
 
 
 def page_server(folder: str | Path, port: int = 0) -> PageServer:
-    """Returns a server of the page in a folder, bound to 127.0.0.1; `serve_forever` starts it. Port 0 is a free one.
+    """Returns a server for the page in a folder, bound to 127.0.0.1. Start it with `serve_forever`. Port 0 is any free port.
 
     Example:
         >>> with page_server(".") as server:

@@ -1,4 +1,4 @@
-"""A classifier that also answers with the states it passes through, iteration by iteration."""
+"""Traces a classifier so that it also returns its state after each iteration."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ States = dict[str, "tf.Tensor"]
 class Row:
     """One quantity of a level, iteration by iteration."""
 
-    symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several
-    first: int  # iteration of its first state; before it are zero, what has another shape, and what is not known
-    outputs: tuple[str, ...]  # the names of its states among the function's
+    symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several states
+    first: int  # iteration of its first state; earlier states are zero, of another shape, or not known
+    outputs: tuple[str, ...]  # names of its states among the outputs of the function
 
 
 @dataclass(frozen=True)
 class TracedLevel:
-    """A level by name, and its rows."""
+    """The rows of one level."""
 
     name: str
     rows: tuple[Row, ...]
 
 
 def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunction, list[TracedLevel]]:
-    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states, and its levels.
+    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states; and its levels.
 
-    Of MgNet and its kin these are u^0, ..., u^nu and r^0, ..., r^nu of each level, of residual networks x^0, ..., x^nu; of
-    other networks what each level returns.
+    The states of MgNet and its relatives are u^0, ..., u^nu and r^0, ..., r^nu of each level, those of residual networks are
+    x^0, ..., x^nu. For other networks they are the outputs of each level.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -83,10 +83,10 @@ def _level(level, iterates, residuals, end) -> tuple[TracedLevel, States]:
 
 
 def _quantities(level, iterates, residuals, end):
-    """Yields (symbol, iteration of the first, tensors); the last is that of the last iteration."""
+    """Yields (symbol, iteration of the first tensor, tensors). The last tensor belongs to the last iteration."""
     if isinstance(level, Level) and isinstance(level.scheme, ResidualCorrection):
         yield "u", level.nu + 1 - len(iterates), iterates
-        yield "r", 0, residuals[: level.nu + 1]  # of a cycle those of the way down
+        yield "r", 0, residuals[: level.nu + 1]  # for a cycle, only those on the way down
     elif iterates is not None:
         yield "x", level.nu + 1 - len(iterates), iterates
     else:

@@ -1,4 +1,4 @@
-"""Classifies image files by a server that speaks TensorFlow Serving's REST protocol; loads neither TensorFlow nor Keras."""
+"""Classifies image files with a server that speaks TensorFlow Serving's REST protocol. Loads neither TensorFlow nor Keras."""
 
 import asyncio
 import base64
@@ -21,25 +21,28 @@ from keras_mgnet.images import MAX_PIXELS, decode
 from keras_mgnet.top_classes import top_classes
 
 URL = re.compile(r"https?://[^/?#]+?(?::(-?\d+))?(?:/[^?#]*)?/v1/models/[^/:?#]+(?:/versions/\d+)?")
-DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # the one of fewest bytes first
-SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # how JPEG and PNG begin
+DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # fewest bytes first
+SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # first bytes of JPEG and PNG
 AT_ONCE = 8  # requests
 MAX_ANSWER_BYTES = 64 * 2**20
-ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # of JSON that is another
+ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # raised by unexpected JSON
 
 
 class RemoteModel:
-    """A model behind http[s]://HOST:PORT/v1/models/NAME[/versions/N].
+    """A model at http[s]://HOST:PORT/v1/models/NAME[/versions/N].
 
     Args:
-        url: of the model.
-        timeout: seconds for each whole answer.
-        retries: how often a refused connection is tried again.
+        url: address of the model.
+        timeout: seconds to wait for each complete answer.
+        retries: how often to retry a refused connection.
 
-    Attributes: `signatures`, {name: (its input, TensorFlow's name of the type, lengths of the axes)}, and `class_names` or None.
+    Attributes:
+        signatures: {name: (name of the input, TensorFlow's name of its type, lengths of its axes)}.
+        class_names: a list, or None if the server has no names.
 
     Raises:
-        ValueError, OSError: where the server refuses or has no such model; where it does not answer in time, or at all.
+        ValueError: if the server refuses the request or has no such model (status below 500).
+        OSError: if the server fails (status 500 and above), does not answer in time, or not at all.
     """
 
     def __init__(self, url: str, timeout: float = 30.0, retries: int = 0):
@@ -52,7 +55,10 @@ class RemoteModel:
             raise ValueError(f"expected a model from images to probabilities at {url}. Received: another")
 
     def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
-        """Returns (N, classes) for paths, or for pixels (H, W, C) as the signature takes them, by default the smallest."""
+        """Returns probabilities (N, classes) for image files, or for pixels (H, W, C) as the signature takes them.
+
+        The default signature is the one that needs the fewest bytes.
+        """
         signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]))
         if signature not in self.signatures:
             raise unknown("signature", signature, self.signatures)
@@ -67,7 +73,7 @@ class RemoteModel:
         return np.array(self._ask(f"{self._url}:predict", "probabilities", row, body, images))
 
     def _ask(self, url: str, expected: str, read: Callable, body=lambda image: None, images=(None,)) -> list:
-        with ThreadPoolExecutor(AT_ONCE) as beside:  # a notebook has an event loop of its own
+        with ThreadPoolExecutor(AT_ONCE) as beside:  # an own thread each: a notebook already runs an event loop
             return list(beside.map(lambda image: asyncio.run(self._answer(url, expected, read, body(image))), images))
 
     async def _answer(self, url: str, expected: str, read: Callable, content: Any) -> Any:
@@ -106,10 +112,11 @@ def classify(
     signature: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
+    """Classifies image files: returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
 
-    JPEG and PNG are sent as they are if the model decodes them, else pixels of the model's size. Classes without names of
-    yours or the server's are numbers. Raises as `RemoteModel`, and ValueError for a file that is no image.
+    JPEG and PNG files are sent unchanged if the model decodes them; otherwise pixels of the model's size are sent. Classes
+    are numbered if neither you nor the server give names. Raises the errors of `RemoteModel`, and ValueError for a file
+    that is not an image.
     """
     rows = model.probabilities(images, signature)
     names = class_names or model.class_names or [str(c) for c in range(rows.shape[-1])]
@@ -120,7 +127,7 @@ def classify(
 
 
 def _described(told: Any) -> tuple[dict[str, tuple[str, str, list[int]]], list[str] | None]:
-    """Reads the signatures from images to probabilities, and the class names, from a model's metadata."""
+    """Returns from a model's metadata the signatures that map images to probabilities, and the class names."""
     found, names = {}, told["metadata"].get("class_names")
     for signature, row in told["metadata"]["signature_def"]["signature_def"].items():
         for name, tensor in row["inputs"].items():

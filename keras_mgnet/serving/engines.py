@@ -1,4 +1,4 @@
-"""Artifacts, opened in their runtimes: `signatures` and `class_names`, and `run`, a signature's array to arrays."""
+"""Opens artifacts in their runtimes. An engine has `signatures`, `class_names`, and `run` from an input to outputs."""
 
 import json
 from binascii import a2b_base64
@@ -12,13 +12,16 @@ from keras_mgnet.notes import hidden_notes
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature, Tensor
 
 DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
-SAVED_MODEL, ONNX = ARTIFACTS = ("saved_model.pb", "model.onnx")  # one of them makes a folder a version
+SAVED_MODEL, ONNX = ARTIFACTS = ("saved_model.pb", "model.onnx")  # a version folder contains one of them
 BLACK_PNG = a2b_base64("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 FREE_AXIS = 32  # length of a free axis in a warm-up request
 
 
 def versions(base: Path) -> dict[int, Path]:
-    """Returns what may be served, by number: an .onnx file as 1, or the folders BASE/<number>; raises ValueError for nothing."""
+    """Returns the versions that can be served, by number: the folders BASE/<number>, or an .onnx file as version 1.
+
+    Raises ValueError if there are none.
+    """
     if base.is_file() and base.suffix == ".onnx":
         return {1: base}
     folders = [file.parent for name in ARTIFACTS for file in base.glob(f"*/{name}")]
@@ -30,19 +33,19 @@ def versions(base: Path) -> dict[int, Path]:
 
 
 def open_engine(path: Path):
-    """Opens a version folder or an .onnx file and runs every signature once; raises ValueError where it is damaged."""
+    """Opens a version folder or an .onnx file and runs every signature once. Raises ValueError if it is damaged."""
     try:
         is_savedmodel = (path / SAVED_MODEL).is_file()
         engine = SavedModelEngine(path) if is_savedmodel else OnnxEngine(path if path.is_file() else path / ONNX)
         for name, signature in engine.signatures.items():
             engine.run(name, _zero(signature.input))
-    except Exception as error:  # a damaged file fails in ways of its own
+    except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"expected a whole model in '{path}'. Received: {one_line(error)}") from error
     return engine
 
 
 class SavedModelEngine:
-    """A SavedModel in TensorFlow, with the signatures that it declares."""
+    """Runs a SavedModel in TensorFlow, with the signatures it declares."""
 
     def __init__(self, folder: Path):
         with hidden_notes():
@@ -57,7 +60,7 @@ class SavedModelEngine:
             self.signatures[name] = Signature(tensor, _tf_tensors(function.structured_outputs))
 
     def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs of one signature; raises RequestError for content that it refuses."""
+        """Returns the outputs of a signature. Raises RequestError if it refuses the input."""
         import tensorflow as tf
 
         try:
@@ -68,14 +71,14 @@ class SavedModelEngine:
 
 
 class OnnxEngine:
-    """An .onnx file in ONNX Runtime: its graph as `serving_default`, and encoded images in front of it as `serving_bytes`."""
+    """Runs an .onnx file in ONNX Runtime: its graph is `serving_default`; `serving_bytes` decodes image files before it."""
 
     def __init__(self, path: Path):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the cores to the server
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spares the server's cores
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.class_names = json.loads(self._session.get_modelmeta().custom_metadata_map.get("class_names", "null"))
         (image,) = _onnx_tensors(self._session.get_inputs()).values()
@@ -85,7 +88,7 @@ class OnnxEngine:
             self.signatures[BYTES] = Signature(Tensor(PICTURES, STRING, (None,)), outputs)
 
     def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs of one signature; raises RequestError for images that cannot be decoded."""
+        """Returns the outputs of a signature. Raises RequestError if an image cannot be decoded."""
         image, outputs = self.signatures[DEFAULT].input, list(self.signatures[DEFAULT].outputs)
         if signature == BYTES:
             height, width, channels = image.shape[1:]
@@ -101,7 +104,7 @@ def _tf_tensors(specs: dict) -> dict[str, Tensor]:
 
 
 def _onnx_tensors(nodes) -> dict[str, Tensor]:
-    types = {"tensor(float)": "float32", "tensor(int64)": "int64"}  # those of our files
+    types = {"tensor(float)": "float32", "tensor(int64)": "int64"}  # the types in our files
     return {
         node.name: Tensor(node.name, types[node.type], tuple(n if isinstance(n, int) else None for n in node.shape))
         for node in nodes

@@ -1,4 +1,4 @@
-"""What stands before every HTTP request: limits of size and time, and who may ask a server of this machine."""
+"""Checks every HTTP request first: limits on size and time, and who may use a server on this machine."""
 
 import asyncio
 
@@ -10,17 +10,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from keras_mgnet.serving.hosts import is_local
 from keras_mgnet.serving.tensors import RequestError
 
-BODIES = 16  # largest bodies that may be held together
+BODIES = 16  # how many bodies of the largest size may be in memory at a time
 HEADER_SECONDS = BODY_SECONDS = 30.0
 MAX_HEADER_BYTES = 2**18
-MAX_OWING = 512  # connections that owe a header or a body; a further one closes the oldest
+MAX_OWING = 512  # connections with an unfinished header or body; one more closes the oldest
 
 
 class Gate:
-    """Refuses large, slow and foreign requests by RequestError, and gives an application the others with their "body".
+    """Refuses large, slow and foreign requests with RequestError. Passes the others to an application, with their "body".
 
-    On a loopback address it asks for a Host of this machine and for a JSON body: a web page can then neither post to the
-    server nor read from it under a name of its own.
+    On a loopback address, a request must have a Host of this machine, and a POST must be JSON. A web page from elsewhere
+    can then neither post to the server nor read from it through a host name of its own.
     """
 
     def __init__(self, app: ASGIApp, max_request_bytes: int, loopback: bool):
@@ -37,21 +37,21 @@ class Gate:
                     self._check_size(len(body))
                     if self._held > BODIES * self._most:
                         raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
-            await self._app(scope | {"body": body}, receive, send)  # a copy: uvicorn keeps its scope
+            await self._app(scope | {"body": body}, receive, send)  # in a copy: uvicorn reuses its scope
         except (TimeoutError, ClientDisconnect):
             raise RequestError(f"expected the body within {BODY_SECONDS:g} s. Received: a part", status=408) from None
         finally:
             self._held -= len(body)
 
     def _check(self, method: str, headers: Headers) -> None:
-        host, kind = headers.get("host", "localhost"), headers.get("content-type", "").lower()  # a browser names a Host
+        host, kind = headers.get("host", "localhost"), headers.get("content-type", "").lower()  # browsers send a Host
         if self._loopback and not is_local(host):
             raise RequestError(f"expected the Host of this machine. Received: {host[:60]!r}", status=403)
         if self._loopback and method == "POST" and kind.partition(";")[0].strip() != "application/json":
             raise RequestError(f"expected Content-Type: application/json. Received: {kind[:60]!r}", status=415)
         if (encoding := headers.get("content-encoding", "identity")) != "identity":
             raise RequestError(f"expected no Content-Encoding. Received: {encoding[:60]!r}", status=415)
-        self._check_size(int(headers.get("content-length", 0)))  # uvicorn has checked that it is a number
+        self._check_size(int(headers.get("content-length", 0)))  # uvicorn has already checked that it is a number
 
     def _check_size(self, size: int) -> None:
         if size > self._most:
@@ -59,7 +59,7 @@ class Gate:
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which closes a connection that owes the rest of a header or a body for too long."""
+    """Uvicorn's HTTP protocol with a time limit: closes a connection whose header or body takes too long to arrive."""
 
     owing: dict["ImpatientProtocol", asyncio.TimerHandle] = {}  # noqa: RUF012, of all connections, the oldest first
     _header_bytes, _has_header = 0, False
@@ -77,7 +77,7 @@ class ImpatientProtocol(HttpToolsProtocol):
             return
         super().data_received(data)
         idle = self.cycle is None or self.cycle.response_complete
-        if idle and self not in self.owing and self.timeout_keep_alive_task is None:  # a byte that begins nothing
+        if idle and self not in self.owing and self.timeout_keep_alive_task is None:  # bytes that begin no request
             self._start_clock(HEADER_SECONDS)
 
     def connection_lost(self, exc):
@@ -90,14 +90,14 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._start_clock(HEADER_SECONDS)
 
     def on_header(self, name, value):
-        if self._has_header:  # behind a body: nobody reads it
+        if self._has_header:  # a trailer, after the body: nobody reads it
             self.transport.abort()
         else:
             super().on_header(name, value)
 
     def on_headers_complete(self):
         self._has_header = True
-        self._start_clock(BODY_SECONDS + 1)  # the gate refuses before
+        self._start_clock(BODY_SECONDS + 1)  # the gate's own limit comes first
         super().on_headers_complete()
 
     def on_message_complete(self):

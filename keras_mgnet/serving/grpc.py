@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC services, PredictionService and ModelService, of one SavedModel."""
+"""TensorFlow Serving's gRPC services, PredictionService and ModelService, for one SavedModel."""
 
 import logging
 
@@ -15,13 +15,13 @@ from keras_mgnet.serving.model import Model
 from keras_mgnet.serving.tensors import RequestError, Tensor
 
 log = logging.getLogger(__name__)
-logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # a traceback for each message that is none
-MAX_CALLS = 32  # at a time, each of the largest body
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # it logs a traceback for each malformed message
+MAX_CALLS = 32  # at a time, each with a body of the largest size
 CODES = {404: StatusCode.NOT_FOUND, 503: StatusCode.UNAVAILABLE}
 
 
 def grpc_server(model: Model, address: str, max_request_bytes: int) -> tuple[aio.Server, int]:
-    """Returns the server, bound but not started, and its port; raises OSError where the address is taken."""
+    """Returns the gRPC server, bound but not started, and its port. Raises OSError if the address is taken."""
     options = [("grpc.max_receive_message_length", max_request_bytes), ("grpc.so_reuseport", 0)]
     server, services = aio.server(options=options, maximum_concurrent_rpcs=MAX_CALLS), Services(model)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, server)
@@ -33,12 +33,12 @@ def grpc_server(model: Model, address: str, max_request_bytes: int) -> tuple[aio
 
 
 def predict(model: Model, request) -> predict_pb2.PredictResponse:
-    """Returns the outputs of a signature, or those that `output_filter` names; raises RequestError for a wrong request."""
+    """Answers a Predict call with the outputs of a signature, or those in `output_filter`. Raises RequestError if it is wrong."""
     name = request.model_spec.signature_name
     signature = model.signature(name)
     if request.inputs.keys() != {signature.input.name}:
         received = ", ".join(request.inputs)[:60] or "none"
-        raise RequestError(f"'inputs': expected '{signature.input.name}' alone. Received: {received}")
+        raise RequestError(f"'inputs': expected only '{signature.input.name}'. Received: {received}")
     wanted = set(request.output_filter) or signature.outputs.keys()
     for output in wanted - signature.outputs.keys():
         raise RequestError(f"'output_filter': {unknown('output', output[:60], signature.outputs)}")
@@ -50,7 +50,7 @@ def predict(model: Model, request) -> predict_pb2.PredictResponse:
 
 
 def metadata(model: Model, request) -> metadata_pb2.GetModelMetadataResponse:
-    """Returns the signatures."""
+    """Answers a GetModelMetadata call with the signatures."""
     if list(request.metadata_field) != ["signature_def"]:
         raise RequestError("expected metadata_field ['signature_def']. Received: another")
     reply, told = metadata_pb2.GetModelMetadataResponse(), rest.metadata(model)
@@ -60,7 +60,7 @@ def metadata(model: Model, request) -> metadata_pb2.GetModelMetadataResponse:
 
 
 def status(model: Model, request) -> status_pb2.GetModelStatusResponse:
-    """Returns that the one version is available."""
+    """Answers a GetModelStatus call: the one version is available."""
     return ParseDict(rest.status(model), status_pb2.GetModelStatusResponse())
 
 
@@ -70,11 +70,11 @@ def _array(tensor: Tensor, proto):
     if proto.dtype != dtype.as_datatype_enum:
         raise RequestError(f"expected '{tensor.name}' of type {dtype.name}. Received: DataType {proto.dtype}")
     if dtype == tf.string and len(proto.string_val) != shape[0]:
-        raise RequestError(f"expected {shape[0]} of '{tensor.name}'. Received: {len(proto.string_val)}")
+        raise RequestError(f"expected {shape[0]} strings in '{tensor.name}'. Received: {len(proto.string_val)}")
     try:
         array = tf.make_ndarray(proto)
     except (TypeError, IndexError, ValueError, OverflowError) as error:
-        raise RequestError(f"expected '{tensor.name}' whole. Received: {error}") from error
+        raise RequestError(f"expected a complete tensor '{tensor.name}'. Received: {error}") from error
     return tensor.check_finite(array)
 
 
@@ -96,7 +96,7 @@ def _method(work):
 
 
 class Services(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
-    """Predict, GetModelMetadata and GetModelStatus; the other methods say that they are not implemented."""
+    """The methods Predict, GetModelMetadata and GetModelStatus. All others answer that they are not implemented."""
 
     def __init__(self, model: Model):
         self.model = model

@@ -1,10 +1,10 @@
-"""Tells requests for this machine from those for a name that a web page has pointed at it."""
+"""Tells requests for this machine from requests for a foreign host name that resolves to it."""
 
 from ipaddress import ip_address
 
 
 def is_local(host: str) -> bool:
-    """Returns whether a Host header, with or without a port, names this machine."""
+    """Returns whether a Host header, with or without a port, names this machine: localhost or a loopback address."""
     name = host.rpartition("]")[0].removeprefix("[") or host.partition(":")[0]
     try:
         return name.lower() == "localhost" or ip_address(name).is_loopback

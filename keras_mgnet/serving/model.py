@@ -1,4 +1,4 @@
-"""The model that a server offers: one version, run in threads beside the event loop."""
+"""The model that a server offers: one version, run in threads next to the event loop."""
 
 import asyncio
 import gc
@@ -16,14 +16,14 @@ from keras_mgnet.images import look
 from keras_mgnet.serving.engines import DEFAULT, open_engine, versions
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature
 
-RUNTIME_THREADS = 2  # requests that are answered at a time; the runtime has threads of its own
+RUNTIME_THREADS = 2  # requests answered at a time; the runtime has threads of its own
 MAX_WAITING = 256  # requests
-MAX_PIXELS = 2**24  # of all images of a request
+MAX_PIXELS = 2**24  # of all images of a request together
 SECONDS = Histogram("keras_mgnet_request_seconds", "By protocol and HTTP status.", ["protocol", "status"])
 
 
 class Model:
-    """The highest version below a folder, or one .onnx file, opened and warmed up; raises ValueError where there is none."""
+    """Opens and warms up the highest version in a folder, or an .onnx file. Raises ValueError if there is none."""
 
     def __init__(self, base: Path, name: str):
         self.name, self.ready = name, True
@@ -31,23 +31,23 @@ class Model:
         self.engine = open_engine(path)
         self._executor, self._waiting = ThreadPoolExecutor(RUNTIME_THREADS), 0
         gc.collect()
-        gc.freeze()  # a runtime is a million objects; looking through them again would stop all requests
+        gc.freeze()  # a runtime has a million objects; collecting garbage among them would halt all requests
 
     def check(self, name: str | None = None, version: str | None = None) -> None:
-        """Raises RequestError unless this is the model and the version that a client asks for."""
+        """Raises RequestError if a client asks for another model or another version."""
         for kind, asked, known in (("model", name, self.name), ("version", version, str(self.number))):
             if asked not in (known, None):
                 raise RequestError(str(unknown(kind, asked[:60], [known])), status=404)
 
     def signature(self, name: str) -> Signature:
-        """Returns the named signature, `serving_default` for ""; raises RequestError for an unknown one."""
+        """Returns a signature by name; "" means `serving_default`. Raises RequestError if it is unknown."""
         known = self.engine.signatures
         if (name or DEFAULT) not in known:
             raise RequestError(f"'signature_name': {unknown('signature', name[:60], known)}")
         return known[name or DEFAULT]
 
     def run(self, name: str, array: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature; raises RequestError for content that may not or cannot run."""
+        """Returns the outputs of a signature. Raises RequestError if the input exceeds a limit or cannot be run."""
         tensor, pixels = self.signature(name).input, 0
         for index, picture in enumerate(array if tensor.dtype == STRING else ()):
             try:
@@ -57,7 +57,7 @@ class Model:
         return self.engine.run(name or DEFAULT, array)
 
     async def answer(self, protocol: str, work: Callable, *arguments) -> Any:
-        """Does the work of one request in a thread and measures it; raises RequestError where too many wait."""
+        """Runs the work of one request in a thread and measures its time. Raises RequestError if too many requests wait."""
         start, status = time.perf_counter(), 500
         self._waiting += 1
         try:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface of one model, with health and metrics."""
+"""TensorFlow Serving's REST interface for one model, with health checks and metrics."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def application(model: Model, max_request_bytes: int, loopback: bool) -> Starlet
 
         return Route(path, endpoint, methods=[method])
 
-    routes = []  # the first that fits answers: predictions are to wait for few
+    routes = []  # the first match answers, so predictions come first
     for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
         routes += [route(f"{path}:predict", answer, "POST"), route(f"{path}/metadata", metadata), route(path, status)]
     routes += [
@@ -44,7 +44,7 @@ def application(model: Model, max_request_bytes: int, loopback: bool) -> Starlet
 
 
 def answer(model: Model, body: bytearray) -> bytes:
-    """Returns the JSON that answers a predict request, by rows or by columns; raises RequestError for a wrong one."""
+    """Answers a predict request with JSON, by rows or by columns as it was asked. Raises RequestError for a bad request."""
     name = read(body, NAME).signature_name
     array, by_rows = model.signature(name).array(body)
     outputs = model.run(name, array)
@@ -52,7 +52,7 @@ def answer(model: Model, body: bytearray) -> bytes:
         raise RequestError(f"expected fewer rows, for an answer of at most {MAX_VALUES} values. Received: {len(array)}")
     values = {key: output.tolist() for key, output in outputs.items()}
     if len(values) == 1:
-        (content,) = values.values()  # one output goes unnamed
+        (content,) = values.values()  # a single output is not named
     else:
         rows = zip(*values.values(), strict=True)
         content = [dict(zip(values, row, strict=True)) for row in rows] if by_rows else values
@@ -60,7 +60,7 @@ def answer(model: Model, body: bytearray) -> bytes:
 
 
 def metadata(model: Model) -> dict:
-    """Returns the signatures as the JSON of TensorFlow's SignatureDefs, and the class names or null."""
+    """Returns the signatures as JSON of TensorFlow's SignatureDefs, and the class names or null."""
     definitions = {
         name: {
             "inputs": {signature.input.name: _tensor_info(signature.input)},
@@ -74,7 +74,7 @@ def metadata(model: Model) -> dict:
 
 
 def status(model: Model) -> dict:
-    """Returns that the one version is available."""
+    """Returns the status of the model: its one version is available."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": str(model.number), "state": "AVAILABLE", "status": status}]}
 

@@ -1,4 +1,4 @@
-"""Starting the embedded server, and stopping it without losing a request."""
+"""Starts the embedded server, and stops it without losing a request."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from keras_mgnet.serving.rest import application
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_CONNECTIONS = 1024
-SECONDS_TO_ANSWER = 30  # for requests that run when the server stops
+SECONDS_TO_ANSWER = 30  # for requests still running when the server stops
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -31,22 +31,22 @@ def serve(
     max_request_bytes: int = 16 * 2**20,
     drain_seconds: float = 2.0,
 ) -> None:
-    """Serves the highest version until SIGTERM or SIGINT, then answers what it has accepted and returns.
+    """Serves the highest version of a model until SIGTERM or SIGINT, then answers all accepted requests and returns.
 
-    It speaks TensorFlow Serving's REST predict protocol and, for a SavedModel, its gRPC services. A line on standard output
-    says where, once the model is loaded.
+    The server speaks TensorFlow Serving's REST predict protocol and, for a SavedModel, its gRPC services. Once the model is
+    loaded, it prints its addresses on standard output.
 
     Args:
         base: folder of versions, each BASE/<number>/saved_model.pb or BASE/<number>/model.onnx; or an .onnx file.
-        name: of the model in URLs; "" for that of the folder or file.
-        host: IP address to listen on; only this machine reaches the default.
-        rest_port, grpc_port: of the two protocols; 0 for a free one.
-        max_request_bytes: largest request.
-        drain_seconds: how long, after the signal, requests are still accepted while /readyz says no.
+        name: name of the model in URLs; "" for that of the folder or file.
+        host: IP address to listen on. Only this machine can reach the default.
+        rest_port, grpc_port: ports of the two protocols; 0 for any free port.
+        max_request_bytes: size of the largest request.
+        drain_seconds: after the signal, accept requests for this long, while /readyz says no.
 
     Raises:
-        ValueError: where nothing can be served, or the name or the host cannot be used.
-        OSError: where a port is taken.
+        ValueError: if there is nothing to serve, or the name or the host cannot be used.
+        OSError: if a port is taken.
     """
     name = name or (base.stem if base.is_file() else base.resolve().name)
     if not NAME.fullmatch(name):
@@ -56,7 +56,7 @@ def serve(
     except ValueError:
         raise ValueError(f"expected an IP address such as 127.0.0.1. Received: {host!r}") from None
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no line for each request that is none
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # no log line for each malformed request
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with socket.create_server((host, rest_port), family=family) as rest_socket:
         model = Model(base, name)
@@ -72,7 +72,7 @@ def serve(
             timeout_graceful_shutdown=SECONDS_TO_ANSWER,
         )
         host, rest = f"[{host}]" if address.version == 6 else host, uvicorn.Server(config)
-        rest.capture_signals = contextlib.nullcontext  # its own raises the signal again at the end: no exit code 0
+        rest.capture_signals = contextlib.nullcontext  # uvicorn's raises the signal again: no exit code 0
 
         async def run():
             stop, grpc, loop = asyncio.Event(), None, asyncio.get_running_loop()
@@ -88,7 +88,7 @@ def serve(
             serving = asyncio.create_task(rest.serve([rest_socket]))
             print(f"serving version {model.number} of '{name}' at {where}", flush=True)
             await asyncio.wait([asyncio.create_task(stop.wait()), serving], return_when=asyncio.FIRST_COMPLETED)
-            for number in SIGNALS:  # a second one ends the process at once
+            for number in SIGNALS:  # a second signal ends the process at once
                 loop.remove_signal_handler(number)
             model.ready = False
             await asyncio.sleep(drain_seconds)

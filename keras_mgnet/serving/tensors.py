@@ -1,4 +1,4 @@
-"""The tensors that a served function takes and returns, and requests in JSON: checked before anything is made of them."""
+"""Tensors of served functions, and JSON requests. Requests are checked before tensors are made from them."""
 
 import binascii
 import math
@@ -12,15 +12,15 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, defstruct
 from msgspec.json import Decoder
 
 STRING, BASE64 = "string", "b64"
-MAX_ROWS = 128  # of one request
-MAX_VALUES = 2**24  # of one tensor
+MAX_ROWS = 128  # per request
+MAX_VALUES = 2**24  # per tensor
 
 Row, Value = TypeVar("Row"), TypeVar("Value")
 Some = Meta(min_length=1, max_length=MAX_ROWS)
 
 
 class RequestError(ValueError):
-    """A refused request: the message names its field, the HTTP status says who can mend it (4xx the client, 503 time)."""
+    """A refused request. The message names the field. An HTTP status 4xx means fix the request; 503 means try again later."""
 
     def __init__(self, message: str, status: int = 400):
         super().__init__(message)
@@ -28,19 +28,19 @@ class RequestError(ValueError):
 
 
 class PredictRequest(Struct, Generic[Row, Value], forbid_unknown_fields=True):
-    """The body of a predict request, of rows or of a column."""
+    """The body of a predict request, by rows (`instances`) or by column (`inputs`)."""
 
     instances: Annotated[list[Row], Some] | UnsetType = UNSET
     inputs: Annotated[list[Value], Some] | dict[str, Annotated[list[Value], Some]] | UnsetType = UNSET
     signature_name: str = ""
 
 
-NAME = Decoder(defstruct("Named", [("signature_name", str, "")]))  # what a predict request says of its signature
+NAME = Decoder(defstruct("Named", [("signature_name", str, "")]))  # reads only the signature of a predict request
 
 
 def read(body: bytes | bytearray, decoder: Decoder) -> Any:
-    """Returns the content of JSON; raises RequestError where it is not what the decoder takes."""
-    if body.count(b"{") + body.count(b":") > 8 * MAX_ROWS:  # before any of them is made
+    """Decodes JSON. Raises RequestError if it does not fit the decoder."""
+    if body.count(b"{") + body.count(b":") > 8 * MAX_ROWS:  # before any object is created
         raise RequestError(f"expected a body of at most {MAX_ROWS} rows. Received: more objects and keys")
     try:
         return decoder.decode(body)
@@ -50,21 +50,21 @@ def read(body: bytes | bytearray, decoder: Decoder) -> Any:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output; `shape` has None for any length, and `dtype` "string" for bytes. The first axis is the batch."""
+    """One input or output. In `shape`, None means any length, and the first axis is the batch. A `dtype` "string" means bytes."""
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raises RequestError unless an array of this shape may be this tensor."""
+        """Raises RequestError unless the shape fits this tensor."""
         fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
         if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
             lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
             raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS}. Received: {str(shape)[:60]}")
 
     def check_finite(self, array: np.ndarray) -> np.ndarray:
-        """Returns the array; raises RequestError if it holds NaN or infinity."""
+        """Returns the array. Raises RequestError if it holds NaN or infinity."""
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RequestError(f"expected '{self.name}' to hold finite {self.dtype} numbers. Received: NaN or infinity")
         return array
@@ -72,13 +72,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """A served function of one input."""
+    """A served function with one input."""
 
     input: Tensor
     outputs: dict[str, Tensor]
 
     def array(self, body: bytes | bytearray) -> tuple[np.ndarray, bool]:
-        """Returns the input that a request holds, and whether it came by rows; raises RequestError for what does not fit."""
+        """Returns the input in a request, and whether it came by rows. Raises RequestError if it does not fit the signature."""
         asked = read(body, self._decoder)
         if (asked.instances is UNSET) == (asked.inputs is UNSET):
             raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or none")
@@ -92,10 +92,10 @@ class Signature:
             array[:] = [_decoded(f"'{self.input.name}[{index}]'", value) for index, value in enumerate(values)]
             return array, asked.inputs is UNSET
         try:
-            with np.errstate(over="ignore"):  # infinite then, and refused
+            with np.errstate(over="ignore"):  # overflow gives infinity, which is refused
                 array = np.array(values, self.input.dtype)
         except ValueError as error:
-            raise RequestError(f"expected '{self.input.name}' of one size. Received: several") from error
+            raise RequestError(f"expected '{self.input.name}' of one size. Received: several sizes") from error
         self.input.check_shape(array.shape)
         return self.input.check_finite(array), asked.inputs is UNSET
 
@@ -103,7 +103,7 @@ class Signature:
         if not isinstance(value, dict) or value.keys() == bare:
             return value
         if value.keys() != {self.input.name}:
-            raise RequestError(f"expected '{self.input.name}' alone. Received: {', '.join(value)[:60] or 'nothing'}")
+            raise RequestError(f"expected only '{self.input.name}'. Received: {', '.join(value)[:60] or 'nothing'}")
         return value[self.input.name]
 
     @cached_property
@@ -123,7 +123,7 @@ def _decoded(where: str, value: str | dict[str, str]) -> bytes:
     if isinstance(value, str):
         return value.encode()
     try:
-        text = value[BASE64].encode("ascii").translate(None, b" \r\n\t")  # in lines, as MIME has it, too
+        text = value[BASE64].encode("ascii").translate(None, b" \r\n\t")  # MIME breaks base64 into lines
         return binascii.a2b_base64(text, strict_mode=True)
     except (KeyError, ValueError) as error:
         raise RequestError(f'expected {where} to be {{"{BASE64}": BASE64}}. Received: {error}') from error

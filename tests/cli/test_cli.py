@@ -153,7 +153,7 @@ def test_weights_trained_elsewhere_are_exported_in_one_command(form, weights, tm
     invoke("export", *ELSEWHERE, "--set", "input_shape=[8,8,1]", *options)
     card = check_card(tmp_path / "out" / "card.json")
     assert card["training"]["weights"] == "w.npz" and card["input"]["normalization"] is None
-    assert "weights are those of `w.npz`" in (tmp_path / "out" / "card.md").read_text()
+    assert "the weights are from `w.npz`" in (tmp_path / "out" / "card.md").read_text()
     images = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
     logits = open_artifact(tmp_path / "out" / card["artifacts"][0]["path"])(images)["logits"]
     np.testing.assert_allclose(logits, model(images, training=False), rtol=1e-4, atol=1e-4)
@@ -191,7 +191,7 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
             ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],
             "expected dataset, whose images",
         ),
-        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset with weights alone"),
+        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset only with weights"),
         (["export", "resnet81", "--weights", "w.npz"], "did you mean 'resnet18'"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_network_that_fails_says_so_and_the_page_lives_on(blank_page, url, pag
     blank_page.route(f"**/{MANIFEST}", lambda route: route.fulfill(json=told))
     blank_page.goto(url)
     blank_page.wait_for_function("() => document.getElementById('message').innerText")
-    assert blank_page.locator("#message").inner_text().startswith("a network could not answer: ")
+    assert blank_page.locator("#message").inner_text().startswith("A network failed: ")
     blank_page.wait_for_selector("#panels[aria-busy=false]")
     blank_page.locator("#samples button").nth(1).click()
     blank_page.wait_for_function("() => document.getElementById('message').innerText")

@@ -120,12 +120,12 @@ def shorten(out):
 DAMAGES = {
     "a changed bit": (change, "to be the file that was exported"),
     "a shorter file": (shorten, "to be the file that was exported"),
-    "a missing file": (lambda out: (out / "mgnet.tflite").unlink(), "expected the file 'mgnet.tflite' beside"),
+    "a missing file": (lambda out: (out / "mgnet.tflite").unlink(), "expected the file 'mgnet.tflite' next to"),
     "no card": (lambda out: (out / "card.json").write_text("[]"), r"expected a card\.json of an export"),
     "half a card": (lambda out: (out / "card.json").write_text('{"artifacts": [{'), r"expected a card\.json"),
     "a file elsewhere": (
         lambda out: (out / "card.json").write_text('{"artifacts": [{"files": {"../../x": {}}}]}'),
-        r"expected the file '\.\./\.\./x' beside",
+        r"expected the file '\.\./\.\./x' next to",
     ),
 }
 

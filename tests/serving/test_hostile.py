@@ -89,8 +89,8 @@ BAD = {  # name -> (the request, status, what the message names)
     "truth values": (instances([[[[True] * 3] * SIZE] * SIZE]), 400, "bool.*instances"),
     "beyond float32": (instances(with_value(1e39)), 400, "image.*finite"),
     "base64 where numbers belong": (instances([b64(JPEG)]), 400, r"instances\[0\]"),
-    "numbers called base64": (instances([{"b64": rows()[0]}]), 400, "'image' alone. Received: b64"),
-    "a column called base64": ({"body": {"inputs": {"b64": rows()}}}, 400, "'image' alone. Received: b64"),
+    "numbers called base64": (instances([{"b64": rows()[0]}]), 400, "only 'image'. Received: b64"),
+    "a column called base64": ({"body": {"inputs": {"b64": rows()}}}, 400, "only 'image'. Received: b64"),
     # encoded images
     "truncated PNG": (picture(encoded(pixels(1)[0])[:-30]), 400, "image_bytes|serving_bytes"),
     "a JPEG's header alone": (picture(JPEG[:20]), 400, r"image_bytes\[0\]"),
@@ -184,8 +184,8 @@ def sized(*sizes):
 
 IMAGE = pixels(1).astype("float32")
 BAD_GRPC = {  # name -> (inputs, what the message names)
-    "no input": ({}, "'image' alone"),
-    "an input too many": ({"image": tf.make_tensor_proto(IMAGE), "size": tf.make_tensor_proto(3)}, "'image' alone"),
+    "no input": ({}, "only 'image'"),
+    "an input too many": ({"image": tf.make_tensor_proto(IMAGE), "size": tf.make_tensor_proto(3)}, "only 'image'"),
     "another name": ({"picture": tf.make_tensor_proto(IMAGE)}, "picture"),
     "another type": ({"image": tf.make_tensor_proto(IMAGE.astype("float64"))}, "float32"),
     "NaN": ({"image": tf.make_tensor_proto(IMAGE * np.nan)}, "finite"),

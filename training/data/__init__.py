@@ -1,1 +1,1 @@
-"""From a data set to batches: images, views of them, and their order, on the host or on the device."""
+"""Turns data sets into batches: reading, augmentation, normalisation and order, on the host or on the device."""

@@ -1,4 +1,4 @@
-"""How a batch is made of raw images and labels, the same on every backend."""
+"""Makes a batch from raw images and labels, in the same way on every backend."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from keras_mgnet.training.data.mixing import CutMix, RandAugment, Seeds
 from keras_mgnet.training.data.views import augmented, normalize
 
 
-@dataclass(unsafe_hash=True)  # equal forms share what was traced and compiled for one of them
+@dataclass(unsafe_hash=True)  # equal forms share one traced and compiled function
 class BatchForm:
-    """What becomes of the images and labels of a batch.
+    """Augments and normalises the images of a batch, and encodes its labels.
 
     Example:
         >>> form = BatchForm((0.0,), (1.0,), classes=2)
@@ -19,8 +19,8 @@ class BatchForm:
         [[0.0, 1.0]]
     """
 
-    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
-    std: tuple[float, ...]  # on the same scale
+    mean: tuple[float, ...]  # per channel, for pixels scaled to [0, 1]
+    std: tuple[float, ...]  # per channel, on the same scale
     augmentation: Augmentation = AUGMENTATIONS["none"]  # of training images
     classes: int | None = None  # length of one-hot labels; None for integer labels
     label_smoothing: float = 0.0  # share of a training label that is spread evenly over all classes
@@ -31,18 +31,18 @@ class BatchForm:
             raise ValueError(
                 "expected the number of classes, for labels that are smoothed or mixed. Received: classes=None"
             )
-        # Keras' layers make variables, which a traced function cannot.
+        # Made here: Keras' layers create variables, which a traced function must not do.
         self.rand_augment = RandAugment(augmentation.operations, len(self.mean)) if augmentation.operations else None
         self.cut_mix = CutMix() if augmentation.cut_mix else None
 
     def train(self, images, labels, view, key):
-        """Returns augmented images (B, H, W, C) float32 and labels, (B,) int32 or (B, classes) float32.
+        """Returns augmented, normalised images (B, H, W, C) float32 and labels, (B,) int32 or (B, classes) float32.
 
         Args:
             images: (B, H, W, C) uint8.
             labels: (B,) int32.
-            view: (B,) of each image, see `views.augmented`.
-            key: two integers, which decide every other draw.
+            view: (B,), the view of each image, see `views.augmented`.
+            key: two integers that decide all other random draws.
         """
         seeds = Seeds(key)
         images = augmented(images, view, self.augmentation)
@@ -52,7 +52,7 @@ class BatchForm:
         return self.cut_mix(images, labels, seeds) if self.cut_mix else (images, labels)
 
     def test(self, images, labels):
-        """Returns the images as they are, normalised, and labels that are not smoothed."""
+        """Returns the images normalised but not augmented, and labels without smoothing."""
         return normalize(images, self.mean, self.std), self._labels(labels, 0.0)
 
     def _labels(self, labels, smoothing: float):

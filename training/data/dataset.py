@@ -1,4 +1,4 @@
-"""Real data sets as uint8 arrays: digits, an .npz file, a folder of images, or any name that TFDS knows."""
+"""Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or any TFDS name."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.training.data.folder import read_folder
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
-DENOISING = "denoise"  # the form of a set of clean images, which has no classes
+DENOISING = "denoise"  # the form of a set of clean images without classes
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -25,14 +25,14 @@ COMPARED, CALIBRATING = 2000, 256  # images, at most, on which an export is comp
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels; raises ValueError on any other type or shape.
+    """Images and their labels. Any other type or shape raises ValueError.
 
     Example:
         >>> Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32)).images.shape
         (2, 8, 8, 1)
     """
 
-    images: np.ndarray  # (N, H, W, C) uint8 with N >= 1 and C of 1 or 3
+    images: np.ndarray  # (N, H, W, C) uint8, N >= 1, C = 1 or 3
     labels: np.ndarray  # (N,) int32
 
     def __post_init__(self):
@@ -40,12 +40,12 @@ class Split:
         if x.dtype != np.uint8 or x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
             raise ValueError(f"expected at least one image, as uint8 (N, H, W, 1 or 3). Received: {x.dtype} {x.shape}")
         if y.dtype != np.int32 or y.shape != x.shape[:1]:
-            raise ValueError(f"expected one int32 label an image, shape ({len(x)},). Received: {y.dtype} {y.shape}")
+            raise ValueError(f"expected one int32 label per image, shape ({len(x)},). Received: {y.dtype} {y.shape}")
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification, and the constants that normalise it; raises ValueError unless the parts fit each other.
+    """A data set for classification, with the constants that normalise it. Raises ValueError if its parts do not fit together.
 
     Example:
         >>> data = load("digits")
@@ -53,19 +53,19 @@ class Dataset:
         (10, (8, 8, 1))
     """
 
-    name: str  # what `load` was asked for
+    name: str  # the name given to `load`
     train: Split
-    test: Split  # of the same image shape
+    test: Split  # with the same image shape
     class_names: tuple[str, ...]
-    mean: tuple[float, ...]  # of each channel, on the scale where 255 is 1
-    std: tuple[float, ...]  # of each channel, on the same scale, positive
+    mean: tuple[float, ...]  # per channel, for pixels scaled to [0, 1]
+    std: tuple[float, ...]  # per channel, on the same scale, positive
 
     def __post_init__(self):
         shapes = self.input_shape, self.test.images.shape[1:]
         if shapes[0] != shapes[1]:
             raise ValueError(f"expected train and test images of one shape. Received: {shapes[0]} and {shapes[1]}")
         if not len(self.mean) == len(self.std) == shapes[0][-1] or not all(std > 0 for std in self.std):
-            expected = f"{shapes[0][-1]} means and as many positive deviations, one a channel"
+            expected = f"{shapes[0][-1]} means and as many positive deviations, one per channel"
             raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
         for part, labels in (("train", self.train.labels), ("test", self.test.labels)):
             if labels.min() < 0 or labels.max() >= self.classes:
@@ -84,12 +84,12 @@ class Dataset:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Number of training and of test images."""
+        """Numbers of training and test images."""
         return len(self.train.labels), len(self.test.labels)
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """Of which the data set consists."""
+        """All arrays of the data set: images and labels."""
         return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
@@ -100,23 +100,27 @@ class Dataset:
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """What a network for it is made with."""
+        """Arguments for a network that fits the data: `input_shape` and `classes`."""
         return {"input_shape": self.input_shape, "classes": self.classes}
 
 
 def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") -> Dataset:
-    """Loads a real data set into memory as uint8. Nothing is downloaded.
+    """Loads a data set into memory as uint8. Nothing is downloaded.
 
     Args:
-        name: `digits` (8x8, of scikit-learn), `npz:FILE` (Keras' keys x_train, y_train, x_test, y_test, perhaps
-            class_names, and mean and std per channel on the scale where 255 is 1), `folder:DIR` (DIR/train/<class>/* and
-            DIR/test/<class>/*, or DIR/<class>/* of which a fifth is held out), or the TFDS name of a set prepared in
-            TFDS_DATA_DIR, such as `cifar10`.
-        image_size: with `folder:DIR`, side in pixels of the square that every image is resized to.
-        on_corrupt: with `folder:DIR`, whether to "skip" an unreadable image with a warning or to raise an "error".
+        name: one of
+
+            - `digits`: the 8x8 digits of scikit-learn.
+            - `npz:FILE`: arrays x_train, y_train, x_test, y_test, as Keras names them. Optional: class_names, and mean and
+              std per channel, for pixels scaled to [0, 1].
+            - `folder:DIR`: DIR/train/<class>/* and DIR/test/<class>/*; or DIR/<class>/*, of which a fifth is held out for
+              the test.
+            - a TFDS name such as `cifar10`, of a set that is prepared in TFDS_DATA_DIR.
+        image_size: for `folder:DIR`: resize every image to a square of this many pixels a side.
+        on_corrupt: for `folder:DIR`: "skip" an unreadable image with a warning, or raise an "error".
 
     Raises:
-        ValueError: on an unknown or unprepared name, a set without classes, and on data that make no such set.
+        ValueError: if the name is unknown or not prepared, the set has no classes, or the data do not form a valid set.
 
     Example:
         >>> load("digits").train.images.shape
@@ -136,7 +140,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
 
 
 def is_denoising(name: str) -> bool:
-    """Whether a data set is one of clean images, which `keras_mgnet.training.data.denoise` loads.
+    """Returns whether a name has the form `denoise:DIR`, which `keras_mgnet.training.data.denoise` loads.
 
     Example:
         >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
@@ -156,9 +160,9 @@ def draw(available: int, wanted: int) -> np.ndarray:
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation of each channel of uint8 (N, H, W, C) on the scale where 255 is 1.
+    """Returns mean and standard deviation per channel of uint8 images (N, H, W, C), for pixels scaled to [0, 1].
 
-    Pixels are counted by value, which is exact and needs no float copy. A constant channel has deviation 1.
+    Computed from a histogram of the 256 values: exact, and without a float copy. A constant channel gets deviation 1.
 
     Example:
         >>> channel_statistics(np.full((2, 4, 4, 1), 51, np.uint8))
@@ -187,7 +191,7 @@ def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
     if (rarest := np.bincount(labels).min()) * HELD_OUT < 1:
-        raise ValueError(f"expected 5 or more images a class, to hold a fifth out. Received: {rarest} of one class")
+        raise ValueError(f"expected 5 or more images per class, to hold a fifth out. Received: {rarest} of one class")
     parts = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
     return [Split(images[part], labels[part].astype(np.int32)) for part in parts]
 
@@ -204,7 +208,7 @@ def _npz(name: str, file: Path) -> Dataset:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, *NPZ_OPTIONS)}
-    except Exception as error:  # damaged bytes surface as OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
+    except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
         raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
     if missing := [key for key in NPZ_KEYS if key not in arrays]:
         raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
@@ -233,13 +237,13 @@ def _tfds(name: str) -> Dataset:
     data_dir = os.environ.get("TFDS_DATA_DIR")
     try:
         builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)
-    except (ValueError, AssertionError) as error:  # AssertionError is how TFDS refuses a version
+    except (ValueError, AssertionError) as error:  # TFDS refuses a version with AssertionError
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
     features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
         raise ValueError(f"expected a TFDS set with features image and label (a class). Received: {sorted(features)}")
     if None in features["image"].shape:
-        advice = "export them to a folder per class and use folder:DIR with --image-size"
+        advice = "export them to one folder per class and use folder:DIR with --image-size"
         raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
     if not builder.is_prepared():
         advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"

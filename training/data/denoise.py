@@ -1,4 +1,4 @@
-"""Noisy images to clean ones: grey images of any size, patches of them for training, and Gaussian noise that is drawn anew."""
+"""Data for denoising: grey images of any size, random patches of them for training, and fresh Gaussian noise on each patch."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
 from keras_mgnet.training.data.folder import SUFFIXES
 from keras_mgnet.training.data.plan import Batches, Plan
 
-TEST_SEED = 0  # of the noise on the test images, the same for all runs
+TEST_SEED = 0  # all runs see the same noise on the test images
 PARTS = ("train", "test")
 SIDE = 96  # of the squares on which an export is compared: the sizes of the images differ
 
 
 @dataclass(frozen=True, eq=False)
 class CleanImages:
-    """Clean grey images, to which noise is added.
+    """Clean grey images for training and test, to which noise is added.
 
     Example:
         >>> grey = np.zeros((20, 24), np.uint8)
@@ -29,19 +29,19 @@ class CleanImages:
         8
     """
 
-    name: str  # what they were asked for by
-    train: tuple[np.ndarray, ...]  # images for training, each (H, W) uint8 with H, W >= patch_size
-    test: tuple[np.ndarray, ...]  # the other images, each (H, W) uint8
+    name: str  # the name given to `load_images`
+    train: tuple[np.ndarray, ...]  # training images, each (H, W) uint8 with H, W >= patch_size
+    test: tuple[np.ndarray, ...]  # test images, each (H, W) uint8
     sigma: float  # deviation of the noise in grey values; noisy images are neither clipped nor rounded
-    patch_size: int  # side of the square patches of training
-    mean, std = (0.0,), (1 / 255,)  # leave grey values as they are
+    patch_size: int  # side of the square training patches
+    mean, std = (0.0,), (1 / 255,)  # normalisation that leaves grey values as they are
     class_names = ()
 
     def __post_init__(self):
         least = min(min(image.shape) for image in self.train)
         if least < self.patch_size:
             raise ValueError(
-                f"expected training images of at least patch_size={self.patch_size} pixels. Received: {least}"
+                f"expected training images of at least patch_size={self.patch_size} pixels a side. Received: {least}"
             )
 
     @property
@@ -51,22 +51,22 @@ class CleanImages:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Number of training patches of an epoch and of test images."""
+        """Numbers of training patches per epoch and of test images."""
         return self.patches, len(self.test)
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """Of which the data set consists."""
+        """All images of the data set."""
         return [*self.train, *self.test]
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """What a network for it is made with: it takes images of any size."""
+        """Arguments for a network that fits the data: none, since it takes images of any size."""
         return {}
 
     @cached_property
     def patches(self) -> int:
-        """Of an epoch, which has as many pixels as the training images together, rounded up to whole patches per image."""
+        """Patches per epoch: as many pixels as all training images have, rounded up to whole patches per image."""
         return sum(self._per_image)
 
     @cached_property
@@ -78,9 +78,10 @@ class CleanImages:
         return np.repeat(np.arange(len(self.train)), self._per_image)
 
     def train_batch(self, plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (noisy, clean) patches (B, S, S, 1) float32 of a batch of a plan, counted from 0.
+        """Returns a batch of a plan, counted from 0: (noisy, clean) patches (B, S, S, 1) float32.
 
-        A patch is cut anywhere, turned and mirrored, and made noisy by draws that (seed, epoch, place in the epoch) decide.
+        Each patch is cut at a random place, turned, mirrored and made noisy. The draws depend on seed, epoch and the place
+        of the patch in the epoch.
         """
         epoch, step = plan.place(number)
         order = np.random.default_rng([plan.seed, epoch]).permutation(self.patches)
@@ -96,12 +97,15 @@ class CleanImages:
         return self._noisy(clean, rng), clean
 
     def test_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (noisy, clean) of a test image, (1, H, W, 1) float32; the noise depends on the index alone."""
+        """Returns a test image as (noisy, clean), each (1, H, W, 1) float32. The noise depends only on the index."""
         clean = self.test[index][None, ..., None].astype(np.float32)
         return self._noisy(clean, np.random.default_rng([TEST_SEED, index])), clean
 
     def test_squares(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns (noisy, clean) middles of all test images, (N, S, S, 1) float32, S = side or the least that one has."""
+        """Returns central squares of all test images as (noisy, clean), each (N, S, S, 1) float32.
+
+        S is `side`, or the shortest side of a test image if that is smaller.
+        """
         side = min(side, *(length for image in self.test for length in image.shape))
         pairs = ([_middle(image, side) for image in self.test_pair(i)] for i in range(len(self.test)))
         return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))
@@ -118,19 +122,19 @@ class CleanImages:
 
 
 def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
-    """Reads `denoise:DIR`: DIR/train*/* and DIR/test*/*, readable images of any size, colour as grey."""
+    """Reads the images of `denoise:DIR`: DIR/train*/* and DIR/test*/*, of any size. Colour images become grey."""
     root = Path(name.partition(":")[2]).expanduser()
     parts = {part: _read(root, part) for part in PARTS}
     return CleanImages(name, **parts, sigma=sigma, patch_size=patch_size)
 
 
 def train_batches(images: CleanImages, plan: Plan) -> Iterable:
-    """Returns what `fit` takes, (noisy, clean) patches: a tf.data.Dataset on TensorFlow, a PyDataset on JAX."""
+    """Returns batches of (noisy, clean) patches for `fit`: a tf.data.Dataset on TensorFlow, a PyDataset on JAX."""
     return _batches(lambda number: images.train_batch(plan, number), len(plan))
 
 
 def test_batches(images: CleanImages) -> Iterable:
-    """Returns the test images one by one, see `train_batches`."""
+    """Returns the test images one by one, in the form of `train_batches`."""
     return _batches(images.test_pair, len(images.test))
 
 

@@ -1,4 +1,4 @@
-"""Folders of images, one per class."""
+"""Reads folders of images, one folder per class."""
 
 import warnings
 from pathlib import Path
@@ -14,8 +14,9 @@ Arrays = tuple[np.ndarray, np.ndarray]
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
     """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*.
 
-    Returns ([(images uint8 (N, H, W, C), labels int32 (N,)), ...], class names): two splits, or one of all images. Raises
-    ValueError on a folder that does not have this form. `image_size` and `on_corrupt` are those of `data.load`.
+    Returns a list of splits and the class names. A split is (images uint8 (N, H, W, C), labels int32 (N,)); there are two
+    of them, or one with all images. Raises ValueError if the folder does not have this form. See `data.load` for
+    `image_size` and `on_corrupt`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
@@ -36,7 +37,7 @@ def _class_names(parts: list[Path]) -> list[str]:
     if not all(found):
         raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
     if odd := found[0] ^ found[-1]:
-        raise ValueError(f"expected the same class folders in train and test. Received: {sorted(odd)} in one only")
+        raise ValueError(f"expected the same class folders in train and test. Received: {sorted(odd)} in only one")
     return sorted(found[0])
 
 

@@ -1,9 +1,9 @@
-"""RandAugment and CutMix from Keras' image layers, with every draw derived from a key instead of a generator's state."""
+"""RandAugment and CutMix from Keras' image layers, with draws that depend on a key instead of a generator's state."""
 
 import keras
 from keras import layers, ops
 
-OPERATIONS = (  # Keras' layers with the strength of their draws, about the middle of RandAugment's scale
+OPERATIONS = (  # Keras' layers and their strengths, about the middle of RandAugment's scale
     (layers.RandomRotation, {"factor": 15 / 360}),
     (layers.RandomTranslation, {"height_factor": 0.15, "width_factor": 0.15}),
     (layers.RandomShear, {"x_factor": 0.15, "y_factor": 0.15}),
@@ -19,13 +19,13 @@ COLOUR = (layers.RandomColorDegeneration,)
 
 
 class Seeds(keras.random.SeedGenerator):
-    """The seeds of one batch: a pure function of its key and of how many were drawn before.
+    """Yields the seeds of one batch: a pure function of the batch's key and of how many seeds were drawn before.
 
-    Keras' layers draw from a SeedGenerator, whose state would make a batch depend on all batches before it. The key is two
-    integers, as the backend's random functions take them.
+    The state of Keras' own SeedGenerator would make a batch depend on all batches before it. The key is two integers, as the
+    backend's random functions take them.
     """
 
-    def __init__(self, key):  # not the parent's, which makes a variable for the state
+    def __init__(self, key):  # without super().__init__, which creates a variable for the state
         self.key, self.drawn = key, 0
 
     def next(self, ordered=True):
@@ -37,10 +37,10 @@ class Seeds(keras.random.SeedGenerator):
 class RandAugment:
     """Applies randomly chosen operations to each image, one after the other (Cubuk et al. 2020).
 
-    A round deals the images of a batch to the operations at random, the same number to each (give or take one), so that
-    every operation is computed for its own images alone. `keras.layers.RandAugment` draws one set of operations for a
-    whole batch, computes all of them for every image, and rotates, shears and shifts in one direction only. Its
-    equalisation is left out: it takes one histogram of the whole batch. Operations on colour are not applied to grey images.
+    Each round deals the images of a batch to the operations at random, the same number to each (give or take one). Every
+    operation is then computed only for its own images. `keras.layers.RandAugment` instead draws one set of operations for
+    a whole batch, computes all of them for every image, and rotates, shears and shifts in one direction only. Its
+    equalisation is left out here: it takes one histogram of the whole batch. Grey images skip the operations on colour.
     """
 
     def __init__(self, operations: int, channels: int):
@@ -50,7 +50,7 @@ class RandAugment:
         self.operations = operations
 
     def __call__(self, images, seeds: Seeds):
-        """Returns images (B, H, W, C) of 0..255, as float32 of 0..255."""
+        """Returns augmented images (B, H, W, C), float32; values are 0..255 before and after."""
         images = ops.cast(images, "float32")
         for _ in range(self.operations):
             images = self._round(images, seeds)
@@ -68,16 +68,16 @@ class RandAugment:
 
 
 class CutMix:
-    """Pastes into each image a box of another of its batch, and mixes the labels by area (Yun et al. 2019, alpha = 1).
+    """Pastes a box from another image of the batch into each image, and mixes the labels by area (Yun et al. 2019, alpha = 1).
 
-    `keras.layers.CutMix` mixes the labels by the box before it is rounded to pixels; here they are mixed by the pixels pasted.
+    The area is that of the pasted pixels. `keras.layers.CutMix` uses the area of the box before it is rounded to pixels.
     """
 
     def __init__(self):
         self.layer = layers.CutMix(factor=(1.0, 1.0), data_format="channels_last", dtype="float32")
 
     def __call__(self, images, labels, seeds: Seeds):
-        """Returns images (B, H, W, C) and labels (B, classes), mixed."""
+        """Returns mixed images (B, H, W, C) and labels (B, classes)."""
         mix = self.layer.get_random_transformation(images, training=True, seed=seeds)
         pasted = ops.mean(ops.cast(mix["batch_masks"][..., 0], "float32"), axis=(1, 2))
         mix["mix_weight"] = 1.0 - pasted

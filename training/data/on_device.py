@@ -1,4 +1,4 @@
-"""Batches for the JAX backend: images stay on the device as bytes, and one jitted function makes each batch there."""
+"""Batches for the JAX backend: images stay on the device as bytes, where one jitted function makes each batch."""
 
 from functools import lru_cache, partial
 from weakref import WeakKeyDictionary
@@ -11,7 +11,7 @@ from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Batches, Plan
 
 WORD = 2**32 - 1
-_held = WeakKeyDictionary()  # split -> its arrays on the device, as long as the split lives
+_held = WeakKeyDictionary()  # split -> its arrays on the device, kept while the split is alive
 
 
 def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
@@ -32,7 +32,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
-    """Returns the whole split in its own order."""
+    """Returns the batches of a whole split, in its own order."""
     arrays, count = _on_device(split), len(split.labels)
 
     def batch(number: int) -> tuple[jax.Array, jax.Array]:
@@ -50,7 +50,7 @@ def _on_device(split: Split) -> tuple[jax.Array, jax.Array]:
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _draw(key: jax.Array, count: int, views: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the order of an epoch, the view of each place in it, and the key of all else that is drawn."""
+    """Returns the order of an epoch, the view of each image in that order, and the key for all other draws."""
     order_key, view_key, batch_key = jax.random.split(key, 3)
     return jax.random.permutation(order_key, count), jax.random.randint(view_key, (count,), 0, views), batch_key
 

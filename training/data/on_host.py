@@ -1,4 +1,4 @@
-"""Batches for the TensorFlow backend: tf.data on the host, ahead of the device."""
+"""Batches for the TensorFlow backend: tf.data prepares them on the host, ahead of the device."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,7 +10,7 @@ from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Plan
 
-_held = WeakKeyDictionary()  # split -> its tensors, as long as the split lives
+_held = WeakKeyDictionary()  # split -> its tensors, kept while the split is alive
 
 
 def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
@@ -26,7 +26,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
 
         def place(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             start, end = step * plan.batch_size, (step + 1) * plan.batch_size
-            key = tf.random.split(tf.random.fold_in(batch_key, step), 1)[0]  # fold_in alone gives neighbours
+            key = tf.random.split(tf.random.fold_in(batch_key, step), 1)[0]  # fold_in alone gives neighbouring keys
             return order[start:end], view[start:end], key
 
         return tf.data.Dataset.range(plan.steps).map(place)
@@ -40,7 +40,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Dataset:
-    """Returns the whole split in its own order."""
+    """Returns the batches of a whole split, in its own order."""
     images, labels = _on_host(split)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,12 +51,12 @@ def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Data
 
 def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
     if split not in _held:
-        with tf.device("CPU"):  # tf.data runs there; on a GPU every batch would first have to come back
+        with tf.device("CPU"):  # tf.data runs there: from a GPU, every batch would have to be copied back first
             _held[split] = tf.constant(split.images), tf.constant(split.labels)
     return _held[split]
 
 
-@lru_cache(maxsize=8)  # RandAugment takes two seconds to trace, which is too long for every epoch
+@lru_cache(maxsize=8)  # tracing RandAugment takes two seconds, too long to repeat every epoch
 def _traced(form: BatchForm, shape: tuple[int, ...]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     kinds = (([None, *shape], tf.uint8), ([None], tf.int32), ([None], tf.int32), ([2], tf.int64))
     return tf.function(form.train, input_signature=[tf.TensorSpec(*kind) for kind in kinds], autograph=False)

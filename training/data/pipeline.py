@@ -1,4 +1,4 @@
-"""Batches on the fly: bytes in memory, shuffled, augmented and normalised a batch at a time, reproducibly."""
+"""Makes batches on the fly and reproducibly: shuffles, augments and normalises images held in memory as bytes."""
 
 import importlib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ BACKENDS = {"tensorflow": "on_host", "jax": "on_device"}  # Keras' backend -> th
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Returns the number of batches of one epoch, a last partial one included.
+    """Returns the number of batches per epoch. A last partial batch counts.
 
     Example:
         >>> from keras_mgnet.training.data.dataset import load
@@ -40,31 +40,31 @@ def train_batches(
     first_step: int = 0,
     epochs: int,
 ) -> Iterable:
-    """Returns the batches of epochs first_epoch .. first_epoch + epochs - 1, one epoch after the other.
+    """Returns the training batches of the epochs first_epoch to first_epoch + epochs - 1, one epoch after the other.
 
-    Order and views of an epoch are a pure function of (seed, epoch), whatever the batch size, and what RandAugment and
-    CutMix draw of (seed, epoch, step): a run that starts at step 7 of epoch 3 sees bit for bit what a run from the
-    beginning sees there. The backends draw differently.
+    The order and the views of an epoch are a pure function of (seed, epoch), for any batch size. The draws of RandAugment
+    and CutMix are a pure function of (seed, epoch, step). A run that starts at step 7 of epoch 3 therefore sees bit for
+    bit what a run from the beginning sees there. The two backends draw different numbers.
 
     Args:
         split: images and labels.
-        batch_size: images a batch; the last batch of an epoch holds what is left.
-        mean: of each channel, on the scale where 255 is 1.
-        std: of each channel, on the same scale.
-        seed: of the whole run.
-        augment: a key of `AUGMENTATIONS`; the frame is raw zeros, put on before the normalisation as in torchvision.
-        classes: length of one-hot labels, which smoothing and CutMix need; None for integer labels.
+        batch_size: images per batch. The last batch of an epoch holds the rest.
+        mean: per channel, for pixels scaled to [0, 1].
+        std: per channel, on the same scale.
+        seed: seed of the run.
+        augment: a key of `AUGMENTATIONS`. Crops pad with raw zeros before the normalisation, as in torchvision.
+        classes: length of one-hot labels, needed for smoothing and CutMix; None for integer labels.
         label_smoothing: share of a label that is spread evenly over all classes.
         first_epoch: number of the first epoch.
-        first_step: batches of the first epoch that are left out.
-        epochs: how many, the first one included.
+        first_step: number of batches to skip in the first epoch.
+        epochs: number of epochs, the first one included.
 
     Returns:
-        What `fit` takes: a tf.data.Dataset on TensorFlow, a keras.utils.PyDataset on JAX, of (images (B, H, W, C)
+        Batches for `fit`: a tf.data.Dataset on TensorFlow, a keras.utils.PyDataset on JAX, of (images (B, H, W, C)
         float32, labels (B,) int32 or (B, classes) float32).
 
     Raises:
-        ValueError: on an unknown augmentation, an empty batch, a first step that an epoch does not have, or labels that
+        ValueError: if the augmentation is unknown, the batch size is below 1, an epoch has no such first step, or labels
             are to be smoothed or mixed without the number of classes.
 
     Example:
@@ -83,7 +83,7 @@ def train_batches(
 def test_batches(
     split: Split, batch_size: int, *, mean: tuple[float, ...], std: tuple[float, ...], classes: int | None = None
 ) -> Iterable:
-    """Returns the whole split in its own order, as batches of (images (B, H, W, C) float32, labels), see `train_batches`.
+    """Returns the batches of a whole split in its own order, in the form of `train_batches`.
 
     Example:
         >>> from keras_mgnet.training.data.dataset import load
@@ -96,7 +96,7 @@ def test_batches(
 
 
 def backend_name() -> str:
-    """Returns Keras' backend; raises ValueError where it is none of `BACKENDS`."""
+    """Returns the name of Keras' backend. Raises ValueError if it is not in `BACKENDS`."""
     name = keras.backend.backend()
     if name not in BACKENDS:
         raise ValueError(f"expected the backend {' or '.join(BACKENDS)} for training. Received: KERAS_BACKEND={name}")
@@ -106,4 +106,4 @@ def backend_name() -> str:
 def _backend() -> ModuleType:
     return importlib.import_module(
         f"keras_mgnet.training.data.{BACKENDS[backend_name()]}"
-    )  # the other may not be installed
+    )  # the other backend may not be installed

@@ -1,4 +1,4 @@
-"""Which batches a leg of a run sees."""
+"""Says which batches a part of a run sees."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from keras_mgnet.configuration import Count, check
 
 @dataclass(frozen=True)
 class Plan:
-    """The batches of several epochs, one after the other, perhaps from within the first.
+    """The batches of several epochs in sequence. The first epoch may begin at a later step.
 
     Example:
         >>> plan = Plan(seed=0, count=10, batch_size=4, first_epoch=2, first_step=1, epochs=2)
@@ -20,11 +20,11 @@ class Plan:
     """
 
     seed: int  # of the whole run
-    count: int  # images of an epoch
-    batch_size: Count  # images of a batch; the last one of an epoch holds what is left
-    first_epoch: int  # its number
-    first_step: int  # batches of the first epoch that are left out
-    epochs: int  # how many, the first one included
+    count: int  # images per epoch
+    batch_size: Count  # images per batch; the last batch of an epoch holds the rest
+    first_epoch: int  # number of the first epoch
+    first_step: int  # batches to skip in the first epoch
+    epochs: int  # number of epochs, the first one included
 
     def __post_init__(self):
         check(self)
@@ -33,20 +33,20 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Batches of a whole epoch."""
+        """Batches per epoch."""
         return -(-self.count // self.batch_size)
 
     def __len__(self) -> int:
         return self.steps * self.epochs - self.first_step
 
     def place(self, number: int) -> tuple[int, int]:
-        """Returns (epoch, step) of a batch, counted from 0."""
+        """Returns (epoch, step) of a batch. All three count from 0."""
         epoch, step = divmod(self.first_step + number, self.steps)
         return self.first_epoch + epoch, step
 
 
 class Batches(keras.utils.PyDataset):
-    """So many batches, each made by its number."""
+    """A sequence of `count` batches; `make(number)` makes each one."""
 
     def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int):
         super().__init__()

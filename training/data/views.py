@@ -1,4 +1,4 @@
-"""What an image looks like in a batch: a crop in a frame, perhaps mirrored, and normalised. Runs in tf.data and on JAX alike."""
+"""Crops, mirrors and normalises the images of a batch. Runs in tf.data and on JAX alike."""
 
 from keras import ops
 
@@ -7,12 +7,13 @@ from keras_mgnet.recipes import Augmentation
 
 
 def augmented(images, view, augmentation: Augmentation):
-    """Returns one view of each image.
+    """Returns one view of each image: a crop from the padded image, mirrored or not.
 
     Args:
         images: (B, H, W, C), of any type.
-        view: (B,) integers below `augmentation.views`: (row offset, column offset, mirrored) as digits of one number.
-        augmentation: width of the frame, and whether views are mirrored.
+        view: (B,) integers below `augmentation.views`. Each encodes (row offset, column offset, mirrored) as digits of one
+            number.
+        augmentation: the width of the padding, and whether views are mirrored.
 
     Example:
         >>> ops.convert_to_numpy(augmented([[[[1], [2]]]], [1], Augmentation(pad=0, flip=True)))[0, 0, :, 0].tolist()
@@ -26,21 +27,21 @@ def augmented(images, view, augmentation: Augmentation):
     rows = top[:, None] + ops.arange(height)
     columns = left[:, None] + ops.where(mirror[:, None] > 0, ops.arange(width)[::-1], ops.arange(width))
     framed = ops.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-    # One gather of pixels by their number in the whole batch: take_along_axis is eight times slower in tf.data.
+    # One gather, by the index of each pixel in the whole batch: take_along_axis is eight times slower in tf.data.
     rows += (height + 2 * pad) * ops.arange(ops.shape(images)[0])[:, None]
     place = (width + 2 * pad) * rows[:, :, None] + columns[:, None, :]
     return ops.take(ops.reshape(framed, (-1, channels)), place, axis=0)
 
 
 def normalize(images, mean: tuple[float, ...], std: tuple[float, ...]):
-    """Returns uint8 images normalised (see `keras_mgnet.images`), as float32.
+    """Normalises uint8 images (see `keras_mgnet.images`) and returns them as float32.
 
     Example:
         >>> float(normalize([[[[255]]]], mean=(0.5,), std=(0.25,))[0, 0, 0, 0])
         2.0
     """
     images = ops.cast(images, "float32")
-    # Spread over the whole image first: TensorFlow's kernels are four times slower with a last axis of 3 to broadcast.
+    # Broadcast to the whole image first: TensorFlow's kernels are four times slower when they broadcast a last axis of 3.
     shape = ops.shape(images)[1:]
     mean, std = (ops.broadcast_to(ops.convert_to_tensor(constant, "float32"), shape) for constant in (mean, std))
     return pixels.normalize(images, mean, std)

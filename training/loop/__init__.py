@@ -1,1 +1,1 @@
-"""A training run: its configuration, its steps on one or many devices, and what the trained model then answers."""
+"""A training run: its configuration, its steps on one or several devices, and evaluation and prediction with its model."""

@@ -1,4 +1,4 @@
-"""What happens between two steps: a signal stops the run, a loss that is lost ends it, a checkpoint is due, the bar moves."""
+"""What happens between two training steps: stop on a signal, stop on divergence, write a checkpoint, move the progress bar."""
 
 import signal
 import threading
@@ -14,12 +14,12 @@ from keras_mgnet.console import progress_bar
 from keras_mgnet.training.runs import state
 from keras_mgnet.training.runs.measure import measure_of
 
-CHECK_EVERY = 50  # steps between two looks at the loss, which on a GPU wait for it
+CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes the host wait for a GPU
 DIVERGED = 10  # times the loss of guessing
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to end; holds how far it has come at the end of its last step."""
+    """Raised when a signal asks a run to stop. Holds the progress after the run's last step."""
 
     def __init__(self, progress: state.Progress):
         super().__init__(progress.name)
@@ -27,10 +27,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """While open, remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption); another one acts at once.
+    """While open, remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption). A second signal acts at once.
 
-    Raised by the signal itself, an exception could land in a destructor, where Python drops it, or half-way through an update
-    of the weights.
+    The handler itself raises nothing: an exception could land in a destructor, where Python drops it, or half-way through
+    an update of the weights.
     """
 
     HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -56,18 +56,18 @@ class StopSignals:
 
 @dataclass(eq=False, kw_only=True)
 class StepWatch(keras.callbacks.Callback):
-    """Follows one epoch step by step, from where it was left.
+    """Follows one epoch step by step, from the step where it starts or resumes.
 
     Raises:
-        Stopped: at the end of a step after which to stop.
-        DivergenceError: where the mean loss is not finite or above ten times that of guessing.
+        Stopped: after the running step, if the run was asked to stop.
+        DivergenceError: if the mean loss is not finite, or more than ten times the loss of guessing.
     """
 
-    start: state.Progress  # where the epoch is taken up
-    batch_size: int  # images per step; the last step of an epoch takes what is left of `images`
-    images: int  # of an epoch
-    trivial_loss: float  # of guessing
-    stop_asked: Callable[[], bool]  # the same for all workers
+    start: state.Progress  # where the epoch starts or resumes
+    batch_size: int  # images per step; the last step of an epoch takes the rest of `images`
+    images: int  # per epoch
+    trivial_loss: float  # loss of guessing
+    stop_asked: Callable[[], bool]  # returns the same for all workers
     save_every: int | None  # steps between two calls of `save`
     save: Callable[[state.Progress], None]
     bar: "ProgressBar"
@@ -81,7 +81,7 @@ class StepWatch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
-        is_last = self.step * self.batch_size >= self.images  # the end of the epoch comes with a checkpoint of its own
+        is_last = self.step * self.batch_size >= self.images  # the end of the epoch writes a checkpoint of its own
         due = self.save_every is not None and self.step % self.save_every == 0 and not is_last
         stop = self.stop_asked()
         if not (stop or due or self.step % CHECK_EVERY == 0):
@@ -93,7 +93,7 @@ class StepWatch(keras.callbacks.Callback):
             self.save(progress)
 
     def progress(self, logs) -> state.Progress:
-        """Returns the progress at this step, given the means of the metrics since the epoch was taken up."""
+        """Returns the progress after this step. `logs` holds the means of the metrics since `start`."""
         means = {key: float(value) for key, value in logs.items()}
         highest = DIVERGED * self.trivial_loss
         if not means["loss"] <= highest:
@@ -106,9 +106,9 @@ class StepWatch(keras.callbacks.Callback):
 
 @dataclass(eq=False)
 class StopInEvaluation(keras.callbacks.Callback):
-    """Ends an evaluation in which a signal comes."""
+    """Ends an evaluation when a signal arrives."""
 
-    progress: state.Progress  # of a run all of whose steps of this epoch are done
+    progress: state.Progress  # after the last training step of the epoch
     signals: StopSignals
 
     def __post_init__(self):
@@ -120,7 +120,7 @@ class StopInEvaluation(keras.callbacks.Callback):
 
 
 class ProgressBar:
-    """A progress bar over the steps of the run and one line per epoch; ends with its context, also after an error."""
+    """Shows a progress bar over the steps of the run and prints one line per epoch. Closes with its context, also on errors."""
 
     def __init__(self, console: Console, epochs: int, steps: int):
         self.bar = progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[rate]}"))
@@ -135,7 +135,7 @@ class ProgressBar:
         self.bar.stop()
 
     def begin(self, progress: state.Progress) -> None:
-        """Shows that an epoch begins or is taken up."""
+        """Shows that an epoch begins or resumes."""
         done = progress.epoch * self.steps + progress.step
         self.bar.update(self.task, completed=done, description=f"epoch {progress.epoch + 1}/{self.epochs}")
 
@@ -144,7 +144,7 @@ class ProgressBar:
         self.bar.update(self.task, advance=1, rate=f"{images_per_second:,.0f} images/s")
 
     def end(self, row: dict[str, float]) -> None:
-        """Prints the line of a finished epoch."""
+        """Prints one line for a finished epoch."""
         measure = measure_of(row)
         trained, tested = (measure.text.format(row[prefix + measure.key]) for prefix in ("", "val_"))
         self.bar.console.out(

@@ -1,4 +1,4 @@
-"""The typed configuration of a training run; its fields are the options of `keras-mgnet train`."""
+"""The typed configuration of a training run. Its fields are the options of `keras-mgnet train`."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,17 +16,16 @@ from keras_mgnet.training.loop.strategy import STRATEGIES
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
 WEIGHTS_HELP = "a .pth, .npz or .safetensors file of PyTorch's weights, a .weights.h5 or a .keras file"
-OF_FILES = ("npz", "folder", DENOISING)  # forms whose colon is followed by a path; behind a TFDS name stands a version
+OF_FILES = ("npz", "folder", DENOISING)  # here a path follows the colon; after a TFDS name it is a version
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
-JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> what Keras' compile takes
-# What denoising takes, and its values where none is given.
-NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}
+JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> argument of Keras' compile
+NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}  # the options of denoising and their defaults
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a run is made of. A field that is None takes the value of the model's recipe, or what its help says.
+    """The configuration of a training run. A field left at None takes the value of the model's recipe, or the one its help names.
 
     Example:
         >>> TrainConfig("digits", epochs=0)
@@ -36,28 +35,30 @@ class TrainConfig:
     """
 
     dataset: str = option("digits", DATASET_HELP)
-    model: str | None = option(None, f"a name of `keras-mgnet list`; {CLASSIFIER}, for denoise {DENOISER} if not given")
-    weights: str | None = option(None, f"to start from, {WEIGHTS_HELP}")
-    recipe: Literal[*RECIPES] | None = option(None, "of `keras_mgnet.recipes`, instead of the model's own")
+    model: str | None = option(None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, for denoise {DENOISER}")
+    weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
+    recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's own")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
-    out: str | None = option(None, "run directory, new or empty; runs/DATASET-MODEL-NUMBER if not given")
-    epochs: Count | None = option(None, "epochs; the milestones of a step schedule scale with it")
+    out: str | None = option(None, "run directory, new or empty; by default runs/DATASET-MODEL-NUMBER")
+    epochs: Count | None = option(None, "number of epochs; the milestones of a step schedule scale with it")
     batch_size: Count | None = option(None, "images per step")
-    learning_rate: PositiveFloat | None = option(None, "learning rate at its height")
+    learning_rate: PositiveFloat | None = option(None, "peak learning rate")
     schedule: Literal[*SCHEDULES] | None = option(
         None, "step (divided by 10 at the recipe's milestones), cosine or constant"
     )
     warmup_epochs: NonNegativeFloat | None = option(
-        None, "epochs over which the rate rises linearly from 0; those of a recipe scale with epochs"
+        None, "epochs over which the rate rises linearly from 0; a recipe's warm-up scales with epochs"
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
     augment: Literal[*AUGMENTATIONS] | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
+        None, f"{', '.join(AUGMENTATIONS)}; by default the recipe's, but none for grey images and SVHN"
     )
     label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
-    ema: Share | None = option(None, "momentum of the average of the weights that is evaluated and kept; 0 for none")
-    seed: NonNegativeInt = option(0, "of initialisation, order and augmentation")
+    ema: Share | None = option(
+        None, "momentum of the weight average; the averaged weights are evaluated and saved; 0 for no average"
+    )
+    seed: NonNegativeInt = option(0, "seed of initialisation, order and augmentation")
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "float32, mixed_bfloat16 or mixed_float16"
     )
@@ -66,24 +67,30 @@ class TrainConfig:
         "auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)"
     )
     cpu_devices: Count | None = option(
-        None, "use the CPU alone, divided into this many devices, to try a strategy without GPUs"
+        None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
-        False, "TensorFlow: batch statistics of the global batch instead of each replica's share; without XLA"
+        False, "TensorFlow: norms use statistics of the whole batch instead of each replica's share; without XLA"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
-    resume: bool = option(False, "go on with the run in --out where it stopped, or start it there")
-    checkpoint_steps: Count | None = option(None, "steps between checkpoints inside an epoch; each epoch ends with one")
-    keep: Count = option(2, "newest checkpoints to keep, besides that of the best epoch")
-    image_size: Count | None = option(None, "folder: resize every image to this square")
-    on_corrupt: Literal[*ON_CORRUPT] = option("skip", "folder: skip an unreadable image with a warning, or error")
-    sigma: PositiveFloat | None = option(None, "denoise: deviation of the noise in grey values 0..255; 25 if not given")
-    patch_size: Count | None = option(None, "denoise: side of the training patches; 64 if not given")
+    resume: bool = option(False, "continue the run in --out from where it stopped, or start it there")
+    checkpoint_steps: Count | None = option(
+        None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
+    )
+    keep: Count = option(2, "number of newest checkpoints to keep, in addition to that of the best epoch")
+    image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
+    on_corrupt: Literal[*ON_CORRUPT] = option(
+        "skip", "folder: skip (an unreadable image is left out with a warning) or error"
+    )
+    sigma: PositiveFloat | None = option(
+        None, "denoise: standard deviation of the noise, in grey values 0..255; by default 25"
+    )
+    patch_size: Count | None = option(None, "denoise: side of the training patches, in pixels; by default 64")
     greedy_epochs: NonNegativeInt | None = option(
         None,
-        "denoise: epochs for each stage alone, the earlier ones fixed (on JAX but for the momentum of Adam, which goes on), "
-        "before all are trained together; 0 if not given",
+        "denoise: first train each stage alone for this many epochs, with the earlier stages fixed (on JAX, Adam's "
+        "momentum still moves them); then train all together; by default 0",
     )
 
     def __post_init__(self):
@@ -91,22 +98,22 @@ class TrainConfig:
         check(self)
         self._settle_denoising()
         if self.resume and self.out is None:
-            raise ValueError("expected out, the directory of the run to go on with. Received: resume=True, out=None")
+            raise ValueError("expected out, the directory of the run to resume. Received: resume=True, out=None")
         if self.reproducible and self.jit_compile == "on":
             raise ValueError("expected jit_compile auto or off in a reproducible run. Received: jit_compile='on'")
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
-        if place and form in OF_FILES:  # the record of the run holds wherever it is read
+        if place and form in OF_FILES:  # absolute, so that the run's record is valid from any directory
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
-        """Returns the configuration with every None that a recipe or the images' channels decide filled in."""
+        """Returns the configuration with open fields filled in from the recipe and the number of image channels."""
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
         known = of_tfds(self.dataset)
-        if "augment" in values and (channels == 1 or (known and not known.flips)):  # a mirrored digit is another one
+        if "augment" in values and (channels == 1 or (known and not known.flips)):  # a mirrored digit is another
             values["augment"] = "none"
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
@@ -115,7 +122,7 @@ class TrainConfig:
 
     @property
     def is_denoising(self) -> bool:
-        """Whether images are mapped to images."""
+        """Whether the run trains a denoiser, from images to images."""
         return is_denoising(self.dataset)
 
     def _settle_denoising(self) -> None:
@@ -128,19 +135,17 @@ class TrainConfig:
                 raise ValueError(f"expected {name} with denoise:DIR only. Received: {name}={getattr(self, name)!r}")
         if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
             received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
-            raise ValueError(
-                f"expected no augment and label_smoothing with denoise:DIR, which turns patches. Received: {received}"
-            )
+            raise ValueError(f"expected no augment or label_smoothing with denoise:DIR. Received: {received}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values."""
         return asdict(self)
 
 
-PANELS = {  # of the help; what is in none comes first
+PANELS = {  # of the help; fields in no panel come first
     "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
     "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
-    "Stopping and going on": ("resume", "checkpoint_steps", "keep"),
+    "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt"),
     "Denoising": tuple(NOISE),
 }

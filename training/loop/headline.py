@@ -1,4 +1,4 @@
-"""What a run says of itself before it begins."""
+"""The headline that a run prints before it begins."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +7,11 @@ from keras_mgnet.description import count_params
 from keras_mgnet.training.loop.prepare import Prepared
 from keras_mgnet.training.runs.state import Progress
 
-FEW = 10  # steps an epoch
+FEW = 10  # steps per epoch
 
 
 def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
-    """Returns what is trained, on what and how long, and a line for whatever a reader may not expect."""
+    """Returns a line that says what is trained, on which data and for how long, and a line for each thing you may not expect."""
     config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     first = (
         f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
@@ -29,9 +29,9 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     if strategy.replicas > 1:
         yield strategy.outcome(prepared.model, config.sync_norms)
     if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:
-        yield f"{config.schedule} schedule in place of its recipe's {recipe.curve}; --schedule {recipe.curve} keeps it"
+        yield f"{config.schedule} schedule instead of the recipe's {recipe.curve}; --schedule {recipe.curve} keeps it"
     if prepared.steps < FEW:
         yield (
-            f"{prepared.steps} steps an epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "
-            "a smaller batch size makes more"
+            f"{prepared.steps} steps per epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "
+            "a smaller batch size gives more"
         )

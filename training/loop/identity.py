@@ -1,4 +1,4 @@
-"""What makes two records those of one run, so that one may go on where the other stopped."""
+"""Decides whether two records describe the same run, so that one may continue where the other stopped."""
 
 import hashlib
 import json
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 PARTS = ("config", "training", "data", "model")
-# The data are known by their hash.
+# The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", "out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps")
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a record (see `prepare.record`) that decide what is trained, and how.
+    """Returns the fields of a record (see `prepare.record`) that decide what is trained and how.
 
     Example:
         >>> identity({"config": {"seed": 1, "out": "runs/a"}, "training": {}, "data": {}, "model": {}})
@@ -32,11 +32,11 @@ def digest(record: Mapping[str, Any]) -> str:
 
 
 def check_same(asked: Mapping[str, Any], found: Mapping[str, Any], where: object) -> None:
-    """Raises ValueError, naming the first differing field, unless two records describe one run."""
+    """Raises ValueError unless two records describe the same run. The message names the first field that differs."""
     new, old = identity(asked), identity(found)
     for key in new | old:
         if new.get(key) != old.get(key):
             raise ValueError(
-                f"expected the {key} of the run in '{where}', {old.get(key)!r}, or another directory. "
-                f"Received: {new.get(key)!r}"
+                f"expected {key}={old.get(key)!r} as in the run in '{where}', or another directory. "
+                f"Received: {key}={new.get(key)!r}"
             )

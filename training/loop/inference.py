@@ -1,4 +1,4 @@
-"""What a run directory answers: how good it is on a data set, the classes of image files, image files without their noise."""
+"""Uses the model of a run: evaluates it on a data set, classifies image files, and removes noise from image files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from keras_mgnet.training.runs.run import Run
 
 
 def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
-    """Returns the data set of a run, or another one; raises ValueError unless its images and classes fit the run's model."""
+    """Loads the data set of a run, or another one. Raises ValueError unless its images and classes fit the run's model."""
     config = _config(run, dataset)
     data = task.load_data(config)
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
@@ -71,7 +71,7 @@ def _is_denoiser(run: Run) -> bool:
 
 
 def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
-    """Returns loss and accuracy or PSNR of a run's model on the test images of its data set, or of another that fits it."""
+    """Returns the loss and the accuracy or PSNR of a run's model on the test images of its data set, or of another that fits."""
     data, model = load_data(run, dataset), run.load_model(checkpoint)
     batches = task.task(_config(run, dataset), data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
@@ -79,9 +79,9 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> 
 
 
 def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int = 3) -> list[dict[str, Any]]:
-    """Returns [{"image": path, "classes": {name: probability, ...}}, ...], the `top` classes of each image file.
+    """Classifies image files: returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
 
-    Images are converted to the channels and resized to the size that the model was trained with.
+    Images are converted to the channels and resized to the size with which the model was trained.
     """
     check_classifier(run)
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
@@ -94,13 +94,13 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
 
 
 def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:
-    """Writes each grey image file without its noise, as out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
+    """Removes the noise of grey image files, writes out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
 
-    What is written is rounded to grey values 0..255.
+    The pixels written are rounded to grey values 0..255.
 
     Raises:
-        ValueError: for a run that is no denoiser, images of one name, images smaller than its filters take, and an `out` in which
-            an image would be replaced, before anything is written.
+        ValueError: before anything is written, if the run is not a denoiser's, two images have the same name, an image is
+            smaller than the filters need, or an image would be overwritten in `out`.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The training loop: from a configuration to a run directory, and on from where it stopped."""
+"""The training loop: trains from a configuration into a run directory, and resumes stopped runs."""
 
 import json
 import math
@@ -25,35 +25,35 @@ from keras_mgnet.training.runs.state import DivergenceError, Progress
 from keras_mgnet.training.runs.writer import Follower, RunWriter
 
 STATUS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
-STOPPED = {status: 128 + number for number, status in STATUS.items()}  # a run that can go on -> exit code
+STOPPED = {status: 128 + number for number, status in STATUS.items()}  # status of a run that can resume -> exit code
 HINT = "lower the learning rate or lengthen the warm-up"
 
 
 def train(config: TrainConfig, console: Console | None = None) -> Run:
-    """Trains a model and writes its run directory (see `rundir`).
+    """Trains a model and writes its run directory (see `runs.run`).
 
-    Ctrl-C and SIGTERM end the run after the running step with a checkpoint; run.json then says "interrupted" or "preempted". A
-    loss or weight that is not finite, or a loss far above that of guessing, ends it as "diverged", and the last good one stays.
-    With `resume` it goes on from the newest intact checkpoint; on a CPU in reproducible mode bit for bit as if it had never
-    stopped.
+    Ctrl-C and SIGTERM end the run after the running step and write a checkpoint; run.json then says "interrupted" or
+    "preempted". The run ends as "diverged" if a loss or weight is not finite, or the loss is far above that of guessing;
+    the last good checkpoint stays. With `resume`, the run continues from the newest intact checkpoint. On a CPU in
+    reproducible mode the result is then bit for bit as if it had never stopped.
 
     Args:
-        config: the configuration; what it leaves open comes from the model's recipe.
-        console: where progress is shown; None for standard error.
+        config: the configuration. Fields left open come from the model's recipe.
+        console: where to show progress; None for standard error.
 
     Raises:
-        ValueError: for a configuration, data set or path that cannot work, before anything is written.
+        ValueError: if the configuration, the data set or a path cannot work; raised before anything is written.
 
     Example:
         >>> run = train(TrainConfig("digits", set={"channels": 4, "nu": [1]}, epochs=1, out=tmp))  # doctest: +SKIP
         >>> run.record["result"]["status"]  # doctest: +SKIP
         'finished'
     """
-    # First: several workers make TensorFlow take SIGTERM for itself.
+    # Must come first: with several workers, TensorFlow installs its own handler of SIGTERM.
     strategy = connect(config.strategy, config.cpu_devices)
     with StopSignals() as signals, strategy.reports_lost_workers():
         directory = _directory(config, strategy)
-        # A directory that cannot be written stops here; a refused configuration leaves none.
+        # An unwritable directory stops the run here. A refused configuration leaves no directory behind.
         with workspace(directory) if strategy.is_chief else nullcontext():
             prepared = prepare(config, strategy)
             content = _as_recorded(record(prepared), config, directory, type(prepared.model))
@@ -77,7 +77,7 @@ def _directory(config: TrainConfig, strategy: Strategy) -> Path:
 
 
 def _as_recorded(content: dict[str, Any], config: TrainConfig, directory: Path, family: type) -> dict[str, Any]:
-    """The record of a run; one that goes on has no arguments that its run.json does not know and that change nothing."""
+    """Returns the record of a run. On resuming, drops arguments that an older run.json lacks and that have their defaults."""
     if config.resume and (directory / "run.json").is_file():
         model, then = content["model"], open_run(directory).record["model"]
         content["model"] = model | {"config": without_later(model["config"], then.get("config", {}), family)}
@@ -95,7 +95,7 @@ def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> 
 
 
 class _Loop:
-    """A run at work; `progress` says how far it has come."""
+    """A run in progress; `progress` says how far it has come."""
 
     def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
@@ -104,7 +104,7 @@ class _Loop:
         self.progress = Progress()
 
     def run(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Runs what is left, between two versions of run.json, the second of which it returns."""
+        """Runs the remaining epochs. Writes run.json before and after, and returns its final content."""
         if self.config.resume:
             with self.strategy.scope():
                 self.progress = self.writer.take_up(self.model)
@@ -142,7 +142,7 @@ class _Loop:
             self.progress = stopped.progress
             self.strategy.average_statistics(self.model)
             self.writer.stop(self.model, self.progress)
-            return STATUS[self.signals.received or signal.SIGTERM]  # of another worker, where this one has none
+            return STATUS[self.signals.received or signal.SIGTERM]  # SIGTERM if another worker received the signal
         return "finished"
 
     def _train(self, bar: ProgressBar) -> Progress:

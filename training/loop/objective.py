@@ -1,4 +1,4 @@
-"""What a run minimises and by which steps: loss, metric and optimiser of a compiled model."""
+"""Compiles the model of a run with its loss, metric and optimiser."""
 
 from dataclasses import replace
 
@@ -16,12 +16,12 @@ NUMBERS = ("learning_rate", "warmup_epochs", "momentum", "weight_decay", "ema")
 def compile_model(
     model: keras.Model, config: TrainConfig, recipe: Recipe, steps_per_epoch: int
 ) -> LearningRateSchedule:
-    """Compiles a model for a run; to be called inside the scope of its strategy.
+    """Compiles a model for a run and returns the learning rate as a function of the step.
 
-    A denoiser keeps its own loss and metric. Of a classifier the loss is the cross-entropy with integer labels, or with one-hot
-    labels where they are smoothed or mixed (the smoothing itself is done to the labels of training, so that a test loss is a
-    cross-entropy). The metric is called "accuracy" in both cases. The recipe says what the resolved configuration does not: SGD
-    or Adam, milestones, Nesterov's step, and which variables decay. Returns the learning rate over the steps.
+    Call it inside the scope of the run's strategy. A denoiser keeps its own loss and metric. The loss of a classifier is the
+    cross-entropy with integer labels, or with one-hot labels if they are smoothed or mixed. Only training labels are
+    smoothed, so the test loss is a plain cross-entropy. The metric is called "accuracy" in both cases. The recipe decides
+    what the resolved configuration does not: SGD or Adam, milestones, Nesterov momentum, and which variables decay.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
@@ -38,7 +38,7 @@ def _of_classes(model: keras.Model, config: TrainConfig) -> tuple[keras.losses.L
 
 
 def label_classes(model: keras.Model, classes: int) -> int | None:
-    """Returns the length of the one-hot labels that a compiled model takes, None where it takes integer labels.
+    """Returns the length of the one-hot labels that a compiled model takes, or None if it takes integer labels.
 
     Example:
         >>> from keras_mgnet import MgNet

@@ -1,4 +1,4 @@
-"""From a configuration to all that a run needs, checked and built, with nothing written yet."""
+"""Checks a configuration and builds all that a run needs, without writing anything."""
 
 import datetime
 import hashlib
@@ -31,23 +31,23 @@ class Prepared:
 
     config: TrainConfig  # with the recipe's values filled in
     data: Dataset | CleanImages
-    model: keras.Model  # compiled within the strategy
+    model: keras.Model  # compiled in the strategy's scope
     recipe: Recipe
     steps: int  # per epoch
-    strategy: Strategy  # the devices
+    strategy: Strategy
     rate: keras.optimizers.schedules.LearningRateSchedule
     task: Task
 
 
 def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
-    """Checks a configuration, loads its data and builds its compiled model, by default for one device; writes nothing."""
+    """Checks a configuration, loads its data and builds its compiled model, by default for one device. Writes nothing."""
     strategy = strategy or connect("one")
     row = model_info(config.model)
     if (row.classes is None) != config.is_denoising:
-        expected = "from images to images" if config.is_denoising else "of classes"
-        raise ValueError(f"expected a network {expected} for {config.dataset}. Received: model={config.model!r}")
+        expected = "a denoiser" if config.is_denoising else "a classifier"
+        raise ValueError(f"expected {expected} for {config.dataset}. Received: model={config.model!r}")
     if config.is_denoising and strategy.replicas > 1:
-        raise ValueError(f"expected one device for denoise:DIR; strategy one takes one. Received: {strategy.replicas}")
+        raise ValueError(f"expected one device for denoise:DIR; choose strategy one. Received: {strategy.replicas}")
     data = load_data(config)
     chosen = recipe(config.recipe or row.recipe)
     config = config.resolve(chosen, data.input_shape[-1])
@@ -72,7 +72,7 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
 
 
 def record(prepared: Prepared) -> dict[str, Any]:
-    """Returns what run.json says of a run before it begins."""
+    """Returns the content of run.json before the run begins."""
     data, model, config = prepared.data, prepared.model, prepared.config
     return {
         "created": now(),
@@ -100,15 +100,15 @@ def record(prepared: Prepared) -> dict[str, Any]:
 
 
 def now() -> str:
-    """Returns the time, as run.json has it."""
+    """Returns the current time in the format of run.json."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _check_turns(config: TrainConfig, stages: int) -> None:
-    """Raises unless every stage has its turn: the saved model would have stages that were neither trained nor measured."""
+    """Raises unless every stage gets its turn: other stages would be saved without having been trained or measured."""
     if config.greedy_epochs * stages > config.epochs:
         received = f"greedy_epochs={config.greedy_epochs}, epochs={config.epochs}"
-        raise ValueError(f"expected epochs for the turns of {stages} stages, greedy_epochs each. Received: {received}")
+        raise ValueError(f"expected epochs >= greedy_epochs times the {stages} stages. Received: {received}")
 
 
 def _make_deterministic() -> None:

@@ -1,7 +1,7 @@
-"""Strategies on TensorFlow: a copy of the model on every device, trained as one device would on the global batch.
+"""Strategies on TensorFlow: a copy of the model on every device, trained as one device would train on the global batch.
 
-Keras' own step wraps the replicas in XLA, which TensorFlow refuses, and fails with several workers. Here each replica's forward
-and backward pass is compiled by itself; all-reduce and update stay outside.
+Keras' own train step wraps the replicas in XLA, which TensorFlow refuses, and fails with several workers. Here XLA compiles
+only the forward and backward pass of each replica; all-reduce and update stay outside.
 """
 
 import re
@@ -19,7 +19,7 @@ from keras_mgnet import compat
 from keras_mgnet.layers import Shake
 from keras_mgnet.training.loop.strategy import Cluster, Strategy
 
-STREAM = 2**32  # seeds are below it
+STREAM = 2**32  # larger than any seed
 LOST_WORKER = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -31,18 +31,18 @@ LOST_WORKER = (
 
 @cache
 def split_cpu(count: int) -> None:
-    """Makes this many devices of the CPU, which then are all devices; RuntimeError once TensorFlow has computed anything."""
+    """Splits the CPU into this many devices and hides all others. RuntimeError if TensorFlow has already computed something."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_visible_devices([cpu])
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
 def connect_devices(cluster: Cluster | None) -> Strategy:
-    """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
+    """Returns the strategy over the workers of a cluster, or over this machine's devices if `cluster` is None."""
     return Replicas("multiworker" if cluster else "mirrored", _connected(bool(cluster)), cluster)
 
 
-@cache  # two in one process would number their collective operations alike, which TensorFlow mixes up
+@cache  # two strategies in one process would give collective operations the same numbers, and TensorFlow mixes them up
 def _connected(several_workers: bool) -> tf.distribute.Strategy:
     if several_workers:
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -56,7 +56,7 @@ class Replicas(Strategy):
     def __init__(self, name: str, strategy: tf.distribute.Strategy, cluster: Cluster | None):
         super().__init__(name, strategy.num_replicas_in_sync, cluster)
         self._strategy = strategy
-        # No last step has replicas without images (see `check`): asking all workers before each step would gain nothing.
+        # Every replica has images in every step (see `check`), so the workers need not confer before each step.
         strategy.extended.experimental_enable_get_next_as_optional = False
 
     def scope(self) -> AbstractContextManager:
@@ -68,11 +68,11 @@ class Replicas(Strategy):
         model.train_function = self._function(model, _train_step(model, self.replicas, jit))
         model.test_function = self._function(model, _test_step(model, self.replicas, jit))
         model.average_statistics = tf.function(partial(self._strategy.run, _averaging(model)), autograph=False)
-        model.get_metrics_result = dict  # nothing: Keras then logs what the step has summed, and sums no second time
+        model.get_metrics_result = dict  # empty: Keras then logs what the step has summed, and does not sum it again
         compat.build_by(model, self._first_share)
 
     def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-        """Splits each global batch into nearly equal shares; a share's weights make up for the difference."""
+        """Splits each global batch into nearly equal shares. Sample weights make up for the difference in size."""
         local = self.replicas // self.workers
 
         def shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -91,10 +91,10 @@ class Replicas(Strategy):
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
         if not sync_norms and _norms(model):
             return (
-                "each norm sees its replica's share of a batch: not the result of one device, which --sync-norms or "
-                "KERAS_BACKEND=jax gives"
+                "each norm sees its replica's share of a batch: not the result of one device; --sync-norms or "
+                "KERAS_BACKEND=jax gives that result"
             )
-        draws = ", but for draws of dropout and shake-shake" if _layers_that_draw_per_image(model) else ""
+        draws = ", except for the draws of dropout and shake-shake" if _layers_that_draw_per_image(model) else ""
         return super().outcome(model, sync_norms) + draws + (", without XLA" if sync_norms else "")
 
     def average_statistics(self, model: keras.Model) -> None:
@@ -104,7 +104,7 @@ class Replicas(Strategy):
     def _any(self, asked: bool) -> bool:
         return bool(self._count(tf.constant(float(asked))) > 0)
 
-    @tf.function(autograph=False)  # outside of a graph, TensorFlow warns each time and starts a pool of threads
+    @tf.function(autograph=False)  # outside a graph, TensorFlow warns and starts a thread pool on every call
     def _count(self, asked: tf.Tensor) -> tf.Tensor:
         def count():
             return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(asked))
@@ -135,15 +135,15 @@ class Replicas(Strategy):
         except LOST_WORKER as error:
             if self.workers == 1:
                 raise
-            traceback.clear_frames(error.__traceback__)  # a pool of threads in them would report its own end after ours
+            traceback.clear_frames(error.__traceback__)  # they hold a thread pool that would report its end after ours
             raise ConnectionError(
-                f"expected an answer of all {self.workers} workers; start all of them again with --resume. "
+                f"expected an answer from all {self.workers} workers; restart all of them with --resume. "
                 f"Received: {_reason(error)}"
             ) from error
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """The worker that a long report names, else its first line; what stands in braces names this process."""
+    """Returns the worker that a long report names, or else its first line. Text in double braces names this process."""
     report = re.sub(r"{{.*?}} *", "", error.message)
     worker = re.search(r"/job:\w+(/replica:\d+)?/task:\d+", report)
     return f"no answer of {worker[0]}" if worker else report.splitlines()[0]
@@ -162,7 +162,7 @@ def _averaging(model: keras.Model) -> Callable[[], None]:
 
 
 def _share(images: tf.Tensor, labels: tf.Tensor, place: tf.Tensor, replicas: int) -> tuple[tf.Tensor, ...]:
-    """The share of one replica: images, labels, and weights with which the mean over shares is that over the batch."""
+    """Returns the share of one replica: images, labels, and weights that make the mean over shares the mean over the batch."""
     count = tf.shape(images)[0]
     start, stop = place * count // replicas, (place + 1) * count // replicas
     weight = tf.cast(replicas * (stop - start), tf.float32) / tf.cast(count, tf.float32)
@@ -175,7 +175,7 @@ def _train_step(model: keras.Model, replicas: int, jit: bool) -> Callable[..., N
     def forward_backward(images, labels, weights):
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            loss = model.compute_loss(images, labels, logits, weights, training=True)  # a replica's part of the sum
+            loss = model.compute_loss(images, labels, logits, weights, training=True)  # this replica's part of the sum
             scaled = optimizer.scale_loss(loss)
         return logits, loss, tape.gradient(scaled, [variable.value for variable in model.trainable_variables])
 
@@ -205,7 +205,7 @@ def _test_step(model: keras.Model, replicas: int, jit: bool) -> Callable[..., No
 
 
 def _record(model, replicas, images, labels, weights, logits, loss) -> None:
-    """Adds a share to the metrics: the losses of all shares add up to that of the batch, whose size they count together."""
+    """Adds a share to the metrics. The losses of all shares add up to the loss of the batch, and their weights to its size."""
     batch_size = tf.cast(replicas * tf.shape(images)[0], tf.float32) / weights[0]
     mean_loss, *_ = model.metrics
     mean_loss.update_state(loss * replicas, sample_weight=batch_size / replicas)
@@ -213,7 +213,7 @@ def _record(model, replicas, images, labels, weights, logits, loss) -> None:
 
 
 def _finite_everywhere(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
-    """NaN for all on every replica if one replica's overflow: Keras looks at each by itself, and they would part ways."""
+    """Sets all gradients to NaN on every replica if one overflows. Keras checks each replica alone, so they would diverge."""
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
     overflows = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32))
     return [
@@ -236,7 +236,7 @@ def _resolve(model: keras.Model, jit_compile: bool | str) -> bool:
 
 
 def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
-    """Gives layers with one draw per image a random stream per replica; one draw per batch stays the same on all."""
+    """Gives layers that draw per image one random stream per replica. A draw per batch stays the same on all replicas."""
     layers = _layers_that_draw_per_image(model)
 
     def separate():

@@ -1,6 +1,6 @@
-"""Strategies on JAX: variables on every device, each batch split between them; the compiler does the rest.
+"""Strategies on JAX: every device holds all variables and gets a share of each batch; the compiler does the rest.
 
-Whatever a step computes, it computes over the global batch: norms, losses, metrics and random numbers are those of one device.
+A step computes over the global batch: its norms, losses, metrics and random numbers are those of one device.
 """
 
 from functools import cache
@@ -16,14 +16,14 @@ from keras_mgnet.training.loop.strategy import Cluster, Strategy
 
 @cache
 def split_cpu(count: int) -> None:
-    """Makes this many devices of the CPU, which then are all devices; RuntimeError once JAX has computed anything."""
+    """Splits the CPU into this many devices and hides all others. RuntimeError if JAX has already computed something."""
     jax.config.update("jax_num_cpu_devices", count)
     jax.config.update("jax_platforms", "cpu")
 
 
-@cache  # JAX connects a process once
+@cache  # JAX connects a process only once
 def connect_devices(cluster: Cluster | None) -> Strategy:
-    """Returns the strategy over the workers of a cluster, or over this machine's devices where there is none."""
+    """Returns the strategy over the workers of a cluster, or over this machine's devices if `cluster` is None."""
     if cluster:
         keras.distribution.initialize(",".join(cluster.addresses), len(cluster.addresses), cluster.index)
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
@@ -34,10 +34,10 @@ def connect_devices(cluster: Cluster | None) -> Strategy:
 
 
 class Sharded(Strategy):
-    """`keras.distribution.DataParallel`, in force from the start for all models of the process."""
+    """`keras.distribution.DataParallel`, applied to all models of the process."""
 
     def distribute(self, batches: Any) -> Any:
-        """Cuts this worker's part out of each global batch; one worker alone hands them on to Keras."""
+        """Cuts this worker's part out of each global batch. With one worker, batches pass unchanged and Keras splits them."""
         if self.workers == 1:
             return batches
         if isinstance(batches, keras.utils.PyDataset):

@@ -1,4 +1,4 @@
-"""Where a run trains: one device, all devices of this machine, or several machines, behind one small interface."""
+"""Where a run trains: on one device, all devices of this machine, or several machines, with one small interface for all."""
 
 import json
 import os
@@ -13,22 +13,22 @@ import keras
 from keras_mgnet.errors import check_known
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
-CONFER_EVERY = 10  # steps; each time costs all workers a message
+CONFER_EVERY = 10  # steps; each time, all workers exchange a message
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines of a run, as the environment variable TF_CONFIG names them."""
+    """The machines of a run, as named in the environment variable TF_CONFIG."""
 
     addresses: tuple[str, ...] = ("localhost",)  # host:port of each worker, the chief first
-    index: int = 0  # place of this process among them
+    index: int = 0  # position of this process in `addresses`
 
 
 class Strategy:
-    """One device; the strategies with more refine it.
+    """Trains on one device. Subclasses train on several.
 
-    The `replicas` are copies of the model over all `workers`, the processes that train together; each sees its share of every
-    batch. The chief writes the files of the run.
+    `workers` is the number of processes that train together; `replicas` is the number of copies of the model in all of them.
+    Each replica gets its share of every batch. The chief writes the files of the run.
 
     Example:
         >>> strategy = connect("one")
@@ -43,32 +43,33 @@ class Strategy:
         self._worker, self._steps = cluster.index, 0
 
     def scope(self) -> AbstractContextManager:
-        """Variables created inside have a copy on every replica: create, load and compile the model there."""
+        """Returns a context in which to create, load and compile the model: its variables get a copy on every replica."""
         return nullcontext()
 
     def install(self, model: keras.Model, jit_compile: bool | str) -> None:
         """Makes `fit` and `evaluate` of a compiled model train and test on all replicas.
 
-        Create and compile the model inside `scope`, and restore its variables before: layers with one draw per image get a
-        stream per replica here. `jit_compile` is whether XLA compiles the step of each replica; "auto" for GPUs only.
+        Create and compile the model inside `scope`. Restore its variables before this call, which gives layers that draw
+        per image one random stream per replica. `jit_compile` says whether XLA compiles the step of each replica; "auto"
+        means on GPUs only.
         """
 
     def distribute(self, batches: Any) -> Any:
-        """Returns what `fit` and `evaluate` take for global batches (images, labels); every worker gives the same ones."""
+        """Returns batches for `fit` and `evaluate` from global batches (images, labels), which every worker passes alike."""
         return batches
 
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
-        """Returns in words what a norm of the model sees of a batch, and so whether the result is that of one device."""
+        """Says which part of a batch the norms see, and so whether the result is that of one device."""
         return "norms see the whole batch: the result of one device"
 
     def average_statistics(self, model: keras.Model) -> None:
-        """Gives the norms of every replica the mean of all replicas' moving statistics.
+        """Sets the moving statistics of the norms on every replica to the mean over all replicas.
 
-        To be called by all workers at once before the model is evaluated or saved; training itself is not changed by it.
+        All workers must call it together, before the model is evaluated or saved. It does not change the training itself.
         """
 
     def agree(self, asked: bool) -> bool:
-        """Returns whether a worker asks to stop; to be called by all workers after each step, of which they confer after some."""
+        """Returns whether any worker asks to stop. All workers call it after each step; they confer every few steps."""
         self._steps += 1
         return asked if self.workers == 1 else self._steps % CONFER_EVERY == 0 and self._any(asked)
 
@@ -76,11 +77,11 @@ class Strategy:
         return asked
 
     def reports_lost_workers(self) -> AbstractContextManager:
-        """Inside, a worker that does not answer any more is a ConnectionError which says what to do."""
+        """Returns a context in which a lost worker raises a ConnectionError that says what to do."""
         return nullcontext()
 
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
-        """Raises ValueError for what this strategy cannot train exactly: global batches of a data set of so many images.
+        """Raises ValueError if this strategy cannot train exactly with this global batch size on this many images.
 
         Example:
             >>> connect("one").check(128, 60_000)
@@ -103,18 +104,18 @@ class Strategy:
 
 
 def connect(name: str, cpu_devices: int | None = None) -> Strategy:
-    """Returns the strategy of a name and takes the devices and the connections that it needs.
+    """Returns the strategy with this name, and acquires the devices and connections it needs.
 
-    On TensorFlow this must come before anything else touches the runtime. Devices are the GPUs, or the logical CPUs.
+    On TensorFlow, call it before anything else uses the runtime. Devices are the GPUs, or the logical CPUs.
 
     Args:
-        name: "one"; "mirrored", all devices of this machine; "multiworker", the machines of TF_CONFIG; "auto", the last of
-            these that has more than one device.
-        cpu_devices: how many devices to make of the CPU, which then are all devices; None to leave them as they are.
+        name: "one"; "mirrored" for all devices of this machine; "multiworker" for the machines of TF_CONFIG; "auto" for the
+            last of these that has more than one device.
+        cpu_devices: use only the CPU, split into this many devices; None leaves the devices as they are.
 
     Raises:
-        ValueError: for an unknown name, for a TF_CONFIG that names no place among several workers, and where devices can no
-            longer be changed.
+        ValueError: if the name is unknown, TF_CONFIG does not place this process among several workers, or it is too late
+            to change the devices.
 
     Example:
         >>> connect("mirored")
@@ -145,7 +146,7 @@ def _backend() -> ModuleType:
 
 
 def read_cluster(config: str) -> Cluster:
-    """Returns the cluster of a TF_CONFIG; this process alone where it is empty.
+    """Parses the text of TF_CONFIG into a cluster. An empty text gives a cluster of this process alone.
 
     Example:
         >>> read_cluster('{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}')

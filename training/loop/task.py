@@ -1,4 +1,4 @@
-"""What a network is trained for: classes of images, or clean images from noisy ones. A run takes its batches from here."""
+"""The task a network is trained for: classification or denoising. A run takes its batches from here."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from keras_mgnet.training.loop.objective import label_classes
 
 @dataclass(frozen=True)
 class Classification:
-    """Labels for images."""
+    """Predicts the labels of images."""
 
     config: TrainConfig  # resolved, see `TrainConfig.resolve`
     data: Dataset
@@ -29,7 +29,7 @@ class Classification:
         return math.log(max(self.data.classes, 2))
 
     def train_batches(self, epoch: int, step: int) -> Iterable:
-        """Returns the batches of an epoch from a step on."""
+        """Returns the training batches of an epoch, from `step` on."""
         return pipeline.train_batches(
             self.data.train,
             self.config.batch_size,
@@ -43,11 +43,11 @@ class Classification:
         )
 
     def test_batches(self) -> Iterable:
-        """Returns the test images."""
+        """Returns the test images in batches."""
         return pipeline.test_batches(self.data.test, self.config.batch_size, **self._form)
 
     def begin_epoch(self, epoch: int) -> None:
-        """All epochs train the whole model."""
+        """Does nothing: every epoch trains the whole model."""
 
     @property
     def _form(self):
@@ -57,7 +57,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Denoising:
-    """Clean images from noisy ones; the stages of the model one after the other where `greedy_epochs` says so."""
+    """Recovers clean images from noisy ones. With `greedy_epochs`, first trains the stages of the model one after the other."""
 
     config: TrainConfig
     data: CleanImages
@@ -77,21 +77,21 @@ class Denoising:
 
     @property
     def trivial_loss(self) -> float:
-        """The loss of leaving the noise in."""
+        """The loss of returning the noisy image."""
         return self.data.sigma**2
 
     def train_batches(self, epoch: int, step: int) -> Iterable:
-        """Returns the batches of an epoch from a step on."""
+        """Returns the training batches of an epoch, from `step` on."""
         config = self.config
         plan = Plan(config.seed, self.data.patches, config.batch_size, epoch, step, epochs=1)
         return denoise.train_batches(self.data, plan)
 
     def test_batches(self) -> Iterable:
-        """Returns the test images, one by one."""
+        """Returns the test images one by one."""
         return denoise.test_batches(self.data)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Lets the model train and test as far as the stage whose turn it is, and with all stages once each had its turn."""
+        """Ends the model after the stage whose turn it is. Once every stage has had its turn, the whole model is used."""
         field, each = self.field, self.config.greedy_epochs
         stages = len(field.steps)
         stage = epoch // each if each else stages
@@ -106,12 +106,12 @@ Task = Classification | Denoising
 
 
 def load_data(config: TrainConfig) -> Dataset | CleanImages:
-    """Loads what a configuration names."""
+    """Loads the data set of a configuration."""
     if config.is_denoising:
         return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
     return load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
 
 
 def task(config: TrainConfig, data: Dataset | CleanImages, model: keras.Model) -> Task:
-    """Returns the task of a compiled model."""
+    """Returns the task of a run, given its data and its compiled model."""
     return (Denoising if config.is_denoising else Classification)(config, data, model)

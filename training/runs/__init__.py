@@ -1,1 +1,1 @@
-"""What a run leaves behind: its directory, checkpoints, log and pictures."""
+"""The files of a run: its directory, checkpoints, log and pictures."""

@@ -1,4 +1,4 @@
-"""Checkpoints: one directory each, written whole, with the hash of every file, so that damage is found before it is used."""
+"""Checkpoints: one directory each, written whole, with a hash of every file so that damage is found before use."""
 
 import json
 import warnings
@@ -18,14 +18,15 @@ ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint whose files are not those that were written."""
+    """Raised for a checkpoint whose files are not those that were written."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run, one directory each. Names sort by age.
+    """The checkpoints of a run, one directory each. Their names sort by age.
 
-    A checkpoint has arrays.safetensors, state.json, and manifest.json with the run, the name, and the length and SHA-256 of both.
+    A checkpoint consists of arrays.safetensors, state.json and manifest.json. The manifest holds the run, the name, and the
+    length and SHA-256 of the other two files.
 
     Example:
         >>> import tempfile
@@ -37,16 +38,16 @@ class Checkpoints:
     """
 
     directory: Path
-    run: str = ""  # see `identity.digest`; a checkpoint of another run is a damaged one
+    run: str = ""  # see `identity.digest`; a checkpoint of another run counts as damaged
 
     def names(self) -> list[str]:
-        """Returns the names of all checkpoints, the oldest first."""
+        """Returns the names of all checkpoints, oldest first."""
         return sorted(path.name for path in self.directory.glob("[!.]*") if path.is_dir())
 
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        """Writes a checkpoint through to the disk; an intact one of the same name stays, a damaged one is replaced.
+        """Writes a checkpoint and flushes it to disk. Keeps an intact one of the same name; replaces a damaged one.
 
-        If it cannot be written, OSError is raised, and all that was there before is still there.
+        Raises OSError if it cannot be written; everything that was there before is then still there.
         """
         if (self.directory / name).exists():
             with suppress(DamagedCheckpointError):
@@ -63,20 +64,23 @@ class Checkpoints:
             publish(staged, self.directory / name)
 
     def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Returns (arrays, state); DamagedCheckpointError where a file is missing, truncated, changed or another checkpoint's."""
+        """Returns (arrays, state) of a checkpoint.
+
+        Raises DamagedCheckpointError if a file is missing, truncated, changed, or belongs to another checkpoint.
+        """
         folder = self.directory / name
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             if manifest != self._manifest(name, folder):
-                raise ValueError("its files are not those of its manifest, or of another run")
+                raise ValueError("its files do not match its manifest, or belong to another run")
             return load_file(folder / ARRAYS), json.loads((folder / STATE).read_text())
         except (OSError, ValueError, SafetensorError) as error:
             raise DamagedCheckpointError(f"expected an intact checkpoint. Received: '{folder}' ({error})") from error
 
     def newest(self) -> tuple[str, dict[str, np.ndarray], dict[str, Any]] | None:
-        """Returns (name, arrays, state) of the newest intact checkpoint, None where there is none.
+        """Returns (name, arrays, state) of the newest intact checkpoint, or None if there is none.
 
-        Damaged ones are skipped with a warning that names them.
+        Skips damaged checkpoints with a warning that names them.
         """
         for name in reversed(self.names()):
             try:
@@ -86,14 +90,14 @@ class Checkpoints:
         return None
 
     def prune(self, newest: str, keep: int, protected: Iterable[str] = ()) -> None:
-        """Removes all but the last `keep` checkpoints up to `newest`, and the protected ones.
+        """Keeps the last `keep` checkpoints up to `newest` and the protected ones, and removes all others.
 
-        Those after it are damaged, since the run went on from before them.
+        Checkpoints after `newest` are damaged: otherwise the run would have resumed from them.
         """
         names = self.names()
         kept = [name for name in names if name <= newest][-keep:]
         for name in set(names) - {*kept, *protected}:
-            with workspace(self.directory) as folder:  # a half-removed checkpoint would look like a damaged one
+            with workspace(self.directory) as folder:  # moved first: a half-removed checkpoint would look damaged
                 (self.directory / name).replace(folder / name)
 
     def _manifest(self, name: str, folder: Path) -> dict[str, Any]:

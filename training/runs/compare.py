@@ -1,4 +1,4 @@
-"""Comparison of finished runs: the networks side by side, mean and spread over their seeds."""
+"""Compares finished runs: networks side by side, with mean and spread over their seeds."""
 
 import statistics
 from collections import defaultdict
@@ -11,13 +11,13 @@ from keras_mgnet.reporting import finish, new_figure, save, table
 from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import Run, read_log
 
-FREE = ("model", "set", "seed", "out")  # the fields in which the runs of a comparison may differ
+FREE = ("model", "set", "seed", "out")  # fields in which compared runs may differ
 HEADINGS = ("network", "parameters", "seeds", "test accuracy, last epoch", "spread", "time of a run")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One network of a comparison."""
+    """One network of a comparison, with the results of its runs."""
 
     label: str  # name and arguments
     params: int  # trainable parameters
@@ -37,17 +37,17 @@ class Entry:
 
     @property
     def mean(self) -> float:
-        """Of the last epochs."""
+        """Mean test accuracy after the last epoch, over the seeds."""
         return statistics.fmean(self.last)
 
     @property
     def spread(self) -> float:
-        """Of the last epochs."""
+        """Standard deviation of the test accuracy after the last epoch, over the seeds."""
         return deviation(self.last)
 
     @classmethod
     def of(cls, label: str, group: dict[int, Run]) -> "Entry":
-        """Returns the network of finished runs by seed."""
+        """Returns the entry of one network from its finished runs, given by seed."""
         runs = [group[seed] for seed in sorted(group)]
         logs = [read_log(run.path / "log.csv") for run in runs]
         return cls(
@@ -60,7 +60,7 @@ class Entry:
 
 
 def deviation(values: list[float]) -> float:
-    """Returns the standard deviation over the seeds (n - 1); 0 for one seed.
+    """Returns the sample standard deviation (divisor n - 1), or 0 for a single value.
 
     Example:
         >>> deviation([0.5, 0.75, 1.0])
@@ -70,11 +70,11 @@ def deviation(values: list[float]) -> float:
 
 
 def compare(runs: Iterable[Run]) -> list[Entry]:
-    """Groups finished runs by network, the best mean first.
+    """Groups finished runs by network and returns the networks, best mean accuracy first.
 
     Raises:
-        ValueError: where a run is not finished or one of a denoiser, two have the same network and seed, or they differ in
-            anything but the network and the seed.
+        ValueError: if a run is not finished or is a denoiser's, two runs have the same network and seed, or runs differ in
+            anything other than network and seed.
 
     Example:
         >>> compare([])
@@ -92,7 +92,7 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         fixed = {key: value for key, value in (config | run.record.get("training", {})).items() if key not in FREE}
         reference = reference or (run, fixed)
         if differing := [key for key in fixed | reference[1] if fixed.get(key) != reference[1].get(key)]:
-            raise ValueError(f"expected runs that differ in {', '.join(FREE)} alone. Received: another "
+            raise ValueError(f"expected runs that differ only in {', '.join(FREE)}. Received: another "
                              f"{', '.join(differing)} in '{reference[0].path}' and '{run.path}'")  # fmt: skip
         group = groups[_label(config)]
         if config["seed"] in group:
@@ -109,7 +109,7 @@ def _cells(e: Entry) -> tuple[object, ...]:
 
 
 def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
-    """Writes comparison.md and comparison.png; returns their paths."""
+    """Writes comparison.md and comparison.png, and returns their paths."""
     text, picture = directory / "comparison.md", directory / "comparison.png"
     with workspace(directory):
         with staged_file(text) as staged:
@@ -119,7 +119,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws to a PNG: every seed and the mean of each network, and the mean test accuracy over the epochs."""
+    """Draws a PNG with every seed and the mean of each network, and with the mean test accuracy over the epochs."""
     figure = new_figure(12, 1.8 + 0.4 * len(entries))
     points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for row, entry in enumerate(reversed(entries)):

@@ -1,4 +1,4 @@
-"""The average of the weights over the steps, in place of the weights while it is asked for."""
+"""Replaces the weights of a model by their average over the steps, for as long as needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ from keras import ops
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """While open, a model whose optimiser keeps averages holds them; afterwards the weights are back bit for bit.
+    """While open, a model holds its optimiser's averages as weights; afterwards its own weights are back bit for bit.
 
-    Keras' SwapEMAWeights adds and subtracts, which rounds. Nothing happens to a model without averages, and before the first
-    step. Moving statistics of norms are not averaged: the model keeps those of its own weights. After an exception the weights
-    are back too, also where it ended an evaluation. On a tf.distribute strategy it is to be used outside of the replicas.
+    Keras' SwapEMAWeights adds and subtracts, which rounds. A model without averages is left as it is, and so is one before
+    its first step. Moving statistics of norms are not averaged: the model keeps its own. The weights also come back after an
+    exception, even one that ends an evaluation. With a tf.distribute strategy, use it outside the replicas.
 
     Example:
         >>> from keras_mgnet import MgNet
         >>> with averaged_weights(MgNet(channels=2, input_shape=(8, 8, 1))):
         ...     pass
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps the optimiser
     pairs = getattr(optimizer, "averages", [])
     raw = [ops.convert_to_numpy(weight) for weight, _ in pairs]
     try:
@@ -28,7 +28,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
             weight.assign(ops.convert_to_numpy(average))
         yield
     finally:
-        # An evaluation that an exception ends has taken the values of all variables.
+        # On JAX, an evaluation that ends with an exception still holds the values of all variables.
         if keras.backend.backend() == "jax":
             model.jax_state_sync()
         for (weight, _), value in zip(pairs, raw, strict=True):

@@ -1,15 +1,15 @@
-"""What the log says of how good a network is: accuracy of a classifier, PSNR of a denoiser."""
+"""The measures of quality in a log: accuracy for classifiers, PSNR for denoisers."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class Measure(NamedTuple):
-    """A metric that is the better the higher it is."""
+    """A metric of quality. Higher is better."""
 
-    key: str  # its name in the log; "val_" and it on the test images
+    key: str  # its name in the log; with the prefix "val_" for the test images
     text: str  # format of a value
-    loss: str  # what the loss is called
+    loss: str  # name of the loss
 
 
 MEASURES = (
@@ -19,7 +19,7 @@ MEASURES = (
 
 
 def measure_of(keys: Iterable[str]) -> Measure:
-    """Returns the measure that the keys of a row, a result or an evaluation are about.
+    """Returns the measure that occurs among the keys of a log row, a result or an evaluation.
 
     Example:
         >>> measure_of({"epoch": 0, "val_loss": 1.0, "val_psnr": 28.0}).key

@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Draws the pictures of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import read_log
 
-QUALITY = {  # key of the measure -> title of its panel, column -> what is drawn, scale of the axis
+QUALITY = {  # key of the measure -> title of its panel, value to draw from a logged value, scale of the axis
     "accuracy": ("error in percent", lambda accuracy: 100 * (1 - accuracy), "log"),
     "psnr": ("PSNR in dB", lambda psnr: psnr, "linear"),
 }
 
 
 def plot_curves(log: Path, path: Path, title: str) -> None:
-    """Draws loss, error or PSNR, and learning rate per epoch from log.csv to a PNG."""
+    """Draws a PNG of the loss, the error or PSNR, and the learning rate per epoch, from log.csv."""
     rows = read_log(log)
     measure = measure_of(rows[0])
     quality, drawn, scale = QUALITY[measure.key]
@@ -44,10 +44,10 @@ def plot_states(
     class_names: Sequence[str],
     path: Path,
 ) -> None:
-    """Draws a row per image to a PNG: the image, |u| and |r| on every level, and the class probabilities.
+    """Draws a PNG with one row per image: the image, |u| and |r| on every level, and the class probabilities.
 
-    The model is a MgNet that returns logits, the images are (N, H, W, C) uint8, the normalisation (mean, std) is per channel on
-    the [0, 1] scale.
+    The model is an MgNet that returns logits. Images are (N, H, W, C) uint8. The normalisation is (mean, std) per channel,
+    for pixels scaled to [0, 1].
     """
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)

@@ -1,12 +1,12 @@
-"""A run directory: what a training run leaves, and how later commands read it.
+"""The run directory: the files that a training run writes, and how later commands read them.
 
 run.json      versions, command, configuration, data, model, result
-last.keras    the model after the last epoch, also after Ctrl-C or SIGTERM
+last.keras    the newest model: after the last epoch, or where Ctrl-C or SIGTERM stopped the run
 best.keras    the model after the epoch with the best test accuracy or PSNR
 log.csv       one row per epoch
 curves.png    loss, error or PSNR, and learning rate
 tensorboard/  event files
-checkpoints/  from which a stopped run goes on (see `checkpoint`)
+checkpoints/  a stopped run resumes from here (see `checkpoint`)
 """
 
 import csv
@@ -35,16 +35,16 @@ class Run:
 
     path: Path
     record: dict[str, Any]  # the content of run.json
-    written: bool = False  # whether this process has trained it and written the directory
+    written: bool = False  # whether this process trained the run and wrote its directory
 
     @property
     def class_names(self) -> list[str]:
-        """Name of each class."""
+        """Names of the classes."""
         return self.record["data"]["class_names"]
 
     @property
     def normalization(self) -> tuple[list[float], list[float]]:
-        """(mean, std) per channel on the [0, 1] scale, as the model was trained with."""
+        """(mean, std) per channel with which the model was trained, for pixels scaled to [0, 1]."""
         return self.record["data"]["mean"], self.record["data"]["std"]
 
     @property
@@ -53,11 +53,11 @@ class Run:
         return tuple(self.record["data"]["input_shape"])
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
-        """Returns the model of "last" or "best"; raises ValueError where it is not the one that run.json describes."""
+        """Loads the "last" or "best" model. Raises ValueError if it is not the model that run.json describes."""
         check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
-            raise ValueError(f"expected the checkpoint {file.name} in the run directory. Received: '{self.path}'")
+            raise ValueError(f"no such checkpoint: '{file}'")
         model = load_model(file)
         received = model_config(model)
         expected = _since_added(received, type(model)) | self.record["model"]["config"]
@@ -71,17 +71,17 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Reads a run directory; raises ValueError where it is none.
+    """Opens a run directory. Raises ValueError if the path is not one.
 
     Example:
         >>> open_run("nowhere")
         Traceback (most recent call last):
             ...
-        ValueError: expected a run directory, which has a run.json. Received: 'nowhere'
+        ValueError: expected a run directory, with a run.json in it. Received: 'nowhere'
     """
     file = Path(path) / "run.json"
     if not file.is_file():
-        raise ValueError(f"expected a run directory, which has a run.json. Received: '{path}'")
+        raise ValueError(f"expected a run directory, with a run.json in it. Received: '{path}'")
     try:
         record = json.loads(file.read_text())
         if not {"model", "data", "config"} <= set(record):
@@ -92,7 +92,10 @@ def open_run(path: str | Path) -> Run:
 
 
 def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
-    """Returns the path of a new run: `out`, which must be new or empty (hidden files aside), or the next free number in runs/."""
+    """Returns the directory of a new run: `out`, or the next free number in runs/ if `out` is None.
+
+    `out` must not exist yet or be empty, apart from hidden files.
+    """
     if out is None:
         form, _, place = dataset.partition(":")
         stem = re.sub(r"[^\w.-]+", "_", f"{form}{place and '_' + Path(place).name}-{model}")
@@ -106,26 +109,26 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
-    """Returns the constructor arguments of a model as they stand in run.json, which has the recipe of the run elsewhere."""
+    """Returns the constructor arguments of a model as run.json stores them: without the recipe, which it stores elsewhere."""
     return json.loads(json.dumps({key: value for key, value in model.get_config().items() if key != "recipe"}))
 
 
 def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str, Any]:
-    """The defaults of constructor arguments: those that an older run.json does not have were not given."""
+    """Returns the defaults of constructor arguments. An argument that an older run.json lacks had its default."""
     parameters = inspect.signature(family).parameters
     defaults = {key: parameters[key].default for key in config if key in parameters}
     return json.loads(json.dumps(defaults, default=str))
 
 
 def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: type[keras.Model]) -> dict[str, Any]:
-    """Returns constructor arguments without those that have their defaults and that an older run.json does not have."""
+    """Returns the constructor arguments, without those that have their defaults and that an older run.json lacks."""
     defaults = _since_added(config, family)
     later = {key for key in defaults if key not in recorded}
     return {key: value for key, value in config.items() if key not in later or value != defaults[key]}
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a log.csv, one per finished epoch; none where it has not been begun."""
+    """Returns the rows of a log.csv, one per finished epoch. Returns no rows if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -133,7 +136,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 def versions() -> dict[str, str | None]:
-    """Returns the versions that a result depends on; of an absent package None."""
+    """Returns the versions that a result depends on, with None for a missing package."""
     found = dict.fromkeys(PACKAGES) | installed(PACKAGES)
     return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
 

@@ -1,4 +1,4 @@
-"""What a run is at one moment: the place it has come to, and the arrays from which it goes on bit for bit."""
+"""The state of a run: its progress, and the arrays from which it resumes bit for bit."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ from keras_mgnet.training.runs.measure import measure_of
 
 
 class DivergenceError(ArithmeticError):
-    """A run whose loss or weights are no longer finite, or whose loss is far above that of guessing."""
+    """Raised when the loss or a weight is no longer finite, or the loss is far above that of guessing."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,30 @@ class Progress:
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)  # of the log, one per finished epoch
-    step: int = 0  # steps done in the epoch after them
-    # Over the images of that epoch so far: "images", "seconds", and of each metric its mean times the images.
+    step: int = 0  # steps done in the running epoch
+    # Of the running epoch so far: "images", "seconds", and for each metric its mean times the images.
     sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0  # spent on the run
 
     @property
     def epoch(self) -> int:
-        """Number of finished epochs, which is the index of the next."""
+        """Number of finished epochs, which is also the index of the next one."""
         return len(self.rows)
 
     @property
     def name(self) -> str:
-        """Of its checkpoint; names sort by age."""
+        """Name of the checkpoint at this point. Names sort by age."""
         return _name(self.epoch) + (f"-step-{self.step:06d}" if self.step else "")
 
     @property
     def best(self) -> int | None:
-        """Index of the epoch with the best test accuracy or PSNR, the first of several; None before the first."""
+        """Index of the epoch with the best test accuracy or PSNR, the first of equals. None before the first epoch ends."""
         values = self.tested()
         return values.index(max(values)) if values else None
 
     @property
     def best_name(self) -> str | None:
-        """Of the checkpoint after the best epoch."""
+        """Name of the checkpoint after the best epoch."""
         return None if self.best is None else _name(self.best + 1)
 
     def tested(self) -> list[float]:
@@ -56,7 +56,10 @@ class Progress:
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
-        """Returns the progress at `step`, after so many more images and seconds, with the mean of each metric over them."""
+        """Returns the progress at `step`, after `images` more images and `seconds` more seconds.
+
+        `means` holds the mean of each metric over these images.
+        """
         added = {"images": images, "seconds": seconds, **{key: mean * images for key, mean in means.items()}}
         sums = {key: self.sums.get(key, 0.0) + value for key, value in added.items()}
         return Progress(self.rows, step, sums, self.seconds + seconds)
@@ -72,7 +75,7 @@ class Progress:
         return {key: value / images for key, value in self.sums.items() if key not in ("images", "seconds")}
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON-ready values, which the constructor takes again."""
+        """Returns the fields as JSON-ready values, from which the constructor rebuilds the object."""
         return asdict(self)
 
     def next_epoch(self, row: dict[str, float], seconds: float) -> "Progress":
@@ -81,12 +84,12 @@ class Progress:
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns every array that the next step depends on; raises DivergenceError where one is not finite.
+    """Returns every array that the next step depends on. Raises DivergenceError if one is not finite.
 
-    These are weights, statistics, generator states, and the optimiser with its average.
+    These are the weights, statistics, generator states, and the variables of the optimiser, averages included.
     """
     if keras.backend.backend() == "jax":
-        model.jax_state_sync()  # inside `fit` the state is not in the variables
+        model.jax_state_sync()  # during `fit`, the variables do not hold the current state
     variables = _variables(model)
     arrays = {key: ops.convert_to_numpy(variable) for key, variable in variables.items()}
     for key, array in arrays.items():
@@ -96,12 +99,12 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Gives a compiled model the state that `capture` returned; raises ValueError, changing nothing, where it is another's."""
+    """Sets a compiled model to the state that `capture` returned. Raises ValueError and changes nothing if it does not fit."""
     variables = _variables(model)
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():
         raise ValueError(
-            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, as of another network, or of an LM "
+            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, from another network, or from an LM "
             "network of an earlier version"
         )
     for key, variable in variables.items():

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: its record, its log, its models and the checkpoints from which it goes on."""
+"""Writes the files of a run while it trains: record, log, models and checkpoints."""
 
 import csv
 import fcntl
@@ -19,9 +19,9 @@ from keras_mgnet.training.runs.state import Progress, capture, restore
 
 
 class RunWriter:
-    """The one process that writes a run directory (see `rundir`); entering it raises ValueError while another one does.
+    """Writes a run directory (see `runs.run`). Entering it raises ValueError while another process writes the same directory.
 
-    It keeps so many of the newest checkpoints, besides that of the best epoch; `run` is their `identity.digest`.
+    Keeps the `keep` newest checkpoints and that of the best epoch. `run` is the `identity.digest` of the run.
     """
 
     def __init__(self, directory: Path, keep: int, run: str):
@@ -46,7 +46,7 @@ class RunWriter:
         os.close(self.lock)
 
     def take_up(self, model: keras.Model) -> Progress:
-        """Gives a model the state of the newest intact checkpoint, if there is one, and returns how far that had come."""
+        """Restores a model from the newest intact checkpoint, if there is one, and returns the progress at that point."""
         found = self.checkpoints.newest()
         if found is None:
             return Progress()
@@ -55,7 +55,7 @@ class RunWriter:
         return Progress(**progress)
 
     def catch_up(self, model: keras.Model, progress: Progress) -> None:
-        """Makes models and log again what they were at the checkpoint just taken up; a kill may have come in between."""
+        """Rewrites models and log as they were at the restored checkpoint: a kill may have come between the writes."""
         self.log(progress)
         self.events(progress, 0)
         self._save(model, "last")
@@ -69,7 +69,7 @@ class RunWriter:
             restore(model, newest)
 
     def end_epoch(self, model: keras.Model, progress: Progress) -> None:
-        """Writes what an epoch leaves: first the checkpoint, then what can be made of it again."""
+        """Writes the files of a finished epoch: first the checkpoint, then all that can be rebuilt from it."""
         self.checkpoint(model, progress)
         self._save(model, "last")
         if progress.best == progress.epoch - 1:
@@ -78,7 +78,7 @@ class RunWriter:
         self.events(progress, progress.epoch - 1)
 
     def stop(self, model: keras.Model, progress: Progress) -> None:
-        """Writes what a run leaves that stops inside an epoch."""
+        """Writes the files of a run that stops within an epoch."""
         self.checkpoint(model, progress)
         self._save(model, "last")
 
@@ -87,7 +87,7 @@ class RunWriter:
         write_json(self.directory / "run.json", content)
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
-        """Writes a checkpoint, then removes old ones; raises `DivergenceError` rather than keep weights that are not finite."""
+        """Writes a checkpoint, then removes old ones. Raises `DivergenceError` if weights are not finite, and writes nothing."""
         self.checkpoints.write(progress.name, capture(model), progress.to_dict())
         self.checkpoints.prune(progress.name, self.keep, [progress.best_name])
 
@@ -106,7 +106,7 @@ class RunWriter:
             table.writerows(progress.rows)
 
     def events(self, progress: Progress, first: int) -> None:
-        """Adds the epochs from `first` on to TensorBoard's events; from 0 on they begin anew."""
+        """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, starts the events anew."""
         if not progress.rows:
             return
         if first == 0:
@@ -122,7 +122,7 @@ class RunWriter:
             plot_curves(self.directory / "log.csv", self.directory / "curves.png", title)
 
     def _save(self, model: keras.Model, name: str) -> None:
-        with averaged_weights(model):  # in all workers alike: giving mirrored variables values is done together
+        with averaged_weights(model):  # in all workers: they assign mirrored variables together
             self.save(model, name)
 
     @cached_property
@@ -133,18 +133,18 @@ class RunWriter:
 
 
 class Follower(RunWriter):
-    """A worker that trains in a run which another process writes: it does all the same and writes nothing."""
+    """A worker of a run whose files another process writes. Does the same work as the writer, but writes nothing."""
 
     def __enter__(self) -> "Follower":
         return self
 
     def __exit__(self, *error) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
     def _nothing(self, *what) -> None:
-        """In place of what writes."""
+        """Replaces the methods that write."""
 
     record = save = log = events = draw = _nothing
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
-        capture(model)  # to end as the writer does where weights are not finite
+        capture(model)  # raises as in the writer if weights are not finite

@@ -1,4 +1,4 @@
-"""The typed configuration of a search over networks; its fields are the options of `keras-mgnet tune`."""
+"""The typed configuration of a search over networks. Its fields are the options of `keras-mgnet tune`."""
 
 import json
 from dataclasses import dataclass, fields, replace
@@ -13,12 +13,12 @@ from keras_mgnet.registry import model_info
 from keras_mgnet.training.loop.config import CLASSES_HELP, TrainConfig
 
 METHODS = ("random", "hyperband", "bayesian")
-FREE = ("workers", "trials", "out", "resume")  # what a search that goes on may change
+FREE = ("workers", "trials", "out", "resume")  # fields that may change when a search resumes
 
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """What a search is made of.
+    """The configuration of a search.
 
     Example:
         >>> TuneConfig("digits", method="bayes")
@@ -28,22 +28,22 @@ class TuneConfig:
     """
 
     dataset: str = option("digits", CLASSES_HELP)
-    model: str = option("mgnet_2222_c64_shared_b", "a name of `keras-mgnet list`, whose family is searched")
-    method: Literal[*METHODS] = option("random", f"{', '.join(METHODS)}; of KerasTuner")
-    trials: Count = option(30, "networks to try")
-    epochs: Count = option(10, "epochs of a trial; hyperband begins with fewer")
-    max_params: Count | None = option(1_000_000, "most parameters of a network")
-    max_madds: Count | None = option(None, "most multiply-adds per image")
-    validation: Fraction = option(0.2, "share of the training images that trials are compared on and not trained on")
+    model: str = option("mgnet_2222_c64_shared_b", "a name from `keras-mgnet list`; its family is searched")
+    method: Literal[*METHODS] = option("random", f"KerasTuner's {', '.join(METHODS)}")
+    trials: Count = option(30, "number of networks to try")
+    epochs: Count = option(10, "epochs per trial; hyperband begins with fewer")
+    max_params: Count | None = option(1_000_000, "largest number of parameters of a network")
+    max_madds: Count | None = option(None, "largest number of multiply-adds per image")
+    validation: Fraction = option(0.2, "share of the training images held out to compare trials")
     batch_size: Count | None = option(None, "images per step")
     augment: str | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; if not given the recipe's, none for grey images and SVHN"
+        None, f"{', '.join(AUGMENTATIONS)}; by default the recipe's, but none for grey images and SVHN"
     )
-    workers: Count = option(1, "processes of this machine that train, each on its share of the cores")
-    seed: NonNegativeInt = option(0, "of draws, held-out images, initialisation and order")
-    image_size: Count | None = option(None, "folder: resize every image to this square")
+    workers: Count = option(1, "processes that train on this machine, each with its share of the cores")
+    seed: NonNegativeInt = option(0, "seed of the search, the held-out images, initialisation and order")
+    image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
     out: str = option("tuning", "directory of the search, new or empty; the machines of a cluster share it")
-    resume: bool = option(False, "go on with the search in --out where it stopped, or start it there")
+    resume: bool = option(False, "continue the search in --out from where it stopped, or start it there")
 
     def __post_init__(self):
         check(self)
@@ -52,30 +52,33 @@ class TuneConfig:
 
     @property
     def record(self) -> Path:
-        """Where the search keeps its configuration."""
+        """Path of the file with the search's configuration."""
         return Path(self.out) / "search.json"
 
     @property
     def data(self) -> Path:
-        """Where the kept and the held-out training images are."""
+        """Path of the file with the kept and the held-out training images."""
         return Path(self.out) / "data.npz"
 
     @property
     def trials_directory(self) -> Path:
-        """Where the trials are."""
+        """Path of the folder with the trials."""
         return Path(self.out) / "trials"
 
     def run(self, epochs: int) -> TrainConfig:
-        """Returns what the runs of the search share: one period of the cosine after a warm-up of a tenth of their epochs,
-        on one device: networks of this size train side by side."""
+        """Returns the configuration that all runs of the search share.
+
+        The schedule is one period of a cosine, after a warm-up of a tenth of the epochs. Each run uses one device, since
+        networks of this size train side by side.
+        """
         names = ("dataset", "model", "batch_size", "augment", "seed", "image_size")
         shared = TrainConfig(**{name: getattr(self, name) for name in names}, epochs=epochs)
         return replace(shared, schedule="cosine", warmup_epochs=epochs / 10, strategy="one")
 
     def check_same(self) -> None:
-        """Raises unless the search in `out` is this one, but for what one that goes on may change."""
+        """Raises ValueError unless the search in `out` has this configuration, apart from the fields in `FREE`."""
         found = json.loads(self.record.read_text())["config"]
         for name in (field.name for field in fields(self) if field.name not in FREE):
             if getattr(self, name) != found.get(name):
                 expected, received = (f"{name}={value!r}" for value in (found.get(name), getattr(self, name)))
-                raise ValueError(f"expected {expected}, of the search in '{self.out}'. Received: {received}")
+                raise ValueError(f"expected {expected} as in the search in '{self.out}'. Received: {received}")

@@ -1,4 +1,4 @@
-"""The processes of a search on one machine, a chief and its workers, and what is shown while they run."""
+"""Runs the processes of a search on one machine, a chief and its workers, and shows their progress."""
 
 import os
 import socket
@@ -16,18 +16,18 @@ from keras_mgnet.training.search.trials import read_trials
 
 HOST, CHIEF = "127.0.0.1", "chief"
 GPUS = Path("/proc/driver/nvidia/gpus")
-RESTARTS = 3  # of a worker that a signal has killed
-POLL, GRACE = 0.5, 60  # seconds: between looks, and for a process to save what it is doing
+RESTARTS = 3  # of a worker killed by a signal
+POLL, GRACE = 0.5, 60  # seconds: between checks, and for a process to save its work
 
 
 def run_processes(config: TuneConfig, console: Console) -> None:
-    """Runs the chief and the workers of a search that has begun, until it is complete.
+    """Runs the chief and the workers of a prepared search until it is complete.
 
-    Each worker trains on one GPU, several on the same where they are more than the GPUs. A worker that a signal kills starts
-    again and goes on with its trial. The end of this process, however it comes, ends the others.
+    Each worker trains on one GPU; workers share GPUs if there are more workers than GPUs. A worker killed by a signal is
+    restarted and continues its trial. When this process ends, for any reason, the others end too.
 
     Raises:
-        ChildProcessError: where one of them fails, with the last line it printed.
+        ChildProcessError: if a process fails. The message has the last line it printed.
     """
     workers = [f"worker{number}" for number in range(config.workers)]
     environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)
@@ -45,13 +45,13 @@ def run_processes(config: TuneConfig, console: Console) -> None:
                         running[name], working = _start(config, environments[name]), True
                     elif process.returncode:
                         raise ChildProcessError(
-                            f"expected every process of the search to end well. Received: {name} with code "
+                            f"expected every process of the search to succeed. Received: {name} with exit code "
                             f"{process.returncode}, {_last_line(_log(config, name))}"
                         )
                 _show(config, progress, shown)
                 progress.update(bar, completed=len(shown))
         finally:
-            _stop([running[name] for name in workers])  # a chief that has nothing left to serve looks up every 20 s
+            _stop([running[name] for name in workers])  # before the chief, which checks only every 20 s whether to end
             _stop([running[CHIEF]])
 
 
@@ -64,7 +64,7 @@ def _environments(workers: list[str]) -> dict[str, dict[str, str]]:
         port = str(free.getsockname()[1])
     protocol = {"KERASTUNER_ORACLE_IP": HOST, "KERASTUNER_ORACLE_PORT": port, "no_grpc_proxy": HOST}
     common = threads | shared_gpus | os.environ | protocol
-    common.pop("TF_CONFIG", None)  # of a cluster of one training, which a search is not
+    common.pop("TF_CONFIG", None)  # for one training on a cluster, which a search is not
     gpus, own = _gpus(), {CHIEF: {"CUDA_VISIBLE_DEVICES": ""}}
     for number, name in enumerate(workers):
         own[name] = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
@@ -85,10 +85,10 @@ def _start(config: TuneConfig, environment: dict[str, str]) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "keras_mgnet.training.search.trial_tuner", config.record],
             env=environment,
-            stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+            stdin=subprocess.PIPE,  # closes when this process ends, which tells the child to end
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for this process, which ends the others in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends the others in order
         )
 
 
@@ -110,11 +110,11 @@ def _log(config: TuneConfig, name: str) -> Path:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
 def _show(config: TuneConfig, progress: Progress, shown: set[int]) -> None:
-    """Prints a line for each trial that has ended since the last look, and adds it to `shown`."""
+    """Prints a line for each trial that has ended since the last call, and adds its number to `shown`."""
     for trial in sorted(read_trials(config.trials_directory), key=lambda trial: trial.number):
         if trial.number not in shown:
             shown.add(trial.number)

@@ -1,4 +1,4 @@
-"""KerasTuner over training runs: a tuner whose trials are run directories, and oracles that outlive a kill."""
+"""KerasTuner over training runs: a tuner whose trials are run directories, and oracles that survive a kill."""
 
 import json
 import os
@@ -23,11 +23,11 @@ from keras_mgnet.training.search.trials import RECORD, Trial
 from keras_mgnet.tuner import HyperNetwork
 
 keras_tuner = extra("keras_tuner", TUNE)
-PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none while a round is not over
+PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none until a round is over
 
 
 class TrialTuner(keras_tuner.Tuner):
-    """A tuner in the role that the environment names, as KerasTuner defines it: chief, worker or alone."""
+    """A tuner in the role that KerasTuner's environment variables give it: chief, worker or alone."""
 
     def __init__(self, config: TuneConfig):
         self.config, self.images = config, f"npz:{config.data}"
@@ -40,16 +40,16 @@ class TrialTuner(keras_tuner.Tuner):
 
     @property
     def keeps_oracle(self) -> bool:
-        """Whether this process is the chief or alone; a worker asks the chief."""
+        """Whether this process holds the oracle: it is the chief or alone. A worker asks the chief."""
         return CHIEF in self.tuner_id or "KERASTUNER_ORACLE_IP" not in os.environ
 
     def search(self) -> None:
-        """Searches in silence: KerasTuner prints what trials.py has better, and bare numbers of its protocol."""
+        """Searches without output: KerasTuner would print what trials.py shows better, and raw numbers of its protocol."""
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             super().search()
 
     def run_trial(self, trial) -> dict[str, float]:
-        """Trains the network of a trial, or what is left of it; returns its accuracy on the held-out images."""
+        """Trains the network of a trial, or resumes it, and returns its accuracy on the held-out images."""
         hp, directory = trial.hyperparameters, Path(self.get_trial_dir(trial.trial_id))
         rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
         arguments = self.network.arguments(hp)
@@ -58,7 +58,7 @@ class TrialTuner(keras_tuner.Tuner):
         try:
             run = train(replace(shared, **place, **rates, set=arguments, resume=True, keep=1))
         except Exception:
-            traceback.print_exc()  # KerasTuner's protocol does not carry it
+            traceback.print_exc()  # KerasTuner's protocol does not transmit it
             raise
         result = run.record["result"]
         if result["status"] in STOPPED:
@@ -81,19 +81,19 @@ class TrialTuner(keras_tuner.Tuner):
         time.sleep(PAUSE)
 
     def save(self):
-        """Keeps what the oracle knows; a tuner itself knows nothing."""
+        """Saves the oracle. The tuner itself has no state."""
         if self.keeps_oracle:
             self.oracle.save()
 
 
 def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
-    """Returns the search space of a search on images and classes such as those of `data`."""
+    """Returns the search space for the images and classes of `data`."""
     budget = {"max_params": config.max_params, "max_madds": config.max_madds}
     return HyperNetwork(config.model, data.input_shape, data.classes, **budget)
 
 
 class _Durable(keras_tuner.Oracle):
-    """An oracle whose `file` is whole at any moment, as are those of its trials beside it."""
+    """An oracle that writes its `file`, and the files of its trials next to it, so that they are whole at any moment."""
 
     def save(self):
         write_json(self.file, self.get_state())
@@ -104,21 +104,21 @@ class _Durable(keras_tuner.Oracle):
     def reload(self):
         known = json.loads(self.file.read_text())["start_order"] if self.file.is_file() else []
         for directory in self.file.parent.glob("trial_*"):
-            if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: it is drawn again
+            if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: draw it again
                 shutil.rmtree(directory)
         if self.file.is_file():
             super().reload()
 
 
 def oracle(config: TuneConfig) -> keras_tuner.Oracle:
-    """Returns the oracle of a search's method."""
-    at_random = max(3, config.trials // 3)  # draws before the model's; KerasTuner takes three per hyperparameter
+    """Returns the oracle for the method of a search."""
+    at_random = max(3, config.trials // 3)  # random trials first; KerasTuner's default is three per hyperparameter
     kind, options = {
         "random": (keras_tuner.oracles.RandomSearchOracle, {}),
         "bayesian": (keras_tuner.oracles.BayesianOptimizationOracle, {"num_initial_points": at_random}),
         "hyperband": (keras_tuner.oracles.HyperbandOracle, {"max_epochs": config.epochs, "hyperband_iterations": None}),
     }[config.method]
-    objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would be any seed
+    objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would mean a random seed
     durable = type("Durable", (_Durable, kind), {})(objective=objective, seed=seed, **options)
     durable.max_trials, durable.file = config.trials, config.trials_directory / "oracle.json"
     compat.save_trials_by(durable, durable.save_trial)
@@ -126,11 +126,11 @@ def oracle(config: TuneConfig) -> keras_tuner.Oracle:
 
 
 def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # returns where the parent has ended
+    os.read(sys.stdin.fileno(), 1)  # returns when the parent has ended
     os._exit(1)
 
 
-if __name__ == "__main__":  # a process of `local_search`
+if __name__ == "__main__":  # as a process of `local_search`
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if os.environ["KERASTUNER_TUNER_ID"] != CHIEF:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())

@@ -1,4 +1,4 @@
-"""The trials of a search: one record each, their table, and which of them no other beats in accuracy and size."""
+"""The trials of a search: their records, their table, and their Pareto front of accuracy and size."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -15,24 +15,24 @@ HEADINGS = (
     *("trial", "validation accuracy", "parameters", "multiply-adds", "network"),
     *("rate", "weight decay", "epochs", "seconds"),
 )
-NOISE = 3  # standard errors of an accuracy: the best of 30 equal networks rarely is further from their mean
+NOISE = 3  # standard errors of an accuracy: the best of 30 equal networks is rarely further from their mean
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial has shown."""
+    """The record of a finished trial."""
 
     number: int  # from 0, in the order in which trials began
     accuracy: float  # on the held-out images after the last epoch, in [0, 1]; 0 if the training diverged
     params: int  # trainable parameters
     madds: int  # multiply-adds per image
     arguments: dict[str, Any]  # of the network
-    learning_rate: float  # at its height
+    learning_rate: float  # peak
     weight_decay: float  # coupled
     epochs: int
     seconds: float  # of training
     status: str  # of the run
-    worker: str  # that trained it
+    worker: str  # the process that trained it
 
     @property
     def label(self) -> str:
@@ -41,13 +41,13 @@ class Trial:
 
 
 def read_trials(directory: Path) -> list[Trial]:
-    """Returns the finished trials below the directory of a search, the most accurate first, of equals the smallest."""
+    """Returns the finished trials in the trials folder of a search, most accurate first; among equals, smallest first."""
     records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
     return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
-    """Returns the trials that no other beats, none being as accurate with fewer parameters, from the smallest on."""
+    """Returns the Pareto front: the trials for which no smaller network is as accurate, smallest first."""
     front = []
     for trial in sorted(trials, key=lambda t: (t.params, -t.accuracy, t.number)):
         if not front or trial.accuracy > front[-1].accuracy:
@@ -56,16 +56,20 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
-    """Returns why the order of the trials means little, or None: they are no better than guessing, or half of them are equal.
+    """Returns why the order of the trials means little, or None if it is meaningful.
 
-    Accuracies are equal where they differ by less than three standard errors of the best one on the held-out images, whose
-    labels these are. The most accurate trial is the first.
+    It means little if the best trial is no better than guessing, or if more than half of the trials are equal. Accuracies
+    count as equal if they differ by at most three standard errors of the best one.
+
+    Args:
+        trials: the trials, most accurate first.
+        labels: the labels of the held-out images.
     """
     best, images = trials[0].accuracy, f"{len(labels)} held-out images"
     chance = np.bincount(labels).max() / len(labels)
     if best - chance <= NOISE * _error(chance, labels):
         return (
-            f"No network has learned anything: the best has {best:.2%} on {images}, guessing {chance:.2%}. "
+            f"No network has learned anything: the best reaches {best:.2%} on {images}, guessing {chance:.2%}. "
             "Search with more epochs."
         )
     noise = NOISE * _error(best, labels)
@@ -83,7 +87,7 @@ def _error(accuracy: float, labels: np.ndarray) -> float:
 
 
 def markdown(trials: list[Trial]) -> str:
-    """Returns the trials as a table; those of the Pareto front have a mark."""
+    """Returns the trials as a Markdown table, with marks on the Pareto front."""
     front = pareto_front(trials)
     return table(HEADINGS, (_cells(trial, "▸ " if trial in front else "") for trial in trials))
 
@@ -94,11 +98,11 @@ def _cells(t: Trial, mark: str) -> tuple[str, ...]:
 
 
 def plot_pareto(trials: list[Trial], path: Path, title: str) -> None:
-    """Draws to a PNG: validation accuracy against parameters, and the Pareto front with the networks on it."""
+    """Draws a PNG of validation accuracy over parameters, with the Pareto front and the numbers of its trials."""
     figure = new_figure(8, 5, title)
     axes, front = figure.subplots(), pareto_front(trials)
     least, most = 100 * front[0].accuracy, 100 * front[-1].accuracy
-    bottom = max(0, least - 0.3 * max(5, most - least))  # far below the front nothing is of interest
+    bottom = max(0, least - 0.3 * max(5, most - least))  # trials far below the front are of no interest
     hidden = sum(100 * t.accuracy < bottom for t in trials)
     label = f"{len(trials)} trials" + (f", {hidden} below the frame" if hidden else "")
     axes.plot([t.params for t in trials], [100 * t.accuracy for t in trials], "o", alpha=0.5, label=label)

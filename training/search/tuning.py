@@ -1,9 +1,9 @@
-"""A search over networks: KerasTuner draws, every trial is a training run, the best network is trained on all images.
+"""Searches for networks: KerasTuner draws them, every trial is a training run, and the best is trained on all images.
 
 OUT/search.json     versions and configuration
-OUT/data.npz        the training images that trials are trained on, and those held out, on which they are compared
-OUT/trials/         what KerasTuner keeps, and of every trial its run directory and its record
-OUT/logs/           what the local processes print
+OUT/data.npz        the training images for the trials, and the held-out images on which trials are compared
+OUT/trials/         the files of KerasTuner, and the run directory and record of every trial
+OUT/logs/           the output of the local processes
 OUT/best/           the run directory of the best network, trained on the whole training split
 OUT/results.md, results.json, pareto.png
 """
@@ -29,28 +29,28 @@ from keras_mgnet.training.search.local_search import CHIEF, POLL, run_processes
 from keras_mgnet.training.search.trial_tuner import TrialTuner, hypermodel
 from keras_mgnet.training.search.trials import Trial, doubt, markdown, plot_pareto, read_trials
 
-PATIENCE = 3600  # seconds that a worker waits for its chief; as KerasTuner's own
+PATIENCE = 3600  # seconds that a worker waits for its chief, as in KerasTuner
 
 
 def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
-    """Searches, and trains the best network found on all training images; only its test accuracy is ever taken.
+    """Searches for the best network, then trains it on all training images. Only this network is evaluated on the test images.
 
-    A chief and `workers` local processes speak KerasTuner's own protocol. Where a cluster has set KERASTUNER_TUNER_ID,
-    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this process takes that role instead. A search that was killed goes on
-    with `resume`: finished trials stand, begun ones go on from their last checkpoint.
+    Starts a chief and `workers` local processes, which use KerasTuner's protocol. If a cluster has set KERASTUNER_TUNER_ID,
+    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this process takes the role they give it instead. With `resume`, a
+    search that was stopped continues: finished trials are kept, started ones continue from their last checkpoint.
 
     Args:
         config: the configuration.
-        console: where progress is shown; None for standard error.
+        console: where to show progress; None for standard error.
 
     Returns:
-        The run of the best network; None for a worker of a cluster, whose chief ends the search.
+        The run of the best network; None for a worker of a cluster, since its chief ends the search.
 
     Raises:
-        ValueError: for a configuration, data set or directory that cannot work, before anything is written.
-        ChildProcessError: where a local process fails, no trial ends or the best network diverges.
-        TimeoutError: where the chief of a cluster does not begin.
-        KeyboardInterrupt, SystemExit: where a signal stops it, once the local processes have saved what they are doing.
+        ValueError: if the configuration, the data set or the directory cannot work; raised before anything is written.
+        ChildProcessError: if a local process fails, no trial finishes, or the best network diverges.
+        TimeoutError: if the chief of a cluster does not begin.
+        KeyboardInterrupt, SystemExit: if a signal stops the search, after the local processes have saved their work.
 
     Example:
         >>> tune(TuneConfig("digits", trials=2, epochs=1, max_params=20_000, out=tmp)).path.name  # doctest: +SKIP
@@ -70,7 +70,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
 
 
 def begin(config: TuneConfig) -> None:
-    """Checks the whole search as `tune` does, then writes what its processes begin with: configuration and data of the trials."""
+    """Checks the whole search, then writes what its processes start from: the configuration and the data of the trials."""
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
@@ -108,9 +108,9 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 
 
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
-    """Writes the results of a complete search, trains its best network, and adds its test accuracy to them.
+    """Writes the results of a complete search, trains its best network, and adds its test accuracy to the results.
 
-    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results stay without it.
+    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results have no test accuracy.
     """
     trials = read_trials(config.trials_directory)
     if not trials:
@@ -154,14 +154,14 @@ def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
     shared = config.run(best.epochs)
     if (directory / "run.json").is_file():
         found = open_run(directory).record["config"]
-        if not (chosen | {"epochs": best.epochs}).items() <= found.items():  # the search went on and found a better one
+        if not (chosen | {"epochs": best.epochs}).items() <= found.items():  # the resumed search found a better one
             shutil.rmtree(directory)
     run = train(replace(shared, **chosen, out=str(directory), resume=True), console)
     result = run.record["result"]
     if result["status"] == "diverged":
         raise ChildProcessError(
             f"expected the network of trial {best.number} to train on all training images too; the trials are in "
-            f"'{config.out}/results.md': {result['hint']} with `train`, or search on with --resume and more --trials. "
+            f"'{config.out}/results.md': {result['hint']} with `train`, or try more --trials with --resume. "
             f"Received: {result['reason']}"
         )
     if result["status"] in STOPPED:
@@ -174,7 +174,7 @@ def _await_chief(config: TuneConfig) -> None:
     while not (config.record.is_file() and config.data.is_file()):
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"expected a chief that begins a search in '{config.out}'. Received: none in {PATIENCE} s"
+                f"expected a chief to begin a search in '{config.out}'. Received: none within {PATIENCE} s"
             )
         time.sleep(POLL)
     config.check_same()

@@ -1,1 +1,1 @@
-"""The papers' tables: their rows, what a row costs, and training it again."""
+"""The papers' tables: their rows, what a row costs, and how to train it again."""

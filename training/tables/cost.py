@@ -1,6 +1,6 @@
-"""What a reproduction would cost: parameters, multiply-adds, and hours from training steps timed on this machine.
+"""Estimates what a reproduction costs: parameters, multiply-adds, and hours from training steps timed on this machine.
 
-The hours are those of one device on batches of noise: without the input pipeline, without evaluation.
+The hours are for one device on batches of noise, without the input pipeline and without evaluation.
 """
 
 import statistics
@@ -18,24 +18,24 @@ from keras_mgnet.registry import create_model
 from keras_mgnet.training.tables.request import Reproduction
 from keras_mgnet.training.tables.tables import Row
 
-WARM_UP, TIMED = 2, 3  # steps: the first ones trace, compile and fill caches
+WARM_UP, TIMED = 2, 3  # steps: warm-up steps trace, compile and fill caches
 
 
 @dataclass(frozen=True)
 class RowCost:
-    """Of one row."""
+    """The cost of one row."""
 
     row: Row
     params: int  # trainable parameters
     multiply_adds: int  # per image, forward
-    epochs: int  # of a run
+    epochs: int  # per run
     steps: int  # per epoch
     seconds_per_step: float  # median of the timed steps
-    runs: int  # still to be made
+    runs: int  # runs still to do
 
     @property
     def hours(self) -> float:
-        """Of training alone, for all runs, one after the other.
+        """Hours of training alone, for all runs one after the other.
 
         Example:
             >>> RowCost(None, 0, 0, epochs=10, steps=360, seconds_per_step=0.5, runs=2).hours
@@ -45,9 +45,9 @@ class RowCost:
 
 
 def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
-    """Yields the cost of every row asked for, on images of the published size; no data is needed.
+    """Yields the cost of every selected row, on images of the published size. Needs no data.
 
-    `runs` says by the key of the row how many of its runs are still to be made.
+    `runs` maps the key of a row to the number of its runs still to do.
     """
     for row in asked.selected:
         data = DATASETS[row.dataset]
@@ -65,7 +65,7 @@ def estimate(asked: Reproduction, runs: dict[str, int]) -> Iterator[RowCost]:
 
 
 def seconds_per_step(model: keras.Model, batch_size: int) -> float:
-    """Returns the median time of a training step of a compiled classifier on a batch of noise, after warm-up."""
+    """Times training steps of a compiled classifier on a batch of noise, after warm-up, and returns the median."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
     labels = rng.integers(0, model.output_shape[-1], batch_size)

@@ -1,4 +1,4 @@
-"""A table of the papers, ours against published, as Markdown, JSON and a plot."""
+"""Reports our results next to a published table, as Markdown, JSON and a plot."""
 
 import statistics
 from collections.abc import Sequence
@@ -24,23 +24,23 @@ MARKS = {None: "", True: " ✓", False: " ✗"}
 
 @dataclass(frozen=True)
 class Result:
-    """A row of a table and what its runs gave."""
+    """A row of a table and the results of its runs."""
 
     row: Row
-    training: str  # recipe, epochs and what differs from the recipe, in words
-    seeds: int  # asked for
-    runs: dict[int, Run]  # by seed, as far as they were begun
-    obstacle: str | None = None  # why it cannot be run here
+    training: str  # recipe, epochs, and changes to the recipe, in words
+    seeds: int  # number of seeds wanted
+    runs: dict[int, Run]  # the runs begun so far, by seed
+    obstacle: str | None = None  # why the row cannot be run here
 
     @cached_property
     def entry(self) -> Entry | None:
-        """Parameters and accuracies of the finished runs; None where there are none."""
+        """Parameters and accuracies of the finished runs, or None if no run has finished."""
         finished = {seed: run for seed, run in self.runs.items() if _is_finished(run)}
         return Entry.of(self.row.key, finished) if finished else None
 
     @property
     def gap(self) -> str:
-        """What is missing, in words; empty where every seed has finished."""
+        """What is missing, in words. Empty if every seed has finished."""
         if not self.runs:
             return self.obstacle or "not run"
         missing = [f"seed {seed} not run" for seed in range(1, self.seeds + 1) if seed not in self.runs]
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def accuracies(self) -> dict[str, dict[str, float | None]]:
-        """{"last": {"mean", "spread", "difference"}, "best": ...} in percent; spread is None for one seed."""
+        """{"last": {"mean", "spread", "difference"}, "best": ...} in percent. The spread is None for a single seed."""
         if self.entry is None:
             return {}
         return {name: self._percent(values) for name, values in (("last", self.entry.last), ("best", self.entry.best))}
@@ -65,15 +65,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A report as it was written."""
+    """The result of a reproduction, and the files of its report."""
 
     results: list[Result]  # one per row of the table
-    paths: list[Path]  # of its files
-    stopped: str | None = None  # "interrupted" or "preempted" where the runs did not come to their end
+    paths: list[Path]  # files of the report
+    stopped: str | None = None  # "interrupted" or "preempted" if a signal stopped the runs
 
 
 def write_report(table: Table, results: Sequence[Result], headline: str, directory: Path) -> list[Path]:
-    """Writes table.md, table.json and table.png; returns their paths. The headline says how the rows were trained."""
+    """Writes table.md, table.json and table.png, and returns their paths. The headline says how the rows were trained."""
     paths = [directory / f"table.{suffix}" for suffix in ("md", "json", "png")]
     content = record(table, results, headline)
     with staged_file(paths[0]) as staged:
@@ -108,11 +108,11 @@ def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, 
 
 
 def markdown(content: dict[str, Any]) -> str:
-    """Returns a record as text."""
+    """Returns the content of a report (see `record`) as Markdown."""
     explanation = (
         "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
-        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained; a "
-        "printed size with ✓ is the exact one of the full network, rounded or cut, with ✗ it is not reproducible."
+        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained. A "
+        "printed size marked ✓ is the exact size of the full network, rounded or cut; one marked ✗ is not reproducible."
     )
     rows, notes = (
         markdown_table(COLUMNS, map(_cells, content["rows"])),
@@ -146,7 +146,7 @@ def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
 
 
 def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:
-    """Draws to a PNG, a panel per data set: ours after the last and the best epoch, with spread, against published."""
+    """Draws a PNG, one panel per data set: our accuracy after the last and the best epoch, with spread, and the published one."""
     panels = {name: [r for r in results if r.row.dataset == name] for name in table.datasets}
     tallest = max(map(len, panels.values()))
     figure = new_figure(2 + 5.5 * len(panels), 2.2 + 0.32 * tallest)
@@ -179,6 +179,6 @@ def _is_finished(run: Run) -> bool:
 
 
 def _end(seed: int, result: dict[str, Any]) -> str:
-    if result["status"] == "running":  # or killed before it could say anything else
+    if result["status"] == "running":  # or killed before it could write another status
         return f"seed {seed} not ended"
     return f"seed {seed} {result['status']} after {result['epochs']} epochs"

@@ -1,4 +1,4 @@
-"""The papers' tables rerun: every row and seed a run directory, resumed or reused, and the table ours against published."""
+"""Reruns the papers' tables: one run directory per row and seed, new, resumed or reused, and a report of ours and published."""
 
 import os
 from dataclasses import replace
@@ -24,16 +24,16 @@ Pending = list[tuple[Row, int]]
 def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
     """Runs, resumes or reuses every row and seed, and writes the report at the start and after each run.
 
-    Seed 1 of all rows comes first, so that a table without spread is there early. Ctrl-C and SIGTERM end it after the running
-    step with a checkpoint, from which the same call goes on.
+    Seed 1 of all rows comes first, so a table without spread is complete early. Ctrl-C and SIGTERM stop it after the running
+    step and write a checkpoint; the same call then continues from there.
 
     Args:
         asked: what to reproduce.
-        console: where progress is shown; None for standard error.
+        console: where to show progress; None for standard error.
 
     Raises:
-        ValueError: before anything is run, where no row has its data on this machine, the directory holds a run that is not
-            the one asked for, or TF_CONFIG names several machines.
+        ValueError: before anything is run, if no row has its data on this machine, the directory holds a run with another
+            configuration, or TF_CONFIG names several machines.
 
     Example:
         >>> reproduce(Reproduction("he2019:2", Path("he2019-2"), ("resnet18*",), {"epochs": 2}))  # doctest: +SKIP
@@ -53,12 +53,12 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
     with StopSignals() as signals, progress_bar(console) as progress:
         bar = progress.add_task(asked.table, total=len(runnable))
         for row, seed in runnable:
-            if signals.received:  # between two runs; within one, it is the run's
+            if signals.received:  # between two runs; within a run, the run itself handles it
                 return replace(outcome, stopped=STATUS[signals.received])
             progress.update(bar, description=f"{row.key}, seed {seed}")
             try:
                 result = train(asked.config(row, seed), console).record["result"]
-            finally:  # a run that failed is a gap of the report too
+            finally:  # a failed run shows as a gap in the report
                 outcome = _report(asked, obstacles)
             console.out(_line(row, seed, result), highlight=False)
             if result["status"] in STOPPED:
@@ -68,15 +68,15 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
 
 
 def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
-    """Returns the runs of the table that the directory holds: key of the row -> seed -> run.
+    """Returns the runs of the table already in the directory: key of the row -> seed -> run.
 
-    Raises ValueError, naming the field, where one of them is not the run that is asked for.
+    Raises ValueError, naming the field, if the configuration of a run differs from the one requested.
     """
     return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
 
 
 def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pending:
-    """Returns the rows and seeds that have not come to their end."""
+    """Returns the rows and seeds whose runs have not ended yet."""
 
     def is_pending(row: Row, seed: int) -> bool:
         run = existing[row.key].get(seed)
@@ -105,10 +105,10 @@ def _runs(asked: Reproduction, row: Row) -> dict[int, Run]:
         config = asked.config(row, seed)
         wanted = config.resolve(recipe(row.recipe), run.input_shape[-1]).to_dict()
         asked_for, found = wanted["dataset"], run.record["config"]["dataset"]
-        if asked_for != found:  # `check_same` goes by the images, which are not read here
+        if asked_for != found:  # `check_same` compares the images, which are not read here
             raise ValueError(
-                f"expected the dataset of the run in '{run.path}', {found!r}, or another directory. "
-                f"Received: {asked_for!r}"
+                f"expected dataset={found!r} as in the run in '{run.path}', or another directory. "
+                f"Received: dataset={asked_for!r}"
             )
         check_same(run.record | {"config": wanted}, run.record, run.path)
     return dict(sorted(runs.items()))
@@ -118,8 +118,8 @@ def _check_alone() -> None:
     workers = len(read_cluster(os.environ.get("TF_CONFIG", "")).addresses)
     if workers > 1:
         raise ValueError(
-            f"expected reproduce on one machine; each of several would write every run. Received: {workers} workers in "
-            "TF_CONFIG"
+            f"expected reproduce on one machine, since each of several would write every run. Received: {workers} workers "
+            "in TF_CONFIG"
         )
 
 

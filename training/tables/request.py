@@ -1,4 +1,4 @@
-"""What a reproduction of a table is made of: its rows, seeds and budget, as configurations of runs."""
+"""The request for a reproduction: a table, its rows, seeds and budget, turned into configurations of runs."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ BUDGET = ("epochs", "batch_size", "learning_rate", "schedule", "dtype")
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What is asked for: a table, which of its rows, and how they are trained other than published.
+    """Which rows of a table to reproduce, and how their training differs from the published one.
 
     Example:
         >>> Reproduction("he2019:2", Path("out"), budget={"epoch": 2})
@@ -31,10 +31,10 @@ class Reproduction:
 
     table: str  # a key of `TABLES`
     out: Path  # directory of the runs and of the report
-    rows: tuple[str, ...] = ()  # numbers from 1, keys or shell patterns; all rows where there are none
-    budget: dict[str, Any] = field(default_factory=dict)  # fields of `BUDGET` that replace the recipe's
-    set: dict[str, Any] = field(default_factory=dict)  # arguments that replace the models' own
-    data: dict[str, str] = field(default_factory=dict)  # key of `DATASETS` -> the data set to load, as for `load`
+    rows: tuple[str, ...] = ()  # numbers from 1, keys or shell patterns; empty for all rows
+    budget: dict[str, Any] = field(default_factory=dict)  # fields of `BUDGET` that replace those of the recipe
+    set: dict[str, Any] = field(default_factory=dict)  # arguments that replace those of the models
+    data: dict[str, str] = field(default_factory=dict)  # key of `DATASETS` -> name of the data set for `load`
     seeds: Count = 1  # runs per row, with the seeds 1, 2, ...
 
     def __post_init__(self):
@@ -52,7 +52,7 @@ class Reproduction:
 
     @property
     def selected(self) -> list[Row]:
-        """The rows asked for, in the order of the table."""
+        """The selected rows, in the order of the table."""
         rows = table_rows(self.table)
         matching = {
             pattern: [row for number, row in enumerate(rows, 1) if pattern == str(number) or _matches(row, pattern)]
@@ -65,7 +65,7 @@ class Reproduction:
 
     @property
     def headline(self) -> str:
-        """How all rows are trained, which a reader must know before comparing a number.
+        """How all rows are trained. A reader must know it before comparing numbers.
 
         Example:
             >>> Reproduction("he2019:2", Path("out"), budget={"epochs": 2}, data={"mnist": "digits"}).headline
@@ -77,11 +77,11 @@ class Reproduction:
         return f"{training} Data: {data}." if data else training
 
     def directory(self, row: Row, seed: int) -> Path:
-        """Where the run of a row and seed is."""
+        """Returns the directory for the run of a row and seed."""
         return self.out / row.key / f"seed-{seed}"
 
     def config(self, row: Row, seed: int) -> TrainConfig:
-        """Returns the run of a row and seed."""
+        """Returns the configuration for the run of a row and seed."""
         dataset = self.data.get(row.dataset, DATASETS[row.dataset].tfds)
         square = {"image_size": model_info(row.model).input_shape[0]} if dataset.startswith("folder:") else {}
         return TrainConfig(
@@ -97,7 +97,7 @@ class Reproduction:
         )
 
     def training(self, row: Row) -> str:
-        """Returns the recipe of a row, and what replaces it, in words."""
+        """Returns the recipe of a row, and the changes to it, in words."""
         published = recipe(row.recipe)
         run = published.scaled(self.budget.get("epochs"))
         curve = None if run.curve == published.curve else run.curve

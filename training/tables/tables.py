@@ -1,4 +1,4 @@
-"""The papers' tables as data: which networks, on which data sets, are the rows of each."""
+"""The papers' tables as data: the networks and data sets of each."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,37 +7,37 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published
 from keras_mgnet.registry import ModelInfo, all_models, model_info
 
-# Ends the names of the other reading of He2019's sharing rule, which gives the printed size where the text does not.
+# Suffix of networks under the other reading of He2019's sharing rule, which gives the printed size if the text does not.
 OTHER_READING = "_published_size"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network on one data set, as a table prints it; None where nothing is printed."""
+    """One network on one data set, as a table prints it. Values that are not printed are None."""
 
-    key: str  # name of the row within its table, and of its directory
-    model: str  # of `list_models`
-    dataset: str  # of `models.datasets.DATASETS`
-    recipe: str  # of `RECIPES`
+    key: str  # name of the row in its table, and of its directory
+    model: str  # a name of `list_models`
+    dataset: str  # a key of `models.datasets.DATASETS`
+    recipe: str  # a key of `RECIPES`
     published: float | None  # top-1 accuracy in percent
-    size: str | None  # parameters as printed
-    size_matches: bool | None  # whether that is our size, rounded or cut
+    size: str | None  # number of parameters as printed
+    size_matches: bool | None  # whether the printed size is ours, rounded or cut
     note: str | None  # why it is not
 
 
 @dataclass(frozen=True)
 class Table:
-    """A published table: what its source prints of networks on its data sets."""
+    """A published table: the results that a source prints for networks on some data sets."""
 
     title: str
-    source: str  # the `table` of what is printed
-    datasets: tuple[str, ...]  # of `models.datasets.DATASETS`, in the order of the table
+    source: str  # the `table` of the published results
+    datasets: tuple[str, ...]  # keys of `models.datasets.DATASETS`, in the order of the table
     models: str = "*"  # shell pattern of its networks
     remarks: tuple[str, ...] = ()  # what a reader of the report must know
 
 
 CIFAR = ("cifar10", "cifar100")
-UNSTATED = "the source does not say how the networks that it compares with were trained; here it is as its own"
+UNSTATED = "the source does not say how the networks it compares with were trained; here they are trained as its own"
 TABLES = {
     "he2019:1": Table("He2019 Table 1: the 16 schemes of FB-ResNet", "He2019 Table 1", ("cifar10",)),
     "he2019:2": Table("He2019 Table 2: ResNet18 with shared A on MNIST", "He2019 Table 2", ("mnist",)),
@@ -80,7 +80,7 @@ TABLES = {
 
 
 def table(name: str) -> Table:
-    """Returns the table of a key of `TABLES`.
+    """Returns the table with this key in `TABLES`.
 
     Example:
         >>> table("he2019:2").datasets
@@ -91,9 +91,10 @@ def table(name: str) -> Table:
 
 
 def table_rows(name: str) -> list[Row]:
-    """Returns the rows of a table: a data set after the other, family by family.
+    """Returns the rows of a table, one data set after the other, and family by family.
 
-    Where He2019's text does not give the printed size, both readings of the row are there: the text's and "..._published_size".
+    If the rule in He2019's text does not give the printed size, the row appears in both readings: the text's, and one named
+    "..._published_size".
 
     Example:
         >>> [(row.key, row.published) for row in table_rows("he2019:2")][:2]

@@ -1,12 +1,12 @@
-// The board: a picture that is drawn with mouse, pen or finger, dropped, opened, or a test image.
+// The board: shows a picture that is drawn with mouse, pen or finger, dropped, opened, or chosen from the test images.
 
 import { blank } from "./pixels.js";
 
-const LINE = 22; // of 280 pixels: MNIST's pen
-const LARGEST = 2048; // pixels a side; some browsers draw larger images as nothing
+const LINE = 22; // width of the pen on 280 pixels, as in MNIST
+const LARGEST = 2048; // pixels a side; some browsers draw nothing for larger images
 
 export class Board {
-  // changed(picture, isDrawing) is called with what the networks are to see, failed(message) where a file is no image
+  // Calls changed(picture, isDrawing) with each new picture, and failed(message) if a file is not an image.
   constructor(canvas, changed, failed) {
     Object.assign(this, { canvas, changed, failed, isDrawing: true, at: null, opened: 0 });
     this.drawing = canvas.getContext("2d", { willReadFrequently: true });
@@ -21,11 +21,11 @@ export class Board {
     this.changed(this.canvas, true);
   }
 
-  // source: a file, or an image of the page
+  // source: a file, or an image on the page
   async open(source) {
     const number = ++this.opened;
     const image = await decoded(source).catch(() => null);
-    if (number < this.opened) return; // another was chosen meanwhile
+    if (number < this.opened) return; // another image was chosen in the meantime
     if (image) await this.show(image);
     else this.failed(`expected an image that this browser can read. Received: ${source.name}${source.type ? `, ${source.type}` : ""}`);
   }

@@ -1,4 +1,4 @@
-// A line per level over its iterations, the current one marked. Lines differ by their marks as well as by colour.
+// Draws one line per level over its iterations, with the current iteration marked. Lines differ in marks and colour.
 
 import { svgElement } from "./elements.js";
 
@@ -50,7 +50,7 @@ function series({ name, points }, n, current, x, y) {
   return svgElement("g", { class: `line line${n % 4}` }, svgElement("path", { class: "stroke", d: path }), ...marks);
 }
 
-// Names at the ends of the lines, moved apart where lines end beside each other.
+// Puts the names at the ends of the lines, and moves them apart if lines end close to each other.
 function names(drawn, y) {
   const ends = drawn.map(({ name, points }, n) => ({ name, n, y: y(points.at(-1).value) })).sort((a, b) => a.y - b.y);
   ends.forEach((end, at) => { if (at) end.y = Math.max(end.y, ends[at - 1].y + 13); });

@@ -1,4 +1,4 @@
-// DOM elements in one expression.
+// Makes DOM elements in one expression.
 
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);

@@ -1,10 +1,10 @@
-// Fields of numbers as pictures, in colours that the colour-blind tell apart: viridis, which keeps its order in grey, too, and
-// purple to orange around white.
+// Draws fields of numbers in colours that colour-blind people can tell apart: viridis, which also keeps its order in grey, and
+// purple to orange with white in the middle.
 
 const MAGNITUDE = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const SIGNED = ["#2d004b", "#542788", "#8073ac", "#b2abd2", "#f7f7f7", "#fdb863", "#e08214", "#b35806", "#7f3b08"];
 
-// Draws numbers 0..bound, or -bound..bound where they are signed, on a canvas of their own size.
+// Draws numbers 0..bound, or -bound..bound if they are signed. The canvas gets the size of the field.
 export function drawField(canvas, values, height, width, bound, signed) {
   const table = signed ? TABLES.signed : TABLES.magnitude;
   const pixels = new ImageData(width, height);

@@ -5,13 +5,13 @@ import { element } from "./elements.js";
 import { Network } from "./network.js";
 import { Panel } from "./panel.js";
 
-const PLAYED = 600; // milliseconds a step
+const PLAYED = 600; // milliseconds per step
 const find = (id) => document.getElementById(id);
 const [step, channel, message] = [find("step"), find("channel"), find("message")];
 
 let panels = [], waiting = null, isRunning = false, playing = null;
 
-// Runs the networks on a picture; of pictures that come meanwhile only the last is taken.
+// Runs the networks on a picture. If several pictures arrive in the meantime, only the last one is used.
 async function classify(picture, isDrawing) {
   waiting = { picture, isDrawing };
   message.textContent = "";
@@ -26,7 +26,7 @@ async function classify(picture, isDrawing) {
       showResults();
     }
   } catch (error) {
-    message.textContent = `a network could not answer: ${error.message}`;
+    message.textContent = `A network failed: ${error.message}`;
   } finally {
     isRunning = false;
     find("panels").setAttribute("aria-busy", "false");
@@ -125,11 +125,11 @@ async function start() {
   const image = find("samples").querySelector("img");
   await image.decode();
   await board.open(image);
-  if (!panels.every((panel) => panel.result)) return; // what failed has been said
+  if (!panels.every((panel) => panel.result)) return; // the error is already shown
   offerChannels();
   listen(board);
   performance.mark("first-picture");
 }
 
 offerThemes();
-start().catch((error) => { message.textContent = `the networks could not be loaded: ${error.message}`; });
+start().catch((error) => { message.textContent = `The networks could not be loaded: ${error.message}`; });

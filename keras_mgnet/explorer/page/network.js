@@ -1,8 +1,8 @@
-// A network in the browser: pixels in, probabilities and the states of all iterations out.
+// Runs a network in the browser: from pixels to probabilities and the states of all iterations.
 
 import * as ort from "./onnxruntime-web/ort.wasm.min.mjs";
 
-ort.env.wasm.numThreads = 1; // more need headers that not every web server sends
+ort.env.wasm.numThreads = 1; // more threads need headers that not every web server sends
 ort.env.wasm.wasmPaths = new URL("./onnxruntime-web/", import.meta.url).href;
 
 export class Network {
@@ -34,7 +34,7 @@ function state(tensor) {
   return { height, width, channels, data: tensor.data };
 }
 
-// A feature u begins at zero where the network has no u^0.
+// If the network has no u^0, the feature u begins at zero.
 function fromZero(row) {
   if (row.symbol !== "u" || row.first === 0) return row;
   const [next] = row.states;

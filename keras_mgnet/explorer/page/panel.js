@@ -1,4 +1,4 @@
-// What is shown of one network: its answer, its state at the current step, all states as a table, and how it converges.
+// The panel of one network: its answer, its state at the current step, a table of all states, and its convergence.
 
 import { drawChart } from "./chart.js";
 import { element, svgElement } from "./elements.js";
@@ -61,14 +61,14 @@ export class Panel {
     )));
   }
 
-  // Draws all states anew, of all channels or one.
+  // Redraws all states, for all channels or for one.
   showStates(channel) {
     this.signed = channel !== ALL_CHANNELS;
     const columns = Math.max(...this.result.levels.map(iterations));
     const head = element("tr", {}, element("th", { scope: "col" }, "level"),
       ...[...Array(columns).keys()].map((i) => element("th", { scope: "col" }, i ? `i = ${i}` : "entry")));
     const rows = this.result.levels.flatMap((level) => level.rows.map((row) => this.stateRow(level, row, columns, channel)));
-    this.table.replaceChildren(element("caption", {}, "States behind each iteration"), head, ...rows);
+    this.table.replaceChildren(element("caption", {}, "States after each iteration"), head, ...rows);
   }
 
   stateRow(level, row, columns, channel) {
@@ -76,7 +76,7 @@ export class Panel {
     row.bound = Math.max(...fields.map((values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
     row.canvases = fields.map((values, n) => {
       const { height, width } = row.states[n];
-      const label = `${row.symbol} on ${level.name} ${row.first + n ? `behind iteration ${row.first + n}` : "at the entry"}, ` +
+      const label = `${row.symbol} on ${level.name} ${row.first + n ? `after iteration ${row.first + n}` : "at the entry"}, ` +
         `${height} by ${width}, norm ${norm(row.states[n].data).toPrecision(3)}`;
       const canvas = element("canvas", { role: "img", "aria-label": label });
       drawField(canvas, values, height, width, row.bound, this.signed);
@@ -89,7 +89,7 @@ export class Panel {
     return element("tr", {}, element("th", { scope: "row" }, element("i", {}, row.symbol), ` ${level.name}`), ...cells);
   }
 
-  // Marks a step of the network; one that has fewer stays at its last.
+  // Marks a step. A network with fewer steps stays at its last.
   showStep(step) {
     const { level, i } = this.steps[Math.min(step, this.steps.length - 1)];
     for (const cell of this.table.querySelectorAll("td")) {
@@ -102,7 +102,7 @@ export class Panel {
   }
 }
 
-// The iterations of a level of which there is a state.
+// Returns the iterations of a level that have a state.
 function stepsOf(level) {
   const all = [...Array(iterations(level)).keys()];
   return all.filter((i) => level.rows.some((row) => stateAt(row, i))).map((i) => ({ level, i }));
@@ -121,7 +121,7 @@ function said(level, i, lines, measure) {
 
 function about({ family, step, parameters, data, accuracy, bytes }) {
   const parts = [`${family}, ${step}`, `${parameters.toLocaleString("en")} parameters`, `${(bytes / 1e6).toFixed(2)} MB`];
-  if (accuracy !== null) parts.push(`${(100 * accuracy).toFixed(2)} % of the test images of ${data}`);
+  if (accuracy !== null) parts.push(`accuracy ${(100 * accuracy).toFixed(2)} % on the test images of ${data}`);
   return parts.join("; ");
 }
 

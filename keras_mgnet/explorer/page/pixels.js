@@ -1,8 +1,8 @@
-// From a picture to the pixels that a network takes.
+// Turns a picture into the pixels that a network takes.
 
 const INK = 128;
 
-// Returns (H, W, C) values 0..255 of a canvas, as a network takes them: drawings brought to where its data set has its ink.
+// Returns the values 0..255 of a canvas as (H, W, C). Drawings are moved and scaled as in the network's data set.
 export function pixelsFor({ input_shape: [height, width, channels], ink }, picture, isDrawing) {
   const scaled = isDrawing && ink ? placed(picture, width, height, ink) : resized(picture, 0, 0, picture.width, picture.height, width, height);
   const { data } = context(scaled).getImageData(0, 0, width, height);
@@ -32,7 +32,7 @@ function resized(picture, x, y, w, h, width, height) {
   return canvas;
 }
 
-// The ink of a drawing, scaled to a box of that share of the side, with its centre of mass in the middle, as MNIST has it.
+// Scales the ink of a drawing to a box of this share of the side, with its centre of mass in the middle, as in MNIST.
 function placed(picture, width, height, share) {
   const { data } = context(picture).getImageData(0, 0, picture.width, picture.height);
   let left = picture.width, right = 0, above = picture.height, below = 0, mass = 0, massX = 0, massY = 0;

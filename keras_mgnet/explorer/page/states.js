@@ -1,8 +1,8 @@
-// What is said and drawn of states: their sizes, their images, and how the iteration converges.
+// Computes what the page shows of states: their norms, their images, and the convergence of the iteration.
 
 export const ALL_CHANNELS = -1;
 
-// The state of a row behind iteration i; undefined where it is zero or has another shape.
+// Returns the state of a row after iteration i; undefined if it is zero, has another shape or is not known.
 export function stateAt(row, i) {
   return row.states[i - row.first];
 }
@@ -15,7 +15,7 @@ export function norm(data) {
   return Math.sqrt(data.reduce((sum, value) => sum + value * value, 0));
 }
 
-// One number a pixel: the root mean square over the channels, or the value of one channel.
+// Returns one number per pixel: the root mean square over the channels, or the value of one channel.
 export function field(state, channel) {
   const { data, channels } = state;
   const pixels = new Float32Array(data.length / channels);
@@ -25,7 +25,7 @@ export function field(state, channel) {
   return pixels;
 }
 
-// Of a level with residuals ||r^i|| / ||r^0||, of one with a state that keeps its shape ||x^i - x^{i-1}|| / ||x^i||.
+// Returns ||r^i|| / ||r^0|| for a level with residuals, else ||x^i - x^{i-1}|| / ||x^i|| for its first row.
 export function convergence(level) {
   const residuals = level.rows.find((row) => row.symbol === "r");
   if (residuals) {
@@ -39,12 +39,12 @@ export function convergence(level) {
   });
 }
 
-// What `convergence` gives of a network.
+// Returns the measure that `convergence` computes for a network.
 export function measureOf(levels) {
   return levels.some((level) => level.rows.some((row) => row.symbol === "r")) ? MEASURES.residual : MEASURES.change;
 }
 
 const MEASURES = {
   residual: { label: "‖rⁱ‖ / ‖r⁰‖, r = f − A u", inWords: (value) => `the residual is ${value} times that at the entry` },
-  change: { label: "‖xⁱ − xⁱ⁻¹‖ / ‖xⁱ‖", inWords: (value) => `the state has changed by ${value} of its norm` },
+  change: { label: "‖xⁱ − xⁱ⁻¹‖ / ‖xⁱ‖", inWords: (value) => `the state changed by ${value} times its norm` },
 };

@@ -287,7 +287,7 @@ def test_folder_without_enough_to_learn_from(tmp_path):
     (tmp_path / "set").mkdir()
     refused("none in .*set")
     write(tmp_path / "set", count=4)
-    refused("5 or more images a class.*Received: 4")
+    refused("5 or more images per class.*Received: 4")
     (tmp_path / "set" / "empty").mkdir()
     refused("readable images.*empty")
     write(tmp_path / "set" / "train")

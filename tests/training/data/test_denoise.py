@@ -197,7 +197,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
     [
         ({"model": "resnet20"}, "expected a network from images to images"),
         ({"augment": "crop_flip"}, "expected no augment"),
-        ({"patch_size": 21}, "training images of at least patch_size=21 pixels. Received: 20"),
+        ({"patch_size": 21}, "training images of at least patch_size=21 pixels a side. Received: 20"),
         ({"patch_size": 5, "set": {"filter_size": 7}}, "at least 6 pixels a side, .* Received: patch_size of 5$"),
         (
             {"patch_size": 12, "set": {"filter_size": 11, "filters": 1}},
@@ -231,7 +231,7 @@ def test_images_that_are_not_there_or_damaged_are_named(folder, tmp_path):
     ("arguments", "message"),
     [
         ({"sigma": 25.0}, "expected sigma with denoise:DIR only"),
-        ({"model": "tnrd5_5x5"}, "expected a network of classes for digits"),
+        ({"model": "tnrd5_5x5"}, "expected a classifier for digits"),
     ],
 )
 def test_classification_takes_nothing_of_it(arguments, message):

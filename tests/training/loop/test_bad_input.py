@@ -136,7 +136,7 @@ REFUSED = {
         lambda: prepare(TrainConfig("digits", set={"nu": [1] * 5})),
         "at least 16x16 pixels for 5 grids",
     ),
-    "run": (lambda: open_run("no/run"), r"expected a run directory, which has a run.json\. Received: 'no/run'"),
+    "run": (lambda: open_run("no/run"), r"expected a run directory, with a run\.json in it\. Received: 'no/run'"),
 }
 
 

@@ -128,7 +128,7 @@ def test_auto_takes_all_workers_and_the_first_is_chief(pair):
 
 
 def test_a_worker_that_dies_is_reported(pair):
-    expected = r"expected an answer of all 2 workers; .* --resume\. Received: no answer of /job:worker\S*/task:1"
+    expected = r"expected an answer from all 2 workers; .* --resume\. Received: no answer of /job:worker\S*/task:1"
     assert re.fullmatch(expected, pair[0][1]["error"])
 
 
@@ -325,7 +325,7 @@ def test_what_two_replicas_say_of_a_model():
     drawing = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.BatchNormalization()])
     whole = "norms see the whole batch: the result of one device"
     assert two.outcome(plain, False) == whole and two.outcome(plain, True) == f"{whole}, without XLA"
-    assert two.outcome(drawing, True) == f"{whole}, but for draws of dropout and shake-shake, without XLA"
+    assert two.outcome(drawing, True) == f"{whole}, except for the draws of dropout and shake-shake, without XLA"
     assert two.outcome(drawing, False).startswith("each norm sees its replica's share")
 
 

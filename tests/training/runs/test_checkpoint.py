@@ -64,7 +64,7 @@ def test_every_flipped_bit_is_detected(file, place, bit, tmp_path_factory):
 
 def test_a_checkpoint_of_another_run_is_detected(tmp_path):
     Checkpoints(tmp_path, "one run").write("epoch-000001", {"w": np.ones(3)}, {})
-    with pytest.raises(DamagedCheckpointError, match="or of another run"):
+    with pytest.raises(DamagedCheckpointError, match="or belong to another run"):
         Checkpoints(tmp_path, "another").read("epoch-000001")
 
 

@@ -75,7 +75,7 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
     output, _ = chief.communicate(timeout=300)
     follower.communicate()
     *_, last = output.splitlines()
-    assert chief.returncode == 2 and last.startswith("error: expected an answer of all 2 workers"), output
+    assert chief.returncode == 2 and last.startswith("error: expected an answer from all 2 workers"), output
     assert "{{" not in last and "Traceback" not in output
     resumed = run(tmp_path / "killed", "--resume")
     assert resumed[0] == name == "epoch-000004"

@@ -81,7 +81,7 @@ def test_a_chief_and_two_workers(images, tmp_path):
 
     with pytest.raises(ValueError, match=r"expected a new or empty directory, or --resume\. Received"):
         tune(config)
-    with pytest.raises(ValueError, match=r"expected epochs=1, of the search in .*Received: epochs=2"):
+    with pytest.raises(ValueError, match=r"expected epochs=1 as in the search in .*Received: epochs=2"):
         tune(small(images, out, epochs=2, resume=True))
 
 
@@ -134,7 +134,7 @@ def test_a_stopped_search_has_the_code_of_its_signal_and_says_how_to_go_on(numbe
     words = arguments(small(images, tmp_path / "out"))
     process = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert process.returncode == 128 + number, process.stderr
-    assert "go on with the same command and --resume" in process.stdout and "Traceback" not in process.stderr
+    assert "to continue, repeat the command with --resume" in process.stdout and "Traceback" not in process.stderr
 
 
 @pytest.mark.slow

@@ -263,8 +263,8 @@ def test_a_signal_between_two_runs_stops_too(trained, tmp_path, monkeypatch):
     [
         ({}, 0, 2, "wrote "),
         ({2: "diverged"}, 1, 1, "resnet18_shared_a_mnist: seed 1 diverged after 2 epochs"),
-        ({1: "interrupted"}, 130, 0, "interrupted: the same command goes on where it stopped"),
-        ({2: "preempted"}, 143, 1, "preempted: the same command goes on where it stopped"),
+        ({1: "interrupted"}, 130, 0, "interrupted; the same command continues where it stopped"),
+        ({2: "preempted"}, 143, 1, "preempted; the same command continues where it stopped"),
     ],
 )
 def test_the_command_counts_the_rows_asked_for_and_its_code_says_how_they_ended(
@@ -312,10 +312,10 @@ def test_a_failed_run_is_a_gap_of_the_report(trained, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budget": {"epochs": 3}}, "expected the epochs of the run in .*resnet18_mnist/seed-1', 2"),
-        ({"set": {"base_width": 4}}, "expected the set of the run"),
-        ({"budget": {"epochs": 2, "learning_rate": 0.01}}, "expected the learning_rate of the run"),
-        ({"data": {}}, "expected the dataset of the run"),
+        ({"budget": {"epochs": 3}}, "expected epochs=2 as in the run in .*resnet18_mnist/seed-1'"),
+        ({"set": {"base_width": 4}}, "expected set={.*} as in the run"),
+        ({"budget": {"epochs": 2, "learning_rate": 0.01}}, "expected learning_rate=.* as in the run"),
+        ({"data": {}}, "expected dataset=.* as in the run"),
     ],
 )
 def test_a_run_of_another_configuration_is_refused_before_anything_runs(changes, message, trained, tmp_path):
