@@ -1,10 +1,11 @@
-"""Measures of image quality."""
+"""Metrics: top-1 accuracy, and the quality of images."""
 
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from keras.metrics import binary_accuracy, categorical_accuracy, sparse_categorical_accuracy
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import DType, Tensor
@@ -32,6 +33,44 @@ def mean_psnr(clean: np.ndarray, images: np.ndarray) -> float:
     """
     errors = np.mean((images.astype("float64") - clean) ** 2, axis=(1, 2, 3))
     return float(np.mean(10 * np.log10(PEAK**2 / errors)))
+
+
+def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Returns 1 for each image whose largest output is that of its label, integer or one-hot, and else 0: (N,).
+
+    A single output is a probability, which says class 1 above 0.5.
+
+    Example:
+        >>> outputs = keras.ops.array([[0.2, 0.8], [0.9, 0.1]])
+        >>> accuracy([1, 1], outputs).numpy().tolist(), accuracy([[0, 1], [0, 1]], outputs).numpy().tolist()
+        ([1.0, 0.0], [1.0, 0.0])
+    """
+    labels = ops.convert_to_tensor(labels)
+    if outputs.shape[-1] == 1:
+        return binary_accuracy(labels, outputs)
+    one_hot = len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
+    return (categorical_accuracy if one_hot else sparse_categorical_accuracy)(labels, outputs)
+
+
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class Accuracy(keras.metrics.MeanMetricWrapper):
+    """The mean of `accuracy` over images.
+
+    Keras' "accuracy" means the same, but its variables exist only after the first step.
+
+    Example:
+        >>> measure = Accuracy()
+        >>> measure.update_state(keras.ops.array([0, 1]), keras.ops.array([[0.9, 0.1], [0.8, 0.2]]))
+        >>> float(measure.result())
+        0.5
+    """
+
+    def __init__(self, name: str = "accuracy", dtype: DType = None) -> None:
+        super().__init__(accuracy, name=name, dtype=dtype)
+        compat.mark_higher_is_better(self)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")

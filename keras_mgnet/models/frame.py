@@ -15,6 +15,7 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfers.transfer import STEMS, Stem
+from keras_mgnet.metrics import Accuracy
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
 
@@ -154,7 +155,7 @@ class Frame:
     @staticmethod
     def measures() -> list[keras.metrics.Metric]:
         """Returns the metrics of the model."""
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [Accuracy()]
 
     def _check_shape(self, shape: Any, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)

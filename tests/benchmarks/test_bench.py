@@ -1,7 +1,6 @@
 """The benchmarks' machinery: turns, ratios, errors, and peers of the same size."""
 
 import sys
-import time
 from importlib import import_module
 
 import pytest
@@ -17,24 +16,9 @@ from keras_mgnet.recipes import AUGMENTATIONS
 STEPS = {"networks": ["MgNet[2,2,2,2]-64"], "batches": [32], "rounds": 1, "seconds": 1.0, "told": print}
 
 
-def noting(path, name):
-    """A program whose step adds its name to a file."""
-
-    def step():
-        with open(path, "a") as file:  # noqa: PTH123
-            file.write(name)
-        time.sleep(0.005)
-
-    return step
-
-
-def failing():
-    raise ValueError("no such thing")
-
-
 def test_programs_take_turns(tmp_path):
     path = str(tmp_path / "steps")
-    contenders = [Contender(name, "test_bench:noting", {"path": path, "name": name}) for name in "ab"]
+    contenders = [Contender(name, "support.programs:noting", {"path": path, "name": name}) for name in "ab"]
     a, b = race(contenders, rounds=3, seconds=0.001)
     assert (tmp_path / "steps").read_text() == "aaa" + "bbb" + 3 * "ab"  # first step and warm-up, then a step a turn
     assert len(a.turns) == len(b.turns) == 3 and min(*a.turns, a.first) >= 0.005 and a.memory > 1
@@ -42,7 +26,7 @@ def test_programs_take_turns(tmp_path):
 
 def test_a_program_that_fails_says_so():
     with pytest.raises(RuntimeError, match=r"expected it to run. Received: ValueError: no such thing"):
-        race([Contender("it", "test_bench:failing")], rounds=1, seconds=0.001)
+        race([Contender("it", "support.programs:failing")], rounds=1, seconds=0.001)
 
 
 def test_rows_are_ratios_to_ours_and_to_the_limit():

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import keras
 from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
-from keras.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_mgnet.recipes import AUGMENTATIONS, Recipe
@@ -20,21 +19,21 @@ def compile_model(
 
     Call it inside the scope of the run's strategy. A denoiser keeps its own loss and metric. The loss of a classifier is the
     cross-entropy with integer labels, or with one-hot labels if they are smoothed or mixed. Only training labels are
-    smoothed, so the test loss is a plain cross-entropy. The metric is called "accuracy" in both cases. The recipe decides
+    smoothed, so the test loss is a plain cross-entropy. The recipe decides
     what the resolved configuration does not: SGD or Adam, milestones, Nesterov momentum, and which variables decay.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
     rate = recipe.schedule(steps_per_epoch)
-    loss, metrics = (model.loss, type(model).frame.measures()) if config.is_denoising else _of_classes(model, config)
-    model.compile(recipe.optimizer(rate), loss, metrics=metrics, jit_compile=JIT_COMPILE[config.jit_compile])
+    loss = model.loss if config.is_denoising else _cross_entropy(model, config)
+    measures, jit_compile = type(model).frame.measures(), JIT_COMPILE[config.jit_compile]
+    model.compile(recipe.optimizer(rate), loss, metrics=measures, jit_compile=jit_compile)
     return rate
 
 
-def _of_classes(model: keras.Model, config: TrainConfig) -> tuple[keras.losses.Loss, list[keras.metrics.Metric]]:
+def _cross_entropy(model: keras.Model, config: TrainConfig) -> keras.losses.Loss:
     one_hot = config.label_smoothing > 0 or AUGMENTATIONS[config.augment].cut_mix
-    loss = (CategoricalCrossentropy if one_hot else SparseCategoricalCrossentropy)(from_logits=model.loss.from_logits)
-    return loss, [(CategoricalAccuracy if one_hot else SparseCategoricalAccuracy)(name="accuracy")]
+    return (CategoricalCrossentropy if one_hot else SparseCategoricalCrossentropy)(from_logits=model.loss.from_logits)
 
 
 def label_classes(model: keras.Model, classes: int) -> int | None:
