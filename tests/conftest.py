@@ -16,6 +16,9 @@ from keras_mgnet.cli import main
 
 pytest.register_assert_rewrite("support")
 
+gc.freeze()  # what has been imported stays
+gc.set_threshold(50_000, 20, 100)  # traced graphs are many objects and few of them garbage
+
 settings.register_profile(
     "keras_mgnet", deadline=None, max_examples=10, derandomize=True, suppress_health_check=list(HealthCheck)
 )

@@ -6,21 +6,21 @@ import keras_mgnet
 from keras_mgnet import DenseNet, MgNet, PreActResNet, VCycleMgNet, describe
 from keras_mgnet.description import level_table
 from support import catalogue
-from support.catalogue import every_model
+from support.catalogue import every_family_first, every_model
 
 
 @every_model
 def test_level_table_accounts_for_every_parameter(name):
-    model = catalogue.build(name)
+    model = catalogue.built(name)
     table = level_table(model)
     assert sum(row.params for row in table) == keras_mgnet.count_params(model)
     assert [row.name for row in table if row.nu] == [f"level{i + 1}" for i in range(sum(1 for r in table if r.nu))]
     assert model.name in keras_mgnet.describe(model)
 
 
-@every_model
+@every_family_first
 def test_features_are_the_states_of_the_levels(name, images):
-    model = catalogue.build(name)
+    model = catalogue.built(name)
     x = images(model)
     states = keras_mgnet.features(model)(x)
     assert list(states) == [layer.name for layer in model.layers if layer.name.startswith("level")]

@@ -6,11 +6,12 @@ import pytest
 from keras_mgnet.loading import load_model
 from keras_mgnet.training.runs.run import model_config
 from support import catalogue
+from support.catalogue import forms_first
 
 
-@pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
+@forms_first
 def test_every_family_is_loaded(name, tmp_path, images):
-    model = catalogue.build(name)
+    model = catalogue.built(name)
     model.save(tmp_path / "m.keras")
     x = images(model)
     np.testing.assert_array_equal(load_model(tmp_path / "m.keras")(x), model(x))

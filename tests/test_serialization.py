@@ -9,7 +9,7 @@ import pytest
 import keras_mgnet
 from keras_mgnet.layers import GridLevel
 from support import catalogue
-from support.catalogue import every_family_first, every_model
+from support.catalogue import every_model, forms_first, small_families_first
 from support.numerics import randomize
 
 
@@ -20,7 +20,7 @@ def assert_same(model, other, x):
     np.testing.assert_array_equal(other(x), model(x))
 
 
-@every_family_first
+@small_families_first
 def test_survives_files_and_copies(name, images, tmp_path):
     model = randomize(catalogue.build(name))
     x = images(model)
@@ -47,12 +47,12 @@ def test_survives_files_and_copies(name, images, tmp_path):
 @every_model
 def test_every_argument_is_in_the_config(name):
     _, arguments = catalogue.MODELS[name]
-    config = catalogue.build(name).get_config()
+    config = catalogue.built(name).get_config()
     assert {key: config[key] for key in arguments} == arguments
     assert set(config) >= {"include_top", "pooling", "init", "dtype", "name", "weights", "input_tensor"}
 
 
-@pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
+@forms_first
 def test_input_tensor_with_a_graph_before_it_survives(name, images, tmp_path):
     image = keras.Input(catalogue.MODELS[name][1]["input_shape"])
     scaled = keras.layers.Rescaling(2.0, name="scale")(image)

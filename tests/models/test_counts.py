@@ -58,28 +58,14 @@ REFERENCE["polynet_very_deep_imagenet"].append((("polynet_imagenet",), 1000, 0))
 REFERENCE["poly_mgnet"].append((("poly_mgnet_default",), 10, 0))
 
 
-DEEPEST = {  # seconds to build
-    "multi_resnet398_k5",
-    "multi_resnet200_k5",
-    "resnet1202",
-    "resnet1202_stochastic_depth",
-    "preact_resnet1001",
-    "polynet_very_deep_imagenet",
-    "densenet_100_24",
-    "densenet_bc_100_12",
-    "densenet_bc_190_40",
-    "densenet_bc_250_24",
-    "densenet161",
-    "densenet169",
-    "densenet201",
-    "multi_resnet26_k2_w10",
-    "multi_resnet26_k4_w10",
-    "preact_resnet101",
-    "resnet152",
-}
+# of the rows of a family with the same arguments the smallest, which runs the same code as the others
+SMALLEST = {
+    (info.family, *sorted(info.kwargs)): info.name
+    for info in sorted(map(model_info, list_models()), key=lambda info: -info.params)
+}.values()
 
 
-@pytest.mark.parametrize("name", slow_unless(set(list_models()) - DEEPEST, list_models()))
+@pytest.mark.parametrize("name", slow_unless(SMALLEST, list_models()))
 def test_presets_have_the_size_they_state_and_that_of_the_reference(name):
     model, info = create_model(name), model_info(name)
     assert count_params(model) == info.params
@@ -129,7 +115,7 @@ def test_every_size_of_the_reference_is_a_preset_or_matches():
 
 
 HUNDRED = [
-    (rule, key, mode)
+    pytest.param(rule, key, mode, marks=pytest.mark.slow if "34" in key else ())
     for rule in ("he2019_ruleP", "he2019_ruleF")
     for key in ("resnet18", "resnet34", "preact18", "preact34")
     for mode in ("AiBi", "ABi", "AiB", "AB")

@@ -1,5 +1,7 @@
 """Every kind of model and layer once, small: each suite runs over all of them."""
 
+from functools import cache
+
 import keras
 import pytest
 
@@ -112,18 +114,18 @@ MODELS = {
     "mgnet_softmax_gelu": (MgNet, TINY | {"classifier_activation": "softmax", "activation": "gelu"}),
     "mgnet_no_norm": (MgNet, TINY | {"norm": None}),
     "mgnet_nu_1": (MgNet, TINY | {"nu": (1, 1)}),
+    "resnet8": (ResNet, RES | {"depth": 8}),
     "resnet18": (ResNet, RES),
     "resnet18_shared_ab": (ResNet, RES | {"share_A": True, "share_B": True}),
     "resnet34_published_size": (ResNet, RES | {"depth": 34, "share_A": "published_size", "share_B": "published_size"}),
+    "preact_resnet_bottleneck": (PreActResNet, RES | {"blocks": (1, 2), "bottleneck": True}),
     "preact_resnet18_imagenet": (PreActResNet, RES | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "preact_resnet18_shared_b": (PreActResNet, RES | {"share_B": True, "init": "torch_default"}),
     "preact_resnet18_published_size": (PreActResNet, RES | {"share_B": "published_size"}),
     "preact_resnet18_printed": (PreActResNet, RES | {"form": "printed"}),
     "preact_resnet18_published_size_printed": (PreActResNet, RES | {"share_B": "published_size", "form": "printed"}),
-    "resnet8": (ResNet, RES | {"depth": 8}),
     "resnet_option_b_survival": (ResNet, RES | {"depth": 8, "shortcut": "projection", "survival": 0.5}),
     "resnet_bottleneck": (ResNet, RES | {"blocks": (2, 1), "bottleneck": True}),
-    "preact_resnet_bottleneck": (PreActResNet, RES | {"blocks": (1, 2), "bottleneck": True}),
     "preact_resnet_imagenet": (
         PreActResNet,
         RES | {"blocks": (1, 2), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
@@ -201,8 +203,14 @@ MODELS = {
 
 # the first model of each family, for what takes long
 ONE_PER_FAMILY = list({family: name for name, (family, _) in reversed(MODELS.items())}.values())[::-1]
+SMALL_FAMILIES = [
+    name for name in ONE_PER_FAMILY if name != "very_deep_polynet"
+]  # of many operations, as any of its size
+FORMS = ("mgnet", "resnet8", "densenet_10", "highway_dense", "vcycle_mgnet", "fractalnet", "hamiltonian")  # of a graph
 every_model = pytest.mark.parametrize("name", MODELS)
 every_family_first = pytest.mark.parametrize("name", slow_unless(ONE_PER_FAMILY, MODELS))
+small_families_first = pytest.mark.parametrize("name", slow_unless(SMALL_FAMILIES, MODELS))
+forms_first = pytest.mark.parametrize("name", slow_unless(FORMS, ONE_PER_FAMILY))
 
 # models in which chance leaves out parts of a training step
 BY_CHANCE = {"resnet_option_b_survival", "lm_resnet_project_survival", "fractalnet", "fractalnet_imagenet"}
@@ -306,6 +314,12 @@ def build(name: str, **overrides) -> keras.Model:
     """Returns the model of a key of `MODELS`."""
     family, arguments = MODELS[name]
     return family(**arguments | overrides)
+
+
+@cache
+def built(name):
+    """Returns a model of the catalogue that its tests leave as it is."""
+    return build(name)
 
 
 def shared_kernels(model: keras.Model) -> dict[str, int]:
