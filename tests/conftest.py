@@ -7,16 +7,10 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
 
-import keras
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from keras_mgnet.cli import main
-
 pytest.register_assert_rewrite("support")
-
-gc.freeze()  # what has been imported stays
 gc.set_threshold(50_000, 20, 100)  # traced graphs are many objects and few of them garbage
 
 settings.register_profile(
@@ -33,6 +27,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
+def pytest_collection_finish():
+    """What has been imported stays: no collection looks through it again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_power_cut():
     """The machine outlives its tests: to wait for the disk would only make them slow."""
@@ -44,6 +43,8 @@ def no_power_cut():
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test starts from the same random state."""
+    import keras  # here, since the process that hands out the tests runs none
+
     keras.utils.set_random_seed(0)
 
 
@@ -58,6 +59,7 @@ def settled_memory():
 @pytest.fixture
 def refused(monkeypatch, capsys):
     """Returns a function that runs a command which must end with exit code 2, and gives its one line of error."""
+    from keras_mgnet.cli import main
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["keras-mgnet", *map(str, words)])
@@ -73,6 +75,7 @@ def refused(monkeypatch, capsys):
 @pytest.fixture
 def images():
     """Returns a function that draws N images of a model's input shape."""
+    import numpy as np
 
     def draw(model, n=4):
         return np.random.default_rng(1).normal(size=(n, *model.input_shape[1:])).astype("float32")
