@@ -42,6 +42,14 @@ def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
     return layer._flatten_layers()
 
 
+def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
+    """Returns the layers that are attributes of a layer or model, or in lists of them, but not what is inside those.
+
+    Keras 3.15.1. Of a layer that is no model there is no public list.
+    """
+    return layer._flatten_layers(include_self=False, recursive=False)
+
+
 def is_named_for_remat(layer: keras.Layer) -> bool:
     """Returns whether `keras.RematScope("list_of_layers", ...)` named the layer when it was built.
 

@@ -2,15 +2,18 @@
 
 import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
+from keras_mgnet import compat
 from keras_mgnet.errors import check_known
 
 Class = TypeVar("Class", bound=type)
 _BASE = ("name", "dtype", "trainable", "weights")
+CHANGES = ("frozen", "adapted", "quantized")
 
 
 def serializable(cls: Class) -> Class:
@@ -54,25 +57,60 @@ def serializable(cls: Class) -> Class:
         config["trainable"] = self.trainable
         if isinstance(self, keras.Model):
             config["weights"] = None  # the values are now part of the model and no longer come from that file
-            config["frozen"] = [layer.name for layer in self.layers if self.trainable and not layer.trainable]
-        return config
+        return config | changes(self)
 
     def from_config(cls: Any, config: dict[str, Any]) -> Any:
         config = dict(config)
-        trainable, frozen = config.pop("trainable", True), config.pop("frozen", ())
+        trainable, changed = config.pop("trainable", True), {key: config.pop(key, ()) for key in CHANGES}
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         instance = cls(**{key: _layer(value) for key, value in config.items()})
         if not trainable:
             instance.trainable = False
-        for name in frozen:
-            instance.get_layer(name).trainable = False
+        restore(instance, **changed)
         return instance
 
     constructor: Any = init
     constructor.__signature__ = signature  # Keras inspects it in __new__
     kind.__init__, kind.get_config, kind.from_config = constructor, get_config, classmethod(from_config)
     return keras.saving.register_keras_serializable(package="keras_mgnet")(cls)
+
+
+def changes(layer: keras.Layer) -> dict[str, dict[str, Any]]:
+    """Returns what was changed inside a layer or model after its construction, by the path of each part ("level1/field/A").
+
+    "frozen" has the parts whose `trainable` differs from that of what they are in, "adapted" rank and alpha of low-rank adapters,
+    "quantized" the mode.
+    """
+    found: dict[str, dict[str, Any]] = {name: {} for name in CHANGES}
+    for path, part, whole in _parts(layer):
+        if part.trainable != whole.trainable:
+            found["frozen"][path] = not part.trainable
+        if getattr(part, "lora_enabled", False):
+            found["adapted"][path] = (part.lora_rank, part.lora_alpha)
+        if getattr(part, "quantization_mode", None):
+            found["quantized"][path] = part.quantization_mode
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def restore(layer: keras.Layer, frozen: Any = (), adapted: Any = (), quantized: Any = ()) -> None:
+    """Makes the changes that `changes` has found. Files of before list the names of a model's frozen layers."""
+    frozen = dict.fromkeys(frozen, True) if isinstance(frozen, (list, tuple)) else frozen
+    for path, part, _ in _parts(layer):
+        if path in frozen:
+            part.trainable = not frozen[path]
+        if path in adapted:
+            rank, alpha = adapted[path]
+            part.enable_lora(rank, lora_alpha=alpha)
+        if path in quantized:
+            part.quantize(quantized[path])
+
+
+def _parts(whole: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.Layer, keras.Layer]]:
+    """Yields the path of each part, the part, and what it is in, which comes first."""
+    for part in compat.direct_layers(whole):
+        yield path + part.name, part, whole
+        yield from _parts(part, f"{path}{part.name}/")
 
 
 def _layer(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Constructor arguments survive configurations, copies and files."""
 
+import copy
 import json
 
 import keras
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 import keras_mgnet
-from keras_mgnet.layers import GridLevel
+from keras_mgnet.compat import flatten_layers
+from keras_mgnet.layers import Conv, GridLevel
 from support import catalogue
 from support.catalogue import every_model, forms_first, small_families_first
 from support.numerics import randomize
@@ -68,12 +70,56 @@ def test_input_tensor_with_a_graph_before_it_survives(name, images, tmp_path):
         model = loaded
 
 
-def test_frozen_levels_stay_frozen(tmp_path):
-    model = catalogue.build("mgnet")
-    model.get_layer("level1").trainable = False
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert [w.path for w in loaded.trainable_weights] == [w.path for w in model.trainable_weights]
+def nested(model):
+    image = keras.Input(model.input_shape[1:])
+    return keras.Model(image, keras.layers.Dense(2, name="head")(model(image)))
+
+
+def saved(model, path):
+    model.save(path)
+    return keras.saving.load_model(path)
+
+
+FREEZE = {
+    "a level": lambda model: [model.get_layer("level1")],
+    "norms": lambda model: [
+        part for part in flatten_layers(model) if isinstance(part, keras.layers.BatchNormalization)
+    ],
+    "one kernel": lambda model: [next(part for part in flatten_layers(model) if isinstance(part, Conv))],
+    "a level but for its norms": lambda model: [model.get_layer("level1")],
+}
+
+
+@pytest.mark.parametrize("name", ["mgnet", "resnet8", "vcycle_mgnet"])
+@pytest.mark.parametrize("what", FREEZE)
+def test_what_is_frozen_stays_frozen(what, name, tmp_path):
+    model = catalogue.build(name)
+    for part in FREEZE[what](model):
+        part.trainable = False
+    if "but" in what:
+        for part in FREEZE["norms"](model):
+            part.trainable = True
+    copies = [saved(model, tmp_path / "model.keras"), keras.models.clone_model(model), copy.deepcopy(model)]
+    copies.append(saved(nested(model), tmp_path / "nested.keras").layers[1])
+    assert len(model.trainable_weights) < len(catalogue.built(name).trainable_weights)
+    for other in copies:
+        assert [part.trainable for part in flatten_layers(other)] == [part.trainable for part in flatten_layers(model)]
+        assert [w.path for w in other.trainable_weights] == [w.path for w in model.trainable_weights]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+@pytest.mark.parametrize(
+    "change", [lambda dense: dense.quantize("int8"), lambda dense: dense.enable_lora(2, lora_alpha=3)]
+)
+def test_quantized_and_adapted_classifiers_are_loaded_as_they_were(change, images, tmp_path):
+    model = randomize(catalogue.build("mgnet"))
+    change(model.get_layer("classifier"))
+    x = images(model)
+    for weight in model.get_layer("classifier").trainable_weights:
+        weight.assign(weight + 1)
+    for other in (saved(model, tmp_path / "model.keras"), saved(nested(model), tmp_path / "nested.keras").layers[1]):
+        np.testing.assert_array_equal(other(x), model(x))
+        assert len(other.trainable_weights) == len(model.trainable_weights)
 
 
 def test_a_subclass_has_a_config_too():

@@ -87,15 +87,17 @@ class Restriction(keras.layers.Layer):
         check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
         self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
-        self.conv: Any = None  # a Conv after `build`, if it needs one
+        self.conv: Any = None  # unless it is "conv", made in `build`, if the input asks for one
+        self.options = {"init": init, "name": self.name, "dtype": self.dtype_policy}
+        if kind == "conv":
+            self.conv = Conv(channels, strides=2, **self.options)
 
     def build(self, input_shape: Shape) -> None:
-        c, options = input_shape[-1], {"init": self.init, "name": self.name, "dtype": self.dtype_policy}
-        if self.grid is None:
-            groups = check_groups(c, self.channels) if self.kind == "depthwise" else 1
-            self.conv = Conv(self.channels, strides=2, groups=groups, **options)
-        elif c != self.channels:
-            self.conv = Conv(self.channels, 1, **options)
+        c = input_shape[-1]
+        if self.kind == "depthwise":
+            self.conv = Conv(self.channels, strides=2, groups=check_groups(c, self.channels), **self.options)
+        elif self.grid is not None and c != self.channels:
+            self.conv = Conv(self.channels, 1, **self.options)
         if self.conv is not None:
             self.conv.build(input_shape)
 
