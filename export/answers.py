@@ -31,6 +31,8 @@ class Answer:
     decided: Callable[[np.ndarray], np.ndarray]
     same: str
     unseen: tuple[int, ...]  # a mean over these axes makes no difference to clients
+    # From all outputs of an artifact to the largest difference of one from what follows from the others.
+    contradiction: Callable[[dict[str, np.ndarray]], float]
     # By precision, the allowed error: root mean square of the error over that of the values, both without that mean.
     noise: dict[str, float]
     # The measure of quality, as `Report` names it; `label` and `text` show it, and `scale` times a drop is in `unit`.
@@ -52,6 +54,13 @@ def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
 
 
+def _contradiction(outputs: dict[str, np.ndarray]) -> float:
+    """Returns how far the probabilities are from the softmax of the logits, or 1 if a class is not that of the largest logit."""
+    powers = np.exp(outputs["logits"] - outputs["logits"].max(-1, keepdims=True))
+    error = np.abs(outputs["probabilities"] - powers / powers.sum(-1, keepdims=True)).max()
+    return float(error) if np.array_equal(outputs["classes"], outputs["logits"].argmax(-1)) else 1.0
+
+
 CLASSES = Answer(
     name="logits",
     value="a logit",
@@ -66,6 +75,7 @@ CLASSES = Answer(
     decided=lambda logits: logits.argmax(-1),
     same="same class",
     unseen=(-1,),
+    contradiction=_contradiction,
     noise={"float16": 0.03, "int8": 0.5},
     measure="accuracy",
     label="accuracy",
@@ -84,6 +94,7 @@ IMAGES = Answer(
     decided=np.rint,
     same="same grey value",
     unseen=(1, 2, 3),
+    contradiction=lambda outputs: 0.0,
     noise={"float16": 0.01, "int8": 0.1},
     measure="psnr",
     label="PSNR",

@@ -18,6 +18,7 @@ from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.extras import EXPORT, extra
 
 TOLERANCE = 1e-4  # for float32 artifacts: largest difference of a logit, in units of max(1, largest logit)
+CONTRADICTION = 0.02  # of probabilities; a softmax in eight bits is rounded
 BATCHES = (1, 2, 7)
 BATCH_SIZE = 64
 WARM_UP, CALLS = 3, 15
@@ -192,6 +193,11 @@ def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: floa
     if not measured <= limit:  # so that NaN fails too
         raise ValueError(
             f"expected '{path.name}' to give Keras' {answer.name} within {limit:.3g}{what}. Received: {measured:.3g}"
+        )
+    if (contradiction := answer.contradiction(outputs_of(samples[:BATCH_SIZE]))) > CONTRADICTION:
+        raise ValueError(
+            f"expected the outputs {', '.join(answer.outputs)} of '{path.name}' to say the same. "
+            f"Received: a difference of {contradiction:.3g}"
         )
     return compared
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.metrics import binary_accuracy, categorical_accuracy, sparse_categorical_accuracy
+from keras.metrics import categorical_accuracy, sparse_categorical_accuracy
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import DType, Tensor
@@ -38,16 +38,12 @@ def mean_psnr(clean: np.ndarray, images: np.ndarray) -> float:
 def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
     """Returns 1 for each image whose largest output is that of its label, integer or one-hot, and else 0: (N,).
 
-    A single output is a probability, which says class 1 above 0.5.
-
     Example:
         >>> outputs = keras.ops.array([[0.2, 0.8], [0.9, 0.1]])
         >>> accuracy([1, 1], outputs).numpy().tolist(), accuracy([[0, 1], [0, 1]], outputs).numpy().tolist()
         ([1.0, 0.0], [1.0, 0.0])
     """
     labels = ops.convert_to_tensor(labels)
-    if outputs.shape[-1] == 1:
-        return binary_accuracy(labels, outputs)
     one_hot = len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
     return (categorical_accuracy if one_hot else sparse_categorical_accuracy)(labels, outputs)
 

@@ -65,7 +65,7 @@ class Frame:
         >>> Frame(classes=0)
         Traceback (most recent call last):
             ...
-        ValueError: expected classes to be an integer >= 1. Received: classes=0
+        ValueError: expected classes to be an integer >= 2; ... Received: classes=0
     """
 
     stem: str = "cifar"
@@ -86,8 +86,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
-        if self.include_top and not (is_integer(self.classes) and self.classes >= 1):
-            raise ValueError(f"expected classes to be an integer >= 1. Received: classes={self.classes!r}")
+        if self.include_top and not (is_integer(self.classes) and self.classes >= 2):
+            raise ValueError(
+                "expected classes to be an integer >= 2; for a single output take include_top=False and a Dense(1) of your "
+                f"own. Received: classes={self.classes!r}"
+            )
         if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):
             raise ValueError(
                 f"expected remat to be names of levels, such as ('level1',). Received: remat={self.remat!r}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from keras_mgnet import MgNet, count_params, export
 from keras_mgnet.export import verification
@@ -50,7 +51,7 @@ def tampered(monkeypatch):
 
 
 def with_logits(outputs, logits):
-    return {**outputs, "logits": logits}
+    return {**outputs, "logits": logits, "probabilities": softmax(logits, axis=-1), "classes": logits.argmax(-1)}
 
 
 # the numbers of a report
@@ -115,6 +116,19 @@ def test_float32_within_one_in_ten_thousand(factor, model, artifact, samples, ta
     else:
         with pytest.raises(ValueError, match=r"expected 'm\.onnx' to give Keras' logits within .* in every batch"):
             compare(Servable(model), artifact, samples)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda outputs: {"probabilities": np.ones_like(outputs["probabilities"])},
+        lambda outputs: {"classes": np.zeros_like(outputs["classes"])},
+    ],
+)
+def test_classes_and_probabilities_that_the_logits_do_not_say(changed, model, artifact, samples, tampered):
+    tampered(lambda run, images: (outputs := run(images)) | changed(outputs))
+    with pytest.raises(ValueError, match=r"expected the outputs logits, probabilities, classes of .* to say the same"):
+        compare(Servable(model), artifact, samples)
 
 
 @pytest.mark.parametrize("size", verification.BATCHES)

@@ -52,7 +52,10 @@ REFUSED = {
     "norm": (lambda: MgNet((1,), 4, norm="bach", **SMALL), "unknown norm 'bach'; did you mean 'batch'"),
     "norm of a layer": (lambda: GridLevel(4, 4, 1, norm="layer"), "unknown norm 'layer'"),
     "pooling": (lambda: MgNet((1,), 4, pooling="average", **SMALL), "unknown pooling 'average'"),
-    "classes": (lambda: MgNet((1,), 4, classes=0, **SMALL), "expected classes to be an integer >= 1"),
+    "classes": (
+        lambda: MgNet((1,), 4, classes=1, **SMALL),
+        "expected classes to be an integer >= 2; for a single output",
+    ),
     "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),
     "weights": (
         lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
