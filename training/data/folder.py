@@ -7,24 +7,48 @@ import numpy as np
 
 from keras_mgnet.images import decode
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {
+    *(
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+    ),
+    ".webp",
+}
+TESTS = ("test", "val", "valid", "validation", "dev")  # folders of test images; the first that exists is taken
+NAMED = 3  # ignored files that a warning names
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
-    """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*.
+    """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*, at any depth inside a class.
+
+    The folder of test images may also be named val, valid, validation or dev, or be missing. Upper and lower case are the same.
 
     Returns a list of splits and the class names. A split is (images uint8 (N, H, W, C), labels int32 (N,)); there are two
-    of them, or one with all images. Raises ValueError if the folder does not have this form. See `data.load` for
-    `image_size` and `on_corrupt`.
+    of them, or one with all images. Raises ValueError if the folder does not have this form. Warns of files and folders that
+    are not read, and of a single class. See `data.load` for `image_size` and `on_corrupt`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
-    parts = [root / "train", root / "test"]
-    if not all(part.is_dir() for part in parts):
-        parts = [root]
+    parts = _parts(root)
     class_names = _class_names(parts)
-    pictures = [_pictures(part / c, image_size, on_corrupt) for part in parts for c in class_names]
+    if len(class_names) == 1:
+        warnings.warn(f"'{root}' has a single class, {class_names[0]}: there is nothing to learn", stacklevel=4)
+    files = {(part, c): _files(part / c) for part in parts for c in class_names}
+    _warn_of_others([path for found in files.values() for path in found if path.suffix.lower() not in SUFFIXES])
+    pictures = [_pictures(part / c, files[part, c], image_size, on_corrupt) for part in parts for c in class_names]
     images = _stack({path: pixels for of_class in pictures for path, pixels in of_class.items()})
     counts = [len(of_class) for of_class in pictures]
     labels = np.repeat(np.arange(len(counts), dtype=np.int32) % len(class_names), counts)
@@ -32,18 +56,58 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
     return list(zip(np.split(images, cuts), np.split(labels, cuts), strict=True)), class_names
 
 
+def _parts(root: Path) -> list[Path]:
+    """Returns the folders of classes: of training and test images, or one that holds both."""
+    folders = {path.name.lower(): path for path in _folders(root)}
+    tests = [folders[name] for name in TESTS if name in folders]
+    if "train" not in folders or not _folders(folders["train"]):
+        if tests and all(map(_folders, tests)):
+            received = ", ".join(path.name for path in tests)
+            raise ValueError(
+                f"expected a folder train beside the folders of test images in '{root}'. Received: {received}"
+            )
+        return [root]
+    parts = [folders["train"], *tests[:1]]
+    if unread := sorted(path.name for path in folders.values() if path not in parts):
+        read = " and ".join(part.name for part in parts)
+        warnings.warn(f"read {read} in '{root}' and not {', '.join(unread)}", stacklevel=5)
+    return parts
+
+
+def _folders(root: Path) -> list[Path]:
+    return [path for path in root.glob("[!.]*") if path.is_dir()]
+
+
 def _class_names(parts: list[Path]) -> list[str]:
-    found = [{p.name for p in part.glob("[!.]*") if p.is_dir()} for part in parts]
+    found = [{path.name for path in _folders(part)} for part in parts]
     if not all(found):
         raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
     if odd := found[0] ^ found[-1]:
-        raise ValueError(f"expected the same class folders in train and test. Received: {sorted(odd)} in only one")
+        names = " and ".join(part.name for part in parts)
+        raise ValueError(f"expected the same class folders in {names}. Received: {sorted(odd)} in only one")
     return sorted(found[0])
 
 
-def _pictures(folder: Path, image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
+def _files(folder: Path) -> list[Path]:
+    """Returns the files of a folder at any depth, without hidden ones."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if not path.is_dir() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _warn_of_others(files: list[Path]) -> None:
+    if files:
+        names = ", ".join(map(str, files[:NAMED])) + (", ..." if len(files) > NAMED else "")
+        warnings.warn(f"ignored {len(files)} files that have no suffix of a readable image: {names}", stacklevel=5)
+
+
+def _pictures(folder: Path, files: list[Path], image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
     pictures = {}
-    for path in sorted(p for p in folder.glob("[!.]*") if p.suffix.lower() in SUFFIXES):
+    for path in files:
+        if path.suffix.lower() not in SUFFIXES:
+            continue
         try:
             pictures[path] = decode(path, image_size and (image_size, image_size))
         except ValueError as error:

@@ -1,5 +1,6 @@
 """Real data sets as they are loaded."""
 
+import shutil
 from functools import cache
 
 import numpy as np
@@ -215,7 +216,6 @@ def write(root, modes=("L", "L"), count=5, size=(6, 6)):
 
 def test_folder_holds_a_fifth_out(tmp_path):
     write(tmp_path, count=10)
-    (tmp_path / "class0" / "notes.txt").write_text("not an image")
     (tmp_path / ".cache").mkdir()
     loaded = data.load(f"folder:{tmp_path}")
     assert loaded.class_names == ("class0", "class1") and loaded.input_shape == (6, 6, 1)
@@ -224,12 +224,56 @@ def test_folder_holds_a_fifth_out(tmp_path):
         assert (part.images == (100 * part.labels + 20)[:, None, None, None]).all()
 
 
-def test_folder_with_train_and_test(tmp_path):
-    write(tmp_path / "train", count=3)
-    write(tmp_path / "test", count=1)
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "test"), ("Train", "VAL"), ("train", "validation"), ("train", "dev")]
+)
+def test_folder_with_train_and_test(train, test, tmp_path):
+    write(tmp_path / train, count=3)
+    write(tmp_path / test, count=1)
     loaded = data.load(f"folder:{tmp_path}")
     assert loaded.train.labels.tolist() == [0, 0, 0, 1, 1, 1] and loaded.test.labels.tolist() == [0, 1]
     assert loaded.test.images[1, 0, 0, 0] == 120
+
+
+def test_folder_with_train_alone(tmp_path):
+    write(tmp_path / "train", count=5)
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.class_names == ("class0", "class1") and loaded.counts == (8, 2)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write(tmp_path)
+    (tmp_path / "class0").rename(tmp_path / "train")
+    assert data.load(f"folder:{tmp_path}").class_names == ("class1", "train")
+
+
+def test_folders_that_are_not_read_are_named(tmp_path):
+    for part in ("train", "val", "test", "extra"):
+        write(tmp_path / part, count=2)
+    with pytest.warns(UserWarning, match=r"read train and test in .* and not extra, val"):
+        assert data.load(f"folder:{tmp_path}").counts == (4, 4)
+    with pytest.raises(ValueError, match=r"expected a folder train beside .* Received: test, val"):
+        shutil.rmtree(tmp_path / "train")
+        data.load(f"folder:{tmp_path}")
+
+
+def test_images_of_any_depth_and_suffix_are_read_and_other_files_named(tmp_path):
+    write(tmp_path, count=10)
+    for i, suffix in enumerate((".jfif", ".JPE", ".dib")):
+        (tmp_path / "class0" / "deeper" / "still").mkdir(parents=True, exist_ok=True)
+        form = "BMP" if suffix == ".dib" else "JPEG"
+        Image.new("L", (6, 6), 9).save(tmp_path / "class0" / "deeper" / "still" / f"{i}{suffix}", form)
+    assert sum(data.load(f"folder:{tmp_path}").counts) == 23
+    for name in ("a.heic", "b.jp2", "notes.txt", "z"):
+        (tmp_path / "class1" / name).write_text("")
+    with pytest.warns(UserWarning, match=r"ignored 4 files .*class1.a\.heic, .*b\.jp2, .*notes\.txt, \.\.\."):
+        assert sum(data.load(f"folder:{tmp_path}").counts) == 23
+
+
+def test_a_single_class_is_told(tmp_path):
+    write(tmp_path, modes="L")
+    with pytest.warns(UserWarning, match="has a single class, class0: there is nothing to learn"):
+        data.load(f"folder:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +334,7 @@ def test_folder_without_enough_to_learn_from(tmp_path):
     refused("5 or more images per class.*Received: 4")
     (tmp_path / "set" / "empty").mkdir()
     refused("readable images.*empty")
+    shutil.rmtree(tmp_path / "set")
     write(tmp_path / "set" / "train")
     write(tmp_path / "set" / "test", modes="L")
     refused(r"same class folders.*\['class1'\]")
