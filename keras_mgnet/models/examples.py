@@ -1,20 +1,34 @@
 """Checks the examples that `fit` is given: shapes that no network can train on are refused before anything is traced."""
 
+import warnings
 from typing import Any
 
 import keras
-from keras.losses import SparseCategoricalCrossentropy, sparse_categorical_crossentropy
+from keras.losses import (
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    categorical_crossentropy,
+    sparse_categorical_crossentropy,
+)
 
 INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossentropy)
+OF_PROBABILITIES = (*INTEGER_LABELS, "categorical_crossentropy", categorical_crossentropy)
 
 
 def check_examples(model: keras.Model, x: Any, y: Any) -> None:
     """Raises ValueError for a tf.data set without known shapes or batches, and for one-hot labels if the loss takes integers.
 
+    Warns if the loss takes probabilities and the network returns logits: it would learn next to nothing.
+
     Args:
         model: a compiled network.
         x, y: as `fit` takes them; no value is read.
     """
+    _check_labels(model, x, y)
+    _check_logits(model)
+
+
+def _check_labels(model: keras.Model, x: Any, y: Any) -> None:
     is_set = hasattr(x, "element_spec")
     given = x.element_spec if is_set else (x, y)
     if not isinstance(given, tuple) or len(given) < 2 or len(model.inputs) > 1:
@@ -24,6 +38,19 @@ def check_examples(model: keras.Model, x: Any, y: Any) -> None:
         _check_batches(images, tuple(model.inputs[0].shape))
     if labels is not None and (isinstance(model.loss, SparseCategoricalCrossentropy) or model.loss in INTEGER_LABELS):
         _check_integers(labels)
+
+
+def _check_logits(model: keras.Model) -> None:
+    loss, head = model.loss, model.layers[-1]
+    takes_probabilities = loss in OF_PROBABILITIES if isinstance(loss, str) or callable(loss) else False
+    if isinstance(loss, (SparseCategoricalCrossentropy, CategoricalCrossentropy)):
+        takes_probabilities = not loss.from_logits
+    if takes_probabilities and getattr(head, "activation", None) is keras.activations.linear:
+        warnings.warn(
+            f"the loss takes probabilities and {model.name} returns logits: compile with "
+            "keras.losses.SparseCategoricalCrossentropy(from_logits=True), or build with classifier_activation='softmax'",
+            stacklevel=4,
+        )
 
 
 def _check_batches(shape: Any, expected: tuple[int | None, ...]) -> None:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.losses import SparseCategoricalCrossentropy
 
 from keras_mgnet import MgNet, ReactionDiffusion
 
@@ -92,3 +93,17 @@ def test_a_step_is_traced_once(train, monkeypatch):
     monkeypatch.setattr(keras.Model, "train_step", lambda *arguments: traces.append(train) or step(*arguments))
     getattr(network(), train)(IMAGES, LABELS)
     assert traces == [train]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy, SparseCategoricalCrossentropy()],
+)
+def test_a_loss_of_probabilities_on_logits_is_told(loss):
+    model = network()
+    model.compile("sgd", loss)
+    with pytest.warns(UserWarning, match="the loss takes probabilities and mgnet returns logits: .*from_logits=True"):
+        model.fit(IMAGES, LABELS, verbose=0)
+    softmax = MgNet(nu=(2,), channels=2, classes=3, input_shape=(6, 6, 3), classifier_activation="softmax")
+    softmax.compile("sgd", loss)
+    softmax.fit(IMAGES, LABELS, verbose=0)
