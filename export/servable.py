@@ -120,7 +120,7 @@ def _per_channel(normalization: Normalization, channels: int) -> tuple[np.ndarra
         mean, std = (np.broadcast_to(np.asarray(part, dtype="float32"), (channels,)) for part in normalization)
     except (TypeError, ValueError):
         mean = std = np.zeros(channels)
-    if not (np.isfinite([mean, std]).all() and (std > 0).all()):
+    if not (np.isfinite([mean, std]).all() and (std > 1e-6).all()):
         raise ValueError(
             f"expected normalization=(mean, std), each one number or {channels} of them, std > 0. "
             f"Received: normalization={normalization!r}"

@@ -119,6 +119,14 @@ def _take(state: Mapping[str, Any], key: str, shape: tuple[int, ...]) -> np.ndar
     value = np.asarray(state[key])
     if value.shape != shape:
         raise ValueError(f"expected '{key}' to have the shape {shape}. Received: {value.shape}")
+    if value.dtype.name == "bfloat16":
+        value = value.astype("float32")
+    if value.dtype.kind not in "fiu":
+        raise ValueError(f"expected real numbers in '{key}'. Received: {value.dtype}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"expected finite numbers in '{key}'. Received: {value[~np.isfinite(value)][0]}")
+    if key.endswith("running_var") and value.min() < 0:
+        raise ValueError(f"expected variances >= 0 in '{key}'. Received: {value.min():g}")
     return value
 
 

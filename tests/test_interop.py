@@ -131,11 +131,31 @@ def at_odds(state):
     state["layer0.1.B.weight"] = state["layer0.1.B.weight"] + 1
 
 
+def no_number(state):
+    state["fc.weight"][0, 0] = np.nan
+
+
+def imaginary(state):
+    state["fc.bias"] = state["fc.bias"] + 0j
+
+
+def words(state):
+    state["fc.bias"] = state["fc.bias"].astype(str)
+
+
+def negative(state):
+    state["bn1.running_var"][0] = -1
+
+
 FAULTS = {
     missing: r"expected the key 'layer1\.1\.bn2\.running_var' in the state dict; it is missing",
     surplus: r"expected no key beyond those of mgnet\. Received: layer9\.0\.A\.weight",
     misshaped: r"expected 'fc\.weight' to have the shape \(4, 3\)\. Received: \(4, 9\)",
     at_odds: r"expected 'layer0\.1\.B\.weight' to equal 'layer0\.0\.B\.weight', because they are one tensor",
+    no_number: r"expected finite numbers in 'fc\.weight'\. Received: nan",
+    imaginary: r"expected real numbers in 'fc\.bias'\. Received: complex",
+    words: r"expected real numbers in 'fc\.bias'\. Received: <U",
+    negative: r"expected variances >= 0 in 'bn1\.running_var'\. Received: -1",
 }
 
 

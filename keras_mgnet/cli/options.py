@@ -32,7 +32,7 @@ def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:
 
 def _parse(text: str) -> Any:
     text = PYTHON_CONSTANTS.get(text, text)
-    for candidate in (text, f"[{text}]" if "," in text else text):
+    for candidate in (text, f"[{text.rstrip(',')}]" if "," in text else text):
         try:
             return json.loads(candidate)
         except ValueError:

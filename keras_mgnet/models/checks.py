@@ -32,6 +32,10 @@ def positive_integers(argument: str, value: Any, length: int | None = None) -> t
         (8, 8, 8)
     """
     values = (value,) * length if length and is_integer(value) else value
+    if is_integer(values) and values >= 1:
+        raise ValueError(
+            f"expected {argument}=({values},), or {argument}=[{values}] on the command line. Received: {values}"
+        )
     if not isinstance(values, (tuple, list)) or not values or not all(is_integer(v) and v >= 1 for v in values):
         kind = "an integer or a sequence of integers" if length else "a non-empty sequence of integers"
         raise ValueError(f"expected {argument} to be {kind} >= 1. Received: {argument}={value!r}")

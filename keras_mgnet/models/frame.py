@@ -10,6 +10,7 @@ from typing import Any, Self, TypedDict
 
 import h5py
 import keras
+import numpy as np
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
@@ -86,6 +87,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
+        if not isinstance(self.include_top, (bool, np.bool_)):
+            raise ValueError(f"expected include_top to be True or False. Received: include_top={self.include_top!r}")
         if self.include_top and not (is_integer(self.classes) and self.classes >= 2):
             raise ValueError(
                 "expected classes to be an integer >= 2; for a single output take include_top=False and a Dense(1) of your "
@@ -164,6 +167,11 @@ class Frame:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
         if len(shape) != 3 or not (is_integer(shape[2]) and shape[2] >= 1):
             raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
+        if shape[0] in (1, 3) and shape[1] == shape[2] > 3:
+            raise ValueError(
+                "expected input_shape=(height, width, channels): transpose images whose channels come first. "
+                f"Received: input_shape={shape}"
+            )
         _, strides, pools = STEMS[self.stem]
         least = strides * (2 if pools else 1) * 2 ** (levels - 1)
         for size in shape[:2]:

@@ -19,6 +19,8 @@ ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
+SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
+MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
 CHUNK_BYTES = 2**22
 COMPARED, CALIBRATING = 2000, 256  # images, at most, on which an export is compared and its integers are calibrated
 
@@ -64,7 +66,7 @@ class Dataset:
         shapes = self.input_shape, self.test.images.shape[1:]
         if shapes[0] != shapes[1]:
             raise ValueError(f"expected train and test images of one shape. Received: {shapes[0]} and {shapes[1]}")
-        if not len(self.mean) == len(self.std) == shapes[0][-1] or not all(std > 0 for std in self.std):
+        if not len(self.mean) == len(self.std) == shapes[0][-1] or not is_scale(self.mean, self.std):
             expected = f"{shapes[0][-1]} means and as many positive deviations, one per channel"
             raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
         for part, labels in (("train", self.train.labels), ("test", self.test.labels)):
@@ -187,6 +189,11 @@ def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> 
     return Dataset(name, train, test, tuple(class_names), mean, std)
 
 
+def is_scale(mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Whether means are finite and deviations positive, finite and far enough from zero to divide by."""
+    return bool(np.isfinite(mean).all() and np.isfinite(std).all() and (np.asarray(std) > SMALLEST_DEVIATION).all())
+
+
 def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
@@ -214,6 +221,9 @@ def _npz(name: str, file: Path) -> Dataset:
         raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
     splits = [_npz_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
     names = arrays.get("class_names", np.arange(1 + max(split.labels.max() for split in splits)))
+    for key in ("mean", "std"):
+        if key in arrays and arrays[key].dtype.kind not in "fiu":
+            raise ValueError(f"expected numbers as {key} in {file}. Received: {arrays[key].dtype}")
     constants = {key: tuple(arrays[key].astype(float).tolist()) for key in ("mean", "std") if key in arrays}
     return replace(_dataset(name, splits, names.astype(str).tolist()), **constants)
 
@@ -223,6 +233,9 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
     if labels.shape not in (count, (*count, 1)) or not np.issubdtype(labels.dtype, np.integer):
         received = f"{labels.dtype} {labels.shape} for images {images.shape}"
         raise ValueError(f"expected whole-number labels of shape (N,) or (N, 1). Received: {received}")
+    if labels.size and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
+        received = f"{labels.min()}..{labels.max()}"
+        raise ValueError(f"expected labels in 0..{MOST_CLASSES - 1}. Received: {received}")
     return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
 
 

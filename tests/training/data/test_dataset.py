@@ -172,7 +172,12 @@ def test_npz_reads_keras_layout(tmp_path):
         ({"y_train": [0.0, 1.0, 1.0, 0.0]}, "whole-number labels.*float64"),
         ({"y_train": np.eye(4, dtype=int)}, r"whole-number labels.*\(4, 4\)"),
         ({"y_train": np.array([0, 1, "x", None], object)}, "pickled"),
-        ({"y_test": [0, -1]}, r"test labels in .*-1\.\.0"),
+        ({"y_test": [0, -1]}, r"labels in 0\.\..*-1\.\.0"),
+        ({"y_train": [0, 1, 2, 2**32]}, r"labels in 0\.\..*0\.\.4294967296"),
+        ({"mean": np.array([0.5j]), "std": [1.0]}, "numbers as mean.*complex128"),
+        ({"mean": [np.nan], "std": [1.0]}, "positive deviations"),
+        ({"mean": [0.5], "std": [1e-300]}, "positive deviations"),
+        ({"mean": [0.5], "std": [np.inf]}, "positive deviations"),
         ({"class_names": ["a", "b"]}, r"test labels in 0\.\.1"),
     ],
 )

@@ -52,6 +52,9 @@ REFUSED = {
     "norm": (lambda: MgNet((1,), 4, norm="bach", **SMALL), "unknown norm 'bach'; did you mean 'batch'"),
     "norm of a layer": (lambda: GridLevel(4, 4, 1, norm="layer"), "unknown norm 'layer'"),
     "pooling": (lambda: MgNet((1,), 4, pooling="average", **SMALL), "unknown pooling 'average'"),
+    "one level as a number": (lambda: MgNet(1, 4, **SMALL), r"expected nu=\(1,\), or nu=\[1\] on the command line"),
+    "channels first": (lambda: MgNet((1,), 4, input_shape=(3, 32, 32)), "transpose images whose channels come first"),
+    "include_top": (lambda: MgNet((1,), 4, include_top=[-3], **SMALL), "expected include_top to be True or False"),
     "classes": (
         lambda: MgNet((1,), 4, classes=1, **SMALL),
         "expected classes to be an integer >= 2; for a single output",
