@@ -34,7 +34,7 @@ def positive_integers(argument: str, value: Any, length: int | None = None) -> t
     values = (value,) * length if length and is_integer(value) else value
     if is_integer(values) and values >= 1:
         raise ValueError(
-            f"expected {argument}=({values},), or {argument}=[{values}] on the command line. Received: {values}"
+            f"expected {argument}=({values},), or {argument}=[{values}] on the command line. Received: {argument}={values}"
         )
     if not isinstance(values, (tuple, list)) or not values or not all(is_integer(v) and v >= 1 for v in values):
         kind = "an integer or a sequence of integers" if length else "a non-empty sequence of integers"
