@@ -8,6 +8,7 @@ from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
 
 LARGEST_INVERSE = 63  # points per side of a coarsest grid that is solved exactly: 126 MB
+ROUND_OFF = 1e-13  # of the sum of a stencil, relative to its diagonal
 COARSE = ("rediscretised", "galerkin")
 
 
@@ -19,7 +20,10 @@ def grid_count(n: int) -> int:
         6
     """
     if not is_integer(n) or n < 1 or n & (n + 1):
-        raise ValueError(f"expected n = 2^k - 1 points per side, such as 31, 63 or 127. Received: n={n!r}")
+        raise ValueError(
+            "expected n = 2^k - 1 points per side of a square, such as 31, 63 or 127; interpolate other grids to one of these. "
+            f"Received: n={n!r}"
+        )
     return int(n).bit_length()
 
 
@@ -37,7 +41,7 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
     """Returns A on each grid, fine to coarse: a 3x3 stencil, or one stencil per point, (m, m, 3, 3).
 
     A is the operator on the first grid, n x n points; other arguments as in `solver`. A coarse operator is R A P. If it is
-    rediscretised it is the stencil itself or, for one stencil per point, that of the fine point there.
+    rediscretised it has the stencil of the fine point there, with each order of derivatives scaled to the larger h.
     """
     A = np.asarray(A, "float64")
     field = (n, n, 3, 3)
@@ -51,8 +55,25 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
         if coarse == "galerkin":
             grids.append((galerkin if constant else galerkin_field)(grids[-1], transfer))
         else:
-            grids.append(A if constant else grids[-1][1::2, 1::2])
+            grids.append(rediscretised(grids[-1] if constant else grids[-1][1::2, 1::2]))
     return grids
+
+
+def rediscretised(A: np.ndarray) -> np.ndarray:
+    """Returns h^2 times the same differential operator for twice the h: (..., 3, 3) -> (..., 3, 3).
+
+    Second derivatives keep their stencil, first derivatives (its odd part) double, and the term in u (its sum) is four times as
+    large.
+
+    Example:
+        >>> rediscretised(np.array([[0, -1, 0], [-1, 4 + 1, -1], [0, -1, 0]])).tolist()
+        [[0.0, -1.0, 0.0], [-1.0, 8.0, -1.0], [0.0, -1.0, 0.0]]
+    """
+    odd, total = (A - A[..., ::-1, ::-1]) / 2, A.sum((-2, -1))
+    total = np.where(np.abs(total) > ROUND_OFF * diagonal(A), total, 0.0)
+    coarse = A + odd
+    coarse[..., 1, 1] += 3 * total
+    return coarse
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:

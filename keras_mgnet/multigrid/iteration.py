@@ -1,11 +1,13 @@
 """Iterates a solver, to a tolerance or to its asymptotic rate."""
 
+import warnings
 from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import ops
 
+HOPELESS = 1e6
 COMPILED_FROM = 127  # points per side below which compiling takes longer than it saves
 
 
@@ -46,7 +48,7 @@ class Iteration:
         scale = ops.convert_to_numpy(ops.sqrt(ops.sum(ops.square(f), axis=(1, 2, 3))))
         scale = np.where(scale > 0, scale, 1.0)
         history = [ops.convert_to_numpy(self._norms(u, f)) / scale]
-        while len(history) <= cycles and not (history[-1] <= tolerance).all():
+        while len(history) <= cycles and not (history[-1] <= tolerance).all() and not _diverges(history):
             u, norms = self._step(u, f)
             history.append(ops.convert_to_numpy(norms) / scale)
         return ops.convert_to_numpy(u), np.stack(history)
@@ -57,12 +59,21 @@ class Iteration:
             if np.shape(value)[1:] != shape or np.shape(value) != np.shape(f):
                 expected = f"(N, {', '.join(map(str, shape))})"
                 raise ValueError(f"expected f and u of shape {expected}. Received: {name} of shape {np.shape(value)}")
+            if not np.isfinite(ops.convert_to_numpy(value)).all():
+                raise ValueError(f"expected finite numbers in {name}. Received: NaN or infinity")
+
+
+def _diverges(history: list[np.ndarray]) -> bool:
+    """Whether a residual is no number, or has grown to `HOPELESS` times that of the start."""
+    return not np.isfinite(history[-1]).all() or bool((history[-1] > HOPELESS * np.maximum(history[0], 1.0)).any())
 
 
 def solve(
     model: keras.Model, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
     """Iterates a solver until the residual of every right-hand side is small.
+
+    Warns if a residual is still larger after the last cycle. The iteration ends early if it diverges.
 
     Args:
         model: a model of `solver`.
@@ -75,7 +86,7 @@ def solve(
         u, and the relative residuals (cycles made + 1, N), that of the start first.
 
     Raises:
-        ValueError: if f or u has another shape than the model takes.
+        ValueError: if f or u has another shape than the model takes or is not finite, or if the tolerance is not positive.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -83,7 +94,15 @@ def solve(
         >>> u.shape, len(history) - 1, bool((history[-1] < 1e-8).all())
         ((2, 15, 15, 1), 9, True)
     """
-    return Iteration(model)(f, u, tolerance=tolerance, cycles=cycles)
+    if not tolerance > 0:
+        raise ValueError(f"expected tolerance > 0. Received: tolerance={tolerance!r}")
+    u, history = Iteration(model)(f, u, tolerance=tolerance, cycles=cycles)
+    if not (history[-1] <= tolerance).all():
+        warnings.warn(
+            f"the residual is {history[-1].max():.3g} after {len(history) - 1} cycles, and not below {tolerance:g}",
+            stacklevel=2,
+        )
+    return u, history
 
 
 def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int = 0) -> float:
