@@ -143,6 +143,8 @@ def test_no_block_is_missed(page):
 def test_programs_and_targets_of_the_pages_exist():
     shell = "\n".join(block.code for page in PAGES for block in blocks(page, "bash"))
     programs = re.findall(r"^python3? ([\w/]+\.py)", shell, flags=re.MULTILINE)
+    modules = re.findall(r"^python3? -m (keras_mgnet[\w.]*)", shell, flags=re.MULTILINE)
+    programs += [f"{module.replace('.', '/')}.py" for module in modules]
     targets = re.findall(r"^make ([\w-]+)", shell, flags=re.MULTILINE)
     assert len(programs) > 4 and [name for name in programs if not (ROOT / name).is_file()] == []
     known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

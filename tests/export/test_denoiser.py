@@ -145,7 +145,7 @@ def test_the_card_speaks_of_psnr_and_its_lines_run(exported, monkeypatch):
     assert card["outputs"] == IMAGES.outputs and card["input"]["shape"] == ["N", None, None, 1]
     assert {artifact["psnr"] for artifact in card["artifacts"]} == {report.psnr for report in reports.values()}
     assert f"drop: of the PSNR from Keras', {reports['onnx'].keras_psnr:.2f} dB" in text and "ccuracy" not in text
-    assert "grey values, 0..255" in text
+    assert "grey values 0..255" in text
     monkeypatch.chdir(out)
     images = noisy(2)[0]
     for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[:2]:

@@ -382,7 +382,10 @@ def test_jax(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: solver(30), r"expected n = 2\^k - 1 points per side of a square, such as 31, 63 or 127; .* Received: n=30"),
+        (
+            lambda: solver(30),
+            r"expected n = 2\^k - 1 points per side of a square, such as 31, 63 or 127; .* Received: n=30",
+        ),
         (lambda: solver(True), r"expected n = 2\^k - 1"),
         (lambda: solver(31, cycle="w"), "unknown cycle 'w'"),
         (lambda: solver(31, smoother="jacoby"), "unknown smoother 'jacoby'; did you mean 'jacobi'"),

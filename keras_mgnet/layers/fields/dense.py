@@ -22,6 +22,7 @@ class DenseStates(Field):
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
+        >>> import keras
         >>> from keras_mgnet.layers import Dense, Level
         >>> tuple(Level(Dense(), DenseStates(3, 2))(keras.ops.ones((1, 8, 8, 4))).shape)
         (1, 8, 8, 10)

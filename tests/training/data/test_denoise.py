@@ -195,7 +195,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "resnet20"}, "expected a network from images to images"),
+        ({"model": "resnet20"}, "expected a denoiser for denoise:"),
         ({"augment": "crop_flip"}, "expected no augment"),
         ({"patch_size": 21}, "training images of at least patch_size=21 pixels a side. Received: 20"),
         ({"patch_size": 5, "set": {"filter_size": 7}}, "at least 6 pixels a side, .* Received: patch_size of 5$"),
@@ -203,7 +203,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
             {"patch_size": 12, "set": {"filter_size": 11, "filters": 1}},
             "at least 10 pixels .* Received: test image of 9$",
         ),
-        ({"greedy_epochs": 2}, r"turns of 2 stages, greedy_epochs each\. Received: greedy_epochs=2, epochs=3"),
+        ({"greedy_epochs": 2}, r"epochs >= greedy_epochs times the 2 stages\. Received: greedy_epochs=2, epochs=3"),
         ({"sigma": 0.0}, "expected sigma > 0"),
         ({"ema": 0.9}, "ema=0 with Adam"),
         ({"set": {"classes": 3}}, "expected no classes in set"),
