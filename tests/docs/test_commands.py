@@ -145,7 +145,8 @@ def test_programs_and_targets_of_the_pages_exist():
     programs = re.findall(r"^python3? ([\w/]+\.py)", shell, flags=re.MULTILINE)
     modules = re.findall(r"^python3? -m (keras_mgnet[\w.]*)", shell, flags=re.MULTILINE)
     programs += [f"{module.replace('.', '/')}.py" for module in modules]
-    targets = re.findall(r"^make ([\w-]+)", shell, flags=re.MULTILINE)
+    texts = "\n".join(map(without_fences, PAGES))
+    targets = re.findall(r"^make ([\w-]+)", shell, flags=re.MULTILINE) + re.findall(r"`make ([\w-]+)", texts)
     assert len(programs) > 4 and [name for name in programs if not (ROOT / name).is_file()] == []
     known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert {"demo", "test"} <= set(targets) <= set(known)
