@@ -63,5 +63,5 @@ $(VENV)/.docs: $(INSTALLED_FROM) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[all,test]'
 	@touch $@ $(VENV)/.runtime
