@@ -12,6 +12,7 @@ import typer
 from keras_mgnet.cli.options import SeveralWords
 from keras_mgnet.console import print_error
 from keras_mgnet.errors import printable
+from keras_mgnet.version import __version__
 
 GROUPS = {  # file -> its commands, in the order of the help
     "models": ("list", "describe"),
@@ -31,7 +32,7 @@ GROUPS = {  # file -> its commands, in the order of the help
 SEVERAL_WORDS = ("reproduce", "export", "analyze", "bench")  # here an option takes all words up to the next option
 PROGRAM = "keras-mgnet"
 COMPLETION = "_KERAS_MGNET_COMPLETE"  # set by a shell that asks for completions
-DEBUG = "--debug"
+DEBUG, VERSION = "--debug", "--version"
 MENDABLE = (ValueError, OSError, ImportError)
 
 
@@ -48,7 +49,7 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     asked = next((word for word in arguments if not word.startswith("-")), None)
     loaded = [group for group, commands in GROUPS.items() if asked in commands]
-    names_suffice = COMPLETION in os.environ or any(word.endswith("-completion") for word in arguments)
+    names_suffice = COMPLETION in os.environ or any(word.endswith(("-completion", VERSION)) for word in arguments)
     for group, commands in GROUPS.items():
         if group in loaded or not (loaded or names_suffice):
             module = import_module(f"keras_mgnet.cli.{group}")
@@ -97,5 +98,16 @@ def _line_to_complete() -> list[str]:
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
 
 
-def _options(debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False) -> None:
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option(VERSION, callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """Convolutional networks as numerical methods: MgNet and the ResNet family."""

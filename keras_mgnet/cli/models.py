@@ -1,6 +1,7 @@
 """`list` and `describe`: the networks by name."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import keras
@@ -49,7 +50,7 @@ def _cells(info: ModelInfo) -> tuple[str, ...]:
 
 
 def describe_command(
-    name: Annotated[str, typer.Argument(help="a name from `keras-mgnet list`")],
+    name: Annotated[str, typer.Argument(help="a name from `keras-mgnet list`, or a run directory")],
     set: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
@@ -57,12 +58,21 @@ def describe_command(
 
     Example:
         keras-mgnet describe mgnet_2222_c256_shared_b --set nu=3,3,3,3
+        keras-mgnet describe runs/mnist-mgnet-001
     """
-    model = create_model(name, **parse_pairs(set))
+    model = _model_of_run(Path(name), set) if Path(name).is_dir() else create_model(name, **parse_pairs(set))
     if json_:
         print_json(_facts(model))
     else:
         typer.echo(describe(model))
+
+
+def _model_of_run(path: Path, changed: list[str] | None) -> keras.Model:
+    from keras_mgnet.training.runs.run import open_run
+
+    if changed:
+        raise ValueError(f"expected set only with the name of a network. Received: set={changed}")
+    return open_run(path).load_model()
 
 
 def _facts(model: keras.Model) -> dict[str, Any]:

@@ -61,6 +61,18 @@ def _table(predictions: list[dict[str, Any]]) -> Table:
     return table(("image", "class", "probability"), rows, left=("class",))
 
 
+def _files(path: Path) -> list[Path]:
+    """Returns the image files of a folder, or the file itself."""
+    from keras_mgnet.training.data.folder import SUFFIXES
+
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("[!.]*") if file.suffix.lower() in SUFFIXES)
+    if not files:
+        raise ValueError(f"expected image files. Received: none in '{path}'")
+    return files
+
+
 def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:
     from keras_mgnet.training.loop.inference import denoise, predict
     from keras_mgnet.training.runs.run import open_run
@@ -68,5 +80,5 @@ def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dic
     place, *images = paths
     if not images:
         raise ValueError(f"expected a run directory and image files. Received: '{place}'")
-    run = open_run(place)
+    run, images = open_run(place), [path for given in images for path in _files(given)]
     return predict(run, images, checkpoint, top) if run.class_names else denoise(run, images, out, checkpoint)

@@ -8,13 +8,13 @@ import os
 import sys
 from contextlib import suppress
 
-from keras_mgnet.cli import COMPLETION, main
+from keras_mgnet.cli import COMPLETION, VERSION, main
 from keras_mgnet.notes import hidden_notes
 
 
 def needs_keras(words: list[str]) -> bool:
     command = next((word for word in words if not word.startswith("-")), None)
-    elsewhere = any(word.startswith("--server") or word.endswith("-completion") for word in words)
+    elsewhere = any(word.startswith("--server") or word.endswith(("-completion", VERSION)) for word in words)
     return command not in ("serve", "bench") and not elsewhere
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from keras_mgnet import create_model, list_models, model_info
 from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
@@ -22,6 +23,7 @@ from keras_mgnet.files import workspace
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.training.loop.config import PANELS, TrainConfig
 from keras_mgnet.training.runs.run import open_run
+from keras_mgnet.version import __version__
 from support.command import document, invoke
 from support.interop import torch_state
 from support.numerics import randomize
@@ -84,6 +86,24 @@ def test_describe_shows_levels_and_reuse():
         "level2",
         "classifier",
     ]
+
+
+def test_describe_and_predict_take_a_run_and_a_folder(run, tmp_path, refused):
+    assert "MgNet" in invoke("describe", run) and document("describe", run)["params"] > 0
+    assert "expected set only with the name of a network" in refused("describe", run, "--set", "nu=[1]")
+    for i in range(2):
+        Image.fromarray(np.full((8, 8), 90 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    assert [Path(row["image"]).name for row in document("predict", run, tmp_path)] == ["0.png", "1.png"]
+    (tmp_path / "empty").mkdir()
+    assert "expected image files. Received: none in" in refused("predict", run, tmp_path / "empty")
+
+
+def test_version(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["keras-mgnet", "--version"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0 and capsys.readouterr().out == f"keras-mgnet {__version__}\n"
 
 
 def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
