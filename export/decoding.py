@@ -25,7 +25,8 @@ def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Ten
     """Decodes JPEG, PNG and GIF files of any size to pixels: whole numbers 0..255 in float32.
 
     The pixels are those of `keras_mgnet.images.decode`: the exact inverse transform of JPEG, Pillow's grey, and antialiased
-    bilinear resizing, first along rows, then along columns, each rounded. Alpha is dropped.
+    bilinear resizing, first along rows, then along columns, each rounded. Alpha is dropped. The orientation that a camera notes
+    in EXIF is not applied: no operation of TensorFlow reads it.
 
     Args:
         files: (N,) strings, the content of each file.

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,11 @@ def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: 
 
 
 def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     look(content)
     with Image.open(BytesIO(content), formats=FORMATS) as file:
-        image: Image.Image = file
+        image: Image.Image = ImageOps.exif_transpose(file)
         if image.mode[0] in "IF":
             image = Image.fromarray(high_byte(np.asarray(image)))
         grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
@@ -103,6 +104,11 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
     """
     if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
         raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
+    if 2**8 <= grey.max() < 2**12:
+        warnings.warn(
+            f"16-bit pixels of at most {grey.max()} become {(grey.max() >> 8) + 1} grey values: scale them to 0..65535 first",
+            stacklevel=4,
+        )
     return (grey >> 8).astype(np.uint8)
 
 

@@ -27,6 +27,22 @@ def test_each_format_is_decoded_from_bytes_and_from_a_file_of_any_name(form, tmp
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_photographs_are_turned_upright(orientation, turns):
+    upright = np.arange(20, dtype=np.uint8).reshape(4, 5) * 12
+    stream, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.rot90(upright, -turns)).save(stream, "PNG", exif=exif)
+    np.testing.assert_array_equal(decode(stream.getvalue())[..., 0], upright)
+
+
+def test_twelve_bits_in_sixteen_are_told():
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(stream, "PNG")
+    with pytest.warns(UserWarning, match="16-bit pixels of at most 4095 become 16 grey values"):
+        decode(stream.getvalue())
+
+
 HOSTILE = {
     "PostScript that loops": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n{} loop\n", "expected an image, BMP or GIF"),
     "no image": (b"hello", "Received: 5 bytes"),
