@@ -24,7 +24,7 @@ PROBLEMS = ("poisson", "anisotropic", "jumps")
 
 
 def quick(problem="poisson", **options):
-    given = {"n": 15, "nu": (1, 1), "learn": True, "train_n": 7, "steps": 2, "unrolled": 1, "errors": 4, "problems": 2}
+    given = {"n": 7, "nu": (1, 1), "learn": True, "train_n": 7, "steps": 2, "unrolled": 1, "errors": 4, "problems": 2}
     return LearnConfig(problem, **given | options)
 
 
@@ -61,15 +61,15 @@ def test_B_is_linear_in_the_residual(problem):
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_training_begins_as_weighted_jacobi(problem):
     config = quick(problem)
-    begun = solver(15, nu=(1, 1), **config.components() | {"smoother": learnable(config)})
-    jacobi = solver(15, nu=(1, 1), **config.components() | {"smoother": "jacobi", "omega": 0.8})
-    u, f = np.random.default_rng(0).normal(size=(2, 2, 15, 15, 1))
+    begun = solver(config.n, nu=(1, 1), **config.components() | {"smoother": learnable(config)})
+    jacobi = solver(config.n, nu=(1, 1), **config.components() | {"smoother": "jacobi", "omega": 0.8})
+    u, f = np.random.default_rng(0).normal(size=(2, 2, config.n, config.n, 1))
     np.testing.assert_allclose(begun([tensor(u), tensor(f)]), jacobi([tensor(u), tensor(f)]), rtol=1e-4, atol=1e-5)
 
 
 def test_training_beats_what_it_begins_with():
     losses = []
-    config = quick(n=31, nu=(1, 0), train_n=15, steps=60, unrolled=2, errors=8, learning_rate=0.03)
+    config = quick(n=31, nu=(1, 0), train_n=7, steps=60, unrolled=2, errors=8, learning_rate=0.03)
     trained = train(config, lambda step, loss: losses.append(loss))
     assert len(losses) == 60 and np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.3
     assert convergence_factor(learned_solver(trained, config), 31, 20) < 0.35  # 0.60 with weighted Jacobi
@@ -81,7 +81,7 @@ def test_files_keep_what_was_learned(problem, share_B, tmp_path):
     trained = train(config)
     trained.save(tmp_path / "smoother.keras")
     loaded = load_smoother(tmp_path / "smoother.keras")
-    u, f = np.random.default_rng(0).normal(size=(2, 1, 15, 15, 1))
+    u, f = np.random.default_rng(0).normal(size=(2, 1, config.n, config.n, 1))
     expected = learned_solver(trained, config)([tensor(u), tensor(f)])
     np.testing.assert_array_equal(learned_solver(loaded, config)([tensor(u), tensor(f)]), expected)
     first, second = (level.field.B[0].get_weights() for level in smoothed_levels(trained))
@@ -155,10 +155,10 @@ def test_work_counts_the_products_of_the_level_table(problem):
 
 def test_factors_of_the_sparse_twin_are_those_of_the_layers():
     pytest.importorskip("pyamg")
-    jumps = SolveConfig("jumps", n=15, smoother="chebyshev", degree=3)
-    for config in (SolveConfig(n=15), SolveConfig("anisotropic", n=15, smoother="red_black"), jumps):
-        expected = convergence_factor(solver(15, **config.components()), 15)
-        assert abs(factor(pyamg_solver(15, **config.components()), 15) - expected) < 1e-6
+    jumps = SolveConfig("jumps", n=7, smoother="chebyshev", degree=3)
+    for config in (SolveConfig(n=7), SolveConfig("anisotropic", n=7, smoother="red_black"), jumps):
+        expected = convergence_factor(solver(7, **config.components()), 7)
+        assert abs(factor(pyamg_solver(7, **config.components()), 7) - expected) < 1e-6
 
 
 def test_responses_are_the_symbol():
@@ -171,7 +171,7 @@ def test_responses_are_the_symbol():
 
 def test_command(tmp_path):
     pytest.importorskip("pyamg")
-    options = ["--n", 15, "--nu", 1, 0, "--train-n", 7, "--steps", 3, "--errors", 4, "--unrolled", 1]
+    options = ["--n", 7, "--nu", 1, 0, "--train-n", 3, "--steps", 3, "--errors", 4, "--unrolled", 1]
     output = invoke("solve", "poisson", "--learn", *options, "--against", "pyamg", "--out", tmp_path)
     assert (
         "rate: -ln(factor)" in " ".join(output.split())
@@ -187,7 +187,7 @@ def test_command(tmp_path):
     )
     assert (tmp_path / "smoother.png").stat().st_size > 10_000
 
-    again = ["--n", 15, "--nu", 1, 0, "--smoother", tmp_path / "smoother.keras", "--out", tmp_path / "again"]
+    again = ["--n", 7, "--nu", 1, 0, "--smoother", tmp_path / "smoother.keras", "--out", tmp_path / "again"]
     invoke("solve", "poisson", *again)
     repeated = json.loads((tmp_path / "again" / "solve.json").read_text())
     np.testing.assert_allclose(repeated["solutions"][0]["history"], record["solutions"][0]["history"], rtol=1e-9)

@@ -3,7 +3,8 @@
 Half of the kills come at a random time, half at a random file operation (fsync or rename), many of which are inside the writing
 of a checkpoint. Each life is a fork of one process that has imported everything, so that a life costs little.
 
-    python crash.py OUT KILLS SEED    # prints the number of kills; OUT/0, OUT/1, ... are finished runs of one configuration
+    python crash.py OUT KILLS EPOCHS SEED    # prints the number of kills; OUT/1, OUT/2, ... are the finished runs of one
+                                             # configuration, and OUT/0 is the same run without a kill
 """
 
 import os
@@ -24,7 +25,6 @@ CONFIG = {
     "dataset": "digits",
     "model": "resnet20",
     "set": {"blocks": [1, 1], "base_width": 2, "survival": 0.5},
-    "epochs": 6,
     "batch_size": 128,
     "augment": "crop_flip",
     "schedule": "cosine",
@@ -35,11 +35,11 @@ CONFIG = {
 }
 
 
-def live(out: str, fatal_operation: int | None) -> None:
+def live(out: str, epochs: int, fatal_operation: int | None) -> None:
     """Trains to the end, or to the file operation of that number."""
     if fatal_operation is not None:
         _die_at(fatal_operation)
-    train(TrainConfig(**CONFIG, out=out), Console(quiet=True))
+    train(TrainConfig(**CONFIG, epochs=epochs, out=out), Console(quiet=True))
 
 
 def _die_at(number: int) -> None:
@@ -58,15 +58,15 @@ def _die_at(number: int) -> None:
     os.fsync, os.replace, os.rename, Path.replace = map(dying, (os.fsync, os.replace, os.rename, Path.replace))
 
 
-def main(out: str, kills: int, seed: int) -> None:
+def main(out: str, kills: int, epochs: int, seed: int) -> None:
     """Trains run after run, each killed and taken up until it has finished, until there were `kills` kills."""
     rng, killed, run = random.Random(seed), 0, 0
     while killed < kills:
         child = os.fork()
         if child == 0:
-            live(f"{out}/{run}", rng.randint(1, 150) if killed % 2 else None)
+            live(f"{out}/{run}", epochs, rng.randint(1, 25 * epochs) if run and killed % 2 else None)
             os._exit(0)
-        if killed % 2 == 0:
+        if run and killed % 2 == 0:
             time.sleep(rng.uniform(0.5, 5))
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -76,9 +76,9 @@ def main(out: str, kills: int, seed: int) -> None:
             sys.exit(f"a life failed with {os.WEXITSTATUS(status)}")
         else:
             run += 1
-    live(f"{out}/{run}", None)
+    live(f"{out}/{run}", epochs, None)
     print(killed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

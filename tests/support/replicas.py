@@ -27,21 +27,22 @@ DEPTH = {"network": "stochastic_depth"}
 UNEVEN = {"images": 17, "batch_size": 7}  # shares of 3 and 4, and of 1 and 2
 CASES = {
     "halves": {},
-    "halves_stochastic_depth": DEPTH,
-    "halves_float16": {"dtype": "mixed_float16"},
     "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
-    "sync": UNEVEN | {"sync": True},
     "sync_stochastic_depth": UNEVEN | DEPTH | {"sync": True, "ema": 0.5},
     "uneven_xla": UNEVEN | {"network": "no_norms", "jit": True},
 }
 SLOW_CASES = {
+    "halves_stochastic_depth": DEPTH,
+    "halves_float16": {"dtype": "mixed_float16"},
+    "sync": UNEVEN | {"sync": True},
     "halves_xla": {"jit": True},
     "halves_bfloat16": {"dtype": "mixed_bfloat16"},
     "halves_stochastic_depth_xla": DEPTH | {"jit": True},
     "halves_float16_xla": {"dtype": "mixed_float16", "jit": True},
     "overflow_in_first_share": {"dtype": "mixed_float16", "spoiled": 0},
 }
-WORKER_CASES = ("halves_float16", "sync", "uneven_xla")
+WORKER_CASES = ("sync_stochastic_depth", "uneven_xla")
+SLOW_WORKER_CASES = ("halves_float16", "sync")
 
 
 def build(network, dtype):
@@ -53,9 +54,10 @@ def build(network, dtype):
         )
         model = keras.Sequential([keras.Input(SHAPE), conv, keras.layers.Flatten(), dense], name="no_norms")
     elif network == "stochastic_depth":
-        model = ResNet(8, base_width=2, survival=0.5, share_B=True, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
+        options = {"blocks": (2,), "base_width": 2, "survival": 0.5, "share_B": True}
+        model = ResNet(8, **options, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
     else:
-        model = MgNet((2,), 3, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
+        model = MgNet((1,), 2, input_shape=SHAPE, classes=CLASSES, dtype=dtype)
     for layer in model._flatten_layers():
         if isinstance(layer, (Conv, keras.layers.Conv2D)):
             layer.kernel.regularizer = keras.regularizers.L2(0.01)
@@ -92,7 +94,7 @@ def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0
 def train(strategy, images=None, batch_size=8, spoiled=None, **options):
     """Returns what a training leaves: logs of steps and epochs, weights, optimiser, seeds."""
     model, batches = compiled(strategy, **options), data(images, batch_size, spoiled)
-    found = {"steps": [], "epochs": [], "tested": []}
+    found = {"steps": [], "epochs": [], "tested": [], "moved": [], "restored": []}
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: found["steps"].append([logs["loss"], logs["accuracy"]])
     )
@@ -100,11 +102,20 @@ def train(strategy, images=None, batch_size=8, spoiled=None, **options):
         logs = model.fit(strategy.distribute(batches), shuffle=False, callbacks=[watch], verbose=0).history
         found["epochs"].append([logs["loss"][0], logs["accuracy"][0]])
         strategy.average_statistics(model)
+        before = _copies(model)
         with averaged_weights(model):
+            found["moved"].append(not np.array_equal(_copies(model), before))
             found["tested"].append(model.evaluate(strategy.distribute(data(17, 7)), verbose=0))
+        found["restored"].append(np.array_equal(_copies(model), before))
     for part, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
         found |= {f"{part} {i} {variable.name}": variable.numpy().tolist() for i, variable in enumerate(variables)}
     return found
+
+
+def _copies(model):
+    """The trainable weights of each replica of this process."""
+    values = [getattr(variable.value, "values", [variable.value]) for variable in model.trainable_variables]
+    return np.stack([np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*values, strict=True)])
 
 
 def statistics(strategy):
@@ -139,9 +150,13 @@ def draws(strategy):
 def mirrored(cases):
     """Each case on one device and on two replicas."""
     one, two = connect("one"), connect("auto")
-    report = {name: [train(one, **case), train(two, **case)] for name, case in cases.items()}
-    report |= {"statistics": statistics(two), "draws": draws(two)}
-    print(json.dumps(report | {"connected": connected(two)}))
+    return {name: [train(one, **case), train(two, **case)] for name, case in cases.items()}
+
+
+def mirrored_quick():
+    """The usual cases, and what the strategy does by itself."""
+    report, two = mirrored(CASES), connect("auto")
+    print(json.dumps(report | {"statistics": statistics(two), "draws": draws(two), "connected": connected(two)}))
 
 
 def split_cpu():
@@ -155,11 +170,17 @@ def connected(strategy):
     return [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
 
 
-def worker():
-    """Some cases with others, then a training in which the last worker dies."""
+def with_others(names):
+    """Some cases, trained with the other workers."""
     strategy = connect("auto")
-    report = {name: train(strategy, **CASES[name]) for name in WORKER_CASES}
+    report = {name: train(strategy, **(CASES | SLOW_CASES)[name]) for name in names}
     print(json.dumps(report | {"connected": connected(strategy)}), flush=True)
+    return strategy
+
+
+def worker():
+    """The usual cases, then a training in which the last worker dies."""
+    strategy = with_others(WORKER_CASES)
     model = compiled(strategy)
     dies = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: (
@@ -192,9 +213,10 @@ def _fit(strategy, model, steps):
 
 
 PROGRAMS = {
-    "mirrored": lambda: mirrored(CASES),
-    "mirrored_slow": lambda: mirrored(SLOW_CASES),
+    "mirrored": mirrored_quick,
+    "mirrored_slow": lambda: print(json.dumps(mirrored(SLOW_CASES))),
     "worker": worker,
+    "worker_slow": lambda: with_others(SLOW_WORKER_CASES),
     "flat": lambda: flat("one", "mirrored"),
     "flat_worker": lambda: flat("multiworker"),
 }

@@ -15,6 +15,7 @@ from keras.ops import convert_to_tensor as tensor
 from keras_mgnet import ResNeXt, compat, export
 from keras_mgnet.layers import Conv
 from keras_mgnet.layers.operators.conv import initializer
+from support import slow_unless
 from support.numerics import assert_close, normal, randomize
 from support.twins import twin_conv
 
@@ -88,7 +89,7 @@ print(*loaded.signatures["serving_default"](image=tf.constant(np.load(r"{images}
 """
 
 
-@pytest.mark.parametrize("onednn", ["0", "1"])
+@pytest.mark.parametrize("onednn", slow_unless(["0"], ["0", "1"]))  # "1" as in the tests of exports
 def test_an_exported_resnext_answers_in_a_server_with_and_without_onednn(onednn, images, tmp_path):
     """Grappler would join a grouped convolution with its norm; that kernel has no groups without oneDNN."""
     model = randomize(ResNeXt(11, cardinality=2, group_width=2, input_shape=(8, 8, 1), classes=3))
@@ -100,7 +101,14 @@ def test_an_exported_resnext_answers_in_a_server_with_and_without_onednn(onednn,
 
 
 @pytest.mark.parametrize("own", [None, "0", "1"])
-def test_importing_the_package_before_tensorflow_turns_onednn_on_unless_the_user_decided(own):
+def test_importing_the_package_asks_tensorflow_for_onednn_unless_the_user_decided(own):
+    printed = run(f"import keras_mgnet, os, sys; print(os.environ['{ONEDNN}'], 'tensorflow' in sys.modules)", own)
+    assert printed.split() == [own or "1", "False"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [None, "0", "1"])
+def test_tensorflow_computes_with_onednn_as_it_was_asked(own):
     printed = run("import keras_mgnet, keras_mgnet.compat as c; print(c.uses_onednn())", own)
     assert printed.split() == [str(own != "0")]
 

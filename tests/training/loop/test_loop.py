@@ -170,6 +170,7 @@ def test_a_folder_run_is_evaluated_from_anywhere(tmp_path, monkeypatch):
     assert evaluate(run)["images"] == 2
 
 
+@pytest.mark.slow
 def test_classic_networks_train_too(tmp_path):
     run = digits_run(tmp_path / "run", model="resnet18_shared_ab", set={"base_width": 2}, epochs=1)
     assert isinstance(run.load_model(), ResNet)

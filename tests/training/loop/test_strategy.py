@@ -16,6 +16,7 @@ from keras_mgnet.layers.operators.norm import Norm, synchronize_norms
 from keras_mgnet.training.loop.replicas import Replicas
 from keras_mgnet.training.loop.strategy import STRATEGIES, Cluster, Strategy, connect, read_cluster
 from support import ROOT, replicas
+from support.command import invoked
 
 PROGRAM = ROOT / "tests" / "support" / "replicas.py"
 TWO = {"cluster": {"worker": ["127.0.0.1:0", "127.0.0.1:1"]}, "task": {"type": "worker", "index": 1}}
@@ -90,6 +91,10 @@ def test_more_of_the_same():
     found = results(start("mirrored_slow"))[0]
     for name, case in replicas.SLOW_CASES.items():
         assert_same(*found[name], case)
+    for process in [start("worker_slow", TF_CONFIG=config) for config in two_workers()]:
+        (trained,) = results(process)
+        for name in replicas.SLOW_WORKER_CASES:
+            assert_same(found[name][0], trained[name], replicas.SLOW_CASES[name])
 
 
 def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
@@ -99,6 +104,12 @@ def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
         assert iterations == len(found["steps"]) - replicas.EPOCHS
         assert scale == 2**15 / 2**replicas.EPOCHS
         assert all(np.isfinite(value).all() for key, value in found.items() if key.endswith(("kernel", "gamma")))
+
+
+def test_averages_come_and_go_on_every_replica(mirrored):
+    """Those of two replicas are those of one, as all variables of the optimiser are."""
+    for found in mirrored["sync_stochastic_depth"]:
+        assert found["moved"] == found["restored"] == [True] * replicas.EPOCHS
 
 
 def test_moving_statistics_become_the_mean_over_the_replicas(mirrored):
@@ -231,36 +242,39 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng(i)
         return rng.normal(size=(6, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 6)
 
-strategy = connect("auto")
-with strategy.scope():
-    keras.utils.set_random_seed(0)
-    model = MgNet((1,), 3, input_shape=(8, 8, 1), classes=3)
-    model.compile(SGD(0.1, 0.9, False, 5e-4), model.loss, metrics=["accuracy"])
-strategy.install(model, "auto")
-batches = strategy.distribute(Batches())
-logs = model.fit(batches, shuffle=False, verbose=0, validation_data=batches).history
-strategy.average_statistics(model)
-try:
-    strategy.check(6, 9)
-    refused = None
-except ValueError as error:
-    refused = str(error)
-weights = [keras.ops.convert_to_numpy(variable).ravel().tolist() for variable in model.weights]
-connected = [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
-print(json.dumps({"connected": connected, "found": [*logs.values(), *weights], "refused": refused}))
+def train(strategy):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = MgNet((1,), 2, input_shape=(8, 8, 1), classes=3)
+        model.compile(SGD(0.1, 0.9, False, 5e-4), model.loss, metrics=["accuracy"])
+    strategy.install(model, "auto")
+    batches = strategy.distribute(Batches())
+    logs = model.fit(batches, shuffle=False, verbose=0, validation_data=batches).history
+    strategy.average_statistics(model)
+    try:
+        strategy.check(6, 9)
+        refused = None
+    except ValueError as error:
+        refused = str(error)
+    weights = [keras.ops.convert_to_numpy(variable).ravel().tolist() for variable in model.weights]
+    connected = [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
+    print(json.dumps({"connected": connected, "found": [*logs.values(), *weights], "refused": refused}))
+
+for name in sys.argv[2:]:
+    train(connect(name, cpu_devices=int(sys.argv[1])))
 """
 
 
-def start_jax(**environment):
+def start_jax(devices, *strategies, **environment):
     pytest.importorskip("jax", reason="jax is not installed")
     environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", JAX], env=environment | {"KERAS_BACKEND": "jax"}, **pipes)
+    command = [sys.executable, "-c", JAX, devices, *strategies]
+    return subprocess.Popen(command, env=environment | {"KERAS_BACKEND": "jax"}, **pipes)
 
 
 def test_two_jax_devices_train_as_one():
-    one, two = start_jax(), start_jax(XLA_FLAGS="--xla_force_host_platform_device_count=2")
-    (one,), (two,) = results(one), results(two)
+    one, two = results(start_jax("2", "one", "auto"), lines=2)
     assert [one["connected"], two["connected"]] == [["one", 1, 1, True], ["mirrored", 2, 1, True]]
     for expected, received in zip(one["found"], two["found"], strict=True):
         np.testing.assert_allclose(received, expected, rtol=0, atol=1e-5)
@@ -270,8 +284,9 @@ def test_two_jax_devices_train_as_one():
 
 @pytest.mark.slow
 def test_two_jax_workers_train_as_one_device():
-    (one,) = results(start_jax())
-    pair = [results(process)[0] for process in [start_jax(TF_CONFIG=config) for config in two_workers()]]
+    (one,) = results(start_jax("0", "auto"))
+    assert one["connected"] == ["one", 1, 1, True]
+    pair = [results(process)[0] for process in [start_jax("0", "auto", TF_CONFIG=config) for config in two_workers()]]
     assert [found["connected"] for found in pair] == [["multiworker", 2, 2, True], ["multiworker", 2, 2, False]]
     for found in pair:
         for expected, received in zip(one["found"], found["found"], strict=True):
@@ -279,7 +294,7 @@ def test_two_jax_workers_train_as_one_device():
 
 
 COUNTS = {"train": 24, "test": 16}
-SMALL = ("--set", "nu=[1]", "--set", "channels=3", "--epochs", "1", "--batch-size", "8")
+SMALL = ("--set", "nu=[1]", "--set", "channels=2", "--epochs", "1", "--batch-size", "8")
 COMMAND = "from keras_mgnet.cli import main; main()"
 TWO_CPUS = ("--cpu-devices", "2")
 SHARES = "on 2 replicas.*each norm sees its replica's share of a batch: not the result of one device.*--sync-norms"
@@ -287,35 +302,32 @@ WHOLE = "on 2 replicas.*norms see the whole batch: the result of one device"
 
 
 @pytest.mark.parametrize(
-    ("backend", "several"),
+    ("backend", "options", "expected"),
     [
-        ("tensorflow", {(*TWO_CPUS, "--sync-norms"): f"{WHOLE}, without XLA", TWO_CPUS: SHARES}),
-        ("jax", {TWO_CPUS: WHOLE}),
+        ("tensorflow", (*TWO_CPUS, "--sync-norms"), f"{WHOLE}, without XLA"),
+        pytest.param("tensorflow", TWO_CPUS, SHARES, marks=pytest.mark.slow),
+        pytest.param("jax", TWO_CPUS, WHOLE, marks=pytest.mark.slow),
     ],
 )
-def test_the_command_line_says_whether_two_devices_train_as_one(backend, several, tmp_path):
+def test_the_command_line_says_whether_two_devices_train_as_one(backend, options, expected, tmp_path):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     rng = np.random.default_rng(0)
     arrays = {f"x_{part}": rng.integers(0, 256, (count, 8, 8, 1), "uint8") for part, count in COUNTS.items()}
     np.savez(tmp_path / "set.npz", **arrays, **{f"y_{part}": np.arange(count) % 3 for part, count in COUNTS.items()})
-    said, weights = [], []
-    for i, options in enumerate([("--strategy", "one"), *several]):
-        result = subprocess.run(
-            [sys.executable, "-c", COMMAND, "train", "npz:set.npz", *SMALL, *options, "--out", str(i)],
-            cwd=tmp_path,
-            env=os.environ | {"KERAS_BACKEND": backend},
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stderr[-3000:]
-        said.append(result.stderr)
-        model = keras.saving.load_model(tmp_path / str(i) / "last.keras")
-        weights.append([keras.ops.convert_to_numpy(weight) for weight in model.weights])
-    assert "norm" not in said[0].partition("->")[2].partition("epoch 1")[0]
-    for text, found, expected in zip(said[1:], weights[1:], several.values(), strict=True):
-        assert re.search(expected, text, re.DOTALL), text
-        same = [np.allclose(ours, theirs, rtol=0, atol=1e-5) for ours, theirs in zip(found, weights[0], strict=True)]
-        assert all(same) == (expected is not SHARES)
+    words = ("train", f"npz:{tmp_path / 'set.npz'}", *SMALL)
+    said = invoked([*words, "--strategy", "one", "--out", tmp_path / "one"]).stderr
+    assert "->" in said and "norm" not in said.partition("->")[2].partition("epoch 1")[0]
+    result = subprocess.run(
+        [sys.executable, "-c", COMMAND, *words, *options, "--out", str(tmp_path / "two")],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert re.search(expected, result.stderr, re.DOTALL), result.stderr
+    one, two = (keras.saving.load_model(tmp_path / name / "last.keras").get_weights() for name in ("one", "two"))
+    same = [np.allclose(ours, theirs, rtol=0, atol=1e-5) for ours, theirs in zip(one, two, strict=True)]
+    assert all(same) == (expected is not SHARES)
 
 
 def test_what_two_replicas_say_of_a_model():

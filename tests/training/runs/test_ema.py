@@ -1,9 +1,4 @@
-"""Averages of the weights: put in place, taken back, on one replica and on two."""
-
-import json
-import os
-import subprocess
-import sys
+"""Averages of the weights: put in place and taken back; on two replicas in `test_strategy`."""
 
 import keras
 import numpy as np
@@ -61,48 +56,3 @@ def test_models_without_averages_are_left_alone():
     before = [w.numpy() for w in model.weights]
     with averaged_weights(model):
         assert all(np.array_equal(b, w) for b, w in zip(before, model.weights, strict=True))
-
-
-MIRRORED = """
-import json, sys
-import numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-from keras_mgnet import MgNet
-from keras_mgnet.optimizers import SGD
-from keras_mgnet.training.runs.ema import averaged_weights
-x, y = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32"), np.arange(8) % 3
-def run(scope):
-    keras.utils.set_random_seed(0)
-    with scope:
-        model = MgNet(nu=(1,), channels=2, classes=3, input_shape=(8, 8, 1))
-        for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False  # statistics of a share of the batch are not those of the batch
-        model.compile(SGD(0.1, momentum=0.9, ema_momentum=0.5), model.loss, jit_compile=False)
-    for _ in range(3):
-        model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), verbose=0)
-    raw = [w.numpy() for w in model.trainable_weights]
-    with averaged_weights(model):
-        averages = [w.numpy() for w in model.trainable_weights]
-        model.evaluate(x, y, batch_size=8, verbose=0)
-    copies = [v.numpy() for w in model.trainable_weights for v in getattr(w.value, "values", [w.value])]
-    back = [w.numpy() for w in model.trainable_weights]
-    return raw, averages, back, copies
-one = run(tf.distribute.get_strategy().scope())
-two = run(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope())
-assert len(two[3]) == 2 * len(two[0])
-for raw, average, back, first, second in zip(*two[:3], two[3][::2], two[3][1::2]):
-    assert (raw == back).all() and (raw == first).all() and (raw == second).all()
-assert any((raw != average).any() for raw, average in zip(*two[:2]))
-print(max(float(np.abs(a - b).max()) for mine, other in zip(one[:2], two[:2]) for a, b in zip(mine, other)))
-"""
-
-
-def test_averages_on_two_replicas_are_those_of_one():
-    result = subprocess.run(
-        [sys.executable, "-c", MIRRORED], capture_output=True, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert float(json.loads(result.stdout.splitlines()[-1])) < 1e-5

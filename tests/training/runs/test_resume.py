@@ -34,6 +34,11 @@ RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dr
     "average": {"set": {"nu": [1], "channels": 3}, "ema": 0.9, "label_smoothing": 0.1},
     "half precision": {"set": {"nu": [1], "channels": 3}, "dtype": "mixed_float16"},
 }
+RUNS |= {  # the same states in two networks
+    "gates, schedule and augmentation": RUNS["mgnet"] | RUNS["stochastic depth"],
+    "average in half precision": RUNS["average"] | RUNS["half precision"],
+}
+TOGETHER = list(RUNS)[-2:]
 
 
 def digits(out, resume=False, **changes):
@@ -68,17 +73,23 @@ def whole(tmp_path_factory):
     return digits(tmp_path_factory.mktemp("runs") / "whole")
 
 
-@pytest.fixture
-def stopped(whole, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def preempted(tmp_path_factory):
     """A run stopped in the seventh step of its second epoch, with the checkpoints of that step and of step 5."""
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, STEPS + 7)
-        run = digits(tmp_path / "run")
+        run = digits(tmp_path_factory.mktemp("runs") / "preempted")
     assert run.record["result"]["status"] == "preempted"
     return run
 
 
-@pytest.mark.parametrize("name", slow_unless(RUNS.keys() - {"shake-shake"}, RUNS))
+@pytest.fixture
+def stopped(preempted, tmp_path):
+    """A copy of it to go on from."""
+    return open_run(shutil.copytree(preempted.path, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", slow_unless(TOGETHER, RUNS))
 def test_a_run_stopped_inside_an_epoch_goes_on_bit_for_bit(name, tmp_path, monkeypatch):
     options = {"epochs": 2, **RUNS[name]}
     whole = digits(tmp_path / "whole", **options)
@@ -94,7 +105,7 @@ def test_two_reproducible_runs_are_bit_equal(whole, tmp_path):
     assert_same(whole, digits(tmp_path / "again"))
 
 
-@pytest.mark.parametrize("step", [1, STEPS, STEPS + 1, 2 * STEPS])
+@pytest.mark.parametrize("step", slow_unless([STEPS, STEPS + 1], [1, STEPS, STEPS + 1, 2 * STEPS]))
 def test_a_run_stopped_at_the_border_of_an_epoch_goes_on_bit_for_bit(step, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, step)
@@ -116,23 +127,12 @@ def test_a_run_stopped_in_an_evaluation_goes_on_bit_for_bit(whole, tmp_path, mon
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path):
-    program = (
-        "import os, signal, sys; from keras_mgnet.training.loop import callbacks as c; from keras_mgnet.cli import main\n"
-        "u = c.StepWatch.on_train_batch_end\n"
-        f"c.StepWatch.on_train_batch_end = lambda s, b, logs=None: (os.kill(os.getpid(), {int(number)}), u(s, b, logs))\n"
-        "sys.argv[0] = 'keras-mgnet'; main()"
-    )
-    options = ["--set", "channels=2", "--set", "nu=[1]", "--epochs", "9999", "--out", str(tmp_path / "run")]
-    process = subprocess.run(
-        [sys.executable, "-c", program, "train", "digits", *options],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-    )
-    assert process.returncode == 128 + number, process.stderr
-    status = "preempted" if number == signal.SIGTERM else "interrupted"
-    assert f"{status} after 0 epochs" in process.stdout and "--resume" in process.stdout
+def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path, monkeypatch, exit_code, capsys):
+    options = ["--set", "channels=2", "--set", "nu=[1]", "--epochs", "9999", "--out", tmp_path / "run"]
+    stop_at(monkeypatch, 1, number)
+    assert exit_code("train", "digits", *options) == 128 + number
+    status, printed = "preempted" if number == signal.SIGTERM else "interrupted", capsys.readouterr().out
+    assert f"{status} after 0 epochs" in printed and "--resume" in printed
     assert checkpoints_of(open_run(tmp_path / "run")).newest()[0] == "epoch-000000-step-000001"
     assert keras.saving.load_model(tmp_path / "run" / "last.keras").input_shape == (None, 8, 8, 1)
 
@@ -148,20 +148,15 @@ def test_the_script_for_slurm_requeues_what_sigterm_has_stopped(code, requeued, 
     assert (process.returncode, process.stdout) == ((0, "requeue 7\n") if requeued else (code, ""))
 
 
-def crash(out, kills):
-    program = ROOT / "tests" / "support" / "crash.py"
-    process = subprocess.run([sys.executable, program, out, str(kills), "0"], capture_output=True, text=True)
+@pytest.mark.parametrize(("kills", "epochs"), [(2, 3), pytest.param(50, 6, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, epochs, tmp_path):
+    command = [sys.executable, ROOT / "tests" / "support" / "crash.py", tmp_path, kills, epochs, 0]
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert int(process.stdout) == kills
-    finished = sorted(out.iterdir())
-    states = [checkpoints_of(open_run(run)).newest()[1] for run in finished]
-    return finished, states
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, tmp_path):
-    _, (reference, *_) = crash(tmp_path / "whole", 0)
-    finished, states = crash(tmp_path / "killed", kills)
+    finished = sorted(tmp_path.iterdir(), key=lambda path: int(path.name))
+    reference, *states = [checkpoints_of(open_run(run)).newest()[1] for run in finished]
+    assert states
     for state in states:
         for key, array in reference.items():
             np.testing.assert_array_equal(state[key], array, err_msg=key)
@@ -181,7 +176,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, s
 
 
 @pytest.mark.parametrize("code", slow_unless([errno.ENOSPC], [errno.ENOSPC, errno.EACCES]))
-@pytest.mark.parametrize("place", [0, 3, 4, 5, 7, 10])
+@pytest.mark.parametrize("place", slow_unless([0, 4, 7], [0, 3, 4, 5, 7, 10]))
 def test_a_failed_write_loses_nothing(code, place, whole, stopped, monkeypatch):
     """One write of the resumed run fails: of the log, a model, run.json, or a checkpoint, by its place among them."""
     count, publish = iter(range(10**6)), files.publish

@@ -11,7 +11,7 @@ import pytest
 
 from keras_mgnet.training.loop.inference import evaluate
 from keras_mgnet.training.runs.run import open_run
-from keras_mgnet.training.search import local_search
+from keras_mgnet.training.search import local_search, tuning
 from keras_mgnet.training.search.trials import read_trials
 from keras_mgnet.training.search.tuning import tune
 from support.command import invoke
@@ -125,16 +125,13 @@ def test_killed_workers_and_a_killed_search_repeat_no_trial(images, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_search_has_the_code_of_its_signal_and_says_how_to_go_on(number, images, tmp_path):
-    program = (
-        "import os, signal; from keras_mgnet.training.search import tuning; from keras_mgnet.cli import main\n"
-        f"tuning.run_processes = lambda *_: (os.kill(os.getpid(), {int(number)}), signal.pause())\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler); main()"  # pytest-xdist ignores it
-    )
-    words = arguments(small(images, tmp_path / "out"))
-    process = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
-    assert process.returncode == 128 + number, process.stderr
-    assert "to continue, repeat the command with --resume" in process.stdout and "Traceback" not in process.stderr
+def test_a_stopped_search_has_the_code_of_its_signal_and_says_how_to_go_on(
+    number, images, tmp_path, monkeypatch, exit_code, capsys
+):
+    monkeypatch.setattr(tuning, "run_processes", lambda *_: (os.kill(os.getpid(), number), signal.pause()))
+    assert exit_code(*arguments(small(images, tmp_path / "out"))) == 128 + number
+    printed = capsys.readouterr()
+    assert "to continue, repeat the command with --resume" in printed.out and "Traceback" not in printed.err
 
 
 @pytest.mark.slow

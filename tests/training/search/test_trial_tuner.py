@@ -23,11 +23,11 @@ pytestmark = KERAS_TUNER
 
 @pytest.mark.parametrize("method", slow_unless(["random"], METHODS))
 def test_trials_are_runs_within_the_budget(method, images, tmp_path):
-    config = small(images, tmp_path, method=method, trials=4, epochs=2 if method == "hyperband" else 1)
+    config = small(images, tmp_path, method=method, trials=2, epochs=2 if method == "hyperband" else 1)
     begin(config)
     trial_tuner.TrialTuner(config).search()
     trials = sorted(read_trials(config.trials_directory), key=lambda trial: trial.number)
-    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert [trial.number for trial in trials] == [0, 1]
     for trial in trials:
         run = open_run(config.trials_directory / f"trial_{trial.number}" / "run")
         assert run.record["model"]["params"] == trial.params <= 4_000
