@@ -14,8 +14,6 @@ from keras_mgnet.images import normalize
 from keras_mgnet.training.data import dataset as data
 from support.explored import NETWORKS
 
-pytestmark = pytest.mark.xdist_group("explorer")  # whose networks are trained once
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PROBABILITY = 1e-4
 # Strokes on a board of 280 by 280 pixels, as a hand draws them.

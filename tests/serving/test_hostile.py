@@ -23,8 +23,6 @@ from keras_mgnet.benchmarks.serving_hostile import hostile, progressive
 from support.rest import JPEG, MAX_BYTES, PREDICT, b64, check_rows, head, rest_of, rows
 from support.served import NAME, SIZE, encoded, pixels, served
 
-pytestmark = pytest.mark.xdist_group("server")  # which is started once
-
 
 def png_of_size(width, height):
     """A PNG whose header promises many pixels."""
