@@ -20,8 +20,14 @@ from support import catalogue, slow_unless
 from support.numerics import assert_close, randomize
 
 FORMATS = ("savedmodel", "tflite", "onnx")
-FAST = ("mgnet_softmax_gelu", "resnet18_shared_ab", "preact_resnet18_published_size", *catalogue.ONE_PER_FAMILY)
-LONGEST = {"very_deep_polynet", "fractalnet"}  # seconds a format
+FAST = (  # with an operation each that no network of test_sharing has
+    "mgnet_softmax_gelu",
+    "preact_resnet_imagenet",
+    "resnext11",
+    "densenet_10",
+    "highway_conv",
+    "revnet",
+)
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NAMES = ["cat", "dog", "fish"]
 
@@ -77,17 +83,15 @@ def test_normalizes_pixels_and_gives_three_outputs(normalized, format, n):
     assert outputs["classes"].dtype == np.int64
 
 
-@every_format
-@pytest.mark.parametrize("name", slow_unless(set(FAST) - LONGEST, catalogue.MODELS))
-def test_every_model_in_every_format(name, format, images, tmp_path):
+@pytest.mark.parametrize("name", slow_unless(FAST, catalogue.MODELS))
+def test_every_model_as_a_file(name, images, tmp_path):
+    """As SavedModels, they are in test_to_savedmodel."""
     model = randomize(catalogue.build(name))
     x = images(model, 3)
     expected = keras.ops.convert_to_numpy(model(x, training=False))
     kind = "logits" if model.get_config()["classifier_activation"] is None else "probabilities"
-
-    outputs = export.open_artifact(write(format, model, tmp_path))(x)
-
-    assert_close(outputs[kind], expected)
+    for format in ("tflite", "onnx"):
+        assert_close(export.open_artifact(write(format, model, tmp_path))(x)[kind], expected, err_msg=format)
 
 
 def test_a_softmax_model_gives_logits_where_its_probabilities_underflow(tmp_path):
@@ -139,13 +143,13 @@ def test_quantized_tflite_is_smaller_and_verifies(quantize, share, images, tmp_p
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_shared_kernels_are_stored_once(format, tmp_path):
-    """A converter that folds norms into kernels stores nu copies of B: 2.9 times the bytes at nu = 8."""
+    """A converter that folds norms into kernels stores nu copies of B."""
     sizes = {}
-    for nu in (2, 8):
+    for nu in (2, 4):
         model = randomize(MgNet((nu,), 32, input_shape=(8, 8, 3), name=f"nu{nu}"))
         sizes[nu] = write(format, model, tmp_path).stat().st_size
-    assert sizes[8] <= 1.1 * 4 * keras_mgnet.count_params(model) + 100_000
-    assert sizes[8] - sizes[2] < 4 * 3 * 3 * 32 * 32
+    assert sizes[4] <= 1.1 * 4 * keras_mgnet.count_params(model) + 100_000
+    assert sizes[4] - sizes[2] < 4 * 3 * 3 * 32 * 32
 
 
 def test_tflite_needs_built_in_operations_only(normalized):
@@ -383,12 +387,8 @@ def test_unknown_names(tmp_path):
 
 
 def test_an_export_has_a_name_of_its_own(tmp_path):
-    reports = export.export_formats(tiny(), tmp_path, FORMATS, name="pets.v2")
-    assert [str(report.path.relative_to(tmp_path)) for report in reports] == [
-        "pets.v2/1",
-        "pets.v2.tflite",
-        "pets.v2.onnx",
-    ]
+    reports = export.export_formats(tiny(), tmp_path, ["savedmodel", "onnx"], name="pets.v2")
+    assert [str(report.path.relative_to(tmp_path)) for report in reports] == ["pets.v2/1", "pets.v2.onnx"]
     assert 'name: "pets.v2"' in (tmp_path / "pets.v2" / "models.config").read_text()
 
 

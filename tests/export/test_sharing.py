@@ -6,12 +6,12 @@ import pytest
 from keras_mgnet import MgNet, count_params, export
 from keras_mgnet.export.adjoints import store_adjoints_once
 from keras_mgnet.layers import Norm
-from support import sharing
+from support import sharing, slow_unless
 from support.numerics import randomize
 
 THIN = 16  # channels
 FAST = (
-    "MgNet nu=8, A and B",
+    "MgNet nu=4, A and B",
     "FBResNet post, pre",
     "recurrent_resnet2",
     "PolyNet poly2",
@@ -46,7 +46,7 @@ def test_a_file_holds_as_many_numbers_as_the_model(name, format, tmp_path):
 
 
 @every_format
-@pytest.mark.parametrize("name", FAST[:3])
+@pytest.mark.parametrize("name", slow_unless(FAST[:1], FAST[:3]))
 def test_a_file_in_int8_holds_as_many_numbers_as_the_model(name, format, images, tmp_path):
     model = sharing.CASES[name](THIN)
     samples = images(model, 8)
