@@ -30,9 +30,8 @@ def page(tmp_path_factory):
     def moved(code):
         for old, new in zip(PORTS, free, strict=True):
             code = code.replace(f":{old}", f":{new}")
-        return code.replace(
-            "serve exported/digits", f"serve exported/digits --rest-port {free[0]} --grpc-port {free[1]}"
-        )
+        options = f"--rest-port {free[0]} --grpc-port {free[1]} --drain-seconds 0"
+        return code.replace("serve exported/digits", f"serve exported/digits {options}")
 
     Image.new("L", (40, 30), 200).save(folder / "digit.png")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
