@@ -127,17 +127,6 @@ def test_onnx_has_the_activations_of_keras(activation, tmp_path):
     export.onnx(MgNet((1,), 4, input_shape=(8, 8, 3), activation=activation), tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize("quantize, share", [("float16", 0.7), ("dynamic", 0.45)])
-def test_quantized_tflite_is_smaller_and_verifies(quantize, share, images, tmp_path):
-    model = MgNet((2,), 32, input_shape=(8, 8, 3))
-    full = export.tflite(model, tmp_path / "full.tflite")
-    path = export.tflite(model, tmp_path / "small.tflite", quantize=quantize)
-    assert path.stat().st_size < share * full.stat().st_size
-    assert export.verify(model, path, images(model)).max_difference > 0
-    with pytest.raises(ValueError, match="within 1e-09"):
-        export.verify(model, path, images(model), tolerance=1e-9)
-
-
 # what artifacts hold
 
 
@@ -272,10 +261,10 @@ def test_samples_beyond_one_batch(normalized, monkeypatch):
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_existing_files_are_replaced(format, tmp_path):
     model = tiny()
-    path = write(format, model, tmp_path)
-    before = path.read_bytes()
-    assert write(format, randomize(model, seed=9), tmp_path) == path
-    assert path.read_bytes() != before
+    path = tmp_path / f"{model.name}.{format}"
+    path.write_text("before")
+    assert write(format, model, tmp_path) == path
+    assert path.read_bytes() != b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -331,12 +320,12 @@ def test_a_workspace_keeps_what_others_wrote(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["a", "a/theirs"]
 
 
-def test_published_files_are_readable_by_the_same_people_as_others(tmp_path):
-    (tmp_path / "other").touch()
-    path = export.tflite(tiny(), tmp_path / "m.tflite")
-    version = export.savedmodel(tiny(), tmp_path / "served")
-    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
-    assert version.stat().st_mode == (tmp_path / "served").stat().st_mode
+def test_published_files_are_readable_by_the_same_people_as_others(normalized, tmp_path):
+    file, version = (normalized[1][format].path for format in ("tflite", "savedmodel"))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    assert file.stat().st_mode == (tmp_path / "file").stat().st_mode
+    assert version.stat().st_mode == (tmp_path / "folder").stat().st_mode
 
 
 # arguments
@@ -420,14 +409,14 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
 
 
 def test_no_product_is_computed_that_nobody_reads(tmp_path):
-    """MgNet[2,2,2,2] needs 7 A, 8 B, 3 Pi, 3 R and the stem: the last residual is not among them."""
+    """MgNet[2,2] needs 3 A, 4 B, Pi, R and the stem: the last residual is not among them."""
     import onnx
 
-    model = MgNet((2, 2, 2, 2), 4, input_shape=(8, 8, 1))
+    model = MgNet((2, 2), 4, input_shape=(8, 8, 1))
     graph = onnx.load(export.onnx(model, tmp_path / "m.onnx")).graph
     groups = [attribute.i for node in graph.node if node.op_type == "Conv" for attribute in node.attribute
               if attribute.name == "group"]  # fmt: skip
-    assert groups.count(1) == 22
+    assert groups.count(1) == 10
 
 
 # deployment

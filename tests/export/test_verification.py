@@ -155,6 +155,15 @@ def test_quantised_artifacts_of_another_model(quantize, wide, quantised, samples
         export.verify(other, path, samples)
 
 
+@pytest.mark.parametrize("quantize, share", [("float16", 0.7), ("dynamic", 0.45)])
+def test_quantised_artifacts_are_smaller_and_differ(quantize, share, wide, quantised, samples):
+    path = quantised[quantize]
+    assert path.stat().st_size < share * quantised[None].stat().st_size
+    assert export.verify(wide, path, samples).max_difference > 0
+    with pytest.raises(ValueError, match="within 1e-09"):
+        export.verify(wide, path, samples, tolerance=1e-9)
+
+
 def test_precisions_are_read_from_the_file(wide, quantised, samples):
     precisions = {quantize: export.verify(wide, path, samples).precision for quantize, path in quantised.items()}
     assert precisions == {None: "float32", "float16": "float16", "dynamic": "int8"}
