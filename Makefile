@@ -14,17 +14,17 @@ test: $(VENV)/.test  ## the default suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 test-all: $(VENV)/.test  ## the slow tests too
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m ''
+	$(BIN)/python -m pytest -n auto -m ''
 
 test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at its lower bound; for a fresh checkout
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test]' -c tests/lowest.txt
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 coverage: $(VENV)/.test  ## the default suite, and which lines it does not run
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term-missing
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing
 
 docs: $(VENV)/.docs  ## the documentation as build/site; a broken link, reference or picture fails
 	$(BIN)/python docs/build.py

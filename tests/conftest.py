@@ -6,6 +6,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
+os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")  # else tf2onnx copies the graph before each of its fifty passes
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,12 +20,12 @@ settings.register_profile(
 settings.load_profile("keras_mgnet")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """The tests of a file run in one process, which makes their fixtures once."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives the tests of a file to one process, which makes their fixtures once."""
+    from support.scheduling import ByFile
+
+    return ByFile(config, log)
 
 
 def pytest_collection_finish():

@@ -20,10 +20,11 @@ from keras_mgnet.cli.export import report_table
 from keras_mgnet.console import print_error, progress_bar, show, table, track
 from keras_mgnet.export.answers import CLASSES, IMAGES
 from support import ROOT
+from support.command import invoke
 
 REPORT = export.Report("onnx", Path("m.onnx"), 123_456_789, 0.263, "int8", 1.2e-6, 0.0, 1.0, 123.4567, samples=10_000)
 QUALITIES = {"accuracy": (CLASSES, 1.0, 0.9), "psnr": (IMAGES, 28.9, 29.1)}
-LIST = [sys.executable, "-m", "keras_mgnet", "list", "*mgnet*"]
+PATTERN = "mgnet_*"
 
 
 @pytest.mark.parametrize("measure", QUALITIES)
@@ -76,10 +77,11 @@ def test_an_error_is_one_line_without_markup(capsys, monkeypatch):
 
 
 def on_a_terminal(command, columns):
-    """Returns what a program writes to a terminal of that width."""
+    """Returns what a program writes to a terminal of that width, and to standard error."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=os.environ | {"TERM": "xterm"}):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")} | {"TERM": "xterm"}
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
         os.close(theirs)
         written = b""
         try:
@@ -88,13 +90,16 @@ def on_a_terminal(command, columns):
         except OSError:  # its end is closed
             pass
         os.close(ours)
-    return written.decode()
+        return written.decode(), process.stderr.read().decode()
 
 
-def test_list_is_whole_on_a_narrow_terminal_and_in_a_pipe():
-    shown = on_a_terminal(LIST, 80)
-    piped = subprocess.run(LIST, capture_output=True, text=True, check=True).stdout
-    for name in list_models("*mgnet*"):
-        assert name in shown and name in piped
-    assert "…" not in shown + piped
+def test_the_installed_command_lists_whole_names_on_a_narrow_terminal_and_is_quiet():
+    shown, noted = on_a_terminal([Path(sys.executable).with_name("keras-mgnet"), "list", PATTERN], 80)
+    assert [name for name in list_models(PATTERN) if name not in shown] == []
+    assert "520,394" in shown and "…" not in shown and noted == ""
+
+
+def test_list_is_whole_in_a_pipe():
+    piped = invoke("list", PATTERN)
+    assert [name for name in list_models(PATTERN) if name not in piped] == [] and "…" not in piped
     assert [c for c in piped if not c.isprintable() and c != "\n"] == []

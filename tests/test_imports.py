@@ -16,15 +16,16 @@ from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
 from keras_mgnet.metrics import PSNR
 from keras_mgnet.recipes import recipe
+from support import slow_unless
 from support.package import MODULES, PACKAGES, classes
 
 ORDERS = (
     "import keras, keras_mgnet",
+    "import keras_mgnet.serving.client, keras, keras_mgnet.models",
+    "from keras_mgnet import MgNet; import keras",
     "import keras, keras_mgnet.layers.operators.conv",
     "import keras, keras_mgnet.training.loop.config",
-    "import keras_mgnet.serving.client, keras, keras_mgnet.models",
     "import keras_mgnet.models, keras",
-    "from keras_mgnet import MgNet; import keras",
 )
 LOADS = """
 import json, sys
@@ -56,7 +57,7 @@ def saved(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", slow_unless(ORDERS[:3], ORDERS))
 def test_keras_loads_our_classes(order, saved):
     loaded, registered = output(order + LOADS, *saved, KERAS_BACKEND="numpy")
     assert loaded == "['MgNet', 'Norm', 'SGD', 'WarmUp', 'PSNR']"

@@ -25,28 +25,30 @@ def piped(*words):
     return result.stdout, result.stderr
 
 
-@pytest.fixture(autouse=True)
-def no_terminal(monkeypatch):
-    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(autouse=True, scope="module")
+def no_terminal():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def trained(tmp_path_factory):
+    """A run, and what its training wrote."""
     path = tmp_path_factory.mktemp("pipes") / "run"
-    invoked(["train", "digits", *TINY, "--out", path])
-    return path
+    return path, *piped("train", "digits", *TINY, "--out", path)
 
 
-def test_train(tmp_path):
-    out, err = piped("train", "digits", *TINY, "--out", tmp_path / "run")
+def test_train(trained):
+    _, out, err = trained
     assert "finished after 1 epochs" in out
     (line,) = (line for line in err.splitlines() if "test loss" in line)
     assert line.startswith("epoch 1  loss")
 
 
-def test_export(run, tmp_path):
-    out, err = piped("export", run, "--format", "tflite", "--out", tmp_path / "out")
+def test_export(trained, tmp_path):
+    out, err = piped("export", trained[0], "--format", "tflite", "--out", tmp_path / "out")
     assert "100.00%" in out and BAR not in out and err == ""
 
 

@@ -1,6 +1,8 @@
 """The commands, curl lines and Python of docs/serving.md run as written, against the server that the page starts."""
 
+import contextlib
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from support.command import invoke
 from support.pages import blocks, manifest
 
 PORTS = ("8501", "8500")
@@ -27,15 +30,16 @@ def page(tmp_path_factory):
     def moved(code):
         for old, new in zip(PORTS, free, strict=True):
             code = code.replace(f":{old}", f":{new}")
-        return code.replace(
-            "serve exported/digits", f"serve exported/digits --rest-port {free[0]} --grpc-port {free[1]}"
-        )
+        options = f"--rest-port {free[0]} --grpc-port {free[1]} --drain-seconds 0"
+        return code.replace("serve exported/digits", f"serve exported/digits {options}")
 
     Image.new("L", (40, 30), 200).save(folder / "digit.png")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     *before, serve = [line for line in moved(found[0].code).splitlines() if line]
-    for line in before:
-        subprocess.run(["bash", "-ec", line], cwd=folder, env=environment, check=True, capture_output=True)
+    with contextlib.chdir(folder):
+        for program, *words in map(shlex.split, before):
+            assert program == "keras-mgnet"
+            invoke(*words)
     command = ["bash", "-c", f"exec {serve}"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert "serving version 1 of 'digits'" in server.stdout.readline()

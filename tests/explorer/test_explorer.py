@@ -23,8 +23,6 @@ from keras_mgnet.training.runs.run import open_run
 from support import catalogue, slow_unless
 from support.command import invoked
 
-pytestmark = pytest.mark.xdist_group("explorer")  # whose networks are trained once
-
 GRID = (ResidualCorrection,)
 FAST = ("mgnet", "vcycle_mgnet", "lm_resnet14", "revnet")
 

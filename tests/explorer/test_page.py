@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,9 +15,8 @@ from keras_mgnet.images import normalize
 from keras_mgnet.training.data import dataset as data
 from support.explored import NETWORKS
 
-pytestmark = pytest.mark.xdist_group("explorer")  # whose networks are trained once
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+VIEWPORT = {"width": 1280, "height": 900}
 PROBABILITY = 1e-4
 # Strokes on a board of 280 by 280 pixels, as a hand draws them.
 DIGITS = {
@@ -37,10 +37,10 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def blank_page(browser, url):
+@contextmanager
+def watched(browser, url):
     """A page before it is loaded; at the end nothing may have been asked of another machine, and no error reported."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=VIEWPORT)
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
@@ -52,10 +52,28 @@ def blank_page(browser, url):
 
 
 @pytest.fixture
-def page(blank_page, url):
-    blank_page.goto(url)
-    settled(blank_page)
-    return blank_page
+def blank_page(browser, url):
+    with watched(browser, url) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def loaded_page(browser, url):
+    with watched(browser, url) as page:
+        page.goto(url)
+        settled(page)
+        yield page
+
+
+@pytest.fixture
+def page(loaded_page):
+    """The loaded page as it begins: the first test image at step 0."""
+    loaded_page.set_viewport_size(VIEWPORT)
+    loaded_page.locator("#channel").select_option("-1")
+    loaded_page.locator("#step").fill("0")
+    loaded_page.locator("#samples button").first.click()
+    settled(loaded_page)
+    return loaded_page
 
 
 def settled(page):

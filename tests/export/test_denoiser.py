@@ -20,6 +20,7 @@ from support.denoising import train
 from support.numerics import randomize
 
 IMAGE = (None, None, None, 1)
+FORMATS = (*export.FLOAT32, "tflite_int8", "onnx_int8")
 every_format = pytest.mark.parametrize("format", export.FLOAT32)
 
 
@@ -41,10 +42,10 @@ def psnr(images, clean):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model, its folder with all formats and the card, and the reports by format."""
-    model, out = ReactionDiffusion(2, 3, name="tiny"), tmp_path_factory.mktemp("denoiser")
+    """A model, its folder with artifacts and their card, and the reports by format."""
+    model, out = ReactionDiffusion(2, 3, filters=4, functions=21, name="tiny"), tmp_path_factory.mktemp("denoiser")
     images, clean = noisy(6, 24, 24)
-    reports = export.export_formats(model, out, export.FORMATS, samples=images, labels=clean)
+    reports = export.export_formats(model, out, FORMATS, samples=images, labels=clean)
     export.write_card(out, model, reports)
     return model, out, {report.format: report for report in reports}
 
@@ -92,7 +93,7 @@ def test_quality_is_psnr_and_falls_little_in_eight_bits(exported):
 def test_another_model_is_found(exported):
     model, _, reports = exported
     images, _ = noisy(2)
-    other = ReactionDiffusion(2, 3)
+    other = ReactionDiffusion(2, 3, filters=4, functions=21)
     other.set_weights([20 * weight for weight in model.get_weights()])
     with pytest.raises(ValueError, match="give Keras' denoised within"):
         export.verify(other, reports["onnx"].path, images)
@@ -203,7 +204,8 @@ def test_at_most_so_many_squares_are_compared():
 
 
 def test_a_run_is_exported(folder, tmp_path):
-    run = train(folder, tmp_path / "run", epochs=1)
+    small = {"stages": 2, "filter_size": 3, "filters": 4, "functions": 21}
+    run = train(folder, tmp_path / "run", epochs=1, set=small)
     output = invoke("export", run.path, "--format", "onnx", "tflite_int8", "--out", tmp_path / "out")
     assert "PSNR" in output and "class" not in output
     card = json.loads((tmp_path / "out" / "card.json").read_text())

@@ -25,6 +25,16 @@ def wide():
 
 
 @pytest.fixture(scope="module")
+def quantised(wide, tmp_path_factory):
+    """The path of the TFLite file of the wide model, by quantisation."""
+    out = tmp_path_factory.mktemp("quantised")
+    return {
+        quantize: export.tflite(wide, out / f"{quantize}.tflite", quantize=quantize)
+        for quantize in (None, "float16", "dynamic")
+    }
+
+
+@pytest.fixture(scope="module")
 def samples():
     return np.random.default_rng(3).normal(size=(9, *SHAPE)).astype("float32")
 
@@ -151,19 +161,25 @@ def test_an_artifact_of_one_batch_size(model, artifact, samples, tampered):
 
 
 @pytest.mark.parametrize("quantize", ["float16", "dynamic"])
-def test_quantised_artifacts_of_another_model(quantize, wide, samples, tmp_path):
-    path = export.tflite(wide, tmp_path / "q.tflite", quantize=quantize)
+def test_quantised_artifacts_of_another_model(quantize, wide, quantised, samples):
+    path = quantised[quantize]
     assert export.verify(wide, path, samples).agreement > 0.7
     other = randomize(MgNet((2,), 32, input_shape=SHAPE, classes=4), seed=9)
     with pytest.raises(ValueError, match=r"of their spread\. Received: "):
         export.verify(other, path, samples)
 
 
-def test_precisions_are_read_from_the_file(wide, samples, tmp_path):
-    precisions = {}
-    for quantize in (None, "float16", "dynamic"):
-        path = export.tflite(wide, tmp_path / f"{quantize}.tflite", quantize=quantize)
-        precisions[quantize] = export.verify(wide, path, samples).precision
+@pytest.mark.parametrize("quantize, share", [("float16", 0.7), ("dynamic", 0.45)])
+def test_quantised_artifacts_are_smaller_and_differ(quantize, share, wide, quantised, samples):
+    path = quantised[quantize]
+    assert path.stat().st_size < share * quantised[None].stat().st_size
+    assert export.verify(wide, path, samples).max_difference > 0
+    with pytest.raises(ValueError, match="within 1e-09"):
+        export.verify(wide, path, samples, tolerance=1e-9)
+
+
+def test_precisions_are_read_from_the_file(wide, quantised, samples):
+    precisions = {quantize: export.verify(wide, path, samples).precision for quantize, path in quantised.items()}
     assert precisions == {None: "float32", "float16": "float16", "dynamic": "int8"}
 
 

@@ -53,7 +53,7 @@ def addresses(artifacts):
         for artifact in artifacts:
             rest, ports = free_ports()
             words = [KERAS_MGNET, "serve", artifact if artifact.is_file() else artifact.parent]
-            words += ["--rest-port", rest, "--grpc-port", ports]
+            words += ["--rest-port", rest, "--grpc-port", ports, "--drain-seconds", 0]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             processes.append(subprocess.Popen([str(word) for word in words], **quiet))
             name = artifact.stem if artifact.is_file() else artifact.parent.name
@@ -193,7 +193,7 @@ def stub(answer):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds between looks whether to stop
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -328,7 +328,7 @@ STUBS = {
     "other outputs": (
         lambda path: METADATA.get(path, (200, {"predictions": [[0.1, 0.9]]})), "/v1/models/m", "expected probabilities from"
     ),
-    "silent": (lambda path: 2.0, "/v1/models/m", "within 0.5 s. Received: none"),
+    "silent": (lambda path: 1.0, "/v1/models/m", "within 0.5 s. Received: none"),
     "an answer that drips": (lambda path: drip, "/v1/models/m", "within 0.5 s. Received: none"),
     "a header that drips": (lambda path: drip_header, "/v1/models/m", "within 0.5 s. Received: none"),
     "an endless answer": (lambda path: flood, "/v1/models/m", "expected at most 1000000 bytes from .*. Received: more"),

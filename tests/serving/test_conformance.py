@@ -24,8 +24,6 @@ from support.numerics import assert_close
 from support.rest import EMBEDDED, JPEG, b64
 from support.served import NAME, SIZE, encoded, pixels
 
-pytestmark = pytest.mark.xdist_group("server")  # which is started once
-
 TF_SERVING = os.environ.get("KERAS_MGNET_TF_SERVING")
 
 

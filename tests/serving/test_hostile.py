@@ -23,8 +23,6 @@ from keras_mgnet.benchmarks.serving_hostile import hostile, progressive
 from support.rest import JPEG, MAX_BYTES, PREDICT, b64, check_rows, head, rest_of, rows
 from support.served import NAME, SIZE, encoded, pixels, served
 
-pytestmark = pytest.mark.xdist_group("server")  # which is started once
-
 
 def png_of_size(width, height):
     """A PNG whose header promises many pixels."""
@@ -296,14 +294,14 @@ OWING = {
 
 
 @pytest.mark.parametrize("name", OWING)
-def test_connections_that_owe_the_rest_lock_nobody_out(http, server, name):
-    host, port = server.url.removeprefix("http://").split(":")
+def test_connections_that_owe_the_rest_lock_nobody_out(http, onnx_server, name):
+    host, port = onnx_server.url.removeprefix("http://").split(":")
     silent = []
     try:
         for _ in range(700):
             silent.append(socket.create_connection((host, int(port)), timeout=10))
             silent[-1].sendall(OWING[name])
-        assert http.post(f"{server.url}{PREDICT}", json={"instances": rows()}).status_code == 200
+        assert http.post(f"{onnx_server.url}{PREDICT}", json={"instances": rows()}).status_code == 200
         assert rest_of(silent[0]).startswith(
             b"HTTP/1.1 200" if "answer" in name else b""
         )  # and closed: the oldest made room
@@ -335,12 +333,15 @@ def with_limits(base, limits):
         process.kill()
 
 
+@pytest.fixture(scope="module")
+def impatient_port(bases):
+    with with_limits(bases["onnx"], "gate.HEADER_SECONDS = gate.BODY_SECONDS = 0.5") as port:
+        yield port
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", head(99) + b"{"], ids=["silence", "half a line", "half a body"])
-def test_a_connection_that_does_not_go_on_is_closed(bases, sent):
-    with (
-        with_limits(bases["onnx"], "gate.HEADER_SECONDS = gate.BODY_SECONDS = 0.5") as port,
-        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
-    ):
+def test_a_connection_that_does_not_go_on_is_closed(impatient_port, sent):
+    with socket.create_connection(("127.0.0.1", impatient_port), timeout=20) as connection:
         connection.sendall(sent)
         received = rest_of(connection)
     assert received.startswith(b"HTTP/1.1 408 ") if sent.endswith(b"{") else received == b""

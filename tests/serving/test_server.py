@@ -21,8 +21,6 @@ from support.numerics import assert_close
 from support.rest import b64, check_rows, head, rest_of, rows
 from support.served import NAME, SIZE, encoded, logits, pixels, served, tiny, write_onnx, write_savedmodel
 
-pytestmark = pytest.mark.xdist_group("server")  # which is started once
-
 # what our server does besides
 
 

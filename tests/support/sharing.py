@@ -26,31 +26,31 @@ CASES = {  # name -> the model of a number of channels
     "PreActResNet A": lambda c: PreActResNet(blocks=(8, 8), base_width=c, share_A=True, **SMALL),
     "PreActResNet published size": lambda c: PreActResNet(base_width=c // 2, **PUBLISHED, **SMALL),
     **{
-        f"FBResNet {A}, {B}": lambda c, A=A, B=B: FBResNet(A, B, nu=(4, 4), channels=(c, c), **SMALL)
+        f"FBResNet {A}, {B}": lambda c, A=A, B=B: FBResNet(A, B, nu=(3, 2), channels=(c, c), **SMALL)
         for A in ("linear", "pre", "post", "both")
         for B in ("linear", "pre", "post", "both")
     },
     **{
-        name: lambda c, name=name: create_model(name, steps=6, base_width=c, **SMALL)
+        name: lambda c, name=name: create_model(name, steps=3, base_width=c, **SMALL)
         for name in ("recurrent_resnet1", "recurrent_resnet2", "recurrent_resnet3", "recurrent_resnet1_shared_norms")
     },
     **{
-        f"PolyNet {kind}": lambda c, kind=kind: PolyNet(kind, (3, 3), base_width=c, **SMALL)
+        f"PolyNet {kind}": lambda c, kind=kind: PolyNet(kind, (2, 2), base_width=c, **SMALL)
         for kind in ("poly2", "poly3", "mpoly2", "mpoly3", "2way")
     },
     **{
-        f"PolyMgNet {B}, {step}": lambda c, B=B, step=step: PolyMgNet((8, 8), c, B=B, step=step, **SMALL)
+        f"PolyMgNet {B}, {step}": lambda c, B=B, step=step: PolyMgNet((3, 2), c, B=B, step=step, **SMALL)
         for B in ("linear", "double", "quadratic")
         for step in ("regular", "outside", "relu_outside_nobn")
     },
     "MgNet A and B, no norm": lambda c: MgNet((8, 8), c, norm=None, **SMALL),
     "PolyMgNet conv": lambda c: PolyMgNet((8, 8), c, B="conv", share_B=True, **SMALL),
-    "VCycleMgNet A and B": lambda c: zoo.VCycleMgNet((4, 4), c, **SMALL),
+    "VCycleMgNet A and B": lambda c: zoo.VCycleMgNet((2, 2), c, **SMALL),
     "VCycleMgNet A": lambda c: zoo.VCycleMgNet((4, 4), c, share_B=False, **SMALL),
-    "VCycleMgNet odd grid": lambda c: zoo.VCycleMgNet((4, 4), c, **SMALL | {"input_shape": (9, 7, 3)}),
+    "VCycleMgNet odd grid": lambda c: zoo.VCycleMgNet((2, 2), c, **SMALL | {"input_shape": (9, 7, 3)}),
     "VeryDeepPolyNet": lambda c: zoo.VeryDeepPolyNet((2, 3, 2), width=c / 384, **SMALL | {"input_shape": (16, 16, 3)}),
     **{
-        f"HamiltonianNet {scheme}": lambda c, s=scheme: HamiltonianNet(s, blocks=(6, 6), channels=(c, c), **SMALL)
+        f"HamiltonianNet {scheme}": lambda c, s=scheme: HamiltonianNet(s, blocks=(2, 2), channels=(c, c), **SMALL)
         for scheme in ("hamiltonian", "midpoint", "leapfrog", "verlet", "antisymmetric", "parabolic")
     },
 }
