@@ -28,6 +28,11 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
 
+def pytest_collection_modifyitems(items):
+    """The folders from the last to the first: training takes longest, and what a process begins last should be short."""
+    items.sort(key=lambda item: item.nodeid.split("/")[:2], reverse=True)
+
+
 def pytest_collection_finish():
     """What has been imported stays: no collection looks through it again."""
     gc.freeze()
