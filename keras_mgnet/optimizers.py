@@ -17,23 +17,25 @@ DECAYED = ("all", "kernels")
 class SGD(keras.optimizers.SGD):
     """SGD with coupled weight decay: g <- g + wd w; m <- mu m + g; w <- w - lr (g + mu m if nesterov else m).
 
-    Here w is a weight, g its gradient, m its momentum and lr the learning rate. This is PyTorch's form. Keras' own SGD differs in two
-    ways:
+    Here w is a weight, g its gradient, m its momentum and lr the learning rate. This is PyTorch's form. Keras' own SGD differs in
+    two ways:
 
     - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker.
     - Keras multiplies g by the learning rate before the momentum is updated. The results differ when the learning rate changes.
 
     With `ema_momentum` the optimiser also keeps an average a of every weight. After each step a <- e a + (1 - e) w with
-    e = min(ema, t / (t + 9)), where t is the number of steps before this one. In the first step t = 0 and e = 0, so a = w. Early in a
-    run a is roughly the average over the last tenth of the steps. Keras' optimisers can overwrite the weights with the average, and
-    this optimiser never does. `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights temporarily.
+    e = min(ema, t / (t + 9)), where t is the number of steps before this one. In the first step t = 0 and e = 0, so a = w. Early
+    in a run a is roughly the average over the last tenth of the steps. Keras' optimisers can overwrite the weights with the
+    average, and this optimiser never does. `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights
+    temporarily.
 
     Args:
         learning_rate: a float or a schedule.
         momentum: mu.
         nesterov: whether to use Nesterov momentum.
         coupled_weight_decay: wd.
-        decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers only.
+        decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
+            only.
         ema_momentum: ema, between 0 and 1; 0 for no average.
         name: name of the optimiser.
 
@@ -81,8 +83,8 @@ class SGD(keras.optimizers.SGD):
     ) -> None:
         """Applies the gradients, then updates the averages.
 
-        A gradient of None counts as zero, unless all gradients are None. As in PyTorch, a weight without gradient still decays. An
-        example is the A of a last level with nu = 1, because the output does not depend on this A.
+        A gradient of None counts as zero, unless all gradients are None. As in PyTorch, a weight without gradient still decays.
+        An example is the A of a last level with nu = 1, because the output does not depend on this A.
         """
         grads = list(grads)
         variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)

@@ -66,10 +66,11 @@ class Recipe:
         curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step) or "constant".
         warmup_epochs: epochs over which the rate rises linearly from 0.
         decayed: the variables with weight decay, "all" trainable variables or "kernels" only (see `optimizers.SGD`).
-        augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops. This
-            package does not.
+        augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops.
+            This package does not.
         label_smoothing: share of a label that is spread over all classes.
-        ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged weights.
+        ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged
+            weights.
         rule: "sgd" or "adam". Adam has neither weight decay nor averages.
     """
 
@@ -92,7 +93,8 @@ class Recipe:
     def scaled(self, epochs: int | None = None) -> "Recipe":
         """Returns the recipe for another number of epochs. Milestones and warm-up keep their share of the run.
 
-        If the new run has at most 50 epochs, a cosine replaces a step curve. In a short run the steps would come too close together.
+        If the new run has at most 50 epochs, a cosine replaces a step curve. In a short run the steps would come too close
+        together.
 
         Example:
             >>> recipe("kaust").scaled(60).milestones, recipe("kaust").scaled(12).curve

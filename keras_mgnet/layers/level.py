@@ -19,18 +19,19 @@ from keras_mgnet.serialization import serializable
 class Level(keras.layers.Layer):
     """Repeats an iteration on one grid. The scheme is the formula of the iteration, and the field is the function in the formula.
 
-    For example, `Euler` has the formula x <- x + f(x), and its field f is a residual branch. The state is what the iteration updates:
-    x here, u and r in an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result of `scheme.end`.
+    For example, `Euler` has the formula x <- x + f(x), and its field f is a residual branch. The state is what the iteration
+    updates: x here, u and r in an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result of
+    `scheme.end`.
 
     By default a level in training stores all intermediate tensors for the backward pass. Two options need less memory and more
     time:
 
-    - **Recompute.** Create the level inside `keras.RematScope("list_of_layers", layer_names=[its name])`. The level then stores only
-      the state before each iteration. The backward pass recomputes the iterations one by one, last to first, and holds the
-      intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers. The moving statistics of
-      norms do not change.
-    - **Recover.** Set `memory_free`. The level then stores only the last state. The backward pass recovers the earlier states with
-      `scheme.undo`, and evaluates the field once more in each iteration. The scheme must have `undo` and `pull_back`, and no
+    - **Recompute.** Create the level inside `keras.RematScope("list_of_layers", layer_names=[its name])`. The level then stores
+      only the state before each iteration. The backward pass recomputes the iterations one by one, last to first, and holds the
+      intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers. The moving statistics
+      of norms do not change.
+    - **Recover.** Set `memory_free`. The level then stores only the last state. The backward pass recovers the earlier states
+      with `scheme.undo`, and evaluates the field once more in each iteration. The scheme must have `undo` and `pull_back`, and no
       weights. The field must not draw random numbers. The moving statistics of norms do not change in the backward pass.
 
     Both options need TensorFlow or JAX. On other backends a level always stores all intermediate tensors.

@@ -54,10 +54,11 @@ SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
 
 @serializable
 class MgNet(Network):
-    """MgNet[nu_1, ..., nu_J]: nu_l smoothing iterations u <- u + s2(B * s1(f - A * u)) on each of J grids.
+    """MgNet[nu_1, ..., nu_J]: a classifier with nu_l smoothing iterations on grid l, for J grids.
 
-    u is the feature and f the data of a grid. A and B are convolutions. s1 and s2 are each a norm followed by the activation. A
-    transfer restricts u and the residual r = f - A * u to the next grid.
+    A smoothing iteration is u <- u + s2(B * s1(f - A * u)). u is the feature and f the data of the grid. A and B are
+    convolutions. s1 and s2 are each a norm followed by the activation. A transfer restricts u and the residual r = f - A * u to
+    the next grid.
 
     Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code. Symbols: docs/reference/symbols.md.
 
@@ -65,7 +66,8 @@ class MgNet(Network):
         nu: smoothing iterations per grid. The length J of nu is the number of grids.
         channels: channels c_u of the feature, an integer or one per grid.
         channels_f: channels c_f of the data, an integer or one per grid; None for c_f = c_u.
-        share_A: whether all iterations on a grid share one A, as in the definition of MgNet. With False every iteration has its own A.
+        share_A: whether all iterations on a grid share one A, as in the definition of MgNet. With False every iteration has its
+            own A.
         share_B: whether all iterations on a grid share one B. With False every iteration has its own B.
         form: "residual" updates the residual r in each iteration. "feature" computes r from f in each iteration. With a shared A
             both forms are the same function, and "residual" needs half as many products with A.

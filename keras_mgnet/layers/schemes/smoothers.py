@@ -35,7 +35,8 @@ class ResidualCorrection(Scheme):
 
     Attributes:
         needs_B: whether the level needs a B. A polynomial smoother computes corrections with A alone.
-        keeps_residual: whether r <- r - A * e is the residual of the next u. A smoother without this property needs the feature form.
+        keeps_residual: whether r <- r - A * e is the residual of the next u. A smoother without this property needs the feature
+            form.
     """
 
     method = Method(
@@ -129,7 +130,8 @@ class Weighted(ResidualCorrection):
 class Chebyshev(ResidualCorrection):
     """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
 
-    LM-ResNet with k_i = 1 - omega_i is the same two-step method for residual blocks. An iteration with omega_i = 1 ignores u^{i-2}.
+    LM-ResNet with k_i = 1 - omega_i is the same two-step method for residual blocks. An iteration with omega_i = 1 ignores
+    u^{i-2}.
 
     Args:
         nu: number of iterations.
@@ -173,8 +175,8 @@ class Chebyshev(ResidualCorrection):
 class RedBlack(ResidualCorrection):
     """Half-sweeps over the colours of a chessboard: iteration i corrects only the points with even i + row + column.
 
-    Let A be a five-point stencil with the diagonal D. With B = D^{-1}, two iterations are one sweep of red-black Gauss-Seidel. With
-    B = omega D^{-1}, two iterations are one sweep of successive over-relaxation (SOR).
+    Let A be a five-point stencil with the diagonal D. With B = D^{-1}, two iterations are one sweep of red-black Gauss-Seidel.
+    With B = omega D^{-1}, two iterations are one sweep of successive over-relaxation (SOR).
 
     Example:
         >>> from keras_mgnet.layers import GridLevel, Stencil
@@ -194,9 +196,9 @@ class RedBlack(ResidualCorrection):
 class Multistep(ResidualCorrection):
     """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1.
 
-    The weights of the earlier steps j < i-1 are trainable and initially zero. The weight of the last step j = i-1 is 1 minus their
-    sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the number of convolutions is that of the
-    plain residual correction.
+    The weights of the earlier steps j < i-1 are trainable and initially zero. The weight of the last step j = i-1 is 1 minus
+    their sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the number of convolutions is
+    that of the plain residual correction.
     """
 
     method = Method(

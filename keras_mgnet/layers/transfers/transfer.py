@@ -68,7 +68,8 @@ class Restriction(keras.layers.Layer):
 
             - "conv" is a learned 3x3 convolution with stride 2.
             - "depthwise" is a learned depthwise 3x3 convolution with stride 2. `channels` must be a multiple of c.
-            - "average" takes means of 2x2 pixels on each channel. If `channels` differs from c, a learned 1x1 convolution follows.
+            - "average" takes means of 2x2 pixels on each channel. If `channels` differs from c, a learned 1x1 convolution
+              follows.
             - "full_weighting" applies a fixed stencil (`FullWeighting`) to each channel. If `channels` differs from c, a learned
               1x1 convolution follows.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
@@ -126,8 +127,8 @@ class GridTransfer(keras.layers.Layer):
 
     *_2 is a convolution with stride 2. s1 and s2 are each a norm followed by the activation.
 
-    The next grid needs the residual only, not the data. He2019 defines the data of the next grid as f' = s2(R *_2 r) + A' * u'. The
-    first residual on that grid is f' - A' * u' = s2(R *_2 r), and the transfer returns this residual.
+    The next grid needs the residual only, not the data. He2019 defines the data of the next grid as f' = s2(R *_2 r) + A' * u'.
+    The first residual on that grid is f' - A' * u' = s2(R *_2 r), and the transfer returns this residual.
 
     Args:
         channels, channels_f: numbers of channels of u and of r on the next grid.
