@@ -25,9 +25,7 @@ class Lesions:
     modules: list[Module]  # all modules that can be deleted, in order
     deleted: list[float]  # for each module, the error without this module
     several: dict[int, list[float]]  # number of deleted modules -> error of each random choice of modules
-    exchanged: dict[
-        int, list[tuple[float, float]]
-    ]  # number of exchanged pairs -> (Kendall's tau, error) of each choice
+    exchanged: dict[int, list[tuple[float, float]]]  # exchanged pairs -> (Kendall's tau, error) of each choice
 
     @property
     def median_increase(self) -> float:

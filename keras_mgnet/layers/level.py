@@ -28,11 +28,11 @@ class Level(keras.layers.Layer):
 
     - **Recompute.** Create the level inside `keras.RematScope("list_of_layers", layer_names=[its name])`. The level then stores
       only the state before each iteration. The backward pass recomputes the iterations one by one, last to first, and holds the
-      intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers. The moving statistics
-      of norms do not change.
+      intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers, and does not
+      change the moving statistics of norms.
     - **Recover.** Set `memory_free`. The level then stores only the last state. The backward pass recovers the earlier states
       with `scheme.undo`, and evaluates the field once more in each iteration. The scheme must have `undo` and `pull_back`, and no
-      weights. The field must not draw random numbers. The moving statistics of norms do not change in the backward pass.
+      weights. The field must not draw random numbers. The backward pass does not change the moving statistics of norms.
 
     Both options need TensorFlow or JAX. On other backends a level always stores all intermediate tensors.
 

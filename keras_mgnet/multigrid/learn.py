@@ -99,9 +99,9 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
     For f = 0 the solution is zero, so u is the error. A training step starts from errors of norm 1 and applies `unrolled` cycles.
     Adam minimises the mean logarithm of the norm after these cycles.
 
-    The next step starts from the errors that are left after these cycles, scaled to norm 1. About a quarter of these errors is
-    replaced by new random errors. Repeated cycles leave the errors that shrink most slowly, as in a power iteration. So the loss
-    per cycle approaches the logarithm of the asymptotic convergence factor.
+    The next step on the same problem starts from the errors that are left after these cycles, scaled to norm 1. About a quarter
+    of these errors is replaced by new random errors. Repeated cycles leave the errors that shrink most slowly, as in a power
+    iteration. So the loss per cycle approaches the logarithm of the asymptotic convergence factor.
 
     Args:
         config: the problem and the training.

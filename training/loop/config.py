@@ -67,7 +67,7 @@ class TrainConfig:
     jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: on, off, or auto (on TensorFlow only with GPUs)")
     strategy: Literal[*STRATEGIES] = option(
         "auto",
-        "one (device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG), or auto: multiworker "
+        "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG), or auto: multiworker "
         "with TF_CONFIG, mirrored with several devices, else one",
     )
     cpu_devices: Count | None = option(

@@ -1,4 +1,4 @@
-"""Where a run trains: on one device, on all devices of this machine, or on several machines. All have one interface."""
+"""Where a run trains: on one device, on all devices of this machine, or on several machines. `Strategy` is the interface."""
 
 import json
 import os

@@ -18,7 +18,7 @@ ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
 
 class DamagedCheckpointError(ValueError):
-    """The files of a checkpoint are missing, or differ from the files that were written."""
+    """Raised if files of a checkpoint are missing, or differ from the files that were written."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ The state of a smoother is (current, f, past):
 - `past` is a tuple of the earlier pairs that the smoother still needs.
 
 The next u of a smoother is a weighted sum of candidates u^j + e^j. The weights sum to one, so r = f - A * u stays true. Before
-training, the weights of a smoother make it equal to `ResidualCorrection`. `Damped`, `RedBlack` and a `Chebyshev` with given omega
-are the exceptions.
+training, all smoothers of this file are equal to `ResidualCorrection`, except `Damped`, `RedBlack` and a `Chebyshev` with given
+omega.
 """
 
 from collections.abc import Callable, Sequence
