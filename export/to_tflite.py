@@ -75,7 +75,7 @@ def tflite(
         calibration: images for "int8", in the form that the file takes. The export measures the ranges of the activations on
             these images. With None the export uses `samples`, and these must then be real images.
 
-    The errors are those of `savedmodel`.
+    Raises the same errors as `savedmodel`.
 
     Example:
         >>> import tempfile

@@ -6,6 +6,7 @@ Symbols: docs/reference/symbols.md. In the equations, K * x is a convolution and
 - f is the data and r the residual, both with shape (N, H, W, c_f).
 - A is a convolution from c_u to c_f channels, and B is a convolution from c_f to c_u channels.
 - sigma is the activation. s1 and s2 are each a norm followed by sigma.
+- x is the newest state. A superscript counts iterations: x^i is the state after iteration i.
 
 None stands for a state that is zero, so no zeros are stored or convolved.
 """
@@ -73,7 +74,7 @@ def euler(x: Tensor, f: Tensor) -> Tensor:
 
 
 def heun(x: Tensor, f: Tensor, predicted: Tensor) -> Tensor:
-    """Returns x + (f + predicted) / 2 with f = f(x) and predicted = f(x + f), one step of Heun's method."""
+    """Returns x + (f(x) + f(x + f(x))) / 2, one step of Heun's method. `f` is f(x), and `predicted` is f(x + f(x))."""
     return x + (f + predicted) / 2
 
 
@@ -156,9 +157,9 @@ def central_differences(x: Tensor, previous: Tensor, f: Tensor, q: float) -> Ten
 
 
 def root_pair(r: Tensor, A: Map, p: Tensor, q: Tensor) -> Tensor:
-    """Returns q(A) r = 2 p r - (p^2 + q^2) A * r, for a pair of roots z and conj(z) with p + iq = 1 / z (Poly-MgNet).
+    """Returns B r = 2 p r - (p^2 + q^2) A * r, the smoother of Poly-MgNet for two roots z and conj(z), with p + iq = 1 / z.
 
-    The residual polynomial is I - A q(A) = (I - A / z)(I - A / conj(z)).
+    The residual polynomial is I - A B = (I - A / z)(I - A / conj(z)).
     """
     return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
 

@@ -39,7 +39,7 @@ class TrainConfig:
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, for denoise {DENOISER}")
     weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
-    recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default that of the model")
+    recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's recipe")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; by default runs/DATASET-MODEL-NUMBER")
     epochs: Count | None = option(None, "number of epochs; the milestones of a step schedule scale with it")
@@ -78,7 +78,7 @@ class TrainConfig:
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
-    resume: bool = option(False, "continue the run in --out from where it stopped, or start it there")
+    resume: bool = option(False, "continue the run in --out where it stopped; start a new run if --out has none")
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
     )
@@ -112,7 +112,7 @@ class TrainConfig:
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
-        """Returns the configuration with the values of the recipe in place of None. `channels` is that of the images."""
+        """Returns the configuration with the recipe's values in place of None. `channels` is the number of image channels."""
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}

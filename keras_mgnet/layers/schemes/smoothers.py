@@ -197,8 +197,8 @@ class Multistep(ResidualCorrection):
     """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1.
 
     The weights of the earlier steps j < i-1 are trainable and initially zero. The weight of the last step j = i-1 is 1 minus
-    their sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the number of convolutions is
-    that of the plain residual correction.
+    their sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the smoother needs as many
+    convolutions as `ResidualCorrection`.
     """
 
     method = Method(

@@ -183,7 +183,7 @@ class GridTransfer(keras.layers.Layer):
 class IdleTransfer(GridTransfer):
     """Returns r unchanged. The layer has kernels Pi and R and never uses them, like the published code of Poly-MgNet.
 
-    The published number of parameters of Poly-MgNet includes these kernels. The arguments are those of `GridTransfer`.
+    The published number of parameters of Poly-MgNet includes these kernels. The arguments are as in `GridTransfer`.
 
     Example:
         >>> transfer = IdleTransfer(4, 4, Pi="depthwise", R="depthwise", normalize=False)
