@@ -1,4 +1,4 @@
-"""Exports TFLite files of built-in operations, with every shared kernel stored once."""
+"""Exports TFLite files. The files use built-in operations only, and store every shared kernel once."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from keras_mgnet.layers import separable_scales
 
 
 class Quantization(NamedTuple):
-    """Settings of the converter: its optimizations, the float types it may store, the set of operations."""
+    """Settings of the converter: optimizations, float types of stored weights, and the set of operations."""
 
     optimizations: tuple[str, ...] = ("DEFAULT",)
     float_types: tuple[str, ...] = ()
@@ -45,22 +45,35 @@ def tflite(
     samples: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
 ) -> Path:
-    """Writes a model as a .tflite file and returns its path. An existing file is replaced in one step.
+    """Writes a model as a .tflite file and returns the path. An existing file is replaced in one step.
 
-    The signature `serving_default` maps `image` (N, H, W, C), float32, N resizable, to `logits` and `probabilities`
-    (N, classes) and `classes` (N,); for a denoiser, to `denoised` (N, H, W, C). With "int8", inputs and outputs are stored
-    in eight bits. With a normalisation, `image` is then uint8, the pixels as they are; without, it is int8 with the scale
-    and zero point of the tensor. `open_artifact` takes and returns float32 in all cases. Metadata: class names,
-    normalisation and input range, see `export.read_metadata`.
+    The file has the signature `serving_default`:
+
+    - The input is `image` (N, H, W, C). N can be resized.
+    - The outputs of a classifier are `logits` (N, classes), `probabilities` (N, classes) and `classes` (N,).
+    - The output of a denoiser is `denoised` (N, H, W, C).
+
+    `classes` has the type int64. The type of the other tensors depends on the quantisation:
+
+    - The type is float32, except with quantize="int8".
+    - With quantize="int8" and a normalisation, the type is uint8, and `image` takes the pixels 0..255 unchanged.
+    - With quantize="int8" and no normalisation, the type is int8, with the scale and zero point of each tensor.
+
+    `open_artifact` takes and returns float32 for all these files. The file also contains the class names, the normalisation and
+    the input range, see `export.read_metadata`.
 
     Args:
         model: a model of this package with its classifier, or a denoiser.
         path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
-        quantize: None (float32); "float16" (weights in half the bytes); "dynamic" (weights in int8, a quarter of the bytes,
-            activations quantised while it runs); or "int8" (all in int8, also for hardware without floating point).
-        calibration: images, as the artifact takes them, on which "int8" measures the ranges of activations. None uses the
-            samples, which must then be real images.
+        quantize: one of four.
+
+            - None stores float32 weights.
+            - "float16" stores float16 weights, in half the bytes.
+            - "dynamic" stores int8 weights, in a quarter of the bytes. The runtime quantises the activations.
+            - "int8" stores int8 weights and uses int8 activations. The file also runs on hardware without floating point.
+        calibration: images for "int8", in the form that the file takes. The export measures the ranges of the activations on
+            these images. With None the export uses `samples`, and these must then be real images.
 
     Raises the same errors as `savedmodel`.
 
@@ -110,7 +123,7 @@ def _convert(servable: Servable, quantize: str | None, images: np.ndarray | None
 
 
 def _of_pixels(serve):
-    """Tells the converter that images are 0..255, so that it stores each pixel as its byte."""
+    """Tells the converter that pixels are in 0..255. The converter then stores each pixel as one byte, unchanged."""
     import tensorflow as tf
 
     def serve_pixels(image):

@@ -1,4 +1,7 @@
-"""Verifies that an artifact computes what Keras computes, in the runtime that will serve it."""
+"""Compares an exported file with its Keras model. The file runs in TensorFlow, LiteRT or ONNX Runtime.
+
+An artifact is a SavedModel version folder, a .tflite file or an .onnx file.
+"""
 
 import statistics
 import timeit
@@ -17,8 +20,8 @@ from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, 
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.extras import EXPORT, extra
 
-TOLERANCE = 1e-4  # for float32 artifacts: largest difference of a logit, in units of max(1, largest logit)
-CONTRADICTION = 0.02  # of probabilities; a softmax in eight bits is rounded
+TOLERANCE = 1e-4  # float32 artifacts: largest difference of a logit, divided by max(1, largest logit)
+CONTRADICTION = 0.02  # largest difference of a probability from the softmax of the logits; eight bits round this much
 BATCHES = (1, 2, 7)
 BATCH_SIZE = 64
 WARM_UP, CALLS = 3, 15
@@ -29,20 +32,21 @@ class Report:
     """The measurements of an artifact.
 
     Attributes:
-        format: "savedmodel", "tflite" or "onnx"; from `export_formats`, the key of `FORMATS`.
+        format: "savedmodel", "tflite" or "onnx". A report of `export_formats` has the key of `FORMATS`, such as "tflite_int8".
         path: the file or version folder.
         size_bytes: size of the file, or of all files in the folder.
-        size_ratio: size_bytes over four times the trainable parameters, with every shared tensor counted once.
-        precision: precision of the narrowest weights in the file: "float32", "float16" or "int8".
-        max_difference: largest absolute difference of a logit, or a pixel, from the float32 Keras model.
-        batch_difference: largest absolute difference of a logit, or a pixel, of one image between batches of 1, 2, 7 and all.
-        agreement: fraction of samples with the same class as Keras, or of pixels with the same grey value.
-        latency_ms: median time of single calls with one image, after warm-up.
+        size_ratio: size_bytes divided by four times the number of trainable parameters. A shared kernel counts once.
+        precision: the lowest precision of weights in the file, "float32", "float16" or "int8".
+        max_difference: largest absolute difference between the artifact and the float32 Keras model, of a logit or a pixel.
+        batch_difference: largest absolute difference of a logit or a pixel when the same image is in batches of 1, 2, 7 or all
+            images.
+        agreement: fraction of samples with the same class as in Keras, or of pixels with the same grey value.
+        latency_ms: median time of a call with one image, after warm-up calls.
         samples: number of images compared.
-        answer: describes what the model answers.
-        accuracy, keras_accuracy: fraction of samples that get their label, by the artifact and by the float32 Keras model.
-            None without labels.
-        psnr, keras_psnr: the same for denoisers: mean PSNR over the samples in dB. None without clean images.
+        answer: description of the outputs, for classifiers or for denoisers.
+        accuracy, keras_accuracy: accuracy of the artifact and of the float32 Keras model; None without labels.
+        psnr, keras_psnr: for denoisers, mean PSNR in dB of the artifact and of the float32 Keras model; None without clean
+            images.
     """
 
     format: str
@@ -68,19 +72,19 @@ class Report:
 
     @property
     def drop(self) -> float | None:
-        """Accuracy or PSNR of Keras minus that of the artifact. None without labels."""
+        """Loss of quality: accuracy or PSNR of Keras minus accuracy or PSNR of the artifact. None without labels."""
         own, of_keras = self.quality
         return None if own is None else of_keras - own
 
     def numbers(self) -> dict[str, Any]:
-        """Returns all attributes except `answer`, and the drop, by name."""
+        """Returns a dictionary of `drop` and of all attributes except `answer`."""
         names = [field.name for field in fields(self) if field.name != "answer"]
         return {name: getattr(self, name) for name in (*names, "drop")}
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The answers of Keras and of an artifact, logits (N, classes) or images, and the largest difference between batches."""
+    """The outputs of Keras and of an artifact, logits (N, classes) or images, and the largest difference between batches."""
 
     expected: np.ndarray
     received: np.ndarray
@@ -104,9 +108,10 @@ class Comparison:
 
     @property
     def noise(self) -> float:
-        """Root mean square of the error over that of the values, both without their mean.
+        """Root mean square (RMS) of the error divided by the RMS of the expected values, both without their mean.
 
-        The mean is over the classes, where it does not affect the result, or over the pixels of an image.
+        For logits the mean is over the classes of an image, because a constant does not change probabilities. For denoised images
+        the mean is over the pixels of an image.
         """
         expected, error = map(self.answer.centred, (self.expected, self.received - self.expected))
         return float(np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
@@ -121,24 +126,30 @@ def verify(
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
 ) -> Report:
-    """Compares an artifact with its Keras model, in the artifact's runtime and in batches of 1, 2, 7 and all samples.
+    """Compares an exported file with its Keras model, in batches of 1, 2, 7 and all samples. Raises ValueError if they differ.
 
-    The default tolerance of a float32 artifact is 1e-4 times max(1, largest logit), also between batches. That of a quantised
-    artifact is a root mean square error relative to the spread of the logits around their mean over the classes: 0.5 for
-    int8 and 0.03 for float16. For denoisers, the spread is that of the pixels around the mean grey value, and the limits are
-    0.1 and 0.01. These limits need no trained model and only one image, and no artifact that answers noise passes. The loss
-    in accuracy or PSNR is reported.
+    The limits depend on the precision of the weights in the file:
+
+    - float32: No logit differs by more than 1e-4 times max(1, largest logit), from Keras and between batches.
+    - int8 and float16: The root mean square (RMS) error of the logits is divided by their spread. The spread is the RMS
+      difference of the logits of an image from the mean over its classes. The limit of the quotient is 0.5 for int8 and 0.03 for
+      float16.
+    - int8 and float16, denoisers: The spread is the RMS difference of the pixels of an image from their mean. The limit is 0.1
+      for int8 and 0.01 for float16.
+
+    Random outputs exceed the limits. One sample is enough, and the model may be untrained. With labels, the report also contains
+    the loss of accuracy or PSNR.
 
     Args:
         model: the Keras model.
-        path: a SavedModel version folder, a .tflite or a .onnx file.
-        samples: images (N, H, W, C), as the artifact takes them.
-        normalization: the normalization given to the export.
-        labels: class of each sample (N,), or each sample without noise (N, H, W, C), to measure accuracy or PSNR.
-        tolerance: largest absolute difference of a logit or pixel; None for the default.
+        path: a SavedModel version folder, a .tflite file or an .onnx file.
+        samples: images (N, H, W, C), in the form that the file takes.
+        normalization: the argument `normalization` of the export.
+        labels: the classes (N,), or for denoisers the clean images (N, H, W, C).
+        tolerance: largest absolute difference of a logit or a pixel; None for the limits above.
 
     Raises:
-        ValueError: if the answers differ more than the tolerance, `path` is not an artifact, or labels do not fit.
+        ValueError: if the difference is larger than the limit, `path` is not an artifact, or the labels do not fit.
 
     Example:
         >>> import tempfile
@@ -176,7 +187,7 @@ def verify(
 
 
 def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: float | None = None) -> Comparison:
-    """Runs an artifact and Keras on samples. Raises ValueError if their answers differ too much, see `verify`."""
+    """Runs an artifact and Keras on samples. Raises ValueError if their outputs differ by more than the limit, see `verify`."""
     outputs_of, answer = open_artifact(path), servable.answer
 
     def run(batch):
@@ -252,7 +263,7 @@ def _latency_ms(run: Runner, image: np.ndarray) -> float:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """While open, turns off TensorFloat-32, in which GPUs round the factors of convolutions to 10 bits."""
+    """Turns off TensorFloat-32 inside a `with` block. TensorFloat-32 rounds the factors of convolutions to 10 bits on GPUs."""
     import tensorflow as tf
 
     was_on = tf.config.experimental.tensor_float_32_execution_enabled()

@@ -1,4 +1,4 @@
-"""What a network consists of: parameters, multiply-adds, reuse, and its levels as a table or as a model."""
+"""Describes a network: its parameters, its multiply-adds, how often kernels are reused, and its levels."""
 
 import math
 from collections import Counter
@@ -12,25 +12,25 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.operators.conv import recorded_applications
 
-FIELDS = ("system", "blocks")  # names of fields, which come before the names of kernels in a path
-MANY = 6  # largest number of kernels of a level that a table names one by one
+FIELDS = ("system", "blocks")  # names of fields; in the path of a kernel they add nothing
+MANY = 6  # a table names the kernels of a level if there are at most so many
 
 
 @dataclass(frozen=True)
 class LevelInfo:
-    """One row of `describe`: a stem, level, transfer or classifier."""
+    """One row of the table that `describe` prints. A row is a stem, a level, a transfer or the classifier."""
 
-    name: str  # of the layer
-    grid: tuple[int, int] | None  # (height, width) of its output; None for the classifier
-    channels: tuple[int, ...]  # of its output; of feature and data if it has both
-    nu: int | None  # iterations; None if there are none
-    params: int  # trainable parameters, shared tensors counted once
+    name: str  # name of the layer
+    grid: tuple[int, int] | None  # (height, width) of the output; None for the classifier
+    channels: tuple[int, ...]  # channels of the output; if u and r have different channels, (c_u, c_f)
+    nu: int | None  # number of iterations; None for a layer without iterations
+    params: int  # number of trainable parameters; a shared kernel counts once
     multiply_adds: int | None  # per image; None if the image size is not fixed
-    uses: dict[str, int]  # how often each of its convolutions is applied, by name
+    uses: dict[str, int]  # name of each convolution -> how often the convolution is applied
 
 
 def count_params(model: keras.Model) -> int:
-    """Returns the number of trainable parameters. Every shared tensor counts once.
+    """Returns the number of trainable parameters. A shared kernel counts once.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -41,7 +41,7 @@ def count_params(model: keras.Model) -> int:
 
 
 def features(model: keras.Model) -> keras.Model:
-    """Returns a model that maps images to the state of every level: {"level1": (u, r), ...}, or r alone for a ResNet.
+    """Returns a model that maps images to the output of every level: {"level1": (u, r), ...}, or {"level1": x, ...} for a ResNet.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -54,7 +54,7 @@ def features(model: keras.Model) -> keras.Model:
 
 
 def short_path(path: str) -> str:
-    """Shortens the path of a layer: leaves out the names of fields, and a name that repeats the one before it.
+    """Shortens the path of a layer. Removes the names of fields, and removes repeated names.
 
     Example:
         >>> short_path("transfer2/R/R"), short_path("level1/system/A")
@@ -66,8 +66,9 @@ def short_path(path: str) -> str:
 def level_table(model: keras.Model) -> list[LevelInfo]:
     """Returns one row for each stem, level, transfer and classifier, in the order of the graph.
 
-    Multiply-adds are those of convolutions and classifier for one image. A product A * e whose result is never used is not
-    counted, because no compiler keeps it. It occurs after the last iteration of the last level, and of each level in a cycle.
+    The multiply-adds are those of the convolutions and of the classifier for one image. In the last iteration of the last level,
+    the result of the product A * e is never used. This product is not counted, because compilers remove it. In a V-cycle the same
+    is true for every level.
     """
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
     with recorded_applications() as applications:
@@ -77,7 +78,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
 
 
 def describe(model: keras.Model) -> str:
-    """Returns the levels of a model as text, in the style of PyAMG's multilevel solver.
+    """Returns a description of a model as text: its scheme, and a table of its levels.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -103,7 +104,7 @@ def _scheme(model: keras.Model) -> list[str]:
 
 
 class _Trace(keras.Operation):
-    """Runs the call of every layer on a tensor without values."""
+    """Runs a model on a symbolic tensor, so that every layer is called once."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
@@ -123,7 +124,7 @@ def _line(row: LevelInfo) -> str:
 
 
 def _reuse(uses: dict[str, int]) -> str:
-    """Returns the kernels by name or, if there are many, their number."""
+    """Returns the names of the kernels, or the number of kernels if there are many."""
     if len(uses) > MANY:
         uses = {f"{count} kernels": times for times, count in Counter(uses.values()).items()}
     return ", ".join(name if times == 1 else f"{name} reused {times} times" for name, times in uses.items())

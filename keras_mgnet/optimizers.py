@@ -1,4 +1,4 @@
-"""Stochastic gradient descent exactly as in the papers' code, and an Adam that can train a part of a model."""
+"""Stochastic gradient descent exactly as in the code of the papers, and an Adam for training a part of a model."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,22 +17,25 @@ DECAYED = ("all", "kernels")
 class SGD(keras.optimizers.SGD):
     """SGD with coupled weight decay: g <- g + wd w; m <- mu m + g; w <- w - lr (g + mu m if nesterov else m).
 
-    This is PyTorch's form. Keras differs in two ways. Its `weight_decay` is decoupled, w <- (1 - lr wd) w outside the momentum,
-    which decays about ten times less with mu = 0.9. And its momentum contains the learning rate, which matters when the rate
-    changes.
+    Here w is a weight, g its gradient, m its momentum and lr the learning rate. This is PyTorch's form. Keras' own SGD differs in
+    two ways:
 
-    With `ema_momentum` the optimiser keeps an average of every weight, a <- e a + (1 - e) w with e = min(ema, t / (t + 9)) after
-    t steps, counted like the updates of TensorFlow's ExponentialMovingAverage. So a = w after the first step, and early in a run
-    a averages over about the last tenth of it. Unlike Keras' optimisers it never writes the average into the weights.
-    `keras_mgnet.training.runs.ema.averaged_weights` does so temporarily.
+    - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker.
+    - Keras multiplies g by the learning rate before the momentum is updated. The results differ when the learning rate changes.
+
+    With `ema_momentum` the optimiser also keeps an average a of every weight. After each step a <- e a + (1 - e) w with
+    e = min(ema, t / (t + 9)), where t is the number of steps before this one. In the first step t = 0 and e = 0, so a = w. Early
+    in a run a is roughly the average over the last tenth of the steps. Keras' optimisers can overwrite the weights with the
+    average, and this optimiser never does. `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights
+    temporarily.
 
     Args:
         learning_rate: a float or a schedule.
         momentum: mu.
-        nesterov: whether to look ahead.
+        nesterov: whether to use Nesterov momentum.
         coupled_weight_decay: wd.
-        decayed: which variables decay: "all" trainable ones, biases and norms included, or only the "kernels" of convolutions and
-            dense layers.
+        decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
+            only.
         ema_momentum: ema, between 0 and 1; 0 for no average.
         name: name of the optimiser.
 
@@ -62,9 +65,9 @@ class SGD(keras.optimizers.SGD):
 
     @property
     def averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """Returns [(weight, its average)].
+        """Returns a list of pairs (weight, average).
 
-        The list is empty without averages, and before the first step, which gives them their values.
+        The list is empty before the first step, and if the optimiser keeps no averages.
         """
         if not (self.average_variables and int(ops.convert_to_numpy(self.iterations))):
             return []
@@ -80,8 +83,8 @@ class SGD(keras.optimizers.SGD):
     ) -> None:
         """Applies the gradients, then updates the averages.
 
-        If some gradients are given, a gradient of None counts as zero. The A of a last level with nu = 1 cancels from the output
-        and has no gradient, yet PyTorch's weight decay still acts on it.
+        A gradient of None counts as zero, unless all gradients are None. As in PyTorch, a weight without gradient still decays.
+        An example is the A of a last level with nu = 1, because the output does not depend on this A.
         """
         grads = list(grads)
         variables = compat.trained_variables(self) if trainable_variables is None else list(trainable_variables)
@@ -107,7 +110,7 @@ class SGD(keras.optimizers.SGD):
         self.assign_sub(variable, learning_rate * gradient)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state of an optimiser that has made a step. One saved before its first step has nothing to load."""
+        """Loads a saved state. If the state was saved before the first step, there is nothing to load."""
         if _has_stepped(self, store) or not (self.momentum or self.ema_momentum):
             super().load_own_variables(store)
 
@@ -120,7 +123,7 @@ class SGD(keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, except that a variable without gradient stays unchanged, with its moments and without a warning.
+    """Keras' Adam for training a part of a model: a variable without gradient and its moments stay unchanged, without a warning.
 
     Example:
         >>> Adam(0.01).get_config()["beta_1"]
@@ -141,11 +144,11 @@ class Adam(keras.optimizers.Adam):
         super().apply(grads, variables)
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state of an optimiser that has made a step. One saved before its first step has nothing to load."""
+        """Loads a saved state. If the state was saved before the first step, there is nothing to load."""
         if _has_stepped(self, store):
             super().load_own_variables(store)
 
 
 def _has_stepped(optimizer: keras.optimizers.Optimizer, store: Any) -> bool:
-    """Returns whether a saved state has more than the counter and a rate that is not a schedule."""
+    """Returns whether a saved state has more entries than the step counter and a constant rate."""
     return len(store.keys()) > 1 + isinstance(optimizer.learning_rate, keras.Variable)

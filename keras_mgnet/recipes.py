@@ -10,18 +10,18 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.schedules import schedule
 
-SHORT = 50  # epochs; in a longer run every recipe here divides the rate at most twice in the last ten epochs
+SHORT = 50  # epochs; if a run is longer, a recipe divides the rate at most twice in the last ten epochs
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random crop of the image in a frame of raw zeros, optionally a mirror image, optionally further random operations.
+    """A random change of the training images: pad and crop, flip, RandAugment and CutMix.
 
     Attributes:
-        pad: width of the frame in pixels.
+        pad: width of a frame of zeros around the image, in pixels. A random crop then has the size of the image.
         flip: whether to mirror half of the images left to right.
         operations: number of RandAugment operations on each image (see `keras_mgnet.training.data.mixing`).
-        cut_mix: whether to paste a box of another image, and to mix the labels by its area.
+        cut_mix: whether to paste a box from another image. The labels are mixed in proportion to the area of the box.
 
     Example:
         >>> Augmentation(pad=4, flip=True).views
@@ -35,7 +35,7 @@ class Augmentation:
 
     @property
     def views(self) -> int:
-        """Number of equally likely views of one image."""
+        """Number of different crops and flips of one image."""
         return (2 * self.pad + 1) ** 2 * (1 + self.flip)
 
 
@@ -51,25 +51,26 @@ AUGMENTATIONS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: the optimiser, the learning rate over the run, and the augmentation.
+    """The settings of a training run: the optimiser, the learning rate over the run, and the augmentation.
 
-    The optimiser is SGD with momentum and coupled weight decay, or Adam. Its learning rate falls over the run.
+    The optimiser is Adam, or SGD with momentum and coupled weight decay (`optimizers.SGD`).
 
     Attributes:
         epochs: length of the run.
-        batch_size: global batch.
+        batch_size: images per step, on all devices together.
         learning_rate: the highest learning rate.
-        weight_decay: wd of g <- g + wd w.
-        milestones: epochs, counted from 0, at whose start a "step" curve divides the rate by 10.
-        source: where it is published.
-        momentum, nesterov: those of SGD. The momentum of Adam is its beta_1.
+        weight_decay: the factor wd of coupled weight decay, g <- g + wd w for a gradient g and a weight w.
+        milestones: for a "step" curve. The rate is divided by 10 at the start of each of these epochs, counted from 0.
+        source: the publication or code of the recipe.
+        momentum, nesterov: arguments of SGD. Adam uses the momentum as beta_1 and ignores nesterov.
         curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step) or "constant".
         warmup_epochs: epochs over which the rate rises linearly from 0.
-        decayed: which variables decay: "all" trainable ones or "kernels" (see `optimizers.SGD`).
-        augment: augmentation of colour images, a key of `AUGMENTATIONS`. The crops of several scales that sources take from
-            ImageNet are not included.
+        decayed: the variables with weight decay, "all" trainable variables or "kernels" only (see `optimizers.SGD`).
+        augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops.
+            This package does not.
         label_smoothing: share of a label that is spread over all classes.
-        ema: momentum of the average of the weights, which is then evaluated; 0 for no average.
+        ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged
+            weights.
         rule: "sgd" or "adam". Adam has neither weight decay nor averages.
     """
 
@@ -90,9 +91,10 @@ class Recipe:
     rule: str = "sgd"
 
     def scaled(self, epochs: int | None = None) -> "Recipe":
-        """Returns the recipe for a run of another length. Milestones and warm-up keep their share of the run.
+        """Returns the recipe for another number of epochs. Milestones and warm-up keep their share of the run.
 
-        Up to 50 epochs a cosine replaces a step curve, which would squeeze its divisions into the last few epochs.
+        If the new run has at most 50 epochs, a cosine replaces a step curve. In a short run the steps would come too close
+        together.
 
         Example:
             >>> recipe("kaust").scaled(60).milestones, recipe("kaust").scaled(12).curve
@@ -112,11 +114,11 @@ class Recipe:
         )
 
     def schedule(self, steps_per_epoch: int, epochs: int | None = None) -> LearningRateSchedule:
-        """Returns the learning rate over the steps of a run, to pass to an optimiser as its `learning_rate`.
+        """Returns the learning rate over the steps of a run. Pass the result to an optimiser as `learning_rate`.
 
         Args:
             steps_per_epoch: batches per epoch, including a last partial one.
-            epochs: length of the run, see `scaled`. By default that of the recipe.
+            epochs: number of epochs, see `scaled`; None for the number in the recipe.
 
         Example:
             >>> rate = recipe("lu2018_cifar10").schedule(steps_per_epoch=391)
@@ -131,7 +133,7 @@ class Recipe:
         return schedule(run.curve, run.learning_rate, run.epochs * steps_per_epoch, divisions, warmup)
 
     def optimizer(self, rate: float | LearningRateSchedule | None = None) -> keras.optimizers.Optimizer:
-        """Returns the optimiser with a rate or schedule. By default it has the starting rate, with which a model is compiled."""
+        """Returns the optimiser with a rate or a schedule. The default is the constant `learning_rate` of the recipe."""
         rate = self.learning_rate if rate is None else rate
         if self.rule == "adam":
             if self.weight_decay or self.ema:
@@ -143,16 +145,16 @@ class Recipe:
         return SGD(rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
-        """Returns the crops and flips of training as a Keras layer, which `tf.data` can map too. Each image has its own draw.
+        """Returns a Keras layer with the random crops and flips of the recipe. Each image of a batch is changed differently.
 
-        Use it on raw pixels, before they are normalised, because the frame around an image is zeros. Grey images stay as they
-        are.
+        Apply the layer to raw pixels, before normalisation, because the layer fills the frame around an image with zeros. You can
+        also use the layer in `tf.data.Dataset.map`. Grey images stay unchanged.
 
         Args:
             image_shape: (height, width, channels).
 
         Raises:
-            ValueError: for RandAugment and CutMix, which only the training command draws.
+            ValueError: if the recipe has RandAugment or CutMix. Only `keras-mgnet train` and `train` apply these.
 
         Example:
             >>> augment = recipe("xuteam").augmentation((32, 32, 3))
@@ -244,7 +246,7 @@ RECIPES = {
 
 
 def recipe(name: str) -> Recipe:
-    """Returns the recipe of a key of `RECIPES`.
+    """Returns the recipe with a given name, a key of `RECIPES`.
 
     Example:
         >>> recipe("xuteam").weight_decay

@@ -1,4 +1,7 @@
-"""Lesion study: deletes single or several modules of a trained network, or changes their order (Veit et al. 2016)."""
+"""Lesion study: deletes modules of a trained network, or changes their order (Veit et al. 2016).
+
+A module is one residual block, one smoothing step, or one layer of a plain chain.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +18,18 @@ MOST = 20  # largest number of modules deleted, or pairs exchanged, at once
 
 @dataclass(frozen=True)
 class Lesions:
-    """Errors in [0, 1]."""
+    """The errors of a network and of its lesions. An error is the share of images that are classified wrongly, from 0 to 1."""
 
-    intact: float  # of the whole network
-    chance: float  # of guessing the most frequent class
+    intact: float  # error of the whole network
+    chance: float  # error of always guessing the most frequent class
     modules: list[Module]  # all modules that can be deleted, in order
-    deleted: list[float]  # without each of them
-    several: dict[int, list[float]]  # number of deleted modules that change no shape -> error of each draw
-    exchanged: dict[int, list[tuple[float, float]]]  # number of exchanged pairs -> (Kendall's tau, error) of each draw
+    deleted: list[float]  # for each module, the error without this module
+    several: dict[int, list[float]]  # number of deleted modules -> error of each random choice of modules
+    exchanged: dict[int, list[tuple[float, float]]]  # exchanged pairs -> (Kendall's tau, error) of each choice
 
     @property
     def median_increase(self) -> float:
-        """Median increase of the error over the single deletions that change no shape; NaN if there are none."""
+        """Median increase of the error over the deletions of one module that keeps the shape; NaN without such modules."""
         increases = [e - self.intact for m, e in zip(self.modules, self.deleted, strict=True) if not m.changes_shape]
         return float(np.median(increases)) if increases else float("nan")
 
@@ -42,13 +45,18 @@ class Lesions:
 def lesions(
     model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: int = 5, most: int = MOST, seed: int = 0
 ) -> Lesions:
-    """Returns the error of a trained network after each kind of lesion, at test time and without any training.
+    """Returns the error of a trained network after each kind of lesion. The network is not trained again.
+
+    A module is deleted, several random modules are deleted, or random pairs of modules within a level are exchanged. Only modules
+    that keep the shape of the state are deleted together or exchanged.
 
     Args:
         model: a network that has `modules`.
-        images, labels: (N, H, W, C), normalised, and (N,) classes.
-        draws, seed: number of random choices for each number of deleted modules and of exchanged pairs, and their seed.
+        images: normalised images (N, H, W, C).
+        labels: classes (N,).
+        draws: number of random choices of the deleted modules or exchanged pairs, for each number of modules or pairs.
         most: largest number of modules deleted, or pairs exchanged, at once.
+        seed: seed of the random choices.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -81,7 +89,7 @@ def lesions(
 
 
 def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) -> list[Module]:
-    """Returns the modules after `pairs` exchanges of two modules of one level, each pair drawn from all."""
+    """Returns the modules after `pairs` exchanges. Each exchange swaps a random pair of modules of one level."""
     order = list(ordered)
     for a, b in rng.permutation(_pairs(ordered))[:pairs]:
         order[a], order[b] = order[b], order[a]
@@ -89,14 +97,14 @@ def exchange(ordered: Sequence[Module], pairs: int, rng: np.random.Generator) ->
 
 
 def kendall_tau(before: Sequence, after: Sequence) -> float:
-    """Returns the share of pairs in the same order minus the share of pairs in the opposite order."""
+    """Returns Kendall's tau: the share of pairs in the same order minus the share of pairs in the opposite order."""
     places = [before.index(entry) for entry in after]
     signs = [np.sign(b - a) for n, a in enumerate(places) for b in places[n + 1 :]]
     return float(np.mean(signs)) if signs else 1.0
 
 
 def plot_lesions(result: Lesions, path) -> None:
-    """Draws the three kinds of lesion side by side to a PNG."""
+    """Draws the three kinds of lesion next to each other and writes the picture as PNG."""
     figure = new_figure(15, 4.6, "Test error after lesions of the trained network, nothing retrained")
     single, several, order = figure.subplots(1, 3, sharey=True, width_ratios=[1.4, 1, 1])
     _draw_single(single, result)

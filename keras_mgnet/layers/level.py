@@ -1,4 +1,4 @@
-"""The level: iterates a scheme over a field on one grid. It holds the only loop, and the ways to save its memory."""
+"""The level: a layer that repeats the iteration of a scheme on one grid. Two options save memory in training."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,24 +17,28 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Level(keras.layers.Layer):
-    """Iterates a scheme over a field on one grid.
+    """Repeats an iteration on one grid. The scheme is the formula of the iteration, and the field is the function in the formula.
 
-    Call it with the arguments of `scheme.begin`; it returns the result of `scheme.end`.
+    For example, `Euler` has the formula x <- x + f(x), and its field f is a residual branch. The state is what the iteration
+    updates: x here, u and r in an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result of
+    `scheme.end`.
 
-    In training a level stores the states of all iterations for the gradient. Two options save memory and cost time:
+    By default a level in training stores all intermediate tensors for the backward pass. Two options need less memory and more
+    time:
 
-    - A level that is made inside `keras.RematScope("list_of_layers", layer_names=[its name])` stores only the inputs of its
-      iterations. The backward pass recomputes the iterations one by one, last to first, so the intermediate tensors of a single
-      iteration are in memory at a time. The recomputation draws the same random numbers and leaves moving statistics unchanged.
-    - With `memory_free` a level stores only the last state and recovers the others from it. This costs one more evaluation of the
-      field. The scheme must have `undo` and `pull_back` and no weights, and the field must not draw random numbers. Recomputed
-      norms use the batch statistics again and leave the moving statistics unchanged.
+    - **Recompute.** Create the level inside `keras.RematScope("list_of_layers", layer_names=[its name])`. The level then stores
+      only the state before each iteration. The backward pass recomputes the iterations one by one, last to first, and holds the
+      intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers, and does not
+      change the moving statistics of norms.
+    - **Recover.** Set `memory_free`. The level then stores only the last state. The backward pass recovers the earlier states
+      with `scheme.undo`, and evaluates the field once more in each iteration. The scheme must have `undo` and `pull_back`, and no
+      weights. The field must not draw random numbers. The backward pass does not change the moving statistics of norms.
 
-    Both options need TensorFlow or JAX. On other backends the states are stored.
+    Both options need TensorFlow or JAX. On other backends a level always stores all intermediate tensors.
 
     Args:
-        scheme: the arithmetic of one iteration.
-        field: what the scheme evaluates. It sets the number of iterations.
+        scheme: the formula of one iteration.
+        field: the function in the formula, with its weights. The field sets the number of iterations, `field.uses`.
         memory_free: whether to store only the last state, see above.
 
     Example:
@@ -62,7 +66,7 @@ class Level(keras.layers.Layer):
 
     @property
     def method(self) -> Method:
-        """The numerical method that the level iterates."""
+        """The numerical method of the level: name, formula, order and equation."""
         return self.scheme.over(self.field)
 
     def build(self, given_shape: Shape | Sequence[Shape | None]) -> None:
@@ -81,7 +85,7 @@ class Level(keras.layers.Layer):
         return self.symbolic(self.compute_output_shape([x.shape for x in given if x is not None]))
 
     def symbolic(self, shapes: Any) -> Any:
-        """Returns symbolic tensors of the given shapes, in the structure that the level returns."""
+        """Returns symbolic tensors in the dtype of the state. `shapes` is a shape or a structure of shapes."""
         return keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, dtype=self.state_dtype), shapes)
 
     def call(self, *given: Tensor, training: bool | None = None) -> Any:
@@ -96,15 +100,15 @@ class Level(keras.layers.Layer):
         return self.scheme.end(self.field.at(self.nu), *state)
 
     def iterate(self, scheme: Scheme, state: State, training: bool | None, first: int = 0) -> State:
-        """Returns the state after all iterations of a scheme, starting at iteration `first` of the level."""
+        """Applies all iterations of a scheme to a state. Iteration i evaluates the field at iteration first + i."""
         for i in range(getattr(scheme, "nu", self.nu)):
             state = self.evaluate(partial(scheme.step, i, self.field.at(first + i)), state, training)
         return state
 
     def rematerialized_call(self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Returns what Keras calls in place of `call`.
+        """Returns the function that Keras calls in place of `call` inside a `keras.RematScope`.
 
-        For a level named for remat that is `call` itself, which recomputes its iterations.
+        A level that is named in the scope returns `call` unchanged, because `evaluate` recomputes the single iterations.
         """
         return (
             layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)
@@ -113,10 +117,10 @@ class Level(keras.layers.Layer):
     def evaluate(self, step: Callable[..., State], state: State, training: bool | None) -> State:
         """Returns step(*state).
 
-        In training, a level that is named for remat does not store the intermediate tensors.
+        In training, a level that is named in a `keras.RematScope` does not store the intermediate tensors of the step.
 
         Args:
-            step: one iteration. It may use only its state and variables.
+            step: one iteration. The function may read only the state and variables.
             state: tensors in any nested structure; None stands for zero.
             training: whether the level is in training mode.
         """
@@ -125,13 +129,13 @@ class Level(keras.layers.Layer):
         return memory.evaluated_again(step, state, self.dtype_policy)
 
     def inverse(self, *last: Tensor, training: bool = False) -> State:
-        """Inverts the level: returns the state that it maps to `last`.
+        """Returns the first state for a given last state: the inverse of the level.
 
-        The scheme must have `undo`. Moving statistics do not change.
+        The scheme must have `undo`. The moving statistics of norms do not change.
 
         Args:
-            last: what the level returned, each (N, H, W, c).
-            training: whether the level returned it in training mode, with batch statistics.
+            last: the tensors that the level returned, each (N, H, W, c).
+            training: whether the level ran in training mode, where norms use batch statistics.
         """
         with keras.StatelessScope(zip(self.variables, map(autodiff.read, self.variables), strict=True)):
             for i in reversed(range(self.nu)):
@@ -140,6 +144,6 @@ class Level(keras.layers.Layer):
 
 
 def _shapes(given: Any) -> list[Shape]:
-    """Returns the shapes of a level's arguments as a list, also if `given` is a single shape."""
+    """Returns a list of shapes. `given` is one shape or a sequence of shapes, in which None entries are left out."""
     several = isinstance(given[0], (tuple, list))
     return [tuple(shape) for shape in (given if several else [given]) if shape is not None]

@@ -1,4 +1,4 @@
-"""What every network has besides the arguments of its family: the image and the head of keras.applications."""
+"""The parts that all families share: the arguments of every network, the image, the stem and the classifier."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.Glob
 
 
 class FrameArguments(TypedDict, total=False):
-    """The arguments of `Frame`, for the signature of a family's constructor."""
+    """The arguments of `Frame` as a type, for the constructors of the families."""
 
     stem: str
     input_shape: tuple[int | None, int | None, int]
@@ -45,21 +45,22 @@ class FrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Frame:
-    """The arguments that all families share. They follow those of the family and are passed by keyword.
+    """The arguments that all families share. The constructor of every family takes these arguments by keyword.
 
-    As a context manager it opens the `keras.RematScope` of `remat`. Levels are built inside it.
+    A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 
     Attributes:
         stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
-        activation: sigma, a Keras activation.
-        norm: "batch" for batch normalisation wherever the network has it, or None for no norm. Sigma stays in its places.
+        activation: the activation sigma, a Keras activation.
+        norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
         weights: None or the path of a .weights.h5 file.
         init: "he_fan_out", "torch_default" or "xavier".
-        remat: names of levels, such as "level1". A named level stores only the inputs of its iterations in training and
-            recomputes each iteration for the gradient, which saves memory and costs time (`keras_mgnet.layers.Level`).
-        recipe: the recipe that the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
+        remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
+            pass recomputes their iterations (`keras_mgnet.layers.Level`).
+        recipe: the recipe with which the model is compiled, a key of `keras_mgnet.recipes.RECIPES`; None for the recipe of the
+            family.
         name, dtype: name and dtype of the model. The dtype can be a policy such as "mixed_bfloat16".
 
     Example:
@@ -129,7 +130,7 @@ class Frame:
         return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
 
     def image(self, levels: int) -> Tensor:
-        """Returns the symbolic image (N, H, W, C). Raises ValueError if its coarsest grid would have no pixel."""
+        """Returns the symbolic image (N, H, W, C). Raises ValueError if the image is too small for this number of levels."""
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
             dtype = self.common["dtype"].compute_dtype
@@ -139,23 +140,23 @@ class Frame:
         return input_tensor(self.input_tensor)
 
     def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
-        """Returns the image after the stem: the data of the first grid, (N, H/s, W/s, channels)."""
+        """Returns the image after the stem, (N, H/s, W/s, channels). s is 4 for the stem "imagenet" and 1 for the other stems."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
     def end(self, x: Tensor) -> Tensor:
-        """Applies the last norm and sigma to x, before the classifier of a pre-activation network."""
+        """Applies a norm and the activation to x. A pre-activation network needs both before its classifier."""
         return norm_layer(self.norm, self.activation, name="s", dtype=self.common["dtype"])(x)
 
     def head(self, features: Tensor) -> Tensor:
-        """Maps the last level's u or r (N, H, W, c) to the model's output."""
+        """Returns the output of the model for the last features (N, H, W, c)."""
         if not self.include_top:
             return _pooled(features, self.pooling) if self.pooling else features
         pooled = _pooled(features, "avg")
         return self._classifier(pooled.shape[-1], features.dtype)(pooled)
 
     def loss(self) -> keras.losses.Loss:
-        """Returns the cross-entropy that fits the classifier's activation."""
+        """Returns the cross-entropy loss, for logits or for the probabilities of a softmax."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
 
     @staticmethod
@@ -195,7 +196,7 @@ class Frame:
 
 
 def input_tensor(given: Any) -> Tensor:
-    """Returns a symbolic tensor as it is, or the tensor that a config describes."""
+    """Returns `given` if it is a tensor. If `given` is the configuration of a tensor, returns that tensor."""
     if not isinstance(given, dict):
         return given
     return keras.saving.deserialize_keras_object(

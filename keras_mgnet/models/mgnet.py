@@ -54,22 +54,28 @@ SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
 
 @serializable
 class MgNet(Network):
-    """MgNet[nu_1, ..., nu_J]: smoothing on J grids, u^{l,i} = u^{l,i-1} + s(B^{l,i} * s(f^l - A^l * u^{l,i-1})).
+    """MgNet[nu_1, ..., nu_J]: a classifier with nu_l smoothing iterations on grid l, for J grids.
 
-    Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code.
+    A smoothing iteration is u <- u + s2(B * s1(f - A * u)). u is the feature and f the data of the grid. A and B are
+    convolutions. s1 and s2 are each a norm followed by the activation. A transfer restricts u and the residual r = f - A * u to
+    the next grid.
+
+    Source: He2019 (3.4), (4.3)-(4.4), with the norms of the authors' code. Symbols: docs/reference/symbols.md.
 
     Args:
-        nu: smoothing iterations per grid. Its length J is the number of grids.
-        channels: c_u, an integer or one per grid.
-        channels_f: c_f, likewise; None for c_f = c_u.
-        share_A: whether a grid has one A, as MgNet is defined. False gives every iteration its own.
-        share_B: whether a grid has one B (B^l). False gives every iteration its own (B^{l,i}).
-        form: "residual" carries r = f - A * u, which is the same function at half the A-products. "feature" is the textbook form.
+        nu: smoothing iterations per grid. The length J of nu is the number of grids.
+        channels: channels c_u of the feature, an integer or one per grid.
+        channels_f: channels c_f of the data, an integer or one per grid; None for c_f = c_u.
+        share_A: whether all iterations on a grid share one A, as in the definition of MgNet. With False every iteration has its
+            own A.
+        share_B: whether all iterations on a grid share one B. With False every iteration has its own B.
+        form: "residual" updates the residual r in each iteration. "feature" computes r from f in each iteration. With a shared A
+            both forms are the same function, and "residual" needs half as many products with A.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
-        Pi, R: restriction of u and r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
+        Pi, R: restriction of u and of r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
 
     Raises:
-        ValueError: if nu, channels, shapes or names do not make a network, before anything is built.
+        ValueError: if an argument is invalid. The error is raised before anything is built.
 
     Example:
         >>> model = MgNet(nu=(1, 1), channels=8, input_shape=(8, 8, 1))
@@ -119,7 +125,7 @@ class MgNet(Network):
 
 
 def descend(r: Tensor, levels: Sequence[GridLevel], transfers: Sequence[Callable[..., Any]]) -> Tensor:
-    """Passes the data r of the first grid down all grids and returns the last u. `transfers` lead from each grid to the next."""
+    """Runs the levels and the transfers in turn, from the data r of the first grid, and returns u of the last grid."""
     u, r = levels[0](r)
     for transfer, level in zip(transfers, levels[1:], strict=True):
         u, r = transfer(u, r)

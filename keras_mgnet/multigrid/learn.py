@@ -1,4 +1,4 @@
-"""Learned smoothers: B is trained on random errors by back-propagation through the cycle, and then used on other grids."""
+"""Learned smoothers: trains B by back-propagation through multigrid cycles. The trained B also works on other grids."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from keras_mgnet.multigrid.solvers import cycle_levels
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"
 SINGLE = {"dtype": "float32", "cycle_dtype": None}
-RENEWED = 4  # one in this many errors is drawn anew in each step
+RENEWED = 4  # in each step, one in this many errors is replaced by a new random error
 
 
 @dataclass(frozen=True)
 class LearnConfig(SolveConfig):
-    """A problem and the training of a smoother for it. Its last fields are the --learn options of `keras-mgnet solve`."""
+    """The options of `keras-mgnet solve`: a problem, and with `learn` the training of a smoother for this problem."""
 
     learn: bool = option(False, "train the smoother first, and compare it with the others")
     kernels: str | None = option(
@@ -69,7 +69,7 @@ class LearnConfig(SolveConfig):
 
 
 def learnable(config: LearnConfig) -> Smoother:
-    """Returns the smoother to train: one B per grid, or one for all grids, and a weight for each smoothing step."""
+    """Returns the smoother to train. It has one B per grid, or one B for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
     def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
@@ -96,16 +96,19 @@ def _weighted(nu: int, dtype) -> ResidualCorrection:
 def train(config: LearnConfig, report: Callable[[int, float], None] = lambda step, loss: None) -> keras.Model:
     """Trains B on grids of `train_n` points per side, in single precision.
 
-    Adam minimises the mean logarithm of the factor by which a cycle reduces the norm of an error u, with f = 0. The errors are
-    those that earlier cycles left, scaled to norm 1; a quarter of them are drawn anew. So the power iteration and the training
-    run side by side, and the loss becomes the logarithm of the asymptotic factor.
+    For f = 0 the solution is zero, so u is the error. A training step starts from errors of norm 1 and applies `unrolled` cycles.
+    Adam minimises the mean logarithm of the norm after these cycles.
+
+    The next step on the same problem starts from the errors that are left after these cycles, scaled to norm 1. About a quarter
+    of these errors is replaced by new random errors. Repeated cycles leave the errors that shrink most slowly, as in a power
+    iteration. So the loss per cycle approaches the logarithm of the asymptotic convergence factor.
 
     Args:
         config: the problem and the training.
-        report: is called with each step and its loss.
+        report: a function that is called in each step with the number of the step and the loss per cycle.
 
     Returns:
-        The solver on `train_n` points with the trained B. It is trainable and has the same layers as that of `learned_solver`.
+        The solver on `train_n` points with the trained B. The model is trainable.
     """
     keras.utils.set_random_seed(config.seed)
     coarse = replace(config, n=config.train_n)
@@ -131,7 +134,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
 
 
 def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
-    """Returns the same model with a B of its own on each grid, because files do not keep shared layers."""
+    """Returns the same model with a copy of B on each grid, because saved models cannot share a layer between levels."""
     own = build(config, smoother=learnable(replace(config, share_B=False)), **SINGLE)
     for level, source in zip(smoothed_levels(own), smoothed_levels(model), strict=True):
         for variable, value in zip(level.trainable_variables, source.trainable_variables, strict=True):
@@ -140,7 +143,7 @@ def _unshared(model: keras.Model, config: LearnConfig) -> keras.Model:
 
 
 def _fields(config: LearnConfig, model: keras.Model) -> list[list[np.ndarray]]:
-    """Returns the values of all fixed operators, for each problem to train on."""
+    """Returns the values of all fixed stencils, for each problem of the training."""
     if config.problem != "jumps":
         return [_values(model)]
     others = [replace(config, seed=config.seed + 1 + i) for i in range(config.problems)]
@@ -168,12 +171,12 @@ def _unit(u: np.ndarray) -> np.ndarray:
 
 
 def smoothed_levels(model: keras.Model) -> list[CycleLevel]:
-    """Returns the levels of a solver, fine to coarse, without the coarsest."""
+    """Returns the levels of a solver from the finest to the coarsest, without the coarsest level."""
     return cycle_levels(model)[:-1]
 
 
 def load_smoother(path: str | Path) -> keras.Model:
-    """Loads the model of `train` from a .keras file. Raises ValueError if the file holds something else."""
+    """Loads a model that `train` returned, from a .keras file. Raises ValueError if the file contains another model."""
     model = load_checked(path, EXPECTED_FILE, lambda name: name == "Functional")
     if not any(isinstance(level.field.B[0], (KernelChain, CoefficientStencil)) for level in smoothed_levels(model)):
         raise ValueError(f"expected {EXPECTED_FILE}. Received: '{path}'")
@@ -181,13 +184,14 @@ def load_smoother(path: str | Path) -> keras.Model:
 
 
 def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
-    """Returns the solver of a configuration with the smoothers of a model of `train`, trained or loaded.
+    """Returns the solver of a configuration, with the smoothers of a model that `train` or `load_smoother` returned.
 
-    Grids are matched from the coarsest up. Each takes the smoother of the grid of its size, and a larger grid takes that of the
-    largest. Stencils that depend on coefficients are computed here, once.
+    Each grid takes the smoother that was trained on a grid of the same size. A grid that is larger than all grids of the training
+    takes the smoother of the largest. For a problem with jumping coefficients, the trained network computes the stencils of the
+    smoothers once, in this function.
 
     Raises:
-        ValueError: if the model was trained with other smoothing steps than those of the configuration.
+        ValueError: if the smoothing steps of the configuration differ from the steps of the training.
     """
     sources, depth = smoothed_levels(trained), grid_count(config.n) - 1
     nu = (sources[0].nu, sources[0].post_nu)
@@ -208,7 +212,7 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
 
 
 def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
-    """Returns what B has learned, on the grid of A."""
+    """Returns the trained B as a layer for the grid of A."""
     n = A.shape[0]
     if isinstance(B, KernelChain):
         config = B.get_config() | {"scale": float(1 / diagonal(A)), "dtype": dtype}

@@ -15,7 +15,7 @@ from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION, TRANSFERS, Transfer
 
-VISITS = {"backslash": 1, "V": 1, "W": 2}  # of the next grid, in one cycle of this kind
+VISITS = {"backslash": 1, "V": 1, "W": 2}  # kind of cycle -> how often a grid visits the next coarser grid
 PI = ("zero", "injection", "random")
 COARSEST = ("exact", "smooth")
 
@@ -38,42 +38,47 @@ def solver(
     cycle_dtype=None,
     name: str = "multigrid",
 ) -> keras.Model:
-    """Returns the model that maps [u, f], each (N, n, n, 1), to u after one multigrid cycle for A * u = f.
+    """Returns a Keras model of one multigrid cycle for A * u = f. The model maps [u, f], each (N, n, n, 1), to the next u.
 
-    It is MgNet's iteration, linear and with fixed stencils: u <- u + B * (f - A * u) on each grid, He2019 (4.3), with R on the
-    way down and P on the way up (KAUST m6_01, Algorithm 10). The model can be saved, trained through and compiled by XLA. It maps
-    a solution to itself, whatever its smoother.
+    Each grid iterates u <- u + B * (f - A * u), He2019 (4.3), without norms and activations. Residuals are restricted by R to
+    coarser grids. Corrections are prolongated by P to finer grids (KAUST m6_01, Algorithm 10). All stencils are fixed. The model
+    can be saved, has gradients, and compiles with XLA. If u solves A * u = f, the model returns u, with any smoother.
 
     Args:
-        n: points per side in the interior of the unit square, 2^k - 1; h = 1 / (n + 1). f is h^2 times the right-hand side.
-        cycle: "V", "W", or "backslash", a V-cycle without smoothing on the way up.
-        nu: smoothing steps down and up.
-        smoother: "jacobi", "red_black" (Gauss-Seidel), "chebyshev", B itself as a kernel (k, k), or a list of layers (N, m, m, 1)
-            -> (N, m, m, 1), trainable or not: the B of each grid but the coarsest.
-        omega: weight of Jacobi.
+        n: number of points per side in the interior of the unit square, 2^k - 1. The mesh size is h = 1 / (n + 1), and f is h^2
+            times the right-hand side.
+        cycle: "V", "W" or "backslash". A backslash cycle is a V-cycle without smoothing on the way from coarse to fine grids.
+        nu: smoothing steps on the way from fine to coarse grids, and on the way back.
+        smoother: one of three.
+
+            - a name: "jacobi", "red_black" (Gauss-Seidel) or "chebyshev"
+            - an array (k, k): the kernel B on all grids
+            - a list of layers (N, m, m, 1) -> (N, m, m, 1): the B of each grid that smooths, from fine to coarse. The layers may
+              be trainable.
+        omega: damping of Jacobi.
         levels: number of grids; None for all grids down to a single point.
-        Pi: initial u on a coarser grid, as in the full approximation scheme: "zero", "injection" or "random". The cycle is the
-            same in exact arithmetic. "zero" carries residuals, the two others u and f.
+        Pi: initial u on coarser grids: "zero", "injection" or "random". With "zero" coarser grids compute corrections. The other
+            two are variants of the full approximation scheme. In exact arithmetic all three give the same result.
         dtype: dtype of u, f and the result.
-        A: h^2 times the operator: a stencil (3, 3) or one for each point, (n, n, 3, 3), such as `anisotropic` and `diffusion`
-            return; None for -Laplace u. It is zero outside the grid.
+        A: h^2 times the differential operator, as a stencil (3, 3) or as a stencil for each point (n, n, 3, 3). `anisotropic` and
+            `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid.
         transfer: "full_weighting" with bilinear interpolation, "fem", or "injection" with bilinear interpolation.
         coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P).
-        coarsest: "exact", or "smooth", which smooths nu[0] times there too.
-        degree: degree of Chebyshev's polynomial.
-        cycle_dtype: dtype of everything except the first residual f - A * u and the sum at the end; None for dtype. With
-            "float32" the iteration still converges to the solution in dtype, by iterative refinement.
+        coarsest: "exact" for an exact solution on the coarsest grid, or "smooth" for nu[0] smoothing steps.
+        degree: degree of the Chebyshev polynomial.
+        cycle_dtype: dtype of the cycle; None for dtype. The first residual f - A * u and the last sum always use dtype. So with
+            cycle_dtype="float32" and dtype="float64" the iteration still converges to a float64 solution (iterative refinement).
         name: name of the model.
 
     Raises:
-        ValueError: if n is not 2^k - 1, a name is unknown, nu has no smoothing step, or A has another shape.
+        ValueError: if n is not 2^k - 1, a name is unknown, nu has no smoothing step, or A has a wrong shape.
 
     Example:
         >>> model = solver(15)
         >>> u, f = np.zeros((1, 15, 15, 1)), np.full((1, 15, 15, 1), 1 / 16**2)
         >>> for _ in range(12):
         ...     u = model.predict_on_batch([u, f])
-        >>> float(u[0, 7, 7, 0].round(4))  # of -Laplace u = 1 in the middle, 0.0737 in the limit h -> 0
+        >>> float(u[0, 7, 7, 0].round(4))  # u of -Laplace u = 1 in the middle; for h -> 0 the value is 0.0737
         0.0734
     """
     points = sizes(n, levels)
@@ -109,7 +114,7 @@ def solver(
 
 
 def cycle_levels(model: keras.Model) -> list[CycleLevel]:
-    """Returns the levels of a solver, fine to coarse."""
+    """Returns the levels of a solver, from the finest to the coarsest."""
     levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
     return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))
 
@@ -120,7 +125,7 @@ def _level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: st
 
 
 def _transfer(kernels: Transfer, name: str, dtype) -> StencilTransfer:
-    """Returns a layer with four times the kernels, which are integers; the layer divides by 4."""
+    """Returns a layer with the kernels R and P. The layer stores four times the kernels, because these values are integers."""
     R, P = ((4 * kernel).tolist() for kernel in kernels)
     return StencilTransfer(R, P, 4.0, name=name, dtype=dtype)
 
@@ -131,7 +136,7 @@ def _restriction(Pi: str, name: str, dtype) -> StencilTransfer:
 
 
 def _check_nu(nu, cycle: str) -> tuple[int, int]:
-    """Returns the smoothing steps down and up."""
+    """Returns the smoothing steps on the way to coarser and to finer grids."""
     check_known("cycle", cycle, VISITS)
     if not isinstance(nu, Sequence) or len(nu) != 2 or not all(is_integer(count) and count >= 0 for count in nu):
         raise ValueError(f"expected nu=(down, up), two integers >= 0. Received: nu={nu!r}")

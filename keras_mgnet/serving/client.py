@@ -1,4 +1,4 @@
-"""Classifies image files with a server that speaks TensorFlow Serving's REST protocol. Loads neither TensorFlow nor Keras."""
+"""Classifies image files on a server with TensorFlow Serving's REST protocol. The client loads neither TensorFlow nor Keras."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # fewest bytes first
 SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # first bytes of JPEG and PNG
 AT_ONCE = 8  # requests
 MAX_ANSWER_BYTES = 64 * 2**20
-ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # raised by unexpected JSON
+ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # errors of unexpected JSON
 
 
 class RemoteModel:
@@ -33,16 +33,17 @@ class RemoteModel:
 
     Args:
         url: address of the model.
-        timeout: seconds to wait for each complete answer.
-        retries: how often to retry a refused connection.
+        timeout: seconds to wait for each complete response.
+        retries: number of retries after a refused connection.
 
     Attributes:
-        signatures: {name: (name of the input, TensorFlow's name of its type, lengths of its axes)}.
-        class_names: a list, or None if the server has no names.
+        signatures: a dictionary from the name of a signature to its input: (name, TensorFlow's name of the type, lengths of the
+            axes).
+        class_names: the class names, or None if the server has none.
 
     Raises:
-        ValueError: if the server refuses the request or has no such model (status below 500).
-        OSError: if the server fails (status 500 and above), does not answer in time, or not at all.
+        ValueError: if the server refuses the request or does not have the model (HTTP status below 500).
+        OSError: if the server fails (HTTP status 500 and above), cannot be reached, or needs more time than `timeout`.
     """
 
     def __init__(self, url: str, timeout: float = 30.0, retries: int = 0):
@@ -55,9 +56,11 @@ class RemoteModel:
             raise ValueError(f"expected a model from images to probabilities at {url}. Received: another")
 
     def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
-        """Returns probabilities (N, classes) for image files, or for pixels (H, W, C) as the signature takes them.
+        """Returns probabilities (N, classes).
 
-        The default signature is the one that needs the fewest bytes.
+        Args:
+            images: paths of image files, or arrays of pixels (H, W, C) in the form that the signature takes.
+            signature: name of the signature; None for the signature that needs the fewest bytes.
         """
         signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]))
         if signature not in self.signatures:
@@ -112,11 +115,11 @@ def classify(
     signature: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Classifies image files: returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
+    """Classifies image files. Returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
 
-    JPEG and PNG files are sent unchanged if the model decodes them; otherwise pixels of the model's size are sent. Classes
-    are numbered if neither you nor the server give names. Raises the errors of `RemoteModel`, and ValueError for a file
-    that is not an image.
+    If the model decodes images, the client sends JPEG and PNG files unchanged. Otherwise the client decodes the files and sends
+    pixels in the size that the model takes. Without class names, classes are named by their numbers. The function raises the
+    errors of `RemoteModel`, and ValueError for a file that is not an image.
     """
     rows = model.probabilities(images, signature)
     names = class_names or model.class_names or [str(c) for c in range(rows.shape[-1])]
@@ -127,7 +130,7 @@ def classify(
 
 
 def _described(told: Any) -> tuple[dict[str, tuple[str, str, list[int]]], list[str] | None]:
-    """Returns from a model's metadata the signatures that map images to probabilities, and the class names."""
+    """Reads the signatures from images to probabilities, and the class names, from the metadata of a model."""
     found, names = {}, told["metadata"].get("class_names")
     for signature, row in told["metadata"]["signature_def"]["signature_def"].items():
         for name, tensor in row["inputs"].items():

@@ -56,7 +56,6 @@ GRANTED = {  # page -> what makes the files and names that it takes for granted,
     "docs/analysis.md": a_network_of_colour_images,
     "docs/denoising.md": an_edge,
     "docs/equations.md": lambda patch: dict(vars(layers.steps)),  # whose functions it prints
-    "docs/export.md": lambda patch: {"images": pixels(8, 28, 28, 1)},
     "docs/gpu.md": a_prepared_set,
     "docs/zoo.md": weights_of_others,
 }

@@ -1,4 +1,4 @@
-"""Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or any TFDS name."""
+"""Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or a data set of TensorFlow Datasets (TFDS)."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.training.data.folder import read_folder
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
-DENOISING = "denoise"  # the form of a set of clean images without classes
+DENOISING = "denoise"  # clean images without classes
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -22,12 +22,12 @@ HELD_OUT = 0.2
 SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
 MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
 CHUNK_BYTES = 2**22
-COMPARED, CALIBRATING = 2000, 256  # images, at most, on which an export is compared and its integers are calibrated
+COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their labels. Any other type or shape raises ValueError.
+    """Images and their labels. A wrong type or shape raises ValueError.
 
     Example:
         >>> Split(np.zeros((2, 8, 8, 1), np.uint8), np.array([0, 1], np.int32)).images.shape
@@ -47,7 +47,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification, with the constants that normalise it. Raises ValueError if its parts do not fit together.
+    """A data set for classification. Raises ValueError if its parts do not fit together.
 
     Example:
         >>> data = load("digits")
@@ -55,12 +55,12 @@ class Dataset:
         (10, (8, 8, 1))
     """
 
-    name: str  # the name given to `load`
+    name: str  # the argument of `load`
     train: Split
-    test: Split  # with the same image shape
+    test: Split  # images of the same shape as in `train`
     class_names: tuple[str, ...]
     mean: tuple[float, ...]  # per channel, for pixels scaled to [0, 1]
-    std: tuple[float, ...]  # per channel, on the same scale, positive
+    std: tuple[float, ...]  # per channel, for pixels scaled to [0, 1], positive
 
     def __post_init__(self):
         shapes = self.input_shape, self.test.images.shape[1:]
@@ -95,14 +95,14 @@ class Dataset:
         return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
-        """Returns arguments of `export_model`: test images with their labels, and training images to calibrate on."""
+        """Returns arguments of `export_model`: test images with labels to compare, and training images for calibration."""
         test, train = draw(len(self.test.labels), compared), draw(len(self.train.labels), calibrating)
         samples, labels = self.test.images[test], self.test.labels[test]
         return {"samples": samples, "labels": labels, "calibration": self.train.images[train]}
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """Arguments for a network that fits the data: `input_shape` and `classes`."""
+        """The arguments `input_shape` and `classes` of a network for these data."""
         return {"input_shape": self.input_shape, "classes": self.classes}
 
 
@@ -110,19 +110,19 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     """Loads a data set into memory as uint8. Nothing is downloaded.
 
     Args:
-        name: one of
+        name: one of four.
 
-            - `digits`: the 8x8 digits of scikit-learn.
-            - `npz:FILE`: arrays x_train, y_train, x_test, y_test, as Keras names them. Optional: class_names, and mean and
-              std per channel, for pixels scaled to [0, 1].
-            - `folder:DIR`: DIR/train/<class>/* and DIR/test/<class>/*; or DIR/<class>/*, of which a fifth is held out for
-              the test.
-            - a TFDS name such as `cifar10`, of a set that is prepared in TFDS_DATA_DIR.
-        image_size: for `folder:DIR`: resize every image to a square of this many pixels a side.
-        on_corrupt: for `folder:DIR`: "skip" an unreadable image with a warning, or raise an "error".
+            - `digits` loads the 8x8 digits of scikit-learn.
+            - `npz:FILE` loads the arrays x_train, y_train, x_test and y_test. The file may also contain class_names, and mean and
+              std per channel for pixels scaled to [0, 1].
+            - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If DIR has class folders only,
+              DIR/<class>/*, a fifth of the images is held out as test images.
+            - A TFDS name such as `cifar10` loads a data set that is prepared in the folder TFDS_DATA_DIR.
+        image_size: for `folder:DIR`, the side in pixels of the square to which every image is resized.
+        on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
 
     Raises:
-        ValueError: if the name is unknown or not prepared, the set has no classes, or the data do not form a valid set.
+        ValueError: if the name is unknown, the data set is not prepared or has no classes, or the arrays do not fit together.
 
     Example:
         >>> load("digits").train.images.shape
@@ -142,7 +142,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
 
 
 def is_denoising(name: str) -> bool:
-    """Returns whether a name has the form `denoise:DIR`, which `keras_mgnet.training.data.denoise` loads.
+    """Returns whether a name has the form `denoise:DIR`. `keras_mgnet.training.data.denoise` loads such a data set.
 
     Example:
         >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
@@ -152,7 +152,7 @@ def is_denoising(name: str) -> bool:
 
 
 def draw(available: int, wanted: int) -> np.ndarray:
-    """Returns indices of at most `wanted` images in order, the same in each call.
+    """Returns sorted indices of at most `wanted` random images out of `available`. Every call returns the same indices.
 
     Example:
         >>> draw(3, 5)
@@ -164,7 +164,8 @@ def draw(available: int, wanted: int) -> np.ndarray:
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation per channel of uint8 images (N, H, W, C), for pixels scaled to [0, 1].
 
-    Computed from a histogram of the 256 values: exact, and without a float copy. A constant channel gets deviation 1.
+    A histogram of the 256 values gives the exact result without a float copy of the images. A constant channel gets a deviation
+    of 1.
 
     Example:
         >>> channel_statistics(np.full((2, 4, 4, 1), 51, np.uint8))

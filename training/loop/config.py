@@ -1,4 +1,4 @@
-"""The typed configuration of a training run. Its fields are the options of `keras-mgnet train`."""
+"""The configuration of a training run, with types. The fields are the options of `keras-mgnet train`."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from keras_mgnet.training.loop.strategy import STRATEGIES
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
-WEIGHTS_HELP = "a .pth, .npz or .safetensors file of PyTorch's weights, a .weights.h5 or a .keras file"
-OF_FILES = ("npz", "folder", DENOISING)  # here a path follows the colon; after a TFDS name it is a version
+WEIGHTS_HELP = "PyTorch weights (.pth, .npz or .safetensors) or Keras weights (.weights.h5 or .keras)"
+OF_FILES = ("npz", "folder", DENOISING)  # a path follows the colon; after the name of a TFDS set, a version follows
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> argument of Keras' compile
@@ -25,7 +25,9 @@ NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}  # the options of 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The configuration of a training run. A field left at None takes the value of the model's recipe, or the one its help names.
+    """The configuration of a training run.
+
+    A field that is None takes its value from the recipe of the model, or the default that the help of the option names.
 
     Example:
         >>> TrainConfig("digits", epochs=0)
@@ -37,7 +39,7 @@ class TrainConfig:
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, for denoise {DENOISER}")
     weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
-    recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's own")
+    recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's recipe")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; by default runs/DATASET-MODEL-NUMBER")
     epochs: Count | None = option(None, "number of epochs; the milestones of a step schedule scale with it")
@@ -52,36 +54,38 @@ class TrainConfig:
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
     augment: Literal[*AUGMENTATIONS] | None = option(
-        None, f"{', '.join(AUGMENTATIONS)}; by default the recipe's, but none for grey images and SVHN"
+        None, f"{', '.join(AUGMENTATIONS)}; by default from the recipe, but none for grey images and SVHN"
     )
     label_smoothing: Share | None = option(None, "share of each training label that is spread over all classes")
     ema: Share | None = option(
-        None, "momentum of the weight average; the averaged weights are evaluated and saved; 0 for no average"
+        None, "momentum of the average of the weights; the run evaluates and saves the average; 0 for no average"
     )
-    seed: NonNegativeInt = option(0, "seed of initialisation, order and augmentation")
+    seed: NonNegativeInt = option(0, "seed of the initial weights, the order of the images and the augmentation")
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "float32, mixed_bfloat16 or mixed_float16"
     )
-    jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: auto (by device), on or off")
+    jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: on, off, or auto (on TensorFlow only with GPUs)")
     strategy: Literal[*STRATEGIES] = option(
-        "auto", "auto, one, mirrored (all devices of this machine) or multiworker (TF_CONFIG)"
+        "auto",
+        "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG), or auto: multiworker "
+        "with TF_CONFIG, mirrored with several devices, else one",
     )
     cpu_devices: Count | None = option(
         None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
-        False, "TensorFlow: norms use statistics of the whole batch instead of each replica's share; without XLA"
+        False, "TensorFlow: norms use statistics of the whole batch, not of the share of a replica; without XLA"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
-    resume: bool = option(False, "continue the run in --out from where it stopped, or start it there")
+    resume: bool = option(False, "continue the run in --out where it stopped; start a new run if --out has none")
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
     )
-    keep: Count = option(2, "number of newest checkpoints to keep, in addition to that of the best epoch")
+    keep: Count = option(2, "number of newest checkpoints to keep; the checkpoint of the best epoch is kept too")
     image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
     on_corrupt: Literal[*ON_CORRUPT] = option(
-        "skip", "folder: skip (an unreadable image is left out with a warning) or error"
+        "skip", "folder: skip unreadable images with a warning (skip), or stop at the first one (error)"
     )
     sigma: PositiveFloat | None = option(
         None, "denoise: standard deviation of the noise, in grey values 0..255; by default 25"
@@ -89,8 +93,8 @@ class TrainConfig:
     patch_size: Count | None = option(None, "denoise: side of the training patches, in pixels; by default 64")
     greedy_epochs: NonNegativeInt | None = option(
         None,
-        "denoise: first train each stage alone for this many epochs, with the earlier stages fixed (on JAX, Adam's "
-        "momentum still moves them); then train all together; by default 0",
+        "denoise: epochs to train each stage alone, before all stages are trained together; by default 0. Earlier stages "
+        "stay fixed (on JAX, the momentum of Adam still moves them)",
     )
 
     def __post_init__(self):
@@ -104,11 +108,11 @@ class TrainConfig:
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
-        if place and form in OF_FILES:  # absolute, so that the run's record is valid from any directory
+        if place and form in OF_FILES:  # an absolute path is valid from any directory
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
-        """Returns the configuration with open fields filled in from the recipe and the number of image channels."""
+        """Returns the configuration with the recipe's values in place of None. `channels` is the number of image channels."""
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
@@ -142,7 +146,7 @@ class TrainConfig:
         return asdict(self)
 
 
-PANELS = {  # of the help; fields in no panel come first
+PANELS = {  # panels of the help; the help shows other fields first
     "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
     "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),

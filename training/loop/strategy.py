@@ -1,4 +1,4 @@
-"""Where a run trains: on one device, all devices of this machine, or several machines, with one small interface for all."""
+"""Where a run trains: on one device, on all devices of this machine, or on several machines. `Strategy` is the interface."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import keras
 from keras_mgnet.errors import check_known
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
-CONFER_EVERY = 10  # steps; each time, all workers exchange a message
+CONFER_EVERY = 10  # steps; after so many steps all workers exchange a message
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Cluster:
 
 
 class Strategy:
-    """Trains on one device. Subclasses train on several.
+    """Trains on one device. Subclasses train on several devices.
 
-    `workers` is the number of processes that train together; `replicas` is the number of copies of the model in all of them.
-    Each replica gets its share of every batch. The chief writes the files of the run.
+    `workers` is the number of processes that train together. `replicas` is the number of copies of the model in all workers. Each
+    replica gets its share of every batch. One worker, the chief, writes the files of the run.
 
     Example:
         >>> strategy = connect("one")
@@ -43,33 +43,37 @@ class Strategy:
         self._worker, self._steps = cluster.index, 0
 
     def scope(self) -> AbstractContextManager:
-        """Returns a context in which to create, load and compile the model: its variables get a copy on every replica."""
+        """Returns a context. Create, load and compile the model inside it, so that the variables get a copy on every replica."""
         return nullcontext()
 
     def install(self, model: keras.Model, jit_compile: bool | str) -> None:
-        """Makes `fit` and `evaluate` of a compiled model train and test on all replicas.
+        """Changes a compiled model so that `fit` and `evaluate` run on all replicas.
 
-        Create and compile the model inside `scope`. Restore its variables before this call, which gives layers that draw
-        per image one random stream per replica. `jit_compile` says whether XLA compiles the step of each replica; "auto"
-        means on GPUs only.
+        Create and compile the model inside `scope`. Restore variables before this call. The call changes the seeds of layers such
+        as dropout, so that each replica uses other random numbers.
+
+        Args:
+            model: the compiled model.
+            jit_compile: whether XLA compiles the step of each replica. "auto" means on GPUs only.
         """
 
     def distribute(self, batches: Any) -> Any:
-        """Returns batches for `fit` and `evaluate` from global batches (images, labels), which every worker passes alike."""
+        """Returns the batches for `fit` and `evaluate`. All workers pass the same global batches (images, labels)."""
         return batches
 
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
-        """Says which part of a batch the norms see, and so whether the result is that of one device."""
+        """Describes over which part of a batch the norms compute statistics, and whether the result equals that of one device."""
         return "norms see the whole batch: the result of one device"
 
     def average_statistics(self, model: keras.Model) -> None:
         """Sets the moving statistics of the norms on every replica to the mean over all replicas.
 
-        All workers must call it together, before the model is evaluated or saved. It does not change the training itself.
+        All workers must call this method at the same point, before the model is evaluated or saved. Training does not depend on
+        the moving statistics.
         """
 
     def agree(self, asked: bool) -> bool:
-        """Returns whether any worker asks to stop. All workers call it after each step; they confer every few steps."""
+        """Returns whether any worker asks to stop. All workers call this after each step. Every tenth call exchanges messages."""
         self._steps += 1
         return asked if self.workers == 1 else self._steps % CONFER_EVERY == 0 and self._any(asked)
 
@@ -77,11 +81,11 @@ class Strategy:
         return asked
 
     def reports_lost_workers(self) -> AbstractContextManager:
-        """Returns a context in which a lost worker raises a ConnectionError that says what to do."""
+        """Returns a context. If a worker is lost inside it, a ConnectionError says what to do."""
         return nullcontext()
 
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
-        """Raises ValueError if this strategy cannot train exactly with this global batch size on this many images.
+        """Raises ValueError if the strategy cannot split all batches. `batch_size` is global, `images` is the number of images.
 
         Example:
             >>> connect("one").check(128, 60_000)
@@ -104,18 +108,24 @@ class Strategy:
 
 
 def connect(name: str, cpu_devices: int | None = None) -> Strategy:
-    """Returns the strategy with this name, and acquires the devices and connections it needs.
+    """Returns the strategy with this name, and connects to its devices and machines.
 
-    On TensorFlow, call it before anything else uses the runtime. Devices are the GPUs, or the logical CPUs.
+    On TensorFlow, call this function before TensorFlow computes anything. The devices are the GPUs, or the logical CPUs on a
+    machine without GPUs.
 
     Args:
-        name: "one"; "mirrored" for all devices of this machine; "multiworker" for the machines of TF_CONFIG; "auto" for the
-            last of these that has more than one device.
-        cpu_devices: use only the CPU, split into this many devices; None leaves the devices as they are.
+        name: one of four.
+
+            - "one" trains on one device.
+            - "mirrored" trains on all devices of this machine.
+            - "multiworker" trains on the machines of the environment variable TF_CONFIG.
+            - "auto" is "multiworker" if TF_CONFIG names several machines, else "mirrored" if this machine has several devices,
+              else "one".
+        cpu_devices: number of devices into which the CPU is split. GPUs are then not used. None changes nothing.
 
     Raises:
-        ValueError: if the name is unknown, TF_CONFIG does not place this process among several workers, or it is too late
-            to change the devices.
+        ValueError: if the name is unknown, if TF_CONFIG is invalid, if "multiworker" finds fewer than two workers in TF_CONFIG,
+            or if it is too late to split the CPU.
 
     Example:
         >>> connect("mirored")
@@ -146,7 +156,7 @@ def _backend() -> ModuleType:
 
 
 def read_cluster(config: str) -> Cluster:
-    """Parses the text of TF_CONFIG into a cluster. An empty text gives a cluster of this process alone.
+    """Reads a cluster from the text of TF_CONFIG. An empty text stands for this process alone.
 
     Example:
         >>> read_cluster('{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}')

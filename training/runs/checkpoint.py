@@ -1,4 +1,4 @@
-"""Checkpoints: one directory each, written whole, with a hash of every file so that damage is found before use."""
+"""Checkpoints: directories that are written completely or not at all. A hash of every file reveals damage."""
 
 import json
 import warnings
@@ -18,15 +18,15 @@ ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
 
 class DamagedCheckpointError(ValueError):
-    """Raised for a checkpoint whose files are not those that were written."""
+    """Raised if files of a checkpoint are missing, or differ from the files that were written."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run, one directory each. Their names sort by age.
+    """The checkpoints of a run. Each checkpoint is a directory, and the alphabetical order of the names is the order of age.
 
-    A checkpoint consists of arrays.safetensors, state.json and manifest.json. The manifest holds the run, the name, and the
-    length and SHA-256 of the other two files.
+    A checkpoint has three files: arrays.safetensors, state.json and manifest.json. The manifest contains the run, the name of the
+    checkpoint, and the length and SHA-256 of the other two files.
 
     Example:
         >>> import tempfile
@@ -45,9 +45,10 @@ class Checkpoints:
         return sorted(path.name for path in self.directory.glob("[!.]*") if path.is_dir())
 
     def write(self, name: str, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
-        """Writes a checkpoint and flushes it to disk. Keeps an intact one of the same name; replaces a damaged one.
+        """Writes a checkpoint and flushes the files to disk.
 
-        Raises OSError if it cannot be written; everything that was there before is then still there.
+        If an intact checkpoint has this name, nothing is written. A damaged checkpoint with this name is replaced. If writing
+        fails, the method raises OSError, and all earlier checkpoints are unchanged.
         """
         if (self.directory / name).exists():
             with suppress(DamagedCheckpointError):
@@ -66,7 +67,7 @@ class Checkpoints:
     def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Returns (arrays, state) of a checkpoint.
 
-        Raises DamagedCheckpointError if a file is missing, truncated, changed, or belongs to another checkpoint.
+        Raises DamagedCheckpointError if a file is missing, truncated or changed, or if a file belongs to another checkpoint.
         """
         folder = self.directory / name
         try:
@@ -80,7 +81,7 @@ class Checkpoints:
     def newest(self) -> tuple[str, dict[str, np.ndarray], dict[str, Any]] | None:
         """Returns (name, arrays, state) of the newest intact checkpoint, or None if there is none.
 
-        Skips damaged checkpoints with a warning that names them.
+        A damaged checkpoint is skipped with a warning.
         """
         for name in reversed(self.names()):
             try:
@@ -90,9 +91,10 @@ class Checkpoints:
         return None
 
     def prune(self, newest: str, keep: int, protected: Iterable[str] = ()) -> None:
-        """Keeps the last `keep` checkpoints up to `newest` and the protected ones, and removes all others.
+        """Removes old and damaged checkpoints.
 
-        Checkpoints after `newest` are damaged: otherwise the run would have resumed from them.
+        Keeps the protected checkpoints and the last `keep` checkpoints up to `newest`. Checkpoints after `newest` are removed.
+        They are damaged, because otherwise the run would have resumed from them.
         """
         names = self.names()
         kept = [name for name in names if name <= newest][-keep:]

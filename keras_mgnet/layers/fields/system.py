@@ -1,4 +1,4 @@
-"""The field of A u = f: the data-feature map A, the smoother B, and the norms of every iteration."""
+"""The field of an MgNet level: the map A from the feature to the data, the smoother B, and the norms of every iteration."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -20,23 +20,31 @@ Data = tuple[Tensor, ...]  # (f,), or (f, None) if u^0 = 0
 
 @serializable
 class LinearSystem(Field):
-    """The equation A(u) = f on one grid, with corrections B(r) = s2(B * s1(r)), He2019 (4.3), and A(u) = t2(A * t1(u)), (4.7).
+    """The equation A(u) = f on one grid, with A(u) = t2(A * t1(u)) and the correction e = s2(B * s1(r)), He2019 (4.3), (4.7).
 
-    The residual form carries the residual, r <- r - A * e, and A has no norms. The feature form carries f, and r is f - A(u).
+    u is the feature, f the data and r = f - A(u) the residual. A and B are convolutions. s1, s2, t1 and t2 each stand for
+    nothing, a norm, or a norm followed by the activation. Symbols: docs/reference/symbols.md.
 
-    With a nonlinear A every iteration has its own pair of norms (t1, t2). The pairs belong to A(u^0), ..., A(u^{uses-1}) or, if
-    u^0 = 0 and A(0) counts as zero, to A(u^1), ..., A(u^uses). The residual after the last iteration uses the last pair.
+    In the residual form, each iteration updates r <- r - A * e. A must be linear: t1 and t2 are nothing. In the feature form,
+    each iteration computes r = f - A(u) from f.
+
+    Every iteration has its own pair (s1, s2). There are also as many pairs (t1, t2) as iterations. The evaluations of A(u) use
+    the pairs (t1, t2) in order:
+
+    - If the level gets u^0, the pairs 0, ..., uses-1 belong to A(u^0), ..., A(u^{uses-1}). A(u^uses) uses the last pair again.
+    - If the level gets no u^0, u^0 = 0 and A(u^0) counts as zero. The pairs 0, ..., uses-1 belong to A(u^1), ..., A(u^uses).
 
     Args:
-        channels, channels_f: numbers of channels c_u and c_f.
+        channels, channels_f: numbers of channels c_u of u and c_f of f and r.
         uses: number of iterations.
-        share_A, share_B: whether one A and one B serve all iterations.
-        A, B: what comes before and after the convolution, each one of `chain.PLACES`.
-        form: one of `FORMS`.
-        has_B: whether there is a B. A smoother such as `PolynomialSmoother` needs none.
-        operators: the layers (A, B) instead of the 3x3 convolutions. All iterations share them.
-        last: whether the last residual is not used. A nonlinear A then keeps it out of the moving statistics.
-        activation: sigma.
+        share_A, share_B: whether all iterations share one A and one B.
+        A, B: the pairs (t1, t2) and (s1, s2). Each entry is None, "norm" or "sigma" (a norm followed by the activation).
+        form: "residual" or "feature".
+        has_B: whether the system has a B. `PolynomialSmoother` works without a B.
+        operators: a pair of layers that replaces the 3x3 convolutions A and B. All iterations share these layers.
+        last: whether the rest of the network ignores the residual of the last u. The moving statistics of t1 and t2 then ignore
+            the last evaluation of A(u), too.
+        activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
@@ -106,7 +114,7 @@ class LinearSystem(Field):
 
 
 class Equation(NamedTuple):
-    """A system at one iteration. u is None if it is zero."""
+    """A system at one iteration. u is None if u is zero."""
 
     system: LinearSystem
     i: int
@@ -120,13 +128,13 @@ class Equation(NamedTuple):
         return instance(self.system.A, self.i)(e)
 
     def correction(self, r: Tensor, smooth: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Returns e = s2(B * s1(r)), with `smooth` in place of B."""
+        """Returns e = s2(B * s1(r)). If `smooth` is given, it replaces B."""
         return self.system.correction(self.i, r, smooth or self.smooth)
 
     def data(self, u: Tensor | None, r: Tensor) -> Data | None:
-        """Returns what the feature form carries: (f,) with f = r + A(u), or (f, None) if u = 0.
+        """Returns the data for the feature form, (f,) with f = r + A(u), or (f, None) if u = 0.
 
-        In the residual form it returns None.
+        The residual form needs no data and gets None.
         """
         if self.system.form == "residual":
             return None

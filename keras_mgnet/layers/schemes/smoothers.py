@@ -1,10 +1,15 @@
-"""Smoothers: schemes for A u = f, which combine the corrections of one grid into the next iterate.
+"""Smoothers: schemes that improve u in A u = f with corrections e = B r of the residual r = f - A u.
 
-The state is (current, f, past). `current` is the pair (u, r). `f` is needed if A is not linear, because r must then be computed
-from it; else it is None. `past` holds the earlier pairs that a scheme still needs.
+The state of a smoother is (current, f, past):
 
-All smoothers except `PolynomialSmoother` combine candidates u^j + e^j with weights that sum to one, so r = f - A * u holds for
-each of them. All start as the plain residual correction, except `Damped`, `RedBlack` and a `Chebyshev` with given omega.
+- `current` is the pair (u, r).
+- `f` is None in the residual form, where each iteration updates r. In the feature form `f` is the data, and each iteration
+  computes r from `f`.
+- `past` is a tuple of the earlier pairs that the smoother still needs.
+
+The next u of a smoother is a weighted sum of candidates u^j + e^j. The weights sum to one, so r = f - A * u stays true. Before
+training, all smoothers of this file are equal to `ResidualCorrection`, except `Damped`, `RedBlack` and a `Chebyshev` with given
+omega.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +23,7 @@ from keras_mgnet.layers import steps
 from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
-Pair = tuple[Tensor, Tensor]  # (u, r); u is None if it is zero, r if it is not yet computed
+Pair = tuple[Tensor, Tensor]  # (u, r); u is None if u is zero, and r is None until r is computed
 
 
 @serializable
@@ -29,8 +34,9 @@ class ResidualCorrection(Scheme):
         nu: number of iterations.
 
     Attributes:
-        needs_B: whether the system has a B. A smoother that needs none makes it from A.
-        keeps_residual: whether r <- r - A * e is the residual of the next u. Otherwise f must be carried.
+        needs_B: whether the level needs a B. A polynomial smoother computes corrections with A alone.
+        keeps_residual: whether r <- r - A * e is the residual of the next u. A smoother without this property needs the feature
+            form.
     """
 
     method = Method(
@@ -53,7 +59,7 @@ class ResidualCorrection(Scheme):
         return True
 
     def build(self, u_shape: Shape) -> None:
-        """Adds the trainable coefficients, for u of this shape."""
+        """Creates the trainable coefficients, for u with this shape."""
 
     def check(self, field: Any) -> None:
         if field.form == "residual" and not self.keeps_residual:
@@ -81,7 +87,7 @@ class ResidualCorrection(Scheme):
         return system.smooth(r)
 
     def next_state(self, i: int, candidate: Pair, current: Pair, f: Any, past: tuple[Any, ...]) -> State:
-        """Returns the state after iteration i. `candidate` is (u^i + e^i, its residual)."""
+        """Returns the state after iteration i. `candidate` is the pair of u^i + e^i and the residual of u^i + e^i."""
         return candidate, f, ()
 
     def over(self, field: Any) -> Method:
@@ -90,9 +96,9 @@ class ResidualCorrection(Scheme):
 
 @serializable
 class Damped(ResidualCorrection):
-    """Damped Jacobi: scales B by sigmoid(a) before its normalisation. a is trainable, one per level, initially 1.
+    """Damped Jacobi: multiplies B by sigmoid(a). Each level has one trainable number a, initially 1.
 
-    The batch normalisation after it cancels the factor except for its epsilon, so a has hardly any gradient.
+    A batch normalisation after B cancels a positive factor, except for the epsilon in the norm. So a has hardly any gradient.
     """
 
     method = Method(
@@ -111,7 +117,7 @@ class Damped(ResidualCorrection):
 
 @serializable
 class Weighted(ResidualCorrection):
-    """Scales one B by a trainable weight per iteration, initially 1: B^i = w_i B."""
+    """Multiplies B in iteration i by a trainable weight w_i, initially 1: B^i = w_i B."""
 
     def build(self, u_shape: Shape) -> None:
         self.w = self.add_weight(shape=(self.nu,), initializer="ones", name="w")
@@ -124,11 +130,12 @@ class Weighted(ResidualCorrection):
 class Chebyshev(ResidualCorrection):
     """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
 
-    It is the residual counterpart of LM-ResNet with k_i = 1 - omega_i. With omega_i = 1 it restarts.
+    LM-ResNet with k_i = 1 - omega_i is the same two-step method for residual blocks. An iteration with omega_i = 1 ignores
+    u^{i-2}.
 
     Args:
         nu: number of iterations.
-        omega: initial values of the nu weights, such as `chebyshev_omegas`; None for 1.
+        omega: initial values of the nu weights omega_i, for example from `chebyshev_omegas`; None for all 1.
         learned: whether the weights are trained.
     """
 
@@ -168,8 +175,8 @@ class Chebyshev(ResidualCorrection):
 class RedBlack(ResidualCorrection):
     """Half-sweeps over the colours of a chessboard: iteration i corrects only the points with even i + row + column.
 
-    With B = D^{-1} of a five-point stencil two iterations are one sweep of red-black Gauss-Seidel. With B = omega D^{-1} they are
-    one sweep of SOR.
+    Let A be a five-point stencil with the diagonal D. With B = D^{-1}, two iterations are one sweep of red-black Gauss-Seidel.
+    With B = omega D^{-1}, two iterations are one sweep of successive over-relaxation (SOR).
 
     Example:
         >>> from keras_mgnet.layers import GridLevel, Stencil
@@ -189,8 +196,9 @@ class RedBlack(ResidualCorrection):
 class Multistep(ResidualCorrection):
     """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1.
 
-    It starts with all weight on j = i-1. The weights of the earlier steps are trainable, and the last weight is the remainder to
-    1. e^j is computed once, with the B of the iteration that produced r^j, so a step costs as much as a plain one.
+    The weights of the earlier steps j < i-1 are trainable and initially zero. The weight of the last step j = i-1 is 1 minus
+    their sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the smoother needs as many
+    convolutions as `ResidualCorrection`.
     """
 
     method = Method(
@@ -213,7 +221,7 @@ class Multistep(ResidualCorrection):
 
 
 def combined(pairs: Sequence[Pair], weights: Sequence[Any]) -> Pair:
-    """Returns the weighted sum of pairs. If a residual is not yet computed, neither is that of the sum."""
+    """Returns the weighted sum of pairs. If a pair has no residual yet, the sum has none either."""
     us, rs = zip(*pairs, strict=True)
     return steps.combine(us, weights), None if any(r is None for r in rs) else steps.combine(rs, weights)
 
@@ -227,7 +235,7 @@ SMOOTHERS: dict[str, Callable[..., ResidualCorrection]] = {
 
 
 def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> ResidualCorrection:
-    """Returns the smoother of a key of `SMOOTHERS` for nu iterations. A scheme layer is returned unchanged."""
+    """Returns the smoother with the given name for nu iterations. If `smoother` is a layer, returns the layer unchanged."""
     if isinstance(smoother, ResidualCorrection):
         return smoother
     check_known("smoother", smoother, SMOOTHERS)
@@ -237,8 +245,8 @@ def scheme(smoother: str | ResidualCorrection, nu: int, dtype: DType = None) -> 
 def chebyshev_omegas(rho: float, n: int) -> tuple[float, ...]:
     """Returns omega_1, ..., omega_n of the Chebyshev semi-iteration, for a basic iteration with real spectrum in [-rho, rho].
 
-    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4). They tend to 2 / (1 + sqrt(1 - rho^2)),
-    which is in (1, 2). LM-ResNet's k_i = 1 - omega_i is then in (-1, 0] (Lu2018, Figure 4).
+    omega_1 = 1, omega_2 = 1 / (1 - rho^2 / 2), omega_{i+1} = 1 / (1 - omega_i rho^2 / 4). The limit is 2 / (1 + sqrt(1 - rho^2)).
+    All omega_i are in [1, 2), so the k_i = 1 - omega_i of LM-ResNet are in (-1, 0] (Lu2018, Figure 4).
 
     Example:
         >>> [round(1 - omega, 4) for omega in chebyshev_omegas(0.9, 4)]

@@ -1,4 +1,4 @@
-"""Transfers to the next grid, and the stem, which makes the first data from an image."""
+"""Transfers to the next grid, and the stem. The stem computes the data of the first grid from an image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -60,13 +60,18 @@ RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
 
 @serializable
 class Restriction(keras.layers.Layer):
-    """Restricts to the next grid, as Pi or R: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+    """Restricts a tensor to the next grid: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels). Pi and R are restrictions.
 
     Args:
         channels: output channels.
-        kind: "conv" is a learned 3x3 convolution with stride 2. "depthwise" is the same channel by channel; `channels` must be a
-            multiple of c. "average" takes 2x2 means. "full_weighting" is a fixed stencil. The last two act on each channel; if
-            the number of channels changes, a learned 1x1 convolution follows.
+        kind: one of four.
+
+            - "conv" is a learned 3x3 convolution with stride 2.
+            - "depthwise" is a learned depthwise 3x3 convolution with stride 2. `channels` must be a multiple of c.
+            - "average" takes means of 2x2 pixels on each channel. If `channels` differs from c, a learned 1x1 convolution
+              follows.
+            - "full_weighting" applies a fixed stencil (`FullWeighting`) to each channel. If `channels` differs from c, a learned
+              1x1 convolution follows.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
@@ -87,7 +92,7 @@ class Restriction(keras.layers.Layer):
         check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
         self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
-        self.conv: Any = None  # unless it is "conv", made in `build`, if the input asks for one
+        self.conv: Any = None  # `build` makes the convolution of the other kinds, if they need one
         self.options = {"init": init, "name": self.name, "dtype": self.dtype_policy}
         if kind == "conv":
             self.conv = Conv(channels, strides=2, **self.options)
@@ -120,14 +125,16 @@ def check_groups(c: int, channels: int) -> int:
 class GridTransfer(keras.layers.Layer):
     """Restricts feature and residual to MgNet's next grid: (u, r) -> (s1(Pi *_2 u), s2(R *_2 r)).
 
-    It is exact to pass on the residual r = f - A * u instead of the data f. The data on the next grid are
-    f' = s2(R *_2 r) + A' * u', so the first residual there, f' - A' * u', is s2(R *_2 r) itself.
+    *_2 is a convolution with stride 2. s1 and s2 are each a norm followed by the activation.
+
+    The next grid needs the residual only, not the data. He2019 defines the data of the next grid as f' = s2(R *_2 r) + A' * u'.
+    The first residual on that grid is f' - A' * u' = s2(R *_2 r), and the transfer returns this residual.
 
     Args:
-        channels, channels_f: c_u and c_f of the next grid.
-        Pi, R: each one of `RESTRICTIONS`.
-        normalize: whether s1 and s2 are a norm and sigma. Without them the transfer is He2019 (4.4) as printed.
-        activation: sigma.
+        channels, channels_f: numbers of channels of u and of r on the next grid.
+        Pi, R: the kinds of the two restrictions, see `Restriction`.
+        normalize: whether to apply s1 and s2. Without s1 and s2 the transfer is He2019 (4.4) as printed.
+        activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
@@ -174,9 +181,9 @@ class GridTransfer(keras.layers.Layer):
 
 @serializable
 class IdleTransfer(GridTransfer):
-    """Passes r on to a first grid unchanged. It has a Pi and an R that it never uses, as in the released code of Poly-MgNet.
+    """Returns r unchanged. The layer has kernels Pi and R and never uses them, like the published code of Poly-MgNet.
 
-    They count in the size of that network. Arguments as in `GridTransfer`.
+    The published number of parameters of Poly-MgNet includes these kernels. The arguments are as in `GridTransfer`.
 
     Example:
         >>> transfer = IdleTransfer(4, 4, Pi="depthwise", R="depthwise", normalize=False)
@@ -197,15 +204,16 @@ class IdleTransfer(GridTransfer):
 
 @serializable
 class Stem(keras.layers.Layer):
-    """Makes the first data from an image: f^1 = sigma(norm(theta^0 * image)).
+    """Computes the data of the first grid from an image: f = sigma(norm(theta * image)) with a kernel theta.
 
-    Maps (N, H, W, c_in) to (N, H/s, W/s, channels).
+    The stem maps (N, H, W, c_in) to (N, H/s, W/s, channels).
 
     Args:
-        channels: c_f of the first grid.
-        kind: "cifar" and "mnist" are 3x3. "imagenet" is 7x7 with stride 2, then 3x3 max pooling with stride 2, so s = 4.
-        normalize: whether a norm and sigma follow the convolution. A pre-activation ResNet begins without them.
-        activation: sigma.
+        channels: number of channels of the data.
+        kind: "cifar" and "mnist" have a 3x3 kernel, and s = 1. "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with
+            stride 2, so s = 4.
+        normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet has neither in its stem.
+        activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
