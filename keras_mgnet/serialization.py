@@ -57,6 +57,7 @@ def serializable(cls: Class) -> Class:
         config["trainable"] = self.trainable
         if isinstance(self, keras.Model):
             config["weights"] = None  # the values are now part of the model and no longer come from that file
+            config["frozen"] = []
         return config | changes(self)
 
     def from_config(cls: Any, config: dict[str, Any]) -> Any:

@@ -32,7 +32,7 @@ def positive_integers(argument: str, value: Any, length: int | None = None) -> t
         (8, 8, 8)
     """
     values = (value,) * length if length and is_integer(value) else value
-    if is_integer(values) and values >= 1:
+    if not isinstance(values, tuple) and is_integer(values) and values >= 1:
         raise ValueError(
             f"expected {argument}=({values},), or {argument}=[{values}] on the command line. Received: {argument}={values}"
         )

@@ -13,6 +13,7 @@ import keras_mgnet
 from keras_mgnet import count_params, layers
 from keras_mgnet.export import export_formats
 from keras_mgnet.models import FAMILIES, Frame, ImageFrame
+from keras_mgnet import training
 from keras_mgnet.training.data import dataset as data
 from support import ROOT, catalogue
 from support.interop import torch_state
@@ -38,7 +39,7 @@ def a_prepared_set(patch):
     split = data.Split(pixels(20, 32, 32, 3), np.arange(20, dtype="int32") % 10)
     cifar10 = data.Dataset("cifar10", split, split, tuple("abcdefghij"), (0.5,) * 3, (0.2,) * 3)
     load = data.load
-    patch.setattr(data, "load", lambda name: cifar10 if name == "cifar10" else load(name))
+    patch.setattr(training, "load", lambda name: cifar10 if name == "cifar10" else load(name))
     return {}
 
 

@@ -153,7 +153,7 @@ def networks(draw):
     return nu, draw(widths), draw(widths)
 
 
-@given(networks(), st.integers(1, 4), st.integers(1, 12), st.booleans(), st.booleans())
+@given(networks(), st.integers(1, 4), st.integers(2, 12), st.booleans(), st.booleans())
 def test_closed_form(network, image_channels, classes, share_A, share_B):
     """Stem 9 c_in f_1 + 2 f_1; level 9 c f per A and per B and 2 (c + f) per iteration; pooling 9 c c' + 9 f f' + 2 (c' + f')."""
     nu, c, f = network

@@ -26,7 +26,7 @@ def test_published_channels(columns, params):
 
 
 @given(
-    columns=st.integers(1, 4), channels=st.lists(st.integers(1, 6), min_size=1, max_size=3), classes=st.integers(1, 9)
+    columns=st.integers(1, 4), channels=st.lists(st.integers(1, 6), min_size=1, max_size=3), classes=st.integers(2, 9)
 )
 def test_closed_form(columns, channels, classes):
     """A layer has 9 c c' + c' parameters, its bias counted and no gamma and beta; C columns of a block begin with c."""

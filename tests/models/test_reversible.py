@@ -35,7 +35,7 @@ def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channe
     [
         (lambda: RevNet(39), "unknown depth '39'; did you mean '38'"),
         (lambda: RevNet(blocks=(3, 1), channels=(4, 4)), r"expected at least 2 blocks .* Received: blocks=\(3, 1\)"),
-        (lambda: RevNet(blocks=3), "expected blocks to be a non-empty sequence"),
+        (lambda: RevNet(blocks=3), r"expected blocks=\(3,\), or blocks"),
         (lambda: RevNet(bottleneck=1), "unknown bottleneck '1'"),
         (lambda: RevNet(blocks=(3, 2)), "expected channels to have 2 entries"),
         (lambda: RevNet(channels=(4, 5, 6)), r"expected channels to be even\. Received: channels=\(4, 5, 6\)"),
