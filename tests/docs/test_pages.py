@@ -10,10 +10,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import keras_mgnet
-from keras_mgnet import count_params, layers
+from keras_mgnet import count_params, layers, training
 from keras_mgnet.export import export_formats
 from keras_mgnet.models import FAMILIES, Frame, ImageFrame
-from keras_mgnet import training
 from keras_mgnet.training.data import dataset as data
 from support import ROOT, catalogue
 from support.interop import torch_state
