@@ -40,7 +40,7 @@ TRAINED = {
     "leapfrog",
 }
 NAMES = [*catalogue.ONE_PER_FAMILY, *sorted(TRAINED - set(catalogue.ONE_PER_FAMILY))]
-QUICK = ["mgnet_chebyshev", "poly_mgnet_outside", "lm_resnet14", "leapfrog"]
+QUICK = ["mgnet_chebyshev", "lm_resnet14"]
 CHUNKS = [QUICK, *([name for name in NAMES if name not in QUICK][i::4] for i in range(4))]
 
 

@@ -6,10 +6,10 @@ import keras_mgnet
 from keras_mgnet import DenseNet, MgNet, PreActResNet, VCycleMgNet, describe
 from keras_mgnet.description import level_table
 from support import catalogue
-from support.catalogue import every_family_first, every_model
+from support.catalogue import every_family_first
 
 
-@every_model
+@every_family_first
 def test_level_table_accounts_for_every_parameter(name):
     model = catalogue.built(name)
     table = level_table(model)

@@ -58,7 +58,7 @@ def check_draw(hypermodel, hp):
 SEARCHED = [family.__name__ for family in FAMILIES if family.family.space]
 
 
-@pytest.mark.parametrize("family", slow_unless(("ResNet", "RevNet"), SEARCHED))
+@pytest.mark.parametrize("family", slow_unless(("ResNet",), SEARCHED))
 def test_every_family_keeps_within_its_budget(family):
     hypermodel = space(family, max_params=BUDGETS.get(family, 200_000))
     for hp in draws(hypermodel, seed=1, count=2):
@@ -71,7 +71,7 @@ def test_a_budget_of_multiply_adds():
         check_draw(hypermodel, hp)
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(st.integers(1, 10**6), st.integers(8_000, 300_000), st.none() | st.integers(2_000_000, 9_000_000))
 def test_mgnets_keep_within_any_budget(seed, max_params, max_madds):
     hypermodel = HyperMgNet((16, 16, 1), 10, max_params=max_params, max_madds=max_madds)

@@ -49,7 +49,12 @@ NETWORKS = {
     "bfloat16": partial(MgNet, (2, 2), 4, smoother="damped", dtype="mixed_bfloat16", **SMALL),
 }
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": partial(tf.function, jit_compile=True)}
-CASES = [(name, "graph") for name in NETWORKS if name != "bfloat16"]  # there graphs may round otherwise
+ALIKE = ("own kernels", "damped", "data", "stochastic LM-ResNet", "postactivation", "Poly-MgNet")  # as another network
+CASES = [
+    pytest.param(name, "graph", marks=pytest.mark.slow if name in ALIKE else ())
+    for name in NETWORKS
+    if name != "bfloat16"  # there graphs may round otherwise
+]
 CASES += [("bfloat16", "eager"), ("stochastic depth", "eager"), ("MgNet", "xla")]
 CASES += [pytest.param("stochastic LM-ResNet", "xla", marks=pytest.mark.slow)]
 

@@ -75,7 +75,14 @@ def test_training_beats_what_it_begins_with():
     assert convergence_factor(learned_solver(trained, config), 31, 20) < 0.35  # 0.60 with weighted Jacobi
 
 
-@pytest.mark.parametrize(("problem", "share_B"), [("poisson", False), ("anisotropic", True), ("jumps", True)])
+@pytest.mark.parametrize(
+    ("problem", "share_B"),
+    [
+        ("poisson", False),
+        pytest.param("anisotropic", True, marks=pytest.mark.slow),
+        pytest.param("jumps", True, marks=pytest.mark.slow),
+    ],
+)
 def test_files_keep_what_was_learned(problem, share_B, tmp_path):
     config = quick(problem, share_B=share_B)
     trained = train(config)
