@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.export.answers import CLASSES, answer_of
-from keras_mgnet.images import normalize
+from keras_mgnet.images import is_scale, normalize
 from keras_mgnet.models.network import Network
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
@@ -120,7 +120,7 @@ def _per_channel(normalization: Normalization, channels: int) -> tuple[np.ndarra
         mean, std = (np.broadcast_to(np.asarray(part, dtype="float32"), (channels,)) for part in normalization)
     except (TypeError, ValueError):
         mean = std = np.zeros(channels)
-    if not (np.isfinite([mean, std]).all() and (std > 1e-6).all()):
+    if not is_scale(mean, std):
         raise ValueError(
             f"expected normalization=(mean, std), each one number or {channels} of them, std > 0. "
             f"Received: normalization={normalization!r}"

@@ -12,6 +12,7 @@ import numpy as np
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes itself; PostScript is a program
 MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
+SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
 MAX_SEGMENTS = 4096  # of a JPEG
 MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others occur inside a scan
 START_OF_SCAN, END = b"\xda", b"\xd9"
@@ -110,6 +111,11 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
             stacklevel=4,
         )
     return (grey >> 8).astype(np.uint8)
+
+
+def is_scale(mean: Any, std: Any) -> bool:
+    """Whether means are finite, and deviations finite and large enough to divide by."""
+    return bool(np.isfinite(mean).all() and np.isfinite(std).all() and (np.asarray(std) > SMALLEST_DEVIATION).all())
 
 
 def normalize(images: Any, mean: Any, std: Any) -> Any:

@@ -1,5 +1,6 @@
 """Metrics: top-1 accuracy, and the quality of images."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -48,8 +49,19 @@ def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
     return (categorical_accuracy if one_hot else sparse_categorical_accuracy)(labels, outputs)
 
 
+class _Mean(keras.metrics.MeanMetricWrapper):
+    """The mean of a function over images; the higher the better."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, dtype: DType) -> None:
+        super().__init__(function, name=name, dtype=dtype)
+        compat.mark_higher_is_better(self)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class Accuracy(keras.metrics.MeanMetricWrapper):
+class Accuracy(_Mean):
     """The mean of `accuracy` over images.
 
     Keras' "accuracy" means the same, but its variables exist only after the first step.
@@ -62,15 +74,11 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(self, name: str = "accuracy", dtype: DType = None) -> None:
-        super().__init__(accuracy, name=name, dtype=dtype)
-        compat.mark_higher_is_better(self)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        super().__init__(accuracy, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class PSNR(keras.metrics.MeanMetricWrapper):
+class PSNR(_Mean):
     """The mean of `psnr` over images.
 
     Example:
@@ -81,8 +89,4 @@ class PSNR(keras.metrics.MeanMetricWrapper):
     """
 
     def __init__(self, name: str = "psnr", dtype: DType = None) -> None:
-        super().__init__(psnr, name=name, dtype=dtype)
-        compat.mark_higher_is_better(self)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
+        super().__init__(psnr, name, dtype)

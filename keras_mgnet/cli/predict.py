@@ -63,12 +63,11 @@ def _table(predictions: list[dict[str, Any]]) -> Table:
 
 def _files(path: Path) -> list[Path]:
     """Returns the image files of a folder, or the file itself."""
-    from keras_mgnet.training.data.folder import SUFFIXES
+    from keras_mgnet.training.data.folder import image_files
 
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.glob("[!.]*") if file.suffix.lower() in SUFFIXES)
-    if not files:
+    if not (files := image_files(path)):
         raise ValueError(f"expected image files. Received: none in '{path}'")
     return files
 

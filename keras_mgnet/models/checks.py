@@ -31,11 +31,11 @@ def positive_integers(argument: str, value: Any, length: int | None = None) -> t
         >>> positive_integers("channels", 8, 3)
         (8, 8, 8)
     """
-    values = (value,) * length if length and is_integer(value) else value
-    if not isinstance(values, tuple) and is_integer(values) and values >= 1:
+    if not length and is_integer(value) and value >= 1:
         raise ValueError(
-            f"expected {argument}=({values},), or {argument}=[{values}] on the command line. Received: {argument}={values}"
+            f"expected {argument}=({value},), or {argument}=[{value}] on the command line. Received: {argument}={value}"
         )
+    values = (value,) * length if length and is_integer(value) else value
     if not isinstance(values, (tuple, list)) or not values or not all(is_integer(v) and v >= 1 for v in values):
         kind = "an integer or a sequence of integers" if length else "a non-empty sequence of integers"
         raise ValueError(f"expected {argument} to be {kind} >= 1. Received: {argument}={value!r}")

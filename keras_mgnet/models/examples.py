@@ -12,6 +12,7 @@ from keras.losses import (
 )
 
 INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossentropy)
+CROSS_ENTROPIES = (SparseCategoricalCrossentropy, CategoricalCrossentropy)
 OF_PROBABILITIES = (*INTEGER_LABELS, "categorical_crossentropy", categorical_crossentropy)
 
 
@@ -42,9 +43,7 @@ def _check_labels(model: keras.Model, x: Any, y: Any) -> None:
 
 def _check_logits(model: keras.Model) -> None:
     loss, head = model.loss, model.layers[-1]
-    takes_probabilities = loss in OF_PROBABILITIES if isinstance(loss, str) or callable(loss) else False
-    if isinstance(loss, (SparseCategoricalCrossentropy, CategoricalCrossentropy)):
-        takes_probabilities = not loss.from_logits
+    takes_probabilities = not loss.from_logits if isinstance(loss, CROSS_ENTROPIES) else loss in OF_PROBABILITIES
     if takes_probabilities and getattr(head, "activation", None) is keras.activations.linear:
         warnings.warn(
             f"the loss takes probabilities and {model.name} returns logits: compile with "

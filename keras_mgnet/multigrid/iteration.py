@@ -55,7 +55,7 @@ class Iteration:
 
     def _check(self, f, u) -> None:
         shape = tuple(self.model.inputs[1].shape[1:])
-        for name, value in (("f", f), ("u", f if u is None else u)):
+        for name, value in (("f", f), *([] if u is None else [("u", u)])):
             if np.shape(value)[1:] != shape or np.shape(value) != np.shape(f):
                 expected = f"(N, {', '.join(map(str, shape))})"
                 raise ValueError(f"expected f and u of shape {expected}. Received: {name} of shape {np.shape(value)}")

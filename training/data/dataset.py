@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.extras import TFDS, extra
+from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.training.data.folder import read_folder
 
@@ -19,7 +20,6 @@ ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
-SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
 MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
 CHUNK_BYTES = 2**22
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
@@ -190,11 +190,6 @@ def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> 
     return Dataset(name, train, test, tuple(class_names), mean, std)
 
 
-def is_scale(mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Whether means are finite and deviations positive, finite and far enough from zero to divide by."""
-    return bool(np.isfinite(mean).all() and np.isfinite(std).all() and (np.asarray(std) > SMALLEST_DEVIATION).all())
-
-
 def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
@@ -234,9 +229,8 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
     if labels.shape not in (count, (*count, 1)) or not np.issubdtype(labels.dtype, np.integer):
         received = f"{labels.dtype} {labels.shape} for images {images.shape}"
         raise ValueError(f"expected whole-number labels of shape (N,) or (N, 1). Received: {received}")
-    if labels.size and not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
-        received = f"{labels.min()}..{labels.max()}"
-        raise ValueError(f"expected labels in 0..{MOST_CLASSES - 1}. Received: {received}")
+    if labels.size and max(int(labels.max()), -int(labels.min())) >= MOST_CLASSES:
+        raise ValueError(f"expected labels below {MOST_CLASSES}. Received: {labels.min()}..{labels.max()}")
     return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
 
 

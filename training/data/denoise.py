@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mgnet.images import decode
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
-from keras_mgnet.training.data.folder import SUFFIXES
+from keras_mgnet.training.data.folder import image_files
 from keras_mgnet.training.data.plan import Batches, Plan
 
 TEST_SEED = 0  # all runs see the same noise on the test images
@@ -145,7 +145,7 @@ def _middle(images: np.ndarray, side: int) -> np.ndarray:
 
 def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:
     folders = sorted(folder for folder in root.glob(f"{part}*") if folder.is_dir())
-    paths = [path for folder in folders for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in SUFFIXES]
+    paths = [path for folder in folders for path in image_files(folder)]
     if not paths:
         raise ValueError(f"expected images in a folder {part}* of {root}. Received: none")
     return tuple(decode(path, channels=1)[..., 0] for path in paths)

@@ -47,13 +47,23 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
     if len(class_names) == 1:
         warnings.warn(f"'{root}' has a single class, {class_names[0]}: there is nothing to learn", stacklevel=4)
     files = {(part, c): _files(part / c) for part in parts for c in class_names}
-    _warn_of_others([path for found in files.values() for path in found if path.suffix.lower() not in SUFFIXES])
+    _warn_of_others([path for found in files.values() for path in found if not is_image(path)])
     pictures = [_pictures(part / c, files[part, c], image_size, on_corrupt) for part in parts for c in class_names]
     images = _stack({path: pixels for of_class in pictures for path, pixels in of_class.items()})
     counts = [len(of_class) for of_class in pictures]
     labels = np.repeat(np.arange(len(counts), dtype=np.int32) % len(class_names), counts)
     cuts = [sum(counts[: len(class_names)])] if len(parts) == 2 else []
     return list(zip(np.split(images, cuts), np.split(labels, cuts), strict=True)), class_names
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file has the suffix of an image that is read."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Returns the images directly in a folder, sorted, without hidden files."""
+    return sorted(filter(is_image, folder.glob("[!.]*")))
 
 
 def _parts(root: Path) -> list[Path]:
@@ -105,9 +115,7 @@ def _warn_of_others(files: list[Path]) -> None:
 
 def _pictures(folder: Path, files: list[Path], image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
     pictures = {}
-    for path in files:
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    for path in filter(is_image, files):
         try:
             pictures[path] = decode(path, image_size and (image_size, image_size))
         except ValueError as error:
