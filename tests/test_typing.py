@@ -94,6 +94,7 @@ def test_right_calls_pass_and_wrong_ones_do_not(checker, tmp_path):
     assert sorted(set(checker(file))) == list(range(first, first + len(WRONG)))
 
 
+@pytest.mark.slow
 def test_mypy_finds_no_error_in_the_package(tmp_path):
     pytest.importorskip("mypy", reason="mypy is not installed")
     found = run([sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)], ROOT / "pyproject.toml", {})

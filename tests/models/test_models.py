@@ -25,6 +25,7 @@ PRECISE = (
     "revnet",
     "hamiltonian",
 )  # with code for a precision
+EAGER = set(catalogue.ONE_PER_FAMILY) - set(catalogue.FORMS)  # to trace takes seconds: slow models of their family do
 CANCELLED = ("scheme/a", "scheme/alpha0")  # by the norm behind them, but for round-off
 
 
@@ -68,10 +69,11 @@ def test_a_network_of_the_layers_of_one_without_norms_has_none_either(name, imag
 @every_family_first
 def test_fits_as_it_comes_and_keeps_sharing(name, images):
     model = catalogue.build(name)
+    model.run_eagerly = name in EAGER
     x, y = images(model, 8), np.arange(8) % 3
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)
 
-    # without the recipe's weight decay a variable moves by its gradient alone; eagerly, for to trace again takes seconds
+    # without the recipe's weight decay a variable moves by its gradient alone
     model.compile(SGD(0.1), model.loss, run_eagerly=True)
     before = {w.path: w.numpy() for w in model.trainable_weights}
     count, kernels = keras_mgnet.count_params(model), catalogue.shared_kernels(model)

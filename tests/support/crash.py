@@ -64,9 +64,9 @@ def main(out: str, kills: int, epochs: int, seed: int) -> None:
     while killed < kills:
         child = os.fork()
         if child == 0:
-            live(f"{out}/{run}", epochs, rng.randint(1, 25 * epochs) if run and killed % 2 else None)
+            live(f"{out}/{run}", epochs, rng.randint(1, 25 * epochs) if run and killed % 2 == 0 else None)
             os._exit(0)
-        if run and killed % 2 == 0:
+        if run and killed % 2:
             time.sleep(rng.uniform(0.5, 5))
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)

@@ -26,12 +26,12 @@ SHAPE, CLASSES, EPOCHS = (8, 8, 1), 3, 2
 DEPTH = {"network": "stochastic_depth"}
 UNEVEN = {"images": 17, "batch_size": 7}  # shares of 3 and 4, and of 1 and 2
 CASES = {
-    "halves": {},
     "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
     "sync_stochastic_depth": UNEVEN | DEPTH | {"sync": True, "ema": 0.5},
     "uneven_xla": UNEVEN | {"network": "no_norms", "jit": True},
 }
 SLOW_CASES = {
+    "halves": {},
     "halves_stochastic_depth": DEPTH,
     "halves_float16": {"dtype": "mixed_float16"},
     "sync": UNEVEN | {"sync": True},
@@ -41,8 +41,8 @@ SLOW_CASES = {
     "halves_float16_xla": {"dtype": "mixed_float16", "jit": True},
     "overflow_in_first_share": {"dtype": "mixed_float16", "spoiled": 0},
 }
-WORKER_CASES = ("sync_stochastic_depth", "uneven_xla")
-SLOW_WORKER_CASES = ("halves_float16", "sync")
+WORKER_CASES = ("sync_stochastic_depth",)
+SLOW_WORKER_CASES = ("halves_float16", "sync", "uneven_xla")
 
 
 def build(network, dtype):
@@ -214,7 +214,7 @@ def _fit(strategy, model, steps):
 
 PROGRAMS = {
     "mirrored": mirrored_quick,
-    "mirrored_slow": lambda: print(json.dumps(mirrored(SLOW_CASES))),
+    "mirrored_slow": lambda: print(json.dumps(mirrored(CASES | SLOW_CASES))),
     "worker": worker,
     "worker_slow": lambda: with_others(SLOW_WORKER_CASES),
     "flat": lambda: flat("one", "mirrored"),

@@ -74,10 +74,12 @@ class TrainConfig:
         None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
-        False, "TensorFlow: norms use statistics of the whole batch, not of the share of a replica; without XLA"
+        False, "TensorFlow: compute the statistics of norms over the whole batch, not per replica; XLA must be off"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
-    reproducible: bool = option(False, "bit-equal reruns and resumes on one kind of machine; slower, without XLA")
+    reproducible: bool = option(
+        False, "reruns and resumed runs give the same bits on the same hardware; slower, without XLA"
+    )
     resume: bool = option(False, "continue the run in --out where it stopped; start a new run if --out has none")
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
@@ -94,7 +96,7 @@ class TrainConfig:
     greedy_epochs: NonNegativeInt | None = option(
         None,
         "denoise: epochs to train each stage alone, before all stages are trained together; by default 0. Earlier stages "
-        "stay fixed (on JAX, the momentum of Adam still moves them)",
+        "get no gradient (on JAX, the momentum of Adam still moves them)",
     )
 
     def __post_init__(self):

@@ -121,6 +121,7 @@ def test_the_layer_of_a_recipe_draws_the_same_views(batched):
 
 
 def test_the_layer_of_a_recipe_leaves_grey_images_alone():
+    pytest.importorskip("tensorflow", reason="tensorflow is not installed")
     grey = split(3).images
     assert np.array_equal(np.asarray(RECIPES["xuteam"].augmentation(grey.shape[1:])(grey, training=True)), grey)
     with pytest.raises(ValueError, match=r"crops and flips only.*rand_augment_cut_mix"):

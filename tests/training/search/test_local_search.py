@@ -57,6 +57,7 @@ def wait_for(condition, seconds=180):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_chief_and_two_workers(images, tmp_path):
     config = small(images, tmp_path / "out", trials=3, workers=2)
     output = invoke(*arguments(config))
