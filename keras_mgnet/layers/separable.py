@@ -39,7 +39,7 @@ def is_separable() -> bool:
 
 
 def scaled(x: Tensor, factor: Any) -> Tensor:
-    """Multiplies x (N, H, W, C) by a factor: one number, or C numbers. Inside `separable_scales` by a depthwise convolution.
+    """Multiplies x (N, H, W, C) by a factor: one number or C numbers. Inside `separable_scales` this is a depthwise convolution.
 
     Example:
         >>> scaled(ops.ones((1, 1, 1, 2)), ops.array([3.0])).numpy().tolist()

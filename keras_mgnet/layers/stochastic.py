@@ -32,7 +32,7 @@ def survival_probabilities(blocks: int, survival: float, schedule: str = "huang"
 
 @serializable
 class StochasticDepth(keras.layers.Layer):
-    """Keeps or drops the output f of a branch at random, one draw per training step (Huang et al. 2016).
+    """Keeps or drops the output f of a branch at random in training, one draw per batch (Huang et al. 2016).
 
     In training f -> eta f with eta ~ Bernoulli(p). In inference f -> p f, the expectation. With `inverted`, f -> eta f / p in
     training and f -> f in inference (the released code of LM-ResNet).

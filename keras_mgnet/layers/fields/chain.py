@@ -127,7 +127,7 @@ class Chain(Field):
         return apply(self._leading(i), x)
 
     def convolve(self, x: Tensor, i: int) -> Tensor:
-        """Applies the rest of f^i, from the first convolution on, to x = s_0(...)."""
+        """Applies the rest of f^i, from the first convolution on, to the result of `activate`."""
         return apply(self._trailing(i), x)
 
     def _leading(self, i: int) -> list[Any]:

@@ -10,7 +10,8 @@ from keras_mgnet.serialization import serializable
 class DenseStates(Field):
     """The field of a dense block, for the scheme `Dense`: f^i([x_0, ..., x_i]) = x_{i+1}, where [ ] is the concatenation.
 
-    f^i maps (N, H, W, c + i growth) to (N, H, W, growth). Source: Huang, Liu, van der Maaten, Weinberger 2017.
+    If x_0 has c channels, f^i maps (N, H, W, c + i growth) to (N, H, W, growth).
+    Source: Huang, Liu, van der Maaten, Weinberger 2017.
 
     Args:
         growth: channels of each new state.

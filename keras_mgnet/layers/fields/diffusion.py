@@ -262,10 +262,11 @@ class Differences(FilterBank):
 
 @serializable
 class PeronaMalik(keras.layers.Layer):
-    """Edge-preserving diffusion of an image u by nu steps of explicit Euler, without weights: u_t = div(g(|grad u|) grad u).
+    """Edge-preserving diffusion of an image u by nu steps of explicit Euler: u_t = div(g(|grad u|) grad u).
 
-    The diffusivity is g(x) = 1 / (1 + k x^2). Maps (N, H, W, 1) to the same shape. The mean of the image does not change. For
-    dt <= 1/4 all values stay between the smallest and the largest value of the image. Source: Perona, Malik 1990; Lu2017.
+    The diffusivity is g(x) = 1 / (1 + k x^2). The layer has no weights. Maps (N, H, W, 1) to the same shape. The mean of the
+    image does not change. For dt <= 1/4 all values stay between the smallest and the largest value of the image. Source: Perona,
+    Malik 1990; Lu2017.
 
     A step is `reaction_diffusion` with lambda = 0. Its filters compute d = grad u, and psi(d) = dt g(|d|) d.
 

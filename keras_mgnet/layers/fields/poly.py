@@ -52,13 +52,15 @@ def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
 class Poly(Field):
     """The modules of PolyNet as a field for `Euler` (Zhang et al. 2017). Iteration i computes module i without the identity I.
 
-    F, G and H are different maps, and F^2(x) = F(F(x)).
+    F, G and H are different maps. GF(x) = G(F(x)) and F^2(x) = F(F(x)).
 
     - "plain": F.
-    - "poly2": F + F^2, and "poly3": F + F^2 + F^3. With I, these are truncated Neumann series of (I - F)^{-1}, which is one step
-      of backward Euler (Lu2018, section 2.1).
+    - "poly2": F + F^2, and "poly3": F + F^2 + F^3.
     - "mpoly2": F + GF, and "mpoly3": F + GF + HGF.
     - "2way": F + G, and "3way": F + G + H.
+
+    A step of backward Euler applies (I - F)^{-1}. I + F + F^2 and I + F + F^2 + F^3 are truncated Neumann series of (I - F)^{-1}
+    (Lu2018, section 2.1).
 
     Args:
         F: a field that holds the maps of all modules. Iteration n of this field is the n-th map that the modules apply, counted

@@ -44,8 +44,7 @@ def taps(kernel: str) -> list[tuple[int, int]]:
 def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
     """Extends x along an axis by `reach` values on both sides: zero on the boundary, then x mirrored with the opposite sign.
 
-    This is how functions that vanish on the boundary are continued. With this extension, symmetric stencils of any size have the
-    sine functions as eigenvectors, as the Laplacian has.
+    With this extension, the eigenvectors of symmetric stencils of any size are sine functions, like those of the Laplacian.
 
     Example:
         >>> ops.convert_to_numpy(odd_extension(ops.ones((1, 2)), 3, 1))[0].tolist()
@@ -67,7 +66,7 @@ def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
 class KernelChain(keras.layers.Layer):
     """A learned smoother, a sequence of linear convolutions on one channel: B * r = scale K_m * ... * K_1 * r.
 
-    The convolutions have no bias, and no activation is between them. Dilated kernels cover a large neighbourhood at low cost. For
+    The convolutions have no bias, and no activation follows them. Dilated kernels cover a large neighbourhood at low cost. For
     example, columns of dilation 1, 2, 4 and so on are the factors of cyclic reduction, and can learn a line relaxation.
 
     Initially B = scale * initial * I, which is weighted Jacobi if scale = 1 / diagonal of A. With several channels, small random
@@ -135,7 +134,7 @@ class KernelChain(keras.layers.Layer):
 
 
 def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) -> Tensor:
-    """Returns sum_t kernel[t]^T x(. + offset_t), with the values beyond the edges from `odd_extension`.
+    """Returns sum_t kernel[t]^T x(i + offset_t) at each point i. The values beyond the edges come from `odd_extension`.
 
     x is (N, H, W, c_in) and kernel (taps, c_in, c_out).
     """

@@ -25,9 +25,8 @@ class Norm(keras.layers.BatchNormalization):
 
     Args:
         activation: sigma, any Keras activation; None for the identity.
-        foldable: whether the kernel before this layer belongs to this layer alone. An export converter may then fold the scale of
-            the norm into that kernel. If False, the kernel is shared, and each fold would store a copy of the kernel. Then
-            `separable_scales` prevents the fold.
+        foldable: whether an export converter may fold the scale of the norm into the kernel before this layer. Set False if the
+            kernel is shared, because each fold stores a copy of the kernel. `separable_scales` prevents folds if False.
         learned: whether gamma and beta are trained. If not, gamma = 1 and beta = 0.
 
     Example:

@@ -25,13 +25,13 @@ class RadialBasis(keras.layers.Layer):
     Hermite interpolant on 20 pieces per gamma. The error is of the size of float32's round-off. Each value then costs four
     coefficients instead of `count` exponentials. The gradients with respect to z and w are the gradients of the interpolant.
 
-    The initial functions are those of Perona and Malik, slope z / (1 + (z / scale)^2), smoothed by the Gaussians.
+    The initial functions are those of Perona and Malik, slope * z / (1 + (z / scale)^2), smoothed by the Gaussians.
 
     Args:
         count: number of Gaussians per function, at least 2.
         bound: the outermost centres are at -bound and bound.
         slope: slope of the initial functions at zero.
-        scale: the z > 0 where slope z / (1 + (z / scale)^2) has its maximum.
+        scale: the z > 0 where slope * z / (1 + (z / scale)^2) has its maximum.
 
     Example:
         >>> psi = RadialBasis(slope=1.0, scale=1e6)

@@ -18,7 +18,7 @@ from keras_mgnet.serialization import serializable
 
 
 def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
-    """Returns x(. + offset), a grid shifted along one axis. Values from outside of the grid are zero."""
+    """Shifts a grid along one axis: returns x(i + offset) at each point i. Values from outside of the grid are zero."""
     offset = max(-x.shape[axis], min(offset, x.shape[axis]))
     if offset == 0:
         return x
@@ -29,7 +29,7 @@ def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
 
 
 def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(. + d, . + e).
+    """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(i + d, j + e) at each point (i, j).
 
     Args:
         x: (N, H, W, c).

@@ -99,8 +99,8 @@ class VelocityVerlet(Coupling):
 class SecondOrder(Coupling):
     """Central differences for y'' + c y' = f / h^2: y_{j+1} = (2 y_j - (1 - q) y_{j-1} + f^j(y_j)) / (1 + q).
 
-    c is the damping, h the step size, and q = c h / 2. For q = 0 this is Verlet's method as printed in Lu2017:
-    y_{j+1} = 2 y_j - y_{j-1} + h^2 s(K_j y_j + b_j). `undo` enlarges errors by the factor (1 + q) / (1 - q) per step.
+    c is the damping, h the step size, and q = c h / 2. For q = 0 this is Verlet's method as printed in Lu2017, with
+    f^j(y) = h^2 s(K_j y + b_j). `undo` enlarges errors by the factor (1 + q) / (1 - q) per step.
 
     Args:
         q: c h / 2, with 0 <= q < 1.

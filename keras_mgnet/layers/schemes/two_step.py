@@ -1,4 +1,4 @@
-"""Two-step schemes: the next state is computed from the last two."""
+"""Two-step schemes: the next state is computed from the last two states."""
 
 from typing import Any
 

@@ -12,7 +12,9 @@ from keras_mgnet.serialization import serializable
 
 
 def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Restricts by a stride-2 stencil without padding: sum_{d,e} weights[d, e] x(2 . + 1 + d, 2 . + 1 + e).
+    """Restricts x by a stride-2 stencil without padding.
+
+    Returns sum_{d,e} weights[d, e] x(2 i + 1 + d, 2 j + 1 + e) at each coarse point (i, j).
 
     Args:
         x: (N, 2 m + 1, 2 m + 1, c). The result is (N, m, m, c).
