@@ -1,4 +1,4 @@
-"""The layers: levels that iterate a scheme over a field under a sharing rule, and the transfers that join them."""
+"""The layers. A level iterates a scheme (a formula) with a field (a function with weights). Transfers join levels."""
 
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain

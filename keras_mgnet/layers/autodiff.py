@@ -1,4 +1,4 @@
-"""What layers with custom gradients need from the backend beyond `keras.ops`."""
+"""Backend functions that layers with custom gradients need and `keras.ops` does not have."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from keras_mgnet.annotations import Tensor
 
 
 def is_available() -> bool:
-    """Returns whether this module supports the backend. It supports TensorFlow and JAX."""
+    """Returns whether the backend is TensorFlow or JAX. This module supports no other backend."""
     return keras.backend.backend() in ("tensorflow", "jax")
 
 
@@ -26,9 +26,9 @@ def read(variable: keras.Variable) -> Tensor:
 def by_values(
     variables: Sequence[keras.Variable], values: Sequence[Tensor], f: Callable[[], Any]
 ) -> tuple[Any, dict[str, Tensor]]:
-    """Evaluates f with given values of the variables.
+    """Evaluates f with given values of the variables. The variables themselves do not change.
 
-    Returns: f(), and the values that f has assigned, keyed by the position of their variable.
+    Returns: f(), and the values that f assigns. The key of a value is the index of its variable, as a string.
 
     Example:
         >>> v = keras.Variable(1.0)
@@ -44,12 +44,10 @@ def by_values(
 
 
 def noted(f: Callable[[], Any]) -> tuple[Any, list[keras.Variable], dict[str, Tensor]]:
-    """Evaluates f and records the variables that it reads or assigns.
+    """Evaluates f and records the variables that f reads or assigns. The variables themselves do not change.
 
-    The variables keep their values; `assign` sets them to the recorded ones.
-
-    Returns: f(), the variables that f has read or assigned, and the values it has assigned, keyed by the position of their
-    variable.
+    Returns: f(), the variables that f reads or assigns, and the values that f assigns. The key of a value is the index of its
+    variable, as a string. `assign` writes the values to the variables.
 
     Example:
         >>> v, w = keras.Variable(1.0), keras.Variable(2.0)
@@ -65,7 +63,7 @@ def noted(f: Callable[[], Any]) -> tuple[Any, list[keras.Variable], dict[str, Te
 
 
 class _Notes(keras.StatelessScope):
-    """A scope that records the variables used in it. The enclosing scope provides their values."""
+    """A scope that records the variables that are read or assigned in it. The enclosing scope provides their values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,13 +81,15 @@ class _Notes(keras.StatelessScope):
 
 
 def assign(variables: Sequence[keras.Variable], moved: dict[str, Tensor]) -> None:
-    """Assigns the values that `by_values` or `noted` returned to their variables."""
+    """Assigns to the variables the values that `by_values` or `noted` has returned."""
     for j, value in moved.items():
         variables[int(j)].assign(value)
 
 
 def vjp(f: Callable[..., Any], *primals: Tensor) -> tuple[Any, Callable[[Any], list[Any]]]:
-    """Returns f(*primals) and its pullback, which maps a cotangent of the result to those of the primals. Integers have none.
+    """Returns f(*primals) and the pullback of f at the primals.
+
+    The pullback maps a cotangent of the result to the list of the cotangents of the primals. The cotangent of an integer is None.
 
     Example:
         >>> y, pull = vjp(lambda a, b: a * b, keras.ops.array(2.0), keras.ops.array(3.0))
@@ -127,10 +127,11 @@ def _vjp(f: Callable[..., Any], primals: Sequence[Tensor]) -> tuple[Any, Callabl
 
 
 def after(events: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Makes a compiled program compute the tensors `events` before it uses `tensors`. Integers are returned unchanged.
+    """Returns `tensors` in such a way that a compiled program computes `events` before it uses the returned tensors.
 
-    It adds zero times one entry of each event. Compilers drop barriers and control edges, but they cannot drop a number they do
-    not know. If an event is infinite, the tensors become NaN.
+    Adds zero times one entry of each event to each float tensor, and returns integer tensors unchanged. Compilers remove barriers
+    and control dependencies, but they cannot remove a product with an unknown number. If one of these entries is not finite, the
+    float tensors become NaN.
 
     Example:
         >>> [float(x) for x in after([keras.ops.zeros((2, 2))], [keras.ops.array(1.0)])]

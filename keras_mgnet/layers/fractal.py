@@ -1,4 +1,4 @@
-"""FractalNet's level: columns of different depth that are joined by their mean. In training some of them drop out."""
+"""FractalNet's level: columns of different depth, joined by the mean of their outputs."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -36,12 +36,13 @@ class Standardize(Norm):
 
 @serializable
 class Join(keras.layers.Layer):
-    """Returns the mean of its inputs. In training drop-path leaves some of them out (Larsson, Maire, Shakhnarovich 2017).
+    """Returns the mean of its inputs. In training drop-path leaves some inputs out (Larsson, Maire, Shakhnarovich 2017).
 
-    In a training step each input is dropped with probability p. If that would drop all, one of them stays, chosen at random (the
-    authors' fractal_join_layer). If the whole network uses one column, only the input of that column counts.
+    In a training step each input is dropped with probability p. If all inputs would be dropped, one input stays, chosen at random
+    (the authors' fractal_join_layer).
 
-    Call it with the inputs, all of equal shape, and a vector: one at the input of that column, or zero if there is none.
+    Call the layer with the inputs, all of equal shape. You can add a vector with an entry for each input. In a training step, an
+    input with the entry 1 is then the only one that counts. If all entries are 0, drop-path applies as above.
 
     Args:
         drop_path: p.
@@ -76,8 +77,9 @@ class Join(keras.layers.Layer):
 class GlobalPath(keras.layers.Layer):
     """Draws the column that the whole network uses in a training step.
 
-    Returns a vector (C,) that is one at the index of the column, or all zeros if the step uses all columns. It is drawn anew in
-    every step, in a compiled graph as well. In inference it is zero. The values of the input are not used.
+    Returns a vector (C,) that is one at the index of the column, or all zeros if the step uses all columns. Every training step
+    draws a new vector, in a compiled graph, too. In inference the vector is all zeros. The layer does not use the values of its
+    input.
 
     Args:
         columns: C.
@@ -115,15 +117,15 @@ class GlobalPath(keras.layers.Layer):
 
 @serializable
 class FractalLevel(keras.layers.Layer):
-    """A level of FractalNet: f_C(x) with f_1 = conv and f_{C+1} = (f_C o f_C) join conv, Larsson, Maire, Shakhnarovich 2017.
+    """A level of FractalNet, f_C(x), with a max pooling at its end (Larsson, Maire, Shakhnarovich 2017).
 
-    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels).
+    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). f_C has C columns: f_1 = conv and f_{C+1} = (f_C o f_C) join conv.
 
     Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), where n is the norm without gamma and beta.
-    Columns that end a layer at the same place are joined by one mean, and each goes on from there. Before the last join every
-    column is max-pooled over 2x2 blocks.
+    Where several columns end a layer at the same depth, a `Join` takes the mean of their outputs. Each of these columns goes on
+    from the mean. Before the last join every column is max-pooled over 2x2 blocks.
 
-    Call it with x. If the network has a `GlobalPath`, also pass its vector.
+    Call the level with x. If the network has a `GlobalPath`, also pass the vector that the `GlobalPath` returns.
 
     Args:
         channels: output channels of every layer.
@@ -201,9 +203,9 @@ class FractalLevel(keras.layers.Layer):
 
 
 def ends(columns: Iterable[int], nu: int) -> list[tuple[int, list[int]]]:
-    """Returns, for n = 1, ..., nu, the columns that end a layer there. An n at which no column ends is left out.
+    """Returns pairs of a depth n = 1, ..., nu and the columns that end a layer at depth n. Depths without a column are left out.
 
-    Column c ends a layer at the multiples of nu / 2^c.
+    The depth counts the layers of a column with nu layers. Column c ends a layer at the multiples of nu / 2^c.
 
     Example:
         >>> ends([0, 1, 2], 4)

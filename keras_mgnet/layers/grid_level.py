@@ -1,4 +1,4 @@
-"""MgNet's levels: smoothing on one grid, on the way down and, in a cycle, on the way up."""
+"""MgNet's levels. A level smooths on one grid: on the way down, and in a multigrid cycle also on the way up."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +18,14 @@ PLAIN = "residual_correction"
 
 @serializable
 class GridLevel(Level):
-    """Smooths u for nu iterations on one grid: u^i = u^{i-1} + B(f - A(u^{i-1})), He2019 (4.3), B(r) = s2(B * s1(r)).
+    """Smooths u for nu iterations on one grid: u^i = u^{i-1} + s2(B * s1(f - A(u^{i-1}))), He2019 (4.3).
 
-    Call it with r (N, H, W, c_f), the residual f - A(u) at entry, and with u (N, H, W, c_u). Leave u out if it is zero. The level
-    returns the last (u, r).
+    Call the level with the residual r = f - A(u) (N, H, W, c_f) and with u (N, H, W, c_u). Leave u out if u is zero. The level
+    returns u and r after the last iteration.
 
-    The residual form updates r <- r - A * e. The feature form restores f = r + A(u) and evaluates f - A(u) in each iteration.
-    Both are the same function if A is linear and shared. With `share_A=False` they are two networks: the residual form then means
-    r <- r - A_i * e, the feature form f - A_i * u.
+    The residual form updates r <- r - A * e with the correction e = s2(B * s1(r)). The feature form computes f = r + A(u) once,
+    and r = f - A(u) in each iteration. The two forms are the same function if A is linear and shared. With `share_A=False` they
+    are different networks: iteration i computes r <- r - A_i * e in the residual form, and r = f - A_i * u in the feature form.
 
     Args:
         channels, channels_f, share_A, share_B, A, B, form, operators, last, activation, norm, init: as in `LinearSystem`.
@@ -61,7 +61,7 @@ class GridLevel(Level):
         policy = keras.dtype_policies.get(dtype)
         rule = scheme(smoother, nu, policy)
         if rule.nu != nu:
-            raise ValueError(f"expected a smoother of nu={nu} iterations. Received: {rule.nu}")
+            raise ValueError(f"expected a smoother of nu={nu} iterations. Received: nu={rule.nu}")
         if not rule.needs_B and channels != channels_f:
             raise ValueError(
                 f"expected channels_f == channels for a smoother without B. "
@@ -97,12 +97,12 @@ class GridLevel(Level):
 class CycleLevel(Level):
     """One grid of a multigrid cycle: nu smoothing iterations on the way down, a correction and post_nu iterations on the way up.
 
-    The level runs two schemes over one system, so one A serves both ways. Down, `level(r, u)` works as in `GridLevel` and returns
-    (u, r). Up, `level(r, u, e)` takes that state and the correction e (N, H, W, c) from the coarse grid. It computes u <- u + e
-    and r <- r - A * e, smooths, and returns (u, r).
+    Each way has its own scheme. Both ways share one A. On the way down, `level(r, u)` works as in `GridLevel` and returns (u, r).
+    On the way up, `level(r, u, e)` takes this pair and the correction e (N, H, W, c) from the coarse grid. There the level first
+    computes u <- u + e and r <- r - A * e, then smooths and returns (u, r).
 
     Args:
-        channels: c_u = c_f. They are equal because one kernel R restricts data and, as R *_2^T, prolongs features.
+        channels: number of channels of u and of r. They are equal because one kernel restricts r and, transposed, prolongs e.
         nu, post_nu: iterations on the way down and on the way up.
         share_B: whether one B serves all iterations, down and up.
         B, form, operators, activation, norm, init: as in `LinearSystem`.

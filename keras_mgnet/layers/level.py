@@ -17,21 +17,20 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Level(keras.layers.Layer):
-    """Repeats an iteration on one grid. The scheme is the formula of the iteration, and the field is the function in the formula.
+    """Repeats an iteration on one grid. The scheme is the formula of the iteration. The field is the function in the formula.
 
     For example, `Euler` has the formula x <- x + f(x), and its field f is a residual branch. The state is what the iteration
     updates: x here, u and r in an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result of
     `scheme.end`.
 
-    By default a level in training stores all intermediate tensors for the backward pass. Two options need less memory and more
-    time:
+    By default a level in training stores all intermediate tensors for the backward pass. Two options save memory and cost time:
 
     - **Recompute.** Create the level inside `keras.RematScope("list_of_layers", layer_names=[its name])`. The level then stores
       only the state before each iteration. The backward pass recomputes the iterations one by one, last to first, and holds the
       intermediate tensors of one iteration at a time. A recomputed iteration uses the same random numbers, and does not
       change the moving statistics of norms.
     - **Recover.** Set `memory_free`. The level then stores only the last state. The backward pass recovers the earlier states
-      with `scheme.undo`, and evaluates the field once more in each iteration. The scheme must have `undo` and `pull_back`, and no
+      with `scheme.undo`, and evaluates the field again in each iteration. The scheme must have `undo` and `pull_back`, and no
       weights. The field must not draw random numbers. The backward pass does not change the moving statistics of norms.
 
     Both options need TensorFlow or JAX. On other backends a level always stores all intermediate tensors.
@@ -55,7 +54,7 @@ class Level(keras.layers.Layer):
         super().__init__(autocast=not scheme.wide, name=name, dtype=dtype)
         scheme.check(field)
         if memory_free and not hasattr(scheme, "pull_back"):
-            raise ValueError(f"expected a scheme that can be undone for memory_free. Received: {type(scheme).__name__}")
+            raise ValueError(f"expected memory_free only with a reversible scheme. Received: {type(scheme).__name__}")
         self.field, self.scheme, self.memory_free = field, scheme, memory_free
         self.state_dtype = keras.backend.result_type(self.compute_dtype, *["float32"] * scheme.wide)
 
@@ -100,7 +99,7 @@ class Level(keras.layers.Layer):
         return self.scheme.end(self.field.at(self.nu), *state)
 
     def iterate(self, scheme: Scheme, state: State, training: bool | None, first: int = 0) -> State:
-        """Applies all iterations of a scheme to a state. Iteration i evaluates the field at iteration first + i."""
+        """Applies all iterations of a scheme to a state. Iteration i of the scheme evaluates iteration first + i of the field."""
         for i in range(getattr(scheme, "nu", self.nu)):
             state = self.evaluate(partial(scheme.step, i, self.field.at(first + i)), state, training)
         return state
@@ -144,6 +143,6 @@ class Level(keras.layers.Layer):
 
 
 def _shapes(given: Any) -> list[Shape]:
-    """Returns a list of shapes. `given` is one shape or a sequence of shapes, in which None entries are left out."""
+    """Returns a list of shapes. `given` is one shape or a sequence of shapes and None. The list leaves None out."""
     several = isinstance(given[0], (tuple, list))
     return [tuple(shape) for shape in (given if several else [given]) if shape is not None]

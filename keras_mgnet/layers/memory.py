@@ -17,7 +17,7 @@ def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> 
     """Returns step(*state) without storing the intermediate tensors. The backward pass evaluates the step again.
 
     Args:
-        step: one iteration in training. It may use only its state and variables.
+        step: one iteration in training. The function may read only the state and variables.
         state: tensors in any nested structure; None stands for zero.
         policy: dtype policy of the level.
     """
@@ -37,10 +37,10 @@ def evaluated_again(step: Callable[..., State], state: State, policy: DType) -> 
 
 
 def recovered(scheme: Scheme, field: Field, iterate: Callable[[State], State], state: State) -> State:
-    """Returns iterate(state) in training and stores only the last state. The backward pass recovers the others by `scheme.undo`.
+    """Returns iterate(state) and stores only the last state. The backward pass recovers the earlier states by `scheme.undo`.
 
     Args:
-        scheme, field: those of the level. The scheme has `undo` and `pull_back`.
+        scheme, field: the scheme and the field of the level. The scheme must have `undo` and `pull_back`.
         iterate: a function that runs all iterations in training.
         state: a tuple of tensors.
     """
@@ -63,7 +63,10 @@ def recovered(scheme: Scheme, field: Field, iterate: Callable[[State], State], s
 
 
 def _pulled_back(scheme: Any, field: Field, state: State, upstream: Any, values: Any) -> tuple[Any, Any]:
-    """Pulls the cotangents of the last state back to the first state and to the values, and recovers the states on the way."""
+    """Returns the cotangents of the first state and of the values of the variables.
+
+    `state` is the last state, and `upstream` holds its cotangents. The function recovers the earlier states one by one.
+    """
     values = dict(zip(map(id, field.variables), values, strict=True))
     d_values: dict[int, Tensor] = {}
     for i in reversed(range(field.uses)):
@@ -76,7 +79,7 @@ def _pulled_back(scheme: Any, field: Field, state: State, upstream: Any, values:
 
 
 class _Linearized:
-    """A field at one iteration in training, with given values of its variables. It keeps the derivative at the last x."""
+    """The field at iteration i in training, with given values of its variables. A call f(x) also stores the derivative at x."""
 
     def __init__(self, field: Field, i: int, values: dict[int, Tensor], events: Sequence[Tensor]) -> None:
         self.field, self.i, self.events = field, i, events
@@ -94,14 +97,14 @@ class _Linearized:
             return ops.cast(self.field(x, i=self.i, training=True), x.dtype)
 
     def pull(self, d_y: Tensor) -> Tensor:
-        """Returns the cotangent of x and stores those of the values."""
+        """Returns the cotangent of x for the cotangent d_y of f(x). Stores the cotangents of the values in `d_values`."""
         d_x, *d_values = self._pull(d_y)
         self.d_values = dict(zip(map(id, self.variables), d_values, strict=True))
         return d_x
 
 
 class _Entered(keras.layers.Layer):
-    """Evaluates f inside the call of a layer, so that f runs in the training mode and the precision of that call."""
+    """Evaluates f inside the call of a layer, so that f runs with the training mode and the precision of the call."""
 
     def __init__(self, f: Any, dtype: DType) -> None:
         super().__init__(dtype=dtype, name="again")
@@ -116,7 +119,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def _packed(tree: Any, tensors: Iterable[Tensor]) -> Any:
-    """Returns the tree with its tensors replaced, in order."""
+    """Returns the tree with its tensors replaced by `tensors`, in order. None stays None."""
     tensors = iter(tensors)
     leaves = [leaf if leaf is None else next(tensors) for leaf in keras.tree.flatten(tree)]
     return keras.tree.pack_sequence_as(tree, leaves)

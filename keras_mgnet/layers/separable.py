@@ -1,4 +1,4 @@
-"""The form of scalings in which export converters keep a shared kernel as one tensor."""
+"""A form of channel scalings that lets export converters store a shared kernel once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ _separable: ContextVar[bool] = ContextVar("separable", default=False)
 
 @contextmanager
 def separable_scales() -> Iterator[None]:
-    """While open, inference writes each scaling next to a shared convolution as a 1x1 depthwise convolution.
+    """Inside this context, each scaling next to a shared convolution is a 1x1 depthwise convolution. Use it for inference.
 
-    The TFLite and ONNX converters multiply a factor per channel, such as that of a batch normalisation, into a copy of the kernel
-    next to it. They leave a depthwise convolution alone, so a shared kernel stays one tensor in the exported file. The values are
-    the same, for factors of any sign.
+    The TFLite and ONNX converters fold a factor per channel, such as the scale of a batch normalisation, into a copy of the
+    kernel next to it. They do not fold a depthwise convolution, so the exported file stores a shared kernel once. The outputs of
+    the network are the same, for factors of any sign.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -34,12 +34,12 @@ def separable_scales() -> Iterator[None]:
 
 
 def is_separable() -> bool:
-    """Returns whether `separable_scales` is open."""
+    """Returns whether the caller runs inside `separable_scales`."""
     return _separable.get()
 
 
 def scaled(x: Tensor, factor: Any) -> Tensor:
-    """Multiplies x (N, H, W, C) by a trained factor next to a shared kernel. The factor is one number or C of them.
+    """Multiplies x (N, H, W, C) by a factor: one number or C numbers. Inside `separable_scales` this is a depthwise convolution.
 
     Example:
         >>> scaled(ops.ones((1, 1, 1, 2)), ops.array([3.0])).numpy().tolist()

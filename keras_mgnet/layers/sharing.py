@@ -1,4 +1,4 @@
-"""The sharing rules: which kernel each iteration of a level uses, as a table iteration -> kernel."""
+"""Sharing tables. Entry i of a table is the index of the kernel that iteration i of a level uses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,20 +30,23 @@ def shared(uses: int) -> tuple[int, ...]:
 
 
 def sharing_A(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
-    """Returns which A each block of a ResNet level uses.
+    """Returns the table of the kernels A for the blocks of a ResNet level.
 
-    - Rule P (`True`, the text of He2019): one A for all blocks, the pooling block included.
-    - Rule F ("published_size", the rule that gives the sizes of its tables): the same, but nothing is shared on the first grid,
-      which has no pooling block.
+    - `share` True, the text of He2019: all blocks share one A.
+    - "published_size", which gives the sizes in the tables of He2019: all blocks share one A, except on the first grid.
+    - False: each block has its own A.
+
+    `pooling` says whether the level has a pooling block, the block that changes the grid. Only the first grid has none.
     """
     return shared(blocks) if share is True or (share == PUBLISHED_SIZE and pooling) else own(blocks)
 
 
 def sharing_B(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
-    """Returns which B each block of a ResNet level uses.
+    """Returns the table of the kernels B for the blocks of a ResNet level. `pooling` as in `sharing_A`.
 
-    - Rule P: the pooling block keeps its own B^{l,0}. The other blocks share one B.
-    - Rule F: the pooling block restricts first and then uses the shared B, He2019 (6.4). Nothing is shared on the first grid.
+    - `share` True, the text of He2019: the pooling block has its own B^{l,0}. The other blocks share one B.
+    - "published_size": all blocks share one B, except on the first grid. The pooling block restricts x first, He2019 (6.4).
+    - False: each block has its own B.
     """
     if share is True:
         return (0,) + (1,) * (blocks - 1) if pooling else shared(blocks)

@@ -1,4 +1,4 @@
-"""Shortcuts of a ResNet where the grid or the channels change: R in x' = R x + f(x)."""
+"""Shortcuts R in x' = R x + f(x), for the blocks of a ResNet that change the grid or the number of channels."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ SAMPLINGS = ("injection", "average")
 class ZeroPadding(keras.layers.Layer):
     """Shortcut without parameters: samples the grid and adds zero channels, option A of He et al. 2015.
 
-    Maps (N, H, W, c) to (N, H/s, W/s, channels).
+    Maps (N, H, W, c) to (N, ceil(H/s), ceil(W/s), channels).
 
     Args:
         channels: output channels, at least as many as the input has.
         strides: s, 1 or 2.
-        sampling: "injection" takes the pixels 0, 2, 4, ...; "average" takes the means of 2x2 blocks, at the edge only of pixels
-            inside the image.
-        centered: whether the zeros go on both sides of the channels. By default they go after the channels.
+        sampling: how stride 2 samples the grid. "injection" takes the pixels 0, 2, 4 and so on. "average" takes the mean of each
+            2x2 block.
+        centered: whether half of the zero channels come before the input's channels. By default all come after them.
 
     Example:
         >>> ZeroPadding(4, 2)(ops.ones((1, 2, 2, 2)))[0, 0, 0].numpy().tolist()
@@ -67,16 +67,15 @@ class ZeroPadding(keras.layers.Layer):
 
 @serializable
 class ShiftedProjection(keras.layers.Layer):
-    """Shortcut of shake-shake: two 1x1 convolutions that see shifted images, n [K_1 s(x), K_2 S s(x)].
+    """Shortcut of shake-shake: n([K_1 s(x), K_2 S s(x)]). The two 1x1 convolutions K_1 and K_2 see different pixels.
 
-    Maps (N, H, W, c) to (N, H/strides, W/strides, channels). K_1 and K_2 are 1x1 convolutions to half the channels each. S shifts
-    by one pixel to the right and down, so that the two halves of a stride-2 shortcut sample different pixels. n is the norm and s
-    is sigma.
+    Maps (N, H, W, c) to (N, ceil(H/strides), ceil(W/strides), channels). s is the activation, S shifts an image by one pixel to
+    the right and down, [ ] concatenates channels and n is the norm. K_1 and K_2 have channels / 2 output channels each.
 
     Args:
         channels: output channels, an even number.
         strides: 1 or 2.
-        activation: sigma.
+        activation: s.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
@@ -120,7 +119,7 @@ class ShiftedProjection(keras.layers.Layer):
 
 
 def padding(channels: int, strides: int, options: dict[str, Any]) -> ZeroPadding:
-    """Returns option A: injection and zero channels."""
+    """Returns option A of He et al. 2015: injection and zero channels."""
     return ZeroPadding(channels, strides, name="R", dtype=options["dtype"])
 
 
@@ -130,10 +129,10 @@ def projection(channels: int, strides: int, options: dict[str, Any]) -> Conv:
 
 
 def projection_norm(channels: int, strides: int, options: dict[str, Any]) -> Branch:
-    """Returns option B: a 1x1 convolution and its norm."""
+    """Returns option B of He et al. 2015: a 1x1 convolution and a norm."""
     return Branch((channels,), (1,), strides=strides, order="postactivation", name="R", **options)
 
 
 def norm_projection(channels: int, strides: int, options: dict[str, Any]) -> Branch:
-    """Returns norm, sigma and a 1x1 convolution, as in the released code of LM-ResNet."""
+    """Returns a norm, an activation and a 1x1 convolution in sequence, as in the released code of LM-ResNet."""
     return Branch((channels,), (1,), strides=strides, name="R", **options)

@@ -79,14 +79,14 @@ def heun(x: Tensor, f: Tensor, predicted: Tensor) -> Tensor:
 
 
 def linear_multistep(x: Tensor, previous: Tensor, f: Tensor, k: Tensor) -> Tensor:
-    """Returns (1 - k) x^i + k x^{i-1} + f, one step of the linear two-step method, Lu2018 (1)."""
+    """Returns (1 - k) x + k previous + f, one step of the linear two-step method, Lu2018 (1). x is x^i, `previous` is x^{i-1}."""
     return combine((x, previous), (1 - k, k)) + f
 
 
 def shares(eta: Tensor, dt: float) -> tuple[Tensor, Tensor]:
     """Returns the weights of the two branches of shake-shake: dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4).
 
-    For dt = 1 the weights are eta and 1 - eta.
+    eta is a random number in [0, 1] and dt the step size. For dt = 1 the weights are eta and 1 - eta.
     """
     first = (dt - dt**0.5) / 2 + dt**0.5 * eta
     return first, dt - first
@@ -113,62 +113,73 @@ def powers(x: Tensor, maps: Sequence[Map], sigma: Map) -> Tensor:
 
 
 def join(states: Sequence[Tensor], live: Any) -> Tensor:
-    """Returns FractalNet's join, the mean of the inputs with live_c = 1: sum_c live_c x_c / sum_c live_c.
+    """Returns FractalNet's join, sum_c live_c x_c / sum_c live_c.
 
-    Drop-path sets live_c = 0 for the inputs that it drops.
+    live_c is 1 or 0. Drop-path sets live_c = 0 for the inputs x_c that it drops, so the join is the mean of the other inputs.
     """
     share = 1 / sum(live[c] for c in range(len(states)))
     return sum(share * live[c] * x for c, x in enumerate(states))
 
 
 def dense(x: Tensor, f: Map) -> Tensor:
-    """Appends f(x) to x along the channels: [x, f(x)] with x = [x_0, ..., x_i] and f(x) = x_{i+1}.
+    """Appends f(x) to x along the channels: returns [x, f(x)], one step of DenseNet.
 
-    DenseNet takes this step. The step is a multistep scheme over all states.
+    With x = [x_0, ..., x_i] and f(x) = x_{i+1}, the step is a multistep scheme over all states.
     """
     return ops.concatenate([x, f(x)], axis=-1)
 
 
 def highway(x: Tensor, H: Tensor, T: Tensor) -> Tensor:
-    """Returns T (H - x). The highway layer is x + T (H - x) = H T + x (1 - T), Srivastava et al. 2015, Lu2017."""
+    """Returns T (H - x), the increment of a highway layer, Srivastava et al. 2015, Lu2017.
+
+    H is the output of a plain layer and T is the gate. The highway layer is x + T (H - x) = H T + x (1 - T).
+    """
     return T * (H - x)
 
 
 def superpose(fs: Sequence[Tensor]) -> Tensor:
     """Returns sum_j f_j(x).
 
-    In an N-way or multi-residual block, f_j are the branches, Lu2017. In a recurrent network, f_j are the inputs of one state.
+    In an N-way or multi-residual block, the f_j are the branches, Lu2017. In a recurrent network, they are the terms that the
+    states add to one of the states.
     """
     first, *rest = fs
     return sum(rest, start=first)
 
 
 def coupling(previous: Tensor, f: Tensor) -> Tensor:
-    """Returns x^{m-1} + f with f = f^m(x^m), RevNet's additive coupling. The same step with -f is the inverse step."""
+    """Returns previous + f, RevNet's additive coupling with previous = x^{i-1} and f = f^i(x^i).
+
+    The same step with -f is the inverse step.
+    """
     return previous + f
 
 
 def central_differences(x: Tensor, previous: Tensor, f: Tensor, q: float) -> Tensor:
-    """Returns (2 x - (1 - q) x^{i-1} + f) / (1 + q), one step of central differences for y'' + c y' = g.
+    """Returns (2 x - (1 - q) previous + f) / (1 + q), one step of central differences for y'' + c y' = g(y).
 
-    Here q = c h / 2 and f = h^2 g(x). The same step with -q in place of q is the inverse step.
+    h is the step size, q = c h / 2 and f = h^2 g(x). The state x is y_j, and `previous` is y_{j-1}. The same step with -q in
+    place of q is the inverse step.
     """
     return (2 * x - (1 - q) * previous + f) / (1 + q)
 
 
 def root_pair(r: Tensor, A: Map, p: Tensor, q: Tensor) -> Tensor:
-    """Returns B r = 2 p r - (p^2 + q^2) A * r, the smoother of Poly-MgNet for two roots z and conj(z), with p + iq = 1 / z.
+    """Returns B r = 2 p r - (p^2 + q^2) A * r, the smoother of Poly-MgNet for two roots z and conj(z). Here p + iq = 1 / z.
 
-    The residual polynomial is I - A B = (I - A / z)(I - A / conj(z)).
+    The roots are those of the residual polynomial I - A B = (I - A / z)(I - A / conj(z)).
     """
     return scaled(r, 2 * p) - scaled(A(r), p * p + q * q)
 
 
 def single_layer(x: Tensor, W: Map, b: Tensor, sigma: Map) -> Tensor:
-    """Returns sigma(W x + b), the right-hand side of the stable networks, Haber & Ruthotto 2017. W is K, K^T or K - K^T."""
+    """Returns sigma(W x + b), the right-hand side of the stable networks, Haber & Ruthotto 2017.
+
+    K is a convolution, and W is K, K^T or K - K^T.
+    """
     return sigma(W(x) + b)
 
 
 def damped(x: Tensor, W: Map, gamma: float) -> Tensor:
-    """Returns (W x - gamma x) / 2. For W = K - K^T the result is the damped antisymmetric operator of Lu2017."""
+    """Returns (W x - gamma x) / 2. For W = K - K^T this applies the damped antisymmetric operator of Lu2017 to x."""
     return (W(x) - gamma * x) / 2

@@ -13,11 +13,11 @@ SCHEDULES = ("huang", "lm_release")
 
 
 def survival_probabilities(blocks: int, survival: float, schedule: str = "huang") -> tuple[float, ...]:
-    """Returns the survival probabilities p_1, ..., p_L of the blocks, which fall linearly with depth to p_L = `survival`.
+    """Returns the survival probabilities p_1, ..., p_L of L = `blocks` blocks. They fall linearly to p_L = `survival`.
 
-    - "huang": p_l = 1 - (l / L)(1 - p_L), l = 1..L (Huang et al. 2016; Lu2017).
-    - "lm_release": p_l = 1 - (l / (L - 1))(1 - p_L), l = 0..L-1, as in the released code of LM-ResNet. The first block never
-      drops.
+    - "huang": p_l = 1 - (l / L)(1 - p_L) (Huang et al. 2016; Lu2017).
+    - "lm_release": p_l = 1 - ((l - 1) / (L - 1))(1 - p_L), as in the released code of LM-ResNet. p_1 = 1, so the first block
+      never drops.
 
     Example:
         >>> round(sum(survival_probabilities(54, 0.5)), 9)
@@ -32,14 +32,14 @@ def survival_probabilities(blocks: int, survival: float, schedule: str = "huang"
 
 @serializable
 class StochasticDepth(keras.layers.Layer):
-    """Keeps or drops a branch at random in a training step, one draw for the whole batch (Huang et al. 2016).
+    """Keeps or drops the output f of a branch at random in training, one draw per batch (Huang et al. 2016).
 
-    In training f -> eta f with eta ~ Bernoulli(p). In inference f -> p f, the expectation. With `inverted`, training divides by p
-    and inference leaves f unchanged (the released code of LM-ResNet).
+    In training f -> eta f with eta ~ Bernoulli(p). In inference f -> p f, the expectation. With `inverted`, f -> eta f / p in
+    training and f -> f in inference (the released code of LM-ResNet).
 
     Args:
-        survival: p of every branch that the layer serves.
-        inverted: whether to scale in training instead of in inference.
+        survival: p for each branch. The argument i of the call is the index of the branch.
+        inverted: whether to scale by 1 / p in training instead of by p in inference.
         seed: seed of the random draws; None for a random seed.
 
     Example:

@@ -122,5 +122,5 @@ def test_errors():
         FBResNet("lineer")
     with pytest.raises(ValueError, match=r"expected form='feature' for a nonlinear A\. Received: form='residual'"):
         GridLevel(4, 4, 1, A=("sigma", None))
-    with pytest.raises(ValueError, match="unknown place 'sigmoid'"):
+    with pytest.raises(ValueError, match="unknown s1 'sigmoid'"):
         GridLevel(4, 4, 1, B=("sigmoid", None))

@@ -1,1 +1,1 @@
-"""The fields: what a scheme evaluates once per iteration. They own all kernels and norms, and say which iteration uses which."""
+"""The fields: the functions that schemes evaluate. A field owns the kernels and norms, and chooses those of each iteration."""

@@ -15,22 +15,20 @@ NAMES = {2: ("B", "A"), 3: ("B", "K", "A")}  # a single convolution has the name
 
 @serializable
 class Branch(Chain):
-    """The branch of a residual block: a chain of convolutions f^i(x), i < uses.
+    """The branch f^i of residual block i: a chain of convolutions K. `uses` is the number of blocks.
 
-    Maps (N, H, W, c) to (N, H/s, W/s, widths[-1]) with s = strides.
-
-    "preactivation" computes K s ... K s (x), "postactivation" n K ... s K (x), where s is the norm and sigma, and n the norm
-    alone.
+    Maps (N, H, W, c) to (N, ceil(H/strides), ceil(W/strides), widths[-1]). With s for a norm followed by sigma, and n for a norm,
+    the order "preactivation" computes K s ... K s (x), and "postactivation" computes n K ... s K (x).
 
     Args:
         widths: output channels of each convolution.
         kernel_sizes: kernel size of each convolution.
         uses, sharing, share_norms, dropout, activation, norm, init: as in `Chain`.
         order: one of `ORDERS`.
-        lead: what comes before the first convolution: "norm" (with sigma) or, with preactivation and for the first use only,
-            "activation" or "none". By default the order decides.
-        strides: stride of the first use. It belongs to the first convolution that is larger than 1x1, or to the first one if none
-            is.
+        lead: what comes before the first convolution. With preactivation, the default is "norm", a norm followed by sigma. In
+            block 0, "activation" replaces it by sigma, and "none" by nothing. With postactivation, the default is "none", and
+            "activation" puts sigma there in every block.
+        strides: stride of block 0, in the first convolution larger than 1x1. If all are 1x1, in the first convolution.
         groups: number of groups of the convolutions larger than 1x1.
 
     Example:
@@ -96,7 +94,7 @@ def basic(channels: int, **options: Any) -> Branch:
 
 
 def bottleneck(channels: int, inner: int | None = None, **options: Any) -> Branch:
-    """Returns a branch 1x1 - 3x3 - 1x1 with `inner` channels inside, by default a fourth of `channels`.
+    """Returns a branch 1x1 - 3x3 - 1x1 with `inner` channels inside, by default a quarter of `channels`.
 
     Options as in `Branch`.
     """

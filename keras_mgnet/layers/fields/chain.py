@@ -1,4 +1,4 @@
-"""Chains of convolutions with norms and sigma, with the kernels and norms of each use. All fields are made of them."""
+"""Chains of convolutions, norms and activations. The fields of most residual networks are made of chains."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,21 +17,22 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Chain(Field):
-    """A chain of convolutions with norms and sigma: f^i(x) = s_P K_P s_{P-1} ... K_1 s_0 (x).
+    """A chain of P convolutions with norms and activations: f^i(x) = s_P K_P s_{P-1} ... K_1 s_0 (x) in iteration i.
 
-    Maps (N, H, W, c) to (N, H/s, W/s, c').
+    Maps (N, H, W, c) to (N, H', W', filters of K_P).
 
     Args:
-        kernels: K_1, ..., K_P, each the fields of a `Kernel`.
-        places: s_0, ..., s_P, each one of `PLACES`: nothing, a norm, or a norm and sigma. s_0 can also be "activation", which is
-            sigma alone. Every use has its own norms.
-        lead: what replaces s_0 in the first use: "activation" or "none"; None keeps s_0.
-        uses: number of iterations that the chain serves.
-        sharing: for each convolution a table use -> kernel (see `sharing`). By default each use has its own kernels.
+        kernels: the convolutions K_1, ..., K_P, each a tuple of the arguments of `Kernel`.
+        places: s_0, ..., s_P. Each is None (nothing), "norm", or "sigma" (a norm followed by the activation). s_0 can also be
+            "activation", the activation alone. Each iteration has its own norms.
+        lead: what replaces s_0 in iteration 0: "activation", or "none" for nothing; None keeps s_0.
+        uses: number of iterations.
+        sharing: a table for each convolution. Entry i is the index of the kernel in iteration i (see `sharing`). By default each
+            iteration has its own kernels.
         names: names of the convolutions. By default they have the name of the chain.
-        share_norms: whether all uses share one norm per place.
+        share_norms: whether all iterations have the same norms.
         dropout: dropout rate after each convolution.
-        activation: sigma.
+        activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
@@ -85,7 +86,10 @@ class Chain(Field):
     def _family(
         self, name: str, q: int, place: str, share_norms: bool, activation: Activation, norm: str | None
     ) -> list[Any]:
-        """Returns the norms at place q, one per use. A norm is foldable if the convolution before it serves that use alone."""
+        """Returns the norms of s_q, one per iteration.
+
+        A norm is foldable if no other iteration uses the convolution before the norm.
+        """
         before = self.sharing[q - 1] if q else (0,) * self.uses
         foldable = [q > 0 and before.count(k) == 1 for k in before]
         if share_norms:
@@ -95,11 +99,11 @@ class Chain(Field):
         return [None] * missing + norms
 
     def kernels(self) -> list[Conv]:
-        """Returns the convolutions, each shared one once."""
+        """Returns the convolutions. A shared convolution is in the list once."""
         return [conv for family in self.convs for conv in family]
 
     def conv(self, p: int, i: int) -> Conv:
-        """Returns convolution p of use i."""
+        """Returns convolution p of iteration i."""
         return self.convs[p][self.sharing[p][i]]
 
     def build(self, input_shape: Shape) -> None:
@@ -107,7 +111,7 @@ class Chain(Field):
             self.build_use(use, input_shape)
 
     def build_use(self, i: int, input_shape: Shape) -> None:
-        """Builds the layers of use i for inputs of this shape."""
+        """Builds the layers of iteration i for inputs of this shape."""
         build_chain([*self._leading(i), *self._trailing(i)], input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -119,11 +123,11 @@ class Chain(Field):
         return self.convolve(self.activate(x, i), i)
 
     def activate(self, x: Tensor, i: int) -> Tensor:
-        """Returns the input of the first convolution of use i."""
+        """Returns s_0(x) of iteration i, the input of the first convolution."""
         return apply(self._leading(i), x)
 
     def convolve(self, x: Tensor, i: int) -> Tensor:
-        """Returns the rest of f^i, from the first convolution on."""
+        """Applies the rest of f^i, from the first convolution on, to the result of `activate`."""
         return apply(self._trailing(i), x)
 
     def _leading(self, i: int) -> list[Any]:
@@ -145,7 +149,7 @@ class Chain(Field):
 
 
 def check_places(places: Sequence[str | None], lead: str | None) -> None:
-    """Raises ValueError unless all places are known and `lead` is one that a first use can have."""
+    """Raises ValueError for an unknown entry of `places` or an unknown `lead` (see `Chain`)."""
     known = {"places[0]": (places[0], (*PLACES, "activation")), "lead": (lead, (None, "activation", "none"))}
     known |= {f"places[{p}]": (place, PLACES) for p, place in enumerate(places) if p}
     for argument, (value, allowed) in known.items():

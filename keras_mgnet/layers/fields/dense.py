@@ -1,4 +1,4 @@
-"""The field of a DenseNet, in which every iteration reads all states before it, and the transition to the next grid."""
+"""The field of a DenseNet. Every iteration reads all earlier states."""
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.layers.fields.branch import Branch
@@ -8,14 +8,16 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class DenseStates(Field):
-    """The field of a dense block: f^i([x_0, ..., x_i]) = x_{i+1}, where [ ] is the concatenation. Its scheme is `Dense`.
+    """The field of a dense block, for the scheme `Dense`: f^i([x_0, ..., x_i]) = x_{i+1}, where [ ] is the concatenation.
 
-    f^i maps (N, H, W, c + i growth) to (N, H, W, growth). Source: Huang, Liu, van der Maaten, Weinberger 2017.
+    If x_0 has c channels, f^i maps (N, H, W, c + i growth) to (N, H, W, growth).
+    Source: Huang, Liu, van der Maaten, Weinberger 2017.
 
     Args:
         growth: channels of each new state.
         uses: number of iterations.
-        bottleneck: whether f^i is A s B s, with a 1x1 convolution B to 4 growth channels, instead of K s. s is norm and sigma.
+        bottleneck: whether f^i is A s B s instead of K s. s is a norm followed by sigma, A and K are 3x3 convolutions to `growth`
+            channels, and B is a 1x1 convolution to 4 * growth channels.
         dropout: dropout rate after each convolution.
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.

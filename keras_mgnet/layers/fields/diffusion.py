@@ -13,16 +13,16 @@ from keras_mgnet.serialization import serializable
 
 
 def reaction_diffusion(u: Tensor, f: Tensor, K: "FilterBank", psi: Map, lambda_: Tensor) -> Tensor:
-    """Returns -K^T psi(K u) - lambda (u - f), Chen & Pock 2017 (4). An explicit step of reaction-diffusion adds it to u.
+    """Returns -K^T psi(K u) - lambda (u - f), the increment of u in an explicit step of reaction-diffusion, Chen & Pock 2017 (4).
 
-    Args: u, f (N, H, W, 1) state and data; K with K(u) (N, H, W, n) and K.adjoint; psi a function of each of the n channels;
-    lambda_ the strength of the reaction.
+    Args: u, f (N, H, W, 1) are the state and the data; K is a bank of n filters; psi maps K u (N, H, W, n) to the same shape;
+    lambda_ is the strength of the reaction.
     """
     return -K.adjoint(psi(K(u))) - lambda_ * (u - f)
 
 
 def mirrored(u: Tensor, margin: int) -> Tensor:
-    """Continues u (N, H, W, c) by `margin` pixels on all sides, mirrored at its edges: b a | a b ... y z | z y."""
+    """Extends u (N, H, W, c) by `margin` pixels on all sides, mirrored at the edges: b a | a b ... y z | z y."""
     for axis in (1, 2):
         before, behind = _reversed_ends(u, axis, margin)
         u = ops.concatenate([before, u, behind], axis)
@@ -30,7 +30,10 @@ def mirrored(u: Tensor, margin: int) -> Tensor:
 
 
 def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
-    """Applies the adjoint of `mirrored`: values beyond an edge are added to the pixels they came from. H, W >= 2 `margin`."""
+    """Applies the adjoint of `mirrored`: adds the values beyond an edge to the pixels that `mirrored` copies there.
+
+    v is (N, H + 2 margin, W + 2 margin, c). H and W must be at least 2 margin.
+    """
     for axis in (2, 1):
         before, behind = _reversed_ends(v, axis, margin)
         first, middle, last = (
@@ -41,9 +44,9 @@ def mirrored_adjoint(v: Tensor, margin: int) -> Tensor:
 
 
 def _reversed_ends(x: Tensor, axis: int, margin: int) -> tuple[Tensor, Tensor]:
-    """Returns the first and the last pixels, each in reverse order.
+    """Returns the first `margin` and the last `margin` pixels along an axis, each in reverse order.
 
-    It uses slices, because tf2onnx breaks what `flip` makes.
+    The function slices, because tf2onnx does not convert `ops.flip` correctly.
     """
     return _cut(x, axis, margin - 1, None, -1), _cut(x, axis, None, -margin - 1, -1)
 
@@ -53,7 +56,10 @@ def _cut(x: Tensor, axis: int, *ends: int | None) -> Tensor:
 
 
 def cosines(size: int) -> np.ndarray:
-    """Returns the orthonormal DCT-II basis of size x size images as columns (size^2, size^2), the constant first."""
+    """Returns the orthonormal DCT-II basis of size x size images, (size^2, size^2), an image per column.
+
+    The first image is constant.
+    """
     n = np.arange(size)
     basis = np.sqrt(2 / size) * np.cos(np.pi * (n[:, None] + 0.5) * n / size)
     basis[:, 0] /= np.sqrt(2)
@@ -61,9 +67,9 @@ def cosines(size: int) -> np.ndarray:
 
 
 class FilterBank(keras.layers.Layer):
-    """A bank of filters K on a grid that is mirrored at its edges: (N, H, W, 1) -> (N, H, W, n).
+    """A bank K of n filters on an image that is mirrored at its edges: (N, H, W, 1) -> (N, H, W, n).
 
-    The filters are `kernel()`, (m, m, 1, n) with m odd.
+    A subclass defines `kernel`. The size m of the filters is odd.
     """
 
     def kernel(self) -> Tensor:
@@ -76,7 +82,7 @@ class FilterBank(keras.layers.Layer):
         return ops.conv(mirrored(u, kernel.shape[0] // 2), kernel, 1, "valid", data_format="channels_last")
 
     def adjoint(self, v: Tensor) -> Tensor:
-        """Applies the exact adjoint, K^T v with <K u, v> = <u, K^T v>, edges included.
+        """Returns K^T v. K^T is the exact adjoint, <K u, v> = <u, K^T v>, also at the edges.
 
         Args:
             v: (N, H, W, n), H and W at least m - 1.
@@ -89,10 +95,10 @@ class FilterBank(keras.layers.Layer):
 
 @serializable
 class CosineFilters(FilterBank):
-    """Learned filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||, d_j the DCT basis of m x m images.
+    """Learned filters of zero mean and unit norm: k_i = sum_{j > 0} c_ij d_j / ||c_i||.
 
-    Each filter has m^2 coefficients, as counted in the published sizes. The coefficient of the constant d_0 has no effect,
-    neither on the sum nor on the norm. The initial filters are d_1, d_2, ... themselves.
+    d_0, d_1, ... is the DCT basis of m x m images, and d_0 is constant. Each filter has m^2 coefficients c_ij, as counted in the
+    published sizes. c_i0 has no effect, because neither the sum nor the norm includes it. The initial filters are d_1, d_2, ....
 
     Args:
         size: m, odd.
@@ -130,7 +136,9 @@ class CosineFilters(FilterBank):
 
 @serializable
 class DiffusionStep(keras.layers.Layer):
-    """A learned `reaction_diffusion`, (u, f) -> (N, H, W, 1), with its own filters K, influence functions psi and lambda.
+    """Computes `reaction_diffusion` with learned filters K, learned influence functions psi and a learned lambda.
+
+    Call the layer with u and f, each (N, H, W, 1). The result has the same shape.
 
     Args:
         size, filters: size and count of `CosineFilters`.
@@ -182,7 +190,7 @@ class Diffusion(Field):
         size, filters, functions, reaction: as in `DiffusionStep`.
 
     Attributes:
-        greedy: the step that `end_with` has set; None for all steps.
+        greedy: the argument of the last call of `end_with`; None for all steps.
 
     Example:
         >>> from keras_mgnet.layers import EulerFromData, Level
@@ -208,9 +216,9 @@ class Diffusion(Field):
         self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
 
     def end_with(self, step: int | None) -> None:
-        """Ends the level with a step, counted from 0, and trains that step only; None restores all steps.
+        """Ends the level after a step, counted from 0, and trains only this step. None restores all steps.
 
-        Trace the functions of the model again afterwards.
+        After the call, compile the model again, so that Keras traces its functions again.
         """
         self.greedy, self.uses = step, len(self.steps) if step is None else step + 1
 
@@ -236,7 +244,7 @@ class Diffusion(Field):
 
 
 class Differences(FilterBank):
-    """The gradient by forward differences, zero beyond the edges (Neumann). Its adjoint is minus the divergence.
+    """The gradient by forward differences. A difference across an edge is zero (Neumann). The adjoint is minus the divergence.
 
     Example:
         >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
@@ -254,15 +262,18 @@ class Differences(FilterBank):
 
 @serializable
 class PeronaMalik(keras.layers.Layer):
-    """Edge-preserving diffusion by explicit Euler: u_t = div(g(|grad u|) grad u), g(x) = 1 / (1 + k x^2). Nothing is learned.
+    """Edge-preserving diffusion of an image u by nu steps of explicit Euler: u_t = div(g(|grad u|) grad u).
 
-    It is `reaction_diffusion` with lambda = 0, with the differences as filters and with the influence function psi(d) = dt g(|d|)
-    d of both differences together. The mean of the image does not change. For dt <= 1/4 the values stay between the smallest and
-    the largest of the image. Source: Perona, Malik 1990; Lu2017.
+    The diffusivity is g(x) = 1 / (1 + k x^2). The layer has no weights. Maps (N, H, W, 1) to the same shape. The mean of the
+    image does not change. For dt <= 1/4 all values stay between the smallest and the largest value of the image. Source: Perona,
+    Malik 1990; Lu2017.
+
+    A step is `reaction_diffusion` with lambda = 0. Its filters compute d = grad u, and psi(d) = dt g(|d|) d.
 
     Args:
         nu: number of steps.
-        k: edges are kept from a jump of 1 / k^(1/2) in grey values.
+        k: sets the contrast of edges. Gradients larger than 1 / k^(1/2) grey values per pixel count as edges and are preserved.
+            Smaller gradients are smoothed.
         dt: step size.
 
     Example:

@@ -1,4 +1,4 @@
-"""The contract of a field: the right-hand side of an iteration, with its weights."""
+"""The base class of fields. A field is the right-hand side f of an iteration, with all its weights."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,12 +15,12 @@ from keras_mgnet.serialization import serializable
 class Field(keras.layers.Layer):
     """What a scheme evaluates: f^i(x) for the iterations i < uses.
 
-    A subclass defines `uses`, `call(x, i=0)` and its output shape.
+    A subclass defines `uses`, `call(x, i=0)` and the output shape.
 
     Attributes:
-        uses: number of iterations that the field serves.
-        by_euler: what forward Euler is over this field, if that has a name of its own.
-        draws: whether random draws decide about whole iterations in training.
+        uses: number of iterations.
+        by_euler: the numerical method that `Euler` is with this field; None for plain forward Euler.
+        draws: whether training drops iterations at random.
     """
 
     uses: int = 1
@@ -28,15 +28,15 @@ class Field(keras.layers.Layer):
     draws: bool = False
 
     def at(self, i: int) -> Any:
-        """Returns the field at iteration i, as schemes call it."""
+        """Returns the field at iteration i, the argument `f` of the methods of a scheme."""
         return At(self, i)
 
     def parts(self, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        """Returns (x, f^i(x)), or (R x, f^i(x)) if iteration i changes the shape by a shortcut R."""
+        """Returns (x, f^i(x)), or (R x, f^i(x)) if iteration i has a shortcut R."""
         return x, self(x, i=i)
 
     def variables_at(self, i: int) -> list[keras.Variable]:
-        """Returns the variables that f^i reads. The list may hold more."""
+        """Returns the variables that f^i reads. The list may contain other variables of the field, too."""
         return self.variables
 
 
@@ -59,11 +59,11 @@ class Blocks(Field):
     """The field of residual blocks: a branch, the shortcut of the first block, and optionally stochastic depth.
 
     Args:
-        branch: f, a field with one use per block.
+        branch: f, a field with one iteration per block.
         R: the shortcut of the first block, if it changes the grid or the channels.
-        R_activated: whether R acts on sigma(norm(x)), the first thing that the branch computes, instead of on x.
-        survival: for each block the probability that f^i survives a training step; None for no stochastic depth (see
-            `StochasticDepth`).
+        R_activated: whether R acts on sigma(norm(x)), which the branch computes first, instead of on x.
+        survival: for each block the probability that f^i survives a training step (see `StochasticDepth`); None for no
+            stochastic depth.
         inverted: as in `StochasticDepth`.
 
     Example:
@@ -121,10 +121,10 @@ class Blocks(Field):
 
 @serializable
 class InTurn(Field):
-    """Fields one after the other: first the uses of the first field, then those of the second, and so on.
+    """Several fields as one. The iterations of the first field come first, then the iterations of the second field, and so on.
 
     Args:
-        fields: each preserves the shape and shares no weight with another.
+        fields: fields that preserve the shape. No two of them share a weight.
 
     Example:
         >>> from keras_mgnet.layers import basic
@@ -164,12 +164,12 @@ class InTurn(Field):
 
 @serializable
 class Sum(Field):
-    """Adds fields of equal shape and uses: f^i(x) = sum_j f_j^i(x).
+    """Adds fields: f^i(x) = sum_j f_j^i(x).
 
-    If a level also passes the activated x to the shortcut, the activation of the first field serves all (`activate`, `convolve`).
+    If the shortcut acts on the activated x (`R_activated` in `Blocks`), all f_j share the norm and activation of the first.
 
     Args:
-        branches: the f_j, each like `Branch`.
+        branches: the f_j, for example `Branch` layers. They have the same `uses` and the same output shape.
 
     Example:
         >>> from keras_mgnet.layers import Euler, Level, basic
@@ -195,9 +195,9 @@ class Sum(Field):
         return steps.superpose([f(x, i=i) for f in self.branches])
 
     def activate(self, x: Tensor, i: int) -> Tensor:
-        """Returns the input of the first convolutions of use i."""
+        """Returns the input of the first convolutions in iteration i."""
         return self.branches[0].activate(x, i)
 
     def convolve(self, x: Tensor, i: int) -> Tensor:
-        """Returns the rest of f^i, from the first convolutions on."""
+        """Applies the rest of f^i, from the first convolutions on, to the result of `activate`."""
         return steps.superpose([f.convolve(x, i) for f in self.branches])

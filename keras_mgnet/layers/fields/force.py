@@ -1,4 +1,4 @@
-"""The right-hand sides of the stable networks: layers whose linear part is K and its adjoint, so that nothing can grow."""
+"""The right-hand sides of the stable networks. Most combine a convolution K with its adjoint K^T for stability."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,7 +16,7 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class SkewConv(Conv):
-    """Convolves with K - K^T, whose eigenvalues are imaginary. Input and output have the same number of channels.
+    """Convolves with K - K^T. The eigenvalues of K - K^T are imaginary. Input and output have the same number of channels.
 
     Arguments as in `Conv`.
 
@@ -58,24 +58,24 @@ FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
 
 @serializable
 class Force(Field):
-    """The increments w_i g_i(x), i < uses, of a stable network, each with a 3x3 kernel K and a bias b. They preserve the shape.
+    """The increment w_i g_i(x) of a stable network in iteration i. K is a 3x3 convolution, b a bias and s the activation.
 
-    - "single": g(x) = s(K x + b), where s is sigma.
-    - "adjoint": s(K^T x + b).
-    - "gradient": K^T s(K x + b).
-    - "identity": x.
-    - "skew": s((K - K^T) x + b).
-    - "damped_skew": s((K - K^T - gamma I) x / 2 + b).
+    - "single": g_i(x) = s(K x + b).
+    - "adjoint": g_i(x) = s(K^T x + b).
+    - "gradient": g_i(x) = K^T s(K x + b).
+    - "identity": g_i(x) = x.
+    - "skew": g_i(x) = s((K - K^T) x + b).
+    - "damped_skew": g_i(x) = s((K - K^T - gamma I) x / 2 + b).
 
-    Sources: Haber & Ruthotto 2017; Chang et al. 2018; Lu2017.
+    The shape (N, H, W, channels) is preserved. Sources: Haber & Ruthotto 2017; Chang et al. 2018; Lu2017.
 
     Args:
         channels: number of channels of x.
-        forms: for each use a key of `FORMS`.
-        factors: w_i, multiples of the step size.
-        shared: whether one K and one b serve all uses. By default each use has its own.
+        forms: the name of g_i for each iteration, as above.
+        factors: w_i for each iteration. They contain the step size.
+        shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
         gamma: gamma of "damped_skew".
-        activation: sigma.
+        activation: s.
         init: kernel initialiser, a key of `conv.INITIALIZERS`. b starts at zero.
 
     Example:

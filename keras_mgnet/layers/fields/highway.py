@@ -11,16 +11,17 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Highway(Field):
-    """The field of highway layers: f^i(x) = T(x) (H(x) - x), H = sigma(W_H * x + b_H), T = sigmoid(W_T * x + b_T).
+    """The field of highway layers: f^i(x) = T(x) (H(x) - x).
 
-    It preserves the shape (N, H, W, c). With `Euler` it is the highway layer x <- H(x) T(x) + x (1 - T(x)). Source: Srivastava,
-    Greff, Schmidhuber 2015; Lu2017.
+    H(x) = sigma(W_H * x + b_H) is a plain layer and T(x) = sigmoid(W_T * x + b_T) the gate. Each iteration has its own weights.
+    With `Euler`, an iteration is the highway layer x <- H(x) T(x) + x (1 - T(x)). The shape (N, H, W, c) is preserved. Source:
+    Srivastava, Greff, Schmidhuber 2015; Lu2017.
 
     Args:
         channels: c.
         uses: number of layers.
         kernel_size: kernel size of W_H and W_T.
-        transfer_bias: initial b_T. The more negative it is, the more of x is carried over.
+        transfer_bias: initial b_T. A more negative b_T carries over more of x.
         activation: sigma.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 

@@ -17,17 +17,19 @@ POOL = "pool"
 
 @serializable
 class Inception(Field):
-    """Parallel paths of convolutions: F(x) = n A [p_1(x), p_2(x), ...] with paths p = s K ... s K.
+    """Parallel paths of convolutions: F(x) = n A [p_1(x), p_2(x), ...] with paths p_j = s K ... s K.
 
-    [ ] is the concatenation, s is norm and sigma, n is the norm. Maps (N, H, W, c) to (N, H', W', channels). Each use has its own
-    norms and its own A.
+    K is a convolution, s a norm followed by sigma, [ ] the concatenation, A a 1x1 convolution and n a norm. Maps (N, H, W, c) to
+    (N, H', W', channels). `uses` counts how often the network applies F. Each application has its own norms and its own A.
 
     Args:
-        paths: each a sequence of K. (filters, k) is zero-padded. (filters, k, s) has the stride s and no padding, so H' is
-            (H - k) // s + 1. k is an integer or (k_h, k_w). The path "pool" is 3x3 max pooling with stride 2, without padding.
-        channels: output channels of A, 1x1; None for the concatenation as it is, without n A.
-        uses: number of applications that it serves.
-        sharing: table use -> kernels of the paths (see `sharing`). By default each use has its own kernels.
+        paths: each path is a sequence of convolutions K, or "pool" for 3x3 max pooling with stride 2 and without padding. K is
+            (filters, k) with zero padding, or (filters, k, stride) without padding, where H' = (H - k) // stride + 1. The kernel
+            size k is an integer or (k_h, k_w).
+        channels: output channels of A; None leaves n A out, so that F(x) is the concatenation.
+        uses: number of applications. The argument i of the call is the index of the application.
+        sharing: entry i is the index of the path kernels in application i (see `sharing`). By default each application has its
+            own kernels.
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
@@ -86,7 +88,7 @@ class Inception(Field):
 
 
 class MaxPooling(keras.layers.MaxPooling2D):
-    """3x3 max pooling with stride 2 and without padding, the same at every use."""
+    """3x3 max pooling with stride 2 and without padding. The argument i of the call has no effect."""
 
     def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(3, 2, data_format="channels_last", name=name, dtype=dtype)
@@ -97,10 +99,10 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 @serializable
 class InceptionStem(keras.layers.Layer):
-    """`Inception` layers without A, one after the other: (N, H, W, c) -> (N, H', W', c').
+    """`Inception` layers without A in sequence: (N, H, W, c) -> (N, H', W', c').
 
     Args:
-        parts: the paths of each layer.
+        parts: the argument `paths` of each `Inception` layer.
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.

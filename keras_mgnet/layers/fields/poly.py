@@ -1,4 +1,4 @@
-"""PolyNet's modules: polynomials of maps on one grid, as tables order -> map."""
+"""PolyNet's modules: sums of compositions of maps on one grid, such as F + F^2."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from keras_mgnet.serialization import serializable
 
 
 class Kind(NamedTuple):
-    """One kind of module."""
+    """Describes one kind of module, a sum of terms."""
 
-    maps: tuple[int, ...]  # the map of each order
-    composed: bool  # whether a map takes the output of the one before it; else all take x
+    maps: tuple[int, ...]  # for each term the index of its map
+    composed: bool  # whether a map takes the output of the map before it; if not, all maps take x
 
 
 KINDS = {
@@ -32,7 +32,10 @@ KINDS = {
 
 
 def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
-    """Returns the sharing table of a branch: the kernel of each application of a map, module by module.
+    """Returns the sharing table of the argument `F` of `Poly`. Equal maps of a module have the same kernels.
+
+    Entry n of the table is the index of the kernels of application n. The applications are counted through all modules, and each
+    module applies one map per term.
 
     Example:
         >>> module_kernels(("poly2", "2way", "poly2"))
@@ -47,18 +50,26 @@ def module_kernels(kinds: Sequence[str]) -> tuple[int, ...]:
 
 @serializable
 class Poly(Field):
-    """The modules of PolyNet without their I, a field for `Euler` (Zhang et al. 2017).
+    """The modules of PolyNet as a field for `Euler` (Zhang et al. 2017). Iteration i computes module i without the identity I.
 
-    The kinds are plain F, poly2 F + F^2, poly3 F + F^2 + F^3, mpoly2 F + GF, mpoly3 F + GF + HGF, 2way F + G, 3way F + G + H. F^n
-    takes n applications of F. With I they are truncated Neumann series of (I - F)^{-1}, one step of backward Euler (Lu2018,
-    section 2.1).
+    F, G and H are different maps. GF(x) = G(F(x)) and F^2(x) = F(F(x)).
+
+    - "plain": F.
+    - "poly2": F + F^2, and "poly3": F + F^2 + F^3.
+    - "mpoly2": F + GF, and "mpoly3": F + GF + HGF.
+    - "2way": F + G, and "3way": F + G + H.
+
+    A step of backward Euler applies (I - F)^{-1}. I + F + F^2 and I + F + F^2 + F^3 are truncated Neumann series of (I - F)^{-1}
+    (Lu2018, section 2.1).
 
     Args:
-        F: the maps of all modules as one branch, whose use n is application n. With the sharing table `module_kernels` the powers
-            of one F have the same kernels, and each order has its own norms.
+        F: a field that holds the maps of all modules. Iteration n of this field is the n-th map that the modules apply, counted
+            from 0 through all modules. With the sharing table from `module_kernels`, equal maps of a module have the same
+            kernels. Each application has its own norms.
         kinds: the kind of each module, a key of `KINDS`.
         scales: a factor for each module; None for 1.
-        activation: sigma between the orders, F s F instead of F^2; None if the branch begins with one.
+        activation: sigma, applied to the output of a map before the next map takes this output, so F^2 is F(sigma(F(x))). None
+            if the maps themselves begin with an activation.
 
     Example:
         >>> from keras_mgnet.layers import basic

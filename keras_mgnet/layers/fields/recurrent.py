@@ -1,4 +1,4 @@
-"""The field of a recurrent residual network: states on one grid, each driven by all, with kernels shared over time."""
+"""The field of a recurrent residual network: several states on one grid, with kernels shared by all steps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,18 +13,18 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class Recurrent(Field):
-    """The field of a recurrent network, driven by all states: f_i(x_1, ..., x_S) = sum_j K_ij(x_j), i, j = 1..S.
+    """The field of a recurrent network with S states, for the scheme `EulerSystem`: f_i(x_1, ..., x_S) = sum_j K_ij(x_j).
 
-    Each x_i is (N, H, W, c). Its scheme is `EulerSystem`. A state that is zero drives nothing until it is reached. In the last
-    iteration only x_S, the state that is returned, is driven. With S = 1 the field is a branch with one kernel. Source: Liao &
-    Poggio 2016; Lu2017.
+    f_i is the increment of state x_i (N, H, W, c). Each K_ij is a branch of two 3x3 convolutions. The sum leaves out the states
+    that are zero: x_2, ..., x_S in the first iteration. The last iteration computes f_S only, because the level returns x_S only.
+    With S = 1 the field is one branch. Source: Liao & Poggio 2016; Lu2017.
 
     Args:
         channels: number of channels c of every state.
         uses: number of steps.
         states: S.
-        share_K: whether K_ij has the same kernels at all times, as in a recurrent network.
-        share_norms: whether the norms are the same at all times too. By default each step has its own (time-specific
+        share_K: whether all steps share the kernels of K_ij, as in a recurrent network.
+        share_norms: whether all steps share the norms of K_ij. By default each step has its own norms (time-specific
             normalisation).
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.
@@ -58,7 +58,7 @@ class Recurrent(Field):
         self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
 
     def _transition(self, channels: int, i: int, j: int, options: dict[str, Any]) -> Branch | None:
-        """Returns K_ij. It is used from the time when x_j is reached until x_i is read for the last time."""
+        """Returns K_ij for the steps in which x_j is not zero and f_i is needed, or None if there are no such steps."""
         uses = self.uses - (j > 0) - (i < self.states - 1)
         sharing = (shared(uses),) * 2 if self.share_K else None
         return basic(channels, uses=uses, sharing=sharing, name=f"K{i + 1}{j + 1}", **options) if uses > 0 else None

@@ -17,11 +17,12 @@ SHAKES = ("image", "batch")
 
 @serializable
 class Shake(Field):
-    """Mixes two branches at random: eta f_1(x) + (1 - eta) f_2(x), eta ~ U(0, 1). The gradient takes an independent eta'.
+    """Mixes two branches at random: eta f_1(x) + (1 - eta) f_2(x) with eta ~ U(0, 1) (Gastaldi 2017; Lu2018 section 3).
 
-    In inference it is (f_1 + f_2) / 2, the expectation (Gastaldi 2017; Lu2018 section 3). With a step size dt the weights eta and
-    1 - eta become dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), here and in the gradient. The mean is then dt (f_1 + f_2) / 2 and the
-    variance dt (f_1 - f_2)^2 / 12.
+    The backward pass of a training step replaces eta by an independent draw. Inference returns the expectation (f_1 + f_2) / 2.
+
+    With a step size dt, the weights of f_1 and f_2 are dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), in both passes. The mixture then
+    has the mean dt (f_1 + f_2) / 2 and the variance dt (f_1 - f_2)^2 / 12.
 
     Args:
         f1, f2: the branches.

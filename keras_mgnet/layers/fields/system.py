@@ -132,9 +132,9 @@ class Equation(NamedTuple):
         return self.system.correction(self.i, r, smooth or self.smooth)
 
     def data(self, u: Tensor | None, r: Tensor) -> Data | None:
-        """Returns the data for the feature form, (f,) with f = r + A(u), or (f, None) if u = 0.
+        """Returns the data of the feature form: (f,) with f = r + A(u), or (f, None) if u = 0.
 
-        The residual form needs no data and gets None.
+        In the residual form, which needs no data, returns None.
         """
         if self.system.form == "residual":
             return None

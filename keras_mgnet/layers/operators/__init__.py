@@ -1,1 +1,1 @@
-"""What has weights or fixed stencils: convolutions, norms, radial basis functions."""
+"""The operators: convolutions, norms, radial basis functions and fixed stencils."""

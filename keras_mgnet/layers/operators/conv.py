@@ -1,4 +1,4 @@
-"""The papers' convolution: without bias, padded on both sides as in PyTorch, initialised by a named rule."""
+"""The papers' convolution: without bias, padded on both sides as in PyTorch, with named rules of initialisation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ INITIALIZERS = {
 def initializer(init: str) -> keras.initializers.Initializer:
     """Returns the kernel initialiser of a named rule.
 
-    - `he_fan_out` is N(0, 2 / (k^2 c_out)) (He et al. 2015), the rule of the repositories.
-    - `torch_default` is U(+-1/sqrt(fan_in)). The released MgNet code has it because it never re-initialises.
-    - `xavier` is U(+-sqrt(3/fan_in)), as in Caffe.
+    - `he_fan_out`: normal with variance 2 / (k^2 c_out) for a k x k kernel with c_out output channels (He et al. 2015).
+    - `torch_default`: uniform in +-1/sqrt(fan_in), PyTorch's default. The released MgNet code keeps this default.
+    - `xavier`: uniform in +-sqrt(3/fan_in), as in Caffe.
 
     Example:
         >>> initializer("he_fan_out").mode
@@ -46,9 +46,10 @@ _applications: ContextVar[list[tuple[keras.layers.Layer, int | None]] | None] = 
 
 @contextmanager
 def recorded_applications() -> Iterator[list[tuple[keras.layers.Layer, int | None]]]:
-    """Records the convolutions that are traced while it is open.
+    """Records the convolutions that run or are traced inside this context.
 
-    Each convolution adds (itself, its multiply-adds per image) to the list. The number is None if the grid is unknown.
+    Each call of a convolution appends a pair to the list: the layer and its multiply-adds per image. The number is None if the
+    height or width is unknown.
 
     Example:
         >>> with recorded_applications() as applications:
@@ -77,15 +78,15 @@ class Conv(keras.layers.Conv2D):
 
     Maps (N, H, W, c) to (N, ceil(H/s), ceil(W/s), filters).
 
-    Keras' own "same" padding puts the odd pixel of a stride-2 convolution after the image and so samples the pixels 1, 3, 5, ...
-    . Multigrid and the papers' code sample 0, 2, 4, ... .
+    With stride 2 the kernel is centred at the pixels 0, 2, 4 and so on, as in multigrid and in the papers' code. Keras' "same"
+    padding centres it at the pixels 1, 3, 5 and so on if the size of the image is even.
 
     Args:
         filters: output channels.
         kernel_size: k, odd. With s = 1 or without padding it can also be (k_h, k_w).
         strides: s, 1 or 2.
         groups: number of groups of input channels. Each group is convolved to filters / groups channels.
-        padded: whether zeros surround the image. Without them the grid shrinks to (H - k) // s + 1.
+        padded: whether zeros surround the image. Without zeros the output has the height (H - k) // s + 1.
         init: kernel initialiser, a key of `INITIALIZERS`.
 
     Example:
@@ -110,7 +111,7 @@ class Conv(keras.layers.Conv2D):
     def _begin(
         self, filters: int, kernel_size: int | tuple[int, int], strides: int, padded: bool, init: str, **options: Any
     ) -> None:
-        """Initialises the layer. `options` are those of Keras' layer."""
+        """Initialises the layer. `options` are further arguments of `keras.layers.Conv2D`."""
         if padded and strides > 1 and not isinstance(kernel_size, int):
             raise ValueError(f"expected an integer kernel_size with strides > 1. Received: {kernel_size!r}")
         super().__init__(
@@ -135,7 +136,7 @@ class Conv(keras.layers.Conv2D):
 
         Args:
             y: (N, h, w, filters).
-            grid: (H, W) of x. It must be given because several sizes map to the same (h, w).
+            grid: (H, W) of x. The shape of y does not determine it, because several (H, W) map to the same (h, w).
         """
         record(self, tuple(y.shape)[1:3], self.kernel.shape)
         x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
@@ -146,7 +147,10 @@ class Conv(keras.layers.Conv2D):
         return x[:, rows, columns]
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        """Convolves. On TensorFlow, several groups run in its own kernel if that has gradients, else one group at a time."""
+        """Convolves the inputs with the kernel, possibly in groups.
+
+        TensorFlow's grouped convolution has no gradients on some machines. There the groups are convolved one at a time.
+        """
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
         if self.groups == inputs.shape[-1]:
@@ -167,7 +171,7 @@ class Conv(keras.layers.Conv2D):
 
 @serializable
 class Affine(Conv):
-    """A plain layer with bias and activation: sigma(W * x + b). With 1x1 kernels on one pixel it is a dense layer.
+    """A convolution with bias and activation: sigma(W * x + b). With a 1x1 kernel on a 1x1 grid, the layer is a dense layer.
 
     Args:
         filters, kernel_size, strides, init: as in `Conv`.
@@ -197,9 +201,9 @@ class Affine(Conv):
 
 
 def _unfused(x: Tensor, kernel: Tensor, strides: Any, padding: Any) -> Tensor:
-    """Convolves in groups by an op that Grappler leaves alone.
+    """Convolves in groups. Keeps Grappler, TensorFlow's graph optimiser, from fusing the convolution with a norm.
 
-    Grappler would join it with a norm, and the result needs oneDNN wherever the graph is run.
+    The fused operation would need oneDNN on every machine that runs the graph.
     """
     import tensorflow as tf
 

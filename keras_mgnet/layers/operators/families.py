@@ -1,4 +1,4 @@
-"""Families of kernels and norms, one member a use, and layers in sequence."""
+"""Lists of convolutions and norms for the iterations of a field, and layers in sequence."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ PLACES = (None, "norm", "sigma")
 
 
 class Kernel(NamedTuple):
-    """One convolution of a chain."""
+    """Describes one convolution of a `Chain`."""
 
     filters: int
     size: int | tuple[int, int] = 3
@@ -24,7 +24,7 @@ class Kernel(NamedTuple):
 
 
 def conv_family(name: str, kernel: Kernel, count: int, init: str, policy: DType) -> list[Conv]:
-    """Returns `count` convolutions, named `name` or, if there are several, `name` and index."""
+    """Returns `count` convolutions. The name of a single one is `name`. The names of several are `name` followed by the index."""
     options = {"groups": kernel.groups, "padded": kernel.padded, "init": init, "dtype": policy}
     return [
         Conv(
@@ -48,12 +48,12 @@ def norm_family(
     first: int = 0,
     norm: str | None = "batch",
 ) -> list[Any]:
-    """Returns norms `first` to `count` - 1, named `name` and index, or identities if `place` is None.
+    """Returns the norms with the indices `first` to `count` - 1. The name of norm i is `name`_i.
 
-    The norms have sigma if `place` is "sigma".
+    `place` is "norm", or "sigma" for norms followed by the activation, or None for `count` identities.
     """
     if place not in PLACES:
-        raise unknown("place", place, ["norm", "sigma", "None"])
+        raise unknown(name, place, ["norm", "sigma", "None"])
     if place is None:
         return [identity] * count
     folds = (foldable,) * count if isinstance(foldable, bool) else foldable
@@ -62,7 +62,7 @@ def norm_family(
 
 
 def identity(x: Tensor, training: bool | None = None) -> Tensor:
-    """Returns x, in place of a norm."""
+    """Returns x unchanged. This function replaces a norm."""
     return x
 
 
@@ -74,9 +74,9 @@ def build_all(shape: Shape, *groups: Iterable[Any]) -> None:
 
 
 def build_chain(layers: Iterable[keras.layers.Layer], shape: Shape) -> Shape:
-    """Builds layers in sequence, each for the output of the one before it, and returns the last output shape.
+    """Builds layers in sequence and returns the output shape of the last layer. `shape` is the input shape of the first layer.
 
-    Layers that are built already are not built again.
+    Layers that are built already are skipped.
     """
     for layer in layers:
         if not layer.built:

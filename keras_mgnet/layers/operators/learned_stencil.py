@@ -1,4 +1,4 @@
-"""Learned smoothers B of multigrid. They are linear in the residual, so a cycle keeps the solution whatever they have learned."""
+"""Learned smoothers B of multigrid. They are linear, so with any weights the solution stays a fixed point of the cycle."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +22,10 @@ SHAPES = {
 
 
 def taps(kernel: str) -> list[tuple[int, int]]:
-    """Returns the offsets of a kernel: one of `SHAPES`, or a dilated one such as "column:4".
+    """Returns the offsets (row, column) of a kernel from its centre.
+
+    Args:
+        kernel: a shape of `SHAPES`, or a shape with a dilation, such as "column:4".
 
     Raises:
         ValueError: if the shape is unknown, or the dilation is not a positive integer.
@@ -34,15 +37,14 @@ def taps(kernel: str) -> list[tuple[int, int]]:
     shape, _, dilation = kernel.partition(":")
     check_known("kernel", shape, SHAPES)
     if not (dilation or "1").isdecimal() or int(dilation or 1) < 1:
-        raise ValueError(f"expected a dilation such as column:2. Received: {kernel!r}")
+        raise ValueError(f"expected a dilation such as column:2, an integer >= 1. Received: {kernel!r}")
     return [(d * int(dilation or 1), e * int(dilation or 1)) for d, e in SHAPES[shape]]
 
 
 def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
-    """Continues x by `reach` values on both sides: zero on the boundary, then x mirrored with the opposite sign.
+    """Extends x along an axis by `reach` values on both sides: zero on the boundary, then x mirrored with the opposite sign.
 
-    A function with zero boundary values continues in this way. Symmetric stencils of any size that take their missing values from
-    it have the sines as eigenvectors, as A has.
+    With this extension, the eigenvectors of symmetric stencils of any size are sine functions, like those of the Laplacian.
 
     Example:
         >>> ops.convert_to_numpy(odd_extension(ops.ones((1, 2)), 3, 1))[0].tolist()
@@ -62,17 +64,19 @@ def odd_extension(x: Tensor, reach: int, axis: int) -> Tensor:
 
 @serializable
 class KernelChain(keras.layers.Layer):
-    """A learned smoother of linear convolutions in sequence, on one channel: B * r = scale K_m * ... * K_1 * r.
+    """A learned smoother, a sequence of linear convolutions on one channel: B * r = scale K_m * ... * K_1 * r.
 
-    There is no bias and no nonlinearity. A chain of dilated kernels reaches far at low cost: columns of dilation 1, 2, 4, ... are
-    the factors of cyclic reduction, and can learn a relaxation by lines. The chain starts as a multiple of the identity, which is
-    weighted Jacobi if scale = 1 / diagonal.
+    The convolutions have no bias, and no activation follows them. Dilated kernels cover a large neighbourhood at low cost. For
+    example, columns of dilation 1, 2, 4 and so on are the factors of cyclic reduction, and can learn a line relaxation.
+
+    Initially B = scale * initial * I, which is weighted Jacobi if scale = 1 / diagonal of A. With several channels, small random
+    numbers are added to the initial kernels.
 
     Args:
-        kernels: the kernel of each convolution, written as for `taps`.
+        kernels: the kernels K_1, ..., K_m, each written as for `taps`.
         channels: number of channels between the convolutions.
         scale: a fixed factor.
-        initial: the multiple of the identity that the chain starts as.
+        initial: factor of the initial K_1.
 
     Example:
         >>> B = KernelChain(("cross", "column:2"), scale=0.25, initial=0.8)
@@ -130,7 +134,7 @@ class KernelChain(keras.layers.Layer):
 
 
 def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) -> Tensor:
-    """Convolves, with missing values from the odd extension: sum_t kernel[t]^T x(. + offset_t).
+    """Returns sum_t kernel[t]^T x(i + offset_t) at each point i. The values beyond the edges come from `odd_extension`.
 
     x is (N, H, W, c_in) and kernel (taps, c_in, c_out).
     """
@@ -144,15 +148,15 @@ def _convolved(x: Tensor, offsets: Sequence[tuple[int, int]], kernel: Tensor) ->
 
 @serializable
 class CoefficientStencil(keras.layers.Layer):
-    """A learned smoother with a different 3x3 stencil at each point: B r = S(a) D^{-1} r.
+    """A learned smoother with a different 3x3 stencil at each point: B r = S D^{-1} r, where D is the diagonal of A.
 
-    A small network computes the stencils from the coefficients. It sees the entries of A around a point in units of the diagonal
-    D. S = 0.8 + the output of the network, and depends on the coefficients, not on r. `field` returns the stencils, for a
-    `StencilField` that needs no network.
+    A small network computes the stencils S from the coefficients of A, divided by D. S is 0.8 I + the output of the network. S
+    does not depend on r, so B is linear. `assign` sets the coefficients of A. `field` returns S, for a `StencilField`, which
+    needs no network.
 
     Args:
         channels: number of channels between the two convolutions of the network, 3x3 and 1x1, with relu between them.
-        net: the network, if another grid already has it. A file stores one copy for each grid.
+        net: the network of another grid, to share it; None for a new network. A file stores a copy for each grid.
 
     Example:
         >>> B = CoefficientStencil()
@@ -181,13 +185,13 @@ class CoefficientStencil(keras.layers.Layer):
         return input_shape
 
     def assign(self, A: np.ndarray) -> None:
-        """Sets the coefficients of A, (H, W, 3, 3)."""
+        """Sets the coefficients of A: the 3x3 stencil at each point, (H, W, 3, 3)."""
         D = A[:, :, 1:2, 1:2]
         self.ratios.assign((A / D).reshape(1, *A.shape[:2], 9))
         self.inverse.assign(1 / D[:, :, 0, 0])
 
     def field(self) -> Tensor:
-        """Returns the stencils S(a), (H, W, 3, 3)."""
+        """Returns the stencils S, (H, W, 3, 3)."""
         identity = 0.8 * np.eye(9)[4]
         S = self.net(ops.convert_to_tensor(self.ratios))[0] + ops.cast(identity, self.compute_dtype)
         return ops.reshape(S, (*S.shape[:2], 3, 3))
@@ -198,7 +202,7 @@ class CoefficientStencil(keras.layers.Layer):
 
 
 def stencil_net(channels: int, dtype: DType = None) -> keras.Sequential:
-    """Returns the network of `CoefficientStencil`. Its output starts at zero."""
+    """Returns the network of `CoefficientStencil`. The initial output of the network is zero."""
     conv = keras.layers.Conv2D
     hidden = conv(channels, 3, padding="same", activation="relu", name="hidden", dtype=dtype)
     return keras.Sequential([hidden, conv(9, 1, kernel_initializer="zeros", name="stencil", dtype=dtype)], name="net")

@@ -1,4 +1,4 @@
-"""The only normalisation layer: the papers' constants, the backend's fused kernel, and the form that exporters need."""
+"""The package's normalisation layer: with the papers' constants, TensorFlow's fused kernel, and the form that exporters need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +20,14 @@ EPSILON = 1e-5
 class Norm(keras.layers.BatchNormalization):
     """Batch normalisation followed by an activation: y = sigma(gamma (x - mean) / sqrt(var + 1e-5) + beta).
 
-    The moving variance averages the unbiased batch variance, as in PyTorch, so that state dicts mean the same here. On TensorFlow
-    the fused kernel computes the layer. On other backends, and in float64, for which there is no kernel, `keras.ops` computes it.
+    The moving variance averages the unbiased batch variance, as in PyTorch, so PyTorch weights have the same meaning here. On
+    TensorFlow a fused kernel computes the layer. In float64 and on other backends `keras.ops` computes the layer.
 
     Args:
         activation: sigma, any Keras activation; None for the identity.
-        foldable: whether the convolution before the layer serves this layer alone. A converter may then fold the scale into that
-            kernel. It would copy a shared kernel once per use, so `separable_scales` keeps the scale and a shared kernel apart.
-        learned: whether there are gamma and beta. Otherwise they are 1 and 0.
+        foldable: whether an export converter may fold the scale of the norm into the kernel before this layer. Set False if the
+            kernel is shared, because each fold stores a copy of the kernel. `separable_scales` prevents folds if False.
+        learned: whether gamma and beta are trained. If not, gamma = 1 and beta = 0.
 
     Example:
         >>> tuple(Norm("relu")(ops.ones((2, 4, 4, 3))).shape)
@@ -121,10 +121,10 @@ def norm_layer(
 
 
 def synchronize_norms(model: keras.Model) -> None:
-    """Makes norms use the statistics of the global batch under a TensorFlow strategy, as on one device.
+    """Makes the norms of a model use the statistics of the global batch under a TensorFlow strategy, as on one device.
 
-    By default each replica normalises its own share of the batch. XLA cannot compile synchronised norms. The file of a model does
-    not store the setting. On the JAX backend norms always see the global batch.
+    By default each replica uses the statistics of its part of the batch. XLA cannot compile synchronised norms. The file of a
+    model does not store the setting. On the JAX backend norms always use the global batch, so this function changes nothing.
 
     Args:
         model: the model, before its training step is traced.
@@ -140,10 +140,10 @@ def synchronize_norms(model: keras.Model) -> None:
 
 
 def _moments(x: Tensor, total: Callable[[list[Tensor]], Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns mean, variance and number of values per channel. `total` makes the sums global.
+    """Returns mean, variance and number of values per channel. `total` adds the sums of all replicas.
 
-    It takes two passes. E[x^2] - E[x]^2, which `keras.ops.moments` computes when synchronised, loses all digits of a small
-    variance.
+    The variance needs a second pass over x. The formula E[x^2] - E[x]^2, which `keras.ops.moments` uses when synchronised, loses
+    all digits of a variance that is small compared with the square of the mean.
     """
     count = ops.cast(ops.prod(ops.shape(x)[:-1]), x.dtype)
     axes = (0, 1, 2)
@@ -173,7 +173,8 @@ def _fused(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Runs TensorFlow's fused kernel and returns (y, mean, variance).
 
-    In training it normalises by the batch and updates the given statistics. Otherwise it normalises by the given statistics.
+    In training, y is normalised by the statistics of the batch. The returned mean and variance are the updated moving statistics.
+    In inference, y is normalised by the given statistics.
     """
     import tensorflow as tf  # imported here, because the library imports a backend only if it is in use
 

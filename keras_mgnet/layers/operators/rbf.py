@@ -18,21 +18,20 @@ PIECES = 20  # cubics per standard deviation; the error is at most 2e-7 of the l
 class RadialBasis(keras.layers.Layer):
     """Learns one function per channel as a sum of Gaussians, psi_i(z) = sum_j w_ij exp(-(z - mu_j)^2 / (2 gamma^2)).
 
-    Maps (..., c) to (..., c). The centres mu_j are evenly spaced by gamma over [-bound, bound]. Beyond them the functions fall to
-    zero. Source: Chen, Pock 2017, 63 Gaussians for grey values 0..255.
+    Maps (..., c) to (..., c). The centres mu_j divide [-bound, bound] into intervals of length gamma. Outside of [-bound, bound]
+    the functions fall to zero. Source: Chen, Pock 2017, 63 Gaussians for grey values 0..255.
 
-    In float64 the layer computes this sum. In lower precision it first makes each function a table of cubics: the Hermite
-    interpolant on 20 pieces per gamma, which is exact to float32's round-off. A pixel then costs four coefficients instead of 63
-    exponentials, in the forward and the backward pass. The gradient is that of the interpolant, with respect to all of its
-    arguments.
+    In float64 the layer computes this sum. In lower precision, the layer first tabulates each function as a piecewise cubic: the
+    Hermite interpolant on 20 pieces per gamma. The error is of the size of float32's round-off. Each value then costs four
+    coefficients instead of `count` exponentials. The gradients with respect to z and w are the gradients of the interpolant.
 
-    The initial functions are those of Perona and Malik, `slope` z / (1 + (z / scale)^2), smoothed by the Gaussians.
+    The initial functions are those of Perona and Malik, slope * z / (1 + (z / scale)^2), smoothed by the Gaussians.
 
     Args:
         count: number of Gaussians per function, at least 2.
         bound: the outermost centres are at -bound and bound.
         slope: slope of the initial functions at zero.
-        scale: the z at which the initial functions turn.
+        scale: the z > 0 where slope * z / (1 + (z / scale)^2) has its maximum.
 
     Example:
         >>> psi = RadialBasis(slope=1.0, scale=1e6)
@@ -79,8 +78,8 @@ class RadialBasis(keras.layers.Layer):
 def cubics(w: Tensor) -> Tensor:
     """Returns the Hermite interpolants of sums of Gaussians with weights w (J, c), standard deviation 1 and spacing 1.
 
-    Returns: (c * pieces, 4), for each channel the coefficients of t^0, ..., t^3 on pieces of length 1 / PIECES, 0 <= t < 1, from
-    REACH before the first centre to REACH after the last.
+    Returns: (c * pieces, 4), for each channel and piece the coefficients of t^0, ..., t^3. A piece has the length 1 / PIECES, and
+    t goes from 0 to 1 on a piece. The pieces cover REACH before the first centre to REACH after the last centre.
     """
     J, channels = w.shape
     cells = J - 1 + 2 * REACH
@@ -95,7 +94,7 @@ def interpolated(place: Tensor, table: Tensor) -> Tensor:
     """Evaluates one piecewise cubic per channel. The result is zero outside of all pieces.
 
     Args:
-        place: float (..., c), counted in pieces from the start.
+        place: float (..., c), the distance from the start of the first piece, in pieces.
         table: (c * pieces, 4), see `cubics`.
     """
     channels, rows = place.shape[-1], table.shape[0]
@@ -126,9 +125,9 @@ def interpolated(place: Tensor, table: Tensor) -> Tensor:
 
 
 def _pieces() -> np.ndarray:
-    """Returns the cubics (2 REACH, PIECES, 4) on the pieces of one cell.
+    """Returns the cubics (2 REACH, PIECES, 4) on the pieces of one cell, the interval of length 1 from one centre to the next.
 
-    Entry m belongs to the Gaussian that is m - REACH + 1 cells further on.
+    Entry m belongs to the Gaussian whose centre is m - REACH + 1 cells after the start of the cell.
     """
     ends = np.linspace(0, 1, PIECES + 1) - np.arange(1 - REACH, 1 + REACH)[:, None]
     values = np.exp(-(ends**2) / 2)

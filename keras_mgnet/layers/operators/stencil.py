@@ -1,6 +1,7 @@
-"""Fixed stencils: the convolutions of numerical analysis, channel by channel, as sums of shifted grids.
+"""Fixed stencils of numerical analysis, applied to each channel as sums of shifted grids.
 
-On a CPU such a sum is many times faster than a convolution with one channel, because convolution kernels are made for many.
+On a CPU such a sum is many times faster than a convolution with one channel, because convolution routines are made for many
+channels.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from keras_mgnet.serialization import serializable
 
 
 def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
-    """Shifts a grid along one axis: returns x(. + offset), zero where that lies outside."""
+    """Shifts a grid along one axis: returns x(i + offset) at each point i. Values from outside of the grid are zero."""
     offset = max(-x.shape[axis], min(offset, x.shape[axis]))
     if offset == 0:
         return x
@@ -28,11 +29,11 @@ def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
 
 
 def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(. + d, . + e).
+    """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(i + d, j + e) at each point (i, j).
 
     Args:
         x: (N, H, W, c).
-        weights: numbers, or tensors that multiply a grid, by offset (d, e). Offsets that are left out count as zero.
+        weights: maps an offset (d, e) to a number, or to a tensor that can be multiplied with x. Missing offsets count as zero.
     """
     rows = {d: shifted(x, d, 1) for d in sorted({d for d, _ in weights})}
     terms = [weight * shifted(rows[d], e, 2) for (d, e), weight in weights.items()]
@@ -40,9 +41,9 @@ def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def by_offset(field: Tensor) -> dict[tuple[int, int], Tensor]:
-    """Returns the entries of a field of stencils (H, W, k_h, k_w) by their offset from the centre, as `shifted_sum` takes them.
+    """Returns the weights of `shifted_sum` for a stencil at each point, given as a tensor (H, W, k_h, k_w).
 
-    k_h and k_w are odd.
+    The sizes k_h and k_w are odd.
     """
     *_, height, width = field.shape
     places = [(i, j) for i in range(height) for j in range(width)]
@@ -58,7 +59,7 @@ def offsets(kernel: Any) -> dict[tuple[int, int], float]:
     """
     kernel = np.asarray(kernel, "float64")
     if kernel.ndim != 2 or not all(size % 2 for size in kernel.shape) or not np.isfinite(kernel).all():
-        raise ValueError(f"expected a kernel of odd height and width. Received: {kernel.tolist()}")
+        raise ValueError(f"expected a kernel of finite numbers with odd height and width. Received: {kernel.tolist()}")
     if not kernel.any():
         raise ValueError(f"expected a kernel that is not zero. Received: {kernel.tolist()}")
     centre = (kernel.shape[0] // 2, kernel.shape[1] // 2)
@@ -66,10 +67,10 @@ def offsets(kernel: Any) -> dict[tuple[int, int], float]:
 
 
 class Divided(keras.layers.Layer):
-    """Base class of fixed operators K / q, whose divisor q is a variable.
+    """Base class of fixed operators K / q. The divisor q is a variable that is not trained.
 
-    XLA recomputes a sum in each neighbour that reads it, so a chain of stencils would cost 5^depth. It never recomputes a
-    division by a number that it does not know. Often q is 1 for that reason alone: a V-cycle is five times as fast with it.
+    XLA recomputes a sum for each point that reads the sum, so the cost of a chain of stencils would grow as 5^depth. XLA does not
+    recompute a division by a variable. This is why q exists even where q = 1. The division makes a V-cycle five times as fast.
     """
 
     def __init__(self, divisor: float | None, name: str | None, dtype: DType) -> None:
@@ -94,7 +95,7 @@ class Stencil(Divided):
 
     Args:
         kernel: K, (k_h, k_w), odd.
-        divisor: q; None for a kernel that is cheap to apply twice, such as one with a single entry.
+        divisor: q. None leaves the division out, for a kernel that is cheap to apply twice, such as a 1x1 kernel.
 
     Example:
         >>> laplacian = Stencil([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
@@ -117,9 +118,9 @@ class Stencil(Divided):
 
 @serializable
 class StencilField(keras.layers.Layer):
-    """Applies a different stencil at each point, sum_{d,e} K[x, y, d, e] u(x + d, y + e): variable coefficients.
+    """Applies a different stencil at each point (variable coefficients): sum_{d,e} K[x, y, d, e] u(x + d, y + e).
 
-    The stencils are not trained. `kernel.assign` sets them, and files store them.
+    The stencils K are initially zero and are not trained. `kernel.assign` sets K, and files store K.
 
     Args:
         size: k_h and k_w, odd.
@@ -150,7 +151,9 @@ class StencilField(keras.layers.Layer):
 
 @serializable
 class Inverse(keras.layers.Layer):
-    """Solves A u = f on one small grid with the full inverse matrix: the exact solver of the coarsest grid, as a smoother B.
+    """Solves A u = f exactly on one small grid by the full inverse matrix. The layer is the smoother B of the coarsest grid.
+
+    `matrix.assign` sets the inverse, (H W, H W). The matrix is not trained.
 
     Example:
         >>> halves = Inverse()
@@ -179,7 +182,7 @@ class Inverse(keras.layers.Layer):
 
 @serializable
 class Residual(keras.layers.Layer):
-    """Returns the residual r = f - A * u on the grid that a cycle begins with.
+    """Returns the residual r = f - A * u on the finest grid, where a cycle begins.
 
     Args:
         A: the operator, a layer.

@@ -11,7 +11,7 @@ from keras_mgnet.serialization import serializable
 
 
 class OneStep(Scheme):
-    """A scheme that applies sigma at the end of each iteration."""
+    """Base class of schemes that apply an activation sigma at the end of each iteration."""
 
     def __init__(self, activation: Activation = None, *, name: str | None = "scheme", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -22,7 +22,7 @@ class OneStep(Scheme):
 class Euler(OneStep):
     """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), He2019 (2.1) to (2.4), Lu2017.
 
-    R_i is the identity, except where a grid begins.
+    R_i is the shortcut of an iteration that changes the grid or the channels. In the other iterations R_i is the identity.
 
     Args:
         activation: sigma after the sum; None for the identity.
@@ -44,10 +44,10 @@ class Euler(OneStep):
 
 @serializable
 class Heun(OneStep):
-    """Heun's method: x^{i+1} = sigma(R_i x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2).
+    """Heun's method: x^{i+1} = sigma(x^i + (f^i(x^i) + f^i(x^i + f^i(x^i))) / 2).
 
-    Where a grid begins, an iteration is a step of `Euler`, because f does not take a state of the new shape there. Arguments as
-    in `Euler`.
+    An iteration that changes the grid or the channels is a step of `Euler`, because in this iteration f^i does not accept a state
+    of the new shape. Arguments as in `Euler`.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -65,9 +65,9 @@ class Heun(OneStep):
 
 @serializable
 class Dense(Scheme):
-    """DenseNet's step, x^{i+1} = [x^i, f^i(x^i)]: an explicit multistep scheme over all states.
+    """DenseNet's step: x^{i+1} = [x^i, f^i(x^i)], where [ ] is the concatenation along the channels.
 
-    [ ] is the concatenation along the channels.
+    The step is an explicit multistep scheme over all states.
     """
 
     method = Method(
@@ -88,7 +88,7 @@ class Dense(Scheme):
 class EulerSystem(Scheme):
     """Forward Euler for several states on one grid: x_j <- x_j + f_j(x_1, ..., x_S).
 
-    It starts from x_2 = ... = x_S = 0 and returns x_S.
+    The input of the level is x_1. The other states x_2, ..., x_S start at zero. The level returns the last x_S.
     """
 
     method = Method(
@@ -110,7 +110,7 @@ class EulerSystem(Scheme):
 
 @serializable
 class EulerFromData(Scheme):
-    """Forward Euler for u' = f(u; data), started from the data: u^0 = data, u^{i+1} = u^i + f^i(u^i; data)."""
+    """Forward Euler for u' = f(u; data): u^{i+1} = u^i + f^i(u^i; data). The iteration starts from u^0 = data."""
 
     method = Method(
         "forward Euler with steps of its own",

@@ -1,4 +1,4 @@
-"""Polynomial smoothers: a polynomial in A with trained coefficients takes the place of B (Poly-MgNet)."""
+"""Polynomial smoothers: a polynomial in A with trained coefficients replaces B (Poly-MgNet)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,23 +21,23 @@ POLYNOMIALS = ("linear", "double", "quadratic")
 
 @serializable
 class PolynomialSmoother(ResidualCorrection):
-    """Smooths with a polynomial in A: u^i = s3(u^{i-1} + q_i(A) r).
+    """Smooths with a polynomial q(A) in place of B: u^i = s3(u^{i-1} + q(A) r), where r is the residual.
 
-    The polynomial is given by the roots z of its residual polynomial, as alpha = 1 / z. Without norms r <- (I - A q(A)) r.
+    The coefficients alpha of q are trained. Without norms an iteration multiplies r by I - A q(A), the residual polynomial.
 
-    - "linear": q r = alpha r (Richardson), so I - A q(A) = I - A / z.
-    - "double": q r = alpha A * r.
-    - "quadratic": the last step has a pair of roots z, conj(z) with alpha = p + iq = 1 / z. There
-      q r = 2 p r - (p^2 + q^2) A * r, so I - A q(A) = (I - A / z)(I - A / conj(z)). The steps before it are linear.
+    - "linear": q(A) r = alpha r (Richardson). The residual polynomial is I - A / z with the root z = 1 / alpha.
+    - "double": q(A) r = alpha A * r.
+    - "quadratic": in the last iteration q(A) r = 2 a r - (a^2 + b^2) A * r with alpha = (a, b). The residual polynomial is
+      (I - A / z)(I - A / conj(z)) with 1 / z = a + ib. The earlier iterations are linear.
 
-    A norm after q(A) r cancels the size of a single alpha. Training then hardly changes it.
+    Where alpha is one number, a norm after q(A) r cancels the size of alpha. Training then hardly changes alpha.
 
     Args:
         nu: number of iterations.
         kind: one of `POLYNOMIALS`.
-        share: whether one alpha serves all linear steps.
-        behind: s3 of every step, one of `chain.PLACES`. The residual form needs s3 = I.
-        sigma_last: whether sigma follows the last step. The residual form has no such step.
+        share: whether all iterations share one alpha. The pair of roots of "quadratic" is not shared.
+        behind: s3, which is None for the identity, "norm", or "sigma" for a norm followed by sigma. The residual form needs None.
+        sigma_last: whether sigma follows the last iteration. The residual form needs False.
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.
 
@@ -104,7 +104,8 @@ class PolynomialSmoother(ResidualCorrection):
 def inverse_root(channels: int) -> Callable[..., Tensor]:
     """Returns the initialiser of alpha = 1 / z.
 
-    The real and imaginary parts of z come from U(-1, 1) sqrt(6 / (2 c)), the "Xavier" rule of the released code.
+    The real and imaginary parts of z are drawn from U(-1, 1) sqrt(6 / (2 c)), the "Xavier" rule of the released code. c is
+    `channels`.
     """
     part = keras.initializers.RandomUniform(-((3 / channels) ** 0.5), (3 / channels) ** 0.5)
 

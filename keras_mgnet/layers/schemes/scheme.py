@@ -1,4 +1,4 @@
-"""The contract of a scheme: the arithmetic of one iteration, and its name in numerical analysis."""
+"""The base class of schemes. A scheme is the arithmetic of one iteration, with its name in numerical analysis."""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,15 +19,20 @@ class Method(NamedTuple):
 
 
 class Scheme(keras.layers.Layer):
-    """The arithmetic of one iteration. A `Level` iterates it over a field.
+    """The arithmetic of one iteration. A `Level` repeats the iteration with a field.
 
-    A subclass defines `method` and `step`, and `begin` and `end` if the defaults do not fit. Their argument `f` is the field at
-    one iteration. f(x) is its value. f.parts(x) returns the term that takes the place of x in the sum, and that value. A scheme
-    has no weights except scalars of its own. A scheme that can be undone also has `undo` and `pull_back`, see `Coupling`.
+    A subclass defines `method` and `step`. By default the state is the tuple of the arguments of the level, and the level returns
+    the last state. A subclass with another state or result also defines `begin` or `end`.
+
+    The argument `f` of these methods is the field at one iteration. f(x) is the value of the field. f.parts(x) returns (x, f(x)),
+    or (R x, f(x)) if the iteration has a shortcut R.
+
+    All convolutions belong to the field. A scheme may have trainable coefficients. A reversible scheme also has `undo` and
+    `pull_back`, see `Coupling`.
 
     Attributes:
         method: name, formula, order and equation, as `describe` prints them.
-        wide: whether states have at least float32 precision, even if the field computes in less.
+        wide: whether states have at least float32 precision, even if the field computes in lower precision.
 
     Example:
         >>> class Heun(Scheme):
@@ -48,7 +53,7 @@ class Scheme(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
 
     def check(self, field: Any) -> None:
-        """Raises ValueError if the scheme cannot be iterated over the field."""
+        """Raises ValueError if the scheme does not work with the field."""
 
     def begin(self, f: Any, *given: Any) -> State:
         """Returns the state before the first iteration, from the arguments of the level."""
@@ -63,9 +68,9 @@ class Scheme(keras.layers.Layer):
         return state[0] if len(state) == 1 else state
 
     def over(self, field: Any) -> Method:
-        """Returns the method that the scheme becomes over a field, such as Euler-Maruyama over a field that draws."""
+        """Returns the numerical method of this scheme with a field, such as Euler-Maruyama for Euler with stochastic depth."""
         return self.method
 
     def shapes(self, field: Any, *given: Any) -> Any:
-        """Returns the shapes of the level's result."""
+        """Returns the shapes of the result of the level. `given` are the shapes of the arguments of the level."""
         return field.compute_output_shape(*given)

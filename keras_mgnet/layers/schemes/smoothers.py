@@ -8,8 +8,8 @@ The state of a smoother is (current, f, past):
 - `past` is a tuple of the earlier pairs that the smoother still needs.
 
 The next u of a smoother is a weighted sum of candidates u^j + e^j. The weights sum to one, so r = f - A * u stays true. Before
-training, all smoothers of this file are equal to `ResidualCorrection`, except `Damped`, `RedBlack` and a `Chebyshev` with given
-omega.
+training, all smoothers of this file compute the same as `ResidualCorrection`, except `Damped`, `RedBlack` and a `Chebyshev` with
+given omega.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +35,7 @@ class ResidualCorrection(Scheme):
 
     Attributes:
         needs_B: whether the level needs a B. A polynomial smoother computes corrections with A alone.
-        keeps_residual: whether r <- r - A * e is the residual of the next u. A smoother without this property needs the feature
-            form.
+        keeps_residual: whether r - A * e is the residual of the next u. If not, the smoother needs the feature form.
     """
 
     method = Method(
@@ -128,10 +127,10 @@ class Weighted(ResidualCorrection):
 
 @serializable
 class Chebyshev(ResidualCorrection):
-    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}, u^{-1} = u^0.
+    """Chebyshev semi-iteration: u^i = omega_i (u^{i-1} + e^{i-1}) + (1 - omega_i) u^{i-2}.
 
-    LM-ResNet with k_i = 1 - omega_i is the same two-step method for residual blocks. An iteration with omega_i = 1 ignores
-    u^{i-2}.
+    In the first iteration u^{-1} = u^0. An iteration with omega_i = 1 ignores u^{i-2}. LM-ResNet with k_i = 1 - omega_i is the
+    same two-step method for residual blocks.
 
     Args:
         nu: number of iterations.
@@ -196,9 +195,9 @@ class RedBlack(ResidualCorrection):
 class Multistep(ResidualCorrection):
     """Multi-step correction: u^i = sum_{j<i} alpha_j^i (u^j + e^j) with sum_j alpha_j^i = 1.
 
-    The weights of the earlier steps j < i-1 are trainable and initially zero. The weight of the last step j = i-1 is 1 minus
-    their sum. e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the smoother needs as many
-    convolutions as `ResidualCorrection`.
+    The weights with j < i-1 are trainable and initially zero. The weight with j = i-1 is 1 minus the sum of the other weights.
+    Each e^j is computed once, with the B of the iteration that starts from (u^j, r^j). So the smoother needs as many convolutions
+    as `ResidualCorrection`.
     """
 
     method = Method(
@@ -221,7 +220,7 @@ class Multistep(ResidualCorrection):
 
 
 def combined(pairs: Sequence[Pair], weights: Sequence[Any]) -> Pair:
-    """Returns the weighted sum of pairs. If a pair has no residual yet, the sum has none either."""
+    """Returns the weighted sum of pairs (u, r). If an r is None, the r of the sum is None, too."""
     us, rs = zip(*pairs, strict=True)
     return steps.combine(us, weights), None if any(r is None for r in rs) else steps.combine(rs, weights)
 

@@ -1,4 +1,4 @@
-"""The schemes of the stable networks: couplings whose increments contain the step size (see `Force`)."""
+"""The schemes of the stable networks. Each is a `Coupling` with the field `Force`, whose increments contain the step size."""
 
 from typing import Any
 
@@ -13,9 +13,12 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class SymplecticEuler(Coupling):
-    """Symplectic Euler: Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2).
+    """Symplectic Euler, the Hamiltonian network of Chang et al. 2018. (Y, Z) is the state before a step, (Y', Z') after it.
 
-    It is the Hamiltonian network of Chang et al. 2018.
+    Y' = Y + h K_1^T s(K_1 Z + b_1)
+    Z' = Z - h K_2^T s(K_2 Y' + b_2)
+
+    h is the step size, s the activation, and each K_i, b_i a convolution with its bias.
     """
 
     method = Method(
@@ -28,7 +31,10 @@ class SymplecticEuler(Coupling):
 
 @serializable
 class Midpoint(Coupling):
-    """The explicit midpoint rule: Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b), the midpoint network of Chang et al. 2018."""
+    """The explicit midpoint rule, the midpoint network of Chang et al. 2018: Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b).
+
+    h is the step size, s the activation, and K, b a convolution with its bias.
+    """
 
     method = Method(
         "explicit midpoint rule, begun by forward Euler",
@@ -42,7 +48,8 @@ class Midpoint(Coupling):
 class Leapfrog(Coupling):
     """The leapfrog method: Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Chang et al. 2018.
 
-    It is computed as V' = V - h K^T s(K Y + b), Y' = Y + h V'.
+    h is the step size, s the activation, and K, b a convolution with its bias. The state is (V, Y) with a velocity V. A step
+    computes V <- V - h K^T s(K Y + b), then Y <- Y + h V.
     """
 
     method = Method(
@@ -55,7 +62,10 @@ class Leapfrog(Coupling):
 
 @serializable
 class Verlet(Coupling):
-    """The Stoermer-Verlet method: Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b), Haber & Ruthotto 2017."""
+    """The Stoermer-Verlet method, Haber & Ruthotto 2017. A step computes Z <- Z - h s(K^T Y + b), then Y <- Y + h s(K Z + b).
+
+    h is the step size, s the activation, and K, b a convolution with its bias.
+    """
 
     method = Method(
         "Stoermer-Verlet",
@@ -69,9 +79,12 @@ class Verlet(Coupling):
 class VelocityVerlet(Coupling):
     """Velocity Verlet: r_{n+1} = r_n + h v_n + h^2 F_n / 2, v_{n+1} = v_n + h (F_n + F_{n+1}) / 2, Lu2017.
 
-    Here F_n = s(K_n r_n + b_n). The state holds the velocities at half steps, v' = v_n + h F_n / 2, and an iteration is v' <- v'
-    + h F_n, r <- r + h v'. The first force counts half. In this way each F_n is computed once. The last velocity is one at a half
-    step, because v_N would need a K_N.
+    r is the position, v the velocity, h the step size and F_n = s(K_n r_n + b_n) the force. K_n, b_n are a convolution with its
+    bias, and s is the activation.
+
+    The state is (w, r) with the velocity at half steps, w_n = v_n + h F_n / 2. Step n computes w <- w + h F_n, then r <- r + h w.
+    Step 0 adds only h F_0 / 2 to w. So each F_n is computed once. The velocity after N steps is w_{N-1}. v_N would need F_N, and
+    so one more convolution K_N.
     """
 
     method = Method(
@@ -84,13 +97,13 @@ class VelocityVerlet(Coupling):
 
 @serializable
 class SecondOrder(Coupling):
-    """Central differences for y'' + c y' = f / h^2: y_{j+1} = (2 y_j - (1 - q) y_{j-1} + f^j(y_j)) / (1 + q), q = c h / 2.
+    """Central differences for y'' + c y' = f / h^2: y_{j+1} = (2 y_j - (1 - q) y_{j-1} + f^j(y_j)) / (1 + q).
 
-    Without damping, q = 0, it is Verlet's method as printed in Lu2017, y_{j+1} = 2 y_j - y_{j-1} + h^2 s(K_j y_j + b_j). Undoing
-    a step enlarges errors by (1 + q) / (1 - q).
+    c is the damping, h the step size, and q = c h / 2. For q = 0 this is Verlet's method as printed in Lu2017, with
+    f^j(y) = h^2 s(K_j y + b_j). `undo` enlarges errors by the factor (1 + q) / (1 - q) per step.
 
     Args:
-        q: half of the damping times the step size, 0 <= q < 1.
+        q: c h / 2, with 0 <= q < 1.
 
     Example:
         >>> from keras_mgnet.layers import Force, Level

@@ -1,4 +1,4 @@
-"""Two-step schemes: the next state is computed from the last two."""
+"""Two-step schemes: the next state is computed from the last two states."""
 
 from typing import Any
 
@@ -13,14 +13,16 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class LinearMultistep(Scheme):
-    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i), each k_i a trainable scalar.
+    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i). Each k_i is a trainable scalar.
 
-    Call its level with x and, if the first iteration has a k, with the state before x. It returns (x, the state before x). Where
-    a grid begins, R x^i replaces x^i, also as the previous state of the next iteration.
+    Call the level with x^0 and, if `k_first` is set, with x^{-1}. Leave x^{-1} out if x^{-1} is zero. The level returns the last
+    two states, the last one first. If an iteration has a shortcut R, then R x^i replaces x^i, also as the previous state of the
+    next iteration.
 
     Args:
         nu: number of iterations.
-        k_first: whether the first iteration has a k. In the released code of LM-ResNet it has none.
+        k_first: whether the first iteration has a k. If not, the first iteration is a step of `Euler`, as in the released code of
+            LM-ResNet.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -66,15 +68,15 @@ class LinearMultistep(Scheme):
 
 @serializable
 class Coupling(Scheme):
-    """A recurrence that can be undone: (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)).
+    """A reversible iteration: (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)).
 
-    - On a pair (x_1, x_2), with f = F, G, F, G, ..., it is RevNet's y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) (Gomez et al. 2017),
-      the Hamiltonian network and Verlet's method.
-    - On velocity and position it is the leapfrog method.
-    - On two successive states it is the explicit midpoint rule.
+    - On two halves (x_1, x_2) of the channels, where f^i alternates between F and G, two iterations are a block of RevNet (Gomez
+      et al. 2017): y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1). The Hamiltonian network and the Stoermer-Verlet method have this form.
+    - On velocity and position, the iteration is the leapfrog method.
+    - On two successive states, the iteration is the explicit midpoint rule.
 
-    Call its level with (x^{-1}, x^0), each (N, H, W, c). It returns the last pair. States have at least float32 precision, even
-    if f computes in less, because a sum in bfloat16 cannot be undone.
+    Call the level with (x^{-1}, x^0), each (N, H, W, c). The level returns the last pair. States have at least float32 precision,
+    even if f computes in lower precision, because a sum in bfloat16 cannot be undone.
 
     Example:
         >>> from keras_mgnet.layers import InTurn, Level, basic
@@ -100,7 +102,7 @@ class Coupling(Scheme):
         return steps.coupling(following, -ops.cast(f(x), x.dtype)), x
 
     def pull_back(self, i: int, pull: Map, d_x: Tensor, d_following: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps the cotangents of the state after iteration i to those of the state before it.
+        """Maps the cotangents of the state after iteration i to the cotangents of the state before the iteration.
 
         `pull` is the pullback of f^i at x^i.
         """

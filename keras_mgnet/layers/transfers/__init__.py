@@ -1,1 +1,1 @@
-"""What joins two levels."""
+"""The transfers: layers that join two levels."""

@@ -1,4 +1,4 @@
-"""Layers of a reversible network besides its levels: halves of the channels, their transfers, a state at rest."""
+"""Layers of a reversible network other than its levels: they make a pair of states, or transfer a pair to another grid."""
 
 import keras
 from keras import ops
@@ -11,13 +11,14 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class CouplingTransfer(keras.layers.Layer):
-    """Transfers a pair of states to another grid or other channels: y_1 = R_1 x_1 + F(x_2), y_2 = R_2 x_2 + G(y_1).
+    """Transfers a pair of states to another grid or to other channels, as RevNet does.
 
-    It is RevNet's transition unit.
+    y_1 = R_1 x_1 + F(x_2)
+    y_2 = R_2 x_2 + G(y_1)
 
     Args:
-        branch: a field whose use 0 is F, which has the stride, and whose use 1 is G.
-        R1, R2: the shortcuts.
+        branch: a field with two iterations. Iteration 0 is F and has the stride. Iteration 1 is G.
+        R1, R2: the shortcuts R_1 and R_2.
 
     Example:
         >>> from keras_mgnet.layers import ZeroPadding, basic
@@ -54,7 +55,7 @@ class CouplingTransfer(keras.layers.Layer):
 
 @serializable
 class Halves(keras.layers.Layer):
-    """Splits the channels in two halves, x -> (x_1, x_2): (N, H, W, 2c) -> (N, H, W, c) twice.
+    """Splits the channels of x (N, H, W, 2c) into two halves: returns (x_1, x_2), each (N, H, W, c).
 
     Example:
         >>> [tuple(half.shape) for half in Halves()(ops.ones((1, 8, 8, 4)))]
@@ -75,7 +76,7 @@ class Halves(keras.layers.Layer):
 
 @serializable
 class Rest(keras.layers.Layer):
-    """Starts from rest, x -> (0, x): a position without velocity.
+    """Returns (0, x): the velocity zero and the position x. An iteration that starts from this pair starts from rest.
 
     Example:
         >>> [float(part[0, 0, 0, 0]) for part in Rest()(ops.ones((1, 8, 8, 4)))]

@@ -12,15 +12,16 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class CycleTransfer(keras.layers.Layer):
-    """Transfers between two grids of a V-cycle with one R: s(R *_2 r) on the way down, R *_2^T e on the way up.
+    """Transfers between two grids of a V-cycle with one kernel R: s(R *_2 r) on the way down, R *_2^T e on the way up.
 
-    Down, `transfer(r)` maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). Up, `transfer(r, e)` maps the correction e of
-    the coarse grid back to the grid of r. R *_2^T is the exact adjoint of R *_2, on grids of even and of odd size.
+    On the way down, `transfer(r)` maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). On the way up, `transfer(r, e)` maps
+    the correction e of the coarse grid to the grid of r. R *_2 is the convolution with stride 2. R *_2^T is its exact adjoint, on
+    grids of even and of odd size.
 
     Args:
         channels: number of channels of the coarse grid.
-        normalize: whether s is a norm and sigma. Otherwise it is the identity. R *_2^T has neither.
-        activation: sigma.
+        normalize: whether s is a norm followed by the activation. If not, s is the identity.
+        activation: the activation in s.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 

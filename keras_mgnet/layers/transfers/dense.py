@@ -1,4 +1,4 @@
-"""The transition between dense blocks."""
+"""The transition between two dense blocks of a DenseNet."""
 
 import keras
 
@@ -12,10 +12,11 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class DenseTransition(keras.layers.Layer):
-    """The transition between dense blocks: pool(R s(x)), where s is norm and sigma, R is 1x1 and pool is the 2x2 mean.
+    """The transition between two dense blocks: pool(R s(x)).
 
-    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). R and pool commute. Without dropout between them the mean is taken
-    first, which needs a quarter of R's products.
+    s is a norm followed by sigma, R is a 1x1 convolution, and pool takes the mean of each 2x2 block. Maps (N, H, W, c) to
+    (N, ceil(H/2), ceil(W/2), channels). R and pool commute. Without dropout the layer pools before R, because R then needs only a
+    quarter of the multiplications.
 
     Args:
         channels: output channels.

@@ -12,11 +12,13 @@ from keras_mgnet.serialization import serializable
 
 
 def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Restricts by a stride-2 stencil without padding: sum_{d,e} weights[d, e] x(2 . + 1 + d, 2 . + 1 + e), 2 m + 1 -> m.
+    """Restricts x by a stride-2 stencil without padding.
+
+    Returns sum_{d,e} weights[d, e] x(2 i + 1 + d, 2 j + 1 + e) at each coarse point (i, j).
 
     Args:
-        x: (N, 2 m + 1, 2 m + 1, c).
-        weights: numbers by offset (d, e) with |d|, |e| <= 1.
+        x: (N, 2 m + 1, 2 m + 1, c). The result is (N, m, m, c).
+        weights: maps an offset (d, e) with |d|, |e| <= 1 to a number.
     """
     _, h, w, _ = x.shape
     terms = [weight * x[:, 1 + d : h - 1 + d : 2, 1 + e : w - 1 + e : 2] for (d, e), weight in weights.items()]
@@ -24,10 +26,10 @@ def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Applies the adjoint of `restrict`, m -> 2 m + 1: each coarse point contributes to its fine neighbours.
+    """Applies the adjoint of `restrict` to e (N, m, m, c). Returns (N, 2 m + 1, 2 m + 1, c).
 
-    Fine points with an even or odd row and an even or odd column form four grids. Each is a sum of shifted coarse grids. The four
-    are then interlaced.
+    The fine points form four grids: even or odd rows with even or odd columns. Each of these grids is a sum of shifted coarse
+    grids. The function computes the four grids and interlaces them.
     """
     e = ops.pad(e, ((0, 0), (0, 1), (0, 1), (0, 0)))  # a row and a column of zeros, removed at the end
     _, m, n, c = e.shape
@@ -37,7 +39,7 @@ def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 
 
 def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int, int]) -> Tensor:
-    """Returns the values at the fine points (2 i + a, 2 j + b). The coarse point j is at the fine point 2 j + 1."""
+    """Returns the values at the fine points (2 i + a, 2 j + b), (a, b) = `parity`. Coarse point j is at fine point 2 j + 1."""
     shifts = {tuple((p - 1 - d) / 2 for p, d in zip(parity, offset, strict=True)): w for offset, w in weights.items()}
     own = {(int(a), int(b)): weight for (a, b), weight in shifts.items() if a % 1 == b % 1 == 0}
     return shifted_sum(e, own) if own else ops.zeros_like(e)
@@ -45,11 +47,11 @@ def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int
 
 @serializable
 class StencilTransfer(Divided):
-    """Transfers between two grids of a multigrid cycle with fixed stencils on each channel: R down, P up.
+    """Transfers between two grids of a multigrid cycle with fixed stencils on each channel: R on the way down, P on the way up.
 
-    It is called like `CycleTransfer`: `transfer(r)` maps (N, 2 m + 1, 2 m + 1, c) to (N, m, m, c), and `transfer(r, e)` maps e
-    back to the grid of r. The coarse point j is at the fine point 2 j + 1, so both grids have their zero boundary at the same
-    place.
+    Call the layer like `CycleTransfer`. `transfer(r)` maps (N, 2 m + 1, 2 m + 1, c) to (N, m, m, c). `transfer(r, e)` maps the
+    correction e of the coarse grid to the grid of r. The coarse point j is at the fine point 2 j + 1, so the zero boundary is at
+    the same place on both grids.
 
     Args:
         R: kernel of the restriction, (3, 3).

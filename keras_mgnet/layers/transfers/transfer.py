@@ -64,11 +64,11 @@ class Restriction(keras.layers.Layer):
 
     Args:
         channels: output channels.
-        kind: one of four.
+        kind: the kind of restriction.
 
             - "conv" is a learned 3x3 convolution with stride 2.
             - "depthwise" is a learned depthwise 3x3 convolution with stride 2. `channels` must be a multiple of c.
-            - "average" takes means of 2x2 pixels on each channel. If `channels` differs from c, a learned 1x1 convolution
+            - "average" takes the mean of each 2x2 block on each channel. If `channels` differs from c, a learned 1x1 convolution
               follows.
             - "full_weighting" applies a fixed stencil (`FullWeighting`) to each channel. If `channels` differs from c, a learned
               1x1 convolution follows.
@@ -181,7 +181,7 @@ class GridTransfer(keras.layers.Layer):
 
 @serializable
 class IdleTransfer(GridTransfer):
-    """Returns r unchanged. The layer has kernels Pi and R and never uses them, like the published code of Poly-MgNet.
+    """Returns r unchanged. As in the published code of Poly-MgNet, the layer has kernels Pi and R and never uses them.
 
     The published number of parameters of Poly-MgNet includes these kernels. The arguments are as in `GridTransfer`.
 
@@ -206,13 +206,13 @@ class IdleTransfer(GridTransfer):
 class Stem(keras.layers.Layer):
     """Computes the data of the first grid from an image: f = sigma(norm(theta * image)) with a kernel theta.
 
-    The stem maps (N, H, W, c_in) to (N, H/s, W/s, channels).
+    The stem maps (N, H, W, c_in) to (N, ceil(H/s), ceil(W/s), channels).
 
     Args:
         channels: number of channels of the data.
         kind: "cifar" and "mnist" have a 3x3 kernel, and s = 1. "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with
             stride 2, so s = 4.
-        normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet has neither in its stem.
+        normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet for CIFAR has neither.
         activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
