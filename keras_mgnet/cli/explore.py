@@ -18,7 +18,7 @@ def explore_command(
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
     checkpoint: CheckpointOption = "last",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page's server; 0 for any free port")] = 8600,
-    serve: Annotated[bool, typer.Option(help="serve the page after writing it; without, use any web server")] = True,
+    serve: Annotated[bool, typer.Option(help="serve the page, or only write the page")] = True,
 ) -> None:
     """Watch the states of networks change, iteration by iteration, for a digit you draw or an image you open in the browser.
 
