@@ -1,6 +1,6 @@
-"""Exports models as SavedModel, TFLite and ONNX. Each artifact is verified against Keras before it appears.
+"""Exports models as SavedModel, TFLite and ONNX. Each export is compared with Keras before it appears in the output folder.
 
-The names of `__init__.pyi` are imported on first use, so that opening a TFLite or ONNX file loads only its runtime.
+The names in `__init__.pyi` are imported on first use. Opening a TFLite or ONNX file therefore loads only its runtime.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Stores a kernel once in a TFLite file that uses it for a convolution and for its adjoint."""
+"""Stores a kernel once in a TFLite file that has both a convolution K and its adjoint K^T."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,12 @@ SWAP = (3, 1, 2, 0)  # exchanges in and out of the axes (out, H, W, in), which b
 
 
 def store_adjoints_once(model) -> int:
-    """Makes every transposed convolution K^T read the kernel of K, if K is in the model too. Returns how many now do.
+    """Makes each transposed convolution K^T read the kernel of K, if K is in the model too. Returns the number of such kernels.
 
-    TFLite stores the kernels of K and K^T as (out, H, W, in) with in and out exchanged, which makes two tensors of one
-    kernel. Here the kernel of K is transposed while the model runs. The model, an object of LiteRT's `ModelT`, is changed
-    in place. Kernels in eight bits stay as they are: each has its own scales.
+    TFLite stores each kernel as (out, H, W, in). The kernel of K^T is the kernel of K with the axes out and in exchanged, so
+    TFLite stores the same numbers twice. After this function, the model stores the kernel of K, and transposes this kernel
+    while it runs. The argument, an object of LiteRT's `ModelT`, is changed in place. Kernels in eight bits do not change,
+    because each has its own scales.
     """
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""The answers of served models, classes or denoised images, and the measures of their quality."""
+"""Describes the outputs of exported networks, classes or denoised images, and how their quality is measured."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """Describes the answers of all networks of one frame."""
+    """Describes the outputs of all classifiers, or of all denoisers."""
 
     name: str  # name of the network's output, which is compared with Keras
-    value: str  # one number of the output, in words
+    value: str  # what one number of this output is, in words
     read: str  # the served output that most clients read
     outputs: dict[str, str]  # {name: shape, type and meaning} of all served outputs
     compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # from the network's output to the served outputs by name
-    images: str  # images that the artifact takes if it does not normalise them
-    # From the network's output to what two answers must agree on; `same` names it.
+    images: str  # in words, the images that the exported file takes if it does not normalise them
+    # Maps the network's output to the classes or grey values in which two outputs agree or not. `same` is the heading.
     decided: Callable[[np.ndarray], np.ndarray]
     same: str
-    unseen: tuple[int, ...]  # a mean over these axes makes no difference to clients
-    # From all outputs of an artifact to the largest difference of one from what follows from the others.
+    unseen: tuple[int, ...]  # axes of the mean that is subtracted before `noise` is measured
+    # Maps all outputs of a file to the largest difference of an output from its value computed from the other outputs.
     contradiction: Callable[[dict[str, np.ndarray]], float]
-    # By precision, the allowed error: root mean square of the error over that of the values, both without that mean.
+    # {precision: largest root mean square (RMS) of the error / RMS of Keras' output}, both minus their means over `unseen`.
     noise: dict[str, float]
-    # The measure of quality, as `Report` names it; `label` and `text` show it, and `scale` times a drop is in `unit`.
+    # The measure of quality: attribute of `Report`, label and format in tables. `scale` times a drop has the unit `unit`.
     measure: str
     label: str
     text: str
@@ -55,7 +55,7 @@ def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _contradiction(outputs: dict[str, np.ndarray]) -> float:
-    """Returns how far the probabilities are from the softmax of the logits, or 1 if a class is not that of the largest logit."""
+    """Returns the largest error of a probability, softmax(logits), or 1 if a class is not the index of the largest logit."""
     powers = np.exp(outputs["logits"] - outputs["logits"].max(-1, keepdims=True))
     error = np.abs(outputs["probabilities"] - powers / powers.sum(-1, keepdims=True)).max()
     return float(error) if np.array_equal(outputs["classes"], outputs["logits"].argmax(-1)) else 1.0
@@ -107,7 +107,7 @@ ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
 
 
 def answer_of(model: keras.Model) -> Answer:
-    """Returns the description of the answers of a model of this package.
+    """Returns the description of the outputs for a model of this package.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion

@@ -1,4 +1,4 @@
-"""Writes the model card: what is in an export folder, where it comes from, and what was measured. As JSON and Markdown."""
+"""Writes the model card of an export folder as JSON and Markdown: its files, the training of the model, the measurements."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,21 +52,20 @@ def write_card(
     normalization: Normalization | None = None,
     record: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes card.json and card.md next to artifacts, replacing older ones, and returns the path of card.json.
+    """Writes card.json and card.md next to the exported files, and returns the path of card.json. Replaces older cards.
 
-    The same artifacts and reports give the same card, byte for byte.
+    The same files and reports give the same card, byte for byte.
 
     Args:
-        out_dir: the folder with the artifacts.
+        out_dir: the folder with the exported files.
         model: the exported model.
-        reports: reports of the artifacts, as `export_formats` returns them.
+        reports: the reports that `export_formats` returns.
         class_names, normalization: as passed to the export.
-        record: for a run, the content of its run.json: data, recipe, configuration and result of the training. It may also
-            have "checkpoint", which of the run's models was exported. For weights trained elsewhere, the name of their file
-            as "weights" and its "sha256".
+        record: the origin of the weights. For a run, pass the content of its run.json, and optionally the exported
+            checkpoint as "checkpoint". For weights trained elsewhere, pass {"weights": file name, "sha256": digest}.
 
     Raises:
-        ValueError: if there are no reports, or an artifact is not in the folder.
+        ValueError: if there are no reports, or an exported file is not in the folder.
         OSError: if the folder cannot be written.
 
     Example:
@@ -109,7 +108,7 @@ def write_card(
 
 
 def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]:
-    """Returns the table of artifacts for the card and the command line: headings, one row each, and what the columns mean.
+    """Returns the table of exported files for the card and the command line: headings, rows, and the meaning of the columns.
 
     Example:
         >>> from pathlib import Path
@@ -134,12 +133,12 @@ def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]
         for report in reports
     ]
     known, images = (
-        ("", "images") if first.drop is None else (f", {answer.text.format(first.quality[1])}", "test images")
+        ("", "images") if first.drop is None else (f" ({answer.text.format(first.quality[1])})", "test images")
     )
     meaning = (
-        f"On {first.samples:,} {images}, each artifact in its own runtime. of 4P: bytes over 4 per parameter; difference: "
-        f"largest of {answer.value} from Keras in float32; drop: of the {answer.label} from Keras'{known}, in {answer.unit}; "
-        "ms: one image, median."
+        f"On {first.samples:,} {images}, each file in its own runtime. of 4P: size divided by 4 bytes per parameter; "
+        f"difference: largest difference of {answer.value} from Keras in float32; drop: {answer.label} of Keras{known} minus "
+        f"{answer.label} of the file, in {answer.unit}; ms: median time for one image."
     )
     return headings, rows, " ".join([meaning, *_larger(reports)])
 
@@ -150,7 +149,7 @@ def _larger(reports: Sequence[Report]) -> Iterator[str]:
     for report in reports:
         full, _, quantized = report.format.partition("_")
         if quantized and report.size_bytes > sizes.get(full, math.inf):
-            yield f"{report.format} is larger than {full}: so few weights save less than the scales and operations add."
+            yield f"{report.format} is larger than {full}: scales and more operations take more bytes than small weights save."
 
 
 def _mean_and_std(normalization: Normalization) -> dict[str, float | list[float]]:
@@ -220,7 +219,7 @@ def _ends(card: dict[str, Any], answer: Answer) -> Iterator[str]:
     shape = ", ".join("any" if size is None else str(size) for size in image["shape"])
     if image["normalization"]:
         mean, std = image["normalization"].values()
-        pixels = f"0..255; ((image / 255) - {mean}) / {std} happens inside"
+        pixels = f"0..255; the file itself computes ((image / 255) - {mean}) / {std}"
     yield f"`image` ({shape}), {image['dtype']}, {pixels}"
     yield from (f"`{name}` {meaning}" for name, meaning in card["outputs"].items())
     if card["classes"]:

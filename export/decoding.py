@@ -1,4 +1,4 @@
-"""Decodes image files inside a graph, with the same pixels as Pillow."""
+"""Decodes image files inside a TensorFlow graph, to the same pixels as Pillow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GREY = (19595, 38470, 7471)  # weights of red, green, blue over 2^16 (ITU-R 601)
 
 
 def can_decode(image_shape: tuple[int | None, ...]) -> bool:
-    """Returns whether `decode_images` can make images of this shape (H, W, C): fixed size, grey or colour.
+    """Returns whether `decode_images` supports an image shape (H, W, C): the size must be fixed, and C must be 1 or 3.
 
     Example:
         >>> can_decode((32, 32, 3)), can_decode((None, None, 3)), can_decode((32, 32, 2))
@@ -24,9 +24,10 @@ def can_decode(image_shape: tuple[int | None, ...]) -> bool:
 def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """Decodes JPEG, PNG and GIF files of any size to pixels: whole numbers 0..255 in float32.
 
-    The pixels are those of `keras_mgnet.images.decode`: the exact inverse transform of JPEG, Pillow's grey, and antialiased
-    bilinear resizing, first along rows, then along columns, each rounded. Alpha is dropped. The orientation that a camera notes
-    in EXIF is not applied: no operation of TensorFlow reads it.
+    The pixels equal those of `keras_mgnet.images.decode`, with one exception: the EXIF orientation is not applied, because no
+    TensorFlow operation reads it. JPEG files are decoded with the accurate integer transform. Grey values have Pillow's
+    weights. Resizing is bilinear and antialiased, first along the rows, then along the columns, and rounds both times. Alpha
+    is dropped.
 
     Args:
         files: (N,) strings, the content of each file.

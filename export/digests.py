@@ -1,4 +1,4 @@
-"""Checks that the files of an export are those its card lists. Needs neither a runtime nor Keras."""
+"""Checks the files of an export against the digests in its model card. Needs neither a runtime nor Keras."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ CARD = "card.json"
 
 
 def check_card(path: str | Path) -> dict[str, Any]:
-    """Reads a card.json, checks the size and digest of every file it lists, and returns its content.
+    """Reads a card.json, checks the size and digest of every listed file, and returns the content of card.json.
 
     Anyone who can change a file can also change the card next to it. To know where files come from, keep the digest of the
     card elsewhere.

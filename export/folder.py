@@ -1,4 +1,4 @@
-"""A folder to hand over: a model in several formats, with its model card."""
+"""Writes a folder with a model in several formats and a model card."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,8 +33,8 @@ def export_model(
 
     Args:
         model, out_dir, formats, name, class_names, normalization, samples, labels, calibration: as in `export_formats`.
-        record: what the card says of the training, as in `write_card`.
-        console: where progress is shown; None for standard error.
+        record: the origin of the weights for the card, as in `write_card`.
+        console: shows the progress; None for standard error.
 
     Raises:
         ValueError: as `export_formats` does.

@@ -1,4 +1,4 @@
-"""The export formats as data, and the export to several of them at once."""
+"""The table of export formats, and the export to several formats at once."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -22,26 +22,26 @@ class Format:
     """One export format."""
 
     export: Callable[..., Path]  # the exporter
-    target: str  # what it writes in the output folder; "{name}" stands for the name of the export
-    summary: str  # what it is for, in a few words
-    options: dict[str, Any] = field(default_factory=dict)  # of the exporter; with any, it takes `calibration` too
+    target: str  # file or folder that the exporter writes; "{name}" stands for the name of the export
+    summary: str  # use of the format, in a few words
+    options: dict[str, Any] = field(default_factory=dict)  # if any, the exporter gets `calibration` too
 
 
 FORMATS = {
     "savedmodel": Format(savedmodel, "{name}", "TensorFlow Serving, one folder per version"),
     "tflite": Format(tflite, "{name}.tflite", "LiteRT on phones and small boards, one file"),
-    "tflite_float16": Format(tflite, "{name}.float16.tflite", "TFLite in half the bytes", {"quantize": "float16"}),
-    "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "a quarter, weights in int8", {"quantize": "dynamic"}),
-    "tflite_int8": Format(tflite, "{name}.int8.tflite", "a quarter, for integer hardware", {"quantize": "int8"}),
+    "tflite_float16": Format(tflite, "{name}.float16.tflite", "float16 weights, half size", {"quantize": "float16"}),
+    "tflite_dynamic": Format(tflite, "{name}.dynamic.tflite", "int8 weights, quarter size", {"quantize": "dynamic"}),
+    "tflite_int8": Format(tflite, "{name}.int8.tflite", "all in int8, for integer hardware", {"quantize": "int8"}),
     "onnx": Format(onnx, "{name}.onnx", "ONNX Runtime and browsers, one file"),
-    "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "a quarter, weights in int8", {"quantize": "dynamic"}),
-    "onnx_int8": Format(onnx, "{name}.int8.onnx", "a quarter, products in int8", {"quantize": "int8"}),
+    "onnx_dynamic": Format(onnx, "{name}.dynamic.onnx", "8-bit weights, quarter size", {"quantize": "dynamic"}),
+    "onnx_int8": Format(onnx, "{name}.int8.onnx", "8-bit weights and activations", {"quantize": "int8"}),
 }
 FLOAT32 = ("savedmodel", "tflite", "onnx")  # exported by default
 
 
 def check_formats(formats: Iterable[str]) -> list[str]:
-    """Returns formats as a list. Raises ValueError if one is not a key of `FORMATS`."""
+    """Returns the formats as a list. Raises ValueError if a format is not a key of `FORMATS`."""
     formats = list(formats)
     for name in formats:
         check_known("export format", name, FORMATS)
@@ -60,20 +60,21 @@ def export_formats(
     labels: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
 ) -> list[Report]:
-    """Writes a model in several formats and returns a report on each written file.
+    """Writes a model in several formats and returns one report per format.
 
     Args:
         model: a model of this package with its classifier, or a denoiser.
         out_dir: the output folder, for the files that `FORMATS` names: <name>/<version>/, <name>.onnx, ...
         formats: keys of `FORMATS`.
-        name: name of the files and of the served model; by default that of the model.
+        name: name of the files and of the served model; by default the name of `model`.
         class_names, normalization, samples: as in `savedmodel`.
-        labels: the class of each sample, or each sample without noise, for the accuracy or PSNR in the reports.
-        calibration: as in `tflite`, for formats with activations in int8; best taken from the training set.
+        labels: the class of each sample, or for denoisers the clean images. With labels, the reports contain the accuracy or
+            PSNR.
+        calibration: as in `tflite`, for formats with int8 activations. Training images are best.
 
     Raises:
-        ValueError: before anything is written, if a format is unknown or the name cannot be part of a URL. The exporters
-            raise their own errors; files already written stay.
+        ValueError: if a format is unknown or the name cannot be part of a URL; raised before anything is written. The errors of
+            `savedmodel`, `tflite` and `onnx` are raised too. Files that are already written stay.
 
     Example:
         >>> import tempfile

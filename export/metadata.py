@@ -1,7 +1,7 @@
-"""Writes metadata into artifacts, and reads them back without TensorFlow.
+"""Writes metadata into exported files, and reads metadata back without TensorFlow.
 
-ONNX stores them in `metadata_props`, each entry a JSON value. TFLite has named buffers; one called `keras_mgnet` holds all
-entries as one JSON object. A SavedModel has the same object as a file in `assets.extra`, which loaders ignore.
+An ONNX file stores each entry as a JSON value in `metadata_props`. A TFLite file stores all entries as one JSON object in a
+buffer named `keras_mgnet`. A SavedModel stores the same JSON object as a file in `assets.extra`, which loaders ignore.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ ASSET = f"assets.extra/{BUFFER}.json"
 def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Returns the metadata of a model, ready for JSON.
 
-    - "producer": a string.
-    - "class_names": a list, one line of text each; only if they are given.
-    - "normalization": {"mean", "std"} per channel, for pixels scaled to [0, 1], applied inside the artifact; only with one.
+    - "producer": name and version of this package.
+    - "class_names": a list of strings; only with `class_names`.
+    - "normalization": {"mean", "std"}, lists with one number per channel for pixels scaled to [0, 1]. The exported file
+      normalises its images itself. Only with a normalisation.
     - "input_range": [0, 255]; only with a normalisation.
     """
     told: dict[str, Any] = {"producer": f"keras_mgnet {__version__}"}
@@ -42,12 +43,12 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """Reads the metadata of a SavedModel version folder, a .tflite or a .onnx file. See `entries` for their keys.
+    """Reads the metadata of a SavedModel version folder, a .tflite or a .onnx file. `entries` lists the keys.
 
-    Returns {} for an artifact that this package did not write.
+    Returns {} for a file that this package did not write.
 
     Raises:
-        ValueError: if `path` is none of these, or is damaged.
+        ValueError: if `path` is not such a folder or file, or is damaged.
 
     Example:
         >>> import tempfile
@@ -65,7 +66,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def write_onnx(proto, told: dict[str, Any]) -> None:
-    """Stores the entries in an ONNX model, replacing those it has."""
+    """Stores the entries in an ONNX model. Removes all metadata that the model had."""
     proto.producer_name, proto.producer_version = "keras_mgnet", __version__
     extra("onnx", EXPORT).helper.set_model_props(proto, {name: json.dumps(value) for name, value in told.items()})
 

@@ -1,4 +1,4 @@
-"""Quantises ONNX models with ONNX Runtime's quantiser, so that their products are computed in eight bits."""
+"""Quantises ONNX models with ONNX Runtime, so that convolutions and matrix products are computed in eight bits."""
 
 from pathlib import Path
 
@@ -11,20 +11,21 @@ BATCH_SIZE = 16
 
 
 def quantize_weights(proto, images: None, folder: Path):
-    """Returns the model with weights in uint8, and activations quantised while it runs.
+    """Returns the model with uint8 weights. The runtime quantises the activations.
 
-    Not int8, for which ONNX Runtime has no fast kernel on x86. Needs no images. The folder is for temporary files.
+    The weights are not int8, because ONNX Runtime has no fast kernel for int8 weights on x86. `images` is not used. `folder`
+    is for temporary files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     return _quantized(quantization.quantize_dynamic, proto, folder, weight_type=quantization.QuantType.QUInt8)
 
 
 def quantize_all(proto, images: np.ndarray, folder: Path):
-    """Returns the model with weights in int8, per channel, and the inputs of products in uint8.
+    """Returns the model with int8 weights, scaled per channel, and uint8 inputs of convolutions and matrix products.
 
-    The range of each activation is measured on the images (N, H, W, C), given as the model takes them. Weights use 7 of the
-    8 bits: x86 without VNNI adds pairs of products in 16 bits, which 8-bit weights overflow. The folder is for temporary
-    files.
+    The range of each activation is measured on the images (N, H, W, C), in the form that the model takes. Weights use only 7
+    of 8 bits, because x86 processors without VNNI add pairs of products in 16 bits, and 8-bit weights would overflow.
+    `folder` is for temporary files.
     """
     quantization = extra("onnxruntime.quantization", EXPORT)
     types = {"weight_type": quantization.QuantType.QInt8, "activation_type": quantization.QuantType.QUInt8}
@@ -41,7 +42,7 @@ def _quantized(quantize, proto, folder: Path, **options):
 
 
 class _Batches:
-    """Feeds images to the calibrator in batches."""
+    """Feeds images in batches to ONNX Runtime's calibrator."""
 
     def __init__(self, images: np.ndarray):
         self._feeds = ({"image": images[start : start + BATCH_SIZE]} for start in range(0, len(images), BATCH_SIZE))

@@ -1,4 +1,4 @@
-"""Runs artifacts as in deployment. The TFLite and ONNX runners load neither TensorFlow nor Keras."""
+"""Runs exported files as in deployment. Running a TFLite or ONNX file loads neither TensorFlow nor Keras."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ def open_artifact(path: str | Path) -> Runner:
     """Opens a SavedModel version folder, a .tflite or a .onnx file.
 
     Returns:
-        A function that maps images (N, H, W, C), any N, to {"logits": (N, classes), "probabilities": (N, classes),
-        "classes": (N,)}, or for denoisers to {"denoised": (N, H, W, C)}.
+        A function of images (N, H, W, C), for any N. The function returns arrays: {"logits": (N, classes), "probabilities":
+        (N, classes), "classes": (N,)}, or for a denoiser {"denoised": (N, H, W, C)}.
 
     Raises:
-        ValueError: if `path` is none of these, or is damaged.
+        ValueError: if `path` is not such a folder or file, or is damaged.
         ImportError: if the runtime is not installed.
 
     Example:
@@ -39,7 +39,7 @@ def open_artifact(path: str | Path) -> Runner:
 
 
 def artifact_format(path: str | Path) -> str:
-    """Returns the format of an artifact, a key of `OPENERS`. Raises ValueError if `path` is not an artifact."""
+    """Returns the format of an exported file or folder, a key of `OPENERS`. Raises ValueError if `path` is neither."""
     path = Path(path)
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
@@ -51,13 +51,13 @@ def artifact_format(path: str | Path) -> str:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """While open, turns the errors of a runtime that cannot read an artifact into a ValueError with the path."""
+    """Inside the `with` block, turns a runtime's error about a damaged file into a ValueError that names the file."""
     try:
         yield
     except (ImportError, OSError):
         raise
     except Exception as error:  # each runtime raises its own errors
-        raise ValueError(f"expected an artifact that can be read. Received: '{path}' ({one_line(error)})") from error
+        raise ValueError(f"expected an undamaged file or folder. Received: '{path}' ({one_line(error)})") from error
 
 
 def tflite_dtypes(path: str | Path) -> set[str]:
@@ -66,7 +66,7 @@ def tflite_dtypes(path: str | Path) -> set[str]:
 
 
 def tflite_interpreter(path: str | Path):
-    """Returns LiteRT's interpreter for a .tflite file. Creating it checks the file."""
+    """Returns LiteRT's interpreter for a .tflite file. Creating the interpreter checks the file."""
     return extra("ai_edge_litert.interpreter", EXPORT).Interpreter(model_path=str(path))
 
 
@@ -99,7 +99,7 @@ def _open_tflite(path: Path) -> Runner:
 
 
 def _quantized(x: np.ndarray, tensor: dict) -> np.ndarray:
-    """Quantises float32 values as a tensor of a .tflite file stores them: real = scale (stored - zero)."""
+    """Quantises float32 values for a tensor of a .tflite file, where value = scale * (stored integer - zero point)."""
     scale, zero = tensor["quantization"]
     if scale == 0:
         return x

@@ -1,4 +1,4 @@
-"""The network as every artifact holds it: in float32, from the images a client sends to logits or clean images."""
+"""Prepares a network for export: in float32, from the images of a client to logits or denoised images."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from keras_mgnet.models.network import Network
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 
-CALIBRATED = 256  # images, at most, to measure the ranges of activations; more hardly change a range
+CALIBRATED = 256  # most images to measure the ranges of activations on; more images hardly change a range
 RANDOM_IMAGES = 4
 UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
 
 
 class Servable:
-    """A network as it is served: maps float32 images (N, H, W, C) as a client sends them to logits (N, classes), or to images.
+    """A network as it is exported. Maps float32 images (N, H, W, C) of a client to logits (N, classes), or to denoised images.
 
-    A model in another precision, or one that returns probabilities, is rebuilt as a float32 twin that returns logits. Files
-    with bfloat16 convolutions do not load, and logits cannot be recovered from probabilities that underflowed.
+    A model of another precision is rebuilt in float32, because files with bfloat16 convolutions do not load. A model that
+    returns probabilities is rebuilt to return logits, because logits cannot be recovered from probabilities that underflowed.
 
     Args:
         model: a model of this package with its classifier, or a denoiser.
-        normalization: (mean, std), each one number or one per channel, for pixels scaled to [0, 1]. Images are then 0..255,
-            and enter the model as (image / 255 - mean) / std. None passes images to the model unchanged; denoisers need
-            None.
+        normalization: (mean, std) for pixels scaled to [0, 1]. Mean and std are numbers, or have one number per channel. The
+            images of a client are then 0..255, and the model receives (image / 255 - mean) / std. With None the model
+            receives the images unchanged. Denoisers need None.
 
     Raises:
         ValueError: if the model has no classifier, or the normalization does not fit the model.
@@ -55,11 +55,11 @@ class Servable:
         return self.model(self.preprocess(image), training=False)
 
     def preprocess(self, image):
-        """Returns float32 images as the model takes them."""
+        """Normalises the float32 images of a client. Returns the images that the model takes."""
         return image if self.normalization is None else normalize(image, *self.normalization)
 
     def images(self, samples: np.ndarray | None = None) -> np.ndarray:
-        """Returns samples as float32, or a few random ones for None. Raises ValueError if they do not have the model's shape."""
+        """Returns samples as float32, or four random images for None. Raises ValueError if the shape does not fit the model."""
         samples = self._random_images() if samples is None else np.asarray(samples, dtype="float32")
         expected = ("N", *self.image_shape)
         if (
@@ -73,17 +73,17 @@ class Servable:
     def calibration(
         self, quantize: str | None, calibration: np.ndarray | None, samples: np.ndarray | None
     ) -> np.ndarray | None:
-        """Returns the images to calibrate on: None unless `quantize` is "int8", else at most 256, evenly drawn.
+        """Returns at most 256 images to calibrate on, evenly spaced in `calibration`, or in `samples` if `calibration` is None.
 
-        They come from `calibration`, or from `samples` if that is None.
+        Returns None unless `quantize` is "int8".
         """
         if quantize != "int8":
             return None
         given = samples if calibration is None else calibration
         if given is None:
             raise ValueError(
-                "expected samples for quantize='int8', real images as the artifact takes them, to measure the ranges of "
-                "activations. Received: samples=None"
+                "expected calibration or samples for quantize='int8': real images, to measure the ranges of activations. "
+                "Received: calibration=None, samples=None"
             )
         images = self.images(given)
         return images[:: -(-len(images) // CALIBRATED)]

@@ -1,4 +1,4 @@
-"""The exported functions. Each prepares its images and calls one function, which holds the network once."""
+"""Makes the exported functions. All of them call the same traced network, so that a SavedModel contains the network once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 
 def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str, PolymorphicFunction]]:
-    """Returns the arguments of `tf.saved_model.save`: an object with Keras' names, and its functions by signature name.
+    """Returns the arguments of `tf.saved_model.save`: an object, and its functions by signature name.
 
-    The object has the model's `variables`, `trainable_variables` and `non_trainable_variables`, and `serve`, which is
-    `serving_default`. TFLite and ONNX files hold only `serving_default`. The signatures, for any N:
+    The object has the attributes of an object that Keras exports: the model's `variables`, `trainable_variables` and
+    `non_trainable_variables`, and `serve`. `serve` is the function of `serving_default`. TFLite and ONNX files contain only
+    `serving_default`. The signatures, for any N:
 
     - `serving_default`: `image` (N, H, W, C) float32 -> `logits`, `probabilities`, `classes`; for a denoiser, `denoised`.
-    - `serving_uint8`: the same for `image` in uint8.
-    - `serving_bytes`: the same for `image_bytes` (N,), JPEG or PNG files. Only if the model has a fixed size and takes grey
-      or colour images.
-    - `features`: `image` float32 -> `level1_u`, `level1_r`, ..., the state of every level as `keras_mgnet.features` returns
-      it; only `level1_r` if a level has one state. Missing if the only state is the output of the network.
+    - `serving_uint8`: the same outputs for `image` in uint8.
+    - `serving_bytes`: the same outputs for `image_bytes` (N,), the content of JPEG or PNG files. Only if the model takes grey or
+      colour images of a fixed size.
+    - `features`: `image` (N, H, W, C) float32 -> `level1_u`, `level1_r`, ..., the states of every level that
+      `keras_mgnet.features` returns. A level with one state has only `level1_r`. Missing if the only state is the output of
+      the network.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -90,7 +92,7 @@ def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec
 
 
 def check_backend() -> None:
-    """Raises ValueError unless Keras runs on TensorFlow, which must trace the model."""
+    """Raises ValueError unless Keras runs on TensorFlow, because TensorFlow traces the model."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"

@@ -1,4 +1,4 @@
-"""Writes the files that TensorFlow Serving reads in addition to a model: configuration and warm-up requests."""
+"""Writes files that TensorFlow Serving reads next to a model: configuration and warm-up requests."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }
 
 
 def config_files(name: str) -> dict[str, str]:
-    """Returns the configuration files of a model as {file name: text}. They belong next to its version folders.
+    """Returns the configuration files of a model as {file name: text}. The files belong next to the version folders.
 
     Example:
         >>> print(config_files("digits")["models.config"])
@@ -44,10 +44,9 @@ def config_files(name: str) -> dict[str, str]:
 
 
 def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[int, ...], level: float) -> None:
-    """Writes one warm-up request per signature into a version. The server answers them before it accepts other requests.
+    """Writes one warm-up request per signature into a version folder. TensorFlow Serving runs them before other requests.
 
-    All pixels of an image have the same value, which takes only a few bytes. Only signature and shape matter for the
-    warm-up, and full images would take more space than a small network.
+    All pixels of an image have the same value. Such an image takes only a few bytes, and only its shape matters here.
 
     Args:
         folder: the version folder.

@@ -40,15 +40,19 @@ def onnx(
 
     The input is `image` (batch, H, W, C), float32. The outputs are `logits` and `probabilities` (batch, classes) and `classes`
     (batch,); for a denoiser, `denoised` (batch, H, W, C). If the model takes images of any size, the axes H and W are named
-    `height` and `width`. Metadata: class names, normalisation and input range, see `export.read_metadata`.
+    `height` and `width`. The file also contains the class names, the normalisation and the input range, see
+    `export.read_metadata`.
 
     Args:
         model: a model of this package with its classifier, or a denoiser.
         path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
         opset: version of the operator set, 13 to 18.
-        quantize: None (float32); "dynamic" (weights in uint8, activations quantised while it runs); or "int8" (weights and
-            inputs of products in eight bits). Quantised weights take a quarter of the bytes.
+        quantize: one of three.
+
+            - None stores float32 weights.
+            - "dynamic" stores uint8 weights, in a quarter of the bytes. The runtime quantises the activations.
+            - "int8" stores int8 weights and uses uint8 activations.
         calibration: as in `tflite`.
 
     Raises the same errors as `savedmodel`.
@@ -76,9 +80,9 @@ def onnx(
 
 
 def converted(serve, opset: int = OPSETS[-1]):
-    """Converts a tf.function with one signature to an ONNX model whose free axes have names.
+    """Converts a tf.function with one signature to an ONNX model. Axes of any length get names.
 
-    Raises ValueError if the opset lacks an operation.
+    Raises ValueError if the opset lacks an operation of the function.
     """
     convert = extra("tf2onnx", EXPORT).convert.from_function
     with separable_scales():
@@ -91,7 +95,7 @@ def converted(serve, opset: int = OPSETS[-1]):
 def save(
     proto, path: Path, servable: Servable, told: dict[str, Any], samples: np.ndarray, opset: int = OPSETS[-1]
 ) -> None:
-    """Writes an ONNX model with its metadata, checks it, and compares the file with Keras on the samples."""
+    """Writes an ONNX model with its metadata, checks the model, and compares the file with Keras on the samples."""
     write_onnx(proto, told)
     _check(proto, opset)
     extra("onnx", EXPORT).save(proto, str(path))
@@ -104,7 +108,7 @@ def _serve(servable: Servable):
 
 
 def _shaped(serve):
-    """Ends a function with an operation that stays. Otherwise tf2onnx adds a final Squeeze, which it may lose."""
+    """Ends a function with a reshape. Without the reshape, tf2onnx adds a Squeeze at the end and may lose that Squeeze."""
     import tensorflow as tf
 
     def serve_shaped(image):
@@ -114,7 +118,7 @@ def _shaped(serve):
 
 
 def _name_free_axes(proto) -> None:
-    """Names the free axes of every input and output, and drops the converter's names for them inside the graph."""
+    """Names the axes of any length of every input and output. Removes the shapes that the converter stored for inner tensors."""
     for tensor in (*proto.graph.input, *proto.graph.output):
         batch, *others = tensor.type.tensor_type.shape.dim
         batch.dim_param = "batch"
@@ -133,12 +137,12 @@ def _check(proto, opset: int) -> None:
 
 
 def _erfc(graph, node, name, arguments) -> None:
-    """erfc(x) = 1 - erf(x), in gelu."""
+    """Replaces erfc(x), which gelu uses, by 1 - erf(x)."""
     _subtract(graph, node, _one(graph, name), _apply(graph, "Erf", node))
 
 
 def _expm1(graph, node, name, arguments) -> None:
-    """expm1(x) = exp(x) - 1, in celu."""
+    """Replaces expm1(x), which celu uses, by exp(x) - 1."""
     _subtract(graph, node, _apply(graph, "Exp", node), _one(graph, name))
 
 

@@ -27,23 +27,26 @@ def savedmodel(
 ) -> Path:
     """Writes a model as the next version in a folder, and returns the folder of that version.
 
-    The signatures are those of `export.signatures.served_signatures`: float32, uint8 and encoded images, and the features of
-    every level. After `tf.saved_model.load` the object has Keras' names: `serve`, `variables`, `trainable_variables`. Every
-    weight is stored once. A version appears under its number only if its answers agree with Keras. It contains a warm-up
-    request for each signature. For TensorFlow Serving, `batching.config`, `models.config` and `monitoring.config` are
-    written next to the versions; existing ones stay as they are. Metadata: see `export.read_metadata`.
+    The signatures take float32, uint8 or encoded images, and one signature returns the features of every level: see
+    `export.signatures.served_signatures`. After `tf.saved_model.load`, the object has the attributes of an object that Keras
+    exports: `serve`, `variables`, `trainable_variables`. Every weight is stored once.
+
+    A version appears under its number only if its outputs agree with Keras. The version folder contains a warm-up request for
+    each signature, and the metadata of `export.read_metadata`. The function also writes `batching.config`, `models.config`
+    and `monitoring.config` for TensorFlow Serving next to the versions, unless these files exist.
 
     Args:
         model: a model of this package with its classifier, or a denoiser.
-        base_dir: the folder of all versions; created if missing. The new version is one above the highest. The name of the
-            folder is the name of the served model.
+        base_dir: the folder of all versions; created if missing. The number of the new version is the highest number plus one.
+            The name of the folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.
-        normalization: (mean, std) per channel, for pixels scaled to [0, 1]. The artifact then takes images 0..255 and
-            normalises them. With None it takes images as the model does.
-        samples: images (N, H, W, C) to compare on, as the artifact takes them; None for a few random ones.
+        normalization: (mean, std) per channel, for pixels scaled to [0, 1]. The SavedModel then takes images 0..255 and
+            normalises them. With None it takes images in the form that `model` takes.
+        samples: images (N, H, W, C) on which the SavedModel is compared with Keras, in the form that the SavedModel takes; None
+            for random images.
 
     Raises:
-        ValueError: if arguments do not fit the model, or the answers disagree with Keras; nothing is left behind.
+        ValueError: if arguments do not fit the model, or the outputs disagree with Keras. No version is written then.
         OSError: if the folder cannot be written; raised before the conversion if possible.
         ImportError: if the export packages are not installed.
 

@@ -20,7 +20,7 @@ from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, 
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.extras import EXPORT, extra
 
-TOLERANCE = 1e-4  # float32 artifacts: largest difference of a logit, divided by max(1, largest logit)
+TOLERANCE = 1e-4  # float32 files: largest difference of a logit, divided by max(1, largest absolute value of a logit)
 CONTRADICTION = 0.02  # largest difference of a probability from the softmax of the logits; eight bits round this much
 BATCHES = (1, 2, 7)
 BATCH_SIZE = 64
@@ -38,8 +38,8 @@ class Report:
         size_ratio: size_bytes divided by four times the number of trainable parameters. A shared kernel counts once.
         precision: the lowest precision of weights in the file, "float32", "float16" or "int8".
         max_difference: largest absolute difference between the artifact and the float32 Keras model, of a logit or a pixel.
-        batch_difference: largest absolute difference of a logit or a pixel when the same image is in batches of 1, 2, 7 or all
-            images.
+        batch_difference: largest absolute difference of a logit or a pixel when the same image is in a batch of 1, 2 or 7
+            images, or in a batch of up to 64.
         agreement: fraction of samples with the same class as in Keras, or of pixels with the same grey value.
         latency_ms: median time of a call with one image, after warm-up calls.
         samples: number of images compared.
@@ -67,7 +67,7 @@ class Report:
 
     @property
     def quality(self) -> tuple[float | None, float | None]:
-        """Accuracy or PSNR of the artifact and of Keras."""
+        """(accuracy or PSNR of the artifact, accuracy or PSNR of Keras); None without labels."""
         return getattr(self, self.answer.measure), getattr(self, f"keras_{self.answer.measure}")
 
     @property
@@ -84,7 +84,13 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The outputs of Keras and of an artifact, logits (N, classes) or images, and the largest difference between batches."""
+    """The outputs of Keras and of an artifact on the same images.
+
+    Attributes:
+        expected, received: the output of Keras and of the artifact: logits (N, classes) or images (N, H, W, C).
+        batch_difference: as in `Report`.
+        answer: description of the outputs.
+    """
 
     expected: np.ndarray
     received: np.ndarray
@@ -103,15 +109,15 @@ class Comparison:
 
     @property
     def scale(self) -> float:
-        """max(1, largest logit or pixel)."""
+        """max(1, largest absolute value of a logit or a pixel of Keras)."""
         return max(1.0, float(np.abs(self.expected).max()))
 
     @property
     def noise(self) -> float:
-        """Root mean square (RMS) of the error divided by the RMS of the expected values, both without their mean.
+        """RMS(error - mean of the error) / RMS(expected - mean of expected), where RMS is the root mean square over all samples.
 
-        For logits the mean is over the classes of an image, because a constant does not change probabilities. For denoised images
-        the mean is over the pixels of an image.
+        For logits each image has its own means, over the classes: adding a constant to the logits does not change the
+        probabilities. For denoised images each image has its own means, over the pixels.
         """
         expected, error = map(self.answer.centred, (self.expected, self.received - self.expected))
         return float(np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
@@ -126,19 +132,21 @@ def verify(
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
 ) -> Report:
-    """Compares an exported file with its Keras model, in batches of 1, 2, 7 and all samples. Raises ValueError if they differ.
+    """Compares an exported file with its Keras model, in batches of 1, 2, 7 and up to 64. Raises ValueError if they differ.
 
     The limits depend on the precision of the weights in the file:
 
-    - float32: No logit differs by more than 1e-4 times max(1, largest logit), from Keras and between batches.
-    - int8 and float16: The root mean square (RMS) error of the logits is divided by their spread. The spread is the RMS
-      difference of the logits of an image from the mean over its classes. The limit of the quotient is 0.5 for int8 and 0.03 for
-      float16.
-    - int8 and float16, denoisers: The spread is the RMS difference of the pixels of an image from their mean. The limit is 0.1
-      for int8 and 0.01 for float16.
+    - float32: The largest difference of a logit from Keras, and between batch sizes, is at most 1e-4 * scale. Here scale is
+      max(1, largest absolute value of a logit of Keras).
+    - int8 and float16, classifiers: The mean over the classes of an image is subtracted from the logits and from their errors.
+      Then the root mean square (RMS) of the errors is divided by the RMS of the logits. The limit of this quotient is 0.5 for
+      int8 and 0.03 for float16.
+    - int8 and float16, denoisers: The same quotient for pixels, with the mean over the pixels of an image. The limit is 0.1 for
+      int8 and 0.01 for float16.
 
+    With int8 and float16, the largest difference between batch sizes, divided by scale, has the same limit as the quotient.
     Random outputs exceed the limits. One sample is enough, and the model may be untrained. With labels, the report also contains
-    the loss of accuracy or PSNR.
+    the accuracy or PSNR.
 
     Args:
         model: the Keras model.
@@ -149,7 +157,8 @@ def verify(
         tolerance: largest absolute difference of a logit or a pixel; None for the limits above.
 
     Raises:
-        ValueError: if the difference is larger than the limit, `path` is not an artifact, or the labels do not fit.
+        ValueError: if a difference is larger than its limit, the classes or probabilities of the file do not follow from its
+            logits, `path` is not an artifact, or the labels do not fit.
 
     Example:
         >>> import tempfile
@@ -207,14 +216,14 @@ def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: floa
         )
     if (contradiction := answer.contradiction(outputs_of(samples[:BATCH_SIZE]))) > CONTRADICTION:
         raise ValueError(
-            f"expected the outputs {', '.join(answer.outputs)} of '{path.name}' to say the same. "
+            f"expected the outputs {', '.join(answer.outputs)} of '{path.name}' to agree. "
             f"Received: a difference of {contradiction:.3g}"
         )
     return compared
 
 
 def _judge(compared: Comparison, precision: str, tolerance: float | None) -> tuple[float, float, str]:
-    """Returns (measured value, its limit, its unit)."""
+    """Returns (measured value, limit of this value, text after the limit in the error)."""
     if tolerance is None and precision in compared.answer.noise:
         noise = np.max([compared.noise, compared.batch_difference / compared.scale])
         return float(noise), compared.answer.noise[precision], " of their spread"
@@ -227,7 +236,7 @@ def _in_batches(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) ->
 
 
 def _batch_difference(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, received: np.ndarray) -> float:
-    """Returns the largest difference of a logit or pixel between one large batch and batches of other sizes."""
+    """Returns the largest difference of a logit or pixel between `received` (batches of up to 64) and batches of 1, 2 and 7."""
     batches = [np.arange(size) % len(samples) for size in BATCHES]
     return float(np.max([np.abs(run(samples[batch]) - received[batch]).max() for batch in batches]))
 

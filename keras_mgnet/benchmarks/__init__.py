@@ -1,1 +1,1 @@
-"""Measurements: speed, memory and accuracy next to PyTorch, stock Keras and other solvers."""
+"""Measures speed, memory and size, some of them in comparison with PyTorch, stock Keras and PyAMG."""

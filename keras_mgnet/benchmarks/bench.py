@@ -1,4 +1,4 @@
-"""The measurements of `keras-mgnet bench`. Each yields tables, which make up a record."""
+"""The measurements of `keras-mgnet bench`. Each measurement yields tables, and these tables make up a record."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 class Section(NamedTuple):
-    """A table of a record: title, rows, and headings by key."""
+    """A table of a record. `columns` maps the keys of the rows to headings."""
 
     title: str
     rows: list[dict[str, Any]]
@@ -37,9 +37,9 @@ class Settings:
     Attributes:
         networks: keys of `NETWORKS`.
         batches: images per step, one or more sizes.
-        rounds: number of turns of each program.
-        seconds: length of a turn; at least one step is run.
-        told: called with a text that says what is running.
+        rounds: how often each program is timed.
+        seconds: time for which a program is timed in each round; at least one step.
+        told: called with a text about what is running.
     """
 
     networks: Sequence[str]
@@ -50,14 +50,14 @@ class Settings:
 
 
 def training(settings: Settings) -> Iterator[Section]:
-    """Yields races of training steps."""
+    """Yields one table per network and batch size, with the training steps of all programs."""
     for network in settings.networks:
         for batch in settings.batches:
             yield _raced(Race(network, batch, "train"), settings)
 
 
 def inference(settings: Settings) -> Iterator[Section]:
-    """Yields races of inference, exported files included."""
+    """Yields one table per network and batch size, with the inference of all programs and of exported files."""
     for network in settings.networks:
         settings.told(f"{network}: exporting")
         with tempfile.TemporaryDirectory() as folder:
@@ -67,15 +67,15 @@ def inference(settings: Settings) -> Iterator[Section]:
 
 
 MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterable[Section]], str]] = {
-    "train": (training, "training steps of our network, PyTorch's and stock Keras', and the machine's limit"),
-    "infer": (inference, "inference, in Keras and with exported files"),
+    "train": (training, "training steps in keras_mgnet, PyTorch and stock Keras, and the limit of the machine"),
+    "infer": (inference, "inference in keras_mgnet, PyTorch and stock Keras, and with exported files"),
     "gains": (
         lambda s: [Section("Training step without ...", *gains.measure(s.rounds, s.seconds, s.told))],
-        "training steps of an MgNet, each without one of the measures that make it fast",
+        "training steps of an MgNet, with all optimisations and without each of them",
     ),
     "input": (lambda s: [Section("Input pipeline", *input_rate.measure(s.seconds))], "the input pipeline alone"),
     "start": (lambda s: [Section("Cold start", *start.measure(s.rounds))], "import, build and first step"),
-    "compile": (lambda s: [Section("First step", *compile_time.measure())], "the first step as nu grows"),
+    "compile": (lambda s: [Section("First step", *compile_time.measure())], "the first training step as nu grows"),
     "memory": (
         lambda s: [Section("Memory", *memory.measure())],
         "peak memory as nu grows, with states stored or recomputed",
@@ -84,16 +84,16 @@ MEASUREMENTS: dict[str, tuple[Callable[[Settings], Iterable[Section]], str]] = {
 
 
 def bench(what: str, settings: Settings, out: Path | None = None) -> Iterator[Section]:
-    """Measures and yields the tables. Writes WHAT.json and WHAT.md after each table.
+    """Runs a measurement and yields its tables. Writes WHAT.json and WHAT.md after each table.
 
     Args:
         what: a key of `MEASUREMENTS`.
         settings: the settings.
-        out: folder of the record; None writes nothing.
+        out: folder for WHAT.json and WHAT.md; None writes nothing.
 
     Raises:
         ValueError: if a name is unknown or a size is wrong; raised before anything is measured.
-        ImportError: if PyTorch is needed and not installed.
+        ImportError: if the measurement needs PyTorch, and PyTorch is not installed.
     """
     check_known("measurement", what, MEASUREMENTS)
     if settings.rounds < 1 or not settings.seconds > 0:
@@ -125,7 +125,7 @@ def _raced(entry: Race, settings: Settings) -> Section:
 
 
 def multiply_adds(network: str) -> int:
-    """Returns the multiply-adds that a network of the races needs per image, forward."""
+    """Returns the multiply-adds of a network of `NETWORKS` for the forward pass of one image."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks.networks import NETWORKS
     from keras_mgnet.description import level_table
@@ -134,7 +134,7 @@ def multiply_adds(network: str) -> int:
 
 
 def export(network: str, folder: str) -> dict[str, str]:
-    """Exports a network of the races, with settled norms, and returns the files by format."""
+    """Exports a network of `NETWORKS` after `zoo.settled`, and returns {format: path}."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks import zoo
     from keras_mgnet.benchmarks.networks import NETWORKS

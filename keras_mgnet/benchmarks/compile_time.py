@@ -1,4 +1,4 @@
-"""Times the first training step, which traces and compiles, and the steps after it, as the number of iterations nu grows."""
+"""Times the first training step, which traces and compiles, and the later steps, as the number of iterations nu grows."""
 
 import time
 
@@ -11,7 +11,7 @@ NU = (2, 4, 8, 16)
 
 
 def measure() -> tuple[list[dict], dict[str, str]]:
-    """Returns one row per nu, without and with XLA, and the headings."""
+    """Returns the rows, one per nu without XLA and one per nu with XLA, and the headings."""
     return [in_process(first_step, nu, xla) for xla in (False, True) for nu in NU], COLUMNS
 
 

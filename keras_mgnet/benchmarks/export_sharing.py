@@ -1,10 +1,11 @@
-"""Compares two ways to store shared kernels in TFLite and ONNX: scalings as depthwise convolutions (as exported), and plain.
+"""Compares exports of shared kernels to TFLite and ONNX: scalings as depthwise convolutions (the default), or as products.
 
     python -m keras_mgnet.benchmarks.export_sharing [--networks NAME ...] [--rounds 5] [--out FOLDER]
 
-Converts each network both ways, in float32 and in int8. The table has the bytes of the files, the memory that the runtime
-takes to open and run them, the latency of one image (with the forms in turns in one process), and the error of the logits.
-Prints Markdown, and writes Markdown and JSON.
+A scaling multiplies each channel by a factor, such as that of a batch normalisation. The converters fold a plain product into
+a copy of the kernel. Each network is converted in both forms, in float32 and in int8. The table shows the size of the files,
+the memory that the runtime takes to open and run a file, the latency of one image, and the error of the logits. When the
+latency is measured, the two forms take turns in one process. Prints Markdown. With --out, writes Markdown and JSON.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def convert(name: str, folder: str) -> dict:
-    """Writes a network in every format and form. Returns the number of parameters and the error of each file's logits."""
+    """Writes a network in every format and form. Returns the number of parameters, and the error of the logits for each file."""
     import keras_mgnet
     from keras_mgnet import export
     from keras_mgnet.export import to_onnx, to_tflite, verification
@@ -92,7 +93,7 @@ def convert(name: str, folder: str) -> dict:
 
 
 def row(name: str, format: str, seen: dict, folder: Path, rounds: int) -> dict:
-    """Measures the files of one format."""
+    """Returns the row of one format: size, memory, latency and error of its file in each form."""
     paths = {form: next(folder.glob(f"{format}.{form}.*")) for form in FORMS}
     latencies = report.in_process(measure_latencies, paths, rounds)
     values = {"network": name, "parameters": seen["parameters"], "format": format}
@@ -122,7 +123,7 @@ def measure_memory(path: Path) -> float:
 
 
 def measure_latencies(paths: dict[str, Path], rounds: int) -> dict[str, float]:
-    """Returns the milliseconds for one image: for each form, the smallest of the rounds' medians."""
+    """Returns {form: milliseconds for one image}: the median of ten calls in each round, and the smallest of these medians."""
     from keras_mgnet.export.runtimes import open_artifact
 
     image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")

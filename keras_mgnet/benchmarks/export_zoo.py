@@ -1,9 +1,9 @@
-"""Exports every family in every format, and measures bytes, largest difference from Keras and latency.
+"""Exports a network of every family in every format, and measures size, largest difference from Keras and latency.
 
     python -m keras_mgnet.benchmarks.export_zoo [--networks NAME ...] [--formats NAME ...] [--out FOLDER]
 
-Each network is exported, verified on images of CIFAR-10 and timed, in its own process and with the runtime's default
-threads. Prints Markdown, and writes Markdown and JSON.
+Each network has its own process. The files are compared with Keras on images of CIFAR-10, and run with the default number
+of threads of their runtime. Prints Markdown. With --out, writes Markdown and JSON.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def measure(name: str, formats: list[str]) -> dict:
-    """Exports one network and returns the measurements of each format."""
+    """Exports one network and returns its row: parameters, and the measurements of each format."""
     from keras_mgnet import count_params
     from keras_mgnet.export import export_formats
 

@@ -1,4 +1,4 @@
-"""Measures what each optimisation gains: the training step of an MgNet as it is, and without one of them."""
+"""Measures what each optimisation gains: times the training step of an MgNet with all optimisations, and without each one."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -18,7 +18,7 @@ COLUMNS = {"without": "without", "ms": "ms", "ratio": "times as long", "least_ra
 
 
 def measure(rounds: int, seconds: float, told: Callable[[str], None]) -> tuple[list[dict], dict[str, str]]:
-    """Returns one row per optimisation, and the headings."""
+    """Returns the rows, one for all optimisations and one without each optimisation, and the headings."""
     whole = Contender(WHOLE, f"{__name__}:train", {"without": None})
     lanes = race([whole, *map(_contender, WITHOUT)], rounds, seconds, told)
     names = ("ratio", "least_ratio", "most_ratio")
@@ -33,7 +33,7 @@ def _contender(without: str) -> Contender:
 
 
 def train(without: str | None) -> Callable[[], object]:
-    """Returns the training step without one optimisation."""
+    """Returns the training step without one optimisation, a key of `WITHOUT`, or with all of them for None."""
     from keras_mgnet import create_model
     from keras_mgnet.benchmarks.keras_programs import training_step
     from keras_mgnet.benchmarks.networks import NETWORKS

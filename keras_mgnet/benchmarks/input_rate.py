@@ -1,4 +1,4 @@
-"""Times the input pipeline alone: images per second with each augmentation, on noise images that fit in no processor cache."""
+"""Times the input pipeline without training, for each augmentation, on noise images that do not fit into a processor cache."""
 
 import time
 
@@ -18,7 +18,7 @@ def measure(seconds: float) -> tuple[list[dict], dict[str, str]]:
 
 
 def rate(augment: str, seconds: float) -> dict:
-    """Returns how many 32x32x3 images per second come shuffled, augmented and normalised, with no training at the same time."""
+    """Returns the row of an augmentation: the number of 32x32x3 images per second that are shuffled, augmented and normalised."""
     from keras_mgnet.training.data.dataset import Split
     from keras_mgnet.training.data.pipeline import train_batches
 

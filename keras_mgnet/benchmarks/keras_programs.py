@@ -1,4 +1,4 @@
-"""Keras' programs in a race: training and inference of our networks and stock ones; TensorFlow's convolutions and products."""
+"""The Keras programs that `race` times: our networks and networks of stock layers, convolutions and matrix products."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from keras_mgnet.benchmarks.races import OURS
 
 
 def train(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
-    """Returns a training step as in `fit`: forward, backward, SGD with momentum."""
+    """Returns a training step as in `fit`: forward, backward, SGD with momentum. `whose` is `OURS` or `STOCK`."""
     return training_step(_model(network, whose), batch)
 
 
@@ -28,7 +28,7 @@ def training_step(model, batch: int, jit_compile: bool | str = "auto") -> Callab
 
 
 def infer(network: str, batch: int, whose: str = OURS) -> Callable[[], object]:
-    """Returns a step that computes the logits of a batch."""
+    """Returns a step that computes the logits of a batch. `whose` is `OURS` or `STOCK`."""
     model, x = _model(network, whose), images(batch)
     return lambda: model.predict_on_batch(x)
 

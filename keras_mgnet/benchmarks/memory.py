@@ -15,12 +15,12 @@ NU, BATCH, STEPS = (2, 4, 8, 16), 64, 5
 
 
 def measure() -> tuple[list[dict], dict[str, str]]:
-    """Returns two rows per nu, with the states stored and recomputed, and the headings."""
+    """Returns the rows, two per nu with states stored and with states recomputed, and the headings."""
     return [row(nu, remat) for nu in NU for remat in (False, True)], COLUMNS
 
 
 def row(nu: int, remat: bool) -> dict:
-    """Returns memory and time of steps on a batch. The memory on a single image is the traced program's, not that of states."""
+    """Returns memory and time of training steps on a batch, and the memory on one image, which is mostly the traced program."""
     (memory, ms), (one_image, _) = (in_process(step, nu, remat, batch) for batch in (BATCH, 1))
     states = "computed again" if remat else "kept"
     return {"nu": nu, "states": states, "memory_mb": memory, "one_image_mb": one_image, "ms": ms}

@@ -1,4 +1,4 @@
-"""The networks of the races, for images of 32x32x3 and ten classes."""
+"""The networks that `race` times in several libraries, for images of 32x32x3 and ten classes."""
 
 from typing import Any, NamedTuple
 
@@ -7,13 +7,13 @@ CLASSES = 10
 
 
 class Raced(NamedTuple):
-    """A network in our version and in those of its peers.
+    """One network in keras_mgnet, PyTorch and stock Keras.
 
     Attributes:
-        preset: name of our version.
-        torch: class in `torch_networks`, and its arguments.
-        stock: function in `stock_networks`, and its arguments; None if stock layers cannot make the network.
-        torch_ours: class in `torch_networks` that computes in this library's form; None if the form is the same.
+        preset: name of the network in keras_mgnet.
+        torch: (class in `torch_networks`, arguments), in the form of the paper.
+        stock: (function in `stock_networks`, arguments); None if stock layers cannot make the network.
+        torch_ours: class in `torch_networks` in the residual form that keras_mgnet computes; None if there is no such form.
     """
 
     preset: str

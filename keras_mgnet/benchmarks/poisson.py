@@ -1,10 +1,11 @@
-"""Times Poisson's equation to a relative residual of 1e-8: our cycles compared with PyAMG's, per right-hand side.
+"""Times solvers of Poisson's equation to a relative residual of 1e-8, per right-hand side: our multigrid cycles and PyAMG's.
 
     python -m keras_mgnet.benchmarks.poisson [--n 511 1023] [--batch 1 64] [--rounds 3] [--out FOLDER]
 
-The solvers take turns within each round, so that other load on the machine affects all of them. All get the same random
-right-hand sides and start from zero. Setup, compilation included, is timed separately. PyAMG solves right-hand sides one
-after the other; since each takes equally long, it solves only `--pyamg` of a batch. Prints and writes Markdown and JSON.
+The solvers take turns within each round, so that other load on the machine affects all of them. All solvers get the same
+random right-hand sides and start from zero. Setup includes compilation and is timed separately. PyAMG solves one right-hand
+side after the other. Each takes equally long, so PyAMG solves only `--pyamg` right-hand sides of a batch. Prints Markdown.
+With --out, writes Markdown and JSON.
 """
 
 import argparse
@@ -41,7 +42,7 @@ Solve = Callable[[np.ndarray], int]  # (N, n, n, 1) -> cycles
 
 @dataclass(frozen=True)
 class Row:
-    """One solver on one size: setup in seconds, milliseconds per right-hand side (median and least of the rounds), cycles."""
+    """One solver on one size: seconds of setup, milliseconds per right-hand side (median and least over the rounds), cycles."""
 
     n: int
     batch: int
@@ -106,7 +107,7 @@ def timed(make: Callable[[], Solve]) -> tuple[float, Solve]:
 
 
 def ours(config: SolveConfig, f: np.ndarray) -> Solve:
-    """Builds and compiles a solver, which iterates until the largest residual of the batch is small."""
+    """Builds and compiles a solver that iterates until the largest relative residual of the batch is at most `TOLERANCE`."""
     iteration = Iteration(build(config))
     iteration(f, cycles=1)
     return lambda f: reached(iteration(f, tolerance=TOLERANCE, cycles=CYCLES)[1].max(axis=1))
@@ -134,7 +135,7 @@ def one_after_the_other(ml) -> Solve:
 
 
 def reached(history: np.ndarray) -> int:
-    """Returns the number of cycles. Raises RuntimeError if the last residual is not small."""
+    """Returns the number of cycles of a history. Raises RuntimeError if the last residual is larger than `TOLERANCE`."""
     if history[-1] > TOLERANCE:
         raise RuntimeError(f"expected a residual of {TOLERANCE} after {CYCLES} cycles. Received: {history[-1]}")
     return len(history) - 1

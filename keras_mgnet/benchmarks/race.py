@@ -1,4 +1,4 @@
-"""Times programs against each other, in turns and each in its own process, so that other load on the machine slows them all."""
+"""Times several programs. The programs take turns, each in its own process, so that other load on the machine slows all."""
 
 import multiprocessing
 import os
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-PAUSE = 0.2  # seconds, until threads that wait for work have stopped spinning
+PAUSE = 0.2  # seconds before a turn, in which idle threads of the previous program stop spinning
 WARM_UP = 2  # steps after the first one, which traces and compiles
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A program in a race.
+    """A program to time.
 
     Attributes:
         name: name in the tables.
-        program: "module:function"; the function returns the step to time, a function without arguments.
-        arguments: arguments of that function.
-        environment: additional environment variables of its process.
+        program: "module:function". This function returns the step to time, which is a function without arguments.
+        arguments: arguments of the function that `program` names.
+        environment: additional environment variables of the process.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Lane:
-    """The result of a contender.
+    """The measurements of one contender.
 
     Attributes:
         name: name of the contender.
         setup: seconds to import and build.
         first: seconds for the first step.
-        turns: seconds per step, the median of each turn.
-        memory: peak memory of its process, in MB (10^6 bytes).
+        turns: median of the seconds per step in each turn, one turn per round.
+        memory: peak memory of the process, in MB (10^6 bytes).
     """
 
     name: str
@@ -57,11 +57,11 @@ class Lane:
 
     @property
     def median(self) -> float:
-        """Seconds per step, the median of all turns."""
+        """Median over all turns of the seconds per step."""
         return statistics.median(self.turns)
 
     def times_faster(self, other: "Lane") -> tuple[float, float, float]:
-        """Returns how many times faster it is than another: the median, least and largest ratio over the rounds.
+        """Returns the median, least and largest ratio over the rounds: seconds of `other` / seconds of this contender.
 
         Example:
             >>> Lane("a", 0, 0, (1.0, 2.0), 0).times_faster(Lane("b", 0, 0, (3.0, 4.0), 0))
@@ -72,13 +72,13 @@ class Lane:
 
 
 def race(contenders: Iterable[Contender], rounds: int, seconds: float, told: Callable[[str], None] = str) -> list[Lane]:
-    """Runs a race and returns the result of each contender. In each round, every contender has one turn of about `seconds`.
+    """Times the contenders and returns their measurements. In each round, every contender has one turn of about `seconds`.
 
     Args:
         contenders: the programs, in the order of their turns.
         rounds: number of rounds.
-        seconds: length of a turn; at least one step is run.
-        told: called with a text that says what is running.
+        seconds: length of a turn; a turn has at least one step.
+        told: called with a text about what is running.
     """
     with ExitStack() as stack:
         running = []
@@ -137,7 +137,7 @@ def _answer(pipe, contender: Contender) -> Any:
 
 
 def _run(contender: Contender, pipe) -> None:
-    """Runs in the contender's process: builds the step, then repeatedly runs as many steps as it is told."""
+    """The program of a contender's process. Builds the step, then runs as many steps as each message in the pipe says."""
     start = time.perf_counter()
     try:
         step = contender.make()

@@ -1,4 +1,4 @@
-"""The races: training or inference of a network, ours, PyTorch's and stock Keras', compared with the machine's limit."""
+"""Compares training or inference of a network in keras_mgnet, PyTorch and stock Keras with the limit of the machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from keras_mgnet.errors import check_known
 
 OURS, STOCK, TORCH = "keras_mgnet", "stock Keras", "PyTorch"
 PROGRAMS = "keras_mgnet.benchmarks"
-FORMS = ("eager", "channels_last", "compiled", "compiled, channels_last")  # of PyTorch, in the feature form
-REFERENCE = {"train": OURS, "infer": f"{OURS}, onnx"}  # the contender that others are compared with
+FORMS = ("eager", "channels_last", "compiled", "compiled, channels_last")  # of PyTorch, in the form of the papers
+REFERENCE = {"train": OURS, "infer": f"{OURS}, onnx"}  # the contender with which all others are compared
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}  # keeps memory for the next step
 MODES = {"train": 3, "infer": 1}  # products in units of the forward pass; backward has one for inputs, one for kernels
 CONVOLUTION, PRODUCT = {"batch": 32, "size": 16, "channels": 512}, 2048
@@ -25,13 +25,13 @@ LIMITS = tuple(
 
 @dataclass(frozen=True)
 class Race:
-    """A race over one network and one batch size.
+    """All contenders for one network and one batch size.
 
     Attributes:
         network: a key of `NETWORKS`.
         batch: images per step.
         mode: "train" or "infer".
-        files: exported files that take part, by format.
+        files: {format: path} of exported files that are also timed.
     """
 
     network: str
@@ -46,7 +46,7 @@ class Race:
             raise ValueError(f"expected batch >= 1. Received: batch={self.batch!r}")
 
     def contenders(self) -> list[Contender]:
-        """Returns our program, its peers and the limits, in the order of their turns.
+        """Returns all programs in the order of their turns: ours, stock Keras, PyTorch, and plain convolutions and products.
 
         Example:
             >>> [contender.name for contender in Race("LM-ResNet56", 1, "train").contenders()][:3]
@@ -73,8 +73,8 @@ class Race:
         """Returns one row per contender.
 
         Args:
-            lanes: results in the order of `contenders`. The first is the reference if that of `REFERENCE` is missing.
-            madds: multiply-adds that the network needs per image, forward.
+            lanes: results in the order of `contenders`. Ratios are relative to the lane that `REFERENCE` names, or to the first.
+            madds: multiply-adds of the network for the forward pass of one image.
         """
         needed = MODES[self.mode] * self.batch * madds
         limit = max(
@@ -101,7 +101,7 @@ class Race:
 
 
 def gflops(madds: int, seconds: float) -> float:
-    """Returns the speed in 10^9 floating-point operations per second, with two for each multiply-add.
+    """Returns the speed in 10^9 floating-point operations per second. A multiply-add counts as two operations.
 
     Example:
         >>> gflops(10**9, 0.5)

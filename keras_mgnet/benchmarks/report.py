@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: a fresh process for each measurement, and records as JSON and Markdown."""
+"""Runs measurements in fresh processes, and writes records as JSON and Markdown. All benchmarks use this file."""
 
 import multiprocessing
 import os
@@ -13,31 +13,31 @@ from keras_mgnet.version import installed
 
 
 def in_process(function: Callable, *arguments) -> Any:
-    """Runs a function in a fresh process, so that threads and memory of one runtime do not disturb another."""
+    """Runs a function in a fresh process, without threads and memory of earlier measurements."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
 def environment(*packages: str) -> dict[str, Any]:
-    """Returns facts of the machine, and the versions of the packages that are installed."""
+    """Returns the Python version, the number of cores, and the versions of those packages that are installed."""
     machine = {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))}
     return machine | installed(packages)
 
 
 def markdown(rows: Sequence[dict], columns: dict[str, str]) -> str:
-    """Returns rows as a Markdown table. `columns` maps their keys to headings."""
+    """Returns rows as a Markdown table. `columns` maps the keys of the rows to headings."""
     return table(columns.values(), ([shown(row.get(key)) for key in columns] for row in rows))
 
 
 def shown(value) -> str:
-    """Formats a value: a fraction with three digits, a large or whole number with all its digits."""
+    """Formats a value: a float below 100 with three digits, a larger float as a whole number, an integer with all digits."""
     if isinstance(value, float):
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else value or ""
 
 
 def write(out: Path, name: str, record: dict, text: str) -> None:
-    """Writes <name>.json and <name>.md, and prints their names."""
+    """Writes <name>.json and <name>.md, and prints the paths."""
     write_json(out / f"{name}.json", record)
     (out / f"{name}.md").write_text(text + "\n")
     print(f"wrote {out / name}.json, .md")

@@ -1,9 +1,10 @@
-"""Measures what hostile requests cost the embedded server: memory, and the time for which its health check does not answer.
+"""Measures what hostile requests cost the embedded server: memory, and the time in which its health check does not answer.
 
     python -m keras_mgnet.benchmarks.serving_hostile [--rounds 5] [--out FOLDER]
 
-Serves an MgNet as SavedModel with the default limits. Sends each hostile body a few times, while a good client sends requests
-without pause and /healthz is asked every 10 ms. Prints and writes Markdown and JSON.
+Serves an MgNet as SavedModel with the default limits. Sends each hostile body a few times. Meanwhile a good client sends
+requests without pause, and another client asks /healthz 10 ms after each answer. Prints Markdown. With --out, writes Markdown
+and JSON.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def of_files(*files: bytes) -> bytes:
 
 
 def hostile() -> dict[str, bytes]:
-    """Returns by name bodies that once took gigabytes or seconds."""
+    """Returns {name: body} of requests that took gigabytes or seconds in earlier versions."""
     return {
         "long text beside short": b'{"instances": ["' + b"a" * 200_000 + b'"' + b', "b"' * 2500 + b"]}",
         "16 MB of empty lists": b'{"instances": [' + b"[]," * 5_000_000 + b"[]]}",
@@ -70,7 +71,7 @@ def hostile() -> dict[str, bytes]:
 
 
 def allowed() -> dict[str, bytes]:
-    """Returns by name the most expensive bodies that are still answered."""
+    """Returns {name: body} of the most expensive requests that the server still answers."""
     return {
         "largest picture, 10 scans": of_files(progressive(1, 4096)),
         "largest picture, 32 scans": of_files(progressive(22, 4096)),
@@ -79,7 +80,7 @@ def allowed() -> dict[str, bytes]:
 
 
 class Watch(threading.Thread):
-    """Asks /healthz repeatedly and notes the longest wait and the largest memory, while a good client sends requests."""
+    """Asks /healthz repeatedly and notes the longest wait and the largest memory. Meanwhile a good client sends requests."""
 
     def __init__(self, url: str, process: psutil.Process):
         super().__init__(daemon=True)
@@ -116,7 +117,7 @@ class Watch(threading.Thread):
 
 
 def measure(url: str, process: psutil.Process, name: str, body: bytes, rounds: int) -> dict:
-    """Sends a body a few times and returns its row."""
+    """Sends a body `rounds` times and returns the row of this body."""
     before, seconds, statuses = process.memory_info().rss, [], set()
     with Watch(url, process) as watch, httpx.Client(timeout=120) as http:
         for _ in range(rounds):

@@ -1,11 +1,12 @@
-"""Measures the embedded server under load, in turns with another server: throughput, latency, errors, memory.
+"""Measures throughput, latency, errors and memory of the embedded server under load, and compares them with another server.
 
     python -m keras_mgnet.benchmarks.serving_load [--network digits|cifar] [--against 'COMMAND {base} ...'] [--out FOLDER]
 
-Exports an MgNet as SavedModel and as ONNX. Serves each in its own process, and with COMMAND in another one, which must announce
-its address as ours does. Requests with one or several images go over kept-alive connections by REST, and to ours also by gRPC.
-Each client waits for its answer before it asks again. The servers take turns of a few seconds. A figure is the median over its
-turns; a ratio is the median of the ratios within each round. Prints and writes Markdown and JSON.
+Exports an MgNet as SavedModel and as ONNX, and serves each export in its own process. With --against, COMMAND starts another
+server for the same export. This server must print its address in the same words as our server. Clients send requests with one
+or several images over kept-alive REST connections, and to our server also by gRPC. Each client waits for the answer before it
+sends the next request. The servers take turns of a few seconds. A figure is the median over the turns of a server. A ratio is
+the median of the ratios of the rounds. Prints Markdown. With --out, writes Markdown and JSON.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def export_model(folder: str, network: str) -> None:
 
 @contextmanager
 def served(command: str):
-    """Starts a server, yields (port of REST, address of gRPC or None, process), and ends the server."""
+    """Starts a server, yields (port of REST, address of gRPC or None, process), and ends the server afterwards."""
     quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(shlex.split(command), **quiet) as process:
         try:
@@ -128,9 +129,10 @@ def summary(turns: list[dict], images: int) -> dict:
 
 
 async def load(connect, clients: int, seconds: float) -> dict:
-    """Lets clients send requests for some seconds.
+    """Lets clients send requests for some seconds. Returns requests per second, latencies in ms and the number of errors.
 
-    `connect()` is a context that gives a coroutine function, which sends one request and returns whether it succeeded.
+    `connect()` is an asynchronous context manager. Its value is a coroutine function that sends one request and returns whether
+    the request succeeded.
     """
     latencies, errors, end = [], [], time.perf_counter() + seconds
 
@@ -146,7 +148,7 @@ async def load(connect, clients: int, seconds: float) -> dict:
 
 
 def rest_client(port: int, request: bytes):
-    """Returns a context of one kept-alive connection that sends the same bytes with every request."""
+    """Returns the argument `connect` of `load` for REST: one kept-alive connection, with the same bytes in every request."""
 
     @asynccontextmanager
     async def connect():
@@ -165,7 +167,7 @@ def rest_client(port: int, request: bytes):
 
 
 def grpc_client(address: str, network: str, images: int):
-    """Returns a context of one channel to the PredictionService."""
+    """Returns the argument `connect` of `load` for gRPC: one channel to the PredictionService."""
     import tensorflow as tf
     from grpc import aio
     from tensorflow_serving.apis.predict_pb2 import PredictRequest

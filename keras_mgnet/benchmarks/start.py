@@ -1,4 +1,4 @@
-"""Times the cold start in fresh processes: what importing the library adds to importing Keras, and the time to the first step."""
+"""Times the cold start in fresh processes: importing Keras, importing this library after Keras, and all up to the first step."""
 
 import statistics
 import subprocess

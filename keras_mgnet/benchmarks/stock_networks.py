@@ -1,4 +1,4 @@
-"""The same networks from stock Keras layers, as in a textbook: the feature form, without kernels of a backend."""
+"""The networks of `networks` from stock Keras layers, in the form of the papers, without our kernels for TensorFlow."""
 
 import keras
 from keras import layers
@@ -12,12 +12,15 @@ def conv(channels: int, size: int = 3, strides: int = 1) -> layers.Conv2D:
 
 
 def normed(x):
-    """Returns sigma(norm(x))."""
+    """Returns s(x) = ReLU(batch normalisation(x))."""
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x))
 
 
 def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
-    """Builds MgNet, He2019 (4.3)-(4.4): u <- u + s(B s(f - A u)), with one A and one B per grid. A is also applied to u = 0."""
+    """Builds MgNet, He2019 (4.3)-(4.4): u <- u + s(B s(f - A u)), where s is a norm and ReLU.
+
+    Each grid has one A and one B. A is also applied to the first u, which is zero.
+    """
     image = keras.Input(IMAGE)
     f = normed(conv(channels)(image))
     u = layers.Rescaling(0.0)(f)
@@ -33,7 +36,7 @@ def mgnet(nu=(2, 2, 2, 2), channels=64) -> keras.Model:
 
 
 def preact_resnet18(share_A=False) -> keras.Model:
-    """Builds a pre-activation ResNet18, He2019 (2.1), (2.2): x <- R x + A s(B s(x))."""
+    """Builds a pre-activation ResNet18, He2019 (2.1), (2.2): x <- R x + A s(B s(x)), where s is a norm and ReLU."""
     image = keras.Input(IMAGE)
     x = conv(64)(image)
     for channels in (64, 128, 256, 512):

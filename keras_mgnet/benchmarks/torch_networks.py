@@ -1,4 +1,4 @@
-"""The peers: the networks in plain PyTorch, written from the equations in the form of their papers' code."""
+"""The networks of `networks` in plain PyTorch, written from the equations, in the form of the papers' code."""
 
 import torch
 from torch import nn
@@ -18,7 +18,10 @@ def norms(channels: int, count: int) -> nn.ModuleList:
 
 
 class MgNet(nn.Module):
-    """MgNet, He2019 (4.3)-(4.4), in the feature form: u <- u + s(B s(f - A u)), with one A and one B per grid."""
+    """MgNet, He2019 (4.3)-(4.4), in the feature form: u <- u + s(B s(f - A u)), where s is a norm and ReLU.
+
+    Each grid has one A and one B.
+    """
 
     def __init__(self, nu=(2, 2, 2, 2), channels=64):
         super().__init__()
@@ -48,7 +51,10 @@ class MgNet(nn.Module):
 
 
 class ResidualFormMgNet(MgNet):
-    """The same function in the form of this library: e = s(B s(r)), u <- u + e, r <- r - A e; nothing is computed from u = 0."""
+    """The same function as `MgNet` in the residual form of keras_mgnet: e = s(B s(r)); u <- u + e; r <- r - A e.
+
+    The first u is zero, so nothing is computed from it.
+    """
 
     def forward(self, image):
         r, u = F.relu(self.stem_norm(self.stem(image))), None
@@ -65,7 +71,7 @@ class ResidualFormMgNet(MgNet):
 
 
 class PreActBlock(nn.Module):
-    """The pre-activation block, He2019 (2.1), (2.2): x <- R x + A s(B s(x))."""
+    """The pre-activation block, He2019 (2.1), (2.2): x <- R x + A s(B s(x)), where s is a norm and ReLU."""
 
     def __init__(self, inputs, channels, stride, A):
         super().__init__()
@@ -80,7 +86,7 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet18(nn.Module):
-    """Four grids of two blocks. `share_A` gives each grid a single A."""
+    """Four grids with two blocks each. With `share_A`, the two blocks of a grid have the same A."""
 
     def __init__(self, share_A=False):
         super().__init__()
@@ -100,7 +106,12 @@ class PreActResNet18(nn.Module):
 
 
 class LMBlock(nn.Module):
-    """The LM block, Lu2018 (1): x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n); R s(x_n) + f(x_n) if the shape changes."""
+    """The LM block, Lu2018 (1). Returns x_{n+1} and the state that the next block takes as x_{n-1}.
+
+        x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)
+
+    If the shape changes, x_{n+1} = R s(x_n) + f(x_n), where s is a norm and ReLU. The first block of the network has k = 0.
+    """
 
     def __init__(self, inputs, channels, stride, first):
         super().__init__()
@@ -127,7 +138,7 @@ class LMBlock(nn.Module):
 
 
 class LMResNet56(nn.Module):
-    """Three grids of nine blocks, with 16, 32 and 64 channels."""
+    """Three grids with nine blocks each, and 16, 32 and 64 channels."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""PyTorch's programs in a race: training steps, inference, convolutions and products."""
+"""The PyTorch programs that `race` times: training steps, inference, convolutions and matrix products."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ FORMS = {  # name -> (channels last in memory?, compiled?, our form of the netwo
 
 
 def train(network: str, batch: int, form: str) -> Callable[[], object]:
-    """Returns a training step: forward, backward, SGD with momentum."""
+    """Returns a training step: forward, backward, SGD with momentum. `form` is a key of `FORMS`."""
     model, images = _made(network, batch, form)
     labels = torch.arange(batch) % CLASSES
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
@@ -34,7 +34,7 @@ def train(network: str, batch: int, form: str) -> Callable[[], object]:
 
 
 def infer(network: str, batch: int, form: str) -> Callable[[], object]:
-    """Returns a step that computes the logits of a batch."""
+    """Returns a step that computes the logits of a batch. `form` is a key of `FORMS`."""
     model, images = _made(network, batch, form)
     model.eval()
 

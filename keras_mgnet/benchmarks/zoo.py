@@ -1,4 +1,4 @@
-"""The networks of the export benchmarks: one of every family, as published if that is small, otherwise narrower."""
+"""The networks of the export benchmarks, one of every family: a published network if it is small, else a narrower one."""
 
 import functools
 
@@ -36,14 +36,14 @@ NARROWER = {  # name -> (family, arguments)
     "DenseNet-40, k=12": ("DenseNet", {"depth": 40, "growth": 12}),
 }
 NAMES = (*PUBLISHED, *NARROWER)
-SAMPLES, CALIBRATION = 32, 20  # numbers of images to compare an artifact on, and to calibrate it on
-PACKAGES = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")  # that an artifact depends on
-SETTLING = 20  # batches; after them, an eighth of its initial value is left in a moving statistic
+SAMPLES, CALIBRATION = 32, 20  # numbers of images to compare a file with Keras on, and to calibrate on
+PACKAGES = ("keras", "tensorflow", "onnxruntime", "ai-edge-litert", "tf2onnx")  # packages that make or run exports
+SETTLING = 20  # batches, after which a moving statistic contains an eighth of its initial value
 BATCH = 32
 
 
 def network(name: str) -> keras.Model:
-    """Returns a network with random weights and settled norms, see `settled`."""
+    """Returns the network of a name in `NAMES`, with random weights, after `settled`."""
     if name in NARROWER:
         family, arguments = NARROWER[name]
         model = getattr(keras_mgnet, family)(**arguments, input_shape=(32, 32, 3), classes=10)
@@ -53,7 +53,7 @@ def network(name: str) -> keras.Model:
 
 
 def settled(model: keras.Model) -> keras.Model:
-    """Runs images of CIFAR-10 through a model, so that the statistics of its norms settle, and returns it."""
+    """Runs images of CIFAR-10 through a classifier, so that the moving statistics of its norms settle. Returns the model."""
     if normalization(model) is not None:
         mean, std = np.float32(normalization(model))
         for batch in np.split((images(model, "train", SETTLING * BATCH) / 255 - mean) / std, SETTLING):

@@ -1,4 +1,4 @@
-"""The command line `keras-mgnet`: one file per group of commands, each a thin layer over the package."""
+"""The command line `keras-mgnet`. Each file defines a group of commands, which call functions of the package."""
 
 import os
 import signal
@@ -37,9 +37,9 @@ MENDABLE = (ValueError, OSError, ImportError)
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """Returns the command line. Loads only the group of the command in `arguments`, or all groups if there is no command.
+    """Returns the command line. Imports only the file of the command in `arguments`, or all files if there is no command.
 
-    For shell completion, all other commands are only names.
+    For shell completion and --version, all other commands are added as names without options, and nothing else is imported.
 
     Example:
         >>> [group.name for group in command_line(["describe", "resnet18"]).registered_commands]
@@ -94,7 +94,7 @@ def _described(error: Exception) -> tuple[str, int]:
 
 
 def _line_to_complete() -> list[str]:
-    """Returns the words after the program's name on the line to complete, as bash or another shell passes it."""
+    """Returns the words after the program's name on the line that the shell asks to complete."""
     return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
 
 

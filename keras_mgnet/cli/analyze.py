@@ -1,4 +1,4 @@
-"""`analyze`: the analyses of Lu2017 for the model of a run, as numbers and pictures."""
+"""`analyze`: analyses the model of a run as in Lu2017, and writes numbers and pictures."""
 
 import inspect
 from pathlib import Path
@@ -19,7 +19,7 @@ ALL = "all"
 SIDE = 128  # of the central squares cut from a denoiser's test images
 LIST = "\n".join(f"{name:15}{row.help}" for name, row in ANALYSES.items())
 WhatOption = Annotated[
-    list[str], typer.Option(help="all, or some of the analyses above", autocompletion=lambda: [ALL, *ANALYSES])
+    list[str], typer.Option(help="all, or names of the analyses above", autocompletion=lambda: [ALL, *ANALYSES])
 ]
 
 
@@ -33,7 +33,7 @@ def analyze_command(
 ) -> None:
     """Analyse the model of a run, and write the results as JSON and PNG.
 
-    An analysis that does not apply to the model is skipped with "all", and an error if you ask for it by name.
+    With --what all, analyses that do not apply to the model are skipped. Naming such an analysis is an error.
 
     Example:
         keras-mgnet analyze runs/mnist-mgnet-001 --what lesion spectra
@@ -65,7 +65,7 @@ analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"
 
 
 def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:
-    """Returns the model of a run with some of its test images, chosen by a seed and normalised as in training."""
+    """Returns the model of a run with randomly chosen test images of the run, normalised as in training."""
     model, data = run.load_model(checkpoint), load_data(run)
     chosen = np.random.default_rng(seed).permutation(data.counts[1])[:images]
     if isinstance(data, CleanImages):

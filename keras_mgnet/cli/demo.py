@@ -1,4 +1,4 @@
-"""`demo`: trains on scanned digits, exports and runs the model in three runtimes, in about a minute."""
+"""`demo`: trains a model on scanned digits, exports the model and runs the three exports, in about a minute."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ PICTURED = 6
 
 
 def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new or empty")] = Path("demo")) -> None:
-    """Train an MgNet on scikit-learn's digits, export it to three formats, run each export, and draw the states of the levels.
+    """Train an MgNet on scikit-learn's digits, export the network to three formats, run each export, and draw the states.
 
     Example:
         keras-mgnet demo --out demo/first

@@ -10,9 +10,9 @@ from keras_mgnet.console import checklist, print_json, show
 
 
 def doctor_command(json_: JsonOption = False) -> None:
-    """Show versions, devices, strategies, data sets and extras, and how to get those that are missing.
+    """Show versions, devices, strategies, data sets and extras, and how to install what is missing.
 
-    Also trains a small network for one step. The exit code is 0 if that succeeds, else 1.
+    Also train a small network for one step. The exit code is 0 if this training step succeeds, else 1.
 
     Example:
         keras-mgnet doctor --json

@@ -25,8 +25,8 @@ from keras_mgnet.extras import TFDS
 from keras_mgnet.version import installed
 
 PACKAGE = "keras-mgnet"
-UNIONS = ("all", "test")  # extras that are not shown: a union of others, and one for this repository
-NAMED = 3  # missing packages of an extra that are named
+UNIONS = ("all", "test")  # extras that are not shown: all others together, and the tests of this repository
+NAMED = 3  # how many missing packages of an extra are named
 TFDS_DEFAULT = "~/tensorflow_datasets"
 NO_CLUSTER = "TF_CONFIG names no other machine"
 PROGRAMS = {  # name -> arguments that print its version, and where to get it
@@ -40,15 +40,15 @@ ANSWERS_WITHIN = 10  # seconds
 class Finding:
     """The result of one check."""
 
-    available: bool  # whether it can be used here
-    detail: str = ""  # its version or place, or what is missing
+    available: bool  # whether the examined part works on this machine
+    detail: str = ""  # version or path of the part, or what is missing
 
 
 Section = dict[str, Finding]
 
 
 def examine() -> dict[str, Section]:
-    """Runs all checks and returns the findings by section and name. If a section fails, it holds the error as "error".
+    """Runs all checks and returns {section: {name: finding}}. A section that fails has one finding, "error", with the reason.
 
     The last section trains a small network for one step. The machines of TF_CONFIG are not contacted.
 
@@ -129,11 +129,11 @@ def _backend_name() -> str:
 
 
 def _backend() -> Section:
-    chosen = "by KERAS_BACKEND" if "KERAS_BACKEND" in os.environ else "by Keras' settings or default"
+    chosen = "set by KERAS_BACKEND" if "KERAS_BACKEND" in os.environ else "set by Keras' configuration file or default"
     found = {_backend_name(): Finding(True, chosen)}
     if "tensorflow" in found:
         setting = f"TF_ENABLE_ONEDNN_OPTS={os.environ.get('TF_ENABLE_ONEDNN_OPTS')}"
-        found["oneDNN"] = Finding(uses_onednn(), f"its convolutions on the CPU; {setting} when TensorFlow was imported")
+        found["oneDNN"] = Finding(uses_onednn(), f"for convolutions on the CPU; {setting} when TensorFlow was imported")
     return found
 
 
@@ -174,7 +174,7 @@ def _data_sets() -> Section:
         for pattern in ("*/*", "*/*/*")
         for file in sorted(root.glob(f"{pattern}/features.json"))
     }
-    nothing = {"TFDS": Finding(False, f"no prepared set in {root}; set TFDS_DATA_DIR to the folder that has them")}
+    nothing = {"TFDS": Finding(False, f"no prepared data set in {root}; TFDS_DATA_DIR sets another folder")}
     return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
 
 
@@ -183,7 +183,7 @@ def _tfds_set(file: Path) -> Finding:
         return Finding(False, f"pip install '{TFDS}' to read {file.parent}")
     features = json.loads(file.read_text(encoding="utf-8")).get("featuresDict", {}).get("features", {})
     if "image" not in features or "classLabel" not in features.get("label", {}):
-        return Finding(False, f"no image with a class as its label in {file.parent}")
+        return Finding(False, f"expected images with classes as labels. Received: {file.parent}")
     return Finding(True, str(file.parent))
 
 

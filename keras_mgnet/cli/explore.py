@@ -1,4 +1,4 @@
-"""`explore`: runs networks in the browser and shows their states."""
+"""`explore`: runs networks in the browser and shows their states after each iteration."""
 
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -18,11 +18,11 @@ def explore_command(
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
     checkpoint: CheckpointOption = "last",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page's server; 0 for any free port")] = 8600,
-    serve: Annotated[bool, typer.Option(help="serve the page, or only write it for another web server")] = True,
+    serve: Annotated[bool, typer.Option(help="serve the page, or only write the page")] = True,
 ) -> None:
-    """Watch u and r change iteration by iteration, for a digit you draw or an image you open, on a page in the browser.
+    """Watch the states of networks change, iteration by iteration, for a digit you draw or an image you open in the browser.
 
-    The networks run in the browser. The page loads nothing from other sites, and its server accepts only this machine.
+    The networks run in the browser. The page loads nothing from other sites, and only this machine can reach its server.
 
     Example:
         keras-mgnet explore runs/mnist-mgnet-001 runs/mnist-resnet20-001

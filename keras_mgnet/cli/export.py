@@ -28,19 +28,20 @@ def export_command(
     out: Annotated[Path, typer.Option(help="folder to write to")],
     format: Annotated[list[str], typer.Option(help=f"one or more of {FORMAT_HELP}")] = [*FLOAT32],  # noqa: B006
     name: Annotated[
-        str | None, typer.Option(help="name of the files and of the served model; by default the network's")
+        str | None, typer.Option(help="name of the files and of the served model; by default the name of the network")
     ] = None,
     checkpoint: CheckpointOption = "last",
-    weights: Annotated[Path | None, typer.Option(help=f"use these weights, not a run's: {WEIGHTS_HELP}")] = None,
+    weights: Annotated[Path | None, typer.Option(help=f"weight file, instead of a run: {WEIGHTS_HELP}")] = None,
     set: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"with --weights: source of test images, classes, normalisation: {CLASSES_HELP}")
+        str | None, typer.Option(help=f"with --weights: test images, class names and normalisation from {CLASSES_HELP}")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Export the model of a run, or a network with weights from a file. Every export is verified in its own runtime.
+    """Export the model of a run, or a network with weights from a file. Every exported file is compared with Keras.
 
-    The exported files take images with values 0..255. With --weights but no --dataset, they take images as the network does.
+    The exported files take images with values 0..255. With --weights but without --dataset, you must normalise the images
+    yourself, as in the training of the weights.
 
     Example:
         keras-mgnet export runs/mnist-mgnet-001 --format tflite onnx --out out
@@ -49,11 +50,11 @@ def export_command(
     check_formats(format)
     if weights is None:
         if set or dataset:
-            raise ValueError(f"expected set and dataset only with weights. Received: set={set}, dataset={dataset!r}")
+            raise ValueError(f"expected --weights with --set or --dataset. Received: set={set}, dataset={dataset!r}")
         source = export_arguments(open_run(run), checkpoint)
     else:
         if dataset is None and any("int8" in FORMATS[form].options.values() for form in format):
-            raise ValueError(f"expected dataset, whose images calibrate int8. Received: format={format}, dataset=None")
+            raise ValueError(f"expected --dataset, to calibrate int8. Received: format={format}, dataset=None")
         source = _with_weights(str(run), parse_pairs(set), weights, dataset)
     with hidden_notes():  # of the converters; progress is shown on standard output, which stays
         reports = export_model(**source, out_dir=out, formats=format, name=name, console=stdout())
@@ -66,7 +67,7 @@ def export_command(
 
 
 def _with_weights(name: str, arguments: dict[str, Any], weights: Path, dataset: str | None) -> dict[str, Any]:
-    """Arguments of `export_model` for a network of the registry with the weights of a file."""
+    """Returns arguments of `export_model` for a named network with weights from a file."""
     about: dict[str, Any] = {}
     if dataset:
         data = load(dataset)
@@ -78,6 +79,6 @@ def _with_weights(name: str, arguments: dict[str, Any], weights: Path, dataset: 
 
 
 def report_table(reports: list[Report]) -> Table:
-    """Returns one row per artifact: sizes, agreement with Keras, accuracies and latency."""
+    """Returns a table with a row per exported file: size, agreement with Keras, accuracy and latency."""
     headings, rows, caption = summary(reports)
     return table(headings, rows, caption=caption)

@@ -1,4 +1,4 @@
-"""`list` and `describe`: the networks by name."""
+"""`list` and `describe`: show the networks that have a name, and the levels of a network."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,7 @@ from keras_mgnet.registry import ModelInfo, create_model, list_models, model_inf
 SHOWN = (MNIST, CIFAR10, CIFAR100, IMAGENET)
 FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
 CAPTION = (
-    f"{MARKS[True]} equal to ours, rounded or cut; {MARKS[False]} published size not reproducible; "
+    f"{MARKS[True]} published size equals ours, rounded or truncated; {MARKS[False]} published size not reproducible; "
     "top-1 accuracy in percent as published"
 )
 

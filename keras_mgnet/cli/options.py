@@ -1,4 +1,4 @@
-"""Command-line options: those that commands share, the fields of a configuration, KEY=VALUE pairs, several words after one."""
+"""Command-line options: shared options, options from a configuration class, KEY=VALUE pairs, options with several words."""
 
 import inspect
 import json
@@ -15,11 +15,11 @@ PYTHON_CONSTANTS = {"None": "null", "True": "true", "False": "false"}
 
 
 def parse_pairs(pairs: list[str] | None) -> dict[str, Any]:
-    """Returns {"nu": [2, 2], "smoother": "damped"} for ["nu=[2,2]", "smoother=damped"]: JSON where it is JSON, else text.
+    """Returns a dictionary for KEY=VALUE pairs. Values are parsed as JSON, or stay text. A list needs no brackets.
 
     Example:
-        >>> parse_pairs(["nu=2,2", "share_B=false"])
-        {'nu': [2, 2], 'share_B': False}
+        >>> parse_pairs(["nu=2,2", "share_B=false", "smoother=damped"])
+        {'nu': [2, 2], 'share_B': False, 'smoother': 'damped'}
     """
     values = {}
     for pair in pairs or []:
@@ -41,16 +41,16 @@ def _parse(text: str) -> Any:
 
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-CheckpointOption = Annotated[str, typer.Option(help="last or best")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table, and nothing else")]
+CheckpointOption = Annotated[str, typer.Option(help="model to load, last or best")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print only JSON, no table")]
 SetOption = Annotated[list[str] | None, typer.Option(metavar=PAIR, help="argument of the model; repeatable")]
 
 
 def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}) -> Callable:
-    """Decorates a command that takes one configuration: its fields become the options, `positional` the argument.
+    """Decorates a command that takes one configuration. The fields become options; the field `positional` becomes an argument.
 
-    Each field has its help in `metadata`; a field of type dict takes KEY=VALUE pairs. `panels` groups fields in the help,
-    after those that are in none.
+    The help of a field is in its `metadata`. A field of type dict takes KEY=VALUE pairs. `panels` maps headings of the help to
+    fields; the help shows fields without a panel first.
     """
     hints, panel_of = get_type_hints(config), {name: panel for panel, names in panels.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""`predict`: classifies image files with the model of a run or a server, or removes their noise with a denoiser."""
+"""`predict`: classifies image files with a run or a server, or removes noise from image files with the run of a denoiser."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,10 @@ def predict_command(
     paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
     checkpoint: CheckpointOption = "last",
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="use a model at http://HOST:PORT/v1/models/NAME, not a run")
+        str | None, typer.Option(metavar="URL", help="use a model at http://HOST:PORT/v1/models/NAME instead of a run")
     ] = None,
     signature: Annotated[
-        str | None, typer.Option(help="signature of the server's model; by default the one that needs the fewest bytes")
+        str | None, typer.Option(help="signature of the server's model; by default the one with the smallest requests")
     ] = None,
     class_names: Annotated[
         Path | None, typer.Option(help="text file with one class name per line; by default the server's names")

@@ -1,4 +1,4 @@
-"""`reproduce`: reruns a table of the papers and compares ours with the published results."""
+"""`reproduce`: reruns a table of the papers and compares our results with the published results."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,18 +25,18 @@ def reproduce_command(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar=PAIR, help=f"replaces a setting of the recipe, and is named in the report: {', '.join(BUDGET)}"
+            metavar=PAIR, help=f"setting to use instead of the recipe's, named in the report: {', '.join(BUDGET)}"
         ),
     ] = None,
     set: SetOption = None,
     data: Annotated[
-        list[str] | None, typer.Option(metavar=PAIR, help="place of a data set of the table, as in imagenet=folder:DIR")
+        list[str] | None, typer.Option(metavar=PAIR, help="location of a data set, as in imagenet=folder:DIR")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="runs per row, with the seeds 1, 2, ...")] = 3,
     out: Annotated[Path | None, typer.Option(help="directory for runs and report; by default reproduced/TABLE")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the cost and run nothing")] = False,
 ) -> None:
-    """Rerun a published table, or continue it, and report our results next to the published: Markdown, JSON and a plot.
+    """Rerun a published table, or continue a rerun. Write our results next to the published ones as Markdown, JSON and a plot.
 
     Example:
         keras-mgnet reproduce he2019:3 --rows 'resnet18*-cifar10' --dry-run
@@ -82,8 +82,8 @@ def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
         ("row", "parameters", "multiply-adds", "epochs", "steps per epoch", "s per step", "runs", "hours"),
         map(_cost_row, costs),
         title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
-        caption="multiply-adds: one image, forward; hours: training alone, the runs one after the other, estimated from "
-        "steps on noise on one device of this machine after warm-up, without input pipeline and evaluation",
+        caption="multiply-adds: forward pass of one image; hours: training steps of all runs on one device of this machine, "
+        "estimated from steps on noise images after warm-up, without input pipeline and evaluation",
     )
 
 

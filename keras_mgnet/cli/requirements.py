@@ -9,7 +9,7 @@ from keras_mgnet.version import installed
 
 
 def requirements(package: str, extra: str = "") -> list[Requirement]:
-    """Returns the requirements of an installed package on this platform, or those that one of its extras adds.
+    """Returns the requirements of an installed package on this platform. With `extra`, returns only those that the extra adds.
 
     Example:
         >>> "numpy" in [requirement.name for requirement in requirements("keras")]
@@ -24,7 +24,7 @@ def requirements(package: str, extra: str = "") -> list[Requirement]:
 
 
 def unmet(requirement: Requirement) -> Iterator[str]:
-    """Yields the missing parts of a requirement and of the extras it names.
+    """Yields what is missing or has the wrong version: the package of a requirement, and the packages of its extras.
 
     Example:
         >>> list(unmet(Requirement("keras"))), list(unmet(Requirement("kears>=3")))

@@ -49,7 +49,7 @@ def evaluate_command(
     dataset: Annotated[str | None, typer.Option(help=f"data set to use instead of the run's: {DATASET_HELP}")] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Evaluate the model of a run on the test images of its data set, or of another one.
+    """Evaluate the model of a run on the test images of the run's data set, or of --dataset.
 
     Example:
         keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
@@ -70,7 +70,7 @@ def compare_command(
     out: Annotated[Path, typer.Option(help="folder for comparison.md and comparison.png")] = Path("comparison"),
     json_: JsonOption = False,
 ) -> None:
-    """Compare networks over their seeds: mean and spread, as a table and a plot.
+    """Compare networks: mean and spread of their runs with different seeds, as a table and a plot.
 
     Example:
         keras-mgnet compare runs/mgnet-1 runs/mgnet-2 runs/resnet20-1

@@ -1,4 +1,4 @@
-"""`solve`: solves a boundary value problem by multigrid, with MgNet's layers and fixed stencils or a learned smoother."""
+"""`solve`: solves a boundary value problem by multigrid cycles of MgNet's layers, with fixed stencils or a learned smoother."""
 
 import math
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ from keras_mgnet.training.runs.run import versions
 def solve_command(config: LearnConfig) -> None:
     """Solve A u = f on a square by multigrid cycles of MgNet's layers.
 
-    --learn trains the smoother first; --against solves with PyAMG as well.
+    --learn trains the smoother first. --against pyamg also solves with PyAMG.
 
     Example:
         keras-mgnet solve poisson --n 255 --cycle W --against pyamg
@@ -51,7 +51,14 @@ def solve_command(config: LearnConfig) -> None:
 
 @dataclass(frozen=True)
 class Learned:
-    """The result of --learn: the solver on the grid of its training and on the grid of the problem."""
+    """The result of --learn.
+
+    Attributes:
+        trained: the solver on the grid of the training.
+        model: the solver with the same smoother on the grid of the problem.
+        losses: loss of each training step, the logarithm of the convergence factor.
+        rows: comparison with fixed smoothers.
+    """
 
     trained: keras.Model
     model: keras.Model
@@ -74,14 +81,14 @@ def _learn(config: LearnConfig) -> Learned:
 
 
 def _model(config: LearnConfig) -> keras.Model:
-    """Returns the solver of a configuration. Its smoother may be a file with a learned one."""
+    """Returns the solver of a configuration. Loads a learned smoother if `config.smoother` is a .keras file."""
     if config.smoother.endswith(".keras"):
         return learned_solver(load_smoother(config.smoother), config)
     return build(config)
 
 
 def comparison_table(rows: list[Row]) -> Table:
-    """Returns a table with the learned smoother and those of `comparison.strongest`."""
+    """Returns a table that compares the learned smoother with the smoothers that `comparison.strongest` chooses."""
 
     def cells(row: Row) -> tuple[str, ...]:
         gain = f"{rows[0].rate / row.rate:.2f}" if row.rate > 0 else ""
@@ -91,7 +98,7 @@ def comparison_table(rows: list[Row]) -> Table:
         ("smoother", "settings", "factor", "work", "rate", "learned / this"),
         map(cells, strongest(rows)),
         left=("settings",),
-        caption="work: multiply-adds of A and B in a cycle, in units of one product with A on the first grid; "
+        caption="work: multiply-adds of A and B in a cycle, divided by those of one product with A on the first grid; "
         "rate: -ln(factor) / work",
     )
 
@@ -106,17 +113,17 @@ def level_table(rows: list[LevelRow]) -> Table:
     return table(
         ("level", "grid", "unknowns", "A", "visits", "products", "work"),
         [*levels, ("all", "", total[0], "", "", "", total[1])],
-        caption="work: products with A in units of one product on the first grid",
+        caption="work: cost of the products with A, divided by the cost of one product on the first grid",
     )
 
 
 def history_table(solutions: list[Solution]) -> Table:
-    """Returns a table with one row per cycle: for each solver, the relative residual and the cycle's reduction factor."""
+    """Returns a table with one row per cycle and one column per solver: relative residual, and its factor in this cycle."""
     cycles = range(max(len(solution.history) for solution in solutions))
     return table(
         ("cycle", *(solution.name for solution in solutions)),
         ((cycle, *(_entry(solution.history, cycle) for solution in solutions)) for cycle in cycles),
-        caption="largest relative residual of the batch, and its factor in this cycle",
+        caption="largest relative residual of the batch, and the factor by which the cycle changes this residual",
     )
 
 
@@ -131,7 +138,7 @@ def solver_table(solutions: list[Solution], tolerance: float) -> Table:
     return table(
         ("solver", "cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"),
         (_solver_row(solution, tolerance) for solution in solutions),
-        caption="time: per right-hand side; setup: with compilation; factor: asymptotic, of the error",
+        caption="mean factor: of residuals; factor: asymptotic, of errors; setup: with compilation; time: per right-hand side",
     )
 
 

@@ -1,6 +1,6 @@
-"""The program `keras-mgnet`: the command line without the notes that TensorFlow writes to standard error as it starts.
+"""The program `keras-mgnet`: the command line without the notes that TensorFlow writes to standard error when it starts.
 
-If only JAX is installed, JAX is the backend. Commands that run artifacts, ask a server or complete a line load neither.
+Without TensorFlow, the default backend is JAX. Commands that do not need Keras, such as `serve`, start without Keras.
 """
 
 import importlib.util

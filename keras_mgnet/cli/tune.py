@@ -11,7 +11,7 @@ from keras_mgnet.training.search.config import TuneConfig
 
 @from_fields(TuneConfig, positional="dataset")
 def tune_command(config: TuneConfig) -> None:
-    """Search for the best network within a budget, with local workers or as part of a cluster.
+    """Search for the best network within a budget, with workers on this machine or as one worker of a cluster.
 
     Example:
         keras-mgnet tune cifar10 --max-params 500000 --workers 2

@@ -1,4 +1,4 @@
-"""Writes the explorer's page with all its files: the runtime, one file per network, and some test images."""
+"""Writes the explorer's page with its files: the runtime (onnxruntime-web), one file per network, and test images."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ from keras_mgnet.training.loop.inference import check_classifier, load_data
 from keras_mgnet.training.runs.run import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
-MANIFEST = "explorer.json"  # also marks a folder that may be replaced
+MANIFEST = "explorer.json"  # data for the page; a folder with this file may be replaced
 SAMPLES = 10  # test images
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A page that was written."""
+    """Numbers about a page that was written."""
 
     path: Path
     networks: int
@@ -40,20 +40,21 @@ class Bundle:
 def write_page(
     runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
 ) -> Bundle:
-    """Writes a static page whose networks classify what you draw, and show u and r of each iteration.
+    """Writes a static page with networks that classify what you draw. The page shows the states u and r of each iteration.
 
-    The networks run in the browser, so any web server for static files will do. Each network file is first compared with
-    Keras. An older page in `out` is replaced as a whole. The test images come from the data set of the first run.
+    The networks run in the browser, so any web server for static files can serve the page. Each network file is compared with
+    Keras before the page appears. A page of an earlier call in `out` is replaced as a whole. The test images come from the
+    data set of the first run.
 
     Args:
-        runs: runs of classifiers. The page calls the networks by the paths of their runs.
+        runs: runs of classifiers. The name of a network is the end of the path of its run.
         out: a new folder, an empty one, or one written by this function.
         checkpoint: "last" or "best".
-        report: called with a text for each step of the work.
+        report: called with a text at the start of each step.
 
     Raises:
-        ValueError: before anything is written, for runs of denoisers, equal runs, or a folder with other files. Also if a
-            network file disagrees with Keras.
+        ValueError: if a run is of a denoiser, a run is given twice, or `out` has other files. Also if a network file disagrees
+            with Keras. The page is not written then.
         ImportError: if the runtime or the export packages are missing.
     """
     out, runtime = Path(out).resolve(), installed()
@@ -85,7 +86,7 @@ def write_page(
 def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
     check_known("checkpoint", checkpoint, CHECKPOINTS)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file()):
-        raise ValueError(f"expected a new folder, or one with an older page. Received: '{out}'")
+        raise ValueError(f"expected a new or empty folder, or one with an older page. Received: '{out}'")
     for run in runs:
         check_classifier(run)
     names = [run.path.resolve() for run in runs]
@@ -94,7 +95,7 @@ def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Returns names for the runs: the shortest ends of their paths that differ from each other."""
+    """Returns the names of the runs: the ends of their paths, with as few folders as make all names different."""
     parts = [run.path.resolve().parts for run in runs]
     lengths = range(1, max(map(len, parts)) + 1)
     candidates = (["/".join(path[-length:]) for path in parts] for length in lengths)
@@ -123,7 +124,7 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
 
 
 def _samples(data: Dataset, page: Path) -> list[dict[str, str]]:
-    """Writes the first test image of each class as PNG, and returns the files and labels."""
+    """Writes the first test image of each class as PNG, for at most ten classes. Returns the files and labels."""
     from PIL import Image
 
     (page / "samples").mkdir()

@@ -1,18 +1,18 @@
-"""Measures the size of the ink in the images of a data set, so that a new drawing can be scaled to match."""
+"""Measures the size of the drawings in a data set, so that the page can scale a new drawing to the same size."""
 
 import numpy as np
 
-PAPER, INK = 64, 128  # paper is darker than 64, ink 128 or brighter
-MOST_INK = 0.5  # largest share of ink among the pixels of drawings
-BLANK = 0.9  # least share of paper among the corners of drawings
-LOOKED_AT = 1000  # images
+PAPER, INK = 64, 128  # paper: pixels below 64; ink: pixels of 128 and above
+MOST_INK = 0.5  # largest fraction of ink pixels in drawings
+BLANK = 0.9  # smallest fraction of paper in the corner pixels of drawings
+LOOKED_AT = 1000  # number of images to measure
 
 
 def ink_box(images: np.ndarray) -> float | None:
-    """Returns the mean length of the longer side of the ink's bounding box, as a share of the image's side.
+    """Returns the longer side of the bounding box of the ink, as a fraction of the side of the image, averaged over images.
 
-    Returns None unless the images, (N, H, W, C) uint8, are drawings: grey, bright ink on dark paper, little ink, and hardly
-    any in the corners.
+    Returns None unless the images (N, H, W, C), uint8, are drawings: grey, with bright ink on dark paper, at most half of the
+    pixels ink, and at least 90 % of the corner pixels paper.
 
     Example:
         >>> image = np.zeros((1, 8, 8, 1), "uint8")
@@ -33,6 +33,6 @@ def ink_box(images: np.ndarray) -> float | None:
 
 
 def _extent(marked: np.ndarray) -> np.ndarray:
-    """Returns for each row the length from the first True to the last, both included."""
+    """Returns for each row the number of entries from the first True to the last True, both included."""
     size = marked.shape[1]
     return size - marked[:, ::-1].argmax(1) - marked.argmax(1)

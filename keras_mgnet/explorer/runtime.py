@@ -1,6 +1,6 @@
-"""The page's runtime, onnxruntime-web from the npm registry. It is fetched once, when the package is built.
+"""Fetches the page's runtime, onnxruntime-web, from the npm registry. The build of the package does this once.
 
-If the build could not fetch it, run `python -m keras_mgnet.explorer.runtime`.
+If the build could not fetch the runtime, run `python -m keras_mgnet.explorer.runtime`.
 """
 
 import base64
@@ -21,7 +21,7 @@ SECONDS = 60
 
 
 def fetch() -> list[Path]:
-    """Returns the files of the runtime, and fetches missing ones. Accepts only the one version whose digest is stored here.
+    """Returns the files of the runtime, and fetches missing files. Accepts only the version whose digest is in `SHA512`.
 
     The registry is npm's, or the one in `NPM_CONFIG_REGISTRY`.
     """
@@ -54,7 +54,7 @@ def unpack(package: bytes, folder: Path = FOLDER) -> None:
 
 
 def installed() -> list[Path]:
-    """Returns the files of the runtime and its licence. If one is missing, raises ImportError that says how to fetch them."""
+    """Returns the files of the runtime and its licence. If a file is missing, raises ImportError with the command to run."""
     files = [FOLDER / name for name in ("LICENSE", *FILES)]
     if missing := [file.name for file in files if not file.is_file()]:
         raise ImportError(

@@ -1,4 +1,4 @@
-"""A web server for the page. Only this machine can reach it."""
+"""A web server for the page. Only this machine can reach the server."""
 
 import sys
 from functools import partial
@@ -9,7 +9,7 @@ from keras_mgnet.serving.hosts import is_local
 
 HOST = "127.0.0.1"
 HEADERS = {
-    "Content-Security-Policy": "frame-ancestors 'none'",  # the page itself has the rest of the policy, for other servers too
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the rest of the policy is in the page, for other servers too
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -30,7 +30,7 @@ class PageHandler(SimpleHTTPRequestHandler):
     }
 
     def parse_request(self):
-        """Refuses requests for another host name, which a page from elsewhere may have pointed at this address."""
+        """Refuses requests that name a foreign host. A web page from another site may use such a name to reach this address."""
         if not super().parse_request():
             return False
         known = is_local(self.headers.get("Host", ""))
@@ -53,11 +53,11 @@ class PageHandler(SimpleHTTPRequestHandler):
         self.send_error(404)
 
     def log_message(self, *arguments):
-        """Logs nothing: a page asks for many files."""
+        """Logs nothing, because a page requests many files."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves pages, and ignores browsers that close the connection."""
+    """Serves pages. Ignores errors of connections that the browser closes."""
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exception(), ConnectionError):

@@ -21,26 +21,26 @@ States = dict[str, "tf.Tensor"]
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of a level, iteration by iteration."""
+    """The states of one quantity (u, r or x) of a level after successive iterations."""
 
     symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several states
-    first: int  # iteration of its first state; earlier states are zero, of another shape, or not known
-    outputs: tuple[str, ...]  # names of its states among the outputs of the function
+    first: int  # iteration of the first state; earlier states are zero, have another shape, or are not known
+    outputs: tuple[str, ...]  # names of the states in the outputs of the traced function
 
 
 @dataclass(frozen=True)
 class TracedLevel:
-    """The rows of one level."""
+    """One level, with a row for each quantity."""
 
     name: str
     rows: tuple[Row, ...]
 
 
 def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunction, list[TracedLevel]]:
-    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states; and its levels.
+    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states, and the levels.
 
-    The states of MgNet and its relatives are u^0, ..., u^nu and r^0, ..., r^nu of each level, those of residual networks are
-    x^0, ..., x^nu. For other networks they are the outputs of each level.
+    The states of MgNet and related networks are u^0, ..., u^nu and r^0, ..., r^nu on each level. The states of residual
+    networks are x^0, ..., x^nu on each level. For other networks, the states are the outputs of each level.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -86,7 +86,7 @@ def _quantities(level, iterates, residuals, end):
     """Yields (symbol, iteration of the first tensor, tensors). The last tensor belongs to the last iteration."""
     if isinstance(level, Level) and isinstance(level.scheme, ResidualCorrection):
         yield "u", level.nu + 1 - len(iterates), iterates
-        yield "r", 0, residuals[: level.nu + 1]  # for a cycle, only those on the way down
+        yield "r", 0, residuals[: level.nu + 1]  # in a V-cycle, only the residuals on the way down
     elif iterates is not None:
         yield "x", level.nu + 1 - len(iterates), iterates
     else:

@@ -1,1 +1,1 @@
-"""Serving exported artifacts by TensorFlow Serving's protocols; an ONNX file needs neither TensorFlow nor Keras."""
+"""Serves exported models with TensorFlow Serving's protocols. Serving an ONNX file needs neither TensorFlow nor Keras."""

@@ -25,7 +25,7 @@ DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # fewest bytes first
 SENT_AS_THEY_ARE = (b"\xff\xd8\xff", b"\x89PNG\r\n")  # first bytes of JPEG and PNG
 AT_ONCE = 8  # requests
 MAX_ANSWER_BYTES = 64 * 2**20
-ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # errors of unexpected JSON
+ODD = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, RecursionError)  # raised by unexpected JSON
 
 
 class RemoteModel:
@@ -37,8 +37,8 @@ class RemoteModel:
         retries: number of retries after a refused connection.
 
     Attributes:
-        signatures: a dictionary from the name of a signature to its input: (name, TensorFlow's name of the type, lengths of the
-            axes).
+        signatures: {name of a signature: (name of the input, TensorFlow's name of its type, lengths of its axes)}, for the
+            signatures that take images and return probabilities.
         class_names: the class names, or None if the server has none.
 
     Raises:
@@ -53,14 +53,14 @@ class RemoteModel:
         self._url, self._timeout, self._retries, self._http = url, timeout, retries, extra("httpx", SERVE)
         ((self.signatures, self.class_names),) = self._ask(f"{url}/metadata", "signatures", _described)
         if not self.signatures:
-            raise ValueError(f"expected a model from images to probabilities at {url}. Received: another")
+            raise ValueError(f"expected a signature from images to probabilities at {url}. Received: none")
 
     def probabilities(self, images: Sequence[Any], signature: str | None = None) -> np.ndarray:
         """Returns probabilities (N, classes).
 
         Args:
             images: paths of image files, or arrays of pixels (H, W, C) in the form that the signature takes.
-            signature: name of the signature; None for the signature that needs the fewest bytes.
+            signature: name of the signature; None for the signature with the smallest requests.
         """
         signature = signature or min(self.signatures, key=lambda name: DTYPES.index(self.signatures[name][1]))
         if signature not in self.signatures:
@@ -115,7 +115,7 @@ def classify(
     signature: str | None = None,
     class_names: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Classifies image files. Returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
+    """Classifies image files. Returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` best classes.
 
     If the model decodes images, the client sends JPEG and PNG files unchanged. Otherwise the client decodes the files and sends
     pixels in the size that the model takes. Without class names, classes are named by their numbers. The function raises the
@@ -130,7 +130,7 @@ def classify(
 
 
 def _described(told: Any) -> tuple[dict[str, tuple[str, str, list[int]]], list[str] | None]:
-    """Reads the signatures from images to probabilities, and the class names, from the metadata of a model."""
+    """Returns `signatures` and `class_names` of a `RemoteModel`, read from the metadata that the server sent."""
     found, names = {}, told["metadata"].get("class_names")
     for signature, row in told["metadata"]["signature_def"]["signature_def"].items():
         for name, tensor in row["inputs"].items():

@@ -1,4 +1,4 @@
-"""Opens artifacts in their runtimes. An engine has `signatures`, `class_names`, and `run` from an input to outputs."""
+"""Opens exported models in their runtimes. Both engine classes have `signatures`, `class_names` and the method `run`."""
 
 import json
 from binascii import a2b_base64
@@ -18,9 +18,9 @@ FREE_AXIS = 32  # length of a free axis in a warm-up request
 
 
 def versions(base: Path) -> dict[int, Path]:
-    """Returns the versions that can be served, by number: the folders BASE/<number>, or an .onnx file as version 1.
+    """Returns {number: path} of the versions that can be served: the folders BASE/<number>, or an .onnx file as version 1.
 
-    Raises ValueError if there are none.
+    Raises ValueError if there is no version.
     """
     if base.is_file() and base.suffix == ".onnx":
         return {1: base}
@@ -33,7 +33,7 @@ def versions(base: Path) -> dict[int, Path]:
 
 
 def open_engine(path: Path):
-    """Opens a version folder or an .onnx file and runs every signature once. Raises ValueError if it is damaged."""
+    """Opens a version folder or an .onnx file and runs every signature once. Raises ValueError if the model is damaged."""
     try:
         is_savedmodel = (path / SAVED_MODEL).is_file()
         engine = SavedModelEngine(path) if is_savedmodel else OnnxEngine(path if path.is_file() else path / ONNX)
@@ -45,7 +45,7 @@ def open_engine(path: Path):
 
 
 class SavedModelEngine:
-    """Runs a SavedModel in TensorFlow, with the signatures it declares."""
+    """Runs a SavedModel in TensorFlow, with the signatures of the SavedModel."""
 
     def __init__(self, folder: Path):
         with hidden_notes():
@@ -60,7 +60,7 @@ class SavedModelEngine:
             self.signatures[name] = Signature(tensor, _tf_tensors(function.structured_outputs))
 
     def run(self, signature: str, array: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature. Raises RequestError if it refuses the input."""
+        """Returns the outputs of a signature. Raises RequestError if TensorFlow refuses the input."""
         import tensorflow as tf
 
         try:
@@ -71,7 +71,7 @@ class SavedModelEngine:
 
 
 class OnnxEngine:
-    """Runs an .onnx file in ONNX Runtime: its graph is `serving_default`; `serving_bytes` decodes image files before it."""
+    """Runs an .onnx file in ONNX Runtime. `serving_default` runs the file; `serving_bytes` first decodes image files."""
 
     def __init__(self, path: Path):
         import onnxruntime

@@ -1,4 +1,4 @@
-"""Checks every HTTP request first: limits on size and time, and who may use a server on this machine."""
+"""Checks every HTTP request before the application does: size, time, and whether the request may reach a local server."""
 
 import asyncio
 
@@ -13,14 +13,14 @@ from keras_mgnet.serving.tensors import RequestError
 BODIES = 16  # how many bodies of the largest size may be in memory at a time
 HEADER_SECONDS = BODY_SECONDS = 30.0
 MAX_HEADER_BYTES = 2**18
-MAX_OWING = 512  # connections with an unfinished header or body; one more closes the oldest
+MAX_OWING = 512  # connections with an unfinished header or body; a further connection closes the oldest
 
 
 class Gate:
-    """Refuses large, slow and foreign requests with RequestError. Passes the others to an application, with their "body".
+    """Raises RequestError for large, slow and foreign requests. Passes other requests to `app`, with the body as scope["body"].
 
-    On a loopback address, a request must have a Host of this machine, and a POST must be JSON. A web page from elsewhere
-    can then neither post to the server nor read from it through a host name of its own.
+    On a loopback address, the Host header must name this machine, and a POST must be JSON. A web page from another site can
+    then neither post to the server, nor read from the server through a host name that resolves to this machine.
     """
 
     def __init__(self, app: ASGIApp, max_request_bytes: int, loopback: bool):
@@ -36,7 +36,7 @@ class Gate:
                     self._held += len(part)
                     self._check_size(len(body))
                     if self._held > BODIES * self._most:
-                        raise RequestError("expected fewer large bodies at a time. Received: one more", status=503)
+                        raise RequestError("expected fewer large bodies at a time. Received: another", status=503)
             await self._app(scope | {"body": body}, receive, send)  # in a copy: uvicorn reuses its scope
         except (TimeoutError, ClientDisconnect):
             raise RequestError(f"expected the body within {BODY_SECONDS:g} s. Received: a part", status=408) from None
@@ -59,7 +59,7 @@ class Gate:
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol with a time limit: closes a connection whose header or body takes too long to arrive."""
+    """Uvicorn's HTTP protocol with a time limit. Closes a connection if its header or body takes too long to arrive."""
 
     owing: dict["ImpatientProtocol", asyncio.TimerHandle] = {}  # noqa: RUF012, of all connections, the oldest first
     _header_bytes, _has_header = 0, False

@@ -33,7 +33,7 @@ def grpc_server(model: Model, address: str, max_request_bytes: int) -> tuple[aio
 
 
 def predict(model: Model, request) -> predict_pb2.PredictResponse:
-    """Answers a Predict call with the outputs of a signature, or those in `output_filter`. Raises RequestError if it is wrong."""
+    """Returns the outputs of a signature, or only those in `output_filter`. Raises RequestError for an invalid request."""
     name = request.model_spec.signature_name
     signature = model.signature(name)
     if request.inputs.keys() != {signature.input.name}:
@@ -50,9 +50,9 @@ def predict(model: Model, request) -> predict_pb2.PredictResponse:
 
 
 def metadata(model: Model, request) -> metadata_pb2.GetModelMetadataResponse:
-    """Answers a GetModelMetadata call with the signatures."""
+    """Returns the signatures, for a GetModelMetadata call."""
     if list(request.metadata_field) != ["signature_def"]:
-        raise RequestError("expected metadata_field ['signature_def']. Received: another")
+        raise RequestError("expected metadata_field ['signature_def']. Received: other fields")
     reply, told = metadata_pb2.GetModelMetadataResponse(), rest.metadata(model)
     ParseDict(told["model_spec"], reply.model_spec)
     reply.metadata["signature_def"].Pack(ParseDict(told["metadata"]["signature_def"], metadata_pb2.SignatureDefMap()))
@@ -60,7 +60,7 @@ def metadata(model: Model, request) -> metadata_pb2.GetModelMetadataResponse:
 
 
 def status(model: Model, request) -> status_pb2.GetModelStatusResponse:
-    """Answers a GetModelStatus call: the one version is available."""
+    """Returns the status for a GetModelStatus call. The only version is always available."""
     return ParseDict(rest.status(model), status_pb2.GetModelStatusResponse())
 
 
@@ -96,7 +96,7 @@ def _method(work):
 
 
 class Services(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
-    """The methods Predict, GetModelMetadata and GetModelStatus. All others answer that they are not implemented."""
+    """The gRPC methods Predict, GetModelMetadata and GetModelStatus. All other methods answer UNIMPLEMENTED."""
 
     def __init__(self, model: Model):
         self.model = model

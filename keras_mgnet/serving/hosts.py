@@ -1,4 +1,4 @@
-"""Tells requests for this machine from requests for a foreign host name that resolves to it."""
+"""Checks that a request names this machine, not a foreign host name that resolves to this machine."""
 
 from ipaddress import ip_address
 

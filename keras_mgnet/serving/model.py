@@ -1,4 +1,4 @@
-"""The model that a server offers: one version, run in threads next to the event loop."""
+"""The model that a server offers. The server has one version, and runs the model in threads next to the event loop."""
 
 import asyncio
 import gc
@@ -19,11 +19,11 @@ from keras_mgnet.serving.tensors import STRING, RequestError, Signature
 RUNTIME_THREADS = 2  # requests answered at a time; the runtime has threads of its own
 MAX_WAITING = 256  # requests
 MAX_PIXELS = 2**24  # of all images of a request together
-SECONDS = Histogram("keras_mgnet_request_seconds", "By protocol and HTTP status.", ["protocol", "status"])
+SECONDS = Histogram("keras_mgnet_request_seconds", "Request times by protocol and HTTP status.", ["protocol", "status"])
 
 
 class Model:
-    """Opens and warms up the highest version in a folder, or an .onnx file. Raises ValueError if there is none."""
+    """Opens and warms up the highest version in a folder, or an .onnx file. Raises ValueError if there is no version."""
 
     def __init__(self, base: Path, name: str):
         self.name, self.ready = name, True
@@ -40,14 +40,14 @@ class Model:
                 raise RequestError(str(unknown(kind, asked[:60], [known])), status=404)
 
     def signature(self, name: str) -> Signature:
-        """Returns a signature by name; "" means `serving_default`. Raises RequestError if it is unknown."""
+        """Returns a signature by name; "" means `serving_default`. Raises RequestError for an unknown name."""
         known = self.engine.signatures
         if (name or DEFAULT) not in known:
             raise RequestError(f"'signature_name': {unknown('signature', name[:60], known)}")
         return known[name or DEFAULT]
 
     def run(self, name: str, array: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs of a signature. Raises RequestError if the input exceeds a limit or cannot be run."""
+        """Returns the outputs of a signature. Raises RequestError if the input is too large or the runtime refuses it."""
         tensor, pixels = self.signature(name).input, 0
         for index, picture in enumerate(array if tensor.dtype == STRING else ()):
             try:
@@ -62,7 +62,7 @@ class Model:
         self._waiting += 1
         try:
             if self._waiting > MAX_WAITING:
-                raise RequestError("expected fewer requests at a time. Received: more than may wait", status=503)
+                raise RequestError(f"expected at most {MAX_WAITING} requests at a time. Received: more", status=503)
             result = await asyncio.get_running_loop().run_in_executor(self._executor, work, self, *arguments)
             status = 200
             return result

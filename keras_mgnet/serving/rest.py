@@ -44,12 +44,12 @@ def application(model: Model, max_request_bytes: int, loopback: bool) -> Starlet
 
 
 def answer(model: Model, body: bytearray) -> bytes:
-    """Answers a predict request with JSON, by rows or by columns as it was asked. Raises RequestError for a bad request."""
+    """Returns the JSON answer to a predict request: rows for `instances`, columns for `inputs`. May raise RequestError."""
     name = read(body, NAME).signature_name
     array, by_rows = model.signature(name).array(body)
     outputs = model.run(name, array)
     if sum(output.size for output in outputs.values()) > MAX_VALUES:
-        raise RequestError(f"expected fewer rows, for an answer of at most {MAX_VALUES} values. Received: {len(array)}")
+        raise RequestError(f"expected fewer images: an answer has at most {MAX_VALUES} values. Received: {len(array)}")
     values = {key: output.tolist() for key, output in outputs.items()}
     if len(values) == 1:
         (content,) = values.values()  # a single output is not named
@@ -74,7 +74,7 @@ def metadata(model: Model) -> dict:
 
 
 def status(model: Model) -> dict:
-    """Returns the status of the model: its one version is available."""
+    """Returns the status of the model. The only version is always available."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": str(model.number), "state": "AVAILABLE", "status": status}]}
 

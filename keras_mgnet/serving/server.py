@@ -33,16 +33,16 @@ def serve(
 ) -> None:
     """Serves the highest version of a model until SIGTERM or SIGINT, then answers all accepted requests and returns.
 
-    The server speaks TensorFlow Serving's REST predict protocol and, for a SavedModel, its gRPC services. Once the model is
-    loaded, it prints its addresses on standard output.
+    The server speaks TensorFlow Serving's REST predict protocol, and for a SavedModel also TensorFlow Serving's gRPC
+    protocol. When the model is loaded, the server prints its addresses on standard output.
 
     Args:
         base: folder of versions, each BASE/<number>/saved_model.pb or BASE/<number>/model.onnx; or an .onnx file.
-        name: name of the model in URLs; "" for that of the folder or file.
-        host: IP address to listen on. Only this machine can reach the default.
-        rest_port, grpc_port: ports of the two protocols; 0 for any free port.
-        max_request_bytes: size of the largest request.
-        drain_seconds: after the signal, accept requests for this long, while /readyz says no.
+        name: name of the model in URLs; "" for the name of the folder or file.
+        host: IP address to listen on. Only this machine can reach the default address.
+        rest_port, grpc_port: ports of REST and gRPC; 0 for any free port.
+        max_request_bytes: largest size of a request.
+        drain_seconds: seconds to accept requests after the signal, while /readyz answers 503.
 
     Raises:
         ValueError: if there is nothing to serve, or the name or the host cannot be used.

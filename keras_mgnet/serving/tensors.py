@@ -1,4 +1,4 @@
-"""Tensors of served functions, and JSON requests. Requests are checked before tensors are made from them."""
+"""Tensors of served functions, and JSON requests. A request is checked before its values become a tensor."""
 
 import binascii
 import math
@@ -12,7 +12,7 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType, defstruct
 from msgspec.json import Decoder
 
 STRING, BASE64 = "string", "b64"
-MAX_ROWS = 128  # per request
+MAX_ROWS = 128  # images per request
 MAX_VALUES = 2**24  # per tensor
 
 Row, Value = TypeVar("Row"), TypeVar("Value")
@@ -20,7 +20,7 @@ Some = Meta(min_length=1, max_length=MAX_ROWS)
 
 
 class RequestError(ValueError):
-    """A refused request. The message names the field. An HTTP status 4xx means fix the request; 503 means try again later."""
+    """A refused request. The message names the field. With HTTP status 4xx, change the request. With 503, try again later."""
 
     def __init__(self, message: str, status: int = 400):
         super().__init__(message)
@@ -28,7 +28,7 @@ class RequestError(ValueError):
 
 
 class PredictRequest(Struct, Generic[Row, Value], forbid_unknown_fields=True):
-    """The body of a predict request, by rows (`instances`) or by column (`inputs`)."""
+    """The body of a predict request: a list of rows in `instances`, or the whole input tensor in `inputs`."""
 
     instances: Annotated[list[Row], Some] | UnsetType = UNSET
     inputs: Annotated[list[Value], Some] | dict[str, Annotated[list[Value], Some]] | UnsetType = UNSET
@@ -39,9 +39,9 @@ NAME = Decoder(defstruct("Named", [("signature_name", str, "")]))  # reads only 
 
 
 def read(body: bytes | bytearray, decoder: Decoder) -> Any:
-    """Decodes JSON. Raises RequestError if it does not fit the decoder."""
+    """Decodes JSON. Raises RequestError if the body is too complex or does not fit the decoder."""
     if body.count(b"{") + body.count(b":") > 8 * MAX_ROWS:  # before any object is created
-        raise RequestError(f"expected a body of at most {MAX_ROWS} rows. Received: more objects and keys")
+        raise RequestError(f"expected a body of at most {MAX_ROWS} rows. Received: more JSON objects and keys")
     try:
         return decoder.decode(body)
     except (DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -50,7 +50,7 @@ def read(body: bytes | bytearray, decoder: Decoder) -> Any:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output. In `shape`, None means any length, and the first axis is the batch. A `dtype` "string" means bytes."""
+    """One input or output. In `shape`, None means any length; the first axis is the batch. The `dtype` "string" means bytes."""
 
     name: str
     dtype: str
@@ -60,11 +60,11 @@ class Tensor:
         """Raises RequestError unless the shape fits this tensor."""
         fits = len(shape) == len(self.shape) and all(n in (None, m) for n, m in zip(self.shape, shape, strict=True))
         if not fits or min(shape) < 1 or shape[0] > MAX_ROWS or math.prod(shape) > MAX_VALUES:
-            lengths = ", ".join("any" if n is None else str(n) for n in self.shape[1:])
-            raise RequestError(f"expected '{self.name}' ({lengths}), at most {MAX_ROWS}. Received: {str(shape)[:60]}")
+            lengths = ", ".join(["N", *("any" if n is None else str(n) for n in self.shape[1:])])
+            raise RequestError(f"expected '{self.name}' ({lengths}), N at most {MAX_ROWS}. Received: {str(shape)[:60]}")
 
     def check_finite(self, array: np.ndarray) -> np.ndarray:
-        """Returns the array. Raises RequestError if it holds NaN or infinity."""
+        """Returns the array. Raises RequestError if the array contains NaN or infinity."""
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise RequestError(f"expected '{self.name}' to hold finite {self.dtype} numbers. Received: NaN or infinity")
         return array
@@ -78,10 +78,10 @@ class Signature:
     outputs: dict[str, Tensor]
 
     def array(self, body: bytes | bytearray) -> tuple[np.ndarray, bool]:
-        """Returns the input in a request, and whether it came by rows. Raises RequestError if it does not fit the signature."""
+        """Returns the input in a request, and whether the request gives rows. Raises RequestError if the input does not fit."""
         asked = read(body, self._decoder)
         if (asked.instances is UNSET) == (asked.inputs is UNSET):
-            raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or none")
+            raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or neither")
         if asked.instances is UNSET:
             values = self._unnamed(asked.inputs)
         else:
@@ -95,7 +95,7 @@ class Signature:
             with np.errstate(over="ignore"):  # overflow gives infinity, which is refused
                 array = np.array(values, self.input.dtype)
         except ValueError as error:
-            raise RequestError(f"expected '{self.input.name}' of one size. Received: several sizes") from error
+            raise RequestError(f"expected '{self.input.name}' of equal sizes. Received: several sizes") from error
         self.input.check_shape(array.shape)
         return self.input.check_finite(array), asked.inputs is UNSET
 

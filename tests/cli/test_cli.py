@@ -214,9 +214,9 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
         (["export", *ELSEWHERE, "--weights", "w.npz"], "expected 'conv1.weight' to have the shape (4, 3, 3, 3)"),
         (
             ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],
-            "expected dataset, whose images",
+            "expected --dataset, to calibrate int8",
         ),
-        (["export", "nowhere", "--dataset", "digits"], "expected set and dataset only with weights"),
+        (["export", "nowhere", "--dataset", "digits"], "expected --weights with --set or --dataset"),
         (["export", "resnet81", "--weights", "w.npz"], "did you mean 'resnet18'"),
     ],
 )

@@ -78,7 +78,7 @@ def test_an_older_page_is_replaced_and_another_folder_is_not(runs, the_runtime, 
     assert json.loads((out / MANIFEST).read_text())["networks"][0]["name"] == "resnet" and not (out / "left").exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
-    with pytest.raises(ValueError, match="expected a new folder, or one with an older page"):
+    with pytest.raises(ValueError, match="expected a new or empty folder, or one with an older page"):
         write_page(runs, tmp_path / "other")
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine.txt"]
     with pytest.raises(ValueError, match="expected different runs"):

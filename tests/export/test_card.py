@@ -75,7 +75,7 @@ def test_json_and_markdown_have_the_same_facts(card):
     facts = ["1,200 training and 300 test images", "test accuracy 75.00% (best 80.00%, epoch 2)", "epochs=3"]
     facts += [
         "Checkpoint: best",
-        "drop: of the accuracy from Keras', ",
+        "drop: accuracy of Keras (",
         "keras-mgnet train pets",
         "0 cat, 1 dog, 2 fish",
         "xuteam",

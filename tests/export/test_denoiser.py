@@ -145,7 +145,7 @@ def test_the_card_speaks_of_psnr_and_its_lines_run(exported, monkeypatch):
     card, text = export.check_card(out / "card.json"), (out / "card.md").read_text()
     assert card["outputs"] == IMAGES.outputs and card["input"]["shape"] == ["N", None, None, 1]
     assert {artifact["psnr"] for artifact in card["artifacts"]} == {report.psnr for report in reports.values()}
-    assert f"drop: of the PSNR from Keras', {reports['onnx'].keras_psnr:.2f} dB" in text and "ccuracy" not in text
+    assert f"drop: PSNR of Keras ({reports['onnx'].keras_psnr:.2f} dB) minus" in text and "ccuracy" not in text
     assert "grey values 0..255" in text
     monkeypatch.chdir(out)
     images = noisy(2)[0]
@@ -167,7 +167,7 @@ def test_the_table_speaks_of_psnr(exported):
         ({"normalization": (0.0, 1 / 255)}, "normalization=None for grey values"),
         ({"class_names": ["clean"]}, "class_names to be 0 lines"),
         ({"samples": np.zeros((2, 8, 8, 3))}, r"samples of the shape \('N', None, None, 1\)"),
-        ({"quantize": "int8"}, "real images as the artifact takes them"),
+        ({"quantize": "int8"}, "expected calibration or samples"),
     ],
 )
 def test_arguments_that_do_not_fit(options, message, tmp_path):

@@ -204,14 +204,14 @@ def test_damaged_files_are_named(normalized, format, tmp_path):
     for content in (b"", b"no model", whole[:100], whole[: len(whole) // 2], bytes(begun)):
         path.write_bytes(content)
         for read in (export.open_artifact, export.read_metadata):
-            with pytest.raises(ValueError, match=f"expected an artifact that can be read. Received: '{path}'"):
+            with pytest.raises(ValueError, match=f"expected an undamaged file or folder. Received: '{path}'"):
                 read(path)
 
 
 def test_a_damaged_asset_is_named(normalized, tmp_path):
     version = shutil.copytree(normalized[1]["savedmodel"].path, tmp_path / "1")
     (version / metadata.ASSET).write_text("{")
-    with pytest.raises(ValueError, match="expected an artifact that can be read"):
+    with pytest.raises(ValueError, match="expected an undamaged file or folder"):
         export.read_metadata(version)
 
 
@@ -390,7 +390,7 @@ def test_a_name_is_one_of_a_url(name, tmp_path):
 
 @pytest.mark.parametrize("format", ["tflite_int8", "onnx_int8"])
 def test_ranges_are_not_measured_on_random_images(format, tmp_path):
-    with pytest.raises(ValueError, match="expected samples for quantize='int8', real images"):
+    with pytest.raises(ValueError, match="expected calibration or samples for quantize='int8'"):
         export.export_formats(tiny(), tmp_path, [format])
     assert list(tmp_path.iterdir()) == []
 

@@ -137,7 +137,7 @@ def test_float32_within_one_in_ten_thousand(factor, model, artifact, samples, ta
 )
 def test_classes_and_probabilities_that_the_logits_do_not_say(changed, model, artifact, samples, tampered):
     tampered(lambda run, images: (outputs := run(images)) | changed(outputs))
-    with pytest.raises(ValueError, match=r"expected the outputs logits, probabilities, classes of .* to say the same"):
+    with pytest.raises(ValueError, match=r"expected the outputs logits, probabilities, classes of .* to agree"):
         compare(Servable(model), artifact, samples)
 
 

@@ -284,7 +284,7 @@ OF_NO_IMAGES = {
 def test_odd_metadata_is_one_line(name, pictures, refused):
     with stub(lambda path: (200, (ODD_METADATA | OF_NO_IMAGES)[name])) as url:
         error = refused("predict", "--server", f"{url}/v1/models/m", pictures[0])
-    assert ("expected signatures from" if name in ODD_METADATA else "expected a model from images to") in error, error
+    assert ("expected signatures from" if name in ODD_METADATA else "expected a signature from images") in error, error
 
 
 ODD_ANSWERS = {
@@ -320,7 +320,7 @@ STUBS = {
     "broken": (lambda path: (503, {"error": "loading\n  still"}), "/v1/models/m", "Received: 503 loading still$"),
     "no signatures": (lambda path: (200, {"metadata": {}}), "/v1/models/m", "expected signatures from"),
     "no images": (
-        lambda path: (200, described(dtype="DT_INT64", sizes=(-1, 5))), "/v1/models/m", "expected a model from images to prob"
+        lambda path: (200, described(dtype="DT_INT64", sizes=(-1, 5))), "/v1/models/m", "expected a signature from images to prob"
     ),
     "refused": (
         lambda path: METADATA.get(path, (400, {"error": "image: bad"})), "/v1/models/m", ":predict. Received: 400 image: bad"

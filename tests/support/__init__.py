@@ -1,4 +1,4 @@
-"""What the tests share: places, the catalogue of models and layers, numpy twins, and programs that tests start."""
+"""Shared by the tests: paths, small models and layers of every kind, numpy versions of layers, and programs to start."""
 
 import os
 from pathlib import Path
@@ -11,5 +11,5 @@ TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED / "data" / "tfds")).expanduse
 
 
 def slow_unless(fast, cases):
-    """Returns parameters of which those that are not in `fast` are slow."""
+    """Returns the cases as parameters of a test. Cases that are not in `fast` are marked as slow."""
     return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]

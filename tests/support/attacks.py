@@ -1,4 +1,4 @@
-"""Files made to run code, to reach other files or to exhaust memory."""
+"""Files that try to run code, to read other files or to exhaust memory when they are loaded."""
 
 import io
 import json
@@ -19,7 +19,7 @@ CANARY = Path("canary")  # what a payload creates, below the working directory
 
 
 class Payload:
-    """Pickled, an order to create the canary."""
+    """An object whose pickle creates the folder `CANARY` when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, (str(CANARY),)
@@ -29,7 +29,7 @@ class Payload:
 
 
 def lambda_layer(members):
-    """A whole model of another kind, with marshalled code in it."""
+    """Replaces the archive by a model of stock Keras with marshalled code in a Lambda layer."""
     x = keras.Input((8, 8, 1))
     evil = keras.layers.Lambda(lambda x: (__import__("os").mkdir("canary"), x)[1], output_shape=(8, 8, 1))
     members.update(_members(keras.Model(x, keras.layers.Dense(10)(keras.layers.Flatten()(evil(x))))))
@@ -44,7 +44,7 @@ def lambda_under_a_network(members):
 
 
 def configured(**changes):
-    """Returns the attack that changes constructor arguments of the network."""
+    """Returns an attack that changes constructor arguments of the network."""
 
     def attack(members):
         config = json.loads(members["config.json"])
@@ -55,7 +55,7 @@ def configured(**changes):
 
 
 def renamed(**changes):
-    """Returns the attack that names another class."""
+    """Returns an attack that changes the class of the model in config.json."""
 
     def attack(members):
         members["config.json"] = json.dumps({**json.loads(members["config.json"]), **changes})
@@ -83,7 +83,7 @@ def savedmodel_layer(members):
 
 
 def member(name, content="x", mode=0o600):
-    """Returns the attack that adds a member to the archive."""
+    """Returns an attack that adds a member to the archive."""
 
     def attack(members):
         info = zipfile.ZipInfo(name)

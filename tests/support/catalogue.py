@@ -1,4 +1,4 @@
-"""Every kind of model and layer once, small: each suite runs over all of them."""
+"""A small example of every kind of model and layer. Suites of tests run over all of them."""
 
 from functools import cache
 
@@ -311,14 +311,14 @@ LAYERS = {
 
 
 def build(name: str, **overrides) -> keras.Model:
-    """Returns the model of a key of `MODELS`."""
+    """Returns a new model for a key of `MODELS`. `overrides` replace its arguments."""
     family, arguments = MODELS[name]
     return family(**arguments | overrides)
 
 
 @cache
 def built(name):
-    """Returns a model of the catalogue that its tests leave as it is."""
+    """Returns the model for a key of `MODELS`, built once for all tests. Tests must not change this model."""
     return build(name)
 
 

@@ -1,4 +1,4 @@
-"""Commands run inside the process of the tests."""
+"""Runs commands of `keras-mgnet` inside the process of the tests."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Small networks compiled as a run compiles them, and fitted to digits."""
+"""Small networks that are compiled and fitted to digits as in a run."""
 
 from keras_mgnet import create_model
 from keras_mgnet.recipes import RECIPES

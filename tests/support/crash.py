@@ -1,10 +1,12 @@
-"""A program that trains, is killed with SIGKILL again and again, and goes on until it has finished.
+"""A program that starts trainings, kills them with SIGKILL, and resumes them until they have finished.
 
-Half of the kills come at a random time, half at a random file operation (fsync or rename), many of which are inside the writing
-of a checkpoint. Each life is a fork of one process that has imported everything, so that a life costs little.
+Half of the kills come at a random time. The other half come at a random file operation (fsync or rename); many of these
+operations belong to the writing of a checkpoint. Each training process is a fork of one process that has imported everything,
+so that a new process costs little time.
 
-    python crash.py OUT KILLS EPOCHS SEED    # prints the number of kills; OUT/1, OUT/2, ... are the finished runs of one
-                                             # configuration, and OUT/0 is the same run without a kill
+    python crash.py OUT KILLS EPOCHS SEED    # prints the number of kills
+
+OUT/0 is a run without kills. OUT/1, OUT/2, ... are finished runs of the same configuration with kills.
 """
 
 import os
@@ -36,7 +38,7 @@ CONFIG = {
 
 
 def live(out: str, epochs: int, fatal_operation: int | None) -> None:
-    """Trains to the end, or to the file operation of that number."""
+    """Trains until the end, or until the file operation with the number `fatal_operation`, which kills the process."""
     if fatal_operation is not None:
         _die_at(fatal_operation)
     train(TrainConfig(**CONFIG, epochs=epochs, out=out), Console(quiet=True))
@@ -59,7 +61,7 @@ def _die_at(number: int) -> None:
 
 
 def main(out: str, kills: int, epochs: int, seed: int) -> None:
-    """Trains run after run, each killed and taken up until it has finished, until there were `kills` kills."""
+    """Trains runs, and kills and resumes each run until it has finished. Starts new runs until there were `kills` kills."""
     rng, killed, run = random.Random(seed), 0, 0
     while killed < kills:
         child = os.fork()

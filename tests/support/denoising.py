@@ -11,7 +11,7 @@ from keras_mgnet.training.loop.config import TrainConfig
 
 
 def write_images(root):
-    """Smooth images of several sizes, two in colour."""
+    """Writes smooth images of several sizes, two of them in colour, as folders train_a and test. Returns `root`."""
     for part, sizes in (("train_a", [(24, 20), (20, 33)]), ("test", [(17, 12), (12, 18), (9, 30)])):
         (root / part).mkdir()
         for number, (height, width) in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""The networks that the explorer shows."""
+"""Options of `keras-mgnet train` for the networks that the tests of the explorer show."""
 
 NETWORKS = {
     "mgnet": ["--model", "mgnet_2222_c64_shared_b", "--set", "nu=[2,2]", "--set", "channels=[16,24]"],

@@ -1,10 +1,10 @@
-"""Fields whose equation is solved in closed form."""
+"""Fields f for which the solution of the ODE x' = f(x) is known in closed form."""
 
 from keras_mgnet.layers import Field
 
 
 class Decay(Field):
-    """f(x) = dt rate x."""
+    """f(x) = factor * x."""
 
     def __init__(self, uses, factor):
         super().__init__(dtype="float64")

@@ -1,4 +1,4 @@
-"""What the tests of fractal levels and networks share."""
+"""Shared by the tests of fractal levels and networks."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""State dicts as PyTorch would give them."""
+"""Weights of a model as a state dict of PyTorch."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from keras_mgnet.interop import ENTRIES, _kind, _layout
 
 
 def torch_state(model):
-    """The state dict that PyTorch would give for the weights of a model."""
+    """Returns the weights of a model as the state dict of the same network in PyTorch."""
     state = {}
     for prefix, layer in _layout(model):
         if isinstance(layer, keras.Variable):

@@ -1,4 +1,4 @@
-"""Values of variables, and how near two results are."""
+"""Random values for variables, and comparison of results."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ EXACT = {"dtype": "float64"}
 
 
 def randomize(model, seed=2):
-    """Gives every variable a value that no initialiser has: norms with negative gammas and moved statistics."""
+    """Gives every variable a random value, so that no gamma of a norm is 1 and no moving statistic is 0 or 1. Returns `model`."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
         value = rng.normal(size=variable.shape) * 0.3
@@ -22,25 +22,25 @@ def randomize(model, seed=2):
 
 
 def assert_close(received, expected, tolerance=1e-4, err_msg=""):
-    """Every element agrees within `tolerance` times the largest: each machine's kernels add up in an order of their own."""
+    """Checks that every element differs by at most tolerance * max(1, max |expected|). Machines sum in different orders."""
     expected = np.asarray(expected)
     atol = tolerance * max(1.0, float(np.abs(expected).max()))
     np.testing.assert_allclose(received, expected, rtol=0, atol=atol, err_msg=err_msg)
 
 
 def normal(*shape):
-    """The same normal numbers at each call, in float64."""
+    """Returns normally distributed numbers in float64, the same at each call."""
     return keras.ops.convert_to_tensor(np.random.default_rng(5).normal(size=shape))
 
 
 def built(layer, x):
-    """A layer with weights for x, none as an initialiser has it."""
+    """Returns the layer, built for the shape of x, with the weights of `randomize`."""
     layer.build(x.shape)
     return randomize(layer)
 
 
 def frozen(layer):
-    """Lets the norms use their statistics in training too, so that drop-path alone tells training from inference."""
+    """Makes the norms use their moving statistics in training too, so that only drop-path differs from inference."""
     for norm in (part for part in layer._flatten_layers() if isinstance(part, Norm)):
         norm.trainable = False
     return layer

@@ -1,4 +1,4 @@
-"""The modules and classes of the package."""
+"""Names of the modules and packages of keras_mgnet, and its classes."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ PACKAGES = {"keras_mgnet"} | {name for name in MODULES if FOUND[name].ispkg}
 
 
 def classes():
-    """Our own classes."""
+    """Yields the classes that keras_mgnet defines."""
     for name in MODULES:
         found = inspect.getmembers(importlib.import_module(name), inspect.isclass)
         yield from (cls for _, cls in found if cls.__module__ == name)

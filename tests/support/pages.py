@@ -13,7 +13,7 @@ PAGES = ["CONTRIBUTING.md", "README.md", *sorted(str(path.relative_to(ROOT)) for
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, its code, and the line of the page that its code begins on, from 0."""
+    """A fenced block: language, code, and the line of the page on which the code begins, counted from 0."""
 
     language: str
     code: str
@@ -21,14 +21,14 @@ class Block(NamedTuple):
 
 
 def blocks(page, *languages):
-    """Returns the fenced blocks of a page, of these languages or of all."""
+    """Returns the fenced blocks of a page in these languages, or in all languages if none is given."""
     text = (ROOT / page).read_text()
     found = [Block(match[1], match[2], text[: match.start(2)].count("\n")) for match in FENCE.finditer(text)]
     return [block for block in found if block.language in languages or not languages]
 
 
 def pages_with(language):
-    """Returns the pages that have a block of a language."""
+    """Returns the pages with a block in this language."""
     return [page for page in PAGES if blocks(page, language)]
 
 

@@ -1,6 +1,7 @@
-"""Trainings on one device and on replicas, side by side; run as a program, because devices are configured at its start.
+"""A program that compares trainings on one device with trainings on replicas, and prints its results as lines of JSON.
 
-The argument is a key of `PROGRAMS`; what it finds is printed as a line of JSON.
+It is a program of its own, because TensorFlow's devices can only be configured at the start of a process. The argument is a
+key of `PROGRAMS`.
 """
 
 import gc
@@ -46,7 +47,7 @@ SLOW_WORKER_CASES = ("halves_float16", "sync", "uneven_xla")
 
 
 def build(network, dtype):
-    """Returns a small model with L2 regularisers on its kernels, the shared ones among them."""
+    """Returns a small model with L2 regularisers on all kernels, including shared kernels."""
     if network == "no_norms":
         conv, dense = (
             keras.layers.Conv2D(3, 3, activation="relu", name="conv"),
@@ -65,7 +66,7 @@ def build(network, dtype):
 
 
 def data(images=None, batch_size=8, spoiled=None):
-    """Returns batches of any images, or of two equal halves each where `images` is None; one image may overflow."""
+    """Returns batches of random images. For images=None the two halves of each batch are equal. Image `spoiled` overflows."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(images or 12, *SHAPE)).astype("float32"), rng.integers(0, CLASSES, images or 12)
     if images is None:
@@ -92,7 +93,7 @@ def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0
 
 
 def train(strategy, images=None, batch_size=8, spoiled=None, **options):
-    """Returns what a training leaves: logs of steps and epochs, weights, optimiser, seeds."""
+    """Trains, and returns the logs of steps and epochs, and all variables of the model and of the optimiser."""
     model, batches = compiled(strategy, **options), data(images, batch_size, spoiled)
     found = {"steps": [], "epochs": [], "tested": [], "moved": [], "restored": []}
     watch = keras.callbacks.LambdaCallback(
@@ -113,13 +114,13 @@ def train(strategy, images=None, batch_size=8, spoiled=None, **options):
 
 
 def _copies(model):
-    """The trainable weights of each replica of this process."""
+    """Returns the trainable weights of each replica of this process, (replicas, weights)."""
     values = [getattr(variable.value, "values", [variable.value]) for variable in model.trainable_variables]
     return np.stack([np.concatenate([np.ravel(part) for part in parts]) for parts in zip(*values, strict=True)])
 
 
 def statistics(strategy):
-    """Returns how far the replicas' moving statistics are from their mean: before averaging, and after."""
+    """Returns the largest difference of a replica's moving statistic from the mean over replicas: before and after averaging."""
     model = compiled(strategy)
     model.fit(strategy.distribute(data(16, 8)), shuffle=False, verbose=0)
     before = _of_each_replica(model)
@@ -136,7 +137,7 @@ def _of_each_replica(model):
 
 
 def draws(strategy):
-    """Returns whether two replicas draw alike: a dropout, which draws per image, and stochastic depth, per batch."""
+    """Returns whether two replicas draw the same random numbers: in dropout (per image), and in stochastic depth (per batch)."""
     with strategy.scope():
         x = keras.Input((64,))
         model = keras.Model(x, [keras.layers.Dropout(0.5)(x), StochasticDepth((0.5,))(x)])
@@ -148,30 +149,30 @@ def draws(strategy):
 
 
 def mirrored(cases):
-    """Each case on one device and on two replicas."""
+    """Trains each case on one device and on two replicas. Returns {name: [result of one, result of two]}."""
     one, two = connect("one"), connect("auto")
     return {name: [train(one, **case), train(two, **case)] for name, case in cases.items()}
 
 
 def mirrored_quick():
-    """The usual cases, and what the strategy does by itself."""
+    """Prints the results of the fast cases, and properties of the strategy on two replicas."""
     report, two = mirrored(CASES), connect("auto")
     print(json.dumps(report | {"statistics": statistics(two), "draws": draws(two), "connected": connected(two)}))
 
 
 def split_cpu():
-    """Makes two logical devices of the processor; before anything else runs on it."""
+    """Splits the CPU into two logical devices. Must be called before TensorFlow uses the CPU."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
 def connected(strategy):
-    """Returns what a strategy says of itself."""
+    """Returns name, number of replicas, number of workers of a strategy, and whether this process is the chief."""
     return [strategy.name, strategy.replicas, strategy.workers, strategy.is_chief]
 
 
 def with_others(names):
-    """Some cases, trained with the other workers."""
+    """Trains some cases together with the other workers and prints the results. Returns the strategy."""
     strategy = connect("auto")
     report = {name: train(strategy, **(CASES | SLOW_CASES)[name]) for name in names}
     print(json.dumps(report | {"connected": connected(strategy)}), flush=True)
@@ -179,7 +180,7 @@ def with_others(names):
 
 
 def worker():
-    """The usual cases, then a training in which the last worker dies."""
+    """Trains `WORKER_CASES`, then starts a training in which all workers but the chief kill themselves."""
     strategy = with_others(WORKER_CASES)
     model = compiled(strategy)
     dies = keras.callbacks.LambdaCallback(
@@ -194,7 +195,7 @@ def worker():
 
 
 def flat(*names):
-    """Threads and resident memory (kB) over 20 fits and then over 300 steps, for each strategy."""
+    """Prints threads and resident memory (kB) of each strategy after each fit: 20 fits of 3 steps, then 3 fits of 100."""
     report = {}
     for name in names:
         strategy = connect(name)

@@ -1,4 +1,4 @@
-"""Requests over REST, and what comes back."""
+"""REST requests to a server, and checks of the answers."""
 
 import base64
 
@@ -29,13 +29,13 @@ def check_rows(predictions, expected):
 
 
 def head(length):
-    """The first lines of a predict request."""
+    """Returns the header of a predict request with a body of `length` bytes."""
     fields = ("Host: localhost", "Content-Type: application/json", f"Content-Length: {length}")
     return "\r\n".join([f"POST {PREDICT} HTTP/1.1", *fields, "", ""]).encode()
 
 
 def rest_of(connection):
-    """What still comes until the server closes."""
+    """Returns the bytes that the server sends before it closes the connection."""
     received = b""
     try:
         while part := connection.recv(4096):

@@ -1,4 +1,4 @@
-"""Levels that can be undone, and states for them."""
+"""Reversible levels, and states for these levels."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ DAMPING = 0.4
 
 
 def network(scheme, blocks, **options):
-    """One grid of a reversible network, on 8 channels."""
+    """Returns a reversible network with one grid and 8 channels."""
     options = {"blocks": (blocks,), "channels": (8,), "input_shape": (8, 8, 1), **options}
     if scheme == "damped":
         scheme, options = "second_order", {"damping": DAMPING, **options}
@@ -26,6 +26,6 @@ def level_of(scheme, blocks, **options):
 
 
 def relative(a, b):
-    """The largest difference of two tensors by the largest element of the second."""
+    """Returns max |a - b| / max |b|."""
     a, b = (np.asarray(keras.ops.convert_to_numpy(x), "float64") for x in (a, b))
     return np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)

@@ -1,4 +1,4 @@
-"""Runs that are stopped, and their checkpoints."""
+"""Stops runs, and damages checkpoints."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from keras_mgnet.training.runs.checkpoint import Checkpoints
 
 
 def stop_at(monkeypatch, step, number=signal.SIGTERM):
-    """Sends the process a signal in a step of the run, counted over all epochs."""
+    """Makes training send signal `number` to this process in step `step`, counted from 1 over all epochs."""
     unpatched, count = callbacks.StepWatch.on_train_batch_end, iter(range(1, 10**6))
 
     def patched(self, batch, logs=None):

@@ -1,4 +1,4 @@
-"""How the tests are spread over the processes of pytest-xdist."""
+"""Distributes the tests over the processes of pytest-xdist."""
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -6,9 +6,9 @@ TOGETHER = ("tests/explorer/", "tests/serving/")  # whose files share networks a
 
 
 class ByFile(LoadScopeScheduling):
-    """Gives the tests of a file to one process, and those of some folders too.
+    """Runs all tests of a file in one process, and all tests of a folder in `TOGETHER` in one process.
 
-    `--dist loadgroup` would do it by markers, but with pytest 9.2 pytest-xdist 3.8 no longer sees them, in silence.
+    `--dist loadgroup` would do the same with markers, but pytest-xdist 3.8 silently ignores these markers with pytest 9.2.
     """
 
     def __init__(self, config, log):

@@ -1,4 +1,4 @@
-"""Small searches, and their trials."""
+"""Small searches and trials for the tests."""
 
 import pytest
 
@@ -12,7 +12,7 @@ KERAS_TUNER = [
 
 
 class Killed(BaseException):
-    """The end of the process."""
+    """Stands for the kill of the process in a test."""
 
 
 def small(images, out, **changes):

@@ -1,6 +1,6 @@
-"""A tiny model in both formats, and servers of it in processes of their own.
+"""Exports a tiny model as SavedModel and ONNX, and starts servers of these exports in their own processes.
 
-`python tests/support/served.py FOLDER` writes the model as FOLDER/tiny/1, for a server that the tests are to be pointed at.
+`python tests/support/served.py FOLDER` writes the SavedModel to FOLDER/tiny/1, so that another server can serve it for the tests.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ ANNOUNCED = re.compile(r"at (http://(.*):\d+)/v1/models/tiny(?: and by gRPC at (
 
 
 def tiny(seed: int = 0):
-    """Returns a model that depends on the seed alone and tells `pixels` apart."""
+    """Returns a model that depends only on the seed. Its logits differ between the images of `pixels`."""
     model = MgNet((1,), 4, input_shape=(SIZE, SIZE, 3), classes=CLASSES, name=NAME)
     rng = np.random.default_rng(seed)
     for weight in model.weights:
@@ -35,7 +35,7 @@ def tiny(seed: int = 0):
 
 
 def logits(model, images) -> np.ndarray:
-    """Returns what Keras computes of images 0..255."""
+    """Returns the logits that Keras computes for images 0..255."""
     mean, std = (np.float32(part) for part in NORMALIZATION)
     return np.asarray(model((np.asarray(images, "float32") / 255 - mean) / std, training=False))
 
@@ -49,7 +49,7 @@ def write_onnx(base: Path, seed: int = 0, version: int = 1) -> Path:
 
 
 def pixels(n: int, seed: int = 1) -> np.ndarray:
-    """Returns noise (n, SIZE, SIZE, 3) of four brightnesses."""
+    """Returns noise images (n, SIZE, SIZE, 3), uint8, with four brightnesses in turn."""
     noise = np.random.default_rng(seed).integers(0, 256, (n, SIZE, SIZE, 3))
     return (noise * (np.arange(n) % 4 + 1)[:, None, None, None] // 4).astype("uint8")
 
@@ -61,7 +61,7 @@ def encoded(image: np.ndarray, format: str = "PNG") -> bytes:
 
 
 class Served:
-    """A server process: `url` of REST, `model_url`, `grpc` address, `process`."""
+    """A server process. Attributes: `process`, REST addresses `url` and `model_url`, gRPC address `grpc` or None."""
 
     def __init__(self, base: Path, *options: str):
         command = [sys.executable, "-m", "keras_mgnet", "serve", str(base), *AT_ONCE, *options]
@@ -75,7 +75,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(base: Path, *options: str):
-    """Yields a `Served` and ends its process."""
+    """Yields a `Served`, and ends its process when the `with` block ends."""
     server = Served(base, *options)
     try:
         yield server

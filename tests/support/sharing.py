@@ -1,4 +1,4 @@
-"""Every family that shares kernels, as wide as one asks, and what its TFLite and ONNX files hold."""
+"""Models of every family that shares kernels, for any number of channels, and the constants in their TFLite and ONNX files."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ WIDE = 64  # channels where kernels are nearly all of a model
 
 
 def largest(model) -> int:
-    """Returns the bytes that a file with every kernel once may have in float32: 3 % and 100 kB for the graph."""
+    """Returns the largest size of a float32 file that stores every kernel once: 4 bytes per parameter plus 3 % plus 100 kB."""
     return int(1.03 * 4 * zoo.count_params(model)) + 100_000
 
 

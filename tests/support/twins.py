@@ -1,4 +1,4 @@
-"""The equations of MgNet's relatives in numpy: convolutions, norms, maps and their adjoints."""
+"""Convolutions, norms, maps and adjoints of MgNet and related networks in numpy."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from keras_mgnet.layers import Norm
 
 
 def twin_conv(x, kernel, strides=1):
-    """x (N, H, W, c_in), kernel (k, k, c_in, c_out): zero-padded by k // 2, sampled at 0, s, 2s, ..."""
+    """Convolves x (N, H, W, c_in), zero-padded by k // 2, with kernel (k, k, c_in, c_out). Keeps pixels 0, strides, ..."""
     channels = [
         sum(
             np.stack([correlate2d(image[..., i], kernel[..., i, o], mode="same") for image in x])
@@ -20,7 +20,7 @@ def twin_conv(x, kernel, strides=1):
 
 
 def twin_norm(x, layer, training):
-    """What stands before or behind a convolution: a norm, with its activation, or nothing."""
+    """Applies a norm with its activation. Returns x for any other `layer`."""
     if not isinstance(layer, Norm):
         return x
     gamma, beta, moving_mean, moving_variance = (w.numpy() for w in layer.weights)
@@ -30,12 +30,12 @@ def twin_norm(x, layer, training):
 
 
 def mapping(x, kernel, before, behind, training):
-    """He2019 (4.7)."""
+    """He2019 (4.7): a convolution with a norm and activation before and after it; each may be missing."""
     return twin_norm(twin_conv(twin_norm(x, before, training), kernel), behind, training)
 
 
 def adjoint(y, kernel, grid):
-    """The transpose of the stride-2 convolution on `grid`, from its matrix."""
+    """Applies the transpose of the stride-2 convolution on `grid` to y, with the matrix of the convolution."""
     c = kernel.shape[2]
     size = grid[0] * grid[1] * c
     columns = twin_conv(np.eye(size).reshape(size, *grid, c), kernel, 2).reshape(size, -1)
@@ -47,7 +47,7 @@ def close(computed, expected, tolerance=1e-9):
 
 
 def depthwise(x, kernel):
-    """The stride-2 convolution with a group per channel."""
+    """Convolves x with stride 2 and one group per channel."""
     multiplier = kernel.shape[-1] // x.shape[-1]
     groups = np.split(kernel, x.shape[-1], axis=-1)
     assert all(group.shape[-1] == multiplier for group in groups)
@@ -55,6 +55,6 @@ def depthwise(x, kernel):
 
 
 def matrix(K, shape):
-    """The linear map of a built layer on one image of a shape (H, W, c), as a matrix."""
+    """Returns the matrix of a linear, built layer K on images of the shape (H, W, c)."""
     basis = np.eye(np.prod(shape)).reshape(-1, *shape)
     return keras.ops.convert_to_numpy(K(keras.ops.convert_to_tensor(basis))).reshape(len(basis), -1).T

@@ -1,9 +1,9 @@
-// The board: shows a picture that is drawn with mouse, pen or finger, dropped, opened, or chosen from the test images.
+// The board shows a picture. You draw it with mouse, pen or finger, drop or open a file, or choose a test image.
 
 import { blank } from "./pixels.js";
 
 const LINE = 22; // width of the pen on 280 pixels, as in MNIST
-const LARGEST = 2048; // pixels a side; some browsers draw nothing for larger images
+const LARGEST = 2048; // pixels per side; some browsers do not draw larger images
 
 export class Board {
   // Calls changed(picture, isDrawing) with each new picture, and failed(message) if a file is not an image.

@@ -61,7 +61,7 @@ export class Panel {
     )));
   }
 
-  // Redraws all states, for all channels or for one.
+  // Redraws all states, for all channels or for one channel.
   showStates(channel) {
     this.signed = channel !== ALL_CHANNELS;
     const columns = Math.max(...this.result.levels.map(iterations));
@@ -89,7 +89,7 @@ export class Panel {
     return element("tr", {}, element("th", { scope: "row" }, element("i", {}, row.symbol), ` ${level.name}`), ...cells);
   }
 
-  // Marks a step. A network with fewer steps stays at its last.
+  // Marks a step. A network with fewer steps stays at its last step.
   showStep(step) {
     const { level, i } = this.steps[Math.min(step, this.steps.length - 1)];
     for (const cell of this.table.querySelectorAll("td")) {

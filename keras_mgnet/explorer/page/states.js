@@ -45,6 +45,6 @@ export function measureOf(levels) {
 }
 
 const MEASURES = {
-  residual: { label: "‖rⁱ‖ / ‖r⁰‖, r = f − A u", inWords: (value) => `the residual is ${value} times that at the entry` },
+  residual: { label: "‖rⁱ‖ / ‖r⁰‖, r = f − A u", inWords: (value) => `the norm of the residual is ${value} times its norm at the entry` },
   change: { label: "‖xⁱ − xⁱ⁻¹‖ / ‖xⁱ‖", inWords: (value) => `the state changed by ${value} times its norm` },
 };
