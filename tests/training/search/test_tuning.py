@@ -131,7 +131,7 @@ ERRORS = [
     ({"model": "mgnet_222_c64"}, "unknown model 'mgnet_222_c64'"),
     ({"augment": "turn"}, "unknown augment"),
     ({"dataset": "digit"}, "did you mean 'digits'"),
-    ({"dataset": "denoise:images"}, "expected a data set of classes"),
+    ({"dataset": "denoise:images"}, "expected a data set with classes"),
     ({"max_params": 10}, "expected max_params >= "),
 ]
 
