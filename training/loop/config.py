@@ -108,7 +108,7 @@ class TrainConfig:
         if self.reproducible and self.jit_compile == "on":
             raise ValueError("expected jit_compile auto or off in a reproducible run. Received: jit_compile='on'")
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
-            raise ValueError(f"expected set without {', '.join(decided)}, which the run decides. Received: {self.set}")
+            raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
         if place and form in OF_FILES:  # an absolute path is valid from any directory
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")

@@ -144,7 +144,7 @@ def test_predict_refuses_an_image_below_the_filters_before_it_writes_one(run, fo
 
 
 def test_a_denoiser_is_asked_for_images_alone(run, folder):
-    with pytest.raises(ValueError, match=r"expected denoise:DIR for .*, of tnrd5_5x5\. Received: digits"):
+    with pytest.raises(ValueError, match=r"expected denoise:DIR for .*, a run of tnrd5_5x5\. Received: digits"):
         evaluate(run, dataset="digits")
     with pytest.raises(ValueError, match=r"expected the run of a classifier\. Received: .*, a run of tnrd5_5x5"):
         predict(run, [folder / "test" / "0.png"])
