@@ -119,7 +119,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws a PNG with two panels: the last test accuracy of every seed and its mean per network, and the mean per epoch."""
+    """Draws a PNG with two panels: the last test accuracies with their mean, and the mean test accuracy over the epochs."""
     figure = new_figure(12, 1.8 + 0.4 * len(entries))
     points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for row, entry in enumerate(reversed(entries)):

@@ -53,7 +53,7 @@ class Run:
         return tuple(self.record["data"]["input_shape"])
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
-        """Loads the "last" or "best" model. Raises ValueError if it is missing, or is not the model of run.json."""
+        """Loads the "last" or "best" model. Raises ValueError if the file is missing or is not the model of run.json."""
         check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():

@@ -134,7 +134,7 @@ class RunWriter:
 
 
 class Follower(RunWriter):
-    """Replaces `RunWriter` in every worker except the chief. It does the same work, but writes nothing."""
+    """Replaces `RunWriter` in every worker except the chief. A follower does the same work, but writes nothing."""
 
     def __enter__(self) -> "Follower":
         return self

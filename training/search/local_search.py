@@ -24,7 +24,7 @@ def run_processes(config: TuneConfig, console: Console) -> None:
     """Runs the chief and the workers of a prepared search until it is complete.
 
     Each worker trains on one GPU. If there are more workers than GPUs, workers share GPUs. A worker killed by a signal is
-    restarted up to three times, and continues its trial. When this process ends for any reason, the others end too.
+    restarted and continues its trial, up to three times. When this process ends, for any reason, the chief and workers end too.
 
     Raises:
         ChildProcessError: if a process fails. The message has the last line that the process printed.

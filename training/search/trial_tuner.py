@@ -40,7 +40,7 @@ class TrialTuner(keras_tuner.Tuner):
 
     @property
     def keeps_oracle(self) -> bool:
-        """Whether the oracle runs in this process. It does in the chief and without a cluster. A worker asks the chief."""
+        """Whether the oracle runs in this process. It does in the chief, and in a process that searches alone."""
         return CHIEF in self.tuner_id or "KERASTUNER_ORACLE_IP" not in os.environ
 
     def search(self) -> None:

@@ -65,14 +65,18 @@ class Reproduction:
 
     @property
     def headline(self) -> str:
-        """How all rows are trained: the changes to the recipes and the data. Read this before you compare accuracies.
+        """How all rows are trained: the changes to the published training, and the data. Read this before you compare accuracies.
 
         Example:
             >>> Reproduction("he2019:2", Path("out"), budget={"epochs": 2}, data={"mnist": "digits"}).headline
-            'Each row has changes to its recipe: epochs=2. Data: digits instead of mnist.'
+            'Every row is trained with changes: epochs=2. Data: digits instead of mnist.'
         """
         changes = ", ".join(f"{key}={value}" for part in (self.budget, self.set) for key, value in part.items())
-        training = f"Each row has changes to its recipe: {changes}." if changes else "Each row has its full recipe."
+        training = (
+            f"Every row is trained with changes: {changes}."
+            if changes
+            else "Every row is trained with its full recipe."
+        )
         data = ", ".join(f"{source} instead of {name}" for name, source in self.data.items())
         return f"{training} Data: {data}." if data else training
 
