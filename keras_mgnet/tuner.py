@@ -187,9 +187,10 @@ class HyperNetwork(keras_tuner.HyperModel):
 
 
 class HyperMgNet(HyperNetwork):
-    """MgNet as a search space: levels, iterations and channels per level, sharing of A and B, smoother, rates.
+    """MgNet, He2019 (3.4), as a search space. The arguments are those of `HyperNetwork`.
 
-    Source: the family of He2019 (3.4). The arguments are those of `HyperNetwork`.
+    The search varies the number of levels, the iterations and channels of each level, whether A and B are shared, the smoother,
+    the learning rate and the weight decay.
 
     Example:
         >>> hp = keras_tuner.HyperParameters()
