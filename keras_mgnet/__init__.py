@@ -3,8 +3,8 @@
 `__init__.pyi` lists what this package offers. Each name is loaded on first use, so a program that only runs an exported file
 loads neither Keras nor a backend.
 
-Keras loads a file only if it knows the classes in it. It knows ours once `keras_mgnet.models` is loaded; if Keras itself is
-loaded first, `import keras_mgnet` does that.
+Keras loads a saved model only if the classes of the model are registered. `keras_mgnet.models` registers the classes of this
+package. If Keras is already loaded, `import keras_mgnet` loads `keras_mgnet.models` too.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`python -m keras_mgnet`: the command line, if its program is not on the PATH."""
+"""`python -m keras_mgnet` runs the command line, also if the program `keras-mgnet` is not on the PATH."""
 
 from keras_mgnet.cli.start import start
 

@@ -1,4 +1,4 @@
-"""Types that Keras itself leaves open."""
+"""Type aliases for values that Keras does not annotate."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
-"""Every private name of Keras, TensorFlow and KerasTuner that this package uses, one function for each need.
+"""Every private name of Keras, TensorFlow and KerasTuner that this package uses, one function for each purpose.
 
-Each docstring gives the version that the name was tried with, and the public feature that would replace it.
+Each docstring gives the version with which the name was tried, and says why no public feature does the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ def uses_onednn() -> bool:
 
 
 def differentiates_groups(dtype: str) -> bool:
-    """Returns whether TensorFlow has the gradient of a grouped convolution: with cuDNN on a GPU, with oneDNN on a CPU.
+    """Returns whether TensorFlow can compute the gradient of a grouped convolution.
 
-    TensorFlow 2.21. Without oneDNN a CPU says "Gradients for grouped convolutions are not supported on CPU".
+    It can on a GPU, and on a CPU with oneDNN in float32 or bfloat16.
+
+    TensorFlow 2.21. Without oneDNN the error is "Gradients for grouped convolutions are not supported on CPU".
     """
     import tensorflow as tf
 
@@ -43,9 +45,9 @@ def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers that are attributes of a layer or model, or in lists of them, but not what is inside those.
+    """Returns the layers directly inside a layer or model: its attributes, and the members of lists in its attributes.
 
-    Keras 3.15.1. Of a layer that is no model there is no public list.
+    Keras 3.15.1. A layer that is not a model has no public list of its layers.
     """
     return layer._flatten_layers(include_self=False, recursive=False)
 
@@ -68,7 +70,7 @@ def mark_higher_is_better(metric: keras.Metric) -> None:
 
 
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
-    """Returns the variables that an optimiser was built for, or none before it is built.
+    """Returns the variables that an optimiser was built for. The list is empty before the optimiser is built.
 
     Keras 3.15.1. The public `Optimizer.variables` are the optimiser's own.
     """
@@ -76,10 +78,10 @@ def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
 
 
 def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
-    """Returns the position of a variable, as passed to `update_step`, among those that the optimiser was built for.
+    """Returns the index of a variable in the list of variables that the optimiser was built for.
 
-    Keras 3.15.1. The docstring of `Optimizer` uses the name. `update_step` gets the variable of the backend, which has no public
-    key (keras-team/keras#21924).
+    Keras 3.15.1. The docstring of `Optimizer` uses the private name. `update_step` gets a variable of the backend, which has no
+    public key (keras-team/keras#21924).
     """
     return optimizer._get_variable_index(variable)
 
@@ -87,7 +89,7 @@ def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
     """Makes `fit` and `evaluate` build metrics and optimiser from first_batch(iterator), which returns (images, labels, weights).
 
-    Keras 3.15.1. Its own way averages a batch over the replicas, which fails with several workers (keras-team/keras#20585).
+    Keras 3.15.1. Keras itself averages a batch over the replicas, which fails with several workers (keras-team/keras#20585).
     """
 
     def build(iterator: Any) -> None:
@@ -99,9 +101,10 @@ def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
 
 
 def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
-    """Sets the number of steps of a distributed data set, by which Keras counts.
+    """Sets the number of steps that Keras reads from a distributed data set.
 
-    TensorFlow 2.21. The public `assert_cardinality` counts elements of a worker, and each of its replicas takes one per step.
+    TensorFlow 2.21. The public `assert_cardinality` counts the elements of a worker. Each replica of the worker takes one element
+    per step.
     """
     batches._cardinality = steps
 
@@ -109,7 +112,7 @@ def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
 def save_trials_by(oracle: keras_tuner.Oracle, save: Callable[[keras_tuner.engine.trial.Trial], None]) -> None:
     """Makes an oracle save each trial by save(trial).
 
-    KerasTuner 1.4.8. Its own way overwrites the file in place, so a kill leaves half a file. `Oracle.save` is public but saves no
-    trials.
+    KerasTuner 1.4.8. KerasTuner itself overwrites the file in place, so a kill can leave half a file. The public `Oracle.save`
+    saves no trials.
     """
     oracle._save_trial = save

@@ -17,14 +17,14 @@ RELATIONS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", 
 
 
 def option(default: Any, help: str) -> Any:
-    """A field with the help that the command line shows."""
+    """Returns a dataclass field with a help text for the command line."""
     return field(default=default, metadata={"help": help})
 
 
 def check(config: Any) -> None:
     """Raises ValueError for the first field of a dataclass whose value does not fit its annotation.
 
-    Nothing is converted: "3" is no integer and True no number, and an integer given for a float stays one.
+    Values are not converted. "3" is not an integer, and True is not a number. An integer is valid for a float, and stays one.
 
     Example:
         >>> from dataclasses import make_dataclass

@@ -1,4 +1,4 @@
-"""What is shown on a terminal or in a pipe: messages, tables and progress. A pipe gets plain text without progress bars."""
+"""Prints messages, tables and progress to a terminal or a pipe. A pipe gets plain text without progress bars."""
 
 import json
 import re
@@ -20,22 +20,22 @@ Item = TypeVar("Item")
 
 
 def stdout(width: int | None = None) -> Console:
-    """Returns the console of results; None for the width of the terminal."""
+    """Returns the console for results. The default width is that of the terminal."""
     return Console(width=width)
 
 
 def stderr() -> Console:
-    """Returns the console of messages and progress."""
+    """Returns the console for messages and progress."""
     return Console(stderr=True)
 
 
 def progress_bar(console: Console, *columns: ProgressColumn, transient: bool = False) -> Progress:
-    """Returns a progress bar, closed by its context; only a terminal or a notebook shows it.
+    """Returns a progress bar, to be used as a context. The bar is visible in a terminal or a notebook only.
 
     Args:
-        console: where it is shown. Lines printed to the same console appear above the bar.
-        columns: what stands between the count and the time left.
-        transient: whether it disappears at its end.
+        console: where the bar is shown. Lines printed to the same console appear above the bar.
+        columns: columns between the count and the remaining time.
+        transient: whether the bar disappears at the end.
     """
     count = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     hidden = not (console.is_terminal or console.is_jupyter)
@@ -45,12 +45,12 @@ def progress_bar(console: Console, *columns: ProgressColumn, transient: bool = F
 def track(
     items: Iterable[Item], description: str, console: Console | None = None, total: int | None = None
 ) -> Iterator[Item]:
-    """Yields items and shows how many are done; the bar then disappears.
+    """Yields items and shows a progress bar, which disappears at the end.
 
     Args:
-        items: what to go through.
-        description: what is done.
-        console: where it is shown; None for standard error.
+        items: the items to yield.
+        description: text in front of the bar.
+        console: where the bar is shown; None for standard error.
         total: number of items, if `items` has no length.
     """
     with progress_bar(console or stderr(), transient=True) as bar:
@@ -65,9 +65,9 @@ def table(
     title: str | None = None,
     caption: str | None = None,
 ) -> Table:
-    """Returns a table whose first column, and those named in `left`, are text; the others are numbers.
+    """Returns a table. The first column and the columns named in `left` are aligned left, all others right.
 
-    A heading that is wider than its column breaks at its spaces; a cell never does.
+    A heading longer than every cell of its column is broken into lines at its spaces. Cells are never broken.
 
     Example:
         >>> [column.header for column in table(["name", "largest error"], [["mgnet", "0.1"]]).columns]
@@ -89,7 +89,7 @@ def table(
 
 
 def checklist(rows: Iterable[tuple[str, bool, str, str]]) -> Table:
-    """Returns a table of (section, whether it is there, name, detail); a section is named once, on its first row."""
+    """Returns a table from rows of (section, available, name, detail). A section is named in its first row only."""
     made, shown = Table.grid(padding=(0, 2)), ""
     for section, available, name, detail in rows:
         color = "green" if available else "yellow"
@@ -100,7 +100,7 @@ def checklist(rows: Iterable[tuple[str, bool, str, str]]) -> Table:
 
 
 def show(printed: Table) -> None:
-    """Prints a table as wide as it is, whatever the width of the terminal."""
+    """Prints a table at full width, even if the terminal is narrower."""
     console = stdout()
     unlimited = console.options.update(max_width=10_000)
     stdout(console.measure(printed, options=unlimited).maximum).print(printed)
@@ -115,10 +115,10 @@ def print_markdown(text: str) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Prints one JSON document; paths are text in it."""
+    """Prints one JSON document. Paths become strings."""
     print(json.dumps(content, default=str))
 
 
 def print_error(line: str) -> None:
-    """Prints an error to standard error, on one line."""
+    """Prints "error: " and a line of text to standard error."""
     stderr().print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)

@@ -41,7 +41,7 @@ def count_params(model: keras.Model) -> int:
 
 
 def features(model: keras.Model) -> keras.Model:
-    """Returns a model that maps images to the output of every level: {"level1": (u, r), ...}, or {"level1": x, ...} for a ResNet.
+    """Returns a model that maps images to {"level1": (u, r), "level2": ...}, or to {"level1": x, "level2": ...} for a ResNet.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -66,9 +66,9 @@ def short_path(path: str) -> str:
 def level_table(model: keras.Model) -> list[LevelInfo]:
     """Returns one row for each stem, level, transfer and classifier, in the order of the graph.
 
-    The multiply-adds are those of the convolutions and of the classifier for one image. In the last iteration of the last level,
-    the result of the product A * e is never used. This product is not counted, because compilers remove it. In a V-cycle the same
-    is true for every level.
+    The multiply-adds are those of the convolutions and of the classifier for one image. MgNet updates the residual by r - A * e,
+    where e is the correction of u. After the last iteration of the last level, this residual is never used. Its product A * e is
+    not counted, because compilers remove it. In a V-cycle the same is true for every level.
     """
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
     with recorded_applications() as applications:

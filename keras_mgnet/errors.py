@@ -8,7 +8,7 @@ SHOWN, NEAREST = 20, 5  # largest number of choices that are listed in full; num
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
-    """Returns the error for a name outside `choices`. It suggests the nearest match and lists the choices, or a few of many.
+    """Returns the error for a name outside `choices`. The message suggests the nearest match and lists at most 20 choices.
 
     Example:
         >>> print(unknown("smoother", "chebychev", ["damped", "chebyshev"]))
@@ -31,7 +31,7 @@ def check_known(kind: str, name: object, choices: Collection[str]) -> None:
 
 
 def required(model: object, expected: str, parts: Any) -> Any:
-    """Returns parts of a model unchanged. Raises a ValueError that says what was expected if there are none."""
+    """Returns `parts` of a model unchanged. If there are none, raises a ValueError that says what was expected."""
     if not parts:
         raise ValueError(f"expected {expected}. Received: {type(model).__name__}")
     return parts
@@ -50,7 +50,7 @@ def one_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Returns a text with its control characters replaced by spaces.
 
-    A terminal would obey them, and a text from a server or a file may contain them.
+    A text from a server or a file may contain control characters, and a terminal would execute them.
 
     Example:
         >>> printable("a\\x1b[2Jb")

@@ -15,12 +15,12 @@ STAGED = ".staged-"  # prefix of temporary folders
 
 @contextmanager
 def workspace(parent: str | Path) -> Iterator[Path]:
-    """Yields a temporary hidden folder inside `parent`, so on the same disk as what is to be published there.
+    """Yields a temporary hidden folder inside `parent`. Files in it can be moved into `parent` by a rename (see `publish`).
 
     Missing parents are created. The temporary folder is removed at the end. After an error the created parents are removed too.
 
     Raises:
-        OSError: if nothing can be written in `parent`, before the body runs.
+        OSError: before the body runs, if nothing can be written in `parent`.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as out, workspace(out) as folder:
@@ -50,11 +50,11 @@ def workspace(parent: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Yields a temporary path with the name of `path`. When the body ends without an error, its file replaces `path`.
+    """Yields a temporary path with the name of `path`. If the body ends without an error, the file written there replaces `path`.
 
     Raises:
-        ValueError: if `path` is a folder or does not end in `suffix`, before the body runs.
-        OSError: if its folder cannot be written.
+        ValueError: before the body runs, if `path` is a folder or does not end in `suffix`.
+        OSError: before the body runs, if nothing can be written in the folder of `path`.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as out:
@@ -75,7 +75,7 @@ def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
 def publish(staged: Path, target: Path) -> Path:
     """Flushes a staged file or folder to the disk, renames it to `target`, and returns `target`.
 
-    A file replaces an existing one. A folder raises OSError if `target` exists and is not empty.
+    A file replaces an existing file. For a folder, raises OSError if `target` exists and is not empty.
     """
     for entry in staged.rglob("*"):
         _flush(entry)

@@ -1,4 +1,4 @@
-"""Reads weights files of earlier versions, written before levels had a scheme and a field: the same arrays under new names."""
+"""Reads weights files of earlier versions, which have other array names: levels had no scheme and no field then."""
 
 import re
 from collections.abc import Iterator
@@ -44,16 +44,16 @@ def renamed(name: str) -> str:
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[str | Path]:
-    """Yields the path of a file with weights. For a file with former names it yields the path of a temporary renamed copy.
+    """Yields the path of a weights file. For a file of an earlier version, yields a temporary copy with the current names.
 
-    The copy exists while the context is open. It leaves out the optimiser's state of an LM network, whose variables were in
+    The copy exists while the context is open. For an LM network, the copy has no optimiser state, because the variables were in
     another order.
 
     Args:
         path: a .weights.h5 or .keras file. Any other path is yielded unchanged.
 
     Raises:
-        ValueError: for a former VeryDeepPolyNet, whose names cannot be told apart.
+        ValueError: for a VeryDeepPolyNet of an earlier version, whose array names are ambiguous.
     """
     if not (str(path).endswith((".weights.h5", ".keras")) and Path(path).is_file()):
         yield path
@@ -75,16 +75,16 @@ def readable(path: str | Path) -> Iterator[str | Path]:
 
 
 def refuse(file: h5py.File) -> None:
-    """Raises ValueError for a weights file with former names, which `keras.saving.load_model` would not find."""
+    """Raises ValueError for a file of an earlier version, whose arrays `keras.saving.load_model` would not find."""
     if any(renamed(name) != name for name in _arrays(file)):
         raise ValueError(
-            "expected a file of this version; load it with keras_mgnet.loading.load_model or, if it is a .weights.h5 file, "
-            "with the model's load_weights. Received: a file of an earlier version"
+            "expected a file of this version; load an older .keras file with keras_mgnet.loading.load_model, and an older "
+            ".weights.h5 file with the model's load_weights. Received: a file of an earlier version"
         )
 
 
 def _translate(source: Path | IO[bytes], target: Path) -> bool:
-    """Writes a weights file under the current names. Returns False, and writes nothing, if it has them already."""
+    """Copies a weights file to `target` with the current names. If the names are current, returns False and writes nothing."""
     with h5py.File(source) as old:
         names = _arrays(old)
         if all(renamed(name) == name for name in names):

@@ -1,4 +1,4 @@
-"""Checks that a weights file holds only plain arrays. HDF5 offers more, and each of its other features has been misused."""
+"""Checks that a weights file holds only plain arrays. Other features of HDF5 can reach other files or exhaust memory."""
 
 from pathlib import Path
 from typing import IO
@@ -10,9 +10,9 @@ def plain_arrays(file: str | Path | IO[bytes]) -> list[tuple[str, tuple[int, ...
     """Returns (name, shape) of every array in a weights file, without reading the arrays.
 
     Raises:
-        ValueError: if a link points elsewhere, or an array is outside the file, in pieces, compressed or not of numbers. The size
-            of such an array in memory would not be its size in the file.
-        OSError: if it is not an HDF5 file.
+        ValueError: if the file has soft or external links, or an array that is not numeric or not stored as a single uncompressed
+            block in this file.
+        OSError: if the file is not an HDF5 file.
 
     Example:
         >>> import io

@@ -22,7 +22,8 @@ def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIX
     """Returns the number of pixels of an encoded image without decoding it.
 
     Raises:
-        ValueError: if it has another format, more pixels than `most`, or more than `MAX_SCANS` scans.
+        ValueError: if the content is not an image in `formats`, has more pixels than `most`, or more than
+            `MAX_SCANS` scans of a JPEG.
 
     Example:
         >>> look(b"P5 3 2 255 " + bytes(6))  # a grey PPM
@@ -64,10 +65,10 @@ def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: 
     Args:
         source: a file, or its content.
         size: (width, height) to resize to, with antialiasing; None keeps the size.
-        channels: 1 or 3; None for 1 if the image is grey, and 3 if it has colour.
+        channels: 1 (grey) or 3 (colour); None keeps those of the image.
 
     Raises:
-        ValueError: if it is not a readable image; the message names the file.
+        ValueError: if the source is not a readable image. The message names the file.
     """
     if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe would never end
         raise ValueError(f"expected a file. Received: '{source}'")
@@ -97,7 +98,7 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
     """Converts 16-bit grey values to 8-bit ones. Pillow's own conversion turns everything above 255 white.
 
     Raises:
-        ValueError: if they are not 16-bit values.
+        ValueError: if the values are not integers of 16 bits.
 
     Example:
         >>> high_byte(np.array([0, 255, 256, 65535])).tolist()
@@ -114,7 +115,7 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
 
 
 def is_scale(mean: Any, std: Any) -> bool:
-    """Whether means are finite, and deviations finite and large enough to divide by."""
+    """Returns whether the means are finite, and the standard deviations finite and large enough to divide by."""
     return bool(np.isfinite(mean).all() and np.isfinite(std).all() and (np.asarray(std) > SMALLEST_DEVIATION).all())
 
 
@@ -123,7 +124,7 @@ def normalize(images: Any, mean: Any, std: Any) -> Any:
 
     Args:
         images: (N, H, W, C) of a float type, 0..255, in any array library.
-        mean, std: of each channel, on the scale where 255 is 1; they broadcast to the last axis.
+        mean, std: mean and standard deviation per channel, for pixels scaled to [0, 1]. They broadcast to the last axis.
 
     Example:
         >>> normalize(255.0, mean=0.5, std=0.25)

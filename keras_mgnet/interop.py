@@ -1,4 +1,4 @@
-"""Loads weights from PyTorch: state dicts of the authors' code of MgNet and LM-ResNet, and of kuangliu's ResNets."""
+"""Loads weights from PyTorch: state dicts of the authors' code for MgNet and LM-ResNet, and of kuangliu's ResNets."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,13 +44,13 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     Args:
         model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
-            torch, which reads them with `weights_only`. Names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet (whose ks are
-            1 - k, and whose unused entries are skipped) and kuangliu/pytorch-cifar. The prefixes "w/" and "module." are dropped.
-            If a tensor is shared here, all its names must hold equal values.
+            torch, which reads them with `weights_only`. The names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet or
+            kuangliu/pytorch-cifar. The ks of 2prime/LM-ResNet are 1 - k, and its unused entries are skipped. The prefixes "w/"
+            and "module." are dropped. If `model` shares a tensor, all names of this tensor must hold equal values.
 
     Raises:
-        ValueError: if a key is missing, surplus, of another shape, or differs from its shared twin; the message names the key.
-            The model is then unchanged.
+        ValueError: if a key is missing or unexpected, or if its array has another shape or differs from another array of the same
+            shared tensor. The message names the key. The model is then unchanged.
 
     Example:
         >>> model = MgNet((1,), 4, input_shape=(8, 8, 1), classes=2)
@@ -83,7 +83,7 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
 
 
 def load_weights(model: Network, path: str | Path) -> None:
-    """Loads the weights of a file into a model: .weights.h5, .keras, or what `load_torch_weights` takes.
+    """Loads weights into a model from a .weights.h5 file, a .keras file, or a file for `load_torch_weights`.
 
     Raises:
         ValueError, OSError: if the file cannot be read, or holds the weights of another model.
@@ -101,7 +101,7 @@ def load_weights(model: Network, path: str | Path) -> None:
 def _entries(
     prefix: str, part: Any
 ) -> Iterator[tuple[str, keras.Variable, tuple[int, ...], Callable[[Any], np.ndarray]]]:
-    """Yields (key, our variable, PyTorch's shape, function from PyTorch's value to ours) for a layer or a k."""
+    """Yields (key, our variable, PyTorch's shape, function from PyTorch's value to ours) for a layer or a coefficient k."""
     if part is None:  # a fixed restriction has no kernel
         return
     if isinstance(part, keras.Variable):

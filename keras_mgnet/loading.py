@@ -1,4 +1,4 @@
-"""Loads `.keras` files from others. Whatever could run code, reach other files or exhaust memory is refused before it is read."""
+"""Loads untrusted `.keras` files. Refuses files that could run code, read other files, or unpack to more than their size."""
 
 import json
 import textwrap
@@ -26,8 +26,8 @@ def load_model(path: str | Path) -> Network:
     file.
 
     Raises:
-        ValueError: if the file is damaged or holds anything else; the message is one line.
-        OSError: if it cannot be read.
+        ValueError: if the file is damaged, or holds anything else. The message is one line.
+        OSError: if the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -46,11 +46,11 @@ def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]
     Args:
         path: path of the file.
         expected: what was expected, for the error message.
-        allowed: whether a model can have this registered name.
+        allowed: returns whether the model's class may have a registered name.
 
     Raises:
-        ValueError: if the file is damaged or holds anything else; the message is one line.
-        OSError: if it cannot be read.
+        ValueError: if the file is damaged, or holds anything else. The message is one line.
+        OSError: if the file cannot be read.
     """
     path = Path(path)
     path.open("rb").close()

@@ -15,7 +15,9 @@ PEAK = 255.0  # grey values are 0..255
 
 
 def psnr(clean: Tensor, image: Tensor) -> Tensor:
-    """Returns the peak signal-to-noise ratio of each image in dB, 10 log10(255^2 / mean squared error): (N, H, W, C) -> (N,).
+    """Returns the peak signal-to-noise ratio of each image in dB, (N,), for images (N, H, W, C) with values 0..255.
+
+    psnr = 10 log10(255^2 / mean squared error)
 
     Example:
         >>> float(psnr(keras.ops.zeros((1, 2, 2, 1)), keras.ops.full((1, 2, 2, 1), 25.5))[0])
@@ -37,7 +39,7 @@ def mean_psnr(clean: np.ndarray, images: np.ndarray) -> float:
 
 
 def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
-    """Returns 1 for each image whose largest output is that of its label, integer or one-hot, and else 0: (N,).
+    """Returns for each image 1 if the largest output is that of the label, else 0, as (N,). Labels are integers or one-hot.
 
     Example:
         >>> outputs = keras.ops.array([[0.2, 0.8], [0.9, 0.1]])
@@ -50,7 +52,7 @@ def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
 
 
 class _Mean(keras.metrics.MeanMetricWrapper):
-    """The mean of a function over images; the higher the better."""
+    """The mean of a function over images. Higher is better."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, dtype: DType) -> None:
         super().__init__(function, name=name, dtype=dtype)
@@ -64,7 +66,7 @@ class _Mean(keras.metrics.MeanMetricWrapper):
 class Accuracy(_Mean):
     """The mean of `accuracy` over images.
 
-    Keras' "accuracy" means the same, but its variables exist only after the first step.
+    Keras' "accuracy" computes the same, but creates its variables only in the first step.
 
     Example:
         >>> measure = Accuracy()

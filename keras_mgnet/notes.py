@@ -1,4 +1,4 @@
-"""Hides what C++ libraries print to standard error, for which there is no setting."""
+"""Hides messages of C++ libraries on standard error that no setting turns off."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden_notes() -> Iterator[None]:
-    """Hides standard error while open. After an error in the body everything hidden is shown."""
+    """A context that hides standard error. If the body raises an error, everything hidden is printed."""
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)

@@ -15,19 +15,24 @@ DECAYED = ("all", "kernels")
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class SGD(keras.optimizers.SGD):
-    """SGD with coupled weight decay: g <- g + wd w; m <- mu m + g; w <- w - lr (g + mu m if nesterov else m).
+    """Stochastic gradient descent with momentum and coupled weight decay, as in PyTorch.
 
-    Here w is a weight, g its gradient, m its momentum and lr the learning rate. This is PyTorch's form. Keras' own SGD differs in
-    two ways:
+        g <- g + wd w
+        m <- mu m + g
+        w <- w - lr m, or with Nesterov momentum w <- w - lr (g + mu m)
+
+    Here w is a weight, g its gradient, m its momentum and lr the learning rate. Keras' own SGD differs in two ways:
 
     - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker.
     - Keras multiplies g by the learning rate before the momentum is updated. The results differ when the learning rate changes.
 
-    With `ema_momentum` the optimiser also keeps an average a of every weight. After each step a <- e a + (1 - e) w with
-    e = min(ema, t / (t + 9)), where t is the number of steps before this one. In the first step t = 0 and e = 0, so a = w. Early
-    in a run a is roughly the average over the last tenth of the steps. Keras' optimisers can overwrite the weights with the
-    average, and this optimiser never does. `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights
-    temporarily.
+    With `ema_momentum` the optimiser also keeps an average a of every weight w. After each step,
+
+        a <- e a + (1 - e) w, with e = min(ema, t / (t + 9))
+
+    where t is the number of earlier steps. In the first step t = 0 and e = 0, so a = w. Early in a run, a is roughly the average
+    over the last tenth of the steps. Keras' optimisers can overwrite the weights with the average. This optimiser never does.
+    `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights temporarily.
 
     Args:
         learning_rate: a float or a schedule.
@@ -123,7 +128,9 @@ class SGD(keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam for training a part of a model: a variable without gradient and its moments stay unchanged, without a warning.
+    """Keras' Adam for training a part of a model. Variables without gradient, and their moments, stay unchanged.
+
+    Keras' own Adam would warn of these variables.
 
     Example:
         >>> Adam(0.01).get_config()["beta_1"]

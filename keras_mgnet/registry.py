@@ -22,13 +22,13 @@ class ModelInfo:
     """One published network.
 
     Attributes:
-        name: key of the network.
+        name: name of the network in `list_models`.
         family: name of the constructor in `keras_mgnet`.
-        kwargs: its arguments.
+        kwargs: arguments of the constructor.
         params: exact number of trainable parameters, every shared tensor counted once.
         source: where it is published.
         recipe: key of `recipes.RECIPES`.
-        published: what sources print about it, its own source first.
+        published: the results that sources print for the network. Those of `source` come first.
     """
 
     name: str
@@ -51,15 +51,15 @@ class ModelInfo:
 
     @property
     def own(self) -> dict[str, Published]:
-        """What its own source prints, keyed by the name of the data set."""
+        """The results in `published` that come from the first source, keyed by the name of the data set."""
         return {printed.dataset.name: printed for printed in self.published if printed.table == self.published[0].table}
 
     @property
     def reported(self) -> dict[str, Any]:
-        """What its own source prints: "params", and for each data set the top-1 accuracy in percent or the PSNR in dB.
+        """Results that the first source prints: "params", and for each data set the top-1 accuracy in percent or the PSNR in dB.
 
-        "params_exact" is our size for the source's number of classes, if that differs. "params_note" says why the printed size
-        cannot be reproduced.
+        "params_exact" is the exact number of parameters with the source's number of classes, if this number of classes differs.
+        "params_note" says why the printed size cannot be reproduced.
 
         Example:
             >>> model_info("resnet50").reported
@@ -73,7 +73,7 @@ class ModelInfo:
 
     @property
     def size_matches(self) -> bool | None:
-        """Whether the printed size is the exact one, rounded or cut to its digits; None if no size is printed.
+        """Whether the printed size is the exact size, rounded or truncated to the digits printed. None if no size is printed.
 
         Example:
             >>> model_info("lm_resnet20").size_matches, model_info("lm_resnet164").size_matches
@@ -113,7 +113,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Returns the row of a name. Raises ValueError with the nearest match if there is none.
+    """Returns the published network with this name. If there is none, raises ValueError, which suggests the nearest match.
 
     Example:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
@@ -128,11 +128,11 @@ def create_model(name: str, **overrides: Any) -> keras.Model:
     """Builds a published network by name, compiled with its recipe.
 
     Args:
-        name: a key of `list_models`.
-        overrides: arguments of the family's constructor that replace those of the row.
+        name: a name in `list_models`.
+        overrides: arguments of the constructor that replace those of the published network.
 
     Raises:
-        ValueError: if a name or an argument is unknown; the message suggests the nearest match.
+        ValueError: if a name or an argument is unknown. The message suggests the nearest match.
 
     Example:
         >>> create_model("mgnet_2222_c64_shared_b", classes=100, channels=4).output_shape

@@ -1,4 +1,4 @@
-"""The look of reports: tables in Markdown, and figures with colours for the colour-blind, one grid and one legend."""
+"""The look of reports: tables in Markdown, and figures of one style, with colours that colour-blind readers can tell apart."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +29,7 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def new_figure(width: float, height: float, title: str | None = None) -> Any:
-    """Returns an empty matplotlib figure; width and height are in inches."""
+    """Returns an empty matplotlib figure. Width and height are in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -10,7 +10,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, Piecew
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class WarmUp(LearningRateSchedule):
-    """A linear rise to any schedule: schedule(step) times min(1, (step + 1) / steps).
+    """Multiplies a schedule by a linear rise from 0 to 1: schedule(step) min(1, (step + 1) / steps).
 
     Args:
         schedule: a learning-rate schedule.

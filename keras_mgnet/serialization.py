@@ -78,10 +78,13 @@ def serializable(cls: Class) -> Class:
 
 
 def changes(layer: keras.Layer) -> dict[str, dict[str, Any]]:
-    """Returns what was changed inside a layer or model after its construction, by the path of each part ("level1/field/A").
+    """Returns the changes made inside a layer or model after its construction, as {kind: {path: value}}.
 
-    "frozen" has the parts whose `trainable` differs from that of what they are in, "adapted" rank and alpha of low-rank adapters,
-    "quantized" the mode.
+    The path is that of the changed part, such as "level1/field/A". There are three kinds:
+
+    - "frozen": True or False for a part whose `trainable` differs from that of the layer or model directly around it.
+    - "adapted": (rank, alpha) of a low-rank adapter.
+    - "quantized": the quantisation mode.
     """
     found: dict[str, dict[str, Any]] = {name: {} for name in CHANGES}
     for path, part, whole in _parts(layer):
@@ -95,7 +98,7 @@ def changes(layer: keras.Layer) -> dict[str, dict[str, Any]]:
 
 
 def restore(layer: keras.Layer, frozen: Any = (), adapted: Any = (), quantized: Any = ()) -> None:
-    """Makes the changes that `changes` has found. Files of before list the names of a model's frozen layers."""
+    """Makes the changes that `changes` returned. In files of earlier versions, `frozen` is a list of layer names."""
     frozen = dict.fromkeys(frozen, True) if isinstance(frozen, (list, tuple)) else frozen
     for path, part, _ in _parts(layer):
         if path in frozen:
@@ -108,14 +111,14 @@ def restore(layer: keras.Layer, frozen: Any = (), adapted: Any = (), quantized: 
 
 
 def _parts(whole: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.Layer, keras.Layer]]:
-    """Yields the path of each part, the part, and what it is in, which comes first."""
+    """Yields (path, part, layer directly around the part) for all layers inside `whole`. A layer comes before its parts."""
     for part in compat.direct_layers(whole):
         yield path + part.name, part, whole
         yield from _parts(part, f"{path}{part.name}/")
 
 
 def _layer(value: Any) -> Any:
-    """Rebuilds a layer that was an argument from its config. The graph of an input tensor stays a config."""
+    """Rebuilds a layer from its config, if an argument was a layer. The graph of an input tensor stays a config."""
     if isinstance(value, (list, tuple)):
         return type(value)(map(_layer, value))
     if not isinstance(value, dict) or value.get("class_name") in (None, "Functional", "Model"):

@@ -1,4 +1,4 @@
-"""The likeliest classes of an image by name. It loads no Keras, so that a client of a server need not install it."""
+"""The likeliest classes of an image by name. This module does not load Keras, so clients of a server need not install Keras."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def top_classes(row: np.ndarray, names: Sequence[str], top: int) -> dict[str, fl
 
     Args:
         row: (classes,) probabilities.
-        names: names of the classes. If several classes share a name, the number of the class follows it.
+        names: names of the classes. If several classes share a name, the class number is appended to the name.
         top: number of classes to return.
 
     Example:

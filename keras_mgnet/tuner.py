@@ -1,4 +1,4 @@
-"""Hypermodels: the families as search spaces of KerasTuner, in which every network keeps within a budget."""
+"""Hypermodels for KerasTuner: the families as search spaces, with a budget that no network exceeds."""
 
 import bisect
 import itertools
@@ -37,21 +37,22 @@ class Cost(NamedTuple):
 class HyperNetwork(keras_tuner.HyperModel):
     """The family of a network as a search space. None of its networks exceeds the budget.
 
-    The search varies the number of levels, the iterations nu_l, the growth of the channels from level to level, the other choices
-    in the family's space, the learning rate and the weight decay. It does not choose the channels freely. A draw has a `size`,
-    the share of the budget it may use, and gets the largest width within it, so no draw is wasted on a network that is too large.
-    The cost is exact. It is computed before anything is built, without allocating a variable.
+    The search varies the number of levels, the number of iterations nu_l on level l, the growth of the channels from level to
+    level, the options that the family declares for a search, the learning rate and the weight decay. The width, such as the
+    number of channels on level 1, is not drawn. Instead each draw has a `size`, a fraction of the budget. The network gets the
+    largest width within this fraction, but at least 1. The search therefore never tries a network that exceeds the budget. The
+    cost of a network is exact, and it is computed before the network is built, without allocating a variable.
 
     Args:
-        model: a name of `list_models`. The search covers its family, starts from its arguments and otherwise trains by its
-            recipe.
+        model: a name of `list_models`. The search covers the family of this model. Arguments that the search does not vary, and
+            the rest of the recipe, are those of this model.
         input_shape: (height, width, channels).
         classes: number of classes.
         max_params: largest number of trainable parameters, every shared tensor counted once; None for no bound.
         max_madds: largest number of multiply-adds of convolutions and classifier for one image; None for no bound.
 
     Raises:
-        ValueError: if the family has no space, or the budget is too small for the deepest network of the space.
+        ValueError: if the family has no search space, or the budget is too small for the deepest network of the space.
 
     Example:
         >>> space = HyperNetwork("resnet20", (8, 8, 1), 10, max_params=5000)
@@ -86,7 +87,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         self._check_budget()
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Returns the compiled network of `hp`."""
+        """Returns the compiled network that `hp` describes."""
         network = create_model(self.model, **self.arguments(hp), **self._images)
         rates = {name: hp[name] for name in ("learning_rate", "weight_decay")}
         network.compile(replace(network.recipe, **rates).optimizer(), network.loss, metrics=["accuracy"])
@@ -94,7 +95,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return network
 
     def arguments(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
-        """Returns the arguments of `create_model` for `hp`, except those that fit the network to the images.
+        """Returns the arguments of `create_model` for `hp`, except `input_shape` and `classes`.
 
         Example:
             >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (8, 8, 1), 10, max_params=5000)
@@ -133,7 +134,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return chosen, growths
 
     def cost(self, arguments: dict[str, Any]) -> Cost:
-        """Returns the exact cost of a network. The network is traced without its classifier and without a single value.
+        """Returns the exact cost of a network. The network is traced without its classifier and without allocating variables.
 
         Example:
             >>> space = HyperNetwork("mgnet_2222_c64_shared_b", (32, 32, 3), 10)
@@ -165,7 +166,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         return sum(row.multiply_adds or 0 for row in level_table(trunk)) + trunk.output_shape[-1] * self.classes
 
     def _load(self, arguments: dict[str, Any]) -> float:
-        """Returns the share of the budget that a network takes. Above 1 it exceeds the budget."""
+        """Returns the fraction of the budget that a network takes. A value above 1 exceeds the budget."""
         measures = {"max_params": self._params, "max_madds": self._madds}
         with keras.StatelessScope(initialize_variables=False):
             trunk = self._trunk(arguments)
@@ -186,9 +187,10 @@ class HyperNetwork(keras_tuner.HyperModel):
 
 
 class HyperMgNet(HyperNetwork):
-    """MgNet as a search space: J, nu_l, channels per level, sharing of A and B, smoother, learning rate and weight decay.
+    """MgNet, He2019 (3.4), as a search space. The arguments are those of `HyperNetwork`.
 
-    Source: the family of He2019 (3.4). The arguments are those of `HyperNetwork`.
+    The search varies the number of levels, the iterations and channels of each level, whether A and B are shared, the smoother,
+    the learning rate and the weight decay.
 
     Example:
         >>> hp = keras_tuner.HyperParameters()

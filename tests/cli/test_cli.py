@@ -129,8 +129,8 @@ def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
     assert network["seeds"] == [0, 1] and network["last"] == last and network["mean"] == pytest.approx(np.mean(last))
 
     for arguments, message in [
-        ([run, configured(tmp_path / "other", run, seed=2, batch_size=64)], "another batch_size"),
-        ([run, configured(tmp_path / "drop", run, model="resnet20", schedule="step")], "another schedule"),
+        ([run, configured(tmp_path / "other", run, seed=2, batch_size=64)], "different batch_size"),
+        ([run, configured(tmp_path / "drop", run, model="resnet20", schedule="step")], "different schedule"),
         ([run, run], "seed 0 of .* twice"),
     ]:
         with pytest.raises(ValueError, match=message):

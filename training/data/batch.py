@@ -29,7 +29,7 @@ class BatchForm:
         augmentation = self.augmentation
         if self.classes is None and (self.label_smoothing or augmentation.cut_mix):
             raise ValueError(
-                "expected the number of classes, for labels that are smoothed or mixed. Received: classes=None"
+                "expected classes, the number of classes, with label smoothing or CutMix. Received: classes=None"
             )
         # Made here: Keras' layers create variables, which a traced function must not do.
         self.rand_augment = RandAugment(augmentation.operations, len(self.mean)) if augmentation.operations else None

@@ -95,7 +95,7 @@ class Dataset:
         return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
-        """Returns arguments of `export_model`: test images with labels to compare, and training images for calibration."""
+        """Returns arguments for `export_model`: test images and labels for the comparison, training images for calibration."""
         test, train = draw(len(self.test.labels), compared), draw(len(self.train.labels), calibrating)
         samples, labels = self.test.images[test], self.test.labels[test]
         return {"samples": samples, "labels": labels, "calibration": self.train.images[train]}
@@ -110,14 +110,15 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     """Loads a data set into memory as uint8. Nothing is downloaded.
 
     Args:
-        name: one of four.
+        name: one of four forms.
 
             - `digits` loads the 8x8 digits of scikit-learn.
             - `npz:FILE` loads the arrays x_train, y_train, x_test and y_test. The file may also contain class_names, and mean and
               std per channel for pixels scaled to [0, 1].
-            - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If DIR has class folders only,
-              DIR/<class>/*, a fifth of the images is held out as test images.
-            - A TFDS name such as `cifar10` loads a data set that is prepared in the folder TFDS_DATA_DIR.
+            - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If the class folders are directly in DIR,
+              as DIR/<class>/*, a fifth of the images become the test images.
+            - A TFDS name such as `cifar10` loads a data set that TFDS has prepared on this machine. The data are in the folder
+              named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS.
         image_size: for `folder:DIR`, the side in pixels of the square to which every image is resized.
         on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
 
@@ -130,10 +131,10 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     """
     check_known("on_corrupt", on_corrupt, ON_CORRUPT)
     if is_denoising(name):
-        raise ValueError(f"expected a data set of classes. Received: {name!r}")
+        raise ValueError(f"expected a data set with classes. Received: {name!r}")
     form, _, place = name.partition(":")
     if image_size is not None and (image_size < 1 or form != "folder"):
-        raise ValueError(f"expected a positive image size, with folder:DIR only. Received: {image_size} with {name!r}")
+        raise ValueError(f"expected a positive image_size, only with folder:DIR. Received: {image_size} with {name!r}")
     if form == "folder" and place:
         return _folder(name, Path(place).expanduser(), image_size, on_corrupt)
     if form == "npz" and place:
@@ -194,7 +195,7 @@ def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
     if (rarest := np.bincount(labels).min()) * HELD_OUT < 1:
-        raise ValueError(f"expected 5 or more images per class, to hold a fifth out. Received: {rarest} of one class")
+        raise ValueError(f"expected 5 or more images per class, to hold out a fifth. Received: {rarest} in one class")
     parts = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
     return [Split(images[part], labels[part].astype(np.int32)) for part in parts]
 
@@ -228,7 +229,7 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
     count = images.shape[:1]
     if labels.shape not in (count, (*count, 1)) or not np.issubdtype(labels.dtype, np.integer):
         received = f"{labels.dtype} {labels.shape} for images {images.shape}"
-        raise ValueError(f"expected whole-number labels of shape (N,) or (N, 1). Received: {received}")
+        raise ValueError(f"expected whole-number labels, (N,) or (N, 1) for N images. Received: {received}")
     if labels.size and max(int(labels.max()), -int(labels.min())) >= MOST_CLASSES:
         raise ValueError(f"expected labels below {MOST_CLASSES}. Received: {labels.min()}..{labels.max()}")
     return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
@@ -249,7 +250,9 @@ def _tfds(name: str) -> Dataset:
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
     features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
-        raise ValueError(f"expected a TFDS set with features image and label (a class). Received: {sorted(features)}")
+        raise ValueError(
+            f"expected a TFDS data set with features image and label (a class). Received: {sorted(features)}"
+        )
     if None in features["image"].shape:
         advice = "export them to one folder per class and use folder:DIR with --image-size"
         raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
@@ -259,7 +262,7 @@ def _tfds(name: str) -> Dataset:
     splits = builder.info.splits
     test = "test" if "test" in splits else "validation"
     if not {"train", test} <= set(splits):
-        raise ValueError(f"expected the splits train and test or validation in {name}. Received: {sorted(splits)}")
+        raise ValueError(f"expected splits train, and test or validation, in {name}. Received: {sorted(splits)}")
     parts = tfds.as_numpy(builder.as_dataset(split=["train", test], batch_size=-1))
     arrays = [Split(part["image"], part["label"].astype(np.int32)) for part in parts]
     return _dataset(name, arrays, features["label"].names)

@@ -1,4 +1,4 @@
-"""Data for denoising: grey images of any size, random patches of them for training, and fresh Gaussian noise on each patch."""
+"""Data for denoising: grey images of any size with Gaussian noise. Training uses random patches, each with fresh noise."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SIDE = 96  # of the squares on which an export is compared: the sizes of the ima
 
 @dataclass(frozen=True, eq=False)
 class CleanImages:
-    """Clean grey images for training and test, to which noise is added.
+    """Clean grey images for training and test. The methods return them with and without noise.
 
     Example:
         >>> grey = np.zeros((20, 24), np.uint8)
@@ -32,7 +32,7 @@ class CleanImages:
     name: str  # the name given to `load_images`
     train: tuple[np.ndarray, ...]  # training images, each (H, W) uint8 with H, W >= patch_size
     test: tuple[np.ndarray, ...]  # test images, each (H, W) uint8
-    sigma: float  # deviation of the noise in grey values; noisy images are neither clipped nor rounded
+    sigma: float  # standard deviation of the noise in grey values; noisy images are neither clipped nor rounded
     patch_size: int  # side of the square training patches
     mean, std = (0.0,), (1 / 255,)  # normalisation that leaves grey values as they are
     class_names = ()
@@ -46,12 +46,12 @@ class CleanImages:
 
     @property
     def input_shape(self) -> tuple[None, None, int]:
-        """(H, W, C) of every image: any size, grey."""
+        """(H, W, C) of the images. H and W are None, because the images have different sizes."""
         return None, None, 1
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Numbers of training patches per epoch and of test images."""
+        """(training patches per epoch, test images)."""
         return self.patches, len(self.test)
 
     @property
@@ -61,12 +61,12 @@ class CleanImages:
 
     @property
     def model_arguments(self) -> dict[str, Any]:
-        """Arguments for a network that fits the data: none, since it takes images of any size."""
+        """Arguments of a network for these data. Empty, because a denoiser takes images of any size."""
         return {}
 
     @cached_property
     def patches(self) -> int:
-        """Patches per epoch: as many pixels as all training images have, rounded up to whole patches per image."""
+        """Number of patches per epoch. An image of n pixels gives n / patch_size^2 patches, rounded up."""
         return sum(self._per_image)
 
     @cached_property
@@ -78,10 +78,10 @@ class CleanImages:
         return np.repeat(np.arange(len(self.train)), self._per_image)
 
     def train_batch(self, plan: Plan, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a batch of a plan, counted from 0: (noisy, clean) patches (B, S, S, 1) float32.
+        """Returns batch `number` of a plan, counted from 0, as (noisy, clean), each (B, S, S, 1) float32 with S = patch_size.
 
-        Each patch is cut at a random place, turned, mirrored and made noisy. The draws depend on seed, epoch and the place
-        of the patch in the epoch.
+        Each patch is cropped at a random position, rotated by a random multiple of 90 degrees, and mirrored at random. The random
+        numbers depend only on the seed, the epoch and the position of the patch in the epoch.
         """
         epoch, step = plan.place(number)
         order = np.random.default_rng([plan.seed, epoch]).permutation(self.patches)
@@ -111,7 +111,7 @@ class CleanImages:
         return tuple(np.concatenate(part) for part in zip(*pairs, strict=True))
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
-        """Returns arguments of `export_model`: noisy middles of test images and the clean ones, and patches to calibrate on."""
+        """Returns arguments for `export_model`: noisy and clean squares of the test images, and noisy patches for calibration."""
         noisy, clean = self.test_squares(SIDE)
         test = draw(len(noisy), compared)
         calibration, _ = self.train_batch(Plan(0, self.patches, calibrating, 0, 0, epochs=1), 0)
@@ -134,7 +134,7 @@ def train_batches(images: CleanImages, plan: Plan) -> Iterable:
 
 
 def test_batches(images: CleanImages) -> Iterable:
-    """Returns the test images one by one, in the form of `train_batches`."""
+    """Returns the test images as batches of one (noisy, clean) pair, in the same type of object as `train_batches`."""
     return _batches(images.test_pair, len(images.test))
 
 

@@ -32,13 +32,13 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
-    """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*, at any depth inside a class.
+    """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*. Images may lie at any depth in a class folder.
 
-    The folder of test images may also be named val, valid, validation or dev, or be missing. Upper and lower case are the same.
+    The folder of test images may also be named val, valid, validation or dev. Upper and lower case do not matter.
 
-    Returns a list of splits and the class names. A split is (images uint8 (N, H, W, C), labels int32 (N,)); there are two
-    of them, or one with all images. Raises ValueError if the folder does not have this form. Warns of files and folders that
-    are not read, and of a single class. See `data.load` for `image_size` and `on_corrupt`.
+    Returns (splits, class names). A split is (images uint8 (N, H, W, C), labels int32 (N,)). There is a training split and a test
+    split, or a single split if there is no folder of test images. Raises ValueError if the folder does not have this form. Warns
+    of files and folders that are not read, and if there is only one class. See `dataset.load` for `image_size` and `on_corrupt`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
@@ -57,7 +57,7 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file has the suffix of an image that is read."""
+    """Returns whether the suffix of a file is one of `SUFFIXES`."""
     return path.suffix.lower() in SUFFIXES
 
 
@@ -67,20 +67,20 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _parts(root: Path) -> list[Path]:
-    """Returns the folders of classes: of training and test images, or one that holds both."""
+    """Returns the folders with class folders in them: one for training and one for test images, or a single folder for both."""
     folders = {path.name.lower(): path for path in _folders(root)}
     tests = [folders[name] for name in TESTS if name in folders]
     if "train" not in folders or not _folders(folders["train"]):
         if tests and all(map(_folders, tests)):
             received = ", ".join(path.name for path in tests)
             raise ValueError(
-                f"expected a folder train beside the folders of test images in '{root}'. Received: {received}"
+                f"expected a folder train next to the folders of test images in '{root}'. Received: {received}"
             )
         return [root]
     parts = [folders["train"], *tests[:1]]
     if unread := sorted(path.name for path in folders.values() if path not in parts):
         read = " and ".join(part.name for part in parts)
-        warnings.warn(f"read {read} in '{root}' and not {', '.join(unread)}", stacklevel=5)
+        warnings.warn(f"ignored {', '.join(unread)} in '{root}': the images are read from {read}", stacklevel=5)
     return parts
 
 
@@ -94,7 +94,7 @@ def _class_names(parts: list[Path]) -> list[str]:
         raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
     if odd := found[0] ^ found[-1]:
         names = " and ".join(part.name for part in parts)
-        raise ValueError(f"expected the same class folders in {names}. Received: {sorted(odd)} in only one")
+        raise ValueError(f"expected the same class folders in {names}. Received: {sorted(odd)} in only one of them")
     return sorted(found[0])
 
 
@@ -110,7 +110,7 @@ def _files(folder: Path) -> list[Path]:
 def _warn_of_others(files: list[Path]) -> None:
     if files:
         names = ", ".join(map(str, files[:NAMED])) + (", ..." if len(files) > NAMED else "")
-        warnings.warn(f"ignored {len(files)} files that have no suffix of a readable image: {names}", stacklevel=5)
+        warnings.warn(f"ignored {len(files)} files without the suffix of an image: {names}", stacklevel=5)
 
 
 def _pictures(folder: Path, files: list[Path], image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:

@@ -1,4 +1,4 @@
-"""RandAugment and CutMix from Keras' image layers, with draws that depend on a key instead of a generator's state."""
+"""RandAugment and CutMix, built from Keras' image layers. Their random numbers depend on a key, not on a generator's state."""
 
 import keras
 from keras import layers, ops
@@ -19,10 +19,10 @@ COLOUR = (layers.RandomColorDegeneration,)
 
 
 class Seeds(keras.random.SeedGenerator):
-    """Yields the seeds of one batch: a pure function of the batch's key and of how many seeds were drawn before.
+    """Gives the seeds of one batch. A seed depends only on the key of the batch and on the number of seeds drawn before.
 
-    The state of Keras' own SeedGenerator would make a batch depend on all batches before it. The key is two integers, as the
-    backend's random functions take them.
+    With Keras' own SeedGenerator, a batch would depend on all batches before it. The key is a pair of integers, the form of seed
+    that the random functions of the backend take.
     """
 
     def __init__(self, key):  # without super().__init__, which creates a variable for the state
@@ -37,10 +37,11 @@ class Seeds(keras.random.SeedGenerator):
 class RandAugment:
     """Applies randomly chosen operations to each image, one after the other (Cubuk et al. 2020).
 
-    Each round deals the images of a batch to the operations at random, the same number to each (give or take one). Every
-    operation is then computed only for its own images. `keras.layers.RandAugment` instead draws one set of operations for
-    a whole batch, computes all of them for every image, and rotates, shears and shifts in one direction only. Its
-    equalisation is left out here: it takes one histogram of the whole batch. Grey images skip the operations on colour.
+    The batch is split at random into groups of equal size (give or take one image), one group per operation. Each operation is
+    computed for its own group only. This is repeated `operations` times. Grey images get no colour operation.
+
+    `keras.layers.RandAugment` draws one set of operations for a whole batch, computes all of them for every image, and rotates,
+    shears and shifts in one direction only. Its equalisation is left out here, because it uses one histogram of the whole batch.
     """
 
     def __init__(self, operations: int, channels: int):
@@ -50,7 +51,7 @@ class RandAugment:
         self.operations = operations
 
     def __call__(self, images, seeds: Seeds):
-        """Returns augmented images (B, H, W, C), float32; values are 0..255 before and after."""
+        """Returns augmented images (B, H, W, C) float32. The values of input and output are 0..255."""
         images = ops.cast(images, "float32")
         for _ in range(self.operations):
             images = self._round(images, seeds)
@@ -68,9 +69,9 @@ class RandAugment:
 
 
 class CutMix:
-    """Pastes a box from another image of the batch into each image, and mixes the labels by area (Yun et al. 2019, alpha = 1).
+    """Pastes a box from another image of the batch into each image, and mixes the labels by area (Yun et al. 2019).
 
-    The area is that of the pasted pixels. `keras.layers.CutMix` uses the area of the box before it is rounded to pixels.
+    The area is that of the pasted pixels. `keras.layers.CutMix` uses the area of the box before rounding to whole pixels.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Batches for the JAX backend: images stay on the device as bytes, where one jitted function makes each batch."""
+"""Batches for the JAX backend. The images stay on the device as bytes, and a jitted function makes each batch there."""
 
 from functools import lru_cache, partial
 from weakref import WeakKeyDictionary
@@ -32,7 +32,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
-    """Returns the batches of a whole split, in its own order."""
+    """Returns the batches of a whole split, in the order of its images."""
     arrays, count = _on_device(split), len(split.labels)
 
     def batch(number: int) -> tuple[jax.Array, jax.Array]:

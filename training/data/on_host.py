@@ -1,4 +1,4 @@
-"""Batches for the TensorFlow backend: tf.data prepares them on the host, ahead of the device."""
+"""Batches for the TensorFlow backend. tf.data prepares the batches on the host while the device computes."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -40,7 +40,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Dataset:
-    """Returns the batches of a whole split, in its own order."""
+    """Returns the batches of a whole split, in the order of its images."""
     images, labels = _on_host(split)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

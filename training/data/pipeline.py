@@ -42,9 +42,9 @@ def train_batches(
 ) -> Iterable:
     """Returns the training batches of the epochs first_epoch to first_epoch + epochs - 1, one epoch after the other.
 
-    The order and the views of an epoch are a pure function of (seed, epoch), for any batch size. The draws of RandAugment
-    and CutMix are a pure function of (seed, epoch, step). A run that starts at step 7 of epoch 3 therefore sees bit for
-    bit what a run from the beginning sees there. The two backends draw different numbers.
+    The order of the images, their crops and their flips depend only on (seed, epoch), not on the batch size. The random numbers
+    of RandAugment and CutMix depend only on (seed, epoch, step). A run that starts at step 7 of epoch 3 therefore gets, bit for
+    bit, the batches that a run from the beginning gets there. TensorFlow and JAX draw different random numbers.
 
     Args:
         split: images and labels.
@@ -52,9 +52,9 @@ def train_batches(
         mean: per channel, for pixels scaled to [0, 1].
         std: per channel, on the same scale.
         seed: seed of the run.
-        augment: a key of `AUGMENTATIONS`. Crops pad with raw zeros before the normalisation, as in torchvision.
+        augment: a key of `AUGMENTATIONS`. Images are padded with zeros before they are normalised, as in torchvision.
         classes: length of one-hot labels, needed for smoothing and CutMix; None for integer labels.
-        label_smoothing: share of a label that is spread evenly over all classes.
+        label_smoothing: share of each label that is spread evenly over all classes.
         first_epoch: number of the first epoch.
         first_step: number of batches to skip in the first epoch.
         epochs: number of epochs, the first one included.
@@ -64,8 +64,8 @@ def train_batches(
         float32, labels (B,) int32 or (B, classes) float32).
 
     Raises:
-        ValueError: if the augmentation is unknown, the batch size is below 1, an epoch has no such first step, or labels
-            are to be smoothed or mixed without the number of classes.
+        ValueError: if the augmentation is unknown, the batch size is below 1, an epoch has no step `first_step`, or `classes` is
+            None with label smoothing or CutMix.
 
     Example:
         >>> from keras_mgnet.training.data.dataset import load
@@ -83,7 +83,7 @@ def train_batches(
 def test_batches(
     split: Split, batch_size: int, *, mean: tuple[float, ...], std: tuple[float, ...], classes: int | None = None
 ) -> Iterable:
-    """Returns the batches of a whole split in its own order, in the form of `train_batches`.
+    """Returns the batches of a whole split, in the order of its images. The type is that of `train_batches`.
 
     Example:
         >>> from keras_mgnet.training.data.dataset import load

@@ -1,4 +1,4 @@
-"""Says which batches a part of a run sees."""
+"""Defines which batches a part of a run uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,13 +40,13 @@ class Plan:
         return self.steps * self.epochs - self.first_step
 
     def place(self, number: int) -> tuple[int, int]:
-        """Returns (epoch, step) of a batch. All three count from 0."""
+        """Returns (epoch, step) of batch `number`. All three numbers count from 0."""
         epoch, step = divmod(self.first_step + number, self.steps)
         return self.first_epoch + epoch, step
 
 
 class Batches(keras.utils.PyDataset):
-    """A sequence of `count` batches; `make(number)` makes each one."""
+    """A sequence of `count` batches. `make(number)` returns one batch."""
 
     def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int):
         super().__init__()

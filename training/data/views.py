@@ -11,9 +11,9 @@ def augmented(images, view, augmentation: Augmentation):
 
     Args:
         images: (B, H, W, C), of any type.
-        view: (B,) integers below `augmentation.views`. Each encodes (row offset, column offset, mirrored) as digits of one
-            number.
-        augmentation: the width of the padding, and whether views are mirrored.
+        view: (B,) integers below `augmentation.views`. An integer encodes the row and column of the crop, both in 0..2 pad, and
+            whether the crop is mirrored (0 or 1): view = (row (2 pad + 1) + column) (1 + flip) + mirrored.
+        augmentation: the width `pad` of the padding, and whether crops may be mirrored (`flip`).
 
     Example:
         >>> ops.convert_to_numpy(augmented([[[[1], [2]]]], [1], Augmentation(pad=0, flip=True)))[0, 0, :, 0].tolist()

@@ -15,7 +15,7 @@ from keras_mgnet.training.runs import state
 from keras_mgnet.training.runs.measure import measure_of
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes the host wait for a GPU
-DIVERGED = 10  # times the loss of guessing
+DIVERGED = 10  # times the trivial loss of the task, see `task`
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,10 +27,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopSignals:
-    """While open, remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption). A second signal acts at once.
+    """A context that remembers the first SIGINT (Ctrl-C) or SIGTERM (pre-emption). A second signal interrupts at once.
 
-    The handler itself raises nothing: an exception could land in a destructor, where Python drops it, or half-way through
-    an update of the weights.
+    The first signal raises no exception. Python would drop an exception inside a destructor, and an exception inside an update of
+    the weights would leave the update half done.
     """
 
     HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -56,17 +56,17 @@ class StopSignals:
 
 @dataclass(eq=False, kw_only=True)
 class StepWatch(keras.callbacks.Callback):
-    """Follows one epoch step by step, from the step where it starts or resumes.
+    """Watches the steps of one epoch: shows progress, writes checkpoints, stops on request, and detects divergence.
 
     Raises:
-        Stopped: after the running step, if the run was asked to stop.
-        DivergenceError: if the mean loss is not finite, or more than ten times the loss of guessing.
+        Stopped: after the current step, if the run was asked to stop.
+        DivergenceError: if the mean loss is not finite, or more than ten times `trivial_loss`.
     """
 
     start: state.Progress  # where the epoch starts or resumes
     batch_size: int  # images per step; the last step of an epoch takes the rest of `images`
     images: int  # per epoch
-    trivial_loss: float  # loss of guessing
+    trivial_loss: float  # loss of a model that has learned nothing, see `task`
     stop_asked: Callable[[], bool]  # returns the same for all workers
     save_every: int | None  # steps between two calls of `save`
     save: Callable[[state.Progress], None]
@@ -93,7 +93,7 @@ class StepWatch(keras.callbacks.Callback):
             self.save(progress)
 
     def progress(self, logs) -> state.Progress:
-        """Returns the progress after this step. `logs` holds the means of the metrics since `start`."""
+        """Returns the progress after the current step. `logs` has the mean of each metric since `start`."""
         means = {key: float(value) for key, value in logs.items()}
         highest = DIVERGED * self.trivial_loss
         if not means["loss"] <= highest:
@@ -120,7 +120,7 @@ class StopInEvaluation(keras.callbacks.Callback):
 
 
 class ProgressBar:
-    """Shows a progress bar over the steps of the run and prints one line per epoch. Closes with its context, also on errors."""
+    """A context that shows a progress bar over the steps of the run and prints one line per epoch."""
 
     def __init__(self, console: Console, epochs: int, steps: int):
         self.bar = progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[rate]}"))

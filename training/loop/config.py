@@ -27,7 +27,7 @@ NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}  # the options of 
 class TrainConfig:
     """The configuration of a training run.
 
-    A field that is None takes its value from the recipe of the model, or the default that the help of the option names.
+    A field that is None gets its value from the recipe, or the default that the help text of its option states.
 
     Example:
         >>> TrainConfig("digits", epochs=0)
@@ -49,7 +49,7 @@ class TrainConfig:
         None, "step (divided by 10 at the recipe's milestones), cosine or constant"
     )
     warmup_epochs: NonNegativeFloat | None = option(
-        None, "epochs over which the rate rises linearly from 0; a recipe's warm-up scales with epochs"
+        None, "epochs over which the learning rate rises linearly from 0; by default the recipe's, scaled with epochs"
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
@@ -64,7 +64,9 @@ class TrainConfig:
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "float32, mixed_bfloat16 or mixed_float16"
     )
-    jit_compile: Literal[*JIT_COMPILE] = option("auto", "XLA: on, off, or auto (on TensorFlow only with GPUs)")
+    jit_compile: Literal[*JIT_COMPILE] = option(
+        "auto", "compile with XLA: on, off, or auto (on, except with TensorFlow on a CPU)"
+    )
     strategy: Literal[*STRATEGIES] = option(
         "auto",
         "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG), or auto: multiworker "
@@ -114,7 +116,7 @@ class TrainConfig:
             object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
-        """Returns the configuration with the recipe's values in place of None. `channels` is the number of image channels."""
+        """Returns the configuration with every None replaced by the recipe's value. `channels` is that of the images."""
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
@@ -128,7 +130,7 @@ class TrainConfig:
 
     @property
     def is_denoising(self) -> bool:
-        """Whether the run trains a denoiser, from images to images."""
+        """Whether the run trains a denoiser, which maps images to images."""
         return is_denoising(self.dataset)
 
     def _settle_denoising(self) -> None:
@@ -138,7 +140,7 @@ class TrainConfig:
             if self.is_denoising and getattr(self, name) is None:
                 object.__setattr__(self, name, value)
             elif not self.is_denoising and getattr(self, name) is not None:
-                raise ValueError(f"expected {name} with denoise:DIR only. Received: {name}={getattr(self, name)!r}")
+                raise ValueError(f"expected {name} only with denoise:DIR. Received: {name}={getattr(self, name)!r}")
         if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
             received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
             raise ValueError(f"expected no augment or label_smoothing with denoise:DIR. Received: {received}")

@@ -11,7 +11,7 @@ FEW = 10  # steps per epoch
 
 
 def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
-    """Returns a line that says what is trained, on which data and for how long, and a line for each thing you may not expect."""
+    """Returns one line with the model, the data and the length of the run, and one line for each setting you may not expect."""
     config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     first = (
         f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
@@ -29,9 +29,9 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     if strategy.replicas > 1:
         yield strategy.outcome(prepared.model, config.sync_norms)
     if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:
-        yield f"{config.schedule} schedule instead of the recipe's {recipe.curve}; --schedule {recipe.curve} keeps it"
+        yield f"{config.schedule} schedule instead of the recipe's {recipe.curve}; --schedule {recipe.curve} keeps the recipe's"
     if prepared.steps < FEW:
         yield (
             f"{prepared.steps} steps per epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "
-            "a smaller batch size gives more"
+            "a smaller batch size gives more steps"
         )

@@ -1,4 +1,4 @@
-"""Decides whether two records describe the same run, so that one may continue where the other stopped."""
+"""Decides whether two records describe the same run. Only then may a new process resume the run."""
 
 import hashlib
 import json

@@ -20,7 +20,7 @@ from keras_mgnet.training.runs.run import Run
 
 
 def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
-    """Loads the data set of a run, or another one. Raises ValueError unless its images and classes fit the run's model."""
+    """Loads `dataset`, by default the run's data set. Raises ValueError if the images or classes do not fit the run's model."""
     config = _config(run, dataset)
     data = task.load_data(config)
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
@@ -34,7 +34,8 @@ def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
 def export_arguments(run: Run, checkpoint: str = "last") -> dict[str, Any]:
     """Returns the arguments of `keras_mgnet.export.export_model` for the model of a run.
 
-    They are the model, its class names and normalization, images of the run's data set and the record for the card.
+    The arguments are the model, images of the run's data set, and the record for the model card. A classifier also has the class
+    names and the normalisation.
 
     Example:
         >>> arguments = export_arguments(open_run("runs/digits-mgnet-001"))  # doctest: +SKIP
@@ -49,21 +50,22 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
     recorded = run.record["config"]
     name = dataset or recorded["dataset"]
     if is_denoising(name) != _is_denoiser(run):
-        expected = "denoise:DIR" if _is_denoiser(run) else "a data set of classes"
-        raise ValueError(f"expected {expected} for '{run.path}', of {recorded['model']}. Received: {name}")
+        expected = "denoise:DIR" if _is_denoiser(run) else "a data set with classes"
+        raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
     square = height if name.startswith("folder:") and height == width else None
     return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
 
 
 def check_classifier(run: Run) -> None:
-    """Raises ValueError for the run of a denoiser."""
+    """Raises ValueError if the run trained a denoiser."""
     _check(run, "classifier")
 
 
 def _check(run: Run, kind: str) -> None:
     if _is_denoiser(run) != (kind == "denoiser"):
-        raise ValueError(f"expected the run of a {kind}. Received: '{run.path}', of {run.record['config']['model']}")
+        model = run.record["config"]["model"]
+        raise ValueError(f"expected the run of a {kind}. Received: '{run.path}', a run of {model}")
 
 
 def _is_denoiser(run: Run) -> bool:
@@ -71,7 +73,10 @@ def _is_denoiser(run: Run) -> bool:
 
 
 def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
-    """Returns the loss and the accuracy or PSNR of a run's model on the test images of its data set, or of another that fits."""
+    """Evaluates the model of a run on the test images of `dataset`, by default the run's data set.
+
+    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images.
+    """
     data, model = load_data(run, dataset), run.load_model(checkpoint)
     batches = task.task(_config(run, dataset), data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
@@ -79,9 +84,10 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> 
 
 
 def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int = 3) -> list[dict[str, Any]]:
-    """Classifies image files: returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` classes of each.
+    """Classifies image files. Returns [{"image": path, "classes": {name: probability, ...}}, ...].
 
-    Images are converted to the channels and resized to the size with which the model was trained.
+    "classes" has the `top` likeliest classes of an image. Images are first converted to the channels and the size of the training
+    images.
     """
     check_classifier(run)
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
@@ -94,23 +100,23 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
 
 
 def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:
-    """Removes the noise of grey image files, writes out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
+    """Removes the noise from grey image files, writes out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
 
-    The pixels written are rounded to grey values 0..255.
+    The pixels written are clipped and rounded to grey values 0..255.
 
     Raises:
-        ValueError: before anything is written, if the run is not a denoiser's, two images have the same name, an image is
-            smaller than the filters need, or an image would be overwritten in `out`.
+        ValueError: before anything is written, if the run did not train a denoiser, two images have the same name, an image is
+            smaller than the filters need, or an output would overwrite one of the images.
     """
     from PIL import Image
 
     _check(run, "denoiser")
     targets = {out / f"{Path(path).stem}.png": Path(path) for path in images}
     if len(targets) < len(images):
-        raise ValueError(f"expected images of different names. Received: {', '.join(str(path) for path in images)}")
+        raise ValueError(f"expected images with different names. Received: {', '.join(str(path) for path in images)}")
     if replaced := {target.resolve() for target in targets} & {path.resolve() for path in targets.values()}:
         raise ValueError(
-            f"expected another folder than that of the images. Received: '{out}', where {min(replaced)} is one"
+            f"expected a folder where no image is overwritten. Received: '{out}', which contains the image {min(replaced)}"
         )
     model = run.load_model(checkpoint)
     for path in targets.values():

@@ -32,17 +32,17 @@ HINT = "lower the learning rate or lengthen the warm-up"
 def train(config: TrainConfig, console: Console | None = None) -> Run:
     """Trains a model and writes its run directory (see `runs.run`).
 
-    Ctrl-C and SIGTERM end the run after the running step and write a checkpoint; run.json then says "interrupted" or
-    "preempted". The run ends as "diverged" if a loss or weight is not finite, or the loss is far above that of guessing;
-    the last good checkpoint stays. With `resume`, the run continues from the newest intact checkpoint. On a CPU in
-    reproducible mode the result is then bit for bit as if it had never stopped.
+    Ctrl-C and SIGTERM end the run after the current step. The run writes a checkpoint, and run.json gets the status "interrupted"
+    or "preempted". The status is "diverged" if the loss or a weight is not finite, or if the loss is more than ten times that of
+    a model that has learned nothing. The last good checkpoint is then kept. With `resume`, the run continues from the newest
+    intact checkpoint. With `reproducible` on a CPU, a resumed run gives bit for bit the result of an uninterrupted run.
 
     Args:
-        config: the configuration. Fields left open come from the model's recipe.
+        config: the configuration.
         console: where to show progress; None for standard error.
 
     Raises:
-        ValueError: if the configuration, the data set or a path cannot work; raised before anything is written.
+        ValueError: if the configuration, the data set or a path is not usable. It is raised before anything is written.
 
     Example:
         >>> run = train(TrainConfig("digits", set={"channels": 4, "nu": [1]}, epochs=1, out=tmp))  # doctest: +SKIP
@@ -77,7 +77,7 @@ def _directory(config: TrainConfig, strategy: Strategy) -> Path:
 
 
 def _as_recorded(content: dict[str, Any], config: TrainConfig, directory: Path, family: type) -> dict[str, Any]:
-    """Returns the record of a run. On resuming, drops arguments that an older run.json lacks and that have their defaults."""
+    """Returns the record of a run. When resuming, drops model arguments that run.json lacks and that have their defaults."""
     if config.resume and (directory / "run.json").is_file():
         model, then = content["model"], open_run(directory).record["model"]
         content["model"] = model | {"config": without_later(model["config"], then.get("config", {}), family)}
@@ -95,7 +95,7 @@ def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> 
 
 
 class _Loop:
-    """A run in progress; `progress` says how far it has come."""
+    """A run in progress. `progress` says how far the run has come."""
 
     def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console

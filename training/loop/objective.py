@@ -17,10 +17,10 @@ def compile_model(
 ) -> LearningRateSchedule:
     """Compiles a model for a run and returns the learning rate as a function of the step.
 
-    Call it inside the scope of the run's strategy. A denoiser keeps its own loss and metric. The loss of a classifier is the
-    cross-entropy with integer labels, or with one-hot labels if they are smoothed or mixed. Only training labels are
-    smoothed, so the test loss is a plain cross-entropy. The recipe decides
-    what the resolved configuration does not: SGD or Adam, milestones, Nesterov momentum, and which variables decay.
+    Call this function inside the scope of the run's strategy. A denoiser keeps its own loss and metric. The loss of a classifier
+    is the cross-entropy with integer labels. With label smoothing or CutMix, the labels are one-hot. Only training labels are
+    smoothed, so the test loss is a plain cross-entropy. The recipe decides what is not in the configuration: SGD or Adam, the
+    milestones, Nesterov momentum, and which variables decay.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)

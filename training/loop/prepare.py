@@ -105,7 +105,7 @@ def now() -> str:
 
 
 def _check_turns(config: TrainConfig, stages: int) -> None:
-    """Raises unless every stage gets its turn: other stages would be saved without having been trained or measured."""
+    """Raises ValueError if the run is too short to train every stage alone. The model would be saved with untrained stages."""
     if config.greedy_epochs * stages > config.epochs:
         received = f"greedy_epochs={config.greedy_epochs}, epochs={config.epochs}"
         raise ValueError(f"expected epochs >= greedy_epochs times the {stages} stages. Received: {received}")

@@ -1,7 +1,7 @@
-"""Strategies on TensorFlow: a copy of the model on every device, trained as one device would train on the global batch.
+"""Strategies on TensorFlow: every device holds a replica of the model, which gets its part of each global batch.
 
-Keras' own train step wraps the replicas in XLA, which TensorFlow refuses, and fails with several workers. Here XLA compiles
-only the forward and backward pass of each replica; all-reduce and update stay outside.
+Keras' own train step fails with several workers. It also compiles all replicas together with XLA, which TensorFlow refuses. Here
+XLA compiles only the forward and backward pass of each replica. The all-reduce and the update run outside XLA.
 """
 
 import re
@@ -31,7 +31,7 @@ LOST_WORKER = (
 
 @cache
 def split_cpu(count: int) -> None:
-    """Splits the CPU into this many devices and hides all others. RuntimeError if TensorFlow has already computed something."""
+    """Splits the CPU into `count` devices and hides all others. Raises RuntimeError if TensorFlow has already computed."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_visible_devices([cpu])
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
@@ -51,7 +51,7 @@ def _connected(several_workers: bool) -> tf.distribute.Strategy:
 
 
 class Replicas(Strategy):
-    """A `tf.distribute` strategy whose losses, gradients and metrics are those of the global batch."""
+    """A `tf.distribute` strategy that averages losses, gradients and metrics over the images of the global batch."""
 
     def __init__(self, name: str, strategy: tf.distribute.Strategy, cluster: Cluster | None):
         super().__init__(name, strategy.num_replicas_in_sync, cluster)
@@ -72,7 +72,7 @@ class Replicas(Strategy):
         compat.build_by(model, self._first_share)
 
     def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-        """Splits each global batch into nearly equal shares. Sample weights make up for the difference in size."""
+        """Splits each global batch into nearly equal parts, one per replica. Sample weights correct for unequal sizes."""
         local = self.replicas // self.workers
 
         def shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -91,8 +91,8 @@ class Replicas(Strategy):
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
         if not sync_norms and _norms(model):
             return (
-                "each norm sees its replica's share of a batch: not the result of one device; --sync-norms or "
-                "KERAS_BACKEND=jax gives that result"
+                "norms use only their replica's part of a batch, so the result differs from that of one device; --sync-norms or "
+                "KERAS_BACKEND=jax gives the result of one device"
             )
         draws = ", except for the draws of dropout and shake-shake" if _layers_that_draw_per_image(model) else ""
         return super().outcome(model, sync_norms) + draws + (", without XLA" if sync_norms else "")
@@ -143,10 +143,13 @@ class Replicas(Strategy):
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    """Returns the worker that a long report names, or else its first line. Text in double braces names this process."""
+    """Returns the worker that TensorFlow's report names, or else the first line of the report.
+
+    Text in double braces is ignored, because it names this process.
+    """
     report = re.sub(r"{{.*?}} *", "", error.message)
     worker = re.search(r"/job:\w+(/replica:\d+)?/task:\d+", report)
-    return f"no answer of {worker[0]}" if worker else report.splitlines()[0]
+    return f"no answer from {worker[0]}" if worker else report.splitlines()[0]
 
 
 def _averaging(model: keras.Model) -> Callable[[], None]:
@@ -162,7 +165,10 @@ def _averaging(model: keras.Model) -> Callable[[], None]:
 
 
 def _share(images: tf.Tensor, labels: tf.Tensor, place: tf.Tensor, replicas: int) -> tuple[tf.Tensor, ...]:
-    """Returns the share of one replica: images, labels, and weights that make the mean over shares the mean over the batch."""
+    """Returns the images, labels and sample weights of replica `place`.
+
+    With these weights, the mean over the replicas equals the mean over the batch.
+    """
     count = tf.shape(images)[0]
     start, stop = place * count // replicas, (place + 1) * count // replicas
     weight = tf.cast(replicas * (stop - start), tf.float32) / tf.cast(count, tf.float32)
@@ -205,7 +211,7 @@ def _test_step(model: keras.Model, replicas: int, jit: bool) -> Callable[..., No
 
 
 def _record(model, replicas, images, labels, weights, logits, loss) -> None:
-    """Adds a share to the metrics. The losses of all shares add up to the loss of the batch, and their weights to its size."""
+    """Updates the metrics with one replica's part. The losses of all parts sum to the batch's loss, the weights to its size."""
     batch_size = tf.cast(replicas * tf.shape(images)[0], tf.float32) / weights[0]
     mean_loss, *_ = model.metrics
     mean_loss.update_state(loss * replicas, sample_weight=batch_size / replicas)
@@ -213,7 +219,7 @@ def _record(model, replicas, images, labels, weights, logits, loss) -> None:
 
 
 def _finite_everywhere(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
-    """Sets all gradients to NaN on every replica if one overflows. Keras checks each replica alone, so they would diverge."""
+    """Sets all gradients on all replicas to NaN if any overflows. Keras checks each replica alone, so replicas would differ."""
     finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
     overflows = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32))
     return [
@@ -236,7 +242,7 @@ def _resolve(model: keras.Model, jit_compile: bool | str) -> bool:
 
 
 def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
-    """Gives layers that draw per image one random stream per replica. A draw per batch stays the same on all replicas."""
+    """Gives every replica its own random numbers in layers that draw per image. Layers that draw per batch stay the same."""
     layers = _layers_that_draw_per_image(model)
 
     def separate():

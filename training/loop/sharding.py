@@ -1,6 +1,6 @@
-"""Strategies on JAX: every device holds all variables and gets a share of each batch; the compiler does the rest.
+"""Strategies on JAX: every device holds all variables and gets a part of each batch. The compiler adds the communication.
 
-A step computes over the global batch: its norms, losses, metrics and random numbers are those of one device.
+A step computes over the global batch. Norms, losses, metrics and random numbers are therefore those of one device.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from keras_mgnet.training.loop.strategy import Cluster, Strategy
 
 @cache
 def split_cpu(count: int) -> None:
-    """Splits the CPU into this many devices and hides all others. RuntimeError if JAX has already computed something."""
+    """Splits the CPU into `count` devices and hides all others. Raises RuntimeError if JAX has already computed."""
     jax.config.update("jax_num_cpu_devices", count)
     jax.config.update("jax_platforms", "cpu")
 
@@ -37,7 +37,7 @@ class Sharded(Strategy):
     """`keras.distribution.DataParallel`, applied to all models of the process."""
 
     def distribute(self, batches: Any) -> Any:
-        """Cuts this worker's part out of each global batch. With one worker, batches pass unchanged and Keras splits them."""
+        """Returns this worker's part of each global batch. With one worker, the batches stay unchanged, and Keras splits them."""
         if self.workers == 1:
             return batches
         if isinstance(batches, keras.utils.PyDataset):

@@ -63,7 +63,7 @@ class Strategy:
 
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:
         """Describes over which part of a batch the norms compute statistics, and whether the result equals that of one device."""
-        return "norms see the whole batch: the result of one device"
+        return "norms use the whole batch, so the result is that of one device"
 
     def average_statistics(self, model: keras.Model) -> None:
         """Sets the moving statistics of the norms on every replica to the mean over all replicas.
@@ -73,7 +73,10 @@ class Strategy:
         """
 
     def agree(self, asked: bool) -> bool:
-        """Returns whether any worker asks to stop. All workers call this after each step. Every tenth call exchanges messages."""
+        """Returns whether any worker asks to stop. All workers call this method after each step.
+
+        Several workers exchange messages only in every tenth call. The other calls then return False.
+        """
         self._steps += 1
         return asked if self.workers == 1 else self._steps % CONFER_EVERY == 0 and self._any(asked)
 
@@ -85,7 +88,9 @@ class Strategy:
         return nullcontext()
 
     def check(self, batch_size: int, images: int, sync_norms: bool = False, jit_compile: bool | str = "auto") -> None:
-        """Raises ValueError if the strategy cannot split all batches. `batch_size` is global, `images` is the number of images.
+        """Raises ValueError if the strategy cannot split all batches, or cannot combine XLA with synchronised norms.
+
+        `batch_size` is that of the global batch. `images` is the number of images in an epoch.
 
         Example:
             >>> connect("one").check(128, 60_000)
@@ -114,14 +119,14 @@ def connect(name: str, cpu_devices: int | None = None) -> Strategy:
     machine without GPUs.
 
     Args:
-        name: one of four.
+        name: one of four names.
 
             - "one" trains on one device.
             - "mirrored" trains on all devices of this machine.
             - "multiworker" trains on the machines of the environment variable TF_CONFIG.
             - "auto" is "multiworker" if TF_CONFIG names several machines, else "mirrored" if this machine has several devices,
               else "one".
-        cpu_devices: number of devices into which the CPU is split. GPUs are then not used. None changes nothing.
+        cpu_devices: number of devices into which the CPU is split. GPUs are then not used. By default the CPU is not split.
 
     Raises:
         ValueError: if the name is unknown, if TF_CONFIG is invalid, if "multiworker" finds fewer than two workers in TF_CONFIG,
@@ -139,7 +144,7 @@ def connect(name: str, cpu_devices: int | None = None) -> Strategy:
         try:
             _backend().split_cpu(cpu_devices)
         except RuntimeError as error:
-            raise ValueError(f"expected cpu_devices before anything is computed. Received: {cpu_devices}") from error
+            raise ValueError(f"expected cpu_devices before any computation. Received: {cpu_devices}") from error
     if name == "one":
         return Strategy()
     if name == "multiworker" and len(cluster.addresses) < 2:
@@ -156,7 +161,7 @@ def _backend() -> ModuleType:
 
 
 def read_cluster(config: str) -> Cluster:
-    """Reads a cluster from the text of TF_CONFIG. An empty text stands for this process alone.
+    """Reads a cluster from the text of TF_CONFIG. If the text is empty, the cluster is this process alone.
 
     Example:
         >>> read_cluster('{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}')

@@ -25,7 +25,7 @@ class Classification:
 
     @property
     def trivial_loss(self) -> float:
-        """The loss of guessing."""
+        """The cross-entropy of a model that has learned nothing: log(classes)."""
         return math.log(max(self.data.classes, 2))
 
     def train_batches(self, epoch: int, step: int) -> Iterable:
@@ -77,7 +77,7 @@ class Denoising:
 
     @property
     def trivial_loss(self) -> float:
-        """The loss of returning the noisy image."""
+        """The mean squared error of a model that returns the noisy image: sigma^2."""
         return self.data.sigma**2
 
     def train_batches(self, epoch: int, step: int) -> Iterable:
@@ -87,11 +87,11 @@ class Denoising:
         return denoise.train_batches(self.data, plan)
 
     def test_batches(self) -> Iterable:
-        """Returns the test images one by one."""
+        """Returns the test images, one per batch."""
         return denoise.test_batches(self.data)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Ends the model after the stage whose turn it is. Once every stage has had its turn, the whole model is used."""
+        """Ends the model after the stage that this epoch trains alone. After the turn of the last stage, uses the whole model."""
         field, each = self.field, self.config.greedy_epochs
         stages = len(field.steps)
         stage = epoch // each if each else stages

@@ -23,7 +23,7 @@ class DamagedCheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run. Each checkpoint is a directory, and the alphabetical order of the names is the order of age.
+    """The checkpoints of a run. Each checkpoint is a directory. Sorted by name, the oldest checkpoint comes first.
 
     A checkpoint has three files: arrays.safetensors, state.json and manifest.json. The manifest contains the run, the name of the
     checkpoint, and the length and SHA-256 of the other two files.

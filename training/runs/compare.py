@@ -73,8 +73,8 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
     """Groups finished runs by network and returns the networks, best mean accuracy first.
 
     Raises:
-        ValueError: if a run is not finished or is a denoiser's, two runs have the same network and seed, or runs differ in
-            anything other than network and seed.
+        ValueError: if a run is not finished, a run trained a denoiser, two runs have the same network and seed, or runs differ in
+            anything other than network, seed and directory.
 
     Example:
         >>> compare([])
@@ -92,7 +92,7 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         fixed = {key: value for key, value in (config | run.record.get("training", {})).items() if key not in FREE}
         reference = reference or (run, fixed)
         if differing := [key for key in fixed | reference[1] if fixed.get(key) != reference[1].get(key)]:
-            raise ValueError(f"expected runs that differ only in {', '.join(FREE)}. Received: another "
+            raise ValueError(f"expected runs that differ only in {', '.join(FREE)}. Received: different "
                              f"{', '.join(differing)} in '{reference[0].path}' and '{run.path}'")  # fmt: skip
         group = groups[_label(config)]
         if config["seed"] in group:
@@ -119,7 +119,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws a PNG with every seed and the mean of each network, and with the mean test accuracy over the epochs."""
+    """Draws a PNG with two panels: the last test accuracies with their mean, and the mean test accuracy over the epochs."""
     figure = new_figure(12, 1.8 + 0.4 * len(entries))
     points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for row, entry in enumerate(reversed(entries)):

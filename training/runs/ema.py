@@ -1,4 +1,4 @@
-"""Replaces the weights of a model by their average over the steps, for as long as needed."""
+"""Replaces the weights of a model temporarily by their average over the steps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from keras import ops
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """While open, a model holds its optimiser's averages as weights; afterwards its own weights are back bit for bit.
+    """A context in which the weights of a model are the averages that its optimiser keeps. At the end, the weights are restored.
 
-    Keras' SwapEMAWeights adds and subtracts, which rounds. A model without averages is left as it is, and so is one before
-    its first step. Moving statistics of norms are not averaged: the model keeps its own. The weights also come back after an
-    exception, even one that ends an evaluation. With a tf.distribute strategy, use it outside the replicas.
+    The weights are restored bit for bit, also after an exception. Keras' SwapEMAWeights adds and subtracts, which rounds.
+    Without averages, or before the first step, nothing changes. The moving statistics of norms are not averaged. With a
+    tf.distribute strategy, enter the context outside the replicas.
 
     Example:
         >>> from keras_mgnet import MgNet

@@ -7,7 +7,7 @@ from typing import NamedTuple
 class Measure(NamedTuple):
     """A metric of quality. Higher is better."""
 
-    key: str  # its name in the log; with the prefix "val_" for the test images
+    key: str  # name in the log, where test images have the prefix "val_"
     text: str  # format of a value
     loss: str  # name of the loss
 

@@ -31,7 +31,7 @@ PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or interrupted run."""
+    """A run directory and the content of its run.json."""
 
     path: Path
     record: dict[str, Any]  # the content of run.json
@@ -53,7 +53,7 @@ class Run:
         return tuple(self.record["data"]["input_shape"])
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
-        """Loads the "last" or "best" model. Raises ValueError if it is not the model that run.json describes."""
+        """Loads the "last" or "best" model. Raises ValueError if the file is missing or is not the model of run.json."""
         check_known("checkpoint", checkpoint, CHECKPOINTS)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
@@ -64,8 +64,8 @@ class Run:
         if expected != received:
             fields = [key for key in expected | received if expected.get(key) != received.get(key)]
             raise ValueError(
-                f"expected {file} to hold the model of its run.json. Received: another {', '.join(fields)} "
-                f"({', '.join(f'{expected.get(key)!r} against {received.get(key)!r}' for key in fields[:3])})"
+                f"expected {file} to hold the model of its run.json. Received: different {', '.join(fields)} "
+                f"({', '.join(f'{received.get(key)!r} instead of {expected.get(key)!r}' for key in fields[:3])})"
             )
         return model
 
@@ -92,9 +92,9 @@ def open_run(path: str | Path) -> Run:
 
 
 def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
-    """Returns the directory of a new run: `out`, or the next free number in runs/ if `out` is None.
+    """Returns the directory of a new run: `out`, or by default runs/DATASET-MODEL-NUMBER with the first free number.
 
-    `out` must not exist yet or be empty, apart from hidden files.
+    Raises ValueError if `out` is a file, or a directory with files that are not hidden.
     """
     if out is None:
         form, _, place = dataset.partition(":")
@@ -109,19 +109,19 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
-    """Returns the constructor arguments of a model as run.json stores them: without the recipe, which it stores elsewhere."""
+    """Returns the constructor arguments of a model as run.json stores them, without the recipe, which has a field of its own."""
     return json.loads(json.dumps({key: value for key, value in model.get_config().items() if key != "recipe"}))
 
 
 def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str, Any]:
-    """Returns the defaults of constructor arguments. An argument that an older run.json lacks had its default."""
+    """Returns the default values of the arguments in `config`. They replace the arguments that an older run.json lacks."""
     parameters = inspect.signature(family).parameters
     defaults = {key: parameters[key].default for key in config if key in parameters}
     return json.loads(json.dumps(defaults, default=str))
 
 
 def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: type[keras.Model]) -> dict[str, Any]:
-    """Returns the constructor arguments, without those that have their defaults and that an older run.json lacks."""
+    """Returns `config` without the arguments that have their default and are missing in `recorded`, from an older run.json."""
     defaults = _since_added(config, family)
     later = {key for key in defaults if key not in recorded}
     return {key: value for key, value in config.items() if key not in later or value != defaults[key]}

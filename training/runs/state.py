@@ -12,7 +12,7 @@ from keras_mgnet.training.runs.measure import measure_of
 
 
 class DivergenceError(ArithmeticError):
-    """Raised when the loss or a weight is no longer finite, or the loss is far above that of guessing."""
+    """Raised when the loss or a weight is not finite, or the loss is far above that of a model that has learned nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Progress:
 
     @property
     def epoch(self) -> int:
-        """Number of finished epochs, which is also the index of the next one."""
+        """Number of finished epochs. It is also the index of the next epoch."""
         return len(self.rows)
 
     @property
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def best(self) -> int | None:
-        """Index of the epoch with the best test accuracy or PSNR, the first of equals. None before the first epoch ends."""
+        """Index of the epoch with the best test accuracy or PSNR, the first in a tie. None before the first epoch ends."""
         values = self.tested()
         return values.index(max(values)) if values else None
 
@@ -84,9 +84,10 @@ class Progress:
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:
-    """Returns every array that the next step depends on. Raises DivergenceError if one is not finite.
+    """Returns every array that the next step depends on. Raises DivergenceError if an array is not finite.
 
-    These are the weights, statistics, generator states, and the variables of the optimiser, averages included.
+    The arrays are the weights, the moving statistics of norms, the states of random generators, and the variables of the
+    optimiser, with its averages of the weights.
     """
     if keras.backend.backend() == "jax":
         model.jax_state_sync()  # during `fit`, the variables do not hold the current state
@@ -99,13 +100,13 @@ def capture(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Sets a compiled model to the state that `capture` returned. Raises ValueError and changes nothing if it does not fit."""
+    """Sets a compiled model to a state from `capture`. If the arrays do not fit, raises ValueError and changes nothing."""
     variables = _variables(model)
     shapes = {key: tuple(variable.shape) for key, variable in variables.items()}
     if differing := shapes.items() ^ {key: array.shape for key, array in arrays.items()}.items():
         raise ValueError(
-            f"expected the state of {model.name}. Received: another {sorted(differing)[0]}, from another network, or from an LM "
-            "network of an earlier version"
+            f"expected the state of {model.name}. Received: the state of another network, or of an LM network of an earlier "
+            f"version; the first difference is {sorted(differing)[0]}"
         )
     for key, variable in variables.items():
         variable.assign(arrays[key])

@@ -19,9 +19,10 @@ from keras_mgnet.training.runs.state import Progress, capture, restore
 
 
 class RunWriter:
-    """Writes a run directory (see `runs.run`). Entering it raises ValueError while another process writes the same directory.
+    """A context that writes a run directory (see `runs.run`).
 
-    Keeps the `keep` newest checkpoints and that of the best epoch. `run` is the `identity.digest` of the run.
+    Entering the context raises ValueError if another process is writing the directory. `keep` is the number of newest checkpoints
+    to keep. The checkpoint of the best epoch is kept too. `run` is the `identity.digest` of the run.
     """
 
     def __init__(self, directory: Path, keep: int, run: str):
@@ -55,7 +56,7 @@ class RunWriter:
         return Progress(**progress)
 
     def catch_up(self, model: keras.Model, progress: Progress) -> None:
-        """Rewrites models and log as they were at the restored checkpoint: a kill may have come between the writes."""
+        """Rewrites models, log and events from the restored checkpoint. A kill may have left files of another step."""
         self.log(progress)
         self.events(progress, 0)
         self._save(model, "last")
@@ -69,7 +70,7 @@ class RunWriter:
             restore(model, newest)
 
     def end_epoch(self, model: keras.Model, progress: Progress) -> None:
-        """Writes the files of a finished epoch: first the checkpoint, then all that can be rebuilt from it."""
+        """Writes the files of a finished epoch: first the checkpoint, then the files that can be rebuilt from the checkpoint."""
         self.checkpoint(model, progress)
         self._save(model, "last")
         if progress.best == progress.epoch - 1:
@@ -87,7 +88,7 @@ class RunWriter:
         write_json(self.directory / "run.json", content)
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
-        """Writes a checkpoint, then removes old ones. Raises `DivergenceError` if weights are not finite, and writes nothing."""
+        """Writes a checkpoint, then removes old ones. If weights are not finite, raises `DivergenceError` and writes nothing."""
         self.checkpoints.write(progress.name, capture(model), progress.to_dict())
         self.checkpoints.prune(progress.name, self.keep, [progress.best_name])
 
@@ -106,7 +107,7 @@ class RunWriter:
             table.writerows(progress.rows)
 
     def events(self, progress: Progress, first: int) -> None:
-        """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, starts the events anew."""
+        """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, deletes the old events before."""
         if not progress.rows:
             return
         if first == 0:
@@ -133,13 +134,13 @@ class RunWriter:
 
 
 class Follower(RunWriter):
-    """A worker of a run whose files another process writes. Does the same work as the writer, but writes nothing."""
+    """Replaces `RunWriter` in every worker except the chief. A follower does the same work, but writes nothing."""
 
     def __enter__(self) -> "Follower":
         return self
 
     def __exit__(self, *error) -> None:
-        """Does nothing: nothing is open."""
+        """Does nothing, because no file is open."""
 
     def _nothing(self, *what) -> None:
         """Replaces the methods that write."""

@@ -29,7 +29,7 @@ class TuneConfig:
 
     dataset: str = option("digits", CLASSES_HELP)
     model: str = option("mgnet_2222_c64_shared_b", "a name from `keras-mgnet list`; its family is searched")
-    method: Literal[*METHODS] = option("random", f"KerasTuner's {', '.join(METHODS)}")
+    method: Literal[*METHODS] = option("random", f"search method of KerasTuner: {', '.join(METHODS)}")
     trials: Count = option(30, "number of networks to try")
     epochs: Count = option(10, "epochs per trial; hyperband begins with fewer")
     max_params: Count | None = option(1_000_000, "largest number of parameters of a network")
@@ -39,11 +39,13 @@ class TuneConfig:
     augment: str | None = option(
         None, f"{', '.join(AUGMENTATIONS)}; by default the recipe's, but none for grey images and SVHN"
     )
-    workers: Count = option(1, "processes that train on this machine, each with its share of the cores")
-    seed: NonNegativeInt = option(0, "seed of the search, the held-out images, initialisation and order")
+    workers: Count = option(1, "number of processes that train on this machine; the cores are split among them")
+    seed: NonNegativeInt = option(
+        0, "seed of the search, the held-out images, the initial weights and the order of the images"
+    )
     image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
     out: str = option("tuning", "directory of the search, new or empty; the machines of a cluster share it")
-    resume: bool = option(False, "continue the search in --out from where it stopped, or start it there")
+    resume: bool = option(False, "continue the search in --out where it stopped; start a new search if --out has none")
 
     def __post_init__(self):
         check(self)
@@ -68,8 +70,8 @@ class TuneConfig:
     def run(self, epochs: int) -> TrainConfig:
         """Returns the configuration that all runs of the search share.
 
-        The schedule is one period of a cosine, after a warm-up of a tenth of the epochs. Each run uses one device, since
-        networks of this size train side by side.
+        The learning rate falls along half a period of a cosine, with a linear warm-up over the first tenth of the epochs. Each
+        run uses one device, because the workers of the search train several networks at once.
         """
         names = ("dataset", "model", "batch_size", "augment", "seed", "image_size")
         shared = TrainConfig(**{name: getattr(self, name) for name in names}, epochs=epochs)

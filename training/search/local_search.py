@@ -23,11 +23,11 @@ POLL, GRACE = 0.5, 60  # seconds: between checks, and for a process to save its 
 def run_processes(config: TuneConfig, console: Console) -> None:
     """Runs the chief and the workers of a prepared search until it is complete.
 
-    Each worker trains on one GPU; workers share GPUs if there are more workers than GPUs. A worker killed by a signal is
-    restarted and continues its trial. When this process ends, for any reason, the others end too.
+    Each worker trains on one GPU. If there are more workers than GPUs, workers share GPUs. A worker killed by a signal is
+    restarted and continues its trial, up to three times. When this process ends, for any reason, the chief and workers end too.
 
     Raises:
-        ChildProcessError: if a process fails. The message has the last line it printed.
+        ChildProcessError: if a process fails. The message has the last line that the process printed.
     """
     workers = [f"worker{number}" for number in range(config.workers)]
     environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)

@@ -1,4 +1,4 @@
-"""KerasTuner over training runs: a tuner whose trials are run directories, and oracles that survive a kill."""
+"""KerasTuner with training runs as trials: a tuner, and oracles whose files stay intact if the process is killed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none until
 
 
 class TrialTuner(keras_tuner.Tuner):
-    """A tuner in the role that KerasTuner's environment variables give it: chief, worker or alone."""
+    """A tuner that is chief, worker or alone. KerasTuner's environment variables give the role."""
 
     def __init__(self, config: TuneConfig):
         self.config, self.images = config, f"npz:{config.data}"
@@ -40,16 +40,16 @@ class TrialTuner(keras_tuner.Tuner):
 
     @property
     def keeps_oracle(self) -> bool:
-        """Whether this process holds the oracle: it is the chief or alone. A worker asks the chief."""
+        """Whether the oracle runs in this process. It does in the chief, and in a process that searches alone."""
         return CHIEF in self.tuner_id or "KERASTUNER_ORACLE_IP" not in os.environ
 
     def search(self) -> None:
-        """Searches without output: KerasTuner would print what trials.py shows better, and raw numbers of its protocol."""
+        """Searches without the output of KerasTuner. `local_search` shows the trials instead."""
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             super().search()
 
     def run_trial(self, trial) -> dict[str, float]:
-        """Trains the network of a trial, or resumes it, and returns its accuracy on the held-out images."""
+        """Trains the network of a trial, or resumes the training, and returns the accuracy on the held-out images."""
         hp, directory = trial.hyperparameters, Path(self.get_trial_dir(trial.trial_id))
         rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
         arguments = self.network.arguments(hp)
@@ -93,7 +93,7 @@ def hypermodel(config: TuneConfig, data: Dataset) -> HyperNetwork:
 
 
 class _Durable(keras_tuner.Oracle):
-    """An oracle that writes its `file`, and the files of its trials next to it, so that they are whole at any moment."""
+    """An oracle that writes its state to `file`, and its trials next to `file`. A kill leaves no half-written file."""
 
     def save(self):
         write_json(self.file, self.get_state())

@@ -56,10 +56,10 @@ def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
-    """Returns why the order of the trials means little, or None if it is meaningful.
+    """Returns a warning if the ranking of the trials means little, else None.
 
-    It means little if the best trial is no better than guessing, or if more than half of the trials are equal. Accuracies
-    count as equal if they differ by at most three standard errors of the best one.
+    The ranking means little if the best trial is no better than guessing, or if more than half of the trials are as good as the
+    best. A trial is as good if its accuracy is at most three standard errors below the best accuracy.
 
     Args:
         trials: the trials, most accurate first.
@@ -69,15 +69,15 @@ def doubt(trials: Sequence[Trial], labels: np.ndarray) -> str | None:
     chance = np.bincount(labels).max() / len(labels)
     if best - chance <= NOISE * _error(chance, labels):
         return (
-            f"No network has learned anything: the best reaches {best:.2%} on {images}, guessing {chance:.2%}. "
+            f"No network has learned anything: the best reaches {best:.2%} on {images}, and guessing {chance:.2%}. "
             "Search with more epochs."
         )
     noise = NOISE * _error(best, labels)
     equal = sum(best - trial.accuracy <= noise for trial in trials)
     if equal > max(1, len(trials) // 2):
         return (
-            f"The order means little: {equal} of {len(trials)} trials are within {100 * noise:.2f} points of the best, "
-            f"which is noise on {images}. Search with more epochs or more images."
+            f"The ranking means little: {equal} of {len(trials)} trials are within {100 * noise:.2f} points of the best. "
+            f"Such a difference is noise on {images}. Search with more epochs or more images."
         )
     return None
 

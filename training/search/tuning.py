@@ -35,21 +35,22 @@ PATIENCE = 3600  # seconds that a worker waits for its chief, as in KerasTuner
 def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
     """Searches for the best network, then trains it on all training images. Only this network is evaluated on the test images.
 
-    Starts a chief and `workers` local processes, which use KerasTuner's protocol. If a cluster has set KERASTUNER_TUNER_ID,
-    KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, this process takes the role they give it instead. With `resume`, a
-    search that was stopped continues: finished trials are kept, started ones continue from their last checkpoint.
+    Starts a chief and `workers` worker processes on this machine. On a cluster, set the environment variables
+    KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT. This process then takes the role that
+    KERASTUNER_TUNER_ID names, and starts no other process. With `resume`, a stopped search keeps its finished trials, and
+    continues unfinished trials from their last checkpoint.
 
     Args:
         config: the configuration.
         console: where to show progress; None for standard error.
 
     Returns:
-        The run of the best network; None for a worker of a cluster, since its chief ends the search.
+        The run of the best network. A worker of a cluster returns None, because only the chief trains the best network.
 
     Raises:
-        ValueError: if the configuration, the data set or the directory cannot work; raised before anything is written.
+        ValueError: if the configuration, the data set or the directory is not usable. It is raised before anything is written.
         ChildProcessError: if a local process fails, no trial finishes, or the best network diverges.
-        TimeoutError: if the chief of a cluster does not begin.
+        TimeoutError: if the chief of a cluster does not begin the search within an hour.
         KeyboardInterrupt, SystemExit: if a signal stops the search, after the local processes have saved their work.
 
     Example:
@@ -70,7 +71,7 @@ def tune(config: TuneConfig, console: Console | None = None) -> Run | None:
 
 
 def begin(config: TuneConfig) -> None:
-    """Checks the whole search, then writes what its processes start from: the configuration and the data of the trials."""
+    """Checks a search, then writes the files from which its processes start: the configuration and the data of the trials."""
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
@@ -94,7 +95,7 @@ def _hold_out(data: Dataset, config: TuneConfig) -> list[np.ndarray]:
     rarest = np.bincount(labels, minlength=data.classes).min()
     if min(share, 1 - share) * rarest < 1:
         raise ValueError(
-            f"expected an image of every class on both sides of validation={share}. "
+            f"expected images of every class among the held-out and among the other images, with validation={share}. "
             f"Received: {rarest} training images of one class"
         )
     return train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=config.seed)
@@ -108,9 +109,9 @@ def _write_data(path: Path, data: Dataset, kept: np.ndarray, held_out: np.ndarra
 
 
 def finish(config: TuneConfig, seconds: float, console: Console) -> Run:
-    """Writes the results of a complete search, trains its best network, and adds its test accuracy to the results.
+    """Writes the results of a complete search, trains the best network, and adds the test accuracy to the results.
 
-    If that network diverges (ChildProcessError) or its training is stopped (SystemExit), the results have no test accuracy.
+    If the training diverges (ChildProcessError) or is stopped (SystemExit), the results have no test accuracy.
     """
     trials = read_trials(config.trials_directory)
     if not trials:
@@ -160,9 +161,8 @@ def _train_best(config: TuneConfig, best: Trial, console: Console) -> Run:
     result = run.record["result"]
     if result["status"] == "diverged":
         raise ChildProcessError(
-            f"expected the network of trial {best.number} to train on all training images too; the trials are in "
-            f"'{config.out}/results.md': {result['hint']} with `train`, or try more --trials with --resume. "
-            f"Received: {result['reason']}"
+            f"expected the network of trial {best.number} in '{config.out}/results.md' to train on all training images; "
+            f"{result['hint']} with `train`, or resume with more --trials. Received: {result['reason']}"
         )
     if result["status"] in STOPPED:
         sys.exit(STOPPED[result["status"]])

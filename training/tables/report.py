@@ -49,7 +49,7 @@ class Result:
 
     @property
     def accuracies(self) -> dict[str, dict[str, float | None]]:
-        """{"last": {"mean", "spread", "difference"}, "best": ...} in percent. The spread is None for a single seed."""
+        """Accuracies in percent: {"last": {"mean", "spread", "difference"}, "best": ...}. "spread" is None for a single seed."""
         if self.entry is None:
             return {}
         return {name: self._percent(values) for name, values in (("last", self.entry.last), ("best", self.entry.best))}
@@ -110,9 +110,10 @@ def record(table: Table, results: Sequence[Result], headline: str) -> dict[str, 
 def markdown(content: dict[str, Any]) -> str:
     """Returns the content of a report (see `record`) as Markdown."""
     explanation = (
-        "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
-        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained. A "
-        "printed size marked ✓ is the exact size of the full network, rounded or cut; one marked ✗ is not reproducible."
+        "Accuracies are top-1 on the test images, in percent: mean ± standard deviation over the seeds. They are given after the "
+        "last and after the best epoch, each with its difference from the published accuracy. Parameters are those of the "
+        "network that was trained. A printed size marked ✓ is the exact size of the full network, rounded or truncated. A "
+        "printed size marked ✗ cannot be reproduced."
     )
     rows, notes = (
         markdown_table(COLUMNS, map(_cells, content["rows"])),
@@ -146,7 +147,7 @@ def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
 
 
 def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:
-    """Draws a PNG, one panel per data set: our accuracy after the last and the best epoch, with spread, and the published one."""
+    """Draws a PNG with a panel per data set: our accuracies after the last and best epoch with spread, and the published ones."""
     panels = {name: [r for r in results if r.row.dataset == name] for name in table.datasets}
     tallest = max(map(len, panels.values()))
     figure = new_figure(2 + 5.5 * len(panels), 2.2 + 0.32 * tallest)

@@ -1,4 +1,4 @@
-"""Reruns the papers' tables: one run directory per row and seed, new, resumed or reused, and a report of ours and published."""
+"""Reruns the papers' tables. Every row and seed has a run directory. A report compares our results with the published ones."""
 
 import os
 from dataclasses import replace
@@ -22,10 +22,10 @@ Pending = list[tuple[Row, int]]
 
 
 def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
-    """Runs, resumes or reuses every row and seed, and writes the report at the start and after each run.
+    """Trains, resumes or reuses the run of every selected row and seed. Writes the report at the start and after each run.
 
-    Seed 1 of all rows comes first, so a table without spread is complete early. Ctrl-C and SIGTERM stop it after the running
-    step and write a checkpoint; the same call then continues from there.
+    All rows are trained with seed 1 first, then with seed 2, and so on. The table is therefore complete early, at first without
+    spread. Ctrl-C and SIGTERM stop after the current step and write a checkpoint. The same call then continues from there.
 
     Args:
         asked: what to reproduce.
@@ -68,9 +68,9 @@ def reproduce(asked: Reproduction, console: Console | None = None) -> Outcome:
 
 
 def existing_runs(asked: Reproduction) -> dict[str, dict[int, Run]]:
-    """Returns the runs of the table already in the directory: key of the row -> seed -> run.
+    """Returns the runs that the directory already has, as {key of the row: {seed: run}}.
 
-    Raises ValueError, naming the field, if the configuration of a run differs from the one requested.
+    Raises ValueError if the configuration of a run differs from the one requested. The message names the field.
     """
     return {row.key: _runs(asked, row) for row in table_rows(asked.table)}
 
@@ -87,7 +87,7 @@ def pending_runs(asked: Reproduction, existing: dict[str, dict[int, Run]]) -> Pe
 
 
 def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:
-    """Returns the data sets that cannot be loaded on this machine, and why."""
+    """Returns {data set: reason} for the data sets that cannot be loaded on this machine."""
     obstacles = {}
     for name, (row, seed) in {row.dataset: (row, seed) for row, seed in pending}.items():
         config = asked.config(row, seed)
@@ -118,8 +118,8 @@ def _check_alone() -> None:
     workers = len(read_cluster(os.environ.get("TF_CONFIG", "")).addresses)
     if workers > 1:
         raise ValueError(
-            f"expected reproduce on one machine, since each of several would write every run. Received: {workers} workers "
-            "in TF_CONFIG"
+            "expected reproduce on one machine, because several machines would write the same runs. "
+            f"Received: {workers} workers in TF_CONFIG"
         )
 
 

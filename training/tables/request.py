@@ -1,4 +1,4 @@
-"""The request for a reproduction: a table, its rows, seeds and budget, turned into configurations of runs."""
+"""The request for a reproduction: a table, its rows, the seeds and the budget. Gives the configuration of every run."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -65,15 +65,19 @@ class Reproduction:
 
     @property
     def headline(self) -> str:
-        """How all rows are trained. A reader must know it before comparing numbers.
+        """How all rows are trained: the changes to the published training, and the data. Read this before you compare accuracies.
 
         Example:
             >>> Reproduction("he2019:2", Path("out"), budget={"epochs": 2}, data={"mnist": "digits"}).headline
-            'Not the full recipe of each row: epochs=2. Data: mnist is digits.'
+            'Every row is trained with changes: epochs=2. Data: digits instead of mnist.'
         """
         changes = ", ".join(f"{key}={value}" for part in (self.budget, self.set) for key, value in part.items())
-        training = f"Not the full recipe of each row: {changes}." if changes else "The full recipe of each row."
-        data = ", ".join(f"{name} is {source}" for name, source in self.data.items())
+        training = (
+            f"Every row is trained with changes: {changes}."
+            if changes
+            else "Every row is trained with its full recipe."
+        )
+        data = ", ".join(f"{source} instead of {name}" for name, source in self.data.items())
         return f"{training} Data: {data}." if data else training
 
     def directory(self, row: Row, seed: int) -> Path:

@@ -1,4 +1,4 @@
-"""The papers' tables as data: the networks and data sets of each."""
+"""The papers' tables as data: the networks and data sets of each table."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,8 +21,8 @@ class Row:
     recipe: str  # a key of `RECIPES`
     published: float | None  # top-1 accuracy in percent
     size: str | None  # number of parameters as printed
-    size_matches: bool | None  # whether the printed size is ours, rounded or cut
-    note: str | None  # why it is not
+    size_matches: bool | None  # whether the printed size is the exact size, rounded or truncated
+    note: str | None  # why the printed size cannot be reproduced
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Table:
 
 
 CIFAR = ("cifar10", "cifar100")
-UNSTATED = "the source does not say how the networks it compares with were trained; here they are trained as its own"
+UNSTATED = "the source does not say how the networks it compares with were trained; here they have the recipe of its own networks"
 TABLES = {
     "he2019:1": Table("He2019 Table 1: the 16 schemes of FB-ResNet", "He2019 Table 1", ("cifar10",)),
     "he2019:2": Table("He2019 Table 2: ResNet18 with shared A on MNIST", "He2019 Table 2", ("mnist",)),
@@ -91,10 +91,10 @@ def table(name: str) -> Table:
 
 
 def table_rows(name: str) -> list[Row]:
-    """Returns the rows of a table, one data set after the other, and family by family.
+    """Returns the rows of a table, ordered by data set, then by family.
 
-    If the rule in He2019's text does not give the printed size, the row appears in both readings: the text's, and one named
-    "..._published_size".
+    He2019's rule for sharing kernels can be read in two ways. If the rule in its text does not give the printed size, the
+    network has two rows: one with the rule in the text, and one named "..._published_size" with the other rule.
 
     Example:
         >>> [(row.key, row.published) for row in table_rows("he2019:2")][:2]

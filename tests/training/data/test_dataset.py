@@ -141,7 +141,7 @@ def test_tfds_directory_may_start_at_home(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("name", "size"), [("digits", 8), ("folder:x", 0)])
 def test_image_size_belongs_to_folders(name, size):
-    with pytest.raises(ValueError, match=f"positive image size, with folder:DIR only. Received: {size} with '{name}'"):
+    with pytest.raises(ValueError, match=f"positive image_size, only with folder:DIR. Received: {size} with '{name}'"):
         data.load(name, image_size=size)
 
 
@@ -195,7 +195,7 @@ def test_npz_labels_of_any_integer_type_and_from_1(dtype, tmp_path):
 
 
 def test_clean_images_are_no_classes():
-    with pytest.raises(ValueError, match=r"expected a data set of classes\. Received: 'denoise:images'"):
+    with pytest.raises(ValueError, match=r"expected a data set with classes\. Received: 'denoise:images'"):
         data.load("denoise:images")
 
 
@@ -262,9 +262,9 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_folders_that_are_not_read_are_named(tmp_path):
     for part in ("train", "val", "test", "extra"):
         write(tmp_path / part, count=2)
-    with pytest.warns(UserWarning, match=r"read train and test in .* and not extra, val"):
+    with pytest.warns(UserWarning, match=r"ignored extra, val in .*: the images are read from train and test"):
         assert data.load(f"folder:{tmp_path}").counts == (4, 4)
-    with pytest.raises(ValueError, match=r"expected a folder train beside .* Received: test, val"):
+    with pytest.raises(ValueError, match=r"expected a folder train next to .* Received: test, val"):
         shutil.rmtree(tmp_path / "train")
         data.load(f"folder:{tmp_path}")
 

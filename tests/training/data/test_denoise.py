@@ -131,7 +131,7 @@ def test_predict_replaces_none_of_its_images(run, folder, tmp_path):
     path = tmp_path / "noisy.png"
     path.write_bytes((folder / "test" / "0.png").read_bytes())
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"expected another folder than that of the images\. .*noisy\.png"):
+    with pytest.raises(ValueError, match=r"expected a folder where no image is overwritten\. .*noisy\.png"):
         invoke("predict", run.path, path, "--out", tmp_path / "new" / "..")
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
@@ -144,9 +144,9 @@ def test_predict_refuses_an_image_below_the_filters_before_it_writes_one(run, fo
 
 
 def test_a_denoiser_is_asked_for_images_alone(run, folder):
-    with pytest.raises(ValueError, match=r"expected denoise:DIR for .*, of tnrd5_5x5\. Received: digits"):
+    with pytest.raises(ValueError, match=r"expected denoise:DIR for .*, a run of tnrd5_5x5\. Received: digits"):
         evaluate(run, dataset="digits")
-    with pytest.raises(ValueError, match=r"expected the run of a classifier\. Received: .*, of tnrd5_5x5"):
+    with pytest.raises(ValueError, match=r"expected the run of a classifier\. Received: .*, a run of tnrd5_5x5"):
         predict(run, [folder / "test" / "0.png"])
 
 
@@ -230,7 +230,7 @@ def test_images_that_are_not_there_or_damaged_are_named(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sigma": 25.0}, "expected sigma with denoise:DIR only"),
+        ({"sigma": 25.0}, "expected sigma only with denoise:DIR"),
         ({"model": "tnrd5_5x5"}, "expected a classifier for digits"),
     ],
 )

@@ -226,5 +226,5 @@ def test_pipeline_rejects():
     with pytest.raises(ValueError, match=r"expected first_step in 0\.\.2\. Received: 3"):
         pipeline.train_batches(GREY, 4, **PLAIN, seed=0, first_step=3, epochs=1)
     for options in ({"augment": "cut_mix"}, {"label_smoothing": 0.1}):
-        with pytest.raises(ValueError, match="expected the number of classes, for labels that are smoothed or mixed"):
+        with pytest.raises(ValueError, match="expected classes, the number of classes, with label smoothing or CutMix"):
             pipeline.train_batches(GREY, 4, **PLAIN, seed=0, epochs=1, **options)

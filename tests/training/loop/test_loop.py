@@ -107,7 +107,7 @@ def test_evaluate_refuses_another_kind_of_data(run, tmp_path):
 
 
 def test_a_classifier_is_asked_for_classes_alone(run, tmp_path):
-    with pytest.raises(ValueError, match=rf"expected a data set of classes for .*Received: denoise:{tmp_path}"):
+    with pytest.raises(ValueError, match=rf"expected a data set with classes for .*Received: denoise:{tmp_path}"):
         evaluate(run, dataset=f"denoise:{tmp_path}")
 
 
@@ -119,7 +119,7 @@ def test_a_run_knows_its_files_from_anywhere_and_its_version():
 def test_a_run_directory_of_another_model_is_refused(run, tmp_path):
     other = digits_run(tmp_path / "other", set={"nu": [1], "channels": 4}, epochs=1)
     (other.path / "last.keras").write_bytes((run.path / "last.keras").read_bytes())
-    with pytest.raises(ValueError, match=r"to hold the model of its run\.json\. Received: another .*nu"):
+    with pytest.raises(ValueError, match=r"to hold the model of its run\.json\. Received: different .*nu"):
         other.load_model()
     with pytest.raises(ValueError, match=r"expected a new or empty run directory.*a run of mgnet\S* on digits"):
         digits_run(other.path)

@@ -139,7 +139,7 @@ def test_auto_takes_all_workers_and_the_first_is_chief(pair):
 
 
 def test_a_worker_that_dies_is_reported(pair):
-    expected = r"expected an answer from all 2 workers; .* --resume\. Received: no answer of /job:worker\S*/task:1"
+    expected = r"expected an answer from all 2 workers; .* --resume\. Received: no answer from /job:worker\S*/task:1"
     assert re.fullmatch(expected, pair[0][1]["error"])
 
 
@@ -297,8 +297,8 @@ COUNTS = {"train": 24, "test": 16}
 SMALL = ("--set", "nu=[1]", "--set", "channels=2", "--epochs", "1", "--batch-size", "8")
 COMMAND = "from keras_mgnet.cli import main; main()"
 TWO_CPUS = ("--cpu-devices", "2")
-SHARES = "on 2 replicas.*each norm sees its replica's share of a batch: not the result of one device.*--sync-norms"
-WHOLE = "on 2 replicas.*norms see the whole batch: the result of one device"
+SHARES = "on 2 replicas.*norms use only their replica's part of a batch, so the result differs.*--sync-norms"
+WHOLE = "on 2 replicas.*norms use the whole batch, so the result is that of one device"
 
 
 @pytest.mark.parametrize(
@@ -338,13 +338,13 @@ def test_what_two_replicas_say_of_a_model():
     two = Replicas("mirrored", tf.distribute.get_strategy(), None)
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     drawing = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.BatchNormalization()])
-    whole = "norms see the whole batch: the result of one device"
+    whole = "norms use the whole batch, so the result is that of one device"
     assert two.outcome(plain, False) == whole and two.outcome(plain, True) == f"{whole}, without XLA"
     assert two.outcome(drawing, True) == f"{whole}, except for the draws of dropout and shake-shake, without XLA"
-    assert two.outcome(drawing, False).startswith("each norm sees its replica's share")
+    assert two.outcome(drawing, False).startswith("norms use only their replica's part")
 
 
 def test_devices_cannot_change_once_something_is_computed():
     keras.ops.ones(1) + 1
-    with pytest.raises(ValueError, match=r"expected cpu_devices before anything is computed\. Received: 3"):
+    with pytest.raises(ValueError, match=r"expected cpu_devices before any computation\. Received: 3"):
         connect("auto", cpu_devices=3)

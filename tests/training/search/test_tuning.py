@@ -29,7 +29,7 @@ def test_held_out_images_are_training_images_of_every_class(images, tmp_path):
     assert np.bincount(parts.test.labels).tolist() == [3] * 10
     pixels = [tuple(image.ravel()) for split in (parts.train, parts.test) for image in split.images]
     assert sorted(pixels) == sorted(tuple(image.ravel()) for image in whole.train.images)
-    with pytest.raises(ValueError, match=r"expected an image of every class.*Received: 12 training images"):
+    with pytest.raises(ValueError, match=r"expected images of every class.*Received: 12 training images"):
         begin(small(images, tmp_path / "other", validation=0.05))
     assert not (tmp_path / "other").exists()
 
@@ -131,7 +131,7 @@ ERRORS = [
     ({"model": "mgnet_222_c64"}, "unknown model 'mgnet_222_c64'"),
     ({"augment": "turn"}, "unknown augment"),
     ({"dataset": "digit"}, "did you mean 'digits'"),
-    ({"dataset": "denoise:images"}, "expected a data set of classes"),
+    ({"dataset": "denoise:images"}, "expected a data set with classes"),
     ({"max_params": 10}, "expected max_params >= "),
 ]
 

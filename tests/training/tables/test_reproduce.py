@@ -200,7 +200,10 @@ def test_the_report_has_mean_spread_and_difference_of_the_last_and_the_best_epoc
 def test_a_smaller_budget_is_named_in_the_header_and_in_every_row(trained, tmp_path):
     run(tmp_path, "1", budget={"epochs": 2, "batch_size": 32})
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "**Not the full recipe of each row: epochs=2, batch_size=32, base_width=2. Data: mnist is digits.**" in text
+    assert (
+        "**Every row is trained with changes: epochs=2, batch_size=32, base_width=2. Data: digits instead of mnist.**"
+        in text
+    )
     rows = [line for line in text.splitlines() if line.startswith(("| resnet18", "| preact"))]
     words = "| he2019_mnist, 2 of 60 epochs, schedule=cosine, batch_size=32, base_width=2, mnist=digits |"
     assert len(rows) == 4 and all(row.endswith(words) for row in rows)
@@ -209,7 +212,10 @@ def test_a_smaller_budget_is_named_in_the_header_and_in_every_row(trained, tmp_p
 def test_the_full_recipe_is_named_with_its_source(trained, tmp_path):
     run(tmp_path, "1", budget={}, set={})
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "**The full recipe of each row. Data: mnist is digits.**" in text and "he2019_mnist, 60 epochs" in text
+    assert (
+        "**Every row is trained with its full recipe. Data: digits instead of mnist.**" in text
+        and "he2019_mnist, 60 epochs" in text
+    )
     assert "- recipe he2019_mnist: He2019, section 5.1" in text
 
 
@@ -367,7 +373,7 @@ def test_the_cost_counts_the_network_and_what_is_still_to_run(tmp_path):
 def test_a_dry_run_shows_the_cost_and_writes_nothing(tmp_path):
     options = ["--budget", "epochs=2", "batch_size=8", "--set", "base_width=2", "--data", "mnist=digits"]
     output = invoke("reproduce", "he2019:2", "--rows", 1, 2, *options, "--out", tmp_path / "out", "--dry-run")
-    assert "hours, 6 runs to make" in output and "Not the full recipe of each row: epochs=2, batch_size=8" in output
+    assert "hours, 6 runs to make" in output and "Every row is trained with changes: epochs=2, batch_size=8" in output
     assert "resnet18_shared_a_mnist" in output and "7,500" in output
     assert not list(tmp_path.iterdir())
 
