@@ -163,6 +163,6 @@ def check_weights(model: keras.Model, path: str | Path) -> None:
     found = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
     if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
         raise ValueError(
-            f"expected the weights of {model.name}: {len(model.weights)} variables of its shapes. "
+            f"expected the weights of {model.name}: {len(model.weights)} variables with the shapes of the model. "
             f"Received: {len(found)} variables in '{path}'"
         )
