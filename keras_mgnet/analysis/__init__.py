@@ -1,4 +1,4 @@
-"""Analyses of networks as numerical methods (Lu2017). Each analysis returns numbers and can draw them.
+"""Analyses of networks as numerical methods (Lu2017). Each analysis computes numbers and draws a picture.
 
 `ANALYSES` lists the analyses by name. Each file names its sources. An analysis does not change the network. It builds a copy, or
 replaces methods of layers for a while and restores them.

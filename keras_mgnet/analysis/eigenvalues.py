@@ -57,8 +57,8 @@ class Stability:
 def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = STEPS, seed: int = 0) -> Stability:
     """Returns eigenvalues of the Jacobian of each iteration, and the largest growth of a disturbance by the scheme.
 
-    For a residual block x_{n+1} = x_n + f(x_n) this is the Jacobian of f. For a smoothing step u_{n+1} = u_n + e(u_n) it is the
-    Jacobian of the correction e.
+    The Jacobian is that of f for a residual block x_{n+1} = x_n + f(x_n), and that of the correction e for a smoothing step
+    u_{n+1} = u_n + e(u_n).
 
     Args:
         model: a network of residual blocks, or of smoothing steps with a linear A.

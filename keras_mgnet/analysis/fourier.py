@@ -59,7 +59,7 @@ def frequencies(n: int = FREQUENCIES) -> np.ndarray:
 
 
 def symbol(kernel: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Returns the symbol of a convolution, sum_k K[k]^T exp(i k theta), which is its action on the wave of frequency theta.
+    """Returns the symbol sum_k K[k]^T exp(i k theta) of a convolution K, by which K multiplies the wave of frequency theta.
 
     The sum runs over the offsets k of the kernel K (h, w, c_in, c_out). The result is (T, T, c_out, c_in) for theta (T, T, 2).
 
@@ -101,8 +101,8 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
     """Returns the symbols of the smoothing steps of a trained MgNet, and the measured change of its residuals.
 
     The symbol of step i is that of I - A_i G_2 B_i G_1. B_i includes the factor of the scheme, such as sigmoid(a) of the smoother
-    "damped". The diagonal matrices G_1 and G_2 linearise s1 and s2, the norms with their activations. For each channel they have
-    the scale of the norm times the mean of sigma' over the images. `measured` does not use this linearisation.
+    "damped". The diagonal matrices G_1 and G_2 linearise s1 and s2, the norms with their activations. Their entry for a channel
+    is the scale of the norm times the mean of sigma' over the images. `measured` does not use this linearisation.
 
     Args:
         model: a network whose levels have an A and a B.

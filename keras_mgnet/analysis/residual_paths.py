@@ -1,4 +1,4 @@
-"""The paths of a residual network: how many there are of each length, and how much gradient they carry (Veit et al. 2016)."""
+"""The paths of a residual network: their number for each length, and the gradient that flows along them (Veit et al. 2016)."""
 
 import math
 from collections.abc import Collection

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a data set. Networks, training and tables use them without loading the images.
+    """Facts about a data set. Networks, training and tables use these facts without loading the images.
 
     Attributes:
         name: key in `DATASETS`.
@@ -16,8 +16,8 @@ class DatasetInfo:
         stem: stem of the networks for this data set, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for no stem.
         tfds: name in TensorFlow Datasets (TFDS); None for a data set that is not in TFDS.
         train: number of training images; None if unknown.
-        mean, std: mean and standard deviation of each channel, for pixels scaled to [0, 1]. None means that they are computed
-            from the training images.
+        mean, std: mean and standard deviation of each channel, for pixels scaled to [0, 1]; None to compute both from the
+            training images.
         flips: whether an image that is mirrored left to right keeps its label.
     """
 

@@ -90,7 +90,7 @@ class Row:
         name: name in `keras_mgnet.list_models`.
         kwargs: constructor arguments, except those that depend on the data set.
         params: exact number of trainable parameters. A shared tensor counts once.
-        published: the figures that sources print for the network, those of its own source first.
+        published: the figures that sources print for the network, beginning with those of `source`.
         source: where the network is published. By default this is the table of the first entry of `published`.
         dataset: data set on which the network is trained.
         recipe: key of `recipes.RECIPES`; None for the recipe of the family.
@@ -133,7 +133,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Family:
-    """Data about a family. A network class has it as its attribute `family`.
+    """Data about a family, which is the attribute `family` of each network class.
 
     Attributes:
         recipe: the recipe with which networks of the family are compiled, a key of `recipes.RECIPES`.

@@ -45,7 +45,7 @@ class FrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Frame:
-    """The arguments that all classifiers share. The constructors of their families take these arguments by keyword.
+    """The arguments that all classifiers share. The constructors of classifiers take these arguments by keyword.
 
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 

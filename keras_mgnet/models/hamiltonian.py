@@ -18,7 +18,7 @@ from keras_mgnet.serialization import serializable
 
 
 class Form(NamedTuple):
-    """How a scheme iterates."""
+    """How the levels of one scheme are built."""
 
     scheme: type[Scheme]
     forms: tuple[str, ...]  # forces of a block, keys of `force.FORMS`
@@ -76,8 +76,8 @@ class HamiltonianNet(Network):
       V' = V - h K^T s(K Y + b), and then Y' = Y + h V'.
     - "verlet" updates Z to Z' = Z - h s(K^T Y + b), and then Y to Y' = Y + h s(K Z' + b). Z and Y are the halves of the channels.
     - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b) with Y_{-1} = Y_0. The first step has
-      h^2/2 in place of h^2. These are central differences for the equation Y'' + c Y' = s(K Y + b). With c = 0 it is Verlet's
-      method.
+      h^2/2 in place of h^2. These are central differences for the equation Y'' + c Y' = s(K Y + b). With c = 0 the
+      scheme is Verlet's method.
     - "velocity_verlet" updates Y to Y' = Y + h V + h^2 F/2, and the velocity V to V' = V + h (F + F')/2. F = s(K Y + b) is the
       force of the block at Y, and F' is the force of the next block at Y'. V is initially zero.
     - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), which is forward Euler.
@@ -99,12 +99,12 @@ class HamiltonianNet(Network):
         channels: number of channels on each grid, an integer or one per grid. If the state is two halves, this is the even number
             of channels of both. The stem has as many channels as the first grid.
         dt: step size h.
-        gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes do not take it. Let the eigenvalues of
+        gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes need gamma=None. Let the eigenvalues of
             (K - K^T) / 2 lie between -i mu and i mu, and q = sqrt(1 - h^2 mu^2). If s is the identity, forward Euler is stable
             for gamma from 2 (1 - q) / h to 2 (1 + q) / h.
-        damping: c of the "second_order" scheme, less than 2 / h; None for 0. Other schemes do not take it.
-        memory_free: whether training recovers the states from the last one instead of storing them, see
-            `keras_mgnet.layers.Level`. It has no effect on schemes that are not reversible.
+        damping: c of the "second_order" scheme, less than 2 / h; None for 0. Other schemes need damping=None.
+        memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
+            `keras_mgnet.layers.Level`. This option has no effect on schemes that are not reversible.
 
     Example:
         >>> HamiltonianNet("verlet", blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1)).name

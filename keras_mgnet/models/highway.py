@@ -24,8 +24,8 @@ class HighwayNet(Network):
     """Highway network: a gate T mixes each layer's output H with its input, x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)).
 
     H(x) = sigma(W x + b) is a plain layer, where sigma is the activation. T(x) = sigmoid(W_T x + b_T) is the transform gate.
-    There are no norms. Between two grids there is a plain layer with the new number of channels. If it is a convolution, its
-    stride is 2. Source: Lu2017 and Srivastava et al. 2015.
+    There are no norms. Between two grids there is a plain layer with the new number of channels. A convolution there has
+    stride 2. Source: Lu2017 and Srivastava et al. 2015.
 
     Args:
         nu: number of highway layers on each grid.

@@ -45,9 +45,9 @@ ROWS = (
 class MultiResNet(Network):
     """Multi-ResNet: each block adds the sum of k pre-activation branches, x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n).
 
-    As a method it is forward Euler. Source: Lu2017; the layout is that of masabdi/multi-resnet. With k = 1 the network is the
-    `PreActResNet` of the same depth, with one exception. At the depths 18 and 34 this network has a norm before the classifier,
-    and `PreActResNet` has none.
+    As a method Multi-ResNet is forward Euler. Source: Lu2017; the layout is that of masabdi/multi-resnet. With k = 1 the network
+    is the `PreActResNet` of the same depth, with one exception. At the depths 18 and 34 this network has a norm before the
+    classifier, and `PreActResNet` has none.
 
     Args:
         depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)

@@ -26,7 +26,8 @@ class Network(keras.Model):
     """Base class of the families: a Keras model of stem, levels, transfers and output layers.
 
     The constructor compiles the network with its recipe, so you can call `fit` at once. A network with include_top=False is not
-    compiled. With `Frame` a network maps images (N, H, W, C) to logits (N, classes). With `ImageFrame` it maps images to images.
+    compiled. With `Frame` a network maps images (N, H, W, C) to logits (N, classes). With `ImageFrame` a network maps
+    images to images.
 
     To define a family, subclass `Network` and decorate the subclass with `keras_mgnet.serialization.serializable`. The
     constructor takes the arguments of the family, and then `**arguments: Unpack[FrameArguments]`. `help` and

@@ -61,7 +61,7 @@ class PolyMgNet(Network):
 
     u is the feature, f is the data, sigma is the activation, n is a norm and s(x) = sigma(n(x)). The restrictions Pi and R are
     depthwise, without a norm or activation. Source: the released code, vanbetteray/Poly-MgNet. As in that code, the first grid
-    has kernels Pi and R that are never used. They count 18 * channels[0] of the 1,386,706 parameters of the default network.
+    has kernels Pi and R that are never used. By default 18 * channels[0] of the 1,386,706 parameters are in these kernels.
 
     Args:
         nu: number of smoothing iterations on each grid. The length of nu is the number of grids.

@@ -28,7 +28,7 @@ PICTURE = Picture(
 class ReactionDiffusion(Network):
     """Learned reaction-diffusion: a denoiser that maps noisy grey images of any size to clean images.
 
-    It starts from the noisy image u_0 = f. Stage t computes
+    The first stage gets the noisy image u_0 = f. Stage t computes
 
         u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f))
 

@@ -154,8 +154,9 @@ class ResNet(Network):
     """ResNet: residual blocks with the activation s after the sum, r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})).
 
     Block i on grid l maps r^{l,i-1} to r^{l,i}, He2019 (2.3), (2.4). A and B are 3x3 convolutions, each followed by a norm. As a
-    method it is forward Euler. The first block of a coarser grid is the pooling block, which has stride 2. Structure and norms
-    follow kuangliu/pytorch-cifar at depths 18 and 34, torchvision with the "imagenet" stem, and He et al. 2015 on three grids.
+    method ResNet is forward Euler. The first block of a coarser grid is the pooling block, which has stride 2. Structure and
+    norms follow kuangliu/pytorch-cifar at depths 18 and 34, torchvision with the "imagenet" stem, and He et al. 2015 on three
+    grids.
 
     Args:
         depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
@@ -163,8 +164,8 @@ class ResNet(Network):
         share_A: whether all blocks on a grid share one A. With False every block has its own A.
         share_B: whether all blocks on a grid except the pooling block share one B. With False every block has its own B. Sharing
             needs basic blocks. share_A and share_B can also be "published_size", which gives the sizes in the tables of He2019.
-            It shares nothing on the first grid. With share_B="published_size" the pooling block restricts r first and then uses
-            the shared B, He2019 (6.4).
+            This rule shares nothing on the first grid. With share_B="published_size" the pooling block restricts r first and then
+            uses the shared B, He2019 (6.4).
         base_width: number of channels inside the blocks of the first grid. Each coarser grid has twice as many. None for 64 on
             four grids and 16 on any other number.
         blocks: number of blocks on each grid; None for those that `depth` gives.
@@ -177,7 +178,7 @@ class ResNet(Network):
             `keras_mgnet.layers.stochastic`.
         scheme: "euler", or "heun" for Heun's method of order 2 with the same branches. "heun" needs survival=1.
         form: the activations of `PreActResNet`; `ResNet` is the same network in both forms. "released" follows the released code.
-            "printed" follows He2019: the stem ends with a norm and s, every block begins with them, shortcuts act on r itself,
+            "printed" follows He2019: the stem ends with a norm and s, every block begins with both, shortcuts act on r itself,
             and nothing comes between the last r and the pooling.
 
     Raises:
@@ -324,7 +325,7 @@ def recipe_of(frame: Frame, depth: int | None) -> str:
 
 
 def pads(shortcut: str | None, plan: Layout) -> bool:
-    """Returns whether the shortcut adds zero channels (option A). With None it does so for basic blocks on three grids."""
+    """Returns whether the shortcut adds zero channels (option A). None adds zero channels for basic blocks on three grids."""
     if shortcut is None:
         return len(plan.blocks) == 3 and not plan.bottleneck
     if shortcut not in SHORTCUTS:

@@ -25,7 +25,7 @@ class ResNeXt(Network):
     """ResNeXt for small images: each block adds C transformations, x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)).
 
     T_g is a bottleneck and s is the activation. A grouped convolution computes all T_g at once (form C of the paper), which
-    equals the explicit sum (form B). As a method it is forward Euler. Source: facebookresearch/ResNeXt resnext.lua.
+    equals the explicit sum (form B). As a method ResNeXt is forward Euler. Source: facebookresearch/ResNeXt resnext.lua.
 
     Args:
         depth: number of layers, 9n + 2 for n blocks on each of three grids.

@@ -52,8 +52,8 @@ class RevNet(Network):
     sides. With bottlenecks the shortcuts are 1x1 convolutions. `get_layer("level1").inverse(y1, y2)` undoes all blocks of a grid
     except the transfer. With `memory_free` the memory of training does not grow with the number of these blocks.
 
-    Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public: the constants of the norms, and the stride of a
-    bottleneck, which its 3x3 convolution has here.
+    Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public. The norms have other constants, and in a
+    bottleneck the 3x3 convolution has the stride.
 
     Args:
         depth: 38, 110 or 164 (bottlenecks).
@@ -62,7 +62,7 @@ class RevNet(Network):
             has as many as the first grid. With bottlenecks this is the number inside the blocks, and the state has four times as
             many.
         bottleneck: whether branches are 1x1 - 3x3 - 1x1 instead of two 3x3 convolutions. None lets `depth` decide.
-        memory_free: whether training recovers the states from the last one instead of storing them, see
+        memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
             `keras_mgnet.layers.Level`.
 
     Example:
@@ -121,7 +121,7 @@ class RevNet(Network):
 
 
 def _branch(i: int, half: int, deep: bool, frame: Frame, **options: Any) -> Branch:
-    """Returns one `Branch` with both functions of a block: F is its use 0, and G is its use 1."""
+    """Returns one `Branch` with both functions of a block: F is iteration 0 of the branch, and G is iteration 1."""
     return (bottleneck if deep else basic)(half, uses=2, name=f"f{i}", **options, **frame.common)
 
 

@@ -35,7 +35,7 @@ class ShakeShake(Network):
     branch is activation, convolution, norm, activation, convolution, norm.
 
     Args:
-        depth: number of layers. On three grids of n blocks it is 6n + 2, or 9n + 2 with a cardinality.
+        depth: number of layers, 6n + 2 for n basic blocks on each of three grids. With a cardinality, 9n + 2.
         width: number of channels of a branch on the first grid. With a cardinality, the number of channels of a group.
         cardinality: number of groups of the bottlenecks; None for basic blocks.
         mode: "image" draws one eta for each image, "batch" draws one eta for each batch.

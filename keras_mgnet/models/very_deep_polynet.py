@@ -115,7 +115,7 @@ def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]
 
 
 def begin(frame: Frame, width: float) -> Tensor:
-    """Returns the image after the stem. stem="imagenet" is that of Inception-ResNet-v2, other stems are a 3x3 convolution."""
+    """Returns the image after the stem. "imagenet" is the stem of Inception-ResNet-v2. Other stems are a 3x3 convolution."""
     image, options = frame.image(levels=1), frame.common
     least = LEAST[frame.stem]
     if any(size is not None and size < least for size in image.shape[1:3]):

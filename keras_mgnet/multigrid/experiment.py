@@ -21,7 +21,7 @@ FACTOR_CYCLES = 20
 
 @dataclass(frozen=True)
 class SolveConfig:
-    """A problem and the cycle that solves it. Its fields are the options of `keras-mgnet solve`."""
+    """A problem and the cycle that solves the problem. The fields are the options of `keras-mgnet solve`."""
 
     problem: Literal["poisson", "anisotropic", "jumps"] = option(
         "poisson", "poisson, anisotropic (-eps u_xx - u_yy) or jumps (-div(a grad u), where a is 1 or the contrast)"

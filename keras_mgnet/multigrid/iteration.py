@@ -73,13 +73,13 @@ def solve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Iterates a solver until the relative residual of every right-hand side is at most `tolerance`.
 
-    The iteration stops early if it diverges. If a residual is above the tolerance at the end, a warning says so.
+    The iteration stops early if it diverges. Warns if a residual is above the tolerance at the end.
 
     Args:
         model: a model of `solver`.
         f: (N, n, n, 1), h^2 times the right-hand side.
         u: the initial guess, of the same shape; None for zero.
-        tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0 it bounds ||A * u|| itself.
+        tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0, the bound is for ||A * u||.
         cycles: largest number of cycles.
 
     Returns:

@@ -69,7 +69,7 @@ class LearnConfig(SolveConfig):
 
 
 def learnable(config: LearnConfig) -> Smoother:
-    """Returns the smoother to train. It has one B per grid, or one B for all grids, and a weight for each smoothing step."""
+    """Returns the smoother to train, with one B per grid or one B for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
     def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:

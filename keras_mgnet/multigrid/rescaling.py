@@ -16,13 +16,13 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
     """Returns a copy of a trained network for images of half or twice the resolution, without retraining.
 
     Every grid of the network becomes coarser or finer by the same factor. Each 3x3 kernel K is replaced by a kernel for the same
-    operator on the new grid. For half the resolution it is `transfer_stencil(K, rule)`. For twice the resolution it is the result
-    of the inverse of this linear map. 1x1 convolutions, norms with their statistics, shortcuts and the classifier stay, because
-    they act on single points. On smooth images the outputs change by O(h^2), where h is the size of a pixel. Source: Lu2017,
-    "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
+    operator on the new grid. For half the resolution this kernel is `transfer_stencil(K, rule)`. For twice the resolution it is
+    the result of the inverse of this linear map. 1x1 convolutions, norms with their statistics, shortcuts and the classifier
+    stay, because they act on single points. On smooth images the outputs change by O(h^2), where h is the size of a pixel.
+    Source: Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
 
     Args:
-        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. It is not changed.
+        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. The model itself is not changed.
         factor: factor of height and width, 1/2 or 2.
         rule: "galerkin", "fem" or "moment"; None leaves the kernels unchanged.
 
