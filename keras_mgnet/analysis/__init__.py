@@ -1,7 +1,7 @@
-"""Analyses of networks as numerical methods: pure functions that return numbers, each with a picture (Lu2017).
+"""Analyses of networks as numerical methods (Lu2017). Each analysis computes numbers and draws a picture.
 
-`ANALYSES` lists them by name. The sources are given in each file. An analysis does not change the network: it restores what it
-replaces, and some build copies.
+`ANALYSES` lists the analyses by name. Each file names its sources. An analysis does not change the network. It builds a copy, or
+replaces methods of layers for a while and restores them.
 """
 
 from keras_mgnet.analysis.class_activation import ActivationMaps, activation_maps

@@ -1,6 +1,6 @@
 """Class activation maps: where in an image a class is seen (Zhou et al. 2016).
 
-They are exact if the network ends with a mean and a linear classifier.
+The network must end with a global mean and a linear classifier. The mean of a map is then exactly the logit without the bias.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SHOWN = 16
 
 @dataclass(frozen=True)
 class ActivationMaps:
-    """Maps whose mean over the grid is the logit minus the bias."""
+    """Class activation maps. The mean of a map over the grid is the logit of the predicted class minus its bias."""
 
     images: np.ndarray = field(metadata=PICTURE_ONLY)  # (N, H, W, C), as given
     maps: np.ndarray  # (N, h, w), of the predicted class
@@ -33,13 +33,15 @@ class ActivationMaps:
 
 
 def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> ActivationMaps:
-    """Returns the class activation maps M(y, x) = sum_k w_{k, class} F_k(y, x), where F is the input of the global mean.
+    """Returns the class activation map of the predicted class for each image.
 
-    The logit is mean M + bias.
+    The map is M(y, x) = sum_k w_{k, class} F_k(y, x), where F is the input of the global mean and w is the kernel of the
+    classifier. The logit is the mean of M plus the bias.
 
     Args:
         model: a network of this package with its classifier.
-        images, labels: (N, H, W, C), normalised, and (N,) classes.
+        images: normalised images (N, H, W, C).
+        labels: classes (N,).
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -65,7 +67,7 @@ def activation_maps(model: keras.Model, images: np.ndarray, labels: np.ndarray) 
 
 
 def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-    """Returns the global mean and the classifier after it. Raises ValueError if a network does not end with them."""
+    """Returns the global mean and the classifier of a network. Raises ValueError for a network that does not end in these."""
     kinds = [keras.layers.GlobalAveragePooling2D, keras.layers.Dense]
     if [type(layer) for layer in model.layers[-2:]] != kinds:
         raise ValueError(f"expected a network that ends in a global mean and a classifier. Received: {model.name}")
@@ -73,7 +75,7 @@ def classifier_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layer
 
 
 def plot_activation_maps(result: ActivationMaps, path, class_names=None) -> None:
-    """Draws the first images, overlaid with their maps, to a PNG."""
+    """Draws the first images, each alone and with its map, to a PNG."""
     n = min(SHOWN, len(result.maps))
     columns = min(n, 8)
     rows = -(-n // columns)

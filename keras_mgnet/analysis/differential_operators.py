@@ -35,7 +35,7 @@ STENCILS = {  # stencils that 3x3 kernels are compared with; rows are x; a facto
 
 @dataclass(frozen=True)
 class Moments:
-    """The 3x3 kernels of a network as differential operators, convolution by convolution."""
+    """The 3x3 kernels of each convolution of a network, described as differential operators."""
 
     nearest: dict[str, dict[str, float]]  # share of the kernels whose nearest stencil is this one
     cosine: dict[str, float]  # median |cosine| between a kernel and its nearest stencil
@@ -49,7 +49,7 @@ class Moments:
 
 
 def kernel_of_moments(M: np.ndarray) -> np.ndarray:
-    """Returns the kernels (n, n, ...) with these moments. It is the inverse of `moment_matrix`.
+    """Returns the kernels (n, n, ...) with the moments M (n, n, ...). This function is the inverse of `moment_matrix`.
 
     Example:
         >>> kernel_of_moments(moment_matrix(LAPLACIAN)).round(12).astype(int).tolist() == LAPLACIAN.tolist()
@@ -60,10 +60,13 @@ def kernel_of_moments(M: np.ndarray) -> np.ndarray:
 
 
 def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
-    """Returns the smallest a + b for which a moment of each kernel (n, n, ...) does not vanish: (...).
+    """Returns the order of the first non-zero moment of each kernel, (...) for kernels q (n, n, ...).
 
-    A moment vanishes if |M[a, b]| <= tolerance * sum_k |k_1^a k_2^b q[k]|. The order is that of the differential operator:
-    eps^{-order} q * F(x + eps k) tends to a derivative of this order. If all n^2 moments of a kernel vanish, it is 2 n - 1.
+    The moment M[a, b] = sum_{d,e} d^a e^b q[d, e] has order a + b, where (d, e) are the offsets from the centre. A moment counts
+    as zero if |M[a, b]| <= tolerance * sum_{d,e} |d^a e^b q[d, e]|. If all moments count as zero, the order is 2 n - 1.
+
+    A kernel of order m approximates a differential operator of order m. For a smooth function F and eps -> 0,
+    eps^{-m} sum_{d,e} q[d, e] F(x + eps d, y + eps e) converges to a combination of derivatives of order m.
 
     Example:
         >>> int(vanishing_order(LAPLACIAN)), int(vanishing_order(np.ones((3, 3)))), int(vanishing_order(STENCILS["d/dx"]))
@@ -76,9 +79,12 @@ def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
 
 
 def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
-    """Returns C = M[a, b] / (a! b!): eps^{-a-b} sum_k q[k] F(x + eps k) = C d^{a+b} F / dx^a dy^b (x) + O(eps).
+    """Returns the coefficient C = M[a, b] / (a! b!) of d^{a+b} / dx^a dy^b in a kernel q (n, n), Lu2017.
 
-    This holds if the moments below the order a + b vanish, and the others of that order too (sum rules); Lu2017.
+    M are the moments of `moment_matrix`. If all other moments of order a + b or less are zero (sum rules), a smooth function F
+    satisfies
+
+        eps^{-a-b} sum_{d,e} q[d, e] F(x + eps d, y + eps e) = C d^{a+b} F / dx^a dy^b + O(eps)
 
     Example:
         >>> derivative_coefficient(LAPLACIAN, 2, 0)
@@ -88,7 +94,9 @@ def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
 
 
 def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the index in `STENCILS` with the largest |cosine| to each 3x3 kernel of (3, 3, ...), and that |cosine|.
+    """Returns, for each kernel, the index of the nearest stencil in `STENCILS` and the |cosine| between kernel and stencil.
+
+    q are kernels (3, 3, ...), and both results have shape (...). The nearest stencil has the largest |cosine|.
 
     Example:
         >>> number, cosine = nearest_stencil(-2.0 * LAPLACIAN)
@@ -102,9 +110,10 @@ def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
-    """Describes every 3x3 kernel of a network, from one channel to another, as a differential operator.
+    """Describes the 3x3 kernels of a network as differential operators. A kernel leads from one channel to one channel.
 
-    Learned kernels have no moment that is exactly zero, so the order is up to a tolerance, as in `vanishing_order`.
+    No moment of a learned kernel is exactly zero, so `tolerance` decides which moments count as zero, see `vanishing_order`.
+    Raises ValueError for a network without 3x3 convolutions.
 
     Example:
         >>> from keras_mgnet import MgNet

@@ -1,4 +1,4 @@
-"""Is a trained network stable as a time stepping? Eigenvalues of its right-hand sides and the scheme's region (Lu2017)."""
+"""Stability of a network as a time-stepping scheme: eigenvalues of its Jacobians and the stability region (Lu2017)."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ STEPS = 40  # of Arnoldi's method
 
 
 class Recursion(NamedTuple):
-    """A scheme for x' = lambda x: x_{n+1} = sum_j (a_j + b_j lambda) x_{n-j}."""
+    """A scheme applied to the equation x' = lambda x, which gives x_{n+1} = sum_j (a_j + b_j lambda) x_{n-j}."""
 
     a: tuple[float, ...]
     b: tuple[float, ...]
@@ -31,20 +31,20 @@ EULER = Recursion((1.0,), (1.0,))
 
 @dataclass(frozen=True)
 class Block:
-    """One iteration and the eigenvalues of its right-hand side."""
+    """One iteration x_{n+1} = x_n + f(x_n) and eigenvalues of the Jacobian of f."""
 
     level: str
     index: int
     scheme: Recursion
-    eigenvalues: np.ndarray  # outer ones of the Jacobian of f at the state of one image, by Arnoldi's method
-    residuals: np.ndarray  # ||J v - lambda v|| of each, for ||v|| = 1
+    eigenvalues: np.ndarray  # outer eigenvalues of the Jacobian J at the state of one image, by Arnoldi's method
+    residuals: np.ndarray  # ||J v - lambda v|| of each eigenvalue, for ||v|| = 1
     growth: float  # largest amplification by the scheme over these eigenvalues; above 1 a disturbance grows
     rightmost: float  # largest Re lambda; the equation x' = f(x) is stable if it is at most 0
 
 
 @dataclass(frozen=True)
 class Stability:
-    """The blocks of a network that keep the shape, in order."""
+    """The iterations of a network that keep the shape of the state, in order."""
 
     blocks: list[Block]
 
@@ -55,12 +55,15 @@ class Stability:
 
 
 def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = STEPS, seed: int = 0) -> Stability:
-    """Returns eigenvalues of the Jacobian of f in x_{n+1} = x_n + f(x_n), or of the correction e in u_{n+1} = u_n + e(u_n).
+    """Returns eigenvalues of the Jacobian of each iteration, and the largest growth of a disturbance by the scheme.
+
+    The Jacobian is that of f for a residual block x_{n+1} = x_n + f(x_n), and that of the correction e for a smoothing step
+    u_{n+1} = u_n + e(u_n).
 
     Args:
         model: a network of residual blocks, or of smoothing steps with a linear A.
-        images: (N, H, W, C), normalised. f is linearised at the first of them.
-        arnoldi_steps: matrix-vector products per block.
+        images: normalised images (N, H, W, C). Only the first image is used.
+        arnoldi_steps: number of matrix-vector products for each iteration.
         seed: seed of the starting vectors.
 
     Example:
@@ -85,9 +88,10 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 
 
 def right_hand_sides(model: keras.Model, image: np.ndarray):
-    """Yields (level, i, f, x) for every iteration that keeps the shape. From x the network takes a step of x' = f(x).
+    """Yields (level, i, f, x) for every iteration i of a level that keeps the shape.
 
-    For a smoothing step x is a change of u^i with r = r^i - A x, and f is the correction.
+    The iteration is a step of x' = f(x) from the state x. For a smoothing step x is a change of u^i, which is zero here, and f(x)
+    is the correction for the residual r^i - A x.
     """
     own = stepping_levels(model)
     if isinstance(own[0].scheme, ResidualCorrection):
@@ -110,15 +114,15 @@ def _corrected(level, i, r, x):
 
 
 def stepping_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels of residual blocks of a network or, without any, of smoothing steps.
+    """Returns the levels of residual blocks of a network. If there are none, returns its levels of smoothing steps.
 
-    Raises ValueError if it has neither.
+    Raises ValueError if the network has no levels of either kind.
     """
     return levels(model, *STEPPING) or smoothing_levels(model)
 
 
 def recursion(level, i: int) -> Recursion:
-    """Returns the scheme of iteration i of a level.
+    """Returns the recursion of the scheme in iteration i of a level.
 
     Example:
         >>> from keras_mgnet.layers import Euler, Level, basic
@@ -140,7 +144,10 @@ def recursion(level, i: int) -> Recursion:
 
 
 def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
-    """Returns the largest |z| with z^p = sum_j (a_j + b_j lambda) z^{p-1-j} for each lambda. The scheme is stable if it is <= 1.
+    """Returns, for each eigenvalue lambda, the factor by which the scheme amplifies a disturbance in each step.
+
+    The factor is the largest |z| with z^p = sum_j (a_j + b_j lambda) z^{p-1-j}, where p is the number of states that the next
+    state depends on. The scheme is stable for lambda if the factor is at most 1.
 
     Example:
         >>> amplification(np.array([-1.0, -2.0, 1j]), EULER).round(4).tolist()
@@ -154,7 +161,7 @@ def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
 
 
 def plot_stability(result: Stability, path) -> None:
-    """Draws a panel per level to a PNG: the eigenvalues of each block, and the boundary of its region of stability."""
+    """Draws one panel per level to a PNG: the eigenvalues of each iteration, and the boundary of its stability region."""
     names = list(dict.fromkeys(block.level for block in result.blocks))
     title = "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
     figure = new_figure(4.6 * len(names), 4.6, title)

@@ -1,4 +1,4 @@
-"""Is the learned smoother a smoother? The local Fourier symbol of I - A B, r <- (I - A B) r, on every level of an MgNet."""
+"""Local Fourier analysis of the learned smoothers of an MgNet: the symbol of I - A B, which a step applies to r."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -22,7 +22,11 @@ DRAWN = 8  # number of channels between which symbols are drawn
 
 @dataclass(frozen=True)
 class Spectra:
-    """The error of one smoothing step by frequency, level by level. High frequencies have max(|theta_1|, |theta_2|) >= pi / 2."""
+    """How the smoothing steps of each level change the frequencies theta of the residual.
+
+    A frequency theta = (theta_1, theta_2) is high if max(|theta_1|, |theta_2|) >= pi / 2. nu is the number of iterations of the
+    level, T is `FREQUENCIES`, and c is the number of channels of the residual.
+    """
 
     radius: dict[str, np.ndarray]  # spectral radius of the symbol, (nu, T, T) over theta in [-pi, pi)^2
     eigenvalues: dict[str, np.ndarray] = field(metadata=PICTURE_ONLY)  # all eigenvalues of the symbol, (nu, T, T, c)
@@ -55,7 +59,9 @@ def frequencies(n: int = FREQUENCIES) -> np.ndarray:
 
 
 def symbol(kernel: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Returns sum_k K[k]^T exp(i k theta), the action of a convolution on a wave: (T, T, c_out, c_in) for K (k, k, c_in, c_out).
+    """Returns the symbol sum_k K[k]^T exp(i k theta) of a convolution K, by which K multiplies the wave of frequency theta.
+
+    The sum runs over the offsets k of the kernel K (h, w, c_in, c_out). The result is (T, T, c_out, c_in) for theta (T, T, 2).
 
     Example:
         >>> laplace = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])[:, :, None, None]
@@ -74,7 +80,7 @@ def step_symbol(A: np.ndarray, B: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def is_high(theta: np.ndarray) -> np.ndarray:
-    """Returns which frequencies the next grid cannot represent, (T, T)."""
+    """Returns whether each frequency is high, (T, T). The next coarser grid cannot represent high frequencies."""
     return np.abs(theta).max(-1) >= np.pi / 2 - 1e-12
 
 
@@ -92,15 +98,15 @@ def smoothing_factor(A: np.ndarray, B: np.ndarray, n: int = 2 * FREQUENCIES) -> 
 
 
 def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
-    """Returns the symbols I - A_i G_2 B_i G_1 of the smoothing steps of a trained MgNet, and how the steps change its residuals.
+    """Returns the symbols of the smoothing steps of a trained MgNet, and the measured change of its residuals.
 
-    B_i includes the factor of the scheme, such as sigmoid(a) if damped. G_1 and G_2 represent s1 and s2: for each channel the
-    scale of the norm times the mean of sigma' over the images, because no wave passes sigma unchanged. `measured` does not use
-    this approximation.
+    The symbol of step i is that of I - A_i G_2 B_i G_1. B_i includes the factor of the scheme, such as sigmoid(a) of the smoother
+    "damped". The diagonal matrices G_1 and G_2 linearise s1 and s2, the norms with their activations. Their entry for a channel
+    is the scale of the norm times the mean of sigma' over the images. `measured` does not use this linearisation.
 
     Args:
         model: a network whose levels have an A and a B.
-        images: (N, H, W, C), normalised.
+        images: normalised images (N, H, W, C).
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -127,7 +133,7 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
 
 
 def smoothing_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels of a network that have a linear A and a B. Raises ValueError if there are none."""
+    """Returns the levels of a network with a linear A and a B. Raises ValueError if there are none."""
     own = [
         level
         for level in levels(model, ResidualCorrection)
@@ -186,7 +192,7 @@ def _draw_eigenvalues(axes, eigenvalues: np.ndarray) -> None:
 
 
 def _symbols(level: Level, gains: dict[int, np.ndarray], theta: np.ndarray) -> np.ndarray:
-    """Returns the symbol of each iteration, with B as the scheme scales it: (nu, T, T, c_f, c_f)."""
+    """Returns the symbol of each iteration of a level, (nu, T, T, c_f, c_f). B includes the factor of the scheme."""
     steps = []
     for i in range(level.nu):
         system = level.field
@@ -198,7 +204,7 @@ def _symbols(level: Level, gains: dict[int, np.ndarray], theta: np.ndarray) -> n
 
 
 def _most_mixed(symbol: np.ndarray) -> list[int]:
-    """Returns up to `DRAWN` channels of a symbol (T, T, c, c), in order."""
+    """Returns up to `DRAWN` channels that a symbol (T, T, c, c) changes most, in ascending order."""
     strength = np.square(np.abs(symbol - np.eye(symbol.shape[-1]))).sum((0, 1))
     return np.sort(np.argsort(-(strength.sum(0) + strength.sum(1)))[:DRAWN]).tolist()
 
@@ -209,7 +215,10 @@ def _scale(norm, gains: dict[int, np.ndarray]) -> np.ndarray:
 
 
 def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[int, np.ndarray]:
-    """Returns the mean of sigma' after each norm of the levels, (c,) by its id. A network without norms has sigma alone."""
+    """Returns the mean of sigma' over images and grid, (c,), for each layer that applies sigma in s1 or s2, keyed by its id.
+
+    Such a layer is a norm with its activation or, in a network without norms, the activation alone.
+    """
     norms = [
         norm for level in own for norm in (*level.field.s1, *level.field.s2) if isinstance(norm, keras.layers.Layer)
     ]

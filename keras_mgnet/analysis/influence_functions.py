@@ -1,4 +1,4 @@
-"""The learned filters and influence functions of a reaction-diffusion, stage by stage (Chen, Pock 2017, Figure 5)."""
+"""The learned filters and influence functions of a `ReactionDiffusion`, stage by stage (Chen, Pock 2017, Figure 5)."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ COLUMNS = 6  # number of filters side by side
 
 @dataclass(frozen=True)
 class Influence:
-    """K_i and psi_i of every stage, and their effect on noisy images."""
+    """The n filters K_i and influence functions psi_i of each stage, and their effect on noisy images."""
 
     psnr: list[float]  # in dB against the clean images: of the noisy images, and after each stage
     reaction: list[float]  # lambda
@@ -42,16 +42,16 @@ class Influence:
 
 
 def diffusion_level(model: keras.Model) -> Level:
-    """Returns the reaction-diffusion level of a network. Raises ValueError if it has none."""
+    """Returns the reaction-diffusion level of a network. Raises ValueError for a network without such a level."""
     return required(model, "a ReactionDiffusion", levels(model, EulerFromData))[0]
 
 
 def influence(model: keras.Model, images: np.ndarray, clean: np.ndarray) -> Influence:
-    """Returns the learned filters and influence functions of a ReactionDiffusion.
+    """Returns the learned filters and influence functions of a `ReactionDiffusion`, and their effect on noisy images.
 
     Args:
         model: the network.
-        images, clean: (N, H, W, 1) grey values, with noise and without it.
+        images, clean: grey values (N, H, W, 1) of images with noise, and of the same images without noise.
 
     Example:
         >>> from keras_mgnet import ReactionDiffusion

@@ -10,9 +10,10 @@ import keras
 
 @contextmanager
 def intercepted(owner: Any, method: str, around: Callable) -> Iterator[None]:
-    """Replaces owner.method(...) by around(original, ...) while open, and restores the object afterwards.
+    """Replaces owner.method(...) by around(original, ...) within the `with` block.
 
-    The network is not rebuilt. Call it directly, `model(x, training=False)`: programs that `predict` has compiled do not change.
+    The network is not rebuilt. Call the model directly, as in `model(x, training=False)`. `predict` may run a program that was
+    compiled before the replacement.
 
     Example:
         >>> from keras_mgnet.layers import Conv
@@ -33,7 +34,7 @@ def intercepted(owner: Any, method: str, around: Callable) -> Iterator[None]:
 
 @contextmanager
 def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Iterator[None]:
-    """Does the same as `intercepted` for several objects: around(owner, original, ...)."""
+    """Works as `intercepted` for several objects. `around` also gets the object, as in around(owner, original, ...)."""
     with ExitStack() as stack:
         for owner in owners:
             stack.enter_context(intercepted(owner, method, partial(around, owner)))
@@ -41,7 +42,7 @@ def all_intercepted(owners: Iterable[Any], method: str, around: Callable) -> Ite
 
 
 def levels(model: keras.Model, *kinds: type) -> list[keras.layers.Layer]:
-    """Returns the levels of a network that are of these kinds, or have schemes of these kinds, finest first."""
+    """Returns the levels of a network that are instances of `kinds` or have a scheme of `kinds`, from fine to coarse."""
     return [
         layer for layer in model.layers if isinstance(layer, kinds) or isinstance(getattr(layer, "scheme", None), kinds)
     ]

@@ -1,4 +1,4 @@
-"""Unrolled iterative estimation: do the modules of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)"""
+"""Unrolled iterative estimation: do the iterations of a level refine one estimate? (Greff et al. 2017; Lu2017, Figure 3)"""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -12,9 +12,10 @@ from keras_mgnet.reporting import finish, new_figure, save, style
 
 @dataclass(frozen=True)
 class Estimation:
-    """The errors x^i - x^nu of the states of a level as estimates of its last state, in units of the deviation of x^nu.
+    """Statistics of the errors x^i - x^nu, where the states x^i of a level are estimates of its last state x^nu.
 
-    Each list has a value per state of a level, over images, grid and channels.
+    All values are in units of std(x^nu), the standard deviation over images, grid and channels. Each list has one value for each
+    state of a level.
     """
 
     mean: dict[str, list[float]]  # E[x^i - x^nu] / std(x^nu)
@@ -30,13 +31,13 @@ class Estimation:
 
 
 def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
-    """Returns how far each state of a level is from the last one.
+    """Returns how far each state of a level is from the last state of the level.
 
-    If the levels estimate, mean and bias are near 0 and the spread falls.
+    If the iterations of a level refine one estimate, mean and bias are near 0 and the spread falls from state to state.
 
     Args:
         model: a network of residual blocks or smoothing steps.
-        images: (N, H, W, C), normalised.
+        images: normalised images (N, H, W, C).
 
     Example:
         >>> from keras_mgnet import PreActResNet
@@ -53,13 +54,15 @@ def estimation(model: keras.Model, images: np.ndarray) -> Estimation:
 
 
 def optimal_combination(variance_a: float, variance_b: float, covariance: float) -> tuple[float, float]:
-    """Returns (q_1, q_2) with q_1 + q_2 = 1 for which q_1 A + q_2 B estimates C with the least variance, Lu2017.
+    """Returns the weights (q_1, q_2) of the best combination q_1 A + q_2 B of two estimates A and B of C, Lu2017.
+
+    The weights have the sum 1, and the error q_1 A + q_2 B - C has the least variance.
 
     Args:
-        variance_a, variance_b, covariance: those of A - C and B - C, both of mean zero.
+        variance_a, variance_b, covariance: variances and covariance of the errors A - C and B - C, which have mean zero.
 
     Raises:
-        ValueError: if A - B has no variance, because every combination is then equally good.
+        ValueError: if the variance of A - B is zero. All combinations are then equally good.
 
     Example:
         >>> optimal_combination(1.0, 3.0, 0.0)
@@ -88,13 +91,13 @@ def plot_estimation(result: Estimation, path) -> None:
 
 
 def _sums(xs: list[np.ndarray]) -> np.ndarray:
-    """Returns sums over the images of every x^i - x^nu and, last, of x^nu itself, each with its square: (nu + 2, 2, H, W, c)."""
+    """Returns the sums of x and x^2 over the images, (nu + 2, 2, H, W, c), where x is each x^i - x^nu and, last, x^nu."""
     last = xs[-1].astype(np.float64)
     return np.array([(d.sum(0), np.square(d).sum(0)) for d in chain((x - last for x in xs), [last])])
 
 
 def _ratios(means: np.ndarray) -> tuple[list[float], list[float], list[float]]:
-    """Returns mean, bias and spread from `_sums` divided by the number of images."""
+    """Returns mean, bias and spread. `means` is the result of `_sums` divided by the number of images."""
     mean, square = means.mean((2, 3, 4)).T
     *spread, deviation = np.sqrt(np.maximum(square - mean**2, 0))
     bias = np.sqrt(np.square(means[:-1, 0]).mean((1, 2, 3)))

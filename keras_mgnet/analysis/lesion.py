@@ -18,7 +18,7 @@ MOST = 20  # largest number of modules deleted, or pairs exchanged, at once
 
 @dataclass(frozen=True)
 class Lesions:
-    """The errors of a network and of its lesions. An error is the share of images that are classified wrongly, from 0 to 1."""
+    """Errors of a network with and without lesions. An error is the fraction of wrongly classified images, from 0 to 1."""
 
     intact: float  # error of the whole network
     chance: float  # error of always guessing the most frequent class

@@ -1,4 +1,4 @@
-"""A classifier at half and twice its resolution: transferred stencils or resized images (Lu2017, "multilevel learning")."""
+"""The accuracy of a trained classifier at half and twice its resolution, without retraining (Lu2017, "multilevel learning")."""
 
 from dataclasses import dataclass
 
@@ -18,16 +18,19 @@ WAYS = (RESIZED, UNCHANGED, *RULES)
 
 @dataclass(frozen=True)
 class Resolution:
-    """Shares of correctly classified images, in [0, 1], at several resolutions.
+    """Accuracies from 0 to 1 of a trained network on images of half and twice the training size.
 
-    "resized back" is the trained network on images of another size, resized to its own. "kernels unchanged" and the rules are
-    networks of that other size, see `rescale`.
+    There are several ways to classify images of another size:
+
+    - "resized back": the trained network classifies the images after they are resized to the training size.
+    - "kernels unchanged": a network for the other size has the trained kernels.
+    - "galerkin", "fem", "moment": a network for the other size has kernels that this rule transfers, see `rescale`.
     """
 
     size: str  # "HxW" of the training images
-    intact: float  # share at that size
-    chance: float  # of guessing the most frequent class
-    accuracy: dict[str, dict[str, float]]  # other "HxW" -> one of `WAYS` -> share
+    intact: float  # accuracy at the training size
+    chance: float  # accuracy of always guessing the most frequent class
+    accuracy: dict[str, dict[str, float]]  # other "HxW" -> one of `WAYS` -> accuracy
 
     def summary(self) -> str:
         parts = [f"accuracy at {self.size} {self.intact:.1%}"]
@@ -39,11 +42,12 @@ class Resolution:
 def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Resolution:
     """Returns the accuracy of a trained network on the same images at half and twice the resolution, without retraining.
 
-    Images of half the resolution are means over 2x2 pixels. Those of twice the resolution are bilinear.
+    Images are reduced by means over 2x2 pixels, and enlarged by bilinear interpolation.
 
     Args:
         model: a network of 3x3 and 1x1 convolutions.
-        images, labels: (N, H, W, C), normalised, with even H and W, and (N,) classes.
+        images: normalised images (N, H, W, C) with even H and W.
+        labels: classes (N,).
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -62,13 +66,13 @@ def resolution(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Re
 
 
 def check_resolution(model: keras.Model) -> None:
-    """Raises ValueError for a network that cannot have half or twice its resolution."""
+    """Raises ValueError if a network cannot be rescaled to half and to twice its resolution."""
     for factor in FACTORS:
         rescale(model, factor, None)
 
 
 def resized(images: np.ndarray, factor: float) -> np.ndarray:
-    """Returns images (N, H, W, C) with half the pixels per side, as means over 2x2, or with twice as many, bilinear."""
+    """Returns images (N, H, W, C) reduced by means over 2x2 pixels (factor 1/2) or enlarged bilinearly (factor 2)."""
 
     def resize(x):
         if factor < 1:

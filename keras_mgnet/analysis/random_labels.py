@@ -13,23 +13,23 @@ TRAINED = 0.75  # share of the images to train on; the others are the test set
 
 @dataclass(frozen=True)
 class TwoLayer:
-    """A network of two layers, c(x) = sum_j w_j max(<a, x> - b_j, 0): 2 n + d numbers for n points in d dimensions."""
+    """A network of two layers, c(x) = sum_{j=1}^n w_j max(<a, x> - b_j, 0). It has 2 n + d parameters for x in d dimensions."""
 
     a: np.ndarray  # (d,)
     b: np.ndarray  # (n,), increasing
     w: np.ndarray  # (n,)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Returns c at points (m, d): (m,)."""
+        """Returns c(x) for the points x (m, d), (m,)."""
         return np.maximum((points @ self.a)[:, None] - self.b, 0) @ self.w
 
 
 @dataclass(frozen=True)
 class Randomization:
-    """Accuracies in [0, 1] over the epochs, for the true labels and for random ones."""
+    """Accuracies from 0 to 1 after each epoch, for training on the true labels and on random labels."""
 
-    train: dict[str, list[float]]  # of the training images
-    test: dict[str, list[float]]  # of the others, against their true labels
+    train: dict[str, list[float]]  # on the training images
+    test: dict[str, list[float]]  # on the test images, against their true labels
 
     def summary(self) -> str:
         return "; ".join(
@@ -39,12 +39,14 @@ class Randomization:
 
 
 def interpolating_network(points: np.ndarray, values: np.ndarray, *, seed: int = 0) -> TwoLayer:
-    """Returns the two-layer network that takes given values on given distinct points, the construction of Zhang et al.
+    """Returns a two-layer network that has given values at given points, as constructed by Zhang et al. 2017.
 
-    a is random. b_1 < x_1 < b_2 < x_2 < ... for the sorted x = <a, point>, so that max(x_i - b_j, 0) is lower triangular.
+    The vector a is random. x_1 < x_2 < ... are the sorted numbers <a, point>, and b satisfies b_1 < x_1 < b_2 < x_2 < ... Then
+    the matrix max(x_i - b_j, 0) is lower triangular and regular, and w solves the linear system with this matrix.
 
     Args:
-        points, values: (n, d) and (n,).
+        points: n distinct points (n, d).
+        values: values (n,) at these points.
         seed: seed of a.
 
     Raises:
@@ -79,13 +81,16 @@ def randomization(
     batch_size: int = 32,
     seed: int = 0,
 ) -> Randomization:
-    """Trains two fresh copies of a network, on true and on random labels, without augmentation and weight decay.
+    """Trains two fresh copies of a network, one on the true labels and one on random labels.
+
+    The training has no augmentation and no weight decay.
 
     Args:
         model: any network of this package that returns logits or probabilities. Its weights are not used.
-        images, labels: (N, H, W, C), normalised, and (N,) classes. Three quarters are used for training.
-        epochs, learning_rate, batch_size: those of SGD with momentum 0.9.
-        seed: seed of weights, labels and order.
+        images: normalised images (N, H, W, C). The first three quarters are for training, and the rest is for testing.
+        labels: classes (N,).
+        epochs, learning_rate, batch_size: settings of the training by SGD with momentum 0.9.
+        seed: seed of the initial weights, the random labels and the order of the images.
 
     Example:
         >>> from keras_mgnet import MgNet

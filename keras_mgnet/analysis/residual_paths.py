@@ -1,4 +1,4 @@
-"""The paths of a residual network: how many there are of each length, and how much gradient they carry (Veit et al. 2016)."""
+"""The paths of a residual network: their number for each length, and the gradient that flows along them (Veit et al. 2016)."""
 
 import math
 from collections.abc import Collection
@@ -17,9 +17,12 @@ from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 @dataclass(frozen=True)
 class Paths:
-    """The 2^n paths through a network of n modules, by length 0, ..., n."""
+    """The 2^n paths through a network of n residual modules, by their length 0, ..., n.
 
-    share: list[float]  # of all paths: Binomial(n, 1/2)
+    A path takes either the branch or the shortcut of each module. Its length is the number of branches that it takes.
+    """
+
+    share: list[float]  # fraction of all paths: Binomial(n, 1/2)
     gradient: list[float]  # mean norm of the gradient with respect to the images along one path of this length
     total: list[float]  # share * gradient, scaled to sum 1
 
@@ -29,7 +32,7 @@ class Paths:
 
 
 def path_lengths(n: int) -> np.ndarray:
-    """Returns the share of paths of each length 0, ..., n in a network of n residual modules.
+    """Returns the fraction of the paths with each length 0, ..., n in a network of n residual modules.
 
     Example:
         >>> shares = path_lengths(54)
@@ -44,8 +47,10 @@ def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: 
 
     Args:
         model: a network whose levels have the scheme `Euler`.
-        images, labels: (N, H, W, C), normalised, and (N,) classes.
-        draws, seed: number of random paths per length, and their seed.
+        images: normalised images (N, H, W, C).
+        labels: classes (N,).
+        draws: number of random paths of each length.
+        seed: seed of the random paths.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -64,15 +69,17 @@ def paths(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, draws: 
 
 
 def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, taken: Collection[Module]) -> np.ndarray:
-    """Returns the part of the gradient of the mean loss with respect to the images along one path, (N, H, W, C).
+    """Returns the part of a gradient that flows along one path, (N, H, W, C).
 
-    The forward pass is unchanged. In the backward pass the gradient goes through the branches of the modules `taken` and the
-    shortcuts of the others. The sum over all 2^n sets of modules is the whole gradient.
+    The gradient is that of the mean loss with respect to the images. The forward pass is unchanged. The backward pass goes
+    through the branches of the modules in `taken`, and through the shortcuts of all other modules. The sum over all 2^n sets
+    `taken` is the whole gradient.
 
     Args:
         model: a network whose levels have the scheme `Euler`.
-        images, labels: (N, H, W, C), normalised, and (N,) classes.
-        taken: some of `modules(model)`.
+        images: normalised images (N, H, W, C).
+        labels: classes (N,).
+        taken: the modules, out of `modules(model)`, whose branches the path takes.
     """
     indices = {(module.level, module.index) for module in taken}
 
@@ -92,12 +99,12 @@ def path_gradient(model: keras.Model, images: np.ndarray, labels: np.ndarray, ta
 
 
 def euler_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels x + f(x) of a network. Raises ValueError if it has none."""
+    """Returns the levels with the iteration x <- x + f(x). Raises ValueError for a network without such levels."""
     return required(model, "a network of blocks x + f(x), such as ResNet", levels(model, Euler))
 
 
 def plot_paths(result: Paths, path) -> None:
-    """Draws the three distributions over the length to a PNG."""
+    """Draws the numbers and gradients of the paths over their length to a PNG."""
     figure = new_figure(13, 3.8, "Paths through the residual modules, by the number of branches that they take")
     share, single, total = figure.subplots(1, 3)
     lengths = range(len(result.share))

@@ -1,4 +1,4 @@
-"""What all analyses share: results as JSON, and networks applied batch by batch."""
+"""Helpers of all analyses: results as JSON, and networks applied batch by batch."""
 
 import dataclasses
 import math
@@ -15,30 +15,31 @@ PICTURE_ONLY = {"json": False}  # metadata of a field that is too large for the 
 
 
 def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
-    """Yields images (N, H, W, C) in pieces (n, H, W, C)."""
+    """Yields images (N, H, W, C) in batches of at most `size` images."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns the output of the model as it is now, (N, classes), without a program that was compiled earlier."""
+    """Returns the outputs (N, classes) of a model. Calls the model directly, because `predict` may run an older program."""
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches(images)])
 
 
 def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of images that the model classifies wrongly."""
+    """Returns the fraction of images that a model classifies wrongly."""
     return float(np.mean(logits(model, images).argmax(-1) != labels))
 
 
 def chance(labels: np.ndarray) -> float:
-    """Returns the share of the most frequent of (N,) classes: the accuracy of always guessing it."""
+    """Returns the accuracy of always guessing the most frequent class of `labels` (N,)."""
     return float(np.bincount(labels.astype(int)).max() / len(labels))
 
 
 def to_json(value: Any) -> Any:
-    """Converts a result for JSON: fields by name, arrays to lists, complex numbers to [Re, Im], infinite ones and NaN to None.
+    """Converts a result to values that a JSON file can hold.
 
-    Numbers have `DIGITS` significant digits. `PICTURE_ONLY` fields are left out.
+    A dataclass becomes a dictionary, an array a list, a complex number [Re, Im], and infinity and NaN become None. Floats are
+    rounded to `DIGITS` significant digits. Fields with the metadata `PICTURE_ONLY` are left out.
 
     Example:
         >>> to_json({"a": np.array([1 + 2j, 1 / 3]), "b": float("nan")})

@@ -20,18 +20,18 @@ class Module:
 
     level: str  # name of the level
     index: int  # of the iteration, from 0
-    changes_shape: bool  # whether its input is not a state of the level; without its branch it is then not the identity
+    changes_shape: bool  # whether it maps the input of the level to the shape of the states
 
 
 def _residual(level, table, original, x, i):
-    """Computes R_i x + f^j(x), or R_i x alone."""
+    """Replaces block i by block j = table[i]: R_i x + f^j(x), or R_i x alone if j is None."""
     j = table.get(i, i)
     shortcut, f = original(x, i if j is None else j)
     return (shortcut, ops.zeros_like(f)) if j is None else (shortcut, f)
 
 
 def _correction(level, table, original, i, r, smooth):
-    """Computes e^j, or no correction."""
+    """Replaces the correction of step i by that of step j = table[i], or by zero if j is None."""
     j = table.get(i, i)
     if j is None:
         return ops.zeros_like(original(i, r, smooth))
@@ -40,7 +40,7 @@ def _correction(level, table, original, i, r, smooth):
 
 
 def _plain(level, table, original, K, s, x):
-    """Computes layer j of a chain, or the identity."""
+    """Replaces layer i of a chain by layer j = table[i], or by the identity if j is None."""
     i = next(n for n, conv in enumerate(level.K) if conv is K)
     j = table.get(i, i)
     return x if j is None else original(level.K[j], level.s[j], x)
@@ -58,7 +58,7 @@ def modules(model: keras.Model) -> list[Module]:
     """Returns the modules of a network in order: residual blocks, smoothing steps, or the layers of a plain chain.
 
     Raises:
-        ValueError: if it has none that can be deleted.
+        ValueError: if the network has no module that can be deleted.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -80,18 +80,19 @@ def modules(model: keras.Model) -> list[Module]:
 
 @contextmanager
 def rewired(model: keras.Model, table: Mapping[Module, Module | None]) -> Iterator[None]:
-    """Makes each module of `table` compute what another module of its level does, or nothing (None: f := 0), while open.
+    """Exchanges and deletes modules of a network within the `with` block.
 
-    What carries the state stays: shortcuts, the k of a two-step method, the A of a residual. So a ResNet with a block deleted is
-    the network without that block or, if the block changes the shape, with its shortcut alone. A deleted layer of a plain chain
+    A module with another module in `table` computes what that module computes. A module with None in `table` is deleted, so its
+    branch or correction is zero. Shortcuts, the k of a two-step method and the A of a residual stay. So a ResNet with a deleted
+    block is the network without this block. If the block changes the shape, its shortcut stays. A deleted layer of a plain chain
     is the identity.
 
     Args:
-        model: a network. Call it directly while this is open, see `intercepted`.
+        model: a network. Call it directly within the `with` block, see `intercepted`.
         table: module -> another module of the same level that does not change the shape, or None.
 
     Raises:
-        ValueError: if the table has anything else, before anything is changed.
+        ValueError: if the table has another entry. The error is raised before anything is changed.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -126,5 +127,5 @@ def _check(model: keras.Model, known: set[Module], module: Module, other: Module
 
 
 def can_be_deleted(model: keras.Model, module: Module) -> bool:
-    """Returns whether the network works without the module: the first layer of a plain chain cannot be the identity."""
+    """Returns whether a module can be deleted. All modules can, except the first layer of a plain chain."""
     return not (module.changes_shape and isinstance(model.get_layer(module.level), FractalLevel))

@@ -19,7 +19,10 @@ SAMPLE = 16
 
 @dataclass(frozen=True)
 class Initialization:
-    """Second moments of the output of each convolution, in order of use, for each initialisation and mode of the norms."""
+    """Variances and gradients of the output of each convolution, in the order of use.
+
+    The keys are the initialisation and then "no norm" or "batch norm".
+    """
 
     forward: dict[str, dict[str, list[float]]]  # variance of the output
     backward: dict[str, dict[str, list[float]]]  # mean square of the gradient of the loss with respect to the output
@@ -34,11 +37,11 @@ class Initialization:
 
 
 def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> Initialization:
-    """Returns variances and gradients through the depth of fresh networks, for each initialisation, with and without norms.
+    """Returns variances and gradients over the depth of fresh networks, for each initialisation, with norms and without.
 
     Args:
         model: any network of this package. Its weights are not used.
-        images, labels: (N, H, W, C), normalised, and (N,) classes. The first `SAMPLE` are used.
+        images, labels: normalised images (N, H, W, C) and classes (N,). The first `SAMPLE` images are used.
         seed: seed of the random draws.
 
     Example:
@@ -61,9 +64,10 @@ def initialization(model: keras.Model, images: np.ndarray, labels: np.ndarray, *
 def chain_variances(
     variance: float, depth: int = 30, width: int = 512, seed: int = 0
 ) -> tuple[list[float], list[float]]:
-    """Returns the mean squares of y_l = W_l relu(y_{l-1}), and of the gradients with respect to y_l.
+    """Returns the mean squares of y_l = W_l relu(y_{l-1}) and of the gradients with respect to y_l, for l = 1, ..., `depth`.
 
-    The weights are N(0, variance / width). For variance = 2 (He) both keep their size. For 1 (Xavier) they halve with each layer.
+    The entries of W_l are drawn from N(0, variance / width). With variance = 2 (He) both mean squares keep their size. With
+    variance = 1 (Xavier) both halve with each layer.
 
     Example:
         >>> forward, backward = chain_variances(2.0)
@@ -100,9 +104,9 @@ def plot_initialization(result: Initialization, path) -> None:
 
 
 def _through(model, images, labels, training: bool) -> tuple[list[float], list[float]]:
-    """Returns the variance of each convolution's output, and the mean square of the gradient of the loss with respect to it.
+    """Returns the variance of each output of a convolution, and the mean square of the loss gradient with respect to it.
 
-    There is one value for each use of a convolution.
+    A convolution that is used several times has one output for each use.
     """
     convs = [part for part in compat.flatten_layers(model) if isinstance(part, Conv)]
     outputs: list = []

@@ -15,19 +15,19 @@ class Residuals:
 
     first: dict[str, float]  # mean over the images of ||r^0||
     relative: dict[str, list[float]]  # for each iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1
-    spread: dict[str, list[float]]  # standard deviation over the images
+    spread: dict[str, list[float]]  # standard deviation of ||r^i|| / ||r^0|| over the images
 
     def summary(self) -> str:
         last = ", ".join(f"{level} {values[-1]:.2f}" for level, values in self.relative.items())
-        return f"||r|| after the last iteration over that at the entry: {last}"
+        return f"||r|| after the last iteration, divided by ||r|| at the entry: {last}"
 
 
 def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
-    """Returns ||f - A(u)|| for each level and iteration of an MgNet, relative to its value at the entry of the level.
+    """Returns the residual ||f - A(u)|| after each iteration of an MgNet, divided by the residual at the entry of the level.
 
     Args:
         model: a network whose levels solve A(u) = f, such as MgNet.
-        images: (N, H, W, C), normalised.
+        images: normalised images (N, H, W, C).
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -48,8 +48,8 @@ def residuals(model: keras.Model, images: np.ndarray) -> Residuals:
 
 
 def plot_residuals(result: Residuals, path) -> None:
-    """Draws one line per level to a PNG."""
-    figure = new_figure(6.4, 4, "Residual ||f - A(u)|| of each level, over the one at its entry")
+    """Draws the residuals over the iterations, one line per level, to a PNG."""
+    figure = new_figure(6.4, 4, "Residual ||f - A(u)|| of each level, divided by the residual at its entry")
     axes = figure.subplots()
     for n, (level, values) in enumerate(result.relative.items()):
         axes.errorbar(range(len(values)), values, result.spread[level], capsize=3, label=level, **style(n))

@@ -18,9 +18,9 @@ States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
 
 
 def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
-    """Yields the states of every level, batch by batch: x^0, x^1, ..., x^nu, or u^0, ..., u^nu.
+    """Yields, batch by batch, the states of every level: x^0, ..., x^nu of residual blocks, or u^0, ..., u^nu of smoothing steps.
 
-    x^0 is left out if block 0 changes the shape, and u^0 if it is zero.
+    x^0 is left out if the first block changes the shape, and u^0 is left out if it is zero.
 
     Example:
         >>> from keras_mgnet import ResNet
@@ -35,7 +35,7 @@ def iterates(model: keras.Model, images: np.ndarray) -> Iterator[States]:
 def residuals_of(model: keras.Model, images: np.ndarray) -> Iterator[States]:
     """Yields, batch by batch, the residuals r^0, r^1, ..., r^nu = f - A(u^nu) of every level of an MgNet.
 
-    Those of a V-cycle continue after the correction from the coarse grid.
+    In a V-cycle the residuals of the way up follow. The first of them is after the correction from the coarse grid.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -56,9 +56,10 @@ def _computed(model: keras.Model, images: np.ndarray, which: int) -> Iterator[St
 
 @contextmanager
 def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[str, list[Any]]]]:
-    """Records the states of a call of the model, as tensors, while open: those of `iterates` and those of `residuals_of`.
+    """Records the states of `iterates` and the residuals of `residuals_of`, as tensors, within the `with` block.
 
-    Levels that have none are missing. Call the model once and directly, see `intercepted`. A traced function may do so too.
+    Yields two dictionaries, each from the name of a level to a list of tensors. Levels without such tensors are missing. Call the
+    model once and directly, see `intercepted`. The call may be inside a traced function.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -102,12 +103,12 @@ def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[st
 
 
 def recorded_levels(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the levels that have `iterates`. Raises ValueError if there are none."""
+    """Returns the levels whose states `iterates` yields. Raises ValueError if there are none."""
     return required(
         model, "a network of residual blocks or smoothing steps", levels(model, *STEPPING, ResidualCorrection)
     )
 
 
 def grid_levels(model: keras.Model) -> list[Level]:
-    """Returns the levels that have `residuals_of`. Raises ValueError if there are none."""
+    """Returns the levels whose residuals `residuals_of` yields. Raises ValueError if there are none."""
     return required(model, "a network with residuals f - A(u), such as MgNet", levels(model, ResidualCorrection))

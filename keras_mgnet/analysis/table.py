@@ -43,7 +43,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One row of `ANALYSES`."""
+    """One entry of `ANALYSES`."""
 
     # `compute` and `plot` are called with the fields of `Subject` that they name; `plot` also with (result, path of a PNG).
     compute: Callable[..., Any]  # returns a dataclass of numbers with a one-line `summary()`
@@ -53,29 +53,29 @@ class Analysis:
 
 
 def _of_classes(model: keras.Model) -> None:
-    """Raises ValueError unless a network returns logits (N, classes)."""
-    required(model, "a network of classes", len(model.output_shape) == 2)
+    """Raises ValueError unless a network is a classifier, which returns (N, classes)."""
+    required(model, "a classifier", len(model.output_shape) == 2)
 
 
 ANALYSES = {
     "residuals": Analysis(residuals, plot_residuals, grid_levels, "||f - A(u)|| per level and iteration"),
     "k_values": Analysis(
-        coefficients, plot_coefficients, coefficients, "learned k_n, or omegas, compared with those of Chebyshev"
+        coefficients, plot_coefficients, coefficients, "learned coefficients, compared with the Chebyshev method"
     ),
     "lesion": Analysis(lesions, plot_lesions, modules, "test error with modules deleted or exchanged"),
     "estimation": Analysis(
-        estimation, plot_estimation, recorded_levels, "the states of a level as estimates of its last one"
+        estimation, plot_estimation, recorded_levels, "how well the states of a level estimate its last state"
     ),
-    "paths": Analysis(paths, plot_paths, euler_levels, "paths by their length, and the gradient along them"),
+    "paths": Analysis(paths, plot_paths, euler_levels, "number of paths by length, and the gradient along them"),
     "spectra": Analysis(
-        spectra, plot_spectra, smoothing_levels, "Fourier symbol of I - A B: is the learned smoother one?"
+        spectra, plot_spectra, smoothing_levels, "Fourier symbol of I - A B: does the learned B smooth?"
     ),
     "moments": Analysis(moments, plot_moments, moments, "3x3 kernels as differential operators"),
     "stability": Analysis(
         stability, plot_stability, stepping_levels, "eigenvalues of Jacobians and the stability region of the scheme"
     ),
     "resolution": Analysis(
-        resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, new stencils"
+        resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, without retraining"
     ),
     "initialization": Analysis(
         initialization,
@@ -115,7 +115,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def inapplicable(model: keras.Model) -> dict[str, str]:
-    """Returns the analyses that do not apply to a network, with the reason.
+    """Returns the analyses that do not apply to a network, each with the reason.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -132,15 +132,19 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
 
 
 def analyze(subject: Subject, name: str, directory: str | Path, about: dict[str, Any] | None = None) -> Any:
-    """Runs one analysis, writes NAME.json and NAME.png, each whole or not at all, and returns the result.
+    """Runs one analysis, writes the files NAME.json and NAME.png, and returns the result.
+
+    Each file is written completely or not at all.
 
     Args:
-        subject, name: what is analysed, and a key of `ANALYSES`.
+        subject: the model, images and labels to analyse.
+        name: a key of `ANALYSES`.
         directory: folder to write to.
-        about: further entries of the JSON file.
+        about: the entry "about" of the JSON file.
 
     Raises:
-        ValueError: if the name is unknown, or the analysis does not apply to the network, before anything is computed.
+        ValueError: if the name is unknown, or the analysis does not apply to the network. The error is raised before anything is
+            computed.
     """
     check_names([name])
     analysis = ANALYSES[name]

@@ -17,7 +17,10 @@ RHOS = (0.5, 0.9, 0.99)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The k_n of x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), level by level; for Chebyshev's smoother k_i = 1 - omega_i."""
+    """The coefficients of the schemes of a network, level by level.
+
+    An LM network has k_n in x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n). For the smoother "chebyshev", k_n is 1 - omega_n.
+    """
 
     k: dict[str, list[float]]
     first: dict[str, int]  # index of the iteration that has the first k
@@ -37,7 +40,7 @@ class Coefficients:
 
 
 def coefficients(model: keras.Model) -> Coefficients:
-    """Returns the learned k_n of an LM-ResNet, or the omegas or damping factors of an MgNet.
+    """Returns the learned coefficients of an LM network, or of an MgNet with the smoother "chebyshev" or "damped".
 
     Example:
         >>> from keras_mgnet import LMResNet

@@ -1,4 +1,4 @@
-"""The families: one file each."""
+"""The families of networks, one file for each family."""
 
 from keras_mgnet.models.densenet import DenseNet
 from keras_mgnet.models.fb_resnet import FBResNet

@@ -6,12 +6,12 @@ from typing import Any
 
 
 def is_integer(value: Any) -> bool:
-    """Whether value is an integer and no bool."""
+    """Returns whether a value is an integer. A bool does not count as an integer."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def positive_integer(argument: str, value: Any) -> int:
-    """Returns value, an integer >= 1.
+    """Returns the value of an argument if it is an integer >= 1. Raises ValueError for any other value.
 
     Example:
         >>> positive_integer("growth", 0)
@@ -25,7 +25,9 @@ def positive_integer(argument: str, value: Any) -> int:
 
 
 def positive_integers(argument: str, value: Any, length: int | None = None) -> tuple[int, ...]:
-    """Returns value as a tuple of integers >= 1; with `length`, one integer stands for that many equal ones.
+    """Returns the value of an argument as a tuple of integers >= 1. Raises ValueError for any other value.
+
+    With `length`, the tuple must have this length. A single integer is then repeated `length` times.
 
     Example:
         >>> positive_integers("channels", 8, 3)
@@ -45,7 +47,7 @@ def positive_integers(argument: str, value: Any, length: int | None = None) -> t
 
 
 def within(argument: str, value: Any, low: float, high: float) -> float:
-    """Returns value, a number with low <= value <= high.
+    """Returns the value of an argument if it is a finite number from `low` to `high`. Raises ValueError for any other value.
 
     Example:
         >>> within("survival", 0.5, 0, 1)
@@ -61,7 +63,7 @@ def within(argument: str, value: Any, low: float, high: float) -> float:
 
 
 def even_integers(argument: str, value: Any, length: int) -> tuple[int, ...]:
-    """Returns value as a tuple of `length` even integers >= 2; one integer stands for that many equal ones.
+    """Returns the value of an argument as a tuple of `length` even integers >= 2. A single integer is repeated `length` times.
 
     Example:
         >>> even_integers("channels", (4, 3), 2)

@@ -1,4 +1,4 @@
-"""The facts of the published data sets, each in one place."""
+"""Facts about the data sets of the papers, such as shapes, classes and channel statistics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The facts of a data set that networks, training and tables use without its images.
+    """Facts about a data set. Networks, training and tables use these facts without loading the images.
 
     Attributes:
         name: key in `DATASETS`.
-        title: name as the papers write it.
-        input_shape: (height, width, channels), None for any.
-        classes: number of classes; None if images are mapped to images.
-        stem: stem of the networks for it, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for none.
-        tfds: name in TFDS, if it has one.
-        train: number of training images, if a table needs it.
-        mean, std: mean and standard deviation of each channel, on the scale where 255 is 1; None for those of the training
-            images.
-        flips: whether an image keeps its label when it is mirrored left to right.
+        title: name in the papers, such as "CIFAR-10".
+        input_shape: (height, width, channels). A height or width of None stands for any size.
+        classes: number of classes; None for a data set of images without classes.
+        stem: stem of the networks for this data set, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for no stem.
+        tfds: name in TensorFlow Datasets (TFDS); None for a data set that is not in TFDS.
+        train: number of training images; None if unknown.
+        mean, std: mean and standard deviation of each channel, for pixels scaled to [0, 1]; None to compute both from the
+            training images.
+        flips: whether an image that is mirrored left to right keeps its label.
     """
 
     name: str
@@ -65,7 +65,7 @@ DATASETS = {info.name: info for info in (MNIST, CIFAR10, CIFAR100, SVHN, IMAGENE
 
 
 def of_tfds(name: str) -> DatasetInfo | None:
-    """Returns the facts of the data set with this TFDS name, which may include a version; None if there are none.
+    """Returns the facts about the data set with this TFDS name, or None for an unknown name. The name may include a version.
 
     Example:
         >>> of_tfds("cifar10:3.0.2").title

@@ -55,20 +55,23 @@ PICTURE = Picture(
 
 @serializable
 class DenseNet(Network):
-    """DenseNet: every iteration reads all states before it, x_{n+1} = f_n([x_0, ..., x_n]).
+    """DenseNet: every iteration computes a new state from all earlier states, x_{n+1} = f_n([x_0, ..., x_n]).
 
-    f_n is K s or, with bottlenecks, A s B s. As a method it is a multistep scheme over all states.
+    [ ] is the concatenation of the channels. f_n(x) is K s(x), or A s(B s(x)) with bottlenecks. K and A are 3x3 convolutions, B
+    is a 1x1 convolution, and s is a norm followed by the activation. As a method DenseNet is a multistep scheme over all states.
 
-    Source: liuzhuang13/DenseNet densenet.lua. The published sizes are those of a stem with 16 channels without bottlenecks, and
-    with 2 growth channels with them. On three grids no norm follows the stem.
+    Source: liuzhuang13/DenseNet densenet.lua. The stem has 16 channels, or 2 * growth channels with bottlenecks, which gives the
+    published sizes. Only the "imagenet" stem has a norm and an activation.
 
     Args:
-        depth: 3n + 4, or 6n + 4 with bottlenecks, for n iterations on each of three grids.
-        growth: k, the number of channels of each new state.
-        bottleneck: whether a 1x1 convolution to 4 growth channels comes before each 3x3; "BC" together with `reduction`.
-        blocks: iterations per grid, instead of those of the depth. (6, 12, 24, 16) is DenseNet-121.
-        reduction: theta in (0, 1], the share of the channels that a transition keeps; None for 0.5 with bottlenecks, else 1.
-        dropout: dropout rate after each convolution except the stem's. The source has 0.2 if the images are not augmented.
+        depth: number of layers. 3n + 4 (6n + 4 with bottlenecks) gives n iterations on each of three grids.
+        growth: number of channels of each new state.
+        bottleneck: whether f_n has the 1x1 convolution B, to 4 * growth channels. The paper's DenseNet-BC has bottlenecks and a
+            reduction below 1.
+        blocks: number of iterations on each grid; None for those that `depth` gives. (6, 12, 24, 16) is DenseNet-121.
+        reduction: fraction of the channels that a transition to the next grid keeps, from 0 to 1. At least one channel stays.
+            None for 0.5 with bottlenecks and 1 without.
+        dropout: dropout rate after each convolution but the stem's. The source uses 0.2 for images without augmentation.
 
     Example:
         >>> DenseNet(10, 4, bottleneck=True, input_shape=(8, 8, 1)).name

@@ -1,4 +1,4 @@
-"""Checks the examples that `fit` is given: shapes that no network can train on are refused before anything is traced."""
+"""Checks the training data that `fit` gets, before anything is traced."""
 
 import warnings
 from typing import Any
@@ -17,13 +17,14 @@ OF_PROBABILITIES = (*INTEGER_LABELS, "categorical_crossentropy", categorical_cro
 
 
 def check_examples(model: keras.Model, x: Any, y: Any) -> None:
-    """Raises ValueError for a tf.data set without known shapes or batches, and for one-hot labels if the loss takes integers.
+    """Raises ValueError for training data that does not fit a network or its loss.
 
-    Warns if the loss takes probabilities and the network returns logits: it would learn next to nothing.
+    Such data are a tf.data set with unknown shapes or without batches, and one-hot labels for a loss that takes integer labels.
+    Warns if the loss takes probabilities but the network returns logits, because such a network learns next to nothing.
 
     Args:
         model: a compiled network.
-        x, y: as `fit` takes them; no value is read.
+        x, y: the arguments of `fit`. Only their shapes are read.
     """
     _check_labels(model, x, y)
     _check_logits(model)

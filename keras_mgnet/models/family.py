@@ -1,4 +1,4 @@
-"""What a family is besides its constructor, as data: its recipe, its search space, its published networks, its diagram."""
+"""Data about a family of networks: its recipe, search space, published networks and diagram."""
 
 import math
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ EITHER = (True, False)
 
 @dataclass(frozen=True)
 class Published:
-    """What a source prints about a network on one data set. A figure that it does not print is None.
+    """The figures that a source prints for one network on one data set. Figures that the source does not print are None.
 
     Attributes:
         table: the source, such as "Lu2018 Table 2".
-        dataset: data set of the images.
-        size: the number of parameters, such as "0.27M".
-        accuracy, error: top-1 in percent. A source prints one of them.
-        top5_error: in percent.
-        psnr: in dB.
-        exact: our size for the source's number of classes, if that differs from the row's.
-        note: why the size cannot be reproduced.
-        recipe: key of `recipes.RECIPES`, if it differs from the row's.
+        dataset: the data set.
+        size: number of parameters as printed, such as "0.27M".
+        accuracy, error: top-1 accuracy and top-1 error in percent. A source prints one of the two.
+        top5_error: top-5 error in percent.
+        psnr: peak signal-to-noise ratio in dB.
+        exact: exact number of parameters for the source's number of classes; None if `Row.params` is this number.
+        note: why the printed size differs from the exact one.
+        recipe: key of `recipes.RECIPES` for this data set; None for the recipe of the `Row`.
 
     Example:
         >>> Published("Lu2018 Table 2", CIFAR10, "0.27M", error=8.33).figure
@@ -44,18 +44,21 @@ class Published:
 
     @property
     def figure(self) -> float | None:
-        """The top-1 accuracy in percent, or the PSNR in dB."""
+        """The top-1 accuracy in percent, or the PSNR in dB; None if the source prints neither."""
         if self.error is not None:
             return round(100 - self.error, 2)
         return self.psnr if self.accuracy is None else self.accuracy
 
     @property
     def top5(self) -> float | None:
-        """The top-5 accuracy in percent."""
+        """The top-5 accuracy in percent; None if the source does not print it."""
         return None if self.top5_error is None else round(100 - self.top5_error, 2)
 
     def size_matches(self, params: int) -> bool | None:
-        """Returns whether the printed size is the exact one, rounded or cut to its digits; None if no size is printed."""
+        """Returns whether the printed size is the exact size, rounded or truncated; None if no size is printed.
+
+        The exact size is `exact`, or `params` if `exact` is None.
+        """
         if self.size is None:
             return None
         printed = self.size.removesuffix("M")
@@ -65,12 +68,12 @@ class Published:
 
 
 def accuracies(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
-    """Returns the accuracies that a source prints, keyed by `DATASETS`."""
+    """Returns a `Published` for each data set, with the top-1 accuracy that a source prints. Keywords are keys of `DATASETS`."""
     return tuple(Published(table, DATASETS[name], size, accuracy=value) for name, value in percent.items())
 
 
 def errors(table: str, size: str | None = None, **percent: float) -> tuple[Published, ...]:
-    """Returns the errors that a source prints, keyed by `DATASETS`.
+    """Returns a `Published` for each data set, with the top-1 error that a source prints. Keywords are keys of `DATASETS`.
 
     Example:
         >>> [printed.figure for printed in errors("DenseNet README", "1.0M", cifar10=5.24, cifar100=24.42)]
@@ -85,11 +88,11 @@ class Row:
 
     Attributes:
         name: name in `keras_mgnet.list_models`.
-        kwargs: constructor arguments, without those of its images.
-        params: exact number of trainable parameters, every shared tensor counted once.
-        published: what sources print about it, its own source first.
-        source: where it is published, by default the first table.
-        dataset: data set of its images.
+        kwargs: constructor arguments, except those that depend on the data set.
+        params: exact number of trainable parameters. A shared tensor counts once.
+        published: the figures that sources print for the network, beginning with those of `source`.
+        source: where the network is published. By default this is the table of the first entry of `published`.
+        dataset: data set on which the network is trained.
         recipe: key of `recipes.RECIPES`; None for the recipe of the family.
     """
 
@@ -104,13 +107,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Space:
-    """What a search varies in a family, besides the share of the budget, the learning rate and the weight decay.
+    """The constructor arguments that a hyperparameter search varies in a family.
+
+    A search also varies the fraction of the budget, the learning rate and the weight decay.
 
     Attributes:
-        width: the argument that sets the channels. "channels" takes a number per level, any other argument one number.
-        iterations: the argument that takes the iterations of each level; None if there is none.
+        width: the argument that sets the channels. "channels" takes one number per level. Any other argument takes one number.
+        iterations: the argument that sets the number of iterations of each level; None if the family has no such argument.
         nu: smallest and largest number of iterations of a level.
-        choices: further arguments. The first choice is the default, the last makes the largest network.
+        choices: further arguments and their values. The first value is the default. The last value makes the largest network.
         multiple: channels are multiples of this number.
     """
 
@@ -122,20 +127,20 @@ class Space:
 
     @property
     def has_levels(self) -> bool:
-        """Whether the number of levels is searched too."""
+        """Whether a search also varies the number of levels."""
         return self.iterations is not None or self.width == "channels"
 
 
 @dataclass(frozen=True)
 class Family:
-    """The facts of a family, in its class attribute `family`.
+    """Data about a family, which is the attribute `family` of each network class.
 
     Attributes:
-        recipe: the recipe that its networks come compiled with, a key of `recipes.RECIPES`.
-        small: arguments of a small network. Each scheme of the family has one of this size.
-        picture: its diagram.
-        space: what a search varies; None if there is no search.
-        rows: its published networks.
+        recipe: the recipe with which networks of the family are compiled, a key of `recipes.RECIPES`.
+        small: constructor arguments that make a small network. They can be combined with any scheme of the family.
+        picture: diagram of the family; None for no diagram.
+        space: what a search varies; None for a family without a search space.
+        rows: published networks of the family.
     """
 
     recipe: str

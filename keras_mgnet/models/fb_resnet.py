@@ -1,4 +1,4 @@
-"""FB-ResNet: ResNet that iterates features, with linear or nonlinear A and B (He, Chen, Zhang, Xu 2019, Algorithm 2)."""
+"""FB-ResNet: a ResNet that iterates the feature u, with linear or nonlinear A and B (He2019, Algorithm 2)."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -34,16 +34,22 @@ ROWS = tuple(
 
 @serializable
 class FBResNet(Network):
-    """FB-ResNet: a stationary iteration for A(u) = f on each grid, u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1})).
+    """FB-ResNet: on each grid, a stationary iteration that solves A(u) = f for the feature u, given the data f.
 
-    The next grid begins with u^{l+1,0} = Pi *_2 u^{l,nu_l} and f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0}). Pi
-    and R have no norm or sigma. Elsewhere a norm comes before each sigma (those of A: see `keras_mgnet.layers.GridLevel`). A
-    linear A is iterated in residual form, which is (4.6) for B "both". Source: He2019 (4.3)-(4.7), Table 1.
+    Iteration i on grid l, and the start of grid l+1, are
+
+        u^{l,i} = u^{l,i-1} + B^{l,i}(f^l - A^l(u^{l,i-1}))
+        u^{l+1,0} = Pi *_2 u^{l,nu_l}
+        f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0})
+
+    *_2 is a convolution with stride 2. No norm or activation follows Pi and R. If A is linear, the network computes the residual
+    form of the iteration, which is (4.6) for B="both". Source: He2019 (4.3)-(4.7), Table 1.
 
     Args:
-        A, B: the form of A^l and of B^{l,i}: "linear" (K *), "post" (s K *), "pre" (K * s) or "both" (s K * s).
-        nu: iterations per grid. Its length J is the number of grids.
-        channels: an integer or one per grid.
+        A, B: the form of A^l and of B^{l,i}: "linear" is K * x, "post" is s(K * x), "pre" is K * s(x), "both" is s(K * s(x)).
+            K is a 3x3 convolution, and s is a norm followed by the activation. See `keras_mgnet.layers.LinearSystem`.
+        nu: number of iterations on each grid. The length of nu is the number of grids.
+        channels: number of channels of u and f, an integer or one per grid.
 
     Example:
         >>> FBResNet("post", "pre", nu=(1, 1), channels=4, input_shape=(8, 8, 1)).name

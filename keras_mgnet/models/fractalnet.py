@@ -1,4 +1,4 @@
-"""FractalNet: self-similar blocks without residuals, read as Runge-Kutta steps (Larsson, Maire, Shakhnarovich 2017; Lu2018)."""
+"""FractalNet: self-similar blocks without shortcuts (Larsson, Maire, Shakhnarovich 2017; Lu2018)."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -13,7 +13,9 @@ from keras_mgnet.models.picture import Edge, Picture
 from keras_mgnet.serialization import serializable
 
 TABLE, SOURCE = "Lu2018 Table 2", "Lu2018 Table 2, gustavla/fractalnet"
-CHANNELS = "five blocks whose channels double or stay the same never give it; ours are those of the released generator"
+CHANNELS = (
+    "no five blocks with doubling or equal channels have this size; our channels are those of the released generator"
+)
 PRINTED = {
     3: Published(TABLE, CIFAR100, "38.6M", error=23.30, note=CHANNELS),
     4: Published(TABLE, CIFAR100, "22.9M", error=22.49, note=CHANNELS),
@@ -36,25 +38,29 @@ PICTURE = Picture(
 
 @serializable
 class FractalNet(Network):
-    """FractalNet: self-similar columns joined by their mean, f_1 = conv, f_{C+1} = 1/2 (conv + f_C o f_C).
+    """FractalNet: blocks of parallel columns of convolutions, which are joined by their mean.
 
-    Columns that end together are joined by one mean. Each block ends with 2x2 max pooling. Convolutions have biases, and norms
-    have no gamma and beta. Source: gustavla/fractalnet. A block of C = 3 is a Runge-Kutta step, x' = k_1 x + k_2 y + f_2(y) with
-    y = k_3 x + f_1(x) (Lu2018, section 2.1).
+    A block f_C has C columns. conv is a convolution with a norm and the activation, and o is the composition of functions:
 
-    In training joins drop inputs (drop-path). Each input has its own draw or, in some steps, all but one column of the whole
-    network are dropped. So each column alone is a network, see `column_network`.
+        f_1 = conv
+        f_{C+1} = (conv + f_C o f_C) / 2
+
+    Columns that end at the same depth are joined by one mean. Each block ends with 2x2 max pooling. Convolutions have biases, and
+    norms have no gamma and beta. Source: gustavla/fractalnet. Lu2018, section 2.1, reads a block of three columns as a
+    Runge-Kutta step.
+
+    In training, drop-path leaves out inputs of the means at random. In some training steps only one column of the whole network
+    is used. So each column also works as a network on its own, see `column_network`.
 
     Args:
-        columns: C. The deepest column has 2^(C-1) layers per block.
-        channels: channels of each block. Its length is the number of blocks.
-        column: the only column of the network, 0 for the shallowest; None for all columns.
+        columns: number C of columns. The deepest column has 2^(C-1) layers in each block.
+        channels: number of channels of each block. The length of `channels` is the number of blocks.
+        column: index of the only column to build, 0 for the shallowest; None for all columns.
         dropout: dropout rate of the last block. The rate grows linearly from 0 in the first block.
-        drop_path: probability that an input of a join is dropped.
-        global_drop_path: probability that a step uses one column.
+        drop_path: probability that an input of a mean is left out.
+        global_drop_path: probability that a training step uses only one column.
 
-    The paper initialises with init="xavier". With stem="imagenet" that stem comes before the first block. The other stems mean
-    no stem.
+    The paper uses init="xavier". With stem="imagenet" a stem comes before the first block. With any other stem there is none.
 
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
@@ -102,7 +108,10 @@ class FractalNet(Network):
         super().__init__(frame, x, name=name if column is None else f"{name}_column{column}")
 
     def column_network(self, column: int) -> "FractalNet":
-        """Returns one column, 0 for the shallowest, as a network of its own with its current values."""
+        """Returns one column as a separate network with a copy of its weights. Column 0 is the shallowest.
+
+        Raises ValueError if the network itself has only one column.
+        """
         config = self.get_config()
         if config["column"] is not None:
             raise ValueError(f"expected a network of all columns. Received: column={config['column']}")

@@ -1,4 +1,4 @@
-"""The parts that all families share: the arguments of every network, the image, the stem and the classifier."""
+"""The parts that all classifiers share: arguments, input image, stem and classifier."""
 
 import copy
 import math
@@ -45,7 +45,7 @@ class FrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Frame:
-    """The arguments that all families share. The constructor of every family takes these arguments by keyword.
+    """The arguments that all classifiers share. The constructors of classifiers take these arguments by keyword.
 
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 
@@ -56,7 +56,7 @@ class Frame:
         activation: the activation sigma, a Keras activation.
         norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
         weights: None or the path of a .weights.h5 file.
-        init: "he_fan_out", "torch_default" or "xavier".
+        init: kernel initialiser, "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
             pass recomputes their iterations (`keras_mgnet.layers.Level`).
         recipe: the recipe with which the model is compiled, a key of `keras_mgnet.recipes.RECIPES`; None for the recipe of the
@@ -92,8 +92,8 @@ class Frame:
             raise ValueError(f"expected include_top to be True or False. Received: include_top={self.include_top!r}")
         if self.include_top and not (is_integer(self.classes) and self.classes >= 2):
             raise ValueError(
-                "expected classes to be an integer >= 2; for a single output take include_top=False and a Dense(1) of your "
-                f"own. Received: classes={self.classes!r}"
+                "expected classes to be an integer >= 2; for a single output use include_top=False and add a Dense(1) layer. "
+                f"Received: classes={self.classes!r}"
             )
         if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):
             raise ValueError(
@@ -205,7 +205,7 @@ def input_tensor(given: Any) -> Tensor:
 
 
 def check_weights_path(weights: str | Path | None) -> None:
-    """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
+    """Raises ValueError unless `weights` is None or the path of an existing .weights.h5 file."""
     path = None if weights is None else Path(weights)
     if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
         raise ValueError(
@@ -214,7 +214,7 @@ def check_weights_path(weights: str | Path | None) -> None:
 
 
 def check_recipe(recipe: str | None) -> None:
-    """Raises ValueError unless a recipe is None or a key of `RECIPES`."""
+    """Raises ValueError unless `recipe` is None or a key of `RECIPES`."""
     if recipe is not None:
         check_known("recipe", recipe, RECIPES)
 

@@ -18,7 +18,7 @@ from keras_mgnet.serialization import serializable
 
 
 class Form(NamedTuple):
-    """How a scheme iterates."""
+    """How the levels of one scheme are built."""
 
     scheme: type[Scheme]
     forms: tuple[str, ...]  # forces of a block, keys of `force.FORMS`
@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
     @property
     def reversible(self) -> bool:
-        """Whether its steps can be undone."""
+        """Whether the level can compute its first state from its last state."""
         return issubclass(self.scheme, Coupling)
 
 
@@ -63,37 +63,48 @@ SEARCHED = ("leapfrog", "verlet", "midpoint", "antisymmetric", "hamiltonian")
 
 @serializable
 class HamiltonianNet(Network):
-    """Stable networks: depth neither amplifies nor damps, by the antisymmetry of K and its adjoint K^T (zero padding).
+    """Stable networks: each block is a time step of a Hamiltonian, second-order, antisymmetric or parabolic equation.
 
-    Block j of each scheme, with s for sigma and h for dt:
+    K is a 3x3 convolution with zero padding, K^T is its adjoint, b is a bias, s is the activation and h = dt is the step size.
+    Each block has its own K and b. Y' is the value of Y after the block, and Y_j is the value after j blocks of a grid. The block
+    of each scheme:
 
-    - "hamiltonian": Y' = Y + h K_1^T s(K_1 Z + b_1), Z' = Z - h K_2^T s(K_2 Y' + b_2) on the halves of the channels.
+    - "hamiltonian" updates Y to Y' = Y + h K_1^T s(K_1 Z + b_1), and then Z to Z' = Z - h K_2^T s(K_2 Y' + b_2). Y and Z are the
+      halves of the channels.
     - "midpoint": Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b). The first step is Y_1 = Y_0 + h s((K - K^T) Y_0 + b).
-    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0, computed as V' = V - h K^T s(K Y + b),
-      Y' = Y + h V'.
-    - "verlet": Z' = Z - h s(K^T Y + b), Y' = Y + h s(K Z' + b) on the halves (Z, Y).
-    - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b), Y_{-1} = Y_0, with h^2/2 in the first
-      step. This is Y'' + c Y' = s(K Y + b) by central differences, and without damping Verlet's method.
-    - "velocity_verlet": Y' = Y + h V + h^2 F/2, V' = V + h (F + F')/2, F = s(K Y + b), F' that of the next block, V_0 = 0.
-    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), forward Euler, not reversible.
-    - "parabolic": Y' = Y - h K^T s(K Y + b), forward Euler, not reversible.
+    - "leapfrog": Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b) with Y_{-1} = Y_0. The network computes the velocity
+      V' = V - h K^T s(K Y + b), and then Y' = Y + h V'.
+    - "verlet" updates Z to Z' = Z - h s(K^T Y + b), and then Y to Y' = Y + h s(K Z' + b). Z and Y are the halves of the channels.
+    - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b) with Y_{-1} = Y_0. The first step has
+      h^2/2 in place of h^2. These are central differences for the equation Y'' + c Y' = s(K Y + b). With c = 0 the
+      scheme is Verlet's method.
+    - "velocity_verlet" updates Y to Y' = Y + h V + h^2 F/2, and the velocity V to V' = V + h (F + F')/2. F = s(K Y + b) is the
+      force of the block at Y, and F' is the force of the next block at Y'. V is initially zero.
+    - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), which is forward Euler.
+    - "parabolic": Y' = Y - h K^T s(K Y + b), which is forward Euler.
 
-    Source: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017. Lu2017 has "velocity_verlet" and, as
-    Verlet's method, "second_order" without damping; it calls "verlet" leapfrog. Ruthotto, Haber 2018 has "parabolic".
+    All schemes except "antisymmetric" and "parabolic" are reversible: `get_layer("level1").inverse(*state)` computes the first
+    state of a grid from its last state.
 
-    The rest follows LiliMeng/hamiltonian-revnet. There are norms only after the stem and before the pooling. Between grids there
-    are 2x2 means and zero channels on both sides. (That code samples after the first block of a grid: `blocks=(7, 6, 5)`.)
-    `get_layer("level1").inverse(*state)` undoes the blocks of a grid.
+    Sources: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017. "velocity_verlet" and "second_order"
+    with c = 0 are from Lu2017, which calls "verlet" the leapfrog method. "parabolic" is from Ruthotto, Haber 2018.
+
+    The other layers follow LiliMeng/hamiltonian-revnet. There are norms only after the stem and before the pooling. Between grids
+    the network takes means over 2x2 pixels and adds zero channels on both sides. The released code does so one block later, which
+    is `blocks=(7, 6, 5)` here.
 
     Args:
         scheme: one of the schemes above.
-        blocks: number of blocks per grid.
-        channels: channels per grid, of both halves together. The stem has as many as the first grid.
-        dt: h, the step size.
-        gamma: damping of the "antisymmetric" scheme only; None for 0.4. A value of at least 2 (1 - sqrt(1 - h^2 mu^2)) / h makes
-            forward Euler stable if (K - K^T) / 2 has eigenvalues up to i mu.
-        damping: c of the "second_order" scheme only, less than 2 / h; None for 0.
-        memory_free: whether training recomputes the states instead of storing them; see `keras_mgnet.layers.Level`.
+        blocks: number of blocks on each grid.
+        channels: number of channels on each grid, an integer or one per grid. If the state is two halves, this is the even number
+            of channels of both. The stem has as many channels as the first grid.
+        dt: step size h.
+        gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes need gamma=None. Let the eigenvalues of
+            (K - K^T) / 2 lie between -i mu and i mu, and q = sqrt(1 - h^2 mu^2). If s is the identity, forward Euler is stable
+            for gamma from 2 (1 - q) / h to 2 (1 + q) / h.
+        damping: c of the "second_order" scheme, less than 2 / h; None for 0. Other schemes need damping=None.
+        memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
+            `keras_mgnet.layers.Level`. This option has no effect on schemes that are not reversible.
 
     Example:
         >>> HamiltonianNet("verlet", blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1)).name
@@ -164,7 +175,7 @@ def _level(
     name: str,
     frame: Frame,
 ) -> Level:
-    """Returns the level of a grid. It is called with a pair of states or, if it is not reversible, with one state."""
+    """Returns the level of one grid. The level takes a pair of states if the scheme is reversible, and one state if not."""
     policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:

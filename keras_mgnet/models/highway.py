@@ -21,18 +21,18 @@ KINDS = ("conv", "dense")
 
 @serializable
 class HighwayNet(Network):
-    """Highway network: gates mix each layer's output with its input, x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)).
+    """Highway network: a gate T mixes each layer's output H with its input, x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)).
 
-    T = sigmoid(W_T x_n + b_T) is a transform gate with b_T < 0. Convolutions and dense layers have biases and no norms. A plain
-    layer sigma(W x + b) leads to the next grid or width; if it is a convolution it has a stride. Source: Lu2017 and Srivastava et
-    al. 2015.
+    H(x) = sigma(W x + b) is a plain layer, where sigma is the activation. T(x) = sigmoid(W_T x + b_T) is the transform gate.
+    There are no norms. Between two grids there is a plain layer with the new number of channels. A convolution there has
+    stride 2. Source: Lu2017 and Srivastava et al. 2015.
 
     Args:
-        nu: highway layers per grid.
-        channels: an integer or one per grid.
-        kind: "conv", 3x3 on the grids of the image, or "dense", fully connected on the flattened image. With "dense" the grids
-            have one pixel, and a plain layer replaces the stem.
-        transfer_bias: initial b_T. Choose it more negative for a deeper network.
+        nu: number of highway layers on each grid.
+        channels: number of channels, an integer or one per grid.
+        kind: "conv" for 3x3 convolutions, or "dense" for fully connected layers on the flattened image. With "dense" a grid has
+            one pixel, and a plain layer replaces the stem.
+        transfer_bias: initial b_T. The deeper the network, the more negative this value should be.
 
     Example:
         >>> HighwayNet((48,), 50, kind="dense", input_shape=(8, 8, 1)).get_layer("level1").output.shape
@@ -71,7 +71,7 @@ class HighwayNet(Network):
 
 
 def _flat(frame: Frame) -> Tensor:
-    """Returns the image as one pixel with all its values, (N, 1, 1, H W C)."""
+    """Returns the flattened image as a grid of one pixel, (N, 1, 1, H W C)."""
     image = frame.image(levels=1)
     if None in image.shape[1:]:
         raise ValueError(f"expected a fixed image size for dense layers. Received: input_shape={image.shape[1:]}")

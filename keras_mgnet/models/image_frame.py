@@ -1,4 +1,4 @@
-"""What a network from images to images has besides the arguments of its family. It is the counterpart of `Frame`."""
+"""The parts that all networks from images to images share: arguments, input image and loss. `Frame` has those of classifiers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from keras_mgnet.models.frame import check_recipe, check_weights_path, input_ten
 
 
 class ImageFrameArguments(TypedDict, total=False):
-    """The arguments of `ImageFrame`, for the signature of a family's constructor."""
+    """The arguments of `ImageFrame` as a type, for the constructors of the families."""
 
     input_shape: tuple[int | None, int | None, int]
     input_tensor: Any
@@ -24,13 +24,14 @@ class ImageFrameArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ImageFrame:
-    """The arguments that all networks from grey images to grey images share. They follow those of the family, by keyword.
+    """The arguments that all networks from grey images to grey images share. Constructors take these arguments by keyword.
 
     Attributes:
         input_shape: (height, width, 1). None stands for any height or width.
         input_tensor: as in keras.applications.
         weights: None or the path of a .weights.h5 file.
-        recipe: the recipe that the model comes compiled with, a key of `keras_mgnet.recipes.RECIPES`; None for the family's.
+        recipe: the recipe with which the model is compiled, a key of `keras_mgnet.recipes.RECIPES`; None for the recipe of the
+            family.
         name, dtype: name and dtype of the model. The dtype can be a policy such as "mixed_bfloat16".
 
     Example:
@@ -58,7 +59,7 @@ class ImageFrame:
 
     @property
     def common(self) -> dict[str, Any]:
-        """The arguments of every layer."""
+        """The arguments of every layer, which are the dtype policy."""
         return {"dtype": keras.dtype_policies.get(self.dtype)}
 
     def image(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The layouts that the names of residual networks stand for: grids, blocks per grid, channels, kind of block."""
+"""Layouts of residual networks: the grids, blocks, channels and kind of block that belong to a depth."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,15 @@ DEEP_CIFAR = (164, 1001)  # bottlenecks by default; 164 is 6n + 2 as well
 
 
 class Stage(NamedTuple):
-    """One grid of a layout: its number from 1, its blocks, the channels inside the blocks and of the state, and how it begins."""
+    """One grid of a layout.
+
+    Attributes:
+        level: number of the grid, from 1.
+        blocks: number of blocks.
+        inner, channels: numbers of channels inside the blocks and of the state.
+        strides: stride of the first block.
+        changes_shape: whether the first block changes the shape of the state.
+    """
 
     level: int
     blocks: int
@@ -26,7 +34,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """Blocks per grid, their kind, and their channels."""
+    """The layout of a residual network."""
 
     blocks: tuple[int, ...]  # per grid
     bottleneck: bool  # 1x1 - 3x3 - 1x1 blocks, else two 3x3
@@ -44,18 +52,21 @@ class Layout:
             before = channels
 
     def branch(self, stage: Stage, **options: Any) -> Branch:
-        """Returns the branch of a grid. Options as in `Branch`."""
+        """Returns the residual branch of the blocks on one grid. Options as in `Branch`."""
         options = {"uses": stage.blocks, **options}
         if self.bottleneck:
             return bottleneck(stage.channels, stage.inner, groups=self.groups, **options)
         return basic(stage.channels, **options)
 
     def label(self, depth: int | None) -> str:
-        """Returns what names a network of this layout: its depth or, if it has none, its blocks."""
+        """Returns the part of a network's name that stands for the layout: the depth, or the blocks if the depth is None."""
         return "x".join(map(str, self.blocks)) if depth is None else str(depth)
 
     def survivals(self, survival: float, schedule: str) -> list[tuple[float, ...] | None]:
-        """Returns for each grid the survival probabilities of its blocks; None if all survive (see `stochastic`)."""
+        """Returns for each grid the survival probabilities of its blocks (see `keras_mgnet.layers.stochastic`).
+
+        With a survival of 1, the entry of every grid is None.
+        """
         within("survival", survival, 0, 1)
         p = survival_probabilities(sum(self.blocks), survival, schedule)
         starts = [sum(self.blocks[:level]) for level in range(len(self.blocks))]
@@ -65,13 +76,17 @@ class Layout:
 def layout(
     depth: int, blocks: Sequence[int] | None = None, bottleneck: bool | None = None, base_width: int | None = None
 ) -> Layout:
-    """Returns the layout of a depth: 18 to 152 of `IMAGENET`, else 6n + 2 (basic) or 9n + 2 (bottleneck) on three grids.
+    """Returns the layout of a residual network.
+
+    The depths of `IMAGENET` (18, 34, 50, 101, 152) have four grids. Any other depth has three grids of n blocks each: 6n + 2 with
+    basic blocks, and 9n + 2 with bottlenecks.
 
     Args:
         depth: number of layers with weights; ignored if `blocks` is given.
-        blocks: blocks per grid, instead of those of the depth.
-        bottleneck: whether the blocks are bottlenecks; None lets the depth decide.
-        base_width: channels inside the blocks of the first grid; None for 64 on four grids, else 16.
+        blocks: number of blocks on each grid; None for those that `depth` gives.
+        bottleneck: whether the blocks are bottlenecks. With None the depths 50, 101, 152, 164 and 1001 have bottlenecks. Other
+            depths, and layouts with given `blocks`, have basic blocks.
+        base_width: number of channels inside the blocks of the first grid. None for 64 on four grids and 16 on any other number.
 
     Example:
         >>> layout(164).blocks, layout(164).channels
@@ -91,7 +106,10 @@ def layout(
 
 
 def aggregated(depth: int, cardinality: int, group_width: int) -> Layout:
-    """Returns the layout of a ResNeXt of depth 9n + 2 on three grids: bottlenecks of `cardinality` groups, 256 to 1024 channels.
+    """Returns the layout of a ResNeXt of depth 9n + 2, which has n bottlenecks on each of three grids.
+
+    The grids have 256, 512 and 1024 channels. The 3x3 convolutions have `cardinality` groups, each of `group_width` channels on
+    the first grid and twice as many on each coarser grid.
 
     Example:
         >>> aggregated(29, 8, 64).inner, aggregated(29, 8, 64).channels

@@ -47,20 +47,22 @@ BEFORE = Edge(("x", -1), ("x", 1), "k", -0.75)
 class LMResNet(Network):
     """LM-ResNet: a linear two-step method, x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), Lu2018 (1).
 
-    Each block has a trainable scalar k_n, initially U[-0.1, 0]. On three grids the layout is that of the released code,
-    2prime/LM-ResNet: blocks that change the shape have no k, their shortcut is norm, sigma and a 1x1 convolution, and the
-    projected state is x_{n-1} of the next block.
+    f_n is a pre-activation residual branch. k_n is a trainable scalar, drawn initially from U[-0.1, 0]. As in the released code,
+    2prime/LM-ResNet, the first block of each grid has no k_n. If this block changes the shape, it computes R x_n + f_n(x_n), and
+    R x_n is x_{n-1} of the next block. R is a norm, the activation and a 1x1 convolution. On four grids R shares the norm and the
+    activation of the branch.
 
     Args:
-        depth: 6n + 2 (basic), 164 or 1001 (bottlenecks) on three grids; 18, 34, 50, 101, 152 on four.
-        blocks: blocks per grid, instead of those of the depth.
-        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None lets the depth decide.
-        lm_transition: "plain" as above. With "project" the blocks that change the shape have a k too, with a projection of
-            x_{n-1} of their own, and x_{-1} = 0 before the first block.
-        base_width: channels of the first grid; None for 64 on four grids, else 16.
-        survival: stochastic depth: the probability that f of the last block survives a training step. The rest of a block never
-            drops.
-        survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
+        depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
+            or 164 and 1001 (bottlenecks) have three grids.
+        blocks: number of blocks on each grid; None for those that `depth` gives.
+        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
+        lm_transition: "plain" as above. "project" gives the first block of each grid a k_n, too. On coarser grids a separate 1x1
+            convolution then projects x_{n-1}. Before the first block of the network x_{-1} = 0.
+        base_width: number of channels inside the blocks of the first grid; None for 64 on four grids and 16 on any other number.
+        survival: probability that f of the last block is kept in a training step (stochastic depth). Only f is dropped.
+        survival_schedule: how this probability depends on the depth, "huang" or "lm_release", see
+            `keras_mgnet.layers.stochastic`.
 
     Example:
         >>> model = LMResNet(20)
@@ -102,15 +104,16 @@ class LMResNet(Network):
 
 @serializable
 class LMResNeXt(Network):
-    """LM-ResNeXt: the two-step method of `LMResNet` over pre-activation bottlenecks of `cardinality` groups.
+    """LM-ResNeXt: the two-step method of `LMResNet` with pre-activation bottlenecks of `cardinality` groups.
 
-    Source: Lu2018, Table 2. The published size needs a projection of x_{n-1} at each transition ("project").
+    Source: Lu2018, Table 2. Only lm_transition="project" gives the published size.
 
     Args:
-        depth: 9n + 2.
+        depth: number of layers, 9n + 2 for n blocks on each of three grids.
         cardinality: number of groups.
         group_width: channels of a group on the first grid.
-        lm_transition: "project" gives a block that changes the shape a k and a projection of x_{n-1}; "plain" gives it neither.
+        lm_transition: "project" gives the first block of each grid a k_n and, on coarser grids, a projection of x_{n-1}. "plain"
+            gives this block neither.
 
     Example:
         >>> LMResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name
@@ -143,10 +146,10 @@ def linear_multistep(
     schedule: str,
     released: bool,
 ) -> Tensor:
-    """Returns the last state of the two-step method on all grids, after the last norm.
+    """Runs the two-step method on all grids, and returns the last state after a norm and the activation.
 
     Args:
-        released: whether shortcuts have a norm of their own, as in the released code. Otherwise they take that of the branch.
+        released: whether shortcuts have a separate norm, as in the released code. If not, they share the norm of the branch.
     """
     check_known("lm_transition", lm_transition, TRANSITIONS)
     projects, imagenet = lm_transition == "project", frame.stem == "imagenet"
@@ -173,7 +176,7 @@ def linear_multistep(
 
 
 def k_values(model: keras.Model) -> np.ndarray:
-    """Returns the trained k_n of an LM network, block by block.
+    """Returns the k_n of an LM network in the order of its blocks. Raises ValueError for a network without k_n.
 
     Example:
         >>> bool(np.all(k_values(LMResNet(14)) <= 0))
@@ -186,6 +189,6 @@ def k_values(model: keras.Model) -> np.ndarray:
 
 
 def _restriction(stage: Stage, options: dict[str, Any]) -> Conv:
-    """Returns the restriction of the state before the last one to the grid of a stage."""
+    """Returns the 1x1 convolution that projects x_{n-1} to the grid and the channels of a stage."""
     name, policy = f"transfer{stage.level}", options["dtype"]
     return Conv(stage.channels, 1, strides=stage.strides, init=options["init"], name=name, dtype=policy)

@@ -15,11 +15,11 @@ from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.models.resnet import pads
 from keras_mgnet.serialization import serializable
 
-TRANSPOSED = "144.9M with the published layout, perhaps transposed digits"
+TRANSPOSED = "the published layout has 144.9M; 154M may have two digits exchanged"
 
 
 def _printed(size: str, ten: float, hundred: float, note: str | None = None) -> tuple[Published, ...]:
-    """Returns what the README prints. On CIFAR-100 the networks are trained like those of Lu2018."""
+    """Returns the errors that masabdi/multi-resnet prints for CIFAR-10 (`ten`) and CIFAR-100 (`hundred`), in percent."""
     table = "masabdi/multi-resnet README"
     return (
         Published(table, CIFAR10, size, error=ten, note=note),
@@ -43,20 +43,24 @@ ROWS = (
 
 @serializable
 class MultiResNet(Network):
-    """Multi-ResNet: forward Euler on a sum of k pre-activation fields, x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n).
+    """Multi-ResNet: each block adds the sum of k pre-activation branches, x_{n+1} = x_n + sum_{j=1}^k f_n^j(x_n).
 
-    Source: Lu2017; layout of masabdi/multi-resnet. With k = 1 it is the `PreActResNet` of the same depth, except that depths 18
-    and 34 have a norm before the classifier, as all others do.
+    As a method Multi-ResNet is forward Euler. Source: Lu2017; the layout is that of masabdi/multi-resnet. With k = 1 the network
+    is the `PreActResNet` of the same depth, with one exception. At the depths 18 and 34 this network has a norm before the
+    classifier, and `PreActResNet` has none.
 
     Args:
-        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
-        branches: k, the number of fields.
-        widen: w, the factor of all channels except the stem's.
-        base_width: channels of the stem; each coarser grid has twice as many. None for 64 on four grids, else 16.
-        blocks: blocks per grid, instead of those of the depth.
-        bottleneck: 1x1 - 3x3 - 1x1 branches with four times the channels; None lets the depth decide.
-        shortcut: the shortcut where the shape changes: "projection", with the norm that all branches of the block share, or
-            "padding" (zero channels). None for "padding" with basic blocks on three grids, else "projection".
+        depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
+            or 164 and 1001 (bottlenecks) have three grids.
+        branches: number k of branches in each block.
+        widen: factor that multiplies all numbers of channels except the stem's.
+        base_width: number of channels of the stem. Before widening, the blocks of the first grid have as many channels inside,
+            and each coarser grid has twice as many. None for 64 on four grids and 16 on any other number.
+        blocks: number of blocks on each grid; None for those that `depth` gives.
+        bottleneck: whether each branch is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
+        shortcut: the shortcut of a block that changes the shape. "projection" is a 1x1 convolution after a norm and the
+            activation, which all branches of the block share. "padding" adds zero channels. None for "padding" with basic
+            blocks on three grids, and for "projection" in all other cases.
 
     Example:
         >>> MultiResNet(20, 3).name
@@ -100,7 +104,7 @@ class MultiResNet(Network):
 
 
 def multi_level(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool) -> Level:
-    """Returns the level of a grid, whose branch is a sum of k branches."""
+    """Returns the level of one grid. Each of its blocks adds the sum of k branches."""
     options = frame.common
     normalized = frame.stem == "imagenet" and stage.level == 1  # by the stem
     common = stage.changes_shape and not padding

@@ -1,4 +1,4 @@
-"""The base of all families: a graph of stem, levels and transfers under the head of its frame, already compiled."""
+"""The base class of all families: a compiled Keras model of stem, levels, transfers and output layers."""
 
 import functools
 import inspect
@@ -23,24 +23,26 @@ from keras_mgnet.models.image_frame import ImageFrame
 
 
 class Network(keras.Model):
-    """Base class of the families: stem, levels and transfers under the head of a frame.
+    """Base class of the families: a Keras model of stem, levels, transfers and output layers.
 
-    A network comes compiled with its recipe, so `fit` works at once. With `Frame` it returns logits (N, classes) for images
-    (N, H, W, C), with `ImageFrame` images for images.
+    The constructor compiles the network with its recipe, so you can call `fit` at once. A network with include_top=False is not
+    compiled. With `Frame` a network maps images (N, H, W, C) to logits (N, classes). With `ImageFrame` a network maps
+    images to images.
 
-    A family is a subclass under `keras_mgnet.serialization.serializable`. Its constructor takes its own arguments, then
-    `**arguments: Unpack[FrameArguments]`, which `help` and `inspect.signature` list one by one.
+    To define a family, subclass `Network` and decorate the subclass with `keras_mgnet.serialization.serializable`. The
+    constructor takes the arguments of the family, and then `**arguments: Unpack[FrameArguments]`. `help` and
+    `inspect.signature` list the arguments of the frame one by one.
 
     Args:
-        frame: what the network has besides its levels.
-        features: u or r of the last level, (N, H, W, c).
-        name: name of the model, unless the frame has one.
-        recipe: the recipe to compile with, unless the frame has one; None for the family's.
+        frame: a `Frame` or `ImageFrame`, which gives the input image, the output layers and the loss.
+        features: output of the last level, (N, H, W, c).
+        name: name of the model. A name in the frame takes precedence.
+        recipe: key of the recipe to compile with; None for the recipe of the family. A recipe in the frame takes precedence.
 
     Attributes:
-        frame: the class of its frame, `Frame` or another with the same methods.
-        family: what belongs to the family.
-        recipe: how its paper trains it (`keras_mgnet.recipes.Recipe`).
+        frame: class of the frame, `Frame` or another class with the same methods.
+        family: data about the family (`keras_mgnet.models.family.Family`).
+        recipe: how the network is trained (`keras_mgnet.recipes.Recipe`).
 
     Example:
         >>> from typing import Unpack
@@ -81,11 +83,14 @@ class Network(keras.Model):
 
     @property
     def method(self) -> Method:
-        """The numerical scheme of the network: that of its last level."""
+        """The numerical method of the last level: name, formula, order and equation."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
-        """Loads weights as Keras does, also from a .weights.h5 file of an earlier version. The options are those of Keras."""
+        """Loads weights as `keras.Model.load_weights` does, with the same options.
+
+        Also reads .weights.h5 files that earlier versions of this package saved.
+        """
         with former.readable(filepath) as file:
             super().load_weights(file, skip_mismatch=skip_mismatch, **options)
 
@@ -100,7 +105,10 @@ class Network(keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Builds the optimiser first: TensorFlow traces a step twice if it creates variables."""
+        """Builds the optimiser before the training step is traced.
+
+        A step that creates the variables of the optimiser is traced twice by TensorFlow.
+        """
         if not self.optimizer.built:
             with self.distribute_strategy.scope() if keras.backend.backend() == "tensorflow" else nullcontext():
                 self.optimizer.build(self.trainable_variables)
@@ -108,7 +116,7 @@ class Network(keras.Model):
 
 
 def list_arguments(constructor: Any, cls: type[Network]) -> None:
-    """Lists the arguments of the frame, instead of `**arguments`, in the signature and the docstring of a constructor."""
+    """Replaces `**arguments` by the arguments of the frame, in the signature and the docstring of a constructor."""
     signature = inspect.signature(constructor)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     if len(own) < len(signature.parameters):
@@ -132,7 +140,7 @@ def meanings(cls: type) -> str:
 
 
 def compile_by_recipe(model: Network, loss: keras.losses.Loss) -> None:
-    """Compiles a model with the optimiser of its recipe at the starting rate."""
+    """Compiles a model with a loss, the optimiser of its recipe and the metrics of its frame."""
     model.compile(model.recipe.optimizer(), loss, metrics=model.frame.measures())
     if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # Keras cannot load such an optimiser if it was saved before its first step.
@@ -140,7 +148,7 @@ def compile_by_recipe(model: Network, loss: keras.losses.Loss) -> None:
 
 
 def check_remat(model: keras.Model, names: Sequence[str]) -> None:
-    """Raises ValueError unless all names are those of levels that can be recomputed."""
+    """Raises ValueError unless every name is the name of a level that can be recomputed."""
     able = [layer.name for layer in model.layers if isinstance(layer, Level)]
     if strange := [name for name in names if name not in able]:
         raise ValueError(
@@ -149,13 +157,13 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
 
 
 def check_weights(model: keras.Model, path: str | Path) -> None:
-    """Raises ValueError unless a .weights.h5 file holds plain arrays of exactly this model's shapes.
+    """Raises ValueError unless the arrays in a .weights.h5 file have exactly the shapes of the model's variables.
 
-    Keras would ignore surplus arrays.
+    Keras itself ignores additional arrays. Arrays of an optimiser are not compared.
     """
     found = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
     if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
         raise ValueError(
-            f"expected the weights of {model.name}: {len(model.weights)} variables of its shapes. "
+            f"expected the weights of {model.name}: {len(model.weights)} variables with the shapes of the model. "
             f"Received: {len(found)} variables in '{path}'"
         )

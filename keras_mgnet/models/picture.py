@@ -1,4 +1,4 @@
-"""What a diagram of a family shows, as data: the states of a level, the edges of one iteration, the links between levels."""
+"""Diagrams of the families as data: the states of a level, the arrows of one iteration, and the arrows between levels."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ class Edge(NamedTuple):
     """One arrow of an iteration.
 
     Attributes:
-        start, end: an edge from time 0 to time 0 is drawn at each state, any other once per iteration.
-        label: the map; "" if the state is carried over.
-        bend: how far the arrow bows out, in distances of two states; positive is upwards.
+        start, end: (state, time) of both ends. Time 0 is before the iteration, and time 1 is after the iteration.
+        label: name of the map; "" if the state is carried over.
+        bend: how far the arrow bows out, in units of the distance between two states. A positive bend is upwards.
     """
 
     start: Place
@@ -21,7 +21,12 @@ class Edge(NamedTuple):
 
 
 class Link(NamedTuple):
-    """One arrow between segments, from the end of one to the beginning of another."""
+    """One arrow from the end of a segment to the beginning of another segment. A segment is a run of iterations on one level.
+
+    Attributes:
+        start, end: (index of the segment, state) of both ends.
+        label, bend: as in `Edge`.
+    """
 
     start: tuple[int, str]
     end: tuple[int, str]
@@ -34,11 +39,11 @@ class Picture(NamedTuple):
 
     Attributes:
         states: states of a level, from top to bottom.
-        step: the edges of one iteration.
-        links: the links between the segments.
-        segments: (level, iterations) in the order in which they are passed.
-        stretch: length of an iteration, 1 for the usual one.
-        drop: how much lower the next level lies, in distances of two states.
+        step: arrows of one iteration.
+        links: arrows between segments.
+        segments: (level, number of iterations) of each segment, in the order of computation.
+        stretch: length of an iteration in units of the usual length.
+        drop: how far a level lies below the finer level, in units of the distance between two states.
     """
 
     states: tuple[str, ...]
@@ -50,12 +55,12 @@ class Picture(NamedTuple):
 
 
 def carried(state: str, label: str = "") -> Edge:
-    """Returns the edge from a state to itself one iteration later."""
+    """Returns the arrow from a state to its value after the iteration."""
     return Edge((state, 0), (state, 1), label)
 
 
 def added(label: str, bend: float = 0.55) -> Edge:
-    """Returns the edge of a map of x that is added to the next x."""
+    """Returns the arrow of a map f(x) that the iteration adds to x."""
     return Edge(("x", 0), ("x", 1), label, bend)
 
 

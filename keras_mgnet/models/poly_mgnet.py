@@ -22,7 +22,12 @@ from keras_mgnet.serialization import serializable
 
 
 class Step(NamedTuple):
-    """Where a step has norm and sigma: after B r, after the sum u + B r, and whether sigma ends the level."""
+    """The places of the norm and the activation in a smoothing step.
+
+    Attributes:
+        inside, outside: what follows B r and what follows u + B r: "norm", "sigma" (a norm and the activation) or None.
+        sigma_last: whether the activation follows the last step of a level.
+    """
 
     inside: str | None = None
     outside: str | None = None
@@ -47,21 +52,27 @@ ROWS = (
 
 @serializable
 class PolyMgNet(Network):
-    """Poly-MgNet: MgNet with a polynomial in A as the smoother, u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1})).
+    """Poly-MgNet: an `MgNet` whose smoother is a polynomial q(A) with trained coefficients.
 
-    The coefficients of q are trained. Pi and R are depthwise, without norm or sigma, and
-    f^{l+1} = R *_2 s(f^l - A^l * u^l) + A^{l+1} * u^{l+1}. Source: the released code, vanbetteray/Poly-MgNet. As there, the first
-    grid has a Pi and an R that are never used; 18 channels[0] of the default size 1,386,706 are theirs.
+    By default, iteration i on grid l and the data of grid l+1 are
+
+        u^{l,i} = u^{l,i-1} + s(q(A^l) s(f^l - A^l * u^{l,i-1}))
+        f^{l+1} = R *_2 sigma(f^l - A^l * u^{l,nu_l}) + A^{l+1} * u^{l+1,0}
+
+    u is the feature, f is the data, sigma is the activation, n is a norm and s(x) = sigma(n(x)). The restrictions Pi and R are
+    depthwise, without a norm or activation. Source: the released code, vanbetteray/Poly-MgNet. As in that code, the first grid
+    has kernels Pi and R that are never used. By default 18 * channels[0] of the 1,386,706 parameters are in these kernels.
 
     Args:
-        nu: smoothing iterations per grid. Its length J is the number of grids.
-        channels: an integer or one per grid, each a multiple of the one before.
-        B: "linear" (alpha r), "double" (alpha A * r) or "quadratic" (linear, except for the last step of each grid, which has a
-            pair of complex roots), see `keras_mgnet.layers.PolynomialSmoother`; or "conv", a convolution as in MgNet.
-        share_B: whether a grid has one alpha, or one convolution. False gives every iteration its own.
-        step: where norm n and sigma s are: "regular" u + s n(B r), "outside" s n(u + B r), "relu_outside" u + n(B r) with s after
-            the last step, "relu_outside_nobn" u + B r with s after the last step.
-        residual: the input of B: "regular" s n(f - A u), "bn_only" n(f - A u), or "plain" f - A u.
+        nu: number of smoothing iterations on each grid. The length of nu is the number of grids.
+        channels: number of channels, an integer or one per grid. Each number must be a multiple of the number before it.
+        B: what the smoother applies to the residual r. "linear" is alpha r, "double" is alpha A * r, and "conv" is a convolution
+            as in MgNet. "quadratic" is linear, except that the last step of each grid has a pair of complex roots. See
+            `keras_mgnet.layers.PolynomialSmoother`.
+        share_B: whether all iterations on a grid share one alpha or one convolution. With False every iteration has its own.
+        step: the form of a step. "regular" is u + s(B r), "outside" is s(u + B r), "relu_outside" is u + n(B r) and
+            "relu_outside_nobn" is u + B r. In the last two forms sigma follows the last step of each grid.
+        residual: the input of B. "regular" is s(f - A * u), "bn_only" is n(f - A * u), and "plain" is f - A * u.
 
     Example:
         >>> from keras_mgnet import count_params
@@ -112,7 +123,7 @@ class PolyMgNet(Network):
 
 
 def check_smoother(B: str, share_B: bool, step: str, residual: str) -> None:
-    """Raises ValueError unless these make one of the smoothers of the released code."""
+    """Raises ValueError unless the arguments describe a smoother of the released code."""
     choices = {"B": (B, (*POLYNOMIALS, "conv")), "step": (step, STEPS), "residual": (residual, RESIDUALS)}
     for argument, (value, known) in choices.items():
         check_known(argument, value, known)

@@ -22,17 +22,18 @@ ROWS = tuple(
 
 @serializable
 class PolyNet(Network):
-    """PolyNet: backward Euler x_{n+1} = (I - F)^{-1} x_n with its series cut off, x_{n+1} = (I + F + F^2) x_n.
+    """PolyNet: each block is a polynomial of residual branches, such as x_{n+1} = (I + F + F^2) x_n.
 
-    F is the block of `PreActResNet`, s K s K, on the same grids and channels. The powers of one F have the same kernels and their
-    own norms. So poly2 has the parameters of that network and its second norms; mpoly2 and 2way have twice as many. The first
-    block of a coarser grid is the plain x_{n+1} = R x_n + F x_n, because its F has no square. Source: Lu2018, section 2.1.
+    This polynomial is the beginning of the Neumann series of (I - F)^{-1}, so a block approximates a step of backward Euler. F is
+    the branch of `PreActResNet`, on the same grids with the same channels. The powers of F share the kernels of F and have
+    separate norms. G and H are further branches with their own kernels. The first block of a coarser grid is
+    x_{n+1} = R x_n + F x_n with a shortcut R, because F changes the shape there and has no square. Source: Lu2018, section 2.1.
 
     Args:
-        kind: "poly2" I + F + F^2, "poly3" I + F + F^2 + F^3, "mpoly2" I + F + GF, "mpoly3" I + F + GF + HGF, "2way" I + F + G,
-            "3way" I + F + G + H, or "plain" I + F.
-        blocks: blocks per grid.
-        base_width: channels of the first grid. Each coarser grid has twice as many.
+        kind: the polynomial. "poly2" is I + F + F^2, "poly3" is I + F + F^2 + F^3, "mpoly2" is I + F + GF, "mpoly3" is
+            I + F + GF + HGF, "2way" is I + F + G, "3way" is I + F + G + H, and "plain" is I + F.
+        blocks: number of blocks on each grid.
+        base_width: number of channels of the first grid. Each coarser grid has twice as many.
 
     Example:
         >>> sizes = {kind: PolyNet(kind, (2, 2), base_width=4).count_params() for kind in ("poly2", "mpoly2", "2way")}
@@ -68,7 +69,7 @@ class PolyNet(Network):
 
 
 def poly_level(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) -> Level:
-    """Returns the level of a grid: modules of one kind, with a plain one where the shape changes."""
+    """Returns the level of one grid. Its blocks have the given kind, but a first block that changes the shape is "plain"."""
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)
     F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)

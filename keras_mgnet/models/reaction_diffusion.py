@@ -26,20 +26,24 @@ PICTURE = Picture(
 
 @serializable
 class ReactionDiffusion(Network):
-    """Learned reaction-diffusion, a denoiser: u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f)), u_0 = f.
+    """Learned reaction-diffusion: a denoiser that maps noisy grey images of any size to clean images.
 
-    It maps noisy grey images of any size to clean ones. Each stage has its own filters, influence functions and lambda. Input and
-    output are grey values 0..255, the range over which the Gaussians of the influence functions are spread. Nothing is clipped or
-    rounded. K^T is the exact adjoint on an image mirrored at its edges. Height and width are at least `filter_size` - 1.
+    The first stage gets the noisy image u_0 = f. Stage t computes
 
-    Source: Chen, Pock 2017 (TNRD). The sizes are those of VLOGroup's README, which counts m^2 coefficients per filter. One of
-    them is that of the constant, which has no effect because the filters have zero mean. See `keras_mgnet.layers.Diffusion`.
+        u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f))
+
+    Each stage has its own filters K_i, influence functions psi_i and weight lambda. K_i^T is the exact adjoint of K_i on an image
+    that is mirrored at its edges. Input and output are grey values from 0 to 255, without clipping or rounding. The height and
+    the width of an image must be at least `filter_size` - 1.
+
+    Source: Chen, Pock 2017 (TNRD). As in VLOGroup's README, the number of parameters includes m^2 coefficients for each filter.
+    One of these coefficients has no effect, because filters have zero mean. See `keras_mgnet.layers.Diffusion`.
 
     Args:
-        stages: number of steps of the iteration.
-        filter_size: m, odd.
-        filters: filters per stage; None for m^2 - 1.
-        functions: number of Gaussians of each influence function.
+        stages: number of stages.
+        filter_size: height and width m of a filter, an odd number.
+        filters: number of filters in each stage; None for m^2 - 1.
+        functions: number of Gaussians that make up each influence function.
         reaction: initial lambda.
 
     Example:

@@ -1,4 +1,4 @@
-"""Recurrent residual networks: a ResNet whose kernels are the same at all times (Liao & Poggio 2016)."""
+"""Recurrent residual networks: ResNets whose steps share the same kernels (Liao & Poggio 2016)."""
 
 from typing import NamedTuple, Unpack
 
@@ -14,7 +14,7 @@ from keras_mgnet.serialization import serializable
 
 
 class States(NamedTuple):
-    """The states of a network: number of grids, states on each grid, channels of the first grid, steps on each grid."""
+    """The numbers of a network: grids, states on each grid, channels of the first grid, and steps on each grid."""
 
     grids: int
     states: int
@@ -38,19 +38,20 @@ ROWS = (
 
 @serializable
 class RecurrentResNet(Network):
-    """Recurrent ResNet: the same kernels at all times, x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t): forward Euler, autonomous.
+    """Recurrent ResNet: all steps on a grid share the same kernels, x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t).
 
-    K is s conv s conv with 3x3 kernels, where s is norm and sigma. A last norm comes before the classifier. Where grids change, a
-    bare 3x3 convolution with stride 2 leads from state to state. Source: Lu2017, Fig. 6, after Liao & Poggio 2016.
+    x_i^t is state i after t steps. K_ij is a pre-activation branch of two 3x3 convolutions. As a method the network is forward
+    Euler for an autonomous equation. Between two grids there is a 3x3 convolution with stride 2, without a norm or activation. A
+    norm and the activation come before the classifier. Source: Lu2017, Fig. 6, after Liao & Poggio 2016.
 
     Args:
-        states: 1 is one state of 64 channels with 10 steps. 2 is two of them that drive themselves and each other; the image
-            drives the first, and the classifier reads the second. 3 is one state on each of three grids, of 16, 32 and 64
-            channels, with 3 steps each.
-        steps: steps on each grid, instead of those.
-        base_width: channels of the first grid, instead of those.
-        share_K: whether the kernels are shared over time. False is the feed-forward twin.
-        share_norms: whether the norms are shared over time. False makes them time-specific.
+        states: the states of Lu2017, Fig. 6. 1 is one state of 64 channels with 10 steps. 2 is two such states on one grid, each
+            updated from both. The first of them starts from the image, and the classifier reads the second. 3 is one state on
+            each of three grids, with 16, 32 and 64 channels and 3 steps on each grid.
+        steps: number of steps on each grid; None for the number that `states` gives.
+        base_width: number of channels of the first grid; None for the number that `states` gives.
+        share_K: whether all steps share the kernels. With False every step has its own kernels.
+        share_norms: whether all steps share the norms. With False every step has its own norms.
 
     Example:
         >>> RecurrentResNet(3).count_params() < RecurrentResNet(3, share_K=False).count_params()

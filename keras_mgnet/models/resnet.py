@@ -53,7 +53,7 @@ PREACT_HE2019 = (
     (18, "a", 4, 8_553_384, 8_590_248, "8.6M", {"imagenet": 69.78}),
 )
 HUNDRED = 90 * (512 + 1)  # parameters that 100 classes need beyond those of 10; Table 3 prints the sizes of 100
-OTHER_RULE = "the table's sizes follow the rule of the row ..._published_size"
+OTHER_RULE = "the table prints the size of the network ..._published_size"
 README = "XuTeam README"
 QUOTED = {  # figures in that README
     "resnet18": (
@@ -65,7 +65,11 @@ QUOTED = {  # figures in that README
 
 
 def he2019_rows(prefix: str, lines: Sequence[tuple[Any, ...]]) -> Iterator[Row]:
-    """Yields each network as the text shares A and B. If it shares, also yields it under the rule of "published_size"."""
+    """Yields the networks of He2019's tables.
+
+    A network that shares A or B comes twice: with the sharing that the text of He2019 describes, and with "published_size", the
+    sharing that gives the printed sizes.
+    """
     for depth, shared, table, as_text, as_printed, size, figures in lines:
         dataset = DATASETS[next(iter(figures))]
         on_cifar = dataset is CIFAR10
@@ -94,7 +98,7 @@ by_chance = partial(Row, recipe="stochastic_depth")
 
 
 def table3(error: float, top5_error: float) -> tuple[Published]:
-    """Returns what Lu2018 Table 3 prints."""
+    """Returns the errors on ImageNet, in percent, as Lu2018 Table 3 prints them."""
     return (Published("Lu2018 Table 3", IMAGENET, error=error, top5_error=top5_error),)
 
 
@@ -147,32 +151,38 @@ PREACT_ROWS = (
 
 @serializable
 class ResNet(Network):
-    """ResNet: forward Euler with s after the sum, r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})), He2019 (2.3), (2.4).
+    """ResNet: residual blocks with the activation s after the sum, r^{l,i} = s(r^{l,i-1} + A^{l,i} * s(B^{l,i} * r^{l,i-1})).
 
-    Structure and norms are those of kuangliu/pytorch-cifar (18, 34), torchvision (the "imagenet" stem) and He et al. 2015 (6n + 2
-    layers on three grids).
+    Block i on grid l maps r^{l,i-1} to r^{l,i}, He2019 (2.3), (2.4). A and B are 3x3 convolutions, each followed by a norm. As a
+    method ResNet is forward Euler. The first block of a coarser grid is the pooling block, which has stride 2. Structure and
+    norms follow kuangliu/pytorch-cifar at depths 18 and 34, torchvision with the "imagenet" stem, and He et al. 2015 on three
+    grids.
 
     Args:
-        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks) on four grids; 6n + 2 (basic), 164, 1001 (bottlenecks) on three.
-        share_A: whether a grid has one A, also for its pooling block (A^l). False gives every block its own (A^{l,i}).
-        share_B: whether a grid has one B, except for its pooling block (B^l). False gives every block its own (B^{l,i}). Sharing
-            needs basic blocks. Both arguments also take "published_size", the rule that reproduces the sizes of He2019's tables:
-            nothing is shared on the first grid, and with share_B the pooling block restricts first and then uses the shared B,
-            (6.4).
-        base_width: channels of the first grid. Each coarser grid has twice as many. None for 64 on four grids, else 16.
-        blocks: blocks per grid, instead of those of the depth.
-        bottleneck: 1x1 - 3x3 - 1x1 blocks with four times the channels; None lets the depth decide.
-        shortcut: the shortcut where the shape changes: "projection" (1x1 convolution, option B) or "padding" (zero channels,
-            option A). None for "padding" with basic blocks on three grids, else "projection".
-        survival: stochastic depth: the probability that the last block survives a training step (Huang et al. 2016).
-        survival_schedule: "huang" or "lm_release", see `keras_mgnet.layers.stochastic`.
-        scheme: "euler" or, for the same field, another one-step scheme: "heun", of order 2.
-        form: "released" is that of the code, "printed" that of He2019. They differ for `PreActResNet` only. In "printed" R takes
-            r itself in (2.2), (6.1) and, with share_B="published_size", (6.4); the stem ends with s, every block begins with it,
-            and the last r is averaged as it is.
+        depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
+            or 164 and 1001 (bottlenecks) have three grids.
+        share_A: whether all blocks on a grid share one A. With False every block has its own A.
+        share_B: whether all blocks on a grid except the pooling block share one B. With False every block has its own B. Sharing
+            needs basic blocks. share_A and share_B can also be "published_size", which gives the sizes in the tables of He2019.
+            This rule shares nothing on the first grid. With share_B="published_size" the pooling block restricts r first and then
+            uses the shared B, He2019 (6.4).
+        base_width: number of channels inside the blocks of the first grid. Each coarser grid has twice as many. None for 64 on
+            four grids and 16 on any other number.
+        blocks: number of blocks on each grid; None for those that `depth` gives.
+        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
+        shortcut: the shortcut of a block that changes the shape: "projection" (1x1 convolution, option B of He et al. 2015) or
+            "padding" (zero channels, option A). None for "padding" with basic blocks on three grids, and for "projection" in all
+            other cases.
+        survival: probability that the branch of the last block is kept in a training step (stochastic depth, Huang et al. 2016).
+        survival_schedule: how this probability depends on the depth, "huang" or "lm_release", see
+            `keras_mgnet.layers.stochastic`.
+        scheme: "euler", or "heun" for Heun's method of order 2 with the same branches. "heun" needs survival=1.
+        form: the activations of `PreActResNet`; `ResNet` is the same network in both forms. "released" follows the released code.
+            "printed" follows He2019: the stem ends with a norm and s, every block begins with both, shortcuts act on r itself,
+            and nothing comes between the last r and the pooling.
 
     Raises:
-        ValueError: if the arguments do not make a network, before anything is built.
+        ValueError: if an argument is invalid. The error is raised before anything is built.
 
     Example:
         >>> ResNet(18, share_A=True, base_width=8).count_params() < ResNet(18, base_width=8).count_params()
@@ -248,9 +258,10 @@ class ResNet(Network):
 class PreActResNet(ResNet):
     """Pre-activation ResNet: forward Euler, r^{l,i} = r^{l,i-1} + A^{l,i} * s(B^{l,i} * s(r^{l,i-1})), He2019 (2.1), (2.2).
 
-    With share_A it is MgNet's smoothing seen in the residual, Theorem 1 of He2019. As in kuangliu/pytorch-cifar, the CIFAR stem
-    has no norm, and a pooling block restricts s(r). He2019 (2.2) and (6.4) print r instead: use `form="printed"` for that. Depths
-    18 and 34 have no norm before the classifier; all others have one, as in fb.resnet.torch. Arguments as in `ResNet`.
+    s is a norm followed by the activation. With share_A=True a block is a smoothing iteration of MgNet, written for the residual
+    r (He2019, Theorem 1). As in kuangliu/pytorch-cifar, the CIFAR stem has no norm, and the shortcut of a pooling block acts on
+    s(r). He2019 (2.2) and (6.4) print r in place of s(r), which is form="printed". The depths 18 and 34 have no norm before the
+    classifier. Networks of other depths have one, as in fb.resnet.torch, unless form="printed". Arguments as in `ResNet`.
 
     Example:
         >>> PreActResNet(18, base_width=8, share_A=True, share_B="published_size").output_shape
@@ -275,7 +286,7 @@ def residual_level(
     inverted: bool = False,
     scheme: str = "euler",
 ) -> Level:
-    """Returns the level of a grid, with its branch and, if the shape changes, its shortcut."""
+    """Returns the level of one grid: the branch of its blocks and, if the first block changes the shape, a shortcut."""
     options = frame.common
     order = "preactivation" if preactivation else "postactivation"
     branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
@@ -294,7 +305,7 @@ def residual_level(
 
 
 def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, activated: bool) -> tuple[Tensor, Stage]:
-    """Restricts before the level, He2019 (6.4). Returns the restricted r and the rest of the stage."""
+    """Restricts r before the level, He2019 (6.4). Returns the restricted r, and the stage without its change of shape."""
     options = {"name": f"transfer{stage.level}", "strides": 2, **frame.common}
     if preactivation and not activated:
         r = Conv(stage.channels, 1, strides=2, init=frame.init, name=options["name"], dtype=options["dtype"])(r)
@@ -307,14 +318,14 @@ def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, a
 
 
 def recipe_of(frame: Frame, depth: int | None) -> str:
-    """Returns the recipe for the images and, with the networks of He2019, for the depth."""
+    """Returns the key of the recipe for the stem of the frame. `depth` is 18 or 34 for a network of He2019, None for others."""
     if frame.stem == "imagenet":
         return "lu2018_imagenet" if depth is None else "he2019_imagenet"
     return "lu2018_cifar10" if depth is None else f"he2019_resnet{depth}"
 
 
 def pads(shortcut: str | None, plan: Layout) -> bool:
-    """Returns whether the shortcut adds zero channels (option A). None chooses it on CIFAR's three grids with basic blocks."""
+    """Returns whether the shortcut adds zero channels (option A). None adds zero channels for basic blocks on three grids."""
     if shortcut is None:
         return len(plan.blocks) == 3 and not plan.bottleneck
     if shortcut not in SHORTCUTS:
@@ -323,8 +334,10 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
 
 
 def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
-    """Raises ValueError unless both are sharing rules and, if they share, the blocks are basic."""
+    """Raises ValueError for an unknown value, and for bottlenecks that share A or B."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
     check_share("share_B", share_B, PUBLISHED_SIZE)
     if (share_A or share_B) and plan.bottleneck:
-        raise ValueError(f"expected basic blocks to share A or B. Received: share_A={share_A!r}, share_B={share_B!r}")
+        raise ValueError(
+            f"expected share_A=False and share_B=False with bottlenecks. Received: share_A={share_A!r}, share_B={share_B!r}"
+        )

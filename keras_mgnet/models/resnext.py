@@ -22,16 +22,17 @@ ROWS = (
 
 @serializable
 class ResNeXt(Network):
-    """ResNeXt on CIFAR: forward Euler with C aggregated transformations, x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)).
+    """ResNeXt for small images: each block adds C transformations, x_{n+1} = s(x_n + sum_{g=1}^C T_g(x_n)).
 
-    The transformations are one grouped convolution (form C), which equals the explicit sum (form B). Source:
-    facebookresearch/ResNeXt resnext.lua.
+    T_g is a bottleneck and s is the activation. A grouped convolution computes all T_g at once (form C of the paper), which
+    equals the explicit sum (form B). As a method ResNeXt is forward Euler. Source: facebookresearch/ResNeXt resnext.lua.
 
     Args:
-        depth: 9n + 2.
-        cardinality: C, the number of groups.
+        depth: number of layers, 9n + 2 for n blocks on each of three grids.
+        cardinality: number C of groups.
         group_width: channels of a group on the first grid.
-        preactivation: whether norm and sigma come before each convolution and no sigma follows the sum, as Lu2018 compares.
+        preactivation: whether a norm and the activation come before each convolution, and no activation follows the sum. Lu2018
+            compares LM-ResNeXt with this form.
 
     Example:
         >>> ResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name

@@ -40,20 +40,30 @@ ROWS = tuple(
 
 @serializable
 class RevNet(Network):
-    """RevNet: a reversible residual network, y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1) on the halves of the channels.
+    """RevNet: a reversible residual network on two halves x_1, x_2 of the channels.
 
-    F and G are pre-activation branches. Source: Gomez et al. 2017 and renmengye/revnet-public, except for the norms' constants
-    and the stride of a bottleneck, which is at its 3x3. The block that begins a grid is a transfer. There F has the stride, and
-    the halves are averaged over 2x2 pixels and padded by zero channels on both sides or, with bottlenecks, projected.
-    `get_layer("level1").inverse(y1, y2)` undoes all other blocks. Training needs no more memory if there are more of them.
+    A block with the pre-activation branches F and G computes
+
+        y_1 = x_1 + F(x_2)
+        y_2 = x_2 + G(y_1)
+
+    The first block of a coarser grid is a transfer. With bottlenecks the first block of the first grid is a transfer, too. In a
+    transfer F has stride 2 (1 on the first grid). The shortcuts average the halves over 2x2 pixels and add zero channels on both
+    sides. With bottlenecks the shortcuts are 1x1 convolutions. `get_layer("level1").inverse(y1, y2)` undoes all blocks of a grid
+    except the transfer. With `memory_free` the memory of training does not grow with the number of these blocks.
+
+    Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public. The norms have other constants, and in a
+    bottleneck the 3x3 convolution has the stride.
 
     Args:
         depth: 38, 110 or 164 (bottlenecks).
-        blocks: pairs (F, G) per grid, instead of those of the depth; at least 2 if the first of them is a transfer.
-        channels: channels per grid, of both halves together; None for those of the depth. The stem has as many as the first grid.
-            With bottlenecks a grid has four times as many, and the blocks have these inside.
-        bottleneck: 1x1 - 3x3 - 1x1 branches instead of two 3x3; None lets the depth decide.
-        memory_free: whether training recomputes the states instead of storing them; see `keras_mgnet.layers.Level`.
+        blocks: number of blocks on each grid; None for those of `depth`. A grid that begins with a transfer needs at least 2.
+        channels: number of channels of both halves together, an even integer or one per grid; None for those of `depth`. The stem
+            has as many as the first grid. With bottlenecks this is the number inside the blocks, and the state has four times as
+            many.
+        bottleneck: whether branches are 1x1 - 3x3 - 1x1 instead of two 3x3 convolutions. None lets `depth` decide.
+        memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
+            `keras_mgnet.layers.Level`.
 
     Example:
         >>> model = RevNet(38)
@@ -111,7 +121,7 @@ class RevNet(Network):
 
 
 def _branch(i: int, half: int, deep: bool, frame: Frame, **options: Any) -> Branch:
-    """Returns F and G of a block, as the two uses of one branch."""
+    """Returns one `Branch` with both functions of a block: F is iteration 0 of the branch, and G is iteration 1."""
     return (bottleneck if deep else basic)(half, uses=2, name=f"f{i}", **options, **frame.common)
 
 

@@ -31,15 +31,16 @@ ROWS = (
 class ShakeShake(Network):
     """Shake-shake: mixes two branches at random, x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1).
 
-    The gradient takes an independent eta'. Source: xgastaldi/shake-shake, net 26 2xNd: branches sigma-conv-norm-sigma-conv-norm
-    on three grids.
+    The backward pass draws an independent eta'. In inference eta is 1/2. Source: xgastaldi/shake-shake, net 26 2xNd. A basic
+    branch is activation, convolution, norm, activation, convolution, norm.
 
     Args:
-        depth: 6n + 2 (basic blocks) or, with a cardinality, 9n + 2 (bottlenecks).
-        width: channels of a branch on the first grid (per group, with a cardinality).
+        depth: number of layers, 6n + 2 for n basic blocks on each of three grids. With a cardinality, 9n + 2.
+        width: number of channels of a branch on the first grid. With a cardinality, the number of channels of a group.
         cardinality: number of groups of the bottlenecks; None for basic blocks.
-        mode: "image" draws one eta per image, "batch" one per batch.
-        dt: step size. The branches have the weights dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4); for 1 these are eta and 1 - eta.
+        mode: "image" draws one eta for each image, "batch" draws one eta for each batch.
+        dt: step size. The weights of f_1 and f_2 are dt/2 + d and dt/2 - d with d = dt^(1/2) (eta - 1/2), Lu2018 (4). With dt = 1
+            these are eta and 1 - eta.
 
     Example:
         >>> ShakeShake(8, 4, input_shape=(8, 8, 1)).name

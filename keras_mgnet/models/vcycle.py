@@ -24,22 +24,29 @@ PICTURE = Picture(
 
 @serializable
 class VCycleMgNet(Network):
-    """V-cycle MgNet: down as `MgNet`, then up by u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l) and post-smoothing, l = J-1, ..., 1.
+    """V-cycle MgNet: goes down to the coarsest grid as `MgNet` does, and then up again to the first grid.
 
-    The way up uses the convolutions of the way down: A^l, B^l (with share_B) and the transpose of R. There is no Pi. While A is
-    linear, the steps of a grid see only r. So u^{l+1} - Pi u^l is what the coarse grid adds to u^{l+1} = 0, whatever Pi is.
-    Without norms and sigma, and with the stencils of multigrid, the network is the textbook V-cycle.
+    On the way up, each grid l = J-1, ..., 1 adds a correction from the next coarser grid, and then smooths:
 
-    The output is u^1, on the first grid. With `include_top=False, pooling=None` it is the backbone of dense prediction, (N, H, W,
-    channels). `features` gives the states of the way down. Source: the linear algorithm is KAUST m6_01, Algorithm 10. Sigma and
-    norms are where MgNet has them; R *_2^T has none.
+        u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l)
+
+    R *_2 is the convolution with kernel R and stride 2, and R *_2^T is its transpose. Both ways use the same A^l, the same R and,
+    with share_B, the same B^l. The steps of a grid depend on r only, because A is linear. So the correction u^{l+1} - Pi u^l is
+    the same for every Pi. The network has no Pi and starts coarser grids from u = 0. Without norms and activations, and with the
+    stencils of multigrid, the network is the textbook V-cycle.
+
+    The features of the network are u^1 on the first grid. With include_top=False and pooling=None the network returns these
+    features, (N, H, W, channels), for example for dense prediction. `keras_mgnet.features` returns the states of the way down.
+    Norms and activations are at the same places as in MgNet, and R *_2^T has none. Source of the linear algorithm: KAUST m6_01,
+    Algorithm 10.
 
     Args:
-        nu: smoothing iterations per grid on the way down. Its length J is the number of grids.
-        channels: c_u = c_f, an integer or one per grid. They are equal because R *_2 restricts data and R *_2^T prolongs
-            features.
-        post_nu: iterations per grid on the way up, an integer >= 0; None for the nu of the grid. The coarsest grid has none.
-        share_B: whether a grid has one B, for both ways. False gives every iteration its own.
+        nu: number of smoothing iterations on each grid on the way down. The length J of nu is the number of grids.
+        channels: number of channels of u and of r, an integer or one per grid. u and r have equally many channels, because R *_2
+            restricts r and R *_2^T prolongs u.
+        post_nu: number of iterations on each grid on the way up, an integer >= 0; None for the number on the way down. The
+            coarsest grid has no way up.
+        share_B: whether all iterations on a grid share one B, on both ways. With False every iteration has its own B.
 
     Example:
         >>> VCycleMgNet((1, 1), 4, input_shape=(9, 7, 1), include_top=False, pooling=None).output_shape
@@ -87,16 +94,17 @@ def cycle(
     Pi: Sequence[Map] = (),
     visits: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Returns (u, r) after one cycle over the grid of levels[0] and those below it, KAUST m6_01, Algorithm 10.
+    """Runs one cycle over all grids of `levels` and returns (u, r) of the first grid, KAUST m6_01, Algorithm 10.
 
     Args:
-        r: f - A * u, (N, H, W, c).
-        levels: one `CycleLevel` per grid.
+        r: residual f - A * u of the first grid, (N, H, W, c).
+        levels: one `CycleLevel` per grid, from fine to coarse.
         transfers: transfers between the grids, called like a `CycleTransfer`.
-        u: the state before; None for zero.
-        Pi: one map per transfer that restricts u. The next grid begins with the result, as in the full approximation scheme. With
-            () the grids begin with zero. While A and B are linear it makes no difference.
-        visits: how often a grid calls the next one: 1 for the V-cycle, 2 for the W-cycle. The coarsest grid is called once.
+        u: the initial u on the first grid; None for zero.
+        Pi: one map per transfer that restricts u to the initial u of the next grid (full approximation scheme). With () coarser
+            grids start from zero. If A and B are linear, both give the same result.
+        visits: how often a grid visits the next coarser grid: 1 in the V-cycle, 2 in the W-cycle. The coarsest grid is always
+            visited once.
     """
     (level, *levels), (transfer, *transfers) = levels, transfers or [None]
     u, r = level(r) if u is None else level(r, u)

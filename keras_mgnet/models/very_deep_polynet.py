@@ -52,17 +52,19 @@ ROW = Row(
 
 @serializable
 class VeryDeepPolyNet(Network):
-    """Very Deep PolyNet: modules of Inception blocks, x' = s(x + c P(x)).
+    """Very Deep PolyNet: modules of Inception blocks, which map x to s(x + c P(x)).
 
-    P is the sum F + G of two Inception blocks or the polynomial F + F s F + F s F s F. The powers of F have the same kernels,
-    except for the last, linear one, and their own norms. c falls linearly from 1 to 0.7 over all modules. Source:
-    CUHK-MMLAB/polynet, as ported by Cadene/pretrained-models.pytorch.
+    s is the activation. P is the sum F + G of two Inception blocks, or the polynomial F + F s F + F s F s F of one block. In a
+    polynomial, the powers of F share their kernels, except for the last 1x1 convolution of F, and have separate norms. The factor
+    c falls linearly from 1 in the first module to 0.7 in the last. Source: CUHK-MMLAB/polynet, as ported by
+    Cadene/pretrained-models.pytorch.
 
     Args:
-        modules: number of modules per grid: F + G on the first grid, the polynomial and F + G in turn on the others.
-        width: factor of all channels.
+        modules: number of modules, an integer or one per grid (three grids). Modules of the first grid have P = F + G. On the
+            other grids the polynomial and F + G alternate.
+        width: factor that multiplies all numbers of channels.
 
-    With stem="imagenet" the stem is that of Inception-ResNet-v2, published for images of 331x331 pixels.
+    With stem="imagenet" the stem is that of Inception-ResNet-v2. The published network is for images of 331x331 pixels.
 
     Example:
         >>> model = VeryDeepPolyNet((1, 2, 1), width=1 / 32, stem="imagenet", input_shape=(75, 75, 3))
@@ -101,7 +103,7 @@ class VeryDeepPolyNet(Network):
 
 
 def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:
-    """Yields for each grid the kinds of its modules and their factors c.
+    """Yields, for each grid, the kinds and the factors c of its modules.
 
     Example:
         >>> list(schedule((1, 2, 1)))
@@ -113,7 +115,7 @@ def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]
 
 
 def begin(frame: Frame, width: float) -> Tensor:
-    """Returns the image after the stem: that of Inception-ResNet-v2 or, for small images, the usual 3x3 convolution."""
+    """Returns the image after the stem. "imagenet" is the stem of Inception-ResNet-v2. Other stems are a 3x3 convolution."""
     image, options = frame.image(levels=1), frame.common
     least = LEAST[frame.stem]
     if any(size is not None and size < least for size in image.shape[1:3]):
@@ -126,7 +128,7 @@ def begin(frame: Frame, width: float) -> Tensor:
 
 
 def scaled(paths: Any, width: float) -> Any:
-    """Returns paths with all channels multiplied.
+    """Returns the paths of an `Inception` block with all numbers of channels multiplied by `width`.
 
     Example:
         >>> scaled((POOL, ((64, 1), (96, 3, 1))), 0.5)
@@ -139,5 +141,5 @@ def scaled(paths: Any, width: float) -> Any:
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """Returns the product, rounded, at least 1."""
+    """Returns channels * width, rounded to an integer >= 1."""
     return max(1, round(width * channels))

@@ -1,4 +1,4 @@
-"""Multigrid with the layers of MgNet. Linear and with fixed stencils, they are a textbook solver."""
+"""Multigrid solvers made of the layers of MgNet without norms and activations, with fixed or learned smoothers."""
 
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
 from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps

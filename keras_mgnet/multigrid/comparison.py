@@ -1,4 +1,4 @@
-"""Compares a learned smoother with the fixed ones: convergence factors, and the work that they cost."""
+"""Compares a learned smoother with fixed smoothers and with PyAMG: convergence factor and work of a cycle."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,11 +30,11 @@ FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method and how well it does."""
+    """One multigrid method with its convergence factor and its work."""
 
-    name: str  # of its smoother, or of the method
-    settings: str  # what it was tuned to
-    factor: float  # asymptotic, of one cycle
+    name: str  # name of the smoother, or of a method of PyAMG
+    settings: str  # arguments of the smoother
+    factor: float  # asymptotic convergence factor of one cycle
     work: float  # multiply-adds with A and B in units of one product with A on the first grid; no transfers, no coarsest grid
 
     @property
@@ -44,13 +44,16 @@ class Row:
 
 
 def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
-    """Returns the work of a cycle, as in `Row`: a residual, and `steps` products with A and with B on each grid but the last.
+    """Returns the work of a cycle in units of one product with A on the first grid, see `Row.work`.
+
+    A cycle computes one residual on the first grid. On each grid except the coarsest it computes `steps` products with A and
+    `steps` products with B.
 
     Args:
         config: the problem.
-        steps: smoothing steps down and up together, for Chebyshev's smoother times its degree. A sweep of red-black Gauss-Seidel
-            counts as one.
-        cost: multiply-adds of B per point.
+        steps: number of smoothing steps down and up, times the degree of Chebyshev's smoother. A sweep of red-black Gauss-Seidel
+            is one step.
+        cost: number of multiply-adds of B at each point.
 
     Example:
         >>> cycle_work(SolveConfig(n=3), steps=2, cost=1)  # (5 + 2 (5 + 1)) / 5
@@ -64,9 +67,10 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
 
 
 def compare(config: LearnConfig, model: keras.Model) -> list[Row]:
-    """Returns the rows of the learned smoother, of each fixed one at several costs, and of PyAMG's own methods.
+    """Returns one row for the learned smoother, several for each fixed smoother, and one for each method of PyAMG.
 
-    The parameter of a fixed smoother is the value in `FAMILIES` that does best on `train_n` points per side.
+    The rows of a fixed smoother differ in the number of steps and in the degree. Each row has the omega or the spectrum in
+    `FAMILIES` with the smallest convergence factor on `train_n` points per side.
     """
     B = smoothed_levels(model)[0].field.B[0]
     work = cycle_work(config, sum(config.smoothing_steps), B.cost if isinstance(B, KernelChain) else B.size**2)
@@ -96,7 +100,7 @@ def _factor_of(config: SolveConfig, options: dict[str, Any]) -> float:
 
 
 def factor(ml, n: int) -> float:
-    """Returns the asymptotic factor of a V-cycle of a `pyamg.MultilevelSolver` on n x n points, as `convergence_factor` does."""
+    """Returns the asymptotic convergence factor of a V-cycle of a `pyamg.MultilevelSolver` on n x n points."""
     f = np.zeros(n * n)
     start = np.random.default_rng(0).normal(size=n * n)
     return spectral_radius(lambda u: ml.solve(f, x0=u, maxiter=1, tol=1e-300), start, CYCLES)
@@ -111,10 +115,10 @@ def _algebraic(config: LearnConfig) -> Iterator[Row]:
 
 
 def strongest(rows: list[Row]) -> list[Row]:
-    """Returns the learned row, the best rows of each fixed smoother, and the rest.
+    """Returns the rows of the learned smoother and of PyAMG's methods, and at most two rows of each fixed smoother.
 
-    The best rows are the best per unit of work, and the best that costs at most as much as the learned one. A method counts as
-    equal in cost up to 10 % more.
+    One of the two rows has the best rate per unit of work. The other has the smallest factor among the rows that cost at most
+    1.1 times as much as the learned smoother. If all rows cost more, the other is the first row.
     """
     chosen = [rows[0]]
     for name in FAMILIES:

@@ -1,4 +1,4 @@
-"""Solves one problem, with our cycle and with PyAMG's."""
+"""Solves one problem, with the solver of this package and with PyAMG."""
 
 import time
 from collections.abc import Callable
@@ -21,22 +21,22 @@ FACTOR_CYCLES = 20
 
 @dataclass(frozen=True)
 class SolveConfig:
-    """A problem and the cycle that solves it. Its fields are the options of `keras-mgnet solve`."""
+    """A problem and the cycle that solves the problem. The fields are the options of `keras-mgnet solve`."""
 
     problem: Literal["poisson", "anisotropic", "jumps"] = option(
-        "poisson", "poisson, anisotropic (eps u_xx + u_yy) or jumps (-div a grad u, a of 1 or contrast)"
+        "poisson", "poisson, anisotropic (-eps u_xx - u_yy) or jumps (-div(a grad u), where a is 1 or the contrast)"
     )
     n: int = option(255, "points per side, 2^k - 1")
     cycle: str = option("V", "V, W or backslash")
-    nu: tuple[int, int] = option((1, 1), "smoothing steps down and up")
-    smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or the smoother.keras of --learn")
-    omega: float = option(0.8, "weight of jacobi")
-    degree: int = option(2, "degree of chebyshev")
+    nu: tuple[int, int] = option((1, 1), "smoothing steps on the way down and on the way up")
+    smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or a smoother.keras file that --learn wrote")
+    omega: float = option(0.8, "damping factor of jacobi")
+    degree: int = option(2, "degree of the polynomial of chebyshev")
     transfer: str = option("full_weighting", "full_weighting, fem or injection")
     coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for jumps]")
     levels: int | None = option(None, "number of grids [default: down to a single point]")
-    eps: float = option(0.01, "eps of anisotropic")
-    contrast: float = option(1000.0, "contrast of jumps")
+    eps: float = option(0.01, "eps of the problem anisotropic")
+    contrast: float = option(1000.0, "contrast of the problem jumps")
     tolerance: Fraction = option(1e-8, "relative residual to reach")
     cycles: Count = option(50, "largest number of cycles")
     batch: Count = option(1, "number of random right-hand sides")
@@ -46,7 +46,7 @@ class SolveConfig:
     )
     seed: int = option(0, "seed of right-hand sides and coefficients")
     against: Literal["pyamg"] | None = option(
-        None, "pyamg: compare with its cycle of the same components, Ruge-Stuben and smoothed aggregation"
+        None, "pyamg: compare with PyAMG, by a cycle of the same components, Ruge-Stuben and smoothed aggregation"
     )
     out: str | None = option(None, "folder for solve.json and residuals.png")
 
@@ -56,21 +56,21 @@ class SolveConfig:
 
     @property
     def smoothing_steps(self) -> tuple[int, int]:
-        """Smoothing steps of the cycle, down and up."""
+        """Numbers of smoothing steps on the way down and on the way up. A backslash cycle has none on the way up."""
         return self.nu[0], 0 if self.cycle == "backslash" else self.nu[1]
 
     def operator(self) -> np.ndarray:
-        """Returns h^2 A."""
+        """Returns h^2 times the differential operator, as a stencil (3, 3) or one stencil per point (n, n, 3, 3)."""
         return PROBLEMS[self.problem](self)
 
     def components(self) -> dict[str, Any]:
-        """Returns the arguments that our cycle and PyAMG's share."""
+        """Returns the arguments that `solver` and `pyamg_solver` share."""
         names = ("smoother", "omega", "degree", "transfer", "levels")
         coarse = self.coarse or ("galerkin" if self.problem == "jumps" else "rediscretised")
         return {name: getattr(self, name) for name in names} | {"coarse": coarse, "A": self.operator()}
 
     def right_hand_sides(self) -> np.ndarray:
-        """Returns f, (batch, n, n, 1), normally distributed."""
+        """Returns random right-hand sides f, (batch, n, n, 1), normally distributed."""
         return np.random.default_rng(self.seed).normal(size=(self.batch, self.n, self.n, 1))
 
 
@@ -88,18 +88,18 @@ class Solution:
     name: str
     history: list[float]  # largest relative residual of the batch, at the start and after each cycle
     setup: float  # seconds before the first cycle, including compilation
-    seconds: float  # of all cycles, per right-hand side
-    factor: float | None = None  # asymptotic factor, if it was computed
+    seconds: float  # seconds of all cycles, per right-hand side
+    factor: float | None = None  # asymptotic convergence factor, if it was computed
 
 
 def build(config: SolveConfig, **changes) -> keras.Model:
-    """Returns the solver of a configuration. `changes` replace arguments of it."""
+    """Returns the solver of a configuration. `changes` replace arguments of `solver`."""
     names = ("cycle", "nu", "dtype", "cycle_dtype")
     return solver(config.n, **{name: getattr(config, name) for name in names} | config.components() | changes)
 
 
 def run(config: SolveConfig, model) -> Solution:
-    """Solves with the model of `build`."""
+    """Solves the problem with a model of `build`."""
     f = config.right_hand_sides()
     start = time.perf_counter()
     iteration = Iteration(model)
@@ -112,7 +112,7 @@ def run(config: SolveConfig, model) -> Solution:
 
 
 def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:
-    """Solves with PyAMG: by Ruge-Stuben, by smoothed aggregation and, if `fixed`, by a cycle of the same components."""
+    """Solves the problem with PyAMG: by Ruge-Stuben, smoothed aggregation and, if `fixed`, a cycle of the same components."""
     own, A = pyamg_methods(), operator_matrix(config.operator(), config.n)
     same = {"PyAMG, same components": lambda: pyamg_solver(config.n, nu=config.smoothing_steps, **config.components())}
     makers = (same if fixed else {}) | {name: partial(make, A) for name, make in own.items()}

@@ -28,7 +28,7 @@ def grid_count(n: int) -> int:
 
 
 def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
-    """Returns the values (n, n, 3, 3) around each point of a field (n, n), to which a stencil is applied.
+    """Returns the 3x3 values around each point of a field: (n, n) -> (n, n, 3, 3). Values beyond the edge are `outside`.
 
     Example:
         >>> neighbours(np.array([[1, 2], [3, 4]]), outside=0)[0, 0].tolist()
@@ -38,10 +38,11 @@ def neighbours(field: np.ndarray, outside: float) -> np.ndarray:
 
 
 def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[np.ndarray]:
-    """Returns A on each grid, fine to coarse: a 3x3 stencil, or one stencil per point, (m, m, 3, 3).
+    """Returns the operator on each grid, from fine to coarse: a stencil (3, 3), or one stencil per point (m, m, 3, 3).
 
-    A is the operator on the first grid, n x n points; other arguments as in `solver`. A coarse operator is R A P. If it is
-    rediscretised it has the stencil of the fine point there, with each order of derivatives scaled to the larger h.
+    A is the operator on the first grid of n x n points. Other arguments as in `solver`. With "galerkin" the operator of the next
+    grid is R A P. With "rediscretised" a coarse point takes the stencil of the fine point at the same place, in which each order
+    of derivatives is scaled to the larger mesh size h.
     """
     A = np.asarray(A, "float64")
     field = (n, n, 3, 3)
@@ -60,10 +61,10 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
 
 
 def rediscretised(A: np.ndarray) -> np.ndarray:
-    """Returns h^2 times the same differential operator for twice the h: (..., 3, 3) -> (..., 3, 3).
+    """Returns the stencils (..., 3, 3) of the same differential operator on a grid with twice the mesh size h.
 
-    Second derivatives keep their stencil, first derivatives (its odd part) double, and the term in u (its sum) is four times as
-    large.
+    Stencils are multiplied by h^2. So second derivatives keep their stencil, first derivatives (the odd part of the stencil) are
+    doubled, and the term in u (the sum of the stencil) is four times as large.
 
     Example:
         >>> rediscretised(np.array([[0, -1, 0], [-1, 4 + 1, -1], [0, -1, 0]])).tolist()
@@ -77,7 +78,7 @@ def rediscretised(A: np.ndarray) -> np.ndarray:
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:
-    """Returns the diagonal of an operator: a number, or one per point."""
+    """Returns the diagonal of an operator: one number, or one number per point."""
     return A[..., 1, 1]
 
 
@@ -97,7 +98,7 @@ def diagonal_layer(A: np.ndarray, weight: float, dtype):
 
 
 def inverse_layer(A: np.ndarray, n: int, dtype):
-    """Returns a layer B = A^{-1} on a grid of n x n points. Raises ValueError beyond `LARGEST_INVERSE`."""
+    """Returns a layer B = A^{-1} on a grid of n x n points. Raises ValueError if n exceeds `LARGEST_INVERSE`."""
     if n == 1:
         return diagonal_layer(A, 1.0, dtype)
     if n > LARGEST_INVERSE:

@@ -1,4 +1,4 @@
-"""Iterates a solver, to a tolerance or to its asymptotic rate."""
+"""Iterates a solver up to a tolerance, and computes its asymptotic convergence factor."""
 
 import warnings
 from collections.abc import Callable
@@ -12,11 +12,11 @@ COMPILED_FROM = 127  # points per side below which compiling takes longer than i
 
 
 class Iteration:
-    """Iterates a solver with right-hand sides of any values. It is compiled once for all of them.
+    """Iterates a solver. One compiled cycle serves all right-hand sides of one shape.
 
     Args:
         model: a model of `solver`.
-        jit_compile: whether XLA compiles the cycle; None for grids that are large enough to gain from it.
+        jit_compile: whether XLA compiles the cycle. With None, XLA compiles it from 127 points per side on.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -64,29 +64,29 @@ class Iteration:
 
 
 def _diverges(history: list[np.ndarray]) -> bool:
-    """Whether a residual is no number, or has grown to `HOPELESS` times that of the start."""
+    """Returns whether a relative residual is not finite, or exceeds `HOPELESS` times the larger of 1 and its initial value."""
     return not np.isfinite(history[-1]).all() or bool((history[-1] > HOPELESS * np.maximum(history[0], 1.0)).any())
 
 
 def solve(
     model: keras.Model, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Iterates a solver until the residual of every right-hand side is small.
+    """Iterates a solver until the relative residual of every right-hand side is at most `tolerance`.
 
-    Warns if a residual is still larger after the last cycle. The iteration ends early if it diverges.
+    The iteration stops early if it diverges. Warns if a residual is above the tolerance at the end.
 
     Args:
         model: a model of `solver`.
         f: (N, n, n, 1), h^2 times the right-hand side.
         u: the initial guess, of the same shape; None for zero.
-        tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0 it bounds ||A * u|| itself.
+        tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0, the bound is for ||A * u||.
         cycles: largest number of cycles.
 
     Returns:
-        u, and the relative residuals (cycles made + 1, N), that of the start first.
+        u, (N, n, n, 1), and the relative residuals before the first cycle and after each cycle, (cycles + 1, N).
 
     Raises:
-        ValueError: if f or u has another shape than the model takes or is not finite, or if the tolerance is not positive.
+        ValueError: if f or u has the wrong shape or is not finite, or if the tolerance is not positive.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -106,17 +106,19 @@ def solve(
 
 
 def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int = 0) -> float:
-    """Returns the asymptotic factor by which one cycle reduces the error: the spectral radius of the cycle with f = 0.
+    """Returns the asymptotic factor by which one cycle reduces the error.
 
-    It is a power iteration whose iterates are all kept (Arnoldi). After 30 cycles the largest eigenvalue on their span is exact
-    to 0.001, while the quotient of the last two iterates is still 0.01 too small.
+    This factor is the spectral radius of the cycle with f = 0. Arnoldi's method computes it from the errors after all cycles.
+    After 30 cycles the result is exact to 0.001. The quotient of the last two errors would still be 0.01 too small.
 
     Args:
         model: a model of `solver`, for n points per side.
-        cycles, seed: number of cycles of the power iteration, and seed of its random initial error.
+        n: number of points per side.
+        cycles: number of cycles.
+        seed: seed of the random initial error.
 
     Raises:
-        ValueError: if the model does not take n points per side, or with fewer than 1 cycle.
+        ValueError: if the model does not have n points per side, or `cycles` is less than 1.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -138,16 +140,17 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
 
 
 def spectral_radius(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int) -> float:
-    """Returns the largest modulus of the eigenvalues of a linear map M on the span of start, M start, ..., M^(steps-1) start."""
+    """Returns the largest |Ritz value| of the linear map `apply` after `steps` steps of Arnoldi's method from `start`."""
     return float(np.abs(arnoldi(apply, start, steps, tolerance=1e-14)[0]).max())
 
 
 def arnoldi(
     apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray, steps: int, tolerance: float = 1e-7
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the Ritz values of a linear map after some steps of Arnoldi's method, and the residual norm of each.
+    """Returns the Ritz values of the linear map `apply` after `steps` steps of Arnoldi's method, and their residual norms.
 
-    It stops when the space is invariant up to the round-off `tolerance`, by default that of a map in float32.
+    Ritz values approximate eigenvalues. The method stops early if the Krylov space is invariant up to the relative `tolerance`.
+    The default is the round-off of a map in float32.
 
     Example:
         >>> values, residuals = arnoldi(lambda v: np.array([1.0, 2.0, 3.0]) * v, np.ones(3), 5)
@@ -175,9 +178,9 @@ def arnoldi(
 
 
 def compiled(function: Callable, jit_compile: bool) -> Callable:
-    """Returns a function of tensors as one program of the backend.
+    """Returns a function of tensors that the backend, TensorFlow or JAX, compiles to one program.
 
-    On TensorFlow `jit_compile` decides whether XLA compiles it.
+    On TensorFlow `jit_compile` decides whether XLA compiles the program. On other backends the function is returned unchanged.
     """
     if keras.backend.backend() == "jax":
         import jax

@@ -30,22 +30,22 @@ RENEWED = 4  # in each step, one in this many errors is replaced by a new random
 class LearnConfig(SolveConfig):
     """The options of `keras-mgnet solve`: a problem, and with `learn` the training of a smoother for this problem."""
 
-    learn: bool = option(False, "train the smoother first, and compare it with the others")
+    learn: bool = option(False, "train a smoother first, and compare it with the fixed smoothers")
     kernels: str | None = option(
         None,
-        "kernels of B, in sequence: point, row, column, cross, square, dilated as in column:4 [default: cross; anisotropic: "
-        "column column:2 column:4 column:8; jumps: stencils that a network computes from the coefficients]",
+        "kernels of B, one after the other: point, row, column, cross or square, dilated as in column:4 [default: cross; "
+        "anisotropic: column column:2 column:4 column:8; jumps: stencils that a network computes from the coefficients]",
     )
     channels: Annotated[int, Field(ge=1, le=8)] | None = option(
-        None, "channels between the kernels [default: 1], or inside the network of jumps [default: 8]"
+        None, "channels between the kernels [default: 1], or inside the network for jumps [default: 8]"
     )
     share_B: bool = option(False, "use one B for all grids")
     train_n: Annotated[int, Field(ge=3)] = option(31, "points per side of the grid to train on, 2^k - 1")
     steps: Count = option(300, "number of training steps")
-    unrolled: Count = option(3, "cycles to propagate back through")
+    unrolled: Count = option(3, "number of cycles in a training step")
     errors: Count = option(16, "number of errors in a training step")
-    problems: Count = option(8, "number of problems with jumps to train on, other than the one to solve")
-    learning_rate: PositiveFloat = option(0.02, "learning rate of Adam, falling to 0 along a cosine")
+    problems: Count = option(8, "number of jumps problems to train on; the problem to solve is not among them")
+    learning_rate: PositiveFloat = option(0.02, "initial learning rate of Adam, which falls to 0 along a cosine")
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,7 +55,7 @@ class LearnConfig(SolveConfig):
         if self.cycle == "W":
             raise ValueError("expected cycle V or backslash with --learn. Received: cycle='W'")
         if self.levels is not None:
-            raise ValueError(f"expected all levels with --learn. Received: levels={self.levels}")
+            raise ValueError(f"expected no --levels with --learn: it trains all grids. Received: levels={self.levels}")
         if self.problem == "jumps" and self.kernels:
             raise ValueError(
                 "expected no kernels for jumps, because a network computes the stencils. Received: --kernels"
@@ -69,7 +69,7 @@ class LearnConfig(SolveConfig):
 
 
 def learnable(config: LearnConfig) -> Smoother:
-    """Returns the smoother to train. It has one B per grid, or one B for all grids, and a weight for each smoothing step."""
+    """Returns the smoother to train, with one B per grid or one B for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
     def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:

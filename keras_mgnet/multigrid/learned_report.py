@@ -15,9 +15,9 @@ FREQUENCIES = 64
 
 
 def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: str | Path) -> None:
-    """Draws the factor of a cycle during training, B of the first grid, and the gain of a smoothing step to a PNG.
+    """Draws the convergence factor during training, B of the first grid, and the gain of a smoothing step to a PNG.
 
-    `model` is that of `learned_solver`. `losses` has the mean logarithm of the factor in each step of training.
+    `model` is a model of `learned_solver`. `losses` are the mean logarithms of the convergence factor in the training steps.
     """
     B, gain = responses(model)
     figure = new_figure(13, 4, title)
@@ -40,8 +40,9 @@ def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     """Returns how the first smoothing step of a solver responds to a unit error in the middle of the first grid.
 
     Returns:
-        B e, (17, 17), where e is one in the middle and zero elsewhere, and |1 - B A| by frequency, from -pi to pi, (64, 64). The
-        latter is the Fourier transform of (I - B A) e, which is the symbol if the coefficients are constant.
+        B e around the middle, (17, 17), and the gain |1 - B A| for frequencies from -pi to pi, (64, 64). e is one in the middle
+        and zero elsewhere. The gain is the modulus of the Fourier transform of (I - B A) e. If the coefficients of the problem
+        are constant, this is the modulus of the symbol.
     """
     level = smoothed_levels(model)[0]
     scheme = level.scheme if level.scheme.nu else level.post_scheme

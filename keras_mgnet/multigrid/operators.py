@@ -1,4 +1,4 @@
-"""The problems: operators A on the interior points of the unit square, scaled by h^2, with zero boundary values."""
+"""Model problems: differential operators on the unit square as stencils, times h^2. Boundary values are zero."""
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def anisotropic(eps: float) -> np.ndarray:
 def diffusion(a) -> np.ndarray:
     """Returns the stencils of -div(a grad u), times h^2, at each of n x n points: (n, n, 3, 3).
 
-    The points are centres of finite volumes. The flux between two neighbours uses the mean of a in the two cells that touch their
-    edge.
+    The points are centres of finite volumes. The flux between two neighbouring points uses the mean of a in the two cells on
+    both sides of the edge that joins the points.
 
     Args:
         a: (n + 1, n + 1), the positive coefficient in each cell of the grid.

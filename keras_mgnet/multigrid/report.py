@@ -1,4 +1,4 @@
-"""Reports on a solver: level table, histories, picture."""
+"""Reports on a solver: a table of its grids, convergence factors, and a picture of its residuals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def _stencil(A) -> str:
 
 
 def factors(history) -> np.ndarray:
-    """Returns the factor of the residual in each cycle: (cycles,) from a history (cycles + 1,)."""
+    """Returns the factor by which each cycle reduces the residual, (cycles,) from a history (cycles + 1,)."""
     history = np.asarray(history)
     return history[1:] / np.where(history[:-1] > 0, history[:-1], 1.0)
 

@@ -13,20 +13,22 @@ FACTORS = (0.5, 2)
 
 
 def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") -> keras.Model:
-    """Returns a trained network for images of half or twice the resolution, with transferred stencils and no retraining.
+    """Returns a copy of a trained network for images of half or twice the resolution, without retraining.
 
-    Every grid of the network becomes coarser, or finer, by the same factor. So each 3x3 kernel is replaced by the one that
-    represents it there: `transfer_stencil(K, rule)`, or the inverse of this linear map. Whatever acts point by point stays: 1x1
-    convolutions, norms with their statistics, shortcuts, the classifier. On smooth images outputs change by O(h^2). Source:
-    Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
+    Every grid of the network becomes coarser or finer by the same factor. Each 3x3 kernel K is replaced by a kernel for the same
+    operator on the new grid. For half the resolution this kernel is `transfer_stencil(K, rule)`. For twice the resolution it is
+    the result of the inverse of this linear map. 1x1 convolutions, norms with their statistics, shortcuts and the classifier
+    stay, because they act on single points. On smooth images the outputs change by O(h^2), where h is the size of a pixel.
+    Source: Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
 
     Args:
-        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. It is not changed.
+        model: a network of 3x3 and 1x1 convolutions, for (H, W, C) images. The model itself is not changed.
         factor: factor of height and width, 1/2 or 2.
         rule: "galerkin", "fem" or "moment"; None leaves the kernels unchanged.
 
     Raises:
-        ValueError: for another factor or rule, for kernels of other sizes, and if some grid would have no pixel left.
+        ValueError: for another factor or rule, for kernels of other sizes, for images that cannot be halved, and if a grid would
+            have no pixel left.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -50,7 +52,7 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
 
 
 def stencil_map(factor: float, rule: str) -> np.ndarray:
-    """Returns the linear map (3, 3, 3, 3) from 3x3 stencils to those on the grid with `factor` times as many points per side."""
+    """Returns the linear map (3, 3, 3, 3) that transfers 3x3 stencils to a grid with `factor` times as many points per side."""
     coarser = transfer_stencil(np.eye(9).reshape(3, 3, 9), rule).reshape(9, 9)
     return (coarser if factor == 0.5 else np.linalg.inv(coarser)).reshape(3, 3, 3, 3)
 

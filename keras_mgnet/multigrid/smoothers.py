@@ -1,4 +1,4 @@
-"""Smoothers: the B of each grid, and the scheme that iterates with it."""
+"""Smoothers: the layer B of each grid, and the scheme of its smoothing steps."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
 
 
 class Smoother(NamedTuple):
-    """A smoother: its layers and its scheme."""
+    """A smoother: functions that make its layer B on each grid and its schemes."""
 
     B: Callable[[int, np.ndarray, object], keras.layers.Layer]  # (grid from 0, A, dtype) -> the layer r -> B * r
     scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all products with A
@@ -34,7 +34,10 @@ def _red_black(omega: float, degree: int) -> Smoother:
 
 
 def _chebyshev(omega: float, degree: int) -> Smoother:
-    """The semi-iteration for D^{-1} A / theta, where theta is the middle of the spectrum. Each smoothing step restarts it."""
+    """Returns the Chebyshev semi-iteration with B = D^{-1} / theta, where theta is the middle of `SPECTRUM`.
+
+    Each smoothing step restarts the semi-iteration.
+    """
     low, high = SPECTRUM
     omegas = chebyshev_omegas((high - low) / (high + low), degree)
     return Smoother(
@@ -49,9 +52,9 @@ SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev
 def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
     """Returns a smoother from a name, a kernel or layers. A `Smoother` is returned unchanged.
 
-    "jacobi" is u + omega D^{-1} r. "red_black" is Gauss-Seidel, with the points of even row + column first. "chebyshev" is the
-    polynomial that is smallest on [1/2, 2] of D^{-1} A. Arguments as in `solver`; `grids` is the number of grids that are
-    smoothed.
+    D is the diagonal of A. "jacobi" computes u + omega D^{-1} r. "red_black" is Gauss-Seidel, which updates the points of even
+    row + column first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best. `grids` is the
+    number of grids that are smoothed. Other arguments as in `solver`.
 
     Raises:
         ValueError: if the name is unknown, omega <= 0, degree < 1, or the number of layers is not `grids`.

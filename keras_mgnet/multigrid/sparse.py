@@ -1,4 +1,4 @@
-"""The same multigrid with sparse matrices, as a `pyamg.MultilevelSolver`, for checks and comparisons."""
+"""The solvers of this package with sparse matrices, as `pyamg.MultilevelSolver`, for checks and comparisons."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def operator_matrix(A: np.ndarray, n: int):
 
 
 def restriction_matrix(R: np.ndarray, n: int):
-    """Returns the sparse matrix of a 3x3 restriction from n x n points. That of an interpolation is its transpose."""
+    """Returns the sparse matrix of a 3x3 restriction from n x n points. Its transpose interpolates with the same kernel."""
     points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
     return operator_matrix(R, n)[points]
 
@@ -40,9 +40,9 @@ def pyamg_solver(
     coarse: str = "rediscretised",
     levels: int | None = None,
 ):
-    """Returns the `pyamg.MultilevelSolver` with the grids, operators, transfers and smoothers of `solver`'s V-cycle.
+    """Returns a `pyamg.MultilevelSolver` with the same grids, operators, transfers and smoothers as the V-cycle of `solver`.
 
-    Arguments as in `solver`. `spectrum` is the part of the eigenvalues of D^{-1} A that Chebyshev's smoother damps.
+    Arguments as in `solver`. `spectrum` is the interval of eigenvalues of D^{-1} A that Chebyshev's smoother damps.
     """
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
@@ -72,7 +72,7 @@ def pyamg_methods() -> dict[str, Callable]:
 def sweeps(
     smoother: str, n: int, count: int, omega: float, degree: int, spectrum: tuple[float, float] = SPECTRUM
 ) -> Callable:
-    """Returns PyAMG's smoother for `count` smoothing steps on n x n points, (A, x, b) -> None, which changes x in place."""
+    """Returns a function (A, x, b) -> None that smooths x in place: PyAMG's `count` smoothing steps on n x n points."""
     extra("pyamg", SOLVE)
     from pyamg.relaxation import relaxation
     from pyamg.relaxation.chebyshev import chebyshev_polynomial_coefficients

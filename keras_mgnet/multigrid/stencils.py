@@ -1,4 +1,4 @@
-"""Stencils on coarser grids: K_H = R K_h P, and the same differential operator discretised again (Lu2017)."""
+"""Stencils on coarser grids: the product K_H = R K_h P, or the same differential operator discretised again (Lu2017)."""
 
 import itertools
 from collections.abc import Callable
@@ -14,9 +14,9 @@ INJECTION = np.array([[0, 0, 0], [0, 4, 0], [0, 0, 0]], "float64")
 
 
 class Transfer(NamedTuple):
-    """The kernels of R and P.
+    """The kernels of a restriction R and an interpolation P.
 
-    R has sum 4, because right-hand sides are scaled by h^2, and by (2 h)^2 on the next grid. P keeps constants.
+    R has the sum 4, because right-hand sides are multiplied by h^2, which is (2 h)^2 on the next grid. P preserves constants.
     """
 
     R: np.ndarray
@@ -31,7 +31,10 @@ TRANSFERS = {
 
 
 def galerkin(K, transfer: Transfer) -> np.ndarray:
-    """Returns the stencil of R K P for K (k_h, k_w, ...) of odd size. It is the coarse operator for f scaled by h^2."""
+    """Returns the stencil of R K P for a stencil K (k_h, k_w, ...) of odd size.
+
+    R K P is the operator on the coarse grid for right-hand sides that are multiplied by h^2.
+    """
     K = np.asarray(K, "float64")
     return _product(transfer, K.shape[:2], lambda i, j: K[j])
 
@@ -47,7 +50,10 @@ def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
 
 
 def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndarray:
-    """Returns sum_{i,j} R[i] K[j] P[i + j - 2 D] for every coarse neighbour D. `at(i, j)` is entry j of K at fine neighbour i."""
+    """Returns the stencil with the entry sum_{i,j} R[i] K[j] P[i + j - 2 D] for each offset D on the coarse grid.
+
+    i and j are offsets on the fine grid. `at(i, j)` returns the entry K[j] of the stencil at point i.
+    """
     reach = [length // 2 for length in size]
     coarse = [(r + 2) // 2 for r in reach]
 
@@ -65,7 +71,9 @@ def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndar
 
 
 def moment_matrix(K) -> np.ndarray:
-    """Returns the moments M_ab = sum_{d,e} d^a e^b K[d, e], a < k_h, b < k_w, over the offsets from the centre: (k_h, k_w, ...).
+    """Returns the moments M_ab = sum_{d,e} d^a e^b K[d, e] of a stencil K (k_h, k_w, ...), as an array of the same shape.
+
+    (d, e) are the offsets from the centre, and a < k_h, b < k_w.
 
     Example:
         >>> float(moment_matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[2, 0])  # 2! times the coefficient of h^2 u_xx
@@ -75,17 +83,17 @@ def moment_matrix(K) -> np.ndarray:
 
 
 def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
-    """Returns the stencil of the same size on a grid `ratio` times as wide, for the same combination of derivatives.
+    """Returns the stencil of the same differential operator and size on a grid with the mesh size H = `ratio` * h.
 
-    K represents sum_ab M_ab / (a! b!) h^{a+b} d^a d^b with M of `moment_matrix`. On the grid H its moments are (h / H)^{a+b}
-    M_ab.
+    On a grid with mesh size h, K approximates sum_ab M_ab / (a! b!) h^{a+b} d_x^a d_y^b, where M is `moment_matrix(K)`. So the
+    moments of the new stencil are (h / H)^{a+b} M_ab.
     """
     both = [(powers(size), ratio ** -np.arange(size)) for size in np.shape(K)[:2]]
     return along_axes([np.linalg.solve(V, scale[:, None] * V) for V, scale in both], K)
 
 
 def powers(size: int) -> np.ndarray:
-    """Returns the powers of the offsets from the centre, d^a in row a: (size, size)."""
+    """Returns the matrix (size, size) whose row a has the powers d^a of the offsets d from the centre."""
     return np.vander(np.arange(size) - size // 2, size, increasing=True).T.astype("float64")
 
 
@@ -104,13 +112,16 @@ RULES: dict[str, Callable] = {
 def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
     """Returns the stencil K_H that represents K on a grid of twice the width (Lu2017, "Learning across scales").
 
-    "galerkin" is R K P with bilinear interpolation P and full weighting R. "fem" is the same with linear interpolation on
-    triangles. Both preserve the sum of K, because P 1 = 1 and R 1 = 1. They return 3x3 for 1x1 and 3x3, and 5x5 for 5x5. "moment"
-    keeps the size of K and rescales its derivatives: the operator is discretised again. K includes its powers of h: the
-    five-point stencil over h^2 becomes one over (2 h)^2, so that of a right-hand side scaled by h^2 is 4 K_H.
+    - "galerkin" is R K P with bilinear interpolation P and full weighting R.
+    - "fem" is R K P with linear interpolation P on triangles and R = P^T / 4.
+    - "moment" discretises the differential operator again, with a stencil of the same size.
+
+    "galerkin" and "fem" preserve the sum of K. They return a 3x3 stencil for 1x1 and 3x3 stencils, and a 5x5 stencil for 5x5
+    stencils. K includes its powers of h. For example, the five-point stencil divided by h^2 becomes a stencil divided by
+    (2 h)^2. If stencils are multiplied by h^2, the stencil on the coarse grid is therefore 4 K_H.
 
     Args:
-        K: (k_h, k_w, c_in, c_out), or any other axes after the first two, which are odd.
+        K: stencil (k_h, k_w, ...) with odd k_h and k_w, such as a convolution kernel (k_h, k_w, c_in, c_out).
         rule: "galerkin", "fem" or "moment".
 
     Raises:

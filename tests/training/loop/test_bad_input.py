@@ -67,7 +67,10 @@ REFUSED = {
     "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
     "form of He2019": (lambda: PreActResNet(18, form="printd"), "unknown form 'printd'; did you mean 'printed'"),
     "blocks": (lambda: ResNet(blocks=(2, 0)), "expected blocks to be a non-empty sequence of integers >= 1"),
-    "shared bottleneck": (lambda: ResNet(50, share_A=True), "expected basic blocks to share A or B"),
+    "shared bottleneck": (
+        lambda: ResNet(50, share_A=True),
+        "expected share_A=False and share_B=False with bottlenecks",
+    ),
     "shortcut": (lambda: ResNet(20, shortcut="pading"), "unknown shortcut 'pading'; did you mean 'padding'"),
     "survival": (lambda: LMResNet(20, survival=1.5), "expected survival between 0 and 1. Received: survival=1.5"),
     "survival schedule": (lambda: ResNet(20, survival_schedule="huan"), "did you mean 'huang'"),
