@@ -223,4 +223,8 @@ def _ends(card: dict[str, Any], answer: Answer) -> Iterator[str]:
     yield f"`image` ({shape}), {image['dtype']}, {pixels}"
     yield from (f"`{name}` {meaning}" for name, meaning in card["outputs"].items())
     if card["classes"]:
-        yield "Classes: " + ", ".join(f"{index} {name}" for index, name in enumerate(card["classes"]))
+        yield "Classes: " + ", ".join(_numbered(*entry) for entry in enumerate(card["classes"]))
+
+
+def _numbered(index: int, name: str) -> str:
+    return name if name == str(index) else f"{index} {name}"

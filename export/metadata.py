@@ -29,7 +29,7 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
 
     - "producer": name and version of this package.
     - "class_names": a list of strings; only with `class_names`.
-    - "normalization": {"mean", "std"}, lists with one number per channel for pixels scaled to [0, 1]. The exported file
+    - "applied_normalization": {"mean", "std"}, lists with one number per channel for pixels scaled to [0, 1]. The exported file
       normalises its images itself. Only with a normalisation.
     - "input_range": [0, 255]; only with a normalisation.
     """
@@ -38,7 +38,7 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
         told["class_names"] = servable.check_names(class_names)
     if servable.normalization is not None:
         mean, std = (list(map(_shortest, part)) for part in servable.normalization)
-        told |= {"normalization": {"mean": mean, "std": std}, "input_range": [0, 255]}
+        told |= {"applied_normalization": {"mean": mean, "std": std}, "input_range": [0, 255]}
     return told
 
 

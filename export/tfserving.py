@@ -1,10 +1,13 @@
 """Writes files that TensorFlow Serving reads next to a model: configuration and warm-up requests."""
 
+import json
+import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from keras_mgnet.extras import EXPORT, extra
+from keras_mgnet.extras import SERVE
 
 WARM_UP = "assets.extra/tf_serving_warmup_requests"
 MOUNT = "/models"  # where TensorFlow Serving's container images expect models
@@ -14,6 +17,15 @@ BATCHING = """\
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 1000 }  # how long a request waits for others
 max_enqueued_batches { value: 100 }  # beyond them the server answers UNAVAILABLE
+"""
+MODELS = """\
+model_config_list {{
+  config {{
+    name: {name}
+    base_path: {path}
+    model_platform: "tensorflow"
+  }}
+}}
 """
 MONITORING = """\
 # For --monitoring_config_file=<this file>: metrics for Prometheus, at the REST port.
@@ -35,16 +47,17 @@ def config_files(name: str) -> dict[str, str]:
         }
         <BLANKLINE>
     """
-    from google.protobuf import text_format
-
-    proto = extra("tensorflow_serving.config.model_server_config_pb2", EXPORT).ModelServerConfig()
-    proto.model_config_list.config.add(name=name, base_path=f"{MOUNT}/{name}", model_platform="tensorflow")
-    models = text_format.MessageToString(proto)
-    return {"batching.config": BATCHING, "models.config": models, "monitoring.config": MONITORING}
+    return {
+        "batching.config": BATCHING,
+        "models.config": MODELS.format(name=json.dumps(name), path=json.dumps(f"{MOUNT}/{name}")),
+        "monitoring.config": MONITORING,
+    }
 
 
 def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[int, ...], level: float) -> None:
     """Writes one warm-up request per signature into a version folder. TensorFlow Serving runs them before other requests.
+
+    Without the package `tensorflow-serving-api`, warns and writes nothing.
 
     All pixels of an image have the same value. Such an image takes only a few bytes, and only its shape matters here.
 
@@ -57,7 +70,14 @@ def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[i
     """
     import tensorflow as tf
 
-    log_type = extra("tensorflow_serving.apis.prediction_log_pb2", EXPORT).PredictionLog
+    try:
+        log_type = import_module("tensorflow_serving.apis.prediction_log_pb2").PredictionLog
+    except ImportError as error:
+        install = f"install `pip install '{SERVE}'` before the export"
+        warnings.warn(
+            f"expected tensorflow_serving for the warm-up requests: {install}. Received: {error}", stacklevel=2
+        )
+        return
     path = folder / WARM_UP
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

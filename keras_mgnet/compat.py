@@ -39,7 +39,7 @@ def differentiates_groups(dtype: str) -> bool:
 def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
     """Returns a layer or model and all layers inside it, at any depth, each once.
 
-    Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
+    Tried with Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
     """
     return layer._flatten_layers()
 
@@ -47,7 +47,7 @@ def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
 def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
     """Returns the layers directly inside a layer or model: its attributes, and the members of lists in its attributes.
 
-    Keras 3.15.1. A layer that is not a model has no public list of its layers.
+    Tried with Keras 3.15.1. A layer that is not a model has no public list of its layers.
     """
     return layer._flatten_layers(include_self=False, recursive=False)
 
@@ -55,7 +55,7 @@ def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
 def is_named_for_remat(layer: keras.Layer) -> bool:
     """Returns whether `keras.RematScope("list_of_layers", ...)` named the layer when it was built.
 
-    Keras 3.15.1. keras-team/keras#20743 added the scope, but no public way to ask a layer for its mode.
+    Tried with Keras 3.15.1. keras-team/keras#20743 added the scope, but no public way to ask a layer for its mode.
     """
     mode = layer._remat_mode
     return mode is not None and mode.mode == "list_of_layers" and layer.name in mode.layer_names
@@ -64,7 +64,7 @@ def is_named_for_remat(layer: keras.Layer) -> bool:
 def mark_higher_is_better(metric: keras.Metric) -> None:
     """Makes mode="auto" mean "max" in a callback that monitors the metric.
 
-    Keras 3.15.1. A metric has no public direction; keras-team/keras#18798 is about what "auto" then does.
+    Tried with Keras 3.15.1. A metric has no public direction; keras-team/keras#18798 is about what "auto" then does.
     """
     metric._direction = "up"
 
@@ -72,7 +72,7 @@ def mark_higher_is_better(metric: keras.Metric) -> None:
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
     """Returns the variables that an optimiser was built for. The list is empty before the optimiser is built.
 
-    Keras 3.15.1. The public `Optimizer.variables` are the optimiser's own.
+    Tried with Keras 3.15.1. The public `Optimizer.variables` holds the optimiser's state and not the model's variables.
     """
     return optimizer._trainable_variables
 
@@ -80,16 +80,17 @@ def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
 def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
     """Returns the index of a variable in the list of variables that the optimiser was built for.
 
-    Keras 3.15.1. The docstring of `Optimizer` uses the private name. `update_step` gets a variable of the backend, which has no
-    public key (keras-team/keras#21924).
+    Tried with Keras 3.15.1. The docstring of `Optimizer` uses the private name. `update_step` gets a variable of the backend,
+    which has no public key (keras-team/keras#21924).
     """
     return optimizer._get_variable_index(variable)
 
 
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
-    """Makes `fit` and `evaluate` build metrics and optimiser from first_batch(iterator), which returns (images, labels, weights).
+    """Makes `fit` and `evaluate` build the metrics and the optimiser with first_batch(iterator): (images, labels, weights).
 
-    Keras 3.15.1. Keras itself averages a batch over the replicas, which fails with several workers (keras-team/keras#20585).
+    Tried with Keras 3.15.1. By default Keras builds them with the mean of a batch over the replicas. That fails with several
+    workers (keras-team/keras#20585).
     """
 
     def build(iterator: Any) -> None:

@@ -1,7 +1,6 @@
 """Files that were written before levels had a scheme and a field: they load and go on, or a sentence says why not."""
 
 import io
-import json
 import zipfile
 
 import keras
@@ -76,8 +75,7 @@ def test_a_layer_of_ones_own_is_not_taken_for_one_of_then():
 
 def resumed(folder, name):
     directory = folder / "runs" / name
-    config = json.loads((directory / "run.json").read_text())["config"] | {"out": str(directory), "resume": True}
-    return train(TrainConfig(**config), Console(file=io.StringIO()))
+    return train(TrainConfig.of_run(directory), Console(file=io.StringIO()))
 
 
 def test_a_run_goes_on_as_it_did_then(folder):

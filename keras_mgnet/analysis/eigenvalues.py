@@ -88,10 +88,10 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 
 
 def right_hand_sides(model: keras.Model, image: np.ndarray):
-    """Yields (level, i, f, x) for every iteration i of a level that keeps the shape.
+    """Yields (level, i, f, x) for every iteration i that does not change the shape of its state.
 
-    The iteration is a step of x' = f(x) from the state x. For a smoothing step x is a change of u^i, which is zero here, and f(x)
-    is the correction for the residual r^i - A x.
+    The iteration is a step of x' = f(x) from the state x. For a smoothing step, x is a change of u^i, and f(x) is the correction
+    for the residual r^i - A x. The x that is yielded is then zero.
     """
     own = stepping_levels(model)
     if isinstance(own[0].scheme, ResidualCorrection):

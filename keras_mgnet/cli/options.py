@@ -46,11 +46,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print only JSON, no ta
 SetOption = Annotated[list[str] | None, typer.Option(metavar=PAIR, help="argument of the model; repeatable")]
 
 
-def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}) -> Callable:
+def from_fields(
+    config: type, positional: str, panels: Mapping[str, Sequence[str]] = {}, make: Callable | None = None
+) -> Callable:
     """Decorates a command that takes one configuration. The fields become options; the field `positional` becomes an argument.
 
     The help of a field is in its `metadata`. A field of type dict takes KEY=VALUE pairs. `panels` maps headings of the help to
-    fields; the help shows fields without a panel first.
+    fields; the help shows fields without a panel first. `make` makes a configuration of the values; by default `config` does.
     """
     hints, panel_of = get_type_hints(config), {name: panel for panel, names in panels.items() for name in names}
 
@@ -70,7 +72,7 @@ def from_fields(config: type, positional: str, panels: Mapping[str, Sequence[str
     def decorate(command: Callable) -> Callable:
         def run(**values):
             pairs = {name: parse_pairs(values[name]) for name, hint in hints.items() if get_origin(hint) is dict}
-            return command(config(**values | pairs))
+            return command((make or config)(**values | pairs))
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__signature__ = inspect.Signature(map(parameter, fields(config)))

@@ -41,7 +41,8 @@ def predict_command(
 
         names = class_names and class_names.read_text(encoding="utf-8").splitlines()
         remote = RemoteModel(server, timeout, retries)
-        predictions = classify(remote, paths, top, signature=signature, class_names=names)
+        images = [file for path in paths for file in _files(path)]
+        predictions = classify(remote, images, top, signature=signature, class_names=names)
     if json_:
         print_json(predictions)
         return

@@ -1,8 +1,8 @@
 """`train`, `evaluate` and `compare`: commands that write and read run directories."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,14 +18,23 @@ from keras_mgnet.training.runs.run import open_run
 OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
 
 
-@from_fields(TrainConfig, positional="dataset", panels=PANELS)
+def _configured(dataset: str, **values: Any) -> TrainConfig:
+    """Returns the configuration, or that of a run directory in place of a data set, changed by the options that are given."""
+    if not (values["resume"] and values["out"] is None and Path(dataset).is_dir()):
+        return TrainConfig(dataset, **values)
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    return TrainConfig.of_run(dataset, **{name: v for name, v in values.items() if v not in ({}, defaults[name])})
+
+
+@from_fields(TrainConfig, positional="dataset", panels=PANELS, make=_configured)
 def train_command(config: TrainConfig) -> None:
-    """Train a network on a data set and write a run directory, or continue a run with --resume.
+    """Train a network on a data set and write a run directory, or continue a stopped run with --resume RUN.
 
     Options you leave out come from the network's recipe or the data set.
 
     Example:
         keras-mgnet train cifar10 --model resnet18_shared_a --epochs 30
+        keras-mgnet train --resume runs/cifar10-resnet18_shared_a-001
     """
     run = train(config)
     result = run.record["result"]
@@ -36,7 +45,7 @@ def train_command(config: TrainConfig) -> None:
         summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
     typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
     if code := STOPPED.get(result["status"]):
-        typer.echo(f"to continue, repeat the command with --out {run.path} --resume")
+        typer.echo(f"to continue: keras-mgnet train --resume {run.path}")
         raise typer.Exit(code)
     if result["status"] == "diverged":
         typer.echo(f"{result['reason']}; {result['hint']}", err=True)

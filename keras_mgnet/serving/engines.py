@@ -28,7 +28,8 @@ def versions(base: Path) -> dict[int, Path]:
     found = {int(folder.name): folder for folder in folders if folder.name.isdecimal()}
     if not found:
         places = " or ".join(f"<number>/{name}" for name in ARTIFACTS)
-        raise ValueError(f"expected an .onnx file, or a folder with {places}. Received: '{base}'")
+        wanted = f"an .onnx file, or a folder with {places}" if base.exists() else "an existing file or folder"
+        raise ValueError(f"expected {wanted}. Received: '{base}'")
     return found
 
 

@@ -56,6 +56,8 @@ def check_measurement(what, network, **others):
 
 
 def check_train(set, **others):
+    if others["resume"] and others["out"] is None:
+        return  # the directory of a run
     config = TrainConfig(set=parse_pairs(set), **others)
     check_model(config.model, config.set)
 

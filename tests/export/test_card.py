@@ -156,6 +156,13 @@ def test_a_normalization_in_numpy_is_on_the_card_as_numbers(exported, tmp_path):
     assert content["input"]["normalization"] == {"mean": [0.5] * 3, "std": [0.25] * 3}
 
 
+def test_names_that_are_their_numbers_are_not_repeated(tmp_path):
+    model = MgNet((1,), 4, input_shape=(8, 8, 3), classes=3)
+    reports = export.export_formats(model, tmp_path, ["onnx"])
+    export.write_card(tmp_path, model, reports, class_names=["0", "one", "2"])
+    assert "Classes: 0, 1 one, 2" in (tmp_path / "card.md").read_text()
+
+
 def test_a_card_is_checked_without_keras(card):
     code = (
         "import sys; from keras_mgnet import export; export.check_card(sys.argv[1]); "

@@ -170,7 +170,7 @@ def test_metadata_travels(normalized, format):
     assert told == {
         "producer": f"keras_mgnet {keras_mgnet.__version__}",
         "class_names": NAMES,
-        "normalization": {"mean": list(MEAN), "std": list(STD)},
+        "applied_normalization": {"mean": list(MEAN), "std": list(STD)},
         "input_range": [0, 255],
     }
 

@@ -464,8 +464,8 @@ def test_a_failing_export_adds_nothing_beside_others(tmp_path, monkeypatch):
     assert entries(tmp_path) == ["1"]
 
 
-def test_without_the_protocol_nothing_is_converted(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.config.model_server_config_pb2", None)
-    with pytest.raises(ImportError, match=r"pip install 'keras-mgnet\[export\]'"):
-        export.savedmodel(tiny(), tmp_path / "new")
-    assert entries(tmp_path) == []
+def test_without_the_protocol_there_are_no_warm_up_requests(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)
+    with pytest.warns(UserWarning, match=r"warm-up requests: install `pip install 'keras-mgnet\[serve\]'`"):
+        version = export.savedmodel(tiny(), tmp_path / "new")
+    assert not (version / tfserving.WARM_UP).exists() and entries(tmp_path / "new") == sorted(["1", *CONFIGS])

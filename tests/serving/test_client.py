@@ -138,6 +138,8 @@ def test_the_command_prints_what_it_prints_for_a_run(server, pictures, tmp_path)
     named = json.loads(predict(pictures[0], "--server", server, "--json", "--class-names", tmp_path / "names.txt"))
     table = predict("--server", server, *pictures)
 
+    whole = json.loads(predict("--server", server, pictures[0].parent, "--json"))
+    assert [Path(entry["image"]).name for entry in whole] == sorted(path.name for path in pictures)
     assert len(top[0]["classes"]) == 2 and top[0]["classes"].keys() <= set(NAMES)
     assert named[0]["classes"].keys() == {"red", "green", "blue"}
     assert list(named[0]["classes"].values())[:2] == list(top[0]["classes"].values())

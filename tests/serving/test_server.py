@@ -205,7 +205,7 @@ def test_a_server_that_cannot_start_says_why_in_one_line(onnx_server, bases, tmp
             [bases["onnx"], "--rest-port", port],
             f"Address already in use (while attempting to bind on address ('127.0.0.1', {port})",
         ),
-        ([tmp_path / "missing"], "expected an .onnx file, or a folder with <number>/saved_model.pb"),
+        ([tmp_path / "missing"], "expected an existing file or folder. Received: '"),
         ([tmp_path / "half"], "or <number>/model.onnx. Received: "),
         ([tmp_path], "expected a whole model in"),
         ([bases["onnx"], "--name", "a/b"], "expected a name of letters"),

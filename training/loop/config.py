@@ -1,6 +1,6 @@
 """The configuration of a training run, with types. The fields are the options of `keras-mgnet train`."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, is_denoising
 from keras_mgnet.training.loop.strategy import STRATEGIES
+from keras_mgnet.training.runs.run import open_run
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
 CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
@@ -37,7 +38,9 @@ class TrainConfig:
     """
 
     dataset: str = option("digits", DATASET_HELP)
-    model: str | None = option(None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, for denoise {DENOISER}")
+    model: str | None = option(
+        None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, or {DENOISER} to denoise"
+    )
     weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
     recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's recipe")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
@@ -69,8 +72,8 @@ class TrainConfig:
     )
     strategy: Literal[*STRATEGIES] = option(
         "auto",
-        "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG), or auto: multiworker "
-        "with TF_CONFIG, mirrored with several devices, else one",
+        "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG) or auto. auto takes "
+        "multiworker if TF_CONFIG is set, else mirrored if there are several devices, else one",
     )
     cpu_devices: Count | None = option(
         None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
@@ -82,7 +85,9 @@ class TrainConfig:
     reproducible: bool = option(
         False, "reruns and resumed runs give the same bits on the same hardware; slower, without XLA"
     )
-    resume: bool = option(False, "continue the run in --out where it stopped; start a new run if --out has none")
+    resume: bool = option(
+        False, "continue a run where it stopped: `train --resume RUN`; with --out, start a new run if --out has none"
+    )
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
     )
@@ -97,8 +102,8 @@ class TrainConfig:
     patch_size: Count | None = option(None, "denoise: side of the training patches, in pixels; by default 64")
     greedy_epochs: NonNegativeInt | None = option(
         None,
-        "denoise: epochs to train each stage alone, before all stages are trained together; by default 0. Earlier stages "
-        "get no gradient (on JAX, the momentum of Adam still moves them)",
+        "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. The stages before the "
+        "current one are frozen (on JAX, the momentum of Adam still moves them)",
     )
 
     def __post_init__(self):
@@ -127,6 +132,16 @@ class TrainConfig:
         if resolved.warmup_epochs > resolved.epochs:
             raise ValueError(f"expected warmup_epochs <= {resolved.epochs} epochs. Received: {resolved.warmup_epochs}")
         return resolved
+
+    @classmethod
+    def of_run(cls, directory: str | Path, **changes: Any) -> "TrainConfig":
+        """Returns the configuration with which `train` continues the run in `directory`.
+
+        `changes` replace fields of the run's configuration. `train` refuses changes that would give another result.
+        """
+        known, recorded = {field.name for field in fields(cls)}, open_run(directory).record["config"]
+        kept = {name: value for name, value in recorded.items() if name in known}
+        return cls(**kept | changes | {"out": str(directory), "resume": True})
 
     @property
     def is_denoising(self) -> bool:

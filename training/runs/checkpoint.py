@@ -91,10 +91,9 @@ class Checkpoints:
         return None
 
     def prune(self, newest: str, keep: int, protected: Iterable[str] = ()) -> None:
-        """Removes old and damaged checkpoints.
+        """Removes all checkpoints except the protected ones and the last `keep` up to `newest`.
 
-        Keeps the protected checkpoints and the last `keep` checkpoints up to `newest`. Checkpoints after `newest` are removed.
-        They are damaged, because otherwise the run would have resumed from them.
+        `newest` is the newest intact checkpoint. Checkpoints after `newest` are damaged and are removed too.
         """
         names = self.names()
         kept = [name for name in names if name <= newest][-keep:]

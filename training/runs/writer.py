@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from keras_mgnet.extras import extra
 from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
@@ -39,6 +40,7 @@ class RunWriter:
             raise ValueError(f"expected no other process in the run directory. Received: '{self.directory}'") from error
         for folder in (self.directory, self.checkpoints.directory):
             clear_staged(folder)
+        self._tensorboard = extra("tensorboard.summary", "tensorboard")
         return self
 
     def __exit__(self, *error) -> None:
@@ -98,13 +100,13 @@ class RunWriter:
             model.save(staged)
 
     def log(self, progress: Progress) -> None:
-        """Writes log.csv."""
+        """Writes log.csv, which counts epochs from 1."""
         if not progress.rows:
             return
         with staged_file(self.directory / "log.csv") as staged, staged.open("w", newline="") as file:
             table = csv.DictWriter(file, progress.rows[0])
             table.writeheader()
-            table.writerows(progress.rows)
+            table.writerows(row | {"epoch": row["epoch"] + 1} for row in progress.rows)
 
     def events(self, progress: Progress, first: int) -> None:
         """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, deletes the old events before."""
@@ -128,9 +130,7 @@ class RunWriter:
 
     @cached_property
     def _events(self):
-        from tensorboard.summary import Writer
-
-        return Writer(str(self.directory / "tensorboard"))
+        return self._tensorboard.Writer(str(self.directory / "tensorboard"))
 
 
 class Follower(RunWriter):

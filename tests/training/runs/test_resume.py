@@ -132,7 +132,8 @@ def test_a_signal_to_the_command_saves_and_is_its_exit_code(number, tmp_path, mo
     stop_at(monkeypatch, 1, number)
     assert exit_code("train", "digits", *options) == 128 + number
     status, printed = "preempted" if number == signal.SIGTERM else "interrupted", capsys.readouterr().out
-    assert f"{status} after 0 epochs" in printed and "--resume" in printed
+    assert f"{status} after 0 epochs" in printed
+    assert f"to continue: keras-mgnet train --resume {tmp_path / 'run'}" in printed.replace("\n", " ")
     assert checkpoints_of(open_run(tmp_path / "run")).newest()[0] == "epoch-000000-step-000001"
     assert keras.saving.load_model(tmp_path / "run" / "last.keras").input_shape == (None, 8, 8, 1)
 
@@ -240,6 +241,15 @@ def test_a_finished_run_is_left_alone(whole):
     before = stamps()
     assert digits(whole.path, resume=True).record == whole.record
     assert stamps() == before
+
+
+def test_a_run_directory_in_place_of_a_data_set_is_all_that_resume_needs(stopped, whole, exit_code, capsys):
+    assert exit_code("train", "--resume", stopped.path, "--learning-rate", "0.1") == 2
+    assert "expected learning_rate=0.05" in capsys.readouterr().err
+    assert exit_code("train", "--resume", stopped.path, "--keep", "3") == 0
+    run = open_run(stopped.path)
+    assert run.record["config"] == whole.record["config"] | {"out": run.record["config"]["out"]}
+    assert_same(whole, run)
 
 
 def test_resume_needs_a_directory():
