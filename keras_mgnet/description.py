@@ -10,7 +10,7 @@ import keras
 from keras_mgnet import compat
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
-from keras_mgnet.layers.operators.conv import recorded_applications
+from keras_mgnet.layers.operators.conv import Conv, recorded_applications
 
 FIELDS = ("system", "blocks")  # names of fields; in the path of a kernel they add nothing
 MANY = 6  # a table names the kernels of a level if there are at most so many
@@ -70,11 +70,23 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
     where e is the correction of u. After the last iteration of the last level, this residual is never used. Its product A * e is
     not counted, because compilers remove it. In a V-cycle the same is true for every level.
     """
-    (shape,) = (tensor.shape[1:] for tensor in model.inputs)
-    with recorded_applications() as applications:
-        _Trace(model).compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
-    _drop_unread_product(model, applications)
+    applications = _applications(model)
     return [_row(layer, applications) for layer in model.layers if layer.weights]
+
+
+def unread_kernels(model: keras.Model) -> dict[str, int]:
+    """Returns {path: number of parameters} of the kernels that no output reads.
+
+    MgNet has such an A if its last level has one iteration, or an A for each iteration. The published sizes count these kernels.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> unread_kernels(MgNet((2, 1), 4, input_shape=(8, 8, 1)))
+        {'level2/A': 144}
+    """
+    applied = {id(conv) for conv, _ in _applications(model)}
+    convs = [part for part in compat.flatten_layers(model) if isinstance(part, Conv) and id(part) not in applied]
+    return {short_path(conv.path): count_params(conv) for conv in convs}
 
 
 def describe(model: keras.Model) -> str:
@@ -92,8 +104,10 @@ def describe(model: keras.Model) -> str:
         *_scheme(model),
         f"levels: {sum(row.nu is not None for row in rows)}",
         f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
+        *map(_line, rows),
+        *(f"no output reads {path}: {size:,} parameters" for path, size in unread_kernels(model).items()),
     ]
-    return "\n".join(lines + [_line(row) for row in rows])
+    return "\n".join(lines)
 
 
 def _scheme(model: keras.Model) -> list[str]:
@@ -149,6 +163,15 @@ def _row(layer: keras.layers.Layer, applications: list[tuple[keras.layers.Layer,
         multiply_adds=_total([cost for _, cost in own] + ([] if dense is None else [_size(dense)])),
         uses=_uses(layer, own),
     )
+
+
+def _applications(model: keras.Model) -> list[tuple[keras.layers.Layer, int | None]]:
+    """Returns (convolution, multiply-adds per image) of every application of a convolution that an output reads."""
+    (shape,) = (tensor.shape[1:] for tensor in model.inputs)
+    with recorded_applications() as applications:
+        _Trace(model).compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))
+    _drop_unread_product(model, applications)
+    return applications
 
 
 def _drop_unread_product(model: keras.Model, applications: list[tuple[keras.layers.Layer, int | None]]) -> None:

@@ -1,10 +1,15 @@
 """What a network says of itself: its levels, their costs, their states."""
 
+import warnings
+
 import keras
+import pytest
+import tensorflow as tf
 
 import keras_mgnet
 from keras_mgnet import DenseNet, MgNet, PreActResNet, VCycleMgNet, describe
-from keras_mgnet.description import level_table
+from keras_mgnet.description import level_table, short_path, unread_kernels
+from keras_mgnet.models.network import UNREAD
 from support import catalogue
 from support.catalogue import every_family_first
 
@@ -26,6 +31,24 @@ def test_features_are_the_states_of_the_levels(name, images):
     assert list(states) == [layer.name for layer in model.layers if layer.name.startswith("level")]
     for state in states.values():
         assert all(part.shape[0] == len(x) for part in keras.tree.flatten(state))
+
+
+@pytest.mark.parametrize("name", ["mgnet", "mgnet_nu_1", "mgnet_unshared_a", "poly_mgnet_conv", "fractalnet"])
+def test_kernels_that_no_output_reads_have_no_gradient_and_no_warning(name, images):
+    model = catalogue.build(name)
+    unread = unread_kernels(model)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(images(model)) ** 2)
+    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+    without = [v.path for v, gradient in zip(model.trainable_variables, gradients, strict=True) if gradient is None]
+    assert sorted(short_path(path.removesuffix("/kernel")) for path in without) == sorted(unread)
+    for path, size in unread.items():
+        assert f"no output reads {path}: {size:,} parameters" in describe(model)
+    model.compile("adam", model.loss, run_eagerly=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", UNREAD)
+        model.fit(images(model), tf.constant([0, 1, 2, 0]), verbose=0)
 
 
 def test_levels_of_an_image_without_fixed_size():

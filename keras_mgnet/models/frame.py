@@ -74,7 +74,7 @@ class Frame:
     input_shape: tuple[int | None, int | None, int] = (32, 32, 3)
     input_tensor: Any = None
     include_top: bool = True
-    pooling: str | None = "avg"
+    pooling: str | None = None
     classes: int = 10
     classifier_activation: str | None = None
     activation: str | Callable[..., Any] = "relu"

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
@@ -20,6 +21,10 @@ from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.image_frame import ImageFrame
+
+# Kernels that no output reads belong to published sizes (`description.unread_kernels`): that they have no gradient is no fault.
+UNREAD = r"Gradients do not exist for variables \[('\S*(system/A\d*|transfer1/(Pi/Pi|R/R))/kernel'(, )?)+\]"
+warnings.filterwarnings("ignore", UNREAD)
 
 
 class Network(keras.Model):

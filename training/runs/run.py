@@ -109,8 +109,12 @@ def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
 
 
 def model_config(model: keras.Model) -> dict[str, Any]:
-    """Returns the constructor arguments of a model as run.json stores them, without the recipe, which has a field of its own."""
-    return json.loads(json.dumps({key: value for key, value in model.get_config().items() if key != "recipe"}))
+    """Returns the constructor arguments of a model as run.json stores them, without the recipe, which has a field of its own.
+
+    `pooling` has no effect on a classifier. It is stored as "avg", its former default, so that old runs compare equal.
+    """
+    config = json.loads(json.dumps({key: value for key, value in model.get_config().items() if key != "recipe"}))
+    return config | {"pooling": "avg"} if "pooling" in config else config
 
 
 def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str, Any]:
