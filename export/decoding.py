@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
+PNG = b"\x89PNG\r\n\x1a\n"
 GREY = (19595, 38470, 7471)  # weights of red, green, blue over 2^16 (ITU-R 601), as Pillow rounds them
 
 
@@ -26,8 +27,8 @@ def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Ten
 
     The pixels equal those of `keras_mgnet.images.decode`, with one exception: the EXIF orientation is not applied, because no
     TensorFlow operation reads it. JPEG files are decoded with the accurate integer transform. Grey values have Pillow's
-    weights. Resizing is bilinear and antialiased, first along the rows, then along the columns, and rounds both times. Alpha
-    is dropped.
+    weights. Resizing is bilinear and antialiased, first along the rows, then along the columns, and rounds both times.
+    Transparent pixels are composited on white.
 
     Args:
         files: (N,) strings, the content of each file.
@@ -51,12 +52,29 @@ def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Ten
 def _decode(file: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
     import tensorflow as tf
 
-    pixels = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")  # reads PNG and GIF as well
+    pixels = tf.cond(
+        tf.strings.substr(file, 0, len(PNG)) == PNG,
+        lambda: _on_white(tf.cast(tf.io.decode_png(file), tf.int32)),
+        lambda: tf.cast(tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"), tf.int32),  # and GIF
+    )
     if channels == 1:
-        weighted = tf.reduce_sum(tf.cast(pixels, tf.int32) * GREY, axis=-1, keepdims=True)
+        weighted = tf.reduce_sum(pixels * GREY, axis=-1, keepdims=True)
         pixels = (weighted + 2**15) // 2**16
     rows = _resize(tf.cast(pixels, tf.float32), (tf.shape(pixels)[0], width))
     return _resize(rows, (height, width))
+
+
+def _on_white(pixels: tf.Tensor) -> tf.Tensor:
+    """Returns the colours (H, W, 3) of pixels on a white page, rounded as Pillow rounds them.
+
+    An even number of channels ends in transparency: grey has 1 or 2 channels, colour has 3 or 4.
+    """
+    import tensorflow as tf
+
+    last, full = pixels[..., -1:], tf.fill(tf.shape(pixels[..., -1:]), 255)
+    colour, alpha = tf.cond(tf.shape(pixels)[-1] % 2 == 0, lambda: (pixels[..., :-1], last), lambda: (pixels, full))
+    blend = colour * alpha + 255 * (255 - alpha) + 128
+    return tf.ensure_shape(tf.zeros(3, tf.int32) + (blend + blend // 256) // 256, (None, None, 3))
 
 
 def _resize(pixels: tf.Tensor, size) -> tf.Tensor:

@@ -60,7 +60,7 @@ def _check_segments(jpeg: bytes) -> None:
 
 
 def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
-    """Returns the pixels of an image as uint8 (H, W, C).
+    """Returns the pixels of an image as uint8 (H, W, C). Transparent pixels are composited on white.
 
     Args:
         source: a file, or its content.
@@ -88,10 +88,21 @@ def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) 
         if image.mode[0] in "IF":
             image = Image.fromarray(high_byte(np.asarray(image)))
         grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+        if image.has_transparency_data:
+            image = _on_white(image.convert("RGBA"))
         image = image.convert("L" if grey else "RGB")
     if size is not None:
         image = image.resize(size, Image.Resampling.BILINEAR)
     return np.atleast_3d(np.asarray(image))
+
+
+def _on_white(image: Any) -> Any:
+    """Returns an image without transparency, as it looks on a white page. Transparent pixels may hide any colour."""
+    from PIL import Image
+
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    return page
 
 
 def high_byte(grey: np.ndarray) -> np.ndarray:

@@ -50,6 +50,10 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
         raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")
     if not (diagonal(A) > 0).all():
         raise ValueError(f"expected a positive diagonal of A. Received: a smallest entry of {diagonal(A).min()}")
+    if A.ndim == 4 and (np.abs(_of_ones(A)) <= ROUND_OFF * diagonal(A)).all():
+        raise ValueError(
+            "expected an invertible A, with u fixed at a boundary. Received: A * 1 = 0 at every point, as with Neumann boundaries"
+        )
     check_known("coarse operator", coarse, COARSE)
     constant, grids = A.ndim == 2, [A]
     for _ in range(levels - 1):
@@ -75,6 +79,13 @@ def rediscretised(A: np.ndarray) -> np.ndarray:
     coarse = A + odd
     coarse[..., 1, 1] += 3 * total
     return coarse
+
+
+def _of_ones(A: np.ndarray) -> np.ndarray:
+    """Returns A * 1 on the grid of A, (n, n). The grid ends in zeros."""
+    n = len(A)
+    ones = np.pad(np.ones((n, n)), 1)
+    return sum(A[..., i, j] * ones[i : i + n, j : j + n] for i in range(3) for j in range(3))
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:

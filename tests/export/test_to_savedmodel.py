@@ -207,7 +207,9 @@ def test_files_are_decoded_as_pillow_does(mode, suffix, channels, tmp_path):
 def test_palette_and_16_bit_files(tmp_path):
     colour = Image.fromarray(pixels(8, 8, 3))
     deep = Image.fromarray(pixels(8, 8, 1)[..., 0].astype("uint16") * 256 + 77)
-    for image in (colour.quantize(16), deep):
+    glass = colour.quantize(16)
+    glass.info["transparency"] = 3
+    for image in (colour.quantize(16), deep, glass):
         (tmp_path / "image.png").write_bytes(encoded(image, "png"))
         expected = decode(tmp_path / "image.png", channels=3)
         (received,) = decode_images(tf.constant([encoded(image, "png")]), (8, 8, 3)).numpy()

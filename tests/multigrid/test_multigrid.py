@@ -362,6 +362,14 @@ def test_solve_stops_at_the_tolerance_with_the_true_residuals():
     np.testing.assert_array_equal(solve(solver(N), np.zeros_like(f))[1], [[0, 0]])
 
 
+def neumann(n):
+    """-Laplace u with no flux through the boundary: a constant is mapped to zero."""
+    A = np.tile(five_point(), (n, n, 1, 1))
+    A[0, :, 0, 1] = A[-1, :, 2, 1] = A[:, 0, 1, 0] = A[:, -1, 1, 2] = 0
+    A[..., 1, 1] -= A.sum((-2, -1))
+    return A
+
+
 JAX = """
 import numpy as np
 from keras_mgnet.multigrid import solve, solver, convergence_factor
@@ -404,6 +412,7 @@ def test_jax(tmp_path):
         (lambda: solver(31, omega=0), "expected omega to be positive"),
         (lambda: solver(31, smoother="chebyshev", degree=0), "expected degree >= 1"),
         (lambda: solver(31, A=np.ones((5, 5))), r"expected A to be a stencil \(3, 3\)"),
+        (lambda: solver(7, A=neumann(7)), r"expected an invertible A, .*Received: A \* 1 = 0 at every point"),
         (lambda: solver(31, A=-five_point()), "expected a positive diagonal of A"),
         (lambda: solver(31, Pi="random", cycle_dtype="float32"), "expected Pi='zero' with a cycle_dtype"),
         (lambda: solve(solver(7), np.ones((1, 7, 6, 1))), r"expected f and u of shape \(N, 7, 7, 1\)"),

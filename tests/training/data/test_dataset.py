@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from keras_mgnet.images import decode
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.training.data import dataset as data
 from support import TFDS
@@ -294,6 +295,24 @@ def test_a_single_class_is_told(tmp_path):
 def test_folder_is_grey_only_if_every_image_is(modes, channels, tmp_path):
     write(tmp_path, modes)
     assert data.load(f"folder:{tmp_path}").input_shape == (6, 6, channels)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_white_whatever_colour_they_hide(mode, tmp_path):
+    hidden = {"RGBA": (200, 10, 10, 0), "LA": (10, 0), "P": 0}[mode]
+    image = Image.new(mode, (2, 1), hidden)
+    image.putpixel((1, 0), {"RGBA": (0, 0, 255, 255), "LA": (9, 255), "P": 1}[mode])
+    if mode == "P":
+        image.putpalette([200, 10, 10, 0, 0, 255])
+        image.info["transparency"] = 0
+    image.save(tmp_path / "glass.png")
+    assert decode(tmp_path / "glass.png", channels=3)[0].tolist() == [
+        [255] * 3,
+        [9] * 3 if mode == "LA" else [0, 0, 255],
+    ]
+    half = Image.new("RGBA", (1, 1), (0, 0, 0, 51))
+    half.save(tmp_path / "half.png")
+    assert decode(tmp_path / "half.png").tolist() == [[[204] * 3]]
 
 
 def test_sixteen_bits_keep_their_high_byte(tmp_path):
