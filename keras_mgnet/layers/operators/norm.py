@@ -57,6 +57,11 @@ class Norm(keras.layers.BatchNormalization):
             y = self._normalize_by_moving(x)
         return self.activation(y)
 
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        if (least := float(ops.min(self.moving_variance))) < 0:
+            raise ValueError(f"expected moving variances >= 0 of {self.path}. Received: {least:g}")
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """Returns (scale, shift), each (C,): in inference y = scale x + shift."""
         gamma, beta = self._gamma_and_beta()

@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mgnet import MgNet
+from keras_mgnet.compat import flatten_layers
 from keras_mgnet.layers import Norm
+from keras_mgnet.loading import load_model
 from support.numerics import randomize
 from support.twins import twin_norm
 
@@ -21,6 +24,16 @@ def test_norm_equals_its_twin_and_keeps_the_unbiased_variance(dtype):
     flat = x.reshape(-1, 5)
     np.testing.assert_allclose(norm.moving_mean, 0.9 * mean + 0.1 * flat.mean(0), rtol=1e-5)
     np.testing.assert_allclose(norm.moving_variance, 0.9 * variance + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_negative_variances_of_a_file_are_refused(suffix, tmp_path):
+    model, path = MgNet((1,), 2, input_shape=(8, 8, 1)), tmp_path / f"m{suffix}"
+    norm = next(part for part in flatten_layers(model) if isinstance(part, Norm))
+    norm.moving_variance.assign([1.0, -1e-3])
+    model.save_weights(path) if "weights" in suffix else model.save(path)
+    with pytest.raises(ValueError, match=rf"expected moving variances >= 0 of .*{norm.name}.*Received: -0.001"):
+        model.load_weights(path) if "weights" in suffix else load_model(path)
 
 
 def test_a_frozen_norm_uses_and_keeps_its_statistics():
