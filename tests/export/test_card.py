@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +156,12 @@ def test_a_normalization_in_numpy_is_on_the_card_as_numbers(exported, tmp_path):
     reports = export.export_formats(model, tmp_path, ["onnx"], normalization=arrays, samples=images)
     content = json.loads(export.write_card(tmp_path, model, reports, normalization=arrays).read_text())
     assert content["input"]["normalization"] == {"mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+def test_a_quantised_file_of_equal_size_is_not_called_larger():
+    report = export.Report("onnx", Path("m.onnx"), 1000, 1.0, "float32", 0.0, 0.0, 1.0, 1.0, samples=1)
+    pair = [report, replace(report, format="onnx_int8")]
+    assert "larger" not in summary(pair)[2] and "larger" in summary([pair[0], replace(pair[1], size_bytes=1001)])[2]
 
 
 def test_names_that_are_their_numbers_are_not_repeated(tmp_path):

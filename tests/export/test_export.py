@@ -15,6 +15,7 @@ import pytest
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
 from keras_mgnet.export import metadata, verification
+from keras_mgnet.export.onnx_quantization import BATCH_SIZE, _Batches
 from keras_mgnet.export.servable import Servable
 from support import catalogue, slow_unless
 from support.numerics import assert_close, randomize
@@ -386,6 +387,14 @@ def test_a_name_is_one_of_a_url(name, tmp_path):
     with pytest.raises(ValueError, match=r"expected name to be of letters, digits, .* Received: name="):
         export.export_formats(tiny(), tmp_path, FORMATS, name=name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_is_calibrated_on_every_image():
+    images = np.arange(2 * BATCH_SIZE + 3)
+    feeds = _Batches(images)
+    batches = list(iter(feeds.get_next, None))
+    assert [len(batch["image"]) for batch in batches] == [BATCH_SIZE, BATCH_SIZE, 3]
+    np.testing.assert_array_equal(np.concatenate([batch["image"] for batch in batches]), images)
 
 
 @pytest.mark.parametrize("format", ["tflite_int8", "onnx_int8"])

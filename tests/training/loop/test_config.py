@@ -20,6 +20,11 @@ def test_refused_options(options, message):
         TrainConfig("digits", **options)
 
 
+def test_a_warm_up_may_take_the_whole_run():
+    config = TrainConfig("digits", epochs=2, warmup_epochs=2.0)
+    assert config.resolve(RECIPES["modern"], channels=3).warmup_epochs == 2.0
+
+
 def test_an_option_comes_before_the_recipe():
     config = TrainConfig(
         "digits", schedule="constant", warmup_epochs=1.0, ema=0.0, augment="shift", label_smoothing=0.0
