@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_mgnet.description import features
+from keras_mgnet.description import level_outputs
 from keras_mgnet.export.decoding import can_decode, decode_images
 from keras_mgnet.export.servable import Servable
 
@@ -26,7 +26,7 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
     - `serving_bytes`: the same for `image_bytes` (N,), JPEG or PNG files. Only if the model has a fixed size and takes grey
       or colour images.
     - `features`: `image` float32 -> `level1_u`, `level1_r`, ..., the state of every level as `keras_mgnet.features` returns
-      it; only `level1_r` if a level has one state. Missing if the only state is the output of the network.
+      it; only `level1_r` if a level has one state. Missing without levels, or if the only state is the output of the network.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -76,7 +76,7 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
 
 def _level_states(model: keras.Model) -> dict[str, keras.KerasTensor]:
     named = {}
-    for level, states in features(model).output.items():
+    for level, states in level_outputs(model).items():
         states = states if isinstance(states, (tuple, list)) else (states,)
         named |= {f"{level}_{letter}": state for letter, state in zip("ur"[-len(states) :], states, strict=True)}
     return {name: state for name, state in named.items() if state is not model.output}

@@ -34,7 +34,8 @@ def savedmodel(
     written next to the versions; existing ones stay as they are. Metadata: see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier, or a denoiser.
+        model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
+            and one output (N, classes), logits or a softmax.
         base_dir: the folder of all versions; created if missing. The new version is one above the highest. The name of the
             folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.
