@@ -12,6 +12,7 @@ import numpy as np
 from keras_mgnet.metrics import mean_psnr
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.image_frame import ImageFrame
+from keras_mgnet.models.network import Network
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -107,11 +108,11 @@ ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
 
 
 def answer_of(model: keras.Model) -> Answer:
-    """Returns the description of the outputs for a model of this package.
+    """Returns the description of the outputs for a model. A model of another package is a classifier.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion
         >>> answer_of(MgNet((1,), 4)).name, answer_of(ReactionDiffusion(1)).name
         ('logits', 'denoised')
     """
-    return ANSWERS[type(model).frame]
+    return ANSWERS[model.frame] if isinstance(model, Network) else CLASSES

@@ -9,13 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mgnet import compat
 from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.export.answers import Answer, answer_of
 from keras_mgnet.export.digests import CARD
 from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
+from keras_mgnet.export.twin import float32_logits
 from keras_mgnet.export.verification import Report
 from keras_mgnet.files import file_digest, staged_file, write_json
+from keras_mgnet.models.network import Network
 from keras_mgnet.reporting import table
 from keras_mgnet.version import installed
 
@@ -80,12 +83,13 @@ def write_card(
     if not reports:
         raise ValueError("expected the report of at least one artifact. Received: none")
     out_dir, answer = Path(out_dir), answer_of(model)
+    shown = model if isinstance(model, Network) else _flat(model)
     card = {
         "model": {
             "name": model.name,
             "family": type(model).__name__,
-            "parameters": count_params(model),
-            "levels": [asdict(row) for row in level_table(model)],
+            "parameters": count_params(shown),
+            "levels": [asdict(row) for row in level_table(shown)],
             "config": model.get_config(),
         },
         "input": {
@@ -103,8 +107,16 @@ def write_card(
     }
     write_json(out_dir / CARD, card)
     with staged_file(out_dir / MARKDOWN) as staged:
-        staged.write_text(_markdown(card, reports, describe(model)), encoding="utf-8")
+        staged.write_text(_markdown(card, reports, describe(shown)), encoding="utf-8")
     return out_dir / CARD
+
+
+def _flat(model: keras.Model) -> keras.Model:
+    """Returns a model that has the levels of the networks inside a model, and counts the parameters of frozen ones."""
+    flat = float32_logits(model)
+    for layer in compat.flatten_layers(flat):
+        layer.trainable = True
+    return flat
 
 
 def summary(reports: Sequence[Report]) -> tuple[list[str], list[list[str]], str]:

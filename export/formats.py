@@ -63,7 +63,8 @@ def export_formats(
     """Writes a model in several formats and returns one report per format.
 
     Args:
-        model: a model of this package with its classifier, or a denoiser.
+        model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
+            and one output (N, classes), logits or a softmax.
         out_dir: the output folder, for the files that `FORMATS` names: <name>/<version>/, <name>.onnx, ...
         formats: keys of `FORMATS`.
         name: name of the files and of the served model; by default the name of `model`.

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_mgnet import compat
 from keras_mgnet.export.answers import CLASSES, answer_of
+from keras_mgnet.export.twin import float32_logits
 from keras_mgnet.images import is_scale, normalize
 from keras_mgnet.models.network import Network
 
@@ -19,17 +21,19 @@ UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
 class Servable:
     """A network as it is exported. Maps float32 images (N, H, W, C) of a client to logits (N, classes), or to denoised images.
 
-    A model of another precision is rebuilt in float32, because files with bfloat16 convolutions do not load. A model that
-    returns probabilities is rebuilt to return logits, because logits cannot be recovered from probabilities that underflowed.
+    A model of another precision, one that returns probabilities, or one that contains other models is rebuilt as a flat twin in
+    float32 that returns logits. Files with bfloat16 convolutions do not load, and logits cannot be recovered from probabilities
+    that underflowed.
 
     Args:
-        model: a model of this package with its classifier, or a denoiser.
+        model: a functional or sequential Keras model from images (N, H, W, C) to logits or softmax probabilities (N, classes),
+            such as a network of this package or a classifier around one; or a denoiser of this package.
         normalization: (mean, std) for pixels scaled to [0, 1]. Mean and std are numbers, or have one number per channel. The
             images of a client are then 0..255, and the model receives (image / 255 - mean) / std. With None the model
             receives the images unchanged. Denoisers need None.
 
     Raises:
-        ValueError: if the model has no classifier, or the normalization does not fit the model.
+        ValueError: if the model is of another kind, or the normalization does not fit the model.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -39,17 +43,16 @@ class Servable:
     """
 
     def __init__(self, model: keras.Model, normalization: Normalization | None = None):
-        if not (isinstance(model, Network) and model.get_config().get("include_top", True) and len(model.inputs) == 1):
-            raise ValueError(
-                f"expected a keras_mgnet model with one image input and its classifier. Received: {model!r}"
-            )
-        self.model = _float32_logits(model)
+        _check(model)
+        self.model = model if _serves_as_it_is(model) else float32_logits(model)
         self.image_shape = self.model.input_shape[1:]
         self.answer = answer_of(model)
         self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0  # 0 for a denoiser
         if normalization is not None and not self.classes:
             raise ValueError(f"expected normalization=None for grey values. Received: normalization={normalization!r}")
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
+        if not isinstance(model, Network):
+            self._refuse_probabilities()
 
     def __call__(self, image):
         return self.model(self.preprocess(image), training=False)
@@ -97,6 +100,13 @@ class Servable:
             raise ValueError(f"expected class_names to be {self.classes} lines of text. Received: {class_names!r}")
         return names
 
+    def _refuse_probabilities(self) -> None:
+        outputs = keras.ops.convert_to_numpy(self(self.images()))
+        if outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1):
+            raise ValueError(
+                f"expected logits, or a softmax as the last step. Received: {self.model.name}, which returns probabilities"
+            )
+
     def _random_images(self) -> np.ndarray:
         rng = np.random.default_rng(0)
         shape = (RANDOM_IMAGES, *(size or UNKNOWN_SIZE for size in self.image_shape))
@@ -105,14 +115,28 @@ class Servable:
         return images.astype("float32")
 
 
-def _float32_logits(model: Network) -> Network:
-    config = model.get_config()
-    if config.get("classifier_activation") is None and all(layer.compute_dtype == "float32" for layer in model.layers):
-        return model
-    changed = {"dtype": "float32", "classifier_activation": None, "weights": None}
-    twin = type(model).from_config(config | {name: changed[name] for name in changed if name in config})
-    twin.set_weights(model.get_weights())
-    return twin
+def _check(model: keras.Model) -> None:
+    graph = compat.graph(model)
+    if graph is None:
+        lacks = "built" if isinstance(model, keras.Sequential) else "functional"
+        received = f"{type(model).__name__}, which is not {lacks}"
+    elif isinstance(model, Network) and not model.get_config().get("include_top", True):
+        received = f"{model.name} with include_top=False"
+    else:
+        images, answers = ([tensor.shape for tensor in tensors] for tensors in (graph.inputs, graph.outputs))
+        classifies = len(answers) == 1 and len(answers[0]) == 2 and answers[0][1] > 1
+        if [len(shape) for shape in images] == [4] and (classifies or isinstance(model, Network)):
+            return
+        received = f"{model.name} from {', '.join(map(str, images))} to {', '.join(map(str, answers))}"
+    raise ValueError(
+        "expected a functional model from one image (N, H, W, C) to one output (N, classes) with two classes or more. "
+        f"Received: {received}"
+    )
+
+
+def _serves_as_it_is(model: keras.Model) -> bool:
+    is_float32 = all(layer.compute_dtype == "float32" for layer in model.layers)
+    return isinstance(model, Network) and is_float32 and model.get_config().get("classifier_activation") is None
 
 
 def _per_channel(normalization: Normalization, channels: int) -> tuple[np.ndarray, np.ndarray]:

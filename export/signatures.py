@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_mgnet.description import features
+from keras_mgnet.description import level_outputs
 from keras_mgnet.export.decoding import can_decode, decode_images
 from keras_mgnet.export.servable import Servable
 
@@ -27,8 +27,8 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
     - `serving_bytes`: the same outputs for `image_bytes` (N,), the content of JPEG or PNG files. Only if the model takes grey or
       colour images of a fixed size.
     - `features`: `image` (N, H, W, C) float32 -> `level1_u`, `level1_r`, ..., the states of every level that
-      `keras_mgnet.features` returns. A level with one state has only `level1_r`. Missing if the only state is the output of
-      the network.
+      `keras_mgnet.features` returns. A level with one state has only `level1_r`. Missing without levels, or if the only state is
+      the output of the network.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -78,7 +78,7 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
 
 def _level_states(model: keras.Model) -> dict[str, keras.KerasTensor]:
     named = {}
-    for level, states in features(model).output.items():
+    for level, states in level_outputs(model).items():
         states = states if isinstance(states, (tuple, list)) else (states,)
         named |= {f"{level}_{letter}": state for letter, state in zip("ur"[-len(states) :], states, strict=True)}
     return {name: state for name, state in named.items() if state is not model.output}

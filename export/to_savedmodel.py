@@ -36,7 +36,8 @@ def savedmodel(
     and `monitoring.config` for TensorFlow Serving next to the versions, unless these files exist.
 
     Args:
-        model: a model of this package with its classifier, or a denoiser.
+        model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
+            and one output (N, classes), logits or a softmax.
         base_dir: the folder of all versions; created if missing. The number of the new version is the highest number plus one.
             The name of the folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.

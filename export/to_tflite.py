@@ -63,7 +63,8 @@ def tflite(
     the input range, see `export.read_metadata`.
 
     Args:
-        model: a model of this package with its classifier, or a denoiser.
+        model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
+            and one output (N, classes), logits or a softmax.
         path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
         quantize: one of four.

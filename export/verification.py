@@ -3,6 +3,7 @@
 An artifact is a SavedModel version folder, a .tflite file or an .onnx file.
 """
 
+import math
 import statistics
 import timeit
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.description import count_params
+from keras_mgnet import compat
 from keras_mgnet.export.answers import CLASSES, Answer
 from keras_mgnet.export.runtimes import Runner, artifact_format, open_artifact, tflite_dtypes
 from keras_mgnet.export.servable import Normalization, Servable
@@ -35,7 +36,7 @@ class Report:
         format: "savedmodel", "tflite" or "onnx". A report of `export_formats` has the key of `FORMATS`, such as "tflite_int8".
         path: the file or version folder.
         size_bytes: size of the file, or of all files in the folder.
-        size_ratio: size_bytes divided by four times the number of trainable parameters. A shared kernel counts once.
+        size_ratio: size_bytes divided by four times the number of parameters, frozen ones included. A shared kernel counts once.
         precision: the lowest precision of weights in the file, "float32", "float16" or "int8".
         max_difference: largest absolute difference between the artifact and the float32 Keras model, of a logit or a pixel.
         batch_difference: largest absolute difference of a logit or a pixel when the same image is in a batch of 1, 2 or 7
@@ -183,7 +184,7 @@ def verify(
         format=artifact_format(path),
         path=path,
         size_bytes=size,
-        size_ratio=size / (4 * count_params(model)),
+        size_ratio=size / (4 * _count_parameters(model)),
         precision=_precision(path),
         max_difference=compared.max_difference,
         batch_difference=compared.batch_difference,
@@ -250,6 +251,11 @@ def _check_labels(labels: np.ndarray, servable: Servable, shape: tuple[int, ...]
         received = f"{labels.dtype} {labels.shape}"
         raise ValueError(f"expected {samples} whole numbers in 0..{classes - 1} as labels. Received: {received}")
     return labels
+
+
+def _count_parameters(model: keras.Model) -> int:
+    variables = {id(v): v for layer in compat.flatten_layers(model) for v in compat.parameters(layer)}
+    return sum(math.prod(variable.shape) for variable in variables.values())
 
 
 def _precision(path: Path) -> str:

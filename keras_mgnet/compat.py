@@ -52,6 +52,36 @@ def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
+def graph(layer: Any) -> keras.Model | None:
+    """Returns a functional or sequential model as a functional model, and None for any other layer.
+
+    Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name. A subclass with a
+    `call` of its own computes something else than its graph.
+    """
+    import keras
+    from keras.src.models.functional import Functional
+
+    if isinstance(layer, keras.Sequential) and layer.built:
+        layer = keras.Model(layer.inputs, layer.outputs)
+    return layer if isinstance(layer, Functional) and type(layer).call is Functional.call else None
+
+
+def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any], call: Callable[..., Any]) -> Any:
+    """Returns the outputs of a functional model, computed by call(copy(layer), *arguments) for each layer in order.
+
+    Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but cuts the result off from given inputs.
+    """
+    return model._run_through_graph(inputs, operation_fn=copy, call_fn=call)
+
+
+def parameters(layer: keras.Layer) -> list[keras.Variable]:
+    """Returns the variables of a layer itself that training changes, unless they are frozen.
+
+    Keras 3.15.1. The public `trainable_variables` leaves out those that are frozen.
+    """
+    return layer._trainable_variables
+
+
 def is_named_for_remat(layer: keras.Layer) -> bool:
     """Returns whether `keras.RematScope("list_of_layers", ...)` named the layer when it was built.
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -25,7 +26,7 @@ class LevelInfo:
     channels: tuple[int, ...]  # channels of the output; if u and r have different channels, (c_u, c_f)
     nu: int | None  # number of iterations; None for a layer without iterations
     params: int  # number of trainable parameters; a shared kernel counts once
-    multiply_adds: int | None  # per image; None if the image size is not fixed
+    multiply_adds: int | None  # per image; None if the image size is not fixed, or the layer is of another package
     uses: dict[str, int]  # name of each convolution -> how often the convolution is applied
 
 
@@ -49,8 +50,14 @@ def features(model: keras.Model) -> keras.Model:
         >>> tuple(u.shape)
         (1, 4, 4, 4)
     """
-    levels = {layer.name: layer.output for layer in model.layers if layer.name.startswith("level")}
-    return keras.Model(model.input, levels, name=f"{model.name}_features")
+    return keras.Model(model.input, level_outputs(model), name=f"{model.name}_features")
+
+
+def level_outputs(model: keras.Model) -> dict[str, Any]:
+    """Returns the symbolic output of every level by its name, as in `features`. A model may have none."""
+    return {
+        layer.name: layer.output for layer in model.layers if layer.name.startswith("level") and hasattr(layer, "nu")
+    }
 
 
 def short_path(path: str) -> str:
@@ -153,16 +160,24 @@ def _row(layer: keras.layers.Layer, applications: list[tuple[keras.layers.Layer,
     outputs = layer.output if isinstance(layer.output, (tuple, list)) else [layer.output]
     grid = tuple(outputs[0].shape[1:3]) if len(outputs[0].shape) == 4 else None
     own = [entry for entry in applications if any(entry[0] is part for part in compat.flatten_layers(layer))]
-    dense = layer.kernel if isinstance(layer, keras.layers.Dense) else None
+    costs = [cost for _, cost in own]
+    if isinstance(layer, keras.layers.Dense):
+        costs.append(_size(layer.kernel))
+    elif _is_foreign(layer) and any(len(weight.shape) > 1 for weight in layer.weights):
+        costs.append(None)  # how often its kernel is applied was not recorded
     return LevelInfo(
         name=layer.name,
         grid=grid,
         channels=tuple(dict.fromkeys(tensor.shape[-1] for tensor in outputs)),
         nu=getattr(layer, "nu", None),
         params=count_params(layer),
-        multiply_adds=_total([cost for _, cost in own] + ([] if dense is None else [_size(dense)])),
+        multiply_adds=_total(costs),
         uses=_uses(layer, own),
     )
+
+
+def _is_foreign(layer: keras.layers.Layer) -> bool:
+    return not keras.saving.get_registered_name(type(layer)).startswith("keras_mgnet>")
 
 
 def _applications(model: keras.Model) -> list[tuple[keras.layers.Layer, int | None]]:

@@ -13,6 +13,13 @@ from typing import Any
 STAGED = ".staged-"  # prefix of temporary folders
 
 
+def existing_file(path: str | Path) -> Path:
+    """Returns the path of a file. Raises ValueError if there is no such file."""
+    if not (path := Path(path)).is_file():
+        raise ValueError(f"expected an existing file. Received: '{path}'")
+    return path
+
+
 @contextmanager
 def workspace(parent: str | Path) -> Iterator[Path]:
     """Yields a temporary hidden folder inside `parent`. Files in it can be moved into `parent` by a rename (see `publish`).

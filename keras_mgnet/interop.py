@@ -11,11 +11,14 @@ import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.extras import extra
+from keras_mgnet.files import existing_file
 from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.loading import load_model
 from keras_mgnet.models import LMResNet, MgNet, ResNet
-from keras_mgnet.models.network import Network, check_weights
+from keras_mgnet.models.frame import CLASSIFIER
+from keras_mgnet.models.network import Network
+from keras_mgnet.models.weights import check_shapes, classes_that_differ, load_file
 
 Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
@@ -82,20 +85,35 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
         variable.assign(value)
 
 
-def load_weights(model: Network, path: str | Path) -> None:
+def load_weights(model: Network, path: str | Path, other_classes: bool = False) -> None:
     """Loads weights into a model from a .weights.h5 file, a .keras file, or a file for `load_torch_weights`.
+
+    Args:
+        model: the network.
+        path: path of the file.
+        other_classes: whether a Keras file may be of another number of classes. The classifier then keeps its weights, with a
+            warning.
 
     Raises:
         ValueError, OSError: if the file cannot be read, or holds the weights of another model.
     """
-    path = Path(path)
+    path = existing_file(path)
     if path.name.endswith(".weights.h5"):
-        check_weights(model, path)
-        model.load_weights(path)
+        load_file(model, path, other_classes)
     elif path.suffix == ".keras":
-        model.set_weights(load_model(path).get_weights())
+        _load_keras(model, path, other_classes)
     else:
         load_torch_weights(model, path)
+
+
+def _load_keras(model: Network, path: Path, other_classes: bool) -> None:
+    values = load_model(path).get_weights()
+    shapes = [value.shape for value in values]
+    if other_classes and classes_that_differ(model, shapes, path):
+        values[-2:] = model.get_layer(CLASSIFIER).get_weights()
+    else:
+        check_shapes(model, shapes, path)
+    model.set_weights(values)
 
 
 def _entries(
@@ -220,8 +238,7 @@ def _read(source: Any) -> Mapping[str, Any]:
     path = Path(source)
     readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
     check_known("weights format", path.suffix, readers)
-    if not path.is_file():
-        raise ValueError(f"expected the path of a file with weights. Received: {str(source)!r}")
+    existing_file(path)
     try:
         return readers[path.suffix](path)
     except ImportError:

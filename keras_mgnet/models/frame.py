@@ -14,12 +14,14 @@ import numpy as np
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.files import existing_file
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.metrics import Accuracy
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
 
+CLASSIFIER = "classifier"  # name of the last layer
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
@@ -55,7 +57,8 @@ class Frame:
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: the activation sigma, a Keras activation.
         norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
-        weights: None or the path of a .weights.h5 file.
+        weights: None or the path of a .weights.h5 file. A file with another number of classes loads without its classifier, with
+            a warning.
         init: kernel initialiser, "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
             pass recomputes their iterations (`keras_mgnet.layers.Level`).
@@ -191,7 +194,7 @@ class Frame:
             kernel_initializer=uniform,
             bias_initializer=uniform if self.init == "torch_default" else "zeros",
             dtype="float64" if dtype == "float64" else "float32",
-            name="classifier",
+            name=CLASSIFIER,
         )
 
 
@@ -205,12 +208,16 @@ def input_tensor(given: Any) -> Tensor:
 
 
 def check_weights_path(weights: str | Path | None) -> None:
-    """Raises ValueError unless `weights` is None or the path of an existing .weights.h5 file."""
-    path = None if weights is None else Path(weights)
-    if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
+    """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
+    if weights is None:
+        return
+    if not str(weights).endswith(".weights.h5"):
         raise ValueError(
-            f"expected weights to be None or the path of an existing .weights.h5 file. Received: weights={str(path)!r}"
+            "expected weights to be None or the path of a .weights.h5 file; no trained weights come with this package. "
+            f"Received: weights={str(weights)!r}"
         )
+    if not h5py.is_hdf5(existing_file(weights)):
+        raise ValueError(f"expected a file that save_weights wrote. Received: '{weights}'")
 
 
 def check_recipe(recipe: str | None) -> None:

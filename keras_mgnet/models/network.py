@@ -7,20 +7,19 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
 import keras
 
 from keras_mgnet import former, recipes
-from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
 from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.image_frame import ImageFrame
+from keras_mgnet.models.weights import load_file
 
 # Kernels that no output reads belong to published sizes (`description.unread_kernels`): that they have no gradient is no fault.
 UNREAD = r"Gradients do not exist for variables \[('\S*(system/A\d*|transfer1/(Pi/Pi|R/R))/kernel'(, )?)+\]"
@@ -83,8 +82,7 @@ class Network(keras.Model):
         if frame.include_top:
             compile_by_recipe(self, frame.loss())
         if frame.weights is not None:
-            check_weights(self, frame.weights)
-            self.load_weights(frame.weights)
+            load_file(self, frame.weights, other_classes=True)
 
     @property
     def method(self) -> Method:
@@ -158,17 +156,4 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
     if strange := [name for name in names if name not in able]:
         raise ValueError(
             f"expected remat to name only levels of the model: {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
-        )
-
-
-def check_weights(model: keras.Model, path: str | Path) -> None:
-    """Raises ValueError unless the arrays in a .weights.h5 file have exactly the shapes of the model's variables.
-
-    Keras itself ignores additional arrays. Arrays of an optimiser are not compared.
-    """
-    found = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
-    if sorted(found) != sorted(tuple(variable.shape) for variable in model.weights):
-        raise ValueError(
-            f"expected the weights of {model.name}: {len(model.weights)} variables with the shapes of the model. "
-            f"Received: {len(found)} variables in '{path}'"
         )

@@ -210,7 +210,10 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
             ["train", "digits", "--weights", "w.npz", "--model", *ELSEWHERE, "--set", "nu=[2]"],
             "the key 'layer0.1.A.weight'",
         ),
-        (["train", "digits", "--weights", "nowhere.pth", "--model", *ELSEWHERE], "path of a file with weights"),
+        (
+            ["train", "digits", "--weights", "nowhere.pth", "--model", *ELSEWHERE],
+            "an existing file. Received: 'nowhere.pth'",
+        ),
         (["export", *ELSEWHERE, "--weights", "w.npz"], "expected 'conv1.weight' to have the shape (4, 3, 3, 3)"),
         (
             ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],

@@ -353,16 +353,6 @@ def test_arguments_that_do_not_fit(options, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "model",
-    [lambda: tiny(include_top=False), lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])],
-    ids=["no classifier", "another model"],
-)
-def test_only_classifiers_of_the_package_are_exported(model, tmp_path):
-    with pytest.raises(ValueError, match=r"expected a keras_mgnet model .* Received: "):
-        export.savedmodel(model(), tmp_path)
-
-
 def test_unknown_names(tmp_path):
     with pytest.raises(ValueError, match="unknown quantization 'float61'; did you mean 'float16'"):
         export.tflite(tiny(), tmp_path / "m.tflite", quantize="float61")

@@ -1,5 +1,6 @@
 """Every shared kernel is stored once, for every family that shares, in TFLite and ONNX, in float32 and in int8."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -43,6 +44,15 @@ def test_a_file_holds_as_many_numbers_as_the_model(name, format, tmp_path):
     assert held["float32"] == pytest.approx(
         4 * count_params(model), abs=1_200
     )  # a kernel of 16 channels has 9,216 bytes
+
+
+@every_format
+def test_a_file_of_a_model_around_a_network_holds_as_many_numbers(format, tmp_path):
+    image, backbone = keras.Input((8, 8, 3)), MgNet((4,), THIN, **sharing.SMALL, include_top=False, pooling="avg")
+    classes = keras.layers.Dense(5, "softmax")(backbone(keras.layers.Rescaling(0.1)(image)))
+    model = mixed_signs(keras.Model(image, classes))
+    held = sharing.constants(EXPORTERS[format](model, tmp_path / f"m.{format}"))
+    assert held["float32"] == pytest.approx(4 * count_params(model), abs=1_200)
 
 
 @every_format

@@ -64,7 +64,7 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         if config.sync_norms:
             synchronize_norms(model)
         if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
-            load_weights(model, config.weights)
+            load_weights(model, config.weights, other_classes=True)
         if config.is_denoising:
             _check_turns(config, model.get_layer("level1").nu)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)

@@ -62,7 +62,7 @@ REFUSED = {
     "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),
     "weights": (
         lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
-        r"an existing \.weights\.h5 file\. Received: weights='imagenet'",
+        r"a \.weights\.h5 file; no trained weights come with this package\. Received: weights='imagenet'",
     ),
     "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
     "form of He2019": (lambda: PreActResNet(18, form="printd"), "unknown form 'printd'; did you mean 'printed'"),
@@ -118,7 +118,10 @@ REFUSED = {
         lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "w.npy"),
         "unknown weights format '.npy'",
     ),
-    "file of weights": (lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "no.npz"), "expected the path of a file"),
+    "file of weights": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "no.npz"),
+        "an existing file. Received: 'no.npz'",
+    ),
     "epochs": (lambda: TrainConfig(epochs=0), "expected epochs >= 1. Received: epochs=0"),
     "batch size": (lambda: TrainConfig(batch_size=-4), "expected batch_size >= 1"),
     "learning rate": (lambda: TrainConfig(learning_rate=0.0), "expected learning_rate > 0"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from keras_mgnet import ResNet, count_params
+from keras_mgnet import ResNet, count_params, create_model
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop import callbacks, loop, task
@@ -187,3 +187,17 @@ def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
     with pytest.raises(ValueError, match=r"expected schedule='step' as in the run in .*schedule='cosine'"):
         digits_run(tmp_path / "run", resume=True, **options)
     assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
+
+
+@pytest.mark.parametrize("as_argument", [False, True])
+def test_training_starts_from_weights_of_other_classes(as_argument, tmp_path):
+    network, path = {"nu": [1], "channels": 2}, str(tmp_path / "w.weights.h5")
+    trained = create_model("mgnet_2222_c64_shared_b", **network, input_shape=(8, 8, 1), classes=3)
+    trained.save_weights(path)
+    given = {"set": network | {"weights": path}} if as_argument else {"set": network, "weights": path}
+    with pytest.warns(
+        UserWarning, match=r"left out the classifier of .*kernel \(2, 3\) .* do not fit kernel \(2, 10\)"
+    ):
+        model = loop.prepare(TrainConfig("digits", **given)).model
+    for ours, theirs in zip(model.get_weights()[:-2], trained.get_weights()[:-2], strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,117 @@
+"""The copy of a model that is served: one graph in float32, from an image to logits."""
+
+import re
+from typing import Any
+
+import keras
+
+from keras_mgnet import compat
+from keras_mgnet.errors import one_line
+
+OTHER_PRECISION = re.compile("(mixed_)?(bfloat16|float16|float64)")
+
+
+def float32_logits(model: keras.Model) -> keras.Model:
+    """Returns a copy of a functional model with one image input, in float32 and without a final softmax.
+
+    Models inside the model are dissolved: their layers are layers of the copy.
+
+    Raises:
+        ValueError: if a layer cannot be rebuilt from its configuration, or the model ends in a sigmoid.
+
+    Example:
+        >>> from keras_mgnet import MgNet
+        >>> backbone = MgNet((1,), 4, input_shape=(8, 8, 1), include_top=False, pooling="avg")
+        >>> image = keras.Input((8, 8, 1))
+        >>> model = keras.Model(image, keras.layers.Dense(3, "softmax", name="breeds")(backbone(image)))
+        >>> [layer.name for layer in float32_logits(model).layers]
+        ['image', 'stem', 'level1', 'pool', 'breeds']
+    """
+    copies = _Copies()
+    image = keras.Input(model.inputs[0].shape[1:], dtype="float32", name="image")
+    (output,) = keras.tree.flatten(copies.run(model, image))
+    copies.take_weights()
+    return keras.Model(image, _without_softmax(*copies.last, output), name=model.name)
+
+
+class _Copies:
+    """Copies of layers, one for each."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[int, tuple[Any, Any]] = {}  # id of a layer -> (the layer, its copy)
+        self.names = {"image"}
+        self.last: tuple[Any, Any] = (None, None)  # the copy that was called last, and its first input
+
+    def run(self, model: keras.Model, inputs: Any) -> Any:
+        """Returns the outputs of the copies of all layers of a model."""
+        return compat.run_through_graph(compat.graph(model), inputs, self.copy, self.call)
+
+    def copy(self, layer: Any) -> Any:
+        """Returns the copy of a layer; a model is returned as it is, because `call` dissolves it."""
+        if compat.graph(layer) is not None:
+            return layer
+        if id(layer) not in self.pairs:
+            self.pairs[id(layer)] = layer, _rebuilt(layer, name=self.unique(layer.name))
+        return self.pairs[id(layer)][1]
+
+    def unique(self, name: str) -> str:
+        free, number = name, 1
+        while free in self.names:
+            number += 1
+            free = f"{name}_{number}"
+        self.names.add(free)
+        return free
+
+    def call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
+        if compat.graph(layer) is None:
+            self.last = layer, inputs[0]
+            return layer(*args, **kwargs)
+        if kwargs.get("training"):
+            raise ValueError(f"expected '{layer.name}' to be called with training=False. Received: training=True")
+        return self.run(layer, inputs)
+
+    def take_weights(self) -> None:
+        for layer, copy in self.pairs.values():
+            _take_weights(layer, copy)
+
+
+def _rebuilt(layer: Any, **changes: Any) -> Any:
+    try:
+        return type(layer).from_config(_in_float32(layer.get_config()) | changes)
+    except Exception as error:  # code of others raises errors of any kind
+        raise ValueError(
+            f"expected layers that from_config rebuilds. Received: {layer.name} ({one_line(error)})"
+        ) from error
+
+
+def _in_float32(config: Any, is_dtype: bool = False) -> Any:
+    if isinstance(config, dict):
+        return {key: _in_float32(value, is_dtype or key == "dtype") for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_in_float32(value, is_dtype) for value in config)
+    return OTHER_PRECISION.sub("float32", config) if is_dtype and isinstance(config, str) else config
+
+
+def _take_weights(layer: Any, copy: Any) -> None:
+    if isinstance(layer, keras.Layer):
+        for part, twin in zip(compat.flatten_layers(layer), compat.flatten_layers(copy), strict=True):
+            store: dict[str, Any] = {}
+            part.save_own_variables(store)
+            twin.load_own_variables(store)
+
+
+def _without_softmax(layer: Any, x: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the output of the last layer, and if that is a softmax, what it is a softmax of. `x` is the input of the layer."""
+    activation = getattr(layer, "activation", None)
+    kind = getattr(activation, "__name__", type(activation or layer).__name__).lower()
+    if kind == "sigmoid":
+        raise ValueError(f"expected logits, or a softmax as the last step. Received: the sigmoid of '{layer.name}'")
+    if kind != "softmax":
+        return output
+    if activation is None:
+        return x
+    linear = _rebuilt(layer, activation=None)
+    logits = linear(x)
+    _take_weights(layer, linear)
+    return logits

@@ -1,0 +1,72 @@
+"""Loads weights that fit a network exactly, or all but its classifier."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_mgnet import former
+from keras_mgnet.hdf5 import plain_arrays
+from keras_mgnet.models.frame import CLASSIFIER
+
+Shape = tuple[int, ...]
+
+
+def load_file(model: keras.Model, path: str | Path, other_classes: bool = False) -> None:
+    """Loads a .weights.h5 file of plain arrays.
+
+    Args:
+        model: the network.
+        path: path of the file.
+        other_classes: whether the file may be of another number of classes. The classifier of the model then keeps its weights,
+            with a warning.
+
+    Raises:
+        ValueError: if the file holds other arrays than those of the model. Keras would ignore surplus arrays.
+    """
+    shapes = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
+    target = model
+    if other_classes and (classes := classes_that_differ(model, shapes, path)):
+        features = model.get_layer(CLASSIFIER).input
+        target = keras.Model(
+            model.inputs, keras.layers.Dense(classes)(features)
+        )  # has a place for the file's classifier
+    else:
+        check_shapes(model, shapes, path)
+    with former.readable(path) as file:
+        target.load_weights(file)
+
+
+def check_shapes(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> None:
+    """Raises ValueError unless the weights of a file have exactly the shapes of a model's."""
+    if Counter(shapes) != (own := _shapes(model)):
+        raise ValueError(
+            f"expected the weights of {model.name}: {own.total()} variables of its shapes. "
+            f"Received: {len(shapes)} variables in '{path}'"
+        )
+
+
+def classes_that_differ(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> int | None:
+    """Returns the number of classes of weights that differ from a model's in nothing else, with a warning, or None."""
+    own, found = _shapes(model), Counter(shapes)
+    head = [layer.kernel.shape for layer in model.layers if layer.name == CLASSIFIER]
+    for features, classes in head:
+        for other in {size for size, *others in found - own if not others}:
+            if own - found == _head(features, classes) and found - own == _head(features, other):
+                warnings.warn(
+                    f"left out the classifier of '{path}': kernel {(features, other)} and bias {(other,)} do not fit "
+                    f"kernel {(features, classes)} and bias {(classes,)} of {model.name}",
+                    stacklevel=3,
+                )
+                return other
+    return None
+
+
+def _shapes(model: keras.Model) -> Counter[Shape]:
+    return Counter(tuple(variable.shape) for variable in model.weights)
+
+
+def _head(features: int, classes: int) -> Counter[Shape]:
+    return Counter([(features, classes), (classes,)])

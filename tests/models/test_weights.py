@@ -1,0 +1,91 @@
+"""Weights of another number of classes, and files that do not exist."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_mgnet import MgNet, ReactionDiffusion, ResNet
+from keras_mgnet.interop import load_weights
+from support.numerics import randomize
+
+SMALL = {"input_shape": (8, 8, 3)}
+FAMILIES = {
+    "mgnet": lambda **options: MgNet((2, 1), 4, **SMALL, **options),
+    "resnet": lambda **options: ResNet(blocks=(1, 1), base_width=4, **SMALL, **options),
+    # As many classes as channels.
+    "square": lambda **options: MgNet((1,), 5, **SMALL, **options),
+}
+LEFT_OUT = (
+    r"left out the classifier of '.*model{}': kernel \(4, 10\) and bias \(10,\) do not fit kernel \(4, 3\) and bias \(3,\) "
+    "of mgnet$"
+)
+
+
+def saved(model, path):
+    (model.save if path.suffix == ".keras" else model.save_weights)(path)
+    return path
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_network_of_other_classes_takes_all_but_the_classifier(name, tmp_path):
+    trained = randomize(FAMILIES[name](classes=10))
+    path = saved(trained, tmp_path / "model.weights.h5")
+    keras.utils.set_random_seed(1)
+    fresh = FAMILIES[name](classes=5)
+    keras.utils.set_random_seed(1)
+    with pytest.warns(UserWarning, match="left out the classifier"):
+        model = FAMILIES[name](classes=5, weights=path)
+    *body, kernel, bias = model.get_weights()
+    for received, expected in zip(body, trained.get_weights()[:-2], strict=True):
+        np.testing.assert_array_equal(received, expected)
+    np.testing.assert_array_equal(kernel, fresh.get_weights()[-2])
+    np.testing.assert_array_equal(bias, np.zeros(5))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_files_of_other_classes_are_taken_where_that_is_asked_for(suffix, tmp_path):
+    trained, model = randomize(MgNet((1,), 4, **SMALL)), MgNet((1,), 4, classes=3, **SMALL)
+    path, before = saved(trained, tmp_path / f"model{suffix}"), model.get_weights()
+    with pytest.raises(ValueError, match=r"expected the weights of mgnet: \d+ variables .* Received: \d+ variables in"):
+        load_weights(model, path)
+    for received, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(received, expected)
+    with pytest.warns(UserWarning, match=LEFT_OUT.format(suffix)):
+        load_weights(model, path, other_classes=True)
+    for received, expected in zip(model.get_weights(), [*trained.get_weights()[:-2], *before[-2:]], strict=True):
+        np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize("other", [{"nu": (2,)}, {"channels": 5}, {"include_top": False}, {"norm": None}])
+def test_any_other_difference_is_refused(other, tmp_path):
+    path = saved(MgNet(**{"nu": (1,), "channels": 4, "classes": 3} | SMALL | other), tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match=r"expected the weights of mgnet: \d+ variables .* Received: \d+ variables in"):
+        MgNet((1,), 4, weights=path, **SMALL)
+
+
+def test_the_training_state_in_a_file_makes_no_difference(tmp_path):
+    trained = MgNet((1,), 4, **SMALL)
+    trained.train_on_batch(np.ones((2, 8, 8, 3)), np.zeros(2))
+    path = saved(trained, tmp_path / "model.weights.h5")
+    with pytest.warns(UserWarning, match="left out the classifier"):
+        model = MgNet((1,), 4, classes=3, weights=path, **SMALL)
+    np.testing.assert_array_equal(model.get_weights()[0], trained.get_weights()[0])
+
+
+@pytest.mark.parametrize("build", [lambda **w: MgNet((1,), 4, **SMALL, **w), lambda **w: ReactionDiffusion(1, **w)])
+def test_weights_that_are_no_file_say_what_is_wrong(build, tmp_path):
+    (tmp_path / "text.weights.h5").write_text("no array")
+    for given, message in {
+        "x.weights.h5": r"^expected an existing file\. Received: 'x\.weights\.h5'$",
+        "imagenet": r"a \.weights\.h5 file; no trained weights come with this package\. Received: weights='imagenet'$",
+        3: "Received: weights='3'$",
+        tmp_path / "text.weights.h5": r"^expected a file that save_weights wrote\. Received: '.*text\.weights\.h5'$",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            build(weights=given)
+
+
+@pytest.mark.parametrize("name", ["x.weights.h5", "x.keras", "x.npz"])
+def test_a_missing_file_of_any_kind_is_named(name):
+    with pytest.raises(ValueError, match=f"expected an existing file. Received: '{name}'"):
+        load_weights(MgNet((1,), 4, **SMALL), name)
