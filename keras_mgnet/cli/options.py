@@ -41,7 +41,12 @@ def _parse(text: str) -> Any:
 
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-CheckpointOption = Annotated[str, typer.Option(help="last or best")]
+CheckpointOption = Annotated[
+    str,
+    typer.Option(
+        help="last, or best: the epoch with the best validation accuracy, or best test accuracy without validation images"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table, and nothing else")]
 SetOption = Annotated[list[str] | None, typer.Option(metavar=PAIR, help="argument of the model; repeatable")]
 

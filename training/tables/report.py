@@ -111,7 +111,8 @@ def markdown(content: dict[str, Any]) -> str:
     """Returns the content of a report (see `record`) as Markdown."""
     explanation = (
         "Top-1 accuracy on the test images in percent: mean ± standard deviation over the seeds, after the last and after the "
-        "best epoch, and the difference from the published accuracy. Parameters are those of the network that was trained. A "
+        "best epoch, and the difference from the published accuracy. The best epoch has the best test accuracy, or the best "
+        "validation accuracy if the data set has validation images. Parameters are those of the network that was trained. A "
         "printed size marked ✓ is the exact size of the full network, rounded or cut; one marked ✗ is not reproducible."
     )
     rows, notes = (
