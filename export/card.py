@@ -211,7 +211,8 @@ def _training(training: dict[str, Any], answer: Answer) -> Iterator[str]:
         yield f"Trained elsewhere; the weights are from `{training['weights']}`, sha256 `{training['sha256']}`"
         return
     data, config, result = training["data"], training["config"], training.get("result", {})
-    yield f"Data: {config['dataset']}, {data['train']:,} training and {data['test']:,} test images"
+    validation = f", {data['val']:,} validation" if "val" in data else ""
+    yield f"Data: {config['dataset']}, {data['train']:,} training{validation} and {data['test']:,} test images"
     yield f"Recipe: {training['recipe']}"
     yield f"Command: `{training['command']}`"
     told = ", ".join(f"{key}={value!r}" for key, value in config.items() if key not in OF_THE_MACHINE)
@@ -220,9 +221,14 @@ def _training(training: dict[str, Any], answer: Answer) -> Iterator[str]:
         yield f"Checkpoint: {training['checkpoint']}"
     if f"last_test_{answer.measure}" in result:
         last, best = (answer.text.format(result[f"{which}_test_{answer.measure}"]) for which in ("last", "best"))
+        if "val" in data:
+            chosen = answer.text.format(result[f"best_validation_{answer.measure}"])
+            best = f"{best} after the epoch with the best validation {answer.label} {chosen}"
+        else:
+            best = f"best test {answer.label} {best}"
         yield (
             f"Result: {result['status']} after {result['epochs']} epochs, test {answer.label} {last} "
-            f"(best {best}, epoch {result['best_epoch']})"
+            f"({best}, epoch {result['best_epoch']})"
         )
 
 

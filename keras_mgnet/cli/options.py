@@ -41,7 +41,13 @@ def _parse(text: str) -> Any:
 
 
 RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
-CheckpointOption = Annotated[str, typer.Option(help="model to load, last or best")]
+CheckpointOption = Annotated[
+    str,
+    typer.Option(
+        help="model to load: last, or best, of the epoch with the best validation accuracy, or best test accuracy without "
+        "validation images"
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print only JSON, no table")]
 SetOption = Annotated[list[str] | None, typer.Option(metavar=PAIR, help="argument of the model; repeatable")]
 

@@ -12,10 +12,10 @@ from keras_mgnet.training.loop.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.loop.inference import evaluate
 from keras_mgnet.training.loop.loop import STOPPED, train
 from keras_mgnet.training.runs.compare import compare, write_comparison
-from keras_mgnet.training.runs.measure import measure_of
+from keras_mgnet.training.runs.measure import described, measure_of
 from keras_mgnet.training.runs.run import open_run
 
-OF_A_NETWORK = ("last", "best", "mean", "spread")  # over its seeds
+OF_A_NETWORK = ("mean", "spread")  # over its seeds
 
 
 def _configured(dataset: str, **values: Any) -> TrainConfig:
@@ -40,9 +40,7 @@ def train_command(config: TrainConfig) -> None:
     result = run.record["result"]
     summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
     if result["epochs"]:
-        measure = measure_of(result)
-        last, best = (measure.text.format(result[f"{name}_test_{measure.key}"]) for name in ("last", "best"))
-        summary += f": test {last} (best {best} in epoch {result['best_epoch']})"
+        summary += f": {described(result)}"
     typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
     if code := STOPPED.get(result["status"]):
         typer.echo(f"to continue: keras-mgnet train --resume {run.path}")
@@ -63,13 +61,15 @@ def evaluate_command(
     Example:
         keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
     """
-    result = evaluate(open_run(run), checkpoint, dataset)
+    opened = open_run(run)
+    result = evaluate(opened, checkpoint, dataset)
     if json_:
         print_json(result)
     else:
         measure = measure_of(result)
+        chosen = f", chosen by {opened.judge} images," if checkpoint == "best" else ""
         typer.echo(
-            f"{result['checkpoint']} of {run} on {result['images']:,} test images of {result['dataset']}: "
+            f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test images of {result['dataset']}: "
             f"{measure.text.format(result[measure.key])}, {measure.loss} {result['loss']:.4f}"
         )
 
@@ -79,7 +79,7 @@ def compare_command(
     out: Annotated[Path, typer.Option(help="folder for comparison.md and comparison.png")] = Path("comparison"),
     json_: JsonOption = False,
 ) -> None:
-    """Compare networks: mean and spread of their runs with different seeds, as a table and a plot.
+    """Compare networks: mean and spread of their runs with different seeds, and how their training differs. Draws a plot.
 
     Example:
         keras-mgnet compare runs/mgnet-1 runs/mgnet-2 runs/resnet20-1

@@ -127,14 +127,41 @@ def test_compare_gives_mean_and_spread_over_seeds(run, tmp_path):
     assert mean in output and (tmp_path / "out" / "comparison.png").stat().st_size > 10_000
     (network,) = document("compare", *runs, "--out", tmp_path / "out")
     assert network["seeds"] == [0, 1] and network["last"] == last and network["mean"] == pytest.approx(np.mean(last))
+    assert network["training"] == {}
 
     for arguments, message in [
-        ([run, configured(tmp_path / "other", run, seed=2, batch_size=64)], "different batch_size"),
-        ([run, configured(tmp_path / "drop", run, model="resnet20", schedule="step")], "different schedule"),
+        ([run, configured(tmp_path / "other", run, dataset="mnist")], "same images. Received: dataset='digits' in"),
         ([run, run], "seed 0 of .* twice"),
     ]:
         with pytest.raises(ValueError, match=message):
             invoke("compare", *arguments)
+
+
+def test_compare_lists_how_the_training_of_two_networks_differs(run, tmp_path):
+    other = configured(tmp_path / "other", run, model="resnet20", weight_decay=1e-4, keep=5, resume=True)
+    same = configured(tmp_path / "longer", run, epochs=9)
+    output = invoke("compare", run, other, same, "--out", tmp_path / "out")
+    header, _, *rows = (tmp_path / "out" / "comparison.md").read_text().splitlines()
+    assert header.endswith("| time of a run | training |") and "weight_decay" in output
+    trained = {row.split(" | ")[0].strip("| ") + ": " + row.split(" | ")[-1].strip("| ") for row in rows}
+    mgnet, epochs = "mgnet_2222_c64_shared_b (nu=[1], channels=4)", QUICK[QUICK.index("--epochs") + 1]
+    assert trained == {
+        f"{mgnet}: epochs={epochs}; weight_decay=0.0005",
+        f"{mgnet}: epochs=9; weight_decay=0.0005",
+        f"resnet20 (nu=[1], channels=4): epochs={epochs}; weight_decay=0.0001",
+    }
+    networks = document("compare", run, other, same, "--out", tmp_path / "out")
+    assert {tuple(network["training"]) for network in networks} == {("epochs", "weight_decay")}
+
+
+def test_a_run_with_validation_images_says_what_chose_its_best_epoch(run, tmp_path):
+    said = invoke("train", "digits", *QUICK, "--epochs", 1, "--validation", 0.2, "--out", tmp_path / "run")
+    assert re.search(r"validation accuracy \S+ \(best validation accuracy \S+ in epoch 1\); test accuracy \S+ \(", said)
+    said = invoke("evaluate", tmp_path / "run", "--checkpoint", "best")
+    assert "chosen by validation images, on 360 test images of digits: accuracy" in said
+    assert document("compare", tmp_path / "run", "--out", tmp_path / "out")[0]["judge"] == "validation"
+    with pytest.raises(ValueError, match=r"expected runs on the same images\. Received: val=None in .*, 288 in"):
+        invoke("compare", run, tmp_path / "run")
 
 
 def test_evaluate_and_predict(run, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from keras_mgnet import MgNet, count_params, export
 from keras_mgnet.export.card import summary
+from keras_mgnet.export.verification import Report
 from support import ROOT
 from support.numerics import randomize
 
@@ -74,7 +75,11 @@ def test_json_and_markdown_have_the_same_facts(card):
         assert f"{artifact['accuracy']:.2%}" in row
         assert all(digest["sha256"] in text for digest in artifact["files"].values())
         assert artifact["load"] in text
-    facts = ["1,200 training and 300 test images", "test accuracy 75.00% (best 80.00%, epoch 2)", "epochs=3"]
+    facts = [
+        "1,200 training and 300 test images",
+        "test accuracy 75.00% (best test accuracy 80.00%, epoch 2)",
+        "epochs=3",
+    ]
     facts += [
         "Checkpoint: best",
         "drop: accuracy of Keras (",
@@ -86,6 +91,17 @@ def test_json_and_markdown_have_the_same_facts(card):
     ]
     assert [fact for fact in facts if fact not in text] == []
     assert "out=" not in text
+
+
+def test_the_card_says_that_validation_images_chose_the_best_epoch(exported, card):
+    out, _, model, _ = exported
+    result = RECORD["result"] | {"best_validation_accuracy": 0.9}
+    record = RECORD | {"data": RECORD["data"] | {"val": 120}, "result": result}
+    reports = [Report("onnx", out / "mgnet.onnx", 4000, 1.25, "float32", 1e-6, 0.0, 1.0, 0.5, samples=8)]
+    text = export.write_card(out, model, reports, record=record).with_name("card.md").read_text()
+    assert "1,200 training, 120 validation and 300 test images" in text
+    chosen = "test accuracy 75.00% (80.00% after the epoch with the best validation accuracy 90.00%, epoch 2)"
+    assert chosen in text and "best test" not in text
 
 
 def test_the_loading_lines_run(exported, card, monkeypatch):

@@ -1,5 +1,6 @@
 """Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or a data set of TensorFlow Datasets (TFDS)."""
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -61,18 +62,21 @@ class Dataset:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]  # per channel, for pixels scaled to [0, 1]
     std: tuple[float, ...]  # per channel, for pixels scaled to [0, 1], positive
+    validation: Split | None = None  # images that choose the best epoch; without them, the test images do
 
     def __post_init__(self):
-        shapes = self.input_shape, self.test.images.shape[1:]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"expected train and test images of one shape. Received: {shapes[0]} and {shapes[1]}")
-        if not len(self.mean) == len(self.std) == shapes[0][-1] or not is_scale(self.mean, self.std):
-            expected = f"{shapes[0][-1]} means and as many positive deviations, one per channel"
-            raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
-        for part, labels in (("train", self.train.labels), ("test", self.test.labels)):
+        for part, split in self.splits.items():
+            shape, labels = split.images.shape[1:], split.labels
+            if shape != self.input_shape:
+                shapes = f"{self.input_shape} and {shape}"
+                raise ValueError(f"expected train and {part} images of one shape. Received: {shapes}")
             if labels.min() < 0 or labels.max() >= self.classes:
                 span = f"{labels.min()}..{labels.max()}"
                 raise ValueError(f"expected {part} labels in 0..{self.classes - 1}. Received: {span}")
+        channels = self.input_shape[-1]
+        if not len(self.mean) == len(self.std) == channels or not is_scale(self.mean, self.std):
+            expected = f"{channels} means and as many positive deviations, one per channel"
+            raise ValueError(f"expected {expected}. Received: mean={self.mean}, std={self.std}")
 
     @property
     def classes(self) -> int:
@@ -85,14 +89,38 @@ class Dataset:
         return self.train.images.shape[1:]
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """Numbers of training and test images."""
-        return len(self.train.labels), len(self.test.labels)
+    def splits(self) -> dict[str, Split]:
+        """The parts of the data set by name: train, test, and validation if there are such images."""
+        parts = {"train": self.train, "test": self.test, "validation": self.validation}
+        return {part: split for part, split in parts.items() if split}
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of training and test images, and of validation images if there are any."""
+        return tuple(len(split.labels) for split in self.splits.values())
+
+    @property
+    def judge(self) -> str:
+        """The images that choose the best epoch: "validation" or "test"."""
+        return "validation" if self.validation else "test"
 
     @property
     def arrays(self) -> list[np.ndarray]:
         """All arrays of the data set: images and labels."""
-        return [array for split in (self.train, self.test) for array in (split.images, split.labels)]
+        return [array for split in self.splits.values() for array in (split.images, split.labels)]
+
+    def hold_out(self, share: float) -> "Dataset":
+        """Returns the data set with validation images: a share of the training images of each class, the same on every call.
+
+        Example:
+            >>> load("digits").hold_out(0.1).counts
+            (1293, 360, 144)
+        """
+        if self.validation:
+            expected = f"no share for validation, since {self.name} has validation images of its own"
+            raise ValueError(f"expected {expected}. Received: validation={share:g}")
+        train, validation = _hold_out(self.train.images, self.train.labels, share)
+        return replace(self, train=train, validation=validation)
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
         """Returns arguments for `export_model`: test images and labels for the comparison, training images for calibration."""
@@ -115,10 +143,12 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
             - `digits` loads the 8x8 digits of scikit-learn.
             - `npz:FILE` loads the arrays x_train, y_train, x_test and y_test. The file may also contain class_names, and mean and
               std per channel for pixels scaled to [0, 1].
-            - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If the class folders are directly in DIR,
-              as DIR/<class>/*, a fifth of the images become the test images.
+            - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If DIR also has val/<class>/*, these
+              are the validation images. If the class folders are directly in DIR, as DIR/<class>/*, a fifth of the images
+              become the test images.
             - A TFDS name such as `cifar10` loads a data set that TFDS has prepared on this machine. The data are in the folder
-              named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS.
+              named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS. If the data set has the splits
+              test and validation, both are loaded.
         image_size: for `folder:DIR`, the side in pixels of the square to which every image is resized.
         on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
 
@@ -185,18 +215,19 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 
 
 def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:
-    train, test = splits
+    train, test, *validation = splits
     known = of_tfds(name)
     mean, std = (known.mean, known.std) if known and known.mean else channel_statistics(train.images)
-    return Dataset(name, train, test, tuple(class_names), mean, std)
+    return Dataset(name, train, test, tuple(class_names), mean, std, *validation)
 
 
-def _hold_out(images: np.ndarray, labels: np.ndarray) -> list[Split]:
+def _hold_out(images: np.ndarray, labels: np.ndarray, share: float = HELD_OUT) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
-    if (rarest := np.bincount(labels).min()) * HELD_OUT < 1:
-        raise ValueError(f"expected 5 or more images per class, to hold out a fifth. Received: {rarest} in one class")
-    parts = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
+    if (rarest := np.unique(labels, return_counts=True)[1].min()) * share < 1:
+        expected = f"{math.ceil(1 / share)} or more images per class, to hold out {share:.0%}"
+        raise ValueError(f"expected {expected}. Received: {rarest} in one class")
+    parts = train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=0)
     return [Split(images[part], labels[part].astype(np.int32)) for part in parts]
 
 
@@ -237,7 +268,7 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
 
 def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> Dataset:
     parts, class_names = read_folder(root, image_size, on_corrupt)
-    splits = [Split(*part) for part in parts] if len(parts) == 2 else _hold_out(*parts[0])
+    splits = [Split(*part) for part in parts] if len(parts) > 1 else _hold_out(*parts[0])
     return _dataset(name, splits, class_names)
 
 
@@ -260,9 +291,9 @@ def _tfds(name: str) -> Dataset:
         advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
         raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
     splits = builder.info.splits
-    test = "test" if "test" in splits else "validation"
-    if not {"train", test} <= set(splits):
+    names = ["train", *(part for part in ("test", "validation") if part in splits)]
+    if "train" not in splits or len(names) == 1:
         raise ValueError(f"expected splits train, and test or validation, in {name}. Received: {sorted(splits)}")
-    parts = tfds.as_numpy(builder.as_dataset(split=["train", test], batch_size=-1))
+    parts = tfds.as_numpy(builder.as_dataset(split=names, batch_size=-1))
     arrays = [Split(part["image"], part["label"].astype(np.int32)) for part in parts]
     return _dataset(name, arrays, features["label"].names)

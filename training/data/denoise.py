@@ -36,6 +36,7 @@ class CleanImages:
     patch_size: int  # side of the square training patches
     mean, std = (0.0,), (1 / 255,)  # normalisation that leaves grey values as they are
     class_names = ()
+    judge = "test"  # the images that choose the best epoch
 
     def __post_init__(self):
         least = min(min(image.shape) for image in self.train)

@@ -26,7 +26,8 @@ SUFFIXES = {
     ),
     ".webp",
 }
-TESTS = ("test", "val", "valid", "validation", "dev")  # folders of test images; the first that exists is taken
+# Folders of test images: the first that exists is taken. The next one has the validation images.
+TESTS = ("test", "val", "valid", "validation", "dev")
 NAMED = 3  # ignored files that a warning names
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -34,11 +35,13 @@ Arrays = tuple[np.ndarray, np.ndarray]
 def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[list[Arrays], list[str]]:
     """Reads root/train/<class>/* and root/test/<class>/*, or root/<class>/*. Images may lie at any depth in a class folder.
 
-    The folder of test images may also be named val, valid, validation or dev. Upper and lower case do not matter.
+    A folder val, valid, validation or dev holds the validation images. Without a folder test, it holds the test images. Upper and
+    lower case do not matter.
 
-    Returns (splits, class names). A split is (images uint8 (N, H, W, C), labels int32 (N,)). There is a training split and a test
-    split, or a single split if there is no folder of test images. Raises ValueError if the folder does not have this form. Warns
-    of files and folders that are not read, and if there is only one class. See `dataset.load` for `image_size` and `on_corrupt`.
+    Returns (splits, class names). A split is (images uint8 (N, H, W, C), labels int32 (N,)). The splits are those for training,
+    test and validation, or the first two of them, or a single one with all images. Raises ValueError if the folder does not have
+    this form. Warns of files and folders that are not read, and if there is only one class. See `dataset.load` for `image_size`
+    and `on_corrupt`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
@@ -52,7 +55,7 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
     images = _stack({path: pixels for of_class in pictures for path, pixels in of_class.items()})
     counts = [len(of_class) for of_class in pictures]
     labels = np.repeat(np.arange(len(counts), dtype=np.int32) % len(class_names), counts)
-    cuts = [sum(counts[: len(class_names)])] if len(parts) == 2 else []
+    cuts = np.cumsum(counts)[len(class_names) - 1 : -1 : len(class_names)]  # where a part ends and the next begins
     return list(zip(np.split(images, cuts), np.split(labels, cuts), strict=True)), class_names
 
 
@@ -77,10 +80,10 @@ def _parts(root: Path) -> list[Path]:
                 f"expected a folder train next to the folders of test images in '{root}'. Received: {received}"
             )
         return [root]
-    parts = [folders["train"], *tests[:1]]
+    parts = [folders["train"], *tests[: 1 + ("test" in folders)]]
     if unread := sorted(path.name for path in folders.values() if path not in parts):
-        read = " and ".join(part.name for part in parts)
-        warnings.warn(f"ignored {', '.join(unread)} in '{root}': the images are read from {read}", stacklevel=5)
+        read = _listed(parts)
+        warnings.warn(f"read {read} in '{root}' and not {', '.join(unread)}", stacklevel=5)
     return parts
 
 
@@ -92,10 +95,13 @@ def _class_names(parts: list[Path]) -> list[str]:
     found = [{path.name for path in _folders(part)} for part in parts]
     if not all(found):
         raise ValueError(f"expected a folder of images for each class. Received: none in {parts[found.index(set())]}")
-    if odd := found[0] ^ found[-1]:
-        names = " and ".join(part.name for part in parts)
-        raise ValueError(f"expected the same class folders in {names}. Received: {sorted(odd)} in only one of them")
+    if odd := set.union(*found) - set.intersection(*found):
+        raise ValueError(f"expected the same class folders in {_listed(parts)}. Received: {sorted(odd)} not in all")
     return sorted(found[0])
+
+
+def _listed(parts: list[Path]) -> str:
+    return ", ".join(part.name for part in parts)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -122,9 +122,9 @@ class StopInEvaluation(keras.callbacks.Callback):
 class ProgressBar:
     """A context that shows a progress bar over the steps of the run and prints one line per epoch."""
 
-    def __init__(self, console: Console, epochs: int, steps: int):
+    def __init__(self, console: Console, epochs: int, steps: int, judge: str):
         self.bar = progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[rate]}"))
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.judge = epochs, steps, judge
 
     def __enter__(self) -> "ProgressBar":
         self.task = self.bar.add_task("", total=self.epochs * self.steps, rate="")
@@ -149,7 +149,7 @@ class ProgressBar:
         trained, tested = (measure.text.format(row[prefix + measure.key]) for prefix in ("", "val_"))
         self.bar.console.out(
             f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  {trained}  "
-            f"test loss {row['val_loss']:.4f}  test {tested}  "
+            f"{self.judge} loss {row['val_loss']:.4f}  {self.judge} {tested}  "
             f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
             highlight=False,
         )

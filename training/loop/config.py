@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from keras_mgnet.configuration import Count, Share, check, option
 from keras_mgnet.models.datasets import of_tfds
@@ -64,6 +64,11 @@ class TrainConfig:
         None, "momentum of the average of the weights; the run evaluates and saves the average; 0 for no average"
     )
     seed: NonNegativeInt = option(0, "seed of the initial weights, the order of the images and the augmentation")
+    validation: Annotated[float, Field(gt=0, le=0.5)] | None = option(
+        None,
+        "share of the training images of each class, held out to choose the best epoch; by default the validation images of "
+        "the data set choose, or else the test images",
+    )
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "float32, mixed_bfloat16 or mixed_float16"
     )
@@ -156,6 +161,8 @@ class TrainConfig:
                 object.__setattr__(self, name, value)
             elif not self.is_denoising and getattr(self, name) is not None:
                 raise ValueError(f"expected {name} only with denoise:DIR. Received: {name}={getattr(self, name)!r}")
+        if self.is_denoising and self.validation:
+            raise ValueError(f"expected no validation with denoise:DIR. Received: validation={self.validation}")
         if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
             received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
             raise ValueError(f"expected no augment or label_smoothing with denoise:DIR. Received: {received}")

@@ -15,13 +15,19 @@ def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
     config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     first = (
         f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
-        "({:,} training and {:,} test images), ".format(*data.counts)
-        + f"{config.epochs} epochs of {prepared.steps} steps"
+        f"({_images(data.counts)}), {config.epochs} epochs of {prepared.steps} steps"
         + (f" on {replicas} replicas" if replicas > 1 else "")
         + (f", from {progress.name}" if progress.epoch or progress.step else "")
         + f" -> {directory}"
     )
     return "\n".join([first, *_remarks(prepared)])
+
+
+def _images(counts: tuple[int, ...]) -> str:
+    *first, last = (
+        f"{count:,} {part}" for count, part in zip(counts, ("training", "test", "validation"), strict=False)
+    )
+    return f"{', '.join(first)} and {last} images"
 
 
 def _remarks(prepared: Prepared) -> Iterator[str]:

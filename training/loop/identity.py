@@ -5,9 +5,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from keras_mgnet.training.runs.run import OF_THE_MACHINE
+
 PARTS = ("config", "training", "data", "model")
+LATER = ("validation",)  # fields that older records lack; None means the same
 # The name of the data set may differ: its hash identifies the data.
-MAY_DIFFER = ("dataset", "out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps")
+MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +24,7 @@ def identity(record: Mapping[str, Any]) -> dict[str, Any]:
     fields = {"recipe": record.get("recipe")}
     for part in PARTS:
         fields |= {key: value for key, value in record.get(part, {}).items() if key not in MAY_DIFFER}
+    fields = {key: value for key, value in fields.items() if key not in LATER or value is not None}
     if not fields.get("scale_learning_rate"):
         fields.pop("replicas", None)
     return fields

@@ -54,7 +54,7 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
     square = height if name.startswith("folder:") and height == width else None
-    return TrainConfig(**{**recorded, "dataset": name, "image_size": square})
+    return TrainConfig(**{**recorded, "dataset": name, "image_size": square, "validation": None})
 
 
 def check_classifier(run: Run) -> None:

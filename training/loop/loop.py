@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class _Loop:
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
         self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
         self.task = prepared.task
-        self.progress = Progress()
+        self.progress, self.judge = Progress(), prepared.data.judge
 
     def run(self, content: dict[str, Any]) -> dict[str, Any]:
         """Runs the remaining epochs. Writes run.json before and after, and returns its final content."""
@@ -116,21 +117,21 @@ class _Loop:
         self.console.out(headline(self.prepared, self.writer.directory, self.progress), highlight=False)
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
-            result = {"status": self._epochs()}
+            result = self._epochs()
         except DivergenceError as error:
             result = {"status": "diverged", "reason": str(error), "hint": HINT}
         except KeyboardInterrupt:  # a second Ctrl-C
             result = {"status": "interrupted"}
         finally:
             seconds = round(time.perf_counter() - begun, 1)
-            content = content | {"result": {**result, "seconds": seconds, **_outcome(self.progress)}}
+            content = content | {"result": {**result, "seconds": seconds, **_outcome(self.progress, self.judge)}}
             self.writer.record(content)
-        self.writer.draw(f"{self.model.name} on {self.config.dataset}")
+        self.writer.draw(f"{self.model.name} on {self.config.dataset}", self.judge)
         return content
 
-    def _epochs(self) -> str:
+    def _epochs(self) -> dict[str, Any]:
         try:
-            with ProgressBar(self.console, self.config.epochs, self.prepared.steps) as bar:
+            with ProgressBar(self.console, self.config.epochs, self.prepared.steps, self.judge) as bar:
                 for _ in range(self.progress.epoch, self.config.epochs):
                     bar.begin(self.progress)
                     self.task.begin_epoch(self.progress.epoch)
@@ -138,12 +139,13 @@ class _Loop:
                         self.progress = self._train(bar)
                     self.progress = self._end_epoch()
                     bar.end(self.progress.rows[-1])
+            return {"status": "finished", **self._test()}
         except Stopped as stopped:
             self.progress = stopped.progress
             self.strategy.average_statistics(self.model)
             self.writer.stop(self.model, self.progress)
-            return STATUS[self.signals.received or signal.SIGTERM]  # SIGTERM if another worker received the signal
-        return "finished"
+            # SIGTERM if another worker received the signal
+            return {"status": STATUS[self.signals.received or signal.SIGTERM]}
 
     def _train(self, bar: ProgressBar) -> Progress:
         config, start = self.config, self.progress
@@ -170,20 +172,13 @@ class _Loop:
 
     def _end_epoch(self) -> Progress:
         begun = time.perf_counter()
-        batches = self.task.test_batches()
         self.strategy.average_statistics(self.model)
-        with averaged_weights(self.model):
-            tested = self.model.evaluate(
-                self.strategy.distribute(batches),
-                callbacks=[StopInEvaluation(self.progress, self.signals)] if self.strategy.workers == 1 else [],
-                return_dict=True,
-                verbose=0,
-            )
+        judged = self._evaluate(self.task.judge_batches())
         images, seconds = self.progress.sums["images"], self.progress.sums["seconds"]
         row = {
             "epoch": self.progress.epoch,
             **self.progress.means(),
-            **{f"val_{key}": value for key, value in tested.items()},
+            **{f"val_{key}": value for key, value in judged.items()},
             "learning_rate": float(self.prepared.rate(self.progress.epoch * self.prepared.steps)),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
@@ -192,15 +187,40 @@ class _Loop:
         self.writer.end_epoch(self.model, progress)
         return progress
 
+    def _test(self) -> dict[str, float | None]:
+        """Evaluates last.keras and best.keras on the test images, unless these have chosen the best epoch."""
+        if self.judge == "test":
+            return {}
+        last = best = self._evaluate(self.task.test_batches())
+        if self.progress.best < self.progress.epoch - 1:
+            with self.writer.best_epoch(self.model, self.progress):
+                best = self._evaluate(self.task.test_batches())
+        return _results("test", last, best)
 
-def _outcome(progress: Progress) -> dict[str, Any]:
+    def _evaluate(self, batches: Iterable) -> dict[str, float]:
+        with averaged_weights(self.model):
+            return self.model.evaluate(
+                self.strategy.distribute(batches),
+                callbacks=[StopInEvaluation(self.progress, self.signals)] if self.strategy.workers == 1 else [],
+                return_dict=True,
+                verbose=0,
+            )
+
+
+def _outcome(progress: Progress, judge: str) -> dict[str, Any]:
     if progress.best is None:
         return {"epochs": 0}
-    tested, loss, key = progress.tested(), progress.rows[-1]["val_loss"], measure_of(progress.rows[-1]).key
+    last, best = (
+        {key.removeprefix("val_"): value for key, value in progress.rows[epoch].items() if key.startswith("val_")}
+        for epoch in (-1, progress.best)
+    )
+    return {"epochs": progress.epoch, **_results(judge, last, best), "best_epoch": 1 + progress.best}
+
+
+def _results(images: str, last: dict[str, float], best: dict[str, float]) -> dict[str, float | None]:
+    key, loss = measure_of(last).key, last["loss"]
     return {
-        "epochs": progress.epoch,
-        f"last_test_{key}": tested[-1],
-        f"best_test_{key}": tested[progress.best],
-        "best_epoch": 1 + progress.best,
-        "last_test_loss": loss if math.isfinite(loss) else None,
+        f"last_{images}_{key}": last[key],
+        f"best_{images}_{key}": best[key],
+        f"last_{images}_loss": loss if math.isfinite(loss) else None,
     }

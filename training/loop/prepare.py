@@ -91,7 +91,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
             "class_names": list(data.class_names),
             "mean": list(data.mean),
             "std": list(data.std),
-            **dict(zip(("train", "test"), data.counts, strict=True)),
+            **dict(zip(("train", "test", "val"), data.counts, strict=False)),
             "sha256": _digest(data),
         },
         "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},

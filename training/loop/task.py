@@ -8,7 +8,7 @@ import keras
 
 from keras_mgnet.layers import Diffusion
 from keras_mgnet.training.data import denoise, pipeline
-from keras_mgnet.training.data.dataset import Dataset, load
+from keras_mgnet.training.data.dataset import Dataset, Split, load
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.loop.config import TrainConfig
@@ -44,10 +44,17 @@ class Classification:
 
     def test_batches(self) -> Iterable:
         """Returns the test images in batches."""
-        return pipeline.test_batches(self.data.test, self.config.batch_size, **self._form)
+        return self._batches(self.data.test)
+
+    def judge_batches(self) -> Iterable:
+        """Returns the images that choose the best epoch in batches: the validation images, or else the test images."""
+        return self._batches(self.data.validation or self.data.test)
 
     def begin_epoch(self, epoch: int) -> None:
         """Does nothing: every epoch trains the whole model."""
+
+    def _batches(self, split: Split) -> Iterable:
+        return pipeline.test_batches(split, self.config.batch_size, **self._form)
 
     @property
     def _form(self):
@@ -90,6 +97,10 @@ class Denoising:
         """Returns the test images, one per batch."""
         return denoise.test_batches(self.data)
 
+    def judge_batches(self) -> Iterable:
+        """Returns the test images: they choose the best epoch."""
+        return self.test_batches()
+
     def begin_epoch(self, epoch: int) -> None:
         """Ends the model after the stage that this epoch trains alone. After the turn of the last stage, uses the whole model."""
         field, each = self.field, self.config.greedy_epochs
@@ -109,7 +120,8 @@ def load_data(config: TrainConfig) -> Dataset | CleanImages:
     """Loads the data set of a configuration."""
     if config.is_denoising:
         return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
-    return load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+    return data.hold_out(config.validation) if config.validation else data
 
 
 def task(config: TrainConfig, data: Dataset | CleanImages, model: keras.Model) -> Task:

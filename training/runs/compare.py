@@ -1,17 +1,20 @@
-"""Compares finished runs: networks side by side, with mean and spread over their seeds."""
+"""Compares finished runs: networks side by side, with mean and spread over their seeds, and how their training differs."""
 
+import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.reporting import finish, new_figure, save, table
 from keras_mgnet.training.runs.measure import measure_of
-from keras_mgnet.training.runs.run import Run, read_log
+from keras_mgnet.training.runs.run import OF_THE_MACHINE, Run, read_log
 
-FREE = ("model", "set", "seed", "out")  # fields in which compared runs may differ
+# Fields that do not say how a network is trained. `recipe` is the option; the record names the recipe itself.
+NO_TRAINING = (*OF_THE_MACHINE, "dataset", "model", "set", "seed", "recipe")
 HEADINGS = ("network", "parameters", "seeds", "test accuracy, last epoch", "spread", "time of a run")
 
 
@@ -22,18 +25,17 @@ class Entry:
     label: str  # name and arguments
     params: int  # trainable parameters
     seeds: tuple[int, ...]  # of its runs
-    accuracies: tuple[tuple[float, ...], ...]  # per seed and epoch, test accuracy in [0, 1]
+    last: tuple[float, ...]  # per seed, test accuracy of last.keras in [0, 1]
+    best: tuple[float, ...]  # per seed, test accuracy of best.keras
+    judge: str  # the images that chose the best epoch: "validation" or "test"
+    accuracies: tuple[tuple[float, ...], ...]  # per seed and epoch, accuracy on these images
     seconds: float  # mean time of a run
+    training: dict[str, Any] = field(default_factory=dict)  # fields in which the training of compared networks differs
 
     @property
-    def last(self) -> list[float]:
-        """Test accuracy after the last epoch, per seed."""
-        return [epochs[-1] for epochs in self.accuracies]
-
-    @property
-    def best(self) -> list[float]:
-        """Test accuracy after the best epoch, per seed."""
-        return [max(epochs) for epochs in self.accuracies]
+    def trained(self) -> str:
+        """How the training differs from that of the other networks, in words."""
+        return "; ".join(f"{key}={value}" for key, value in self.training.items())
 
     @property
     def mean(self) -> float:
@@ -46,20 +48,25 @@ class Entry:
         return deviation(self.last)
 
     @classmethod
-    def of(cls, label: str, group: dict[int, Run]) -> "Entry":
+    def of(cls, label: str, group: dict[int, Run], training: dict[str, Any] | None = None) -> "Entry":
         """Returns the entry of one network from its finished runs, given by seed."""
         runs = [group[seed] for seed in sorted(group)]
         logs = [read_log(run.path / "log.csv") for run in runs]
+        last, best = (tuple(run.record["result"][f"{name}_test_accuracy"] for run in runs) for name in ("last", "best"))
         return cls(
             label=label,
             params=runs[0].record["model"]["params"],
             seeds=tuple(sorted(group)),
+            last=last,
+            best=best,
+            judge=runs[0].judge,
             accuracies=tuple(tuple(float(row["val_accuracy"]) for row in log) for log in logs),
             seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
+            training=training or {},
         )
 
 
-def deviation(values: list[float]) -> float:
+def deviation(values: Sequence[float]) -> float:
     """Returns the sample standard deviation (divisor n - 1), or 0 for a single value.
 
     Example:
@@ -70,11 +77,13 @@ def deviation(values: list[float]) -> float:
 
 
 def compare(runs: Iterable[Run]) -> list[Entry]:
-    """Groups finished runs by network and returns the networks, best mean accuracy first.
+    """Groups finished runs by network and training, and returns the groups, best mean test accuracy first.
+
+    The field `training` of the entries lists how the training differs: with another recipe, weight decay, epochs and so on.
 
     Raises:
-        ValueError: if a run is not finished, a run trained a denoiser, two runs have the same network and seed, or runs differ in
-            anything other than network, seed and directory.
+        ValueError: if a run is not finished, a run trained a denoiser, two runs have the same network, training and seed, or runs
+            were made on different images.
 
     Example:
         >>> compare([])
@@ -89,23 +98,48 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
             raise ValueError(f"expected finished runs. Received: '{run.path}', {result.get('status')}")
         if measure_of(result).key != "accuracy":
             raise ValueError(f"expected runs of classifiers. Received: '{run.path}', a denoiser")
-        fixed = {key: value for key, value in (config | run.record.get("training", {})).items() if key not in FREE}
-        reference = reference or (run, fixed)
-        if differing := [key for key in fixed | reference[1] if fixed.get(key) != reference[1].get(key)]:
-            raise ValueError(f"expected runs that differ only in {', '.join(FREE)}. Received: different "
-                             f"{', '.join(differing)} in '{reference[0].path}' and '{run.path}'")  # fmt: skip
-        group = groups[_label(config)]
+        reference = reference or run
+        _check_images(reference, run)
+        group = groups[_label(config), json.dumps(_training(run.record), sort_keys=True)]
         if config["seed"] in group:
             raise ValueError(f"expected one run per seed. Received: seed {config['seed']} of {_label(config)} twice")
         group[config["seed"]] = run
     if not groups:
         raise ValueError("expected at least one finished run. Received: none")
-    return sorted((Entry.of(label, group) for label, group in groups.items()), key=lambda entry: -entry.mean)
+    trainings = [json.loads(training) for _, training in groups]
+    differing = _differing(trainings)
+    entries = [
+        Entry.of(label, group, {name: training.get(name) for name in differing})
+        for ((label, _), group), training in zip(groups.items(), trainings, strict=True)
+    ]
+    return sorted(entries, key=lambda entry: -entry.mean)
+
+
+def _check_images(run: Run, other: Run) -> None:
+    """Raises ValueError unless two runs were made on the same images. A record from before the hash has no sha256."""
+    for key in ("dataset", "val", "sha256"):
+        one, two = ((r.record["config"] | r.record["data"]).get(key) for r in (run, other))
+        if one != two and not (key == "sha256" and None in (one, two)):
+            raise ValueError(
+                f"expected runs on the same images. Received: {key}={one!r} in '{run.path}', {two!r} in '{other.path}'"
+            )
+
+
+def _training(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a record that say how the network was trained."""
+    fields = {key: value for key, value in record["config"].items() if key not in NO_TRAINING and value is not None}
+    return {"recipe": record.get("recipe")} | fields | record.get("training", {})
+
+
+def _differing(trainings: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the names of the fields that are not the same in all trainings."""
+    names = dict.fromkeys(name for training in trainings for name in training)
+    return [name for name in names if any(training.get(name) != trainings[0].get(name) for training in trainings)]
 
 
 def _cells(e: Entry) -> tuple[object, ...]:
     accuracy = (f"**{100 * e.mean:.2f} %**", f"± {100 * e.spread:.2f}")
-    return (e.label, f"{e.params:,}", len(e.seeds), *accuracy, f"{e.seconds:.0f} s")
+    return (e.label, f"{e.params:,}", len(e.seeds), *accuracy, f"{e.seconds:.0f} s", *filter(None, [e.trained]))
 
 
 def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
@@ -113,13 +147,17 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
     text, picture = directory / "comparison.md", directory / "comparison.png"
     with workspace(directory):
         with staged_file(text) as staged:
-            staged.write_text(table(HEADINGS, map(_cells, entries)) + "\n")
+            headings = (*HEADINGS, "training") if entries[0].training else HEADINGS
+            staged.write_text(table(headings, map(_cells, entries)) + "\n")
         plot_comparison(entries, picture)
     return [text, picture]
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws a PNG with two panels: the last test accuracies with their mean, and the mean test accuracy over the epochs."""
+    """Draws a PNG with two panels: the last test accuracies with their mean, and the mean accuracy over the epochs.
+
+    The second panel shows the test accuracy, or the validation accuracy if there are validation images.
+    """
     figure = new_figure(12, 1.8 + 0.4 * len(entries))
     points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
     for row, entry in enumerate(reversed(entries)):
@@ -128,10 +166,10 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
         points.plot(100 * entry.mean, row, "|", color=color, markersize=24, markeredgewidth=2.5)
         means = [100 * statistics.fmean(epoch) for epoch in zip(*entry.accuracies, strict=True)]
         curves.plot(range(1, len(means) + 1), means, marker=".", color=color, label=entry.label)
-    points.set_yticks(range(len(entries)), [entry.label for entry in reversed(entries)])
+    points.set_yticks(range(len(entries)), ["\n".join(filter(None, [e.label, e.trained])) for e in reversed(entries)])
     points.margins(y=0.12)
     finish(points, xlabel="test accuracy in percent, last epoch: seeds and mean")
-    finish(curves, legend=False, xlabel="epoch", ylabel="mean test accuracy in percent")
+    finish(curves, legend=False, xlabel="epoch", ylabel=f"mean {entries[0].judge} accuracy in percent")
     save(figure, path)
 
 

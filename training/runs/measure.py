@@ -1,13 +1,13 @@
 """The measures of quality in a log: accuracy for classifiers, PSNR for denoisers."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Measure(NamedTuple):
     """A metric of quality. Higher is better."""
 
-    key: str  # name in the log, where test images have the prefix "val_"
+    key: str  # name in the log; the images that choose the best epoch have the prefix "val_"
     text: str  # format of a value
     loss: str  # name of the loss
 
@@ -26,3 +26,22 @@ def measure_of(keys: Iterable[str]) -> Measure:
         'psnr'
     """
     return next(measure for measure in MEASURES if any(key.endswith(measure.key) for key in keys))
+
+
+def described(result: Mapping[str, Any]) -> str:
+    """Returns the quality of a run, from the result in its run.json, in words.
+
+    Example:
+        >>> described({"last_test_accuracy": 0.9, "best_test_accuracy": 0.95, "best_epoch": 2})
+        'test accuracy 90.00% (best test accuracy 95.00% in epoch 2)'
+    """
+    measure = measure_of(result)
+    judge = "validation" if f"best_validation_{measure.key}" in result else "test"
+
+    def text(name: str, images: str) -> str:
+        return f"{images} {measure.text.format(result[f'{name}_{images}_{measure.key}'])}"
+
+    words = f"{text('last', judge)} (best {text('best', judge)} in epoch {result['best_epoch']})"
+    if judge == "validation" and f"last_test_{measure.key}" in result:
+        words += f"; {text('last', 'test')} ({text('best', 'test')} after epoch {result['best_epoch']})"
+    return words

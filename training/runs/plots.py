@@ -18,14 +18,17 @@ QUALITY = {  # key of the measure -> title of its panel, value to draw from a lo
 }
 
 
-def plot_curves(log: Path, path: Path, title: str) -> None:
-    """Draws a PNG of the loss, the error or PSNR, and the learning rate per epoch, from log.csv."""
+def plot_curves(log: Path, path: Path, title: str, judge: str) -> None:
+    """Draws a PNG of the loss, the error or PSNR, and the learning rate per epoch, from log.csv.
+
+    `judge` names the images of the columns val_*: "validation" or "test".
+    """
     rows = read_log(log)
     measure = measure_of(rows[0])
     quality, drawn, scale = QUALITY[measure.key]
     panels = (
-        (measure.loss, {"loss": "training", "val_loss": "test"}, float, "log"),
-        (quality, {measure.key: "training", f"val_{measure.key}": "test"}, lambda text: drawn(float(text)), scale),
+        (measure.loss, {"loss": "training", "val_loss": judge}, float, "log"),
+        (quality, {measure.key: "training", f"val_{measure.key}": judge}, lambda text: drawn(float(text)), scale),
         ("learning rate", {"learning_rate": None}, float, "linear"),
     )
     figure = new_figure(12, 3.6, title)

@@ -2,7 +2,7 @@
 
 run.json      versions, command, configuration, data, model, result
 last.keras    the newest model: after the last epoch, or where Ctrl-C or SIGTERM stopped the run
-best.keras    the model after the epoch with the best test accuracy or PSNR
+best.keras    the model after the epoch with the best accuracy or PSNR on the validation images, or else on the test images
 log.csv       one row per epoch
 curves.png    loss, error or PSNR, and learning rate
 tensorboard/  event files
@@ -26,6 +26,7 @@ from keras_mgnet.loading import load_model
 from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
+OF_THE_MACHINE = ("out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps")  # fields of a configuration
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 
@@ -51,6 +52,11 @@ class Run:
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of an image."""
         return tuple(self.record["data"]["input_shape"])
+
+    @property
+    def judge(self) -> str:
+        """The images that chose the best epoch, to which the columns val_* of the log belong: "validation" or "test"."""
+        return "validation" if "val" in self.record["data"] else "test"
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:
         """Loads the "last" or "best" model. Raises ValueError if the file is missing or is not the model of run.json."""

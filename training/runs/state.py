@@ -42,8 +42,11 @@ class Progress:
 
     @property
     def best(self) -> int | None:
-        """Index of the epoch with the best test accuracy or PSNR, the first in a tie. None before the first epoch ends."""
-        values = self.tested()
+        """Index of the epoch with the best accuracy or PSNR on the images that choose (`Dataset.judge`), the first in a tie.
+
+        None before the first epoch ends.
+        """
+        values = self.judged()
         return values.index(max(values)) if values else None
 
     @property
@@ -51,8 +54,8 @@ class Progress:
         """Name of the checkpoint after the best epoch."""
         return None if self.best is None else _name(self.best + 1)
 
-    def tested(self) -> list[float]:
-        """Returns the test accuracy or PSNR of each finished epoch."""
+    def judged(self) -> list[float]:
+        """Returns the accuracy or PSNR of each finished epoch on the images that choose the best one."""
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":

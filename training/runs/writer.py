@@ -4,7 +4,8 @@ import csv
 import fcntl
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,18 @@ class RunWriter:
         self._save(model, "last")
         if progress.best_name is None:
             return
-        newest = capture(model)
-        with suppress(DamagedCheckpointError):
-            best, _ = self.checkpoints.read(progress.best_name)
-            restore(model, best)
+        with suppress(DamagedCheckpointError), self.best_epoch(model, progress):
             self._save(model, "best")
+
+    @contextmanager
+    def best_epoch(self, model: keras.Model, progress: Progress) -> Iterator[None]:
+        """While open, a model is as it was after the best epoch. Raises DamagedCheckpointError if that checkpoint is damaged."""
+        newest = capture(model)
+        best, _ = self.checkpoints.read(progress.best_name)
+        restore(model, best)
+        try:
+            yield
+        finally:
             restore(model, newest)
 
     def end_epoch(self, model: keras.Model, progress: Progress) -> None:
@@ -119,10 +127,10 @@ class RunWriter:
                 self._events.add_scalar(f"epoch_{key}", value, epoch)
         self._events.flush()
 
-    def draw(self, title: str) -> None:
-        """Draws the curves of the finished epochs."""
+    def draw(self, title: str, judge: str) -> None:
+        """Draws the curves of the finished epochs (see `plot_curves`)."""
         if (self.directory / "log.csv").is_file():
-            plot_curves(self.directory / "log.csv", self.directory / "curves.png", title)
+            plot_curves(self.directory / "log.csv", self.directory / "curves.png", title, judge)
 
     def _save(self, model: keras.Model, name: str) -> None:
         with averaged_weights(model):  # in all workers: they assign mirrored variables together

@@ -111,9 +111,10 @@ def markdown(content: dict[str, Any]) -> str:
     """Returns the content of a report (see `record`) as Markdown."""
     explanation = (
         "Accuracies are top-1 on the test images, in percent: mean ± standard deviation over the seeds. They are given after the "
-        "last and after the best epoch, each with its difference from the published accuracy. Parameters are those of the "
-        "network that was trained. A printed size marked ✓ is the exact size of the full network, rounded or truncated. A "
-        "printed size marked ✗ cannot be reproduced."
+        "last and after the best epoch, each with its difference from the published accuracy. The best epoch has the best test "
+        "accuracy, or the best validation accuracy if the data set has validation images. Parameters are those of the network "
+        "that was trained. A printed size marked ✓ is the exact size of the full network, rounded or truncated. A printed size "
+        "marked ✗ cannot be reproduced."
     )
     rows, notes = (
         markdown_table(COLUMNS, map(_cells, content["rows"])),

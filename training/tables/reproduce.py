@@ -12,6 +12,7 @@ from keras_mgnet.training.loop.callbacks import StopSignals
 from keras_mgnet.training.loop.identity import check_same
 from keras_mgnet.training.loop.loop import STATUS, STOPPED, train
 from keras_mgnet.training.loop.strategy import read_cluster
+from keras_mgnet.training.runs.measure import described
 from keras_mgnet.training.runs.run import Run, open_run
 from keras_mgnet.training.tables.report import Outcome, Result, write_report
 from keras_mgnet.training.tables.request import Reproduction
@@ -150,6 +151,5 @@ def _report(asked: Reproduction, obstacles: dict[str, str]) -> Outcome:
 def _line(row: Row, seed: int, result: dict) -> str:
     text = f"{row.key}, seed {seed}: {result['status']} after {result['epochs']} epochs"
     if result["epochs"]:
-        last, best = (100 * result[f"{name}_test_accuracy"] for name in ("last", "best"))
-        text += f", last {last:.2f} %, best {best:.2f} %"
+        text += f", {described(result)}"
     return text if row.published is None else f"{text}; published {row.published:.2f} %"

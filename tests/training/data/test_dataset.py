@@ -67,6 +67,27 @@ def test_digits():
     assert np.array_equal(train.images, data.load("digits").train.images)
 
 
+def test_validation_images_are_a_share_of_each_class_and_always_the_same():
+    kept, again = (data.load("digits").hold_out(0.1) for _ in range(2))
+    assert kept.counts == (1293, 360, 144) and kept.judge == "validation" and digits().judge == "test"
+    of_all, held_out = (np.bincount(split.labels) for split in (digits().train, kept.validation))
+    assert (abs(held_out - 0.1 * of_all) <= 1).all()
+    for array, copy in zip(kept.arrays, again.arrays, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    assert kept.test is not None and np.array_equal(kept.test.images, digits().test.images)
+
+
+def test_validation_images_are_no_training_images():
+    numbered = split(60)
+    whole = data.Dataset("x", data.Split(numbered.images, numbered.labels % 3), GOOD, "abcd", (0.5,), (0.5,))
+    kept = whole.hold_out(0.25)
+    images = np.concatenate([kept.train.images, kept.validation.images])
+    assert {image.tobytes() for image in images} == {image.tobytes() for image in numbered.images}
+    assert np.bincount(kept.validation.labels).tolist() == [5, 5, 5]
+    with pytest.raises(ValueError, match=r"expected 34 or more images per class, to hold out 3%\. Received: 20 in one"):
+        whole.hold_out(0.03)
+
+
 @given(st.integers(1, 9), st.sampled_from([1, 3]), st.integers(0, 2**32 - 1))
 def test_channel_statistics_against_numpy(count, channels, seed):
     images = np.random.default_rng(seed).integers(0, 256, (count, 3, 5, channels), dtype=np.uint8)
@@ -131,6 +152,31 @@ def test_tfds_sets_that_cannot_be_used(name, message, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(ValueError, match=f"expected .*{message}"):
         data.load(name)
+
+
+@pytest.mark.parametrize(
+    ("parts", "judge"), [(("test", "train", "validation"), "validation"), (("train", "validation"), "test")]
+)
+def test_tfds_sets_with_validation_images(parts, judge, tmp_path, monkeypatch):
+    tf, tfds = pytest.importorskip("tensorflow"), pytest.importorskip("tensorflow_datasets")
+    kinds = {"image": tfds.features.Image(shape=(4, 4, 1)), "label": tfds.features.ClassLabel(num_classes=2)}
+    counts = {"train": 6, "test": 2, "validation": 4}
+
+    def examples(count):
+        images, labels = np.zeros((count, 4, 4, 1), "uint8"), np.arange(count) % 2
+        return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        "tiny",
+        "1.0.0",
+        features=tfds.features.FeaturesDict(kinds),
+        split_datasets={part: examples(counts[part]) for part in parts},
+        data_dir=tmp_path,
+        disable_shuffling=True,
+    )
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    loaded = data.load("tiny")
+    assert loaded.counts == ((6, 2, 4) if judge == "validation" else (6, 4)) and loaded.judge == judge
 
 
 def test_tfds_directory_may_start_at_home(tmp_path, monkeypatch):
@@ -248,6 +294,23 @@ def test_folder_with_train_and_test(train, test, tmp_path):
     assert loaded.test.images[1, 0, 0, 0] == 120
 
 
+@pytest.mark.parametrize("name", ["val", "Valid", "validation", "dev"])
+def test_folder_with_validation_images_of_its_own(name, tmp_path):
+    for part, count in (("train", 4), ("test", 1), (name, 2)):
+        write(tmp_path / part, count=count)
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.counts == (8, 2, 4) and loaded.judge == "validation"
+    for split in loaded.splits.values():
+        assert (split.images == (100 * split.labels + 20)[:, None, None, None]).all()
+    with pytest.raises(
+        ValueError, match=r"expected no share .* validation images of its own\. Received: validation=0\.5"
+    ):
+        loaded.hold_out(0.5)
+    shutil.rmtree(tmp_path / name / "class1")
+    with pytest.raises(ValueError, match=r"same class folders in train, test, .*\['class1'\] not in all"):
+        data.load(f"folder:{tmp_path}")
+
+
 def test_folder_with_train_alone(tmp_path):
     write(tmp_path / "train", count=5)
     loaded = data.load(f"folder:{tmp_path}")
@@ -261,10 +324,10 @@ def test_a_class_may_be_called_train(tmp_path):
 
 
 def test_folders_that_are_not_read_are_named(tmp_path):
-    for part in ("train", "val", "test", "extra"):
+    for part in ("train", "val", "test", "dev", "extra"):
         write(tmp_path / part, count=2)
-    with pytest.warns(UserWarning, match=r"ignored extra, val in .*: the images are read from train and test"):
-        assert data.load(f"folder:{tmp_path}").counts == (4, 4)
+    with pytest.warns(UserWarning, match=r"read train, test, val in .* and not dev, extra"):
+        assert data.load(f"folder:{tmp_path}").counts == (4, 4, 4)
     with pytest.raises(ValueError, match=r"expected a folder train next to .* Received: test, val"):
         shutil.rmtree(tmp_path / "train")
         data.load(f"folder:{tmp_path}")
@@ -362,7 +425,7 @@ def test_folder_without_enough_to_learn_from(tmp_path):
     (tmp_path / "set").mkdir()
     refused("none in .*set")
     write(tmp_path / "set", count=4)
-    refused("5 or more images per class.*Received: 4")
+    refused("5 or more images per class, to hold out 20%.*Received: 4")
     (tmp_path / "set" / "empty").mkdir()
     refused("readable images.*empty")
     shutil.rmtree(tmp_path / "set")

@@ -69,7 +69,7 @@ def test_train_and_evaluate_from_arrays(tmp_path):
     arrays |= {f"y_{name}": digits.target[part] for name, part in parts.items()}
     np.savez(tmp_path / "digits.npz", **arrays)
 
-    train = ["train", f"npz:{tmp_path / 'digits.npz'}", *TRAIN, "--out", str(tmp_path / "run")]
+    train = ["train", f"npz:{tmp_path / 'digits.npz'}", *TRAIN, "--validation", "0.1", "--out", str(tmp_path / "run")]
     evaluated = json.loads(
         run(COMMANDS, json.dumps([train, ["evaluate", str(tmp_path / "run"), "--json"]])).splitlines()[-1]
     )

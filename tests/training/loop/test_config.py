@@ -13,11 +13,17 @@ from keras_mgnet.training.loop.config import TrainConfig
         ({"label_smoothing": 1.0}, r"expected label_smoothing < 1\. Received: label_smoothing=1\.0"),
         ({"ema": -0.1}, r"expected ema >= 0\. Received: ema=-0\.1"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"validation": 0.0}, r"expected validation > 0\. Received: validation=0\.0"),
+        ({"validation": 0.6}, r"expected validation <= 0\.5\. Received: validation=0\.6"),
+        (
+            {"dataset": "denoise:x", "validation": 0.1},
+            r"expected no validation with denoise:DIR\. Received: validation=0\.1",
+        ),
     ],
 )
 def test_refused_options(options, message):
     with pytest.raises(ValueError, match=message):
-        TrainConfig("digits", **options)
+        TrainConfig(**{"dataset": "digits"} | options)
 
 
 def test_a_warm_up_may_take_the_whole_run():

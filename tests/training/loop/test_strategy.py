@@ -294,7 +294,7 @@ def test_two_jax_workers_train_as_one_device():
 
 
 COUNTS = {"train": 24, "test": 16}
-SMALL = ("--set", "nu=[1]", "--set", "channels=2", "--epochs", "1", "--batch-size", "8")
+SMALL = ("--set", "nu=[1]", "--set", "channels=2", "--epochs", "1", "--batch-size", "8", "--validation", "0.25")
 COMMAND = "from keras_mgnet.cli import main; main()"
 TWO_CPUS = ("--cpu-devices", "2")
 SHARES = "on 2 replicas.*norms use only their replica's part of a batch, so the result differs.*--sync-norms"

@@ -36,7 +36,7 @@ RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dr
 }
 RUNS |= {  # the same states in two networks
     "gates, schedule and augmentation": RUNS["mgnet"] | RUNS["stochastic depth"],
-    "average in half precision": RUNS["average"] | RUNS["half precision"],
+    "average in half precision, with validation images": RUNS["average"] | RUNS["half precision"] | {"validation": 0.2},
 }
 TOGETHER = list(RUNS)[-2:]
 
@@ -97,7 +97,7 @@ def test_a_run_stopped_inside_an_epoch_goes_on_bit_for_bit(name, tmp_path, monke
         stop_at(patch, 7)
         digits(tmp_path / "parts", **options)
     parts = digits(tmp_path / "parts", resume=True, **options)
-    assert parts.record["result"]["status"] == "finished"
+    assert parts.record["result"] == whole.record["result"] | {"seconds": parts.record["result"]["seconds"]}
     assert_same(whole, parts)
 
 
@@ -213,6 +213,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
         "augment": {"augment": "none"},
         "dtype": {"dtype": "mixed_bfloat16"},
         "epochs": {"epochs": 4},
+        "validation": {"validation": 0.2},
     }.items(),
 )
 def test_another_configuration_is_refused_by_its_field(field, changes, whole, tmp_path):
@@ -232,6 +233,12 @@ def test_other_data_are_refused(tmp_path):
             digits(tmp_path / "run", **options)
     with pytest.raises(ValueError, match=r"expected sha256=.* as in the run in"):
         digits(tmp_path / "run", resume=True, **options)
+
+
+def test_a_run_of_before_there_were_validation_images_is_the_same_run(whole):
+    config = {key: value for key, value in whole.record["config"].items() if key != "validation"}
+    assert "val" not in whole.record["data"] and whole.judge == "test"
+    assert digest(whole.record | {"config": config}) == digest(whole.record)
 
 
 def test_a_finished_run_is_left_alone(whole):

@@ -156,7 +156,7 @@ class Trained(list):
         best, last = 0.5 + 0.1 * config.seed, 0.4 + 0.1 * config.seed
         path.mkdir(parents=True, exist_ok=True)
         (path / "log.csv").write_text(f"val_accuracy\n{best}\n{last}\n")
-        result = {"epochs": 2, "seconds": 1.0, "last_test_accuracy": last, "best_test_accuracy": best}
+        result = {"epochs": 2, "seconds": 1.0, "last_test_accuracy": last, "best_test_accuracy": best, "best_epoch": 1}
         record = {
             "config": config.resolve(recipe(config.recipe), 1).to_dict(),
             "recipe": "source",
@@ -194,7 +194,8 @@ def test_the_report_has_mean_spread_and_difference_of_the_last_and_the_best_epoc
     text = (tmp_path / "out" / "table.md").read_text()
     assert "| 60.00 ± 10.00 | -39.56 | 70.00 ± 10.00 | -29.56 | 3 |" in text
     assert (tmp_path / "out" / "table.png").read_bytes().startswith(b"\x89PNG")
-    assert "resnet18_mnist, seed 1: finished after 2 epochs, last 50.00 %, best 60.00 %; published 99.56 %" in printed
+    reached = "test accuracy 50.00% (best test accuracy 60.00% in epoch 1)"
+    assert f"resnet18_mnist, seed 1: finished after 2 epochs, {reached}; published 99.56 %" in printed
 
 
 def test_a_smaller_budget_is_named_in_the_header_and_in_every_row(trained, tmp_path):
