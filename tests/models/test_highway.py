@@ -45,10 +45,10 @@ def test_fifty_layers_learn_where_fifty_plain_ones_stagnate():
     for transfer_bias in (-4.0, 100.0):
         keras.utils.set_random_seed(0)
         model = HighwayNet((48,), 50, transfer_bias=transfer_bias, **DENSE)
-        model.compile(SGD(0.1, momentum=0.9), model.loss)
+        model.compile(SGD(0.05, momentum=0.9), model.loss)
         losses = model.fit(x.astype("float32"), train.labels, batch_size=128, epochs=6, verbose=0).history["loss"]
         fall[transfer_bias] = losses[-1] / losses[0]
-    assert fall[-4.0] < 0.1
+    assert fall[-4.0] < 0.2
     assert fall[100.0] > 0.9
 
 
