@@ -40,12 +40,13 @@ PICTURE = Picture(
 class FractalNet(Network):
     """FractalNet: blocks of parallel columns of convolutions, which are joined by their mean.
 
-    A block f_C has C columns. conv is a convolution with a norm and the activation, and o is the composition of functions:
+    A block f_C has C columns. conv is a convolution with a norm and the activation, o is the composition of functions, and join
+    is a mean:
 
         f_1 = conv
-        f_{C+1} = (conv + f_C o f_C) / 2
+        f_{C+1} = join(conv, f_C o f_C)
 
-    Columns that end at the same depth are joined by one mean. Each block ends with 2x2 max pooling. Convolutions have biases, and
+    All columns that end at the same depth have equal weights in one mean, such as 1/3 each for three columns. Each block ends with 2x2 max pooling. Convolutions have biases, and
     norms have no gamma and beta. Source: gustavla/fractalnet. Lu2018, section 2.1, reads a block of three columns as a
     Runge-Kutta step.
 

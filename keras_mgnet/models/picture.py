@@ -41,7 +41,8 @@ class Picture(NamedTuple):
         states: states of a level, from top to bottom.
         step: arrows of one iteration.
         links: arrows between segments.
-        segments: (level, number of iterations) of each segment, in the order of computation.
+        segments: the segments in the order of computation, each as (level, number of iterations). A segment is a run of
+            iterations on one level.
         stretch: length of an iteration in units of the usual length.
         drop: how far a level lies below the finer level, in units of the distance between two states.
     """

@@ -52,8 +52,8 @@ SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev
 def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
     """Returns a smoother from a name, a kernel or layers. A `Smoother` is returned unchanged.
 
-    D is the diagonal of A. "jacobi" computes u + omega D^{-1} r. "red_black" is Gauss-Seidel, which updates the points of even
-    row + column first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best. `grids` is the
+    D is the diagonal of A. "jacobi" computes u + omega D^{-1} r. "red_black" is red-black Gauss-Seidel, which updates the points
+    where row + column is even first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best. `grids` is the
     number of grids that are smoothed. Other arguments as in `solver`.
 
     Raises:

@@ -91,7 +91,8 @@ class TrainConfig:
         False, "reruns and resumed runs give the same bits on the same hardware; slower, without XLA"
     )
     resume: bool = option(
-        False, "continue a run where it stopped: `train --resume RUN`; with --out, start a new run if --out has none"
+        False,
+        "continue a stopped run: `train --resume RUN`. With --out, continue the run in --out, or start a new run there",
     )
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
@@ -107,8 +108,8 @@ class TrainConfig:
     patch_size: Count | None = option(None, "denoise: side of the training patches, in pixels; by default 64")
     greedy_epochs: NonNegativeInt | None = option(
         None,
-        "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. The stages before the "
-        "current one are frozen (on JAX, the momentum of Adam still moves them)",
+        "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. Earlier stages get "
+        "no gradient. They stay fixed, except on JAX, where the momentum of Adam still moves them",
     )
 
     def __post_init__(self):

@@ -79,7 +79,7 @@ def deviation(values: Sequence[float]) -> float:
 def compare(runs: Iterable[Run]) -> list[Entry]:
     """Groups finished runs by network and training, and returns the groups, best mean test accuracy first.
 
-    The field `training` of the entries lists how the training differs: with another recipe, weight decay, epochs and so on.
+    Each group is an `Entry`. Its field `training` has the options in which the groups differ, such as the recipe or the epochs.
 
     Raises:
         ValueError: if a run is not finished, a run trained a denoiser, two runs have the same network, training and seed, or runs

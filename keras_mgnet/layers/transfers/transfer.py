@@ -60,7 +60,9 @@ RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
 
 @serializable
 class Restriction(keras.layers.Layer):
-    """Restricts a tensor to the next grid: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels). Pi and R are restrictions.
+    """Restricts a tensor to the next grid: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
+
+    A transfer of an MgNet has two of them: Pi restricts u, and R restricts the residual r.
 
     Args:
         channels: output channels.
