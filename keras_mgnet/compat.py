@@ -94,7 +94,8 @@ def is_named_for_remat(layer: keras.Layer) -> bool:
 def mark_higher_is_better(metric: keras.Metric) -> None:
     """Makes mode="auto" mean "max" in a callback that monitors the metric.
 
-    Tried with Keras 3.15.1. A metric has no public direction; keras-team/keras#18798 is about what "auto" then does.
+    Tried with Keras 3.15.1. Keras has no public attribute for whether a higher value of a metric is better
+    (keras-team/keras#18798).
     """
     metric._direction = "up"
 

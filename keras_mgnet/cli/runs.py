@@ -30,7 +30,7 @@ def _configured(dataset: str, **values: Any) -> TrainConfig:
 def train_command(config: TrainConfig) -> None:
     """Train a network on a data set and write a run directory, or continue a stopped run with --resume RUN.
 
-    Options you leave out come from the network's recipe or the data set.
+    The recipe of the network or the data set decides what you leave out, such as the epochs.
 
     Example:
         keras-mgnet train cifar10 --model resnet18_shared_a --epochs 30

@@ -53,8 +53,8 @@ def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
     """Returns a smoother from a name, a kernel or layers. A `Smoother` is returned unchanged.
 
     D is the diagonal of A. "jacobi" computes u + omega D^{-1} r. "red_black" is red-black Gauss-Seidel, which updates the points
-    where row + column is even first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best. `grids` is the
-    number of grids that are smoothed. Other arguments as in `solver`.
+    where row + column is even first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best.
+    `grids` is the number of grids that are smoothed. Other arguments as in `solver`.
 
     Raises:
         ValueError: if the name is unknown, omega <= 0, degree < 1, or the number of layers is not `grids`.
