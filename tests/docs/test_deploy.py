@@ -28,7 +28,7 @@ def test_compose_mounts_a_model_where_its_configuration_says():
 
 def test_the_image_runs_as_a_user_by_number():
     """Kubernetes can tell only a number from root (runAsNonRoot)."""
-    *_, build, user, folder, start = (DEPLOY / "Dockerfile").read_text().splitlines()
+    *_, build, user, _, start = (DEPLOY / "Dockerfile").read_text().splitlines()
     assert "useradd --uid 1000" in build and user == "USER 1000" and start.startswith("ENTRYPOINT")
     (job,) = manifest("tfjob.yaml")
     pod = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
