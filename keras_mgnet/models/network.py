@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 import h5py
 import keras
 
-from keras_mgnet import former, recipes
+from keras_mgnet import compat, former, recipes
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
@@ -97,7 +98,13 @@ class Network(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         check_examples(self, x, y)
+        check_norms(self)
         return super().fit(x, y, *args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns loss, metrics and optimiser, of which Keras forgets the optimiser when it writes an .h5 file."""
+        config = super().get_compile_config()
+        return config and {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimiser first: TensorFlow traces a step twice if it creates variables."""
@@ -145,6 +152,19 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
     if strange := [name for name in names if name not in able]:
         raise ValueError(
             f"expected remat to name only levels of the model: {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
+        )
+
+
+def check_norms(model: keras.Model) -> None:
+    """Warns if Keras trains the model on several replicas whose norms see only their shares of a batch."""
+    if keras.backend.backend() != "tensorflow" or hasattr(model, "average_statistics"):  # made by `Strategy.install`
+        return
+    norms = [layer for layer in compat.flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    if model.distribute_strategy.num_replicas_in_sync > 1 and not all(norm.synchronized for norm in norms):
+        warnings.warn(
+            "each norm sees its replica's share of a batch, and a file keeps the statistics of the first replica: call "
+            "keras_mgnet.layers.operators.norm.synchronize_norms(model) first, or see docs/distributed.md",
+            stacklevel=3,
         )
 
 
