@@ -138,10 +138,6 @@ def test_two_workers_train_as_one_device(pair, mirrored, name):
         assert_same(mirrored[name][0], found[name], replicas.CASES[name])
 
 
-def test_keras_own_fit_warns_of_norms_that_see_shares(mirrored):
-    assert "each norm sees its replica's share of a batch" in mirrored["plain"]
-
-
 def test_auto_takes_all_workers_and_the_first_is_chief(pair):
     assert [found["connected"] for found, *_ in pair] == [["multiworker", 2, 2, True], ["multiworker", 2, 2, False]]
 
