@@ -121,10 +121,8 @@ class SGD(keras.optimizers.SGD):
         super().apply(grads, trainable_variables)
         if self.average_variables:
             kept = ops.minimum(self.ema_momentum, steps / (steps + 9.0))
-            if self.gradient_accumulation_steps:
-                kept = ops.where(
-                    ops.cast(self.iterations, "float32") == steps, 1.0, kept
-                )  # gradients were only added up
+            if self.gradient_accumulation_steps:  # where gradients were only added up, the average stays
+                kept = ops.where(ops.cast(self.iterations, "float32") == steps, 1.0, kept)
             for variable, average in zip(compat.trained_variables(self), self.average_variables, strict=True):
                 e = ops.cast(kept, variable.dtype)
                 average.assign(e * average + (1.0 - e) * variable)

@@ -104,7 +104,7 @@ class Network(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         """Returns loss, metrics and optimiser, of which Keras forgets the optimiser when it writes an .h5 file."""
         config = super().get_compile_config()
-        return config and {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config if config else config
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimiser first: TensorFlow traces a step twice if it creates variables."""
@@ -157,10 +157,11 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
 
 def check_norms(model: keras.Model) -> None:
     """Warns if Keras trains the model on several replicas whose norms see only their shares of a batch."""
-    if keras.backend.backend() != "tensorflow" or hasattr(model, "average_statistics"):  # made by `Strategy.install`
+    several = keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
+    if not several or hasattr(model, "average_statistics"):  # `Strategy.install` has given it that
         return
     norms = [layer for layer in compat.flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
-    if model.distribute_strategy.num_replicas_in_sync > 1 and not all(norm.synchronized for norm in norms):
+    if not all(norm.synchronized for norm in norms):
         warnings.warn(
             "each norm sees its replica's share of a batch, and a file keeps the statistics of the first replica: call "
             "keras_mgnet.layers.operators.norm.synchronize_norms(model) first, or see docs/distributed.md",
