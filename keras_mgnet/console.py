@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 
 from keras_mgnet.errors import printable
@@ -19,14 +20,23 @@ PIPE_WIDTH = 160  # columns of a report
 Item = TypeVar("Item")
 
 
+class SafeConsole(Console):
+    """A console that shows control characters of a text as spaces: a terminal would obey those in the name of a class."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yields what is written. The console's own control sequences stay."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else "\n".join(map(printable, text.split("\n"))), style, control)
+
+
 def stdout(width: int | None = None) -> Console:
     """Returns the console for results. The default width is that of the terminal."""
-    return Console(width=width)
+    return SafeConsole(width=width)
 
 
 def stderr() -> Console:
     """Returns the console for messages and progress."""
-    return Console(stderr=True)
+    return SafeConsole(stderr=True)
 
 
 def progress_bar(console: Console, *columns: ProgressColumn, transient: bool = False) -> Progress:
@@ -117,6 +127,11 @@ def print_markdown(text: str) -> None:
 def print_json(content: Any) -> None:
     """Prints one JSON document. Paths become strings."""
     print(json.dumps(content, default=str))
+
+
+def say(text: str, error: bool = False) -> None:
+    """Prints a text to standard output or standard error; no line is wrapped."""
+    (stderr() if error else stdout()).out(text, highlight=False)
 
 
 def print_error(line: str) -> None:

@@ -1,7 +1,8 @@
-"""Errors that suggest the nearest valid choice."""
+"""Errors that suggest the nearest valid choice, or name a missing file."""
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 SHOWN, NEAREST = 20, 5  # largest number of choices that are listed in full; number listed of more
@@ -57,3 +58,17 @@ def printable(text: str) -> str:
         'a [2Jb'
     """
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def existing_file(path: str | Path) -> Path:
+    """Returns the path of a file. Raises ValueError if there is no such file.
+
+    Example:
+        >>> existing_file("no.weights.h5")
+        Traceback (most recent call last):
+            ...
+        ValueError: expected an existing file. Received: 'no.weights.h5'
+    """
+    if not (path := Path(path)).is_file():
+        raise ValueError(f"expected an existing file. Received: '{path}'")
+    return path

@@ -1,5 +1,7 @@
 """Writes files and folders whole or not at all."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -7,17 +9,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 STAGED = ".staged-"  # prefix of temporary folders
-
-
-def existing_file(path: str | Path) -> Path:
-    """Returns the path of a file. Raises ValueError if there is no such file."""
-    if not (path := Path(path)).is_file():
-        raise ValueError(f"expected an existing file. Received: '{path}'")
-    return path
+NEW = ".new"  # an empty file that shows the mode of new files
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+ROOM = 2**20  # bytes; with less a disk counts as full
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
 
 
 @contextmanager
@@ -25,9 +25,10 @@ def workspace(parent: str | Path) -> Iterator[Path]:
     """Yields a temporary hidden folder inside `parent`. Files in it can be moved into `parent` by a rename (see `publish`).
 
     Missing parents are created. The temporary folder is removed at the end. After an error the created parents are removed too.
+    The first call for a parent also removes what killed processes left there.
 
     Raises:
-        OSError: before the body runs, if nothing can be written in `parent`.
+        OSError: before the body runs, if nothing can be written in `parent`; in the body, if the disk is full.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as out, workspace(out) as folder:
@@ -41,18 +42,39 @@ def workspace(parent: str | Path) -> Iterator[Path]:
     try:
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=parent))
+            _clear_once(parent.resolve())
+            folder, lock = _locked_folder(parent)
         except OSError as error:
             raise OSError(f"expected a folder that can be written. Received: '{parent}' ({error.strerror})") from error
         try:
-            yield folder
+            with room_on_disk(parent):
+                yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)  # another process may have cleared it
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
     except BaseException:
         with suppress(OSError):  # others may have written there in the meantime
             for created in missing:
                 created.rmdir()
         raise
+
+
+@contextmanager
+def room_on_disk(folder: Path) -> Iterator[None]:
+    """Turns an error of any library that says that the disk is full into an OSError that names the folder."""
+    try:
+        yield
+    except Exception as error:
+        cause = next((text for text in FULL if text in str(error)), None)
+        if cause is None:
+            raise
+        raise OSError(f"expected room on the disk of '{folder}'. Received: {cause}") from error
+
+
+def check_room(folder: Path) -> None:
+    """Raises OSError if the disk of a folder is full. A process may find no room to say so in its log."""
+    with workspace(folder) as staged:
+        (staged / "room").write_bytes(bytes(ROOM))
 
 
 @contextmanager
@@ -82,20 +104,43 @@ def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
 def publish(staged: Path, target: Path) -> Path:
     """Flushes a staged file or folder to the disk, renames it to `target`, and returns `target`.
 
-    A file replaces an existing file. For a folder, raises OSError if `target` exists and is not empty.
+    A file replaces an existing file. For a folder, raises OSError if `target` exists and is not empty. Files get the mode of new
+    files, which the umask sets. Some libraries write files that only the owner can read.
     """
-    for entry in staged.rglob("*"):
+    new = staged.parent / NEW
+    new.touch()
+    mode = new.stat().st_mode & 0o777
+    for entry in (staged, *staged.rglob("*")):
+        if entry.is_file():
+            entry.chmod(mode)
         _flush(entry)
-    _flush(staged)
     staged.replace(target)
     _flush(target.parent)
     return target
 
 
 def clear_staged(parent: Path) -> None:
-    """Removes the temporary folders in `parent` that killed processes left behind."""
+    """Removes the temporary folders in `parent` that killed processes left behind. A living process holds a lock on its own."""
     for folder in parent.glob(f"{STAGED}*"):
-        shutil.rmtree(folder)
+        with suppress(OSError), _opened(folder, FOLDER) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+
+
+_clear_once = cache(clear_staged)  # a folder may have many files
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """Makes a temporary folder and returns it with its lock. Another process may clear the folder before it is locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=parent))
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, FOLDER)
+            with suppress(OSError):  # no locks on this file system: then nothing is cleared on it either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -111,8 +156,14 @@ def file_digest(file: Path) -> dict[str, Any]:
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with _opened(path) as descriptor:
         os.fsync(descriptor)
+
+
+@contextmanager
+def _opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)

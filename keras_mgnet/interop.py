@@ -9,9 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.errors import check_known
+from keras_mgnet.errors import check_known, existing_file
 from keras_mgnet.extras import extra
-from keras_mgnet.files import existing_file
 from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.loading import load_model

@@ -31,8 +31,11 @@ class SGD(keras.optimizers.SGD):
         a <- e a + (1 - e) w, with e = min(ema, t / (t + 9))
 
     where t is the number of earlier steps. In the first step t = 0 and e = 0, so a = w. Early in a run, a is roughly the average
-    over the last tenth of the steps. Keras' optimisers can overwrite the weights with the average. This optimiser never does.
+    over the last tenth of the steps. The optimiser does not overwrite the weights with the average.
     `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights temporarily.
+
+    With `use_ema` the average is that of Keras instead: e is constant, and `fit` ends with the average in the weights. The callback
+    `keras.callbacks.SwapEMAWeights` needs it.
 
     Args:
         learning_rate: a float or a schedule.
@@ -41,8 +44,10 @@ class SGD(keras.optimizers.SGD):
         coupled_weight_decay: wd.
         decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
             only.
-        ema_momentum: ema, between 0 and 1; 0 for no average.
+        ema_momentum: ema, between 0 and 1; 0 for no average. None stands for 0, or with `use_ema` for Keras' 0.99.
         name: name of the optimiser.
+        clipnorm, clipvalue, global_clipnorm, use_ema, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: as
+            in `keras.optimizers.SGD`. Gradients are clipped before their weight decay is added, as usual in PyTorch.
 
     Example:
         >>> SGD(0.1, momentum=0.9, coupled_weight_decay=5e-4).get_config()["coupled_weight_decay"]
@@ -56,16 +61,39 @@ class SGD(keras.optimizers.SGD):
         nesterov: bool = False,
         coupled_weight_decay: float = 0.0,
         decayed: str = "all",
-        ema_momentum: float = 0.0,
+        ema_momentum: float | None = None,
         name: str = "sgd",
+        *,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
     ) -> None:
-        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
+        if ema_momentum is None:
+            ema_momentum = 0.99 if use_ema else 0.0
+        super().__init__(
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            name=name,
+        )
         if coupled_weight_decay < 0:
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
         if not 0 <= ema_momentum <= 1:
             raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
         check_known("decayed", decayed, DECAYED)
-        self.coupled_weight_decay, self.decayed, self.ema_momentum = coupled_weight_decay, decayed, ema_momentum
+        self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
         self.average_variables: list[keras.Variable] = []
 
     @property
@@ -79,7 +107,7 @@ class SGD(keras.optimizers.SGD):
         return list(zip(compat.trained_variables(self), self.average_variables, strict=True))
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        if self.ema_momentum and not self.built:
+        if self.ema_momentum and not (self.use_ema or self.built):
             self.average_variables = self.add_optimizer_variables(variables, "average")
         super().build(variables)
 
@@ -99,6 +127,8 @@ class SGD(keras.optimizers.SGD):
         super().apply(grads, trainable_variables)
         if self.average_variables:
             kept = ops.minimum(self.ema_momentum, steps / (steps + 9.0))
+            if self.gradient_accumulation_steps:  # where gradients were only added up, the average stays
+                kept = ops.where(ops.cast(self.iterations, "float32") == steps, 1.0, kept)
             for variable, average in zip(compat.trained_variables(self), self.average_variables, strict=True):
                 e = ops.cast(kept, variable.dtype)
                 average.assign(e * average + (1.0 - e) * variable)
@@ -116,14 +146,13 @@ class SGD(keras.optimizers.SGD):
 
     def load_own_variables(self, store: Any) -> None:
         """Loads a saved state. If the state was saved before the first step, there is nothing to load."""
-        if _has_stepped(self, store) or not (self.momentum or self.ema_momentum):
+        if _has_stepped(self, store) or len(store.keys()) == len(self.variables):
             super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
-        keys = ("name", "learning_rate", "momentum", "nesterov")
-        config = {key: value for key, value in super().get_config().items() if key in keys}
-        own = {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
-        return {**config, **own, "ema_momentum": self.ema_momentum}
+        config = super().get_config()
+        del config["weight_decay"]  # Keras' own, in whose place is the coupled one
+        return config | {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")

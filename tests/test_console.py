@@ -17,7 +17,7 @@ from rich.console import Console
 
 from keras_mgnet import export, list_models
 from keras_mgnet.cli.export import report_table
-from keras_mgnet.console import print_error, progress_bar, show, table, track
+from keras_mgnet.console import print_error, print_markdown, progress_bar, say, show, stderr, table, track
 from keras_mgnet.export.answers import CLASSES, IMAGES
 from support import ROOT
 from support.command import invoke
@@ -62,7 +62,7 @@ def test_progress_is_shown_on_a_terminal_alone():
 
 
 def test_consoles_and_bars_are_made_in_one_file():
-    making = re.compile(r"\bConsole\(|rich\.progress import .*\b(track|BarColumn)\b")
+    making = re.compile(r"\bConsole\(|\btyper\.echo\(|rich\.progress import .*\b(track|BarColumn)\b")
     files = [
         Path(folder, file) for folder, _, files in os.walk(ROOT / "keras_mgnet", followlinks=True) for file in files
     ]
@@ -74,6 +74,32 @@ def test_an_error_is_one_line_without_markup(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     print_error("expected [bold]a name[/] that is longer than the terminal")
     assert capsys.readouterr().err == "error: expected [bold]a name[/] that is longer than the terminal\n"
+
+
+HOSTILE = "a\x1b[2J\x1b]0;title\x9b31mb\x07"
+SHOWN = "a [2J ]0;title 31mb"
+
+
+def shown_in_a_table(name):
+    show(table(["class"], [[name]]))
+
+
+@pytest.mark.parametrize(
+    "place", [say, print_error, print_markdown, shown_in_a_table, lambda name: stderr().print(name)]
+)
+def test_control_characters_of_a_name_do_not_reach_the_terminal(place, capsys, monkeypatch):
+    """Those of the console itself, its colours, do."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    place(HOSTILE)
+    written = "".join(capsys.readouterr())
+    plain = re.sub(r"\x1b\[[\d;]*m", "", written)
+    assert SHOWN in plain and not {"\x1b", "\x07", "\x9b"} & set(plain)
+
+
+def test_several_lines_are_said_as_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "10")
+    say("[bold]a line[/] that is long\n\nwrote 3.14 :smile:")
+    assert capsys.readouterr().out == "[bold]a line[/] that is long\n\nwrote 3.14 :smile:\n"
 
 
 def on_a_terminal(command, columns):

@@ -26,6 +26,67 @@ def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
 
 
+OPTIONS = {
+    "clipnorm": {"clipnorm": 0.5},
+    "clipvalue": {"clipvalue": 0.1},
+    "global_clipnorm": {"global_clipnorm": 0.5},
+    "loss_scale_factor": {"loss_scale_factor": 4.0},
+    "use_ema": {"use_ema": True, "ema_overwrite_frequency": 4},
+    "gradient_accumulation_steps": {"gradient_accumulation_steps": 3, "clipnorm": 0.5},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_without_decay_sgd_equals_keras_s_with_its_options(options):
+    rng = np.random.default_rng(0)
+    start = [rng.normal(size=shape).astype("float32") for shape in ((5,), (2, 3))]
+    ours, theirs = ([keras.Variable(value) for value in start] for _ in range(2))
+    optimizer, twin = (kind(0.1, momentum=0.9, nesterov=True, **options) for kind in (SGD, keras.optimizers.SGD))
+    for _ in range(7):
+        gradients = [keras.ops.convert_to_tensor(rng.normal(size=value.shape).astype("float32")) for value in start]
+        optimizer.apply(gradients, ours)
+        twin.apply(gradients, theirs)
+        for variable, expected in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+    assert len(optimizer.variables) == len(twin.variables)
+    optimizer.finalize_variable_values(ours)
+    twin.finalize_variable_values(theirs)
+    np.testing.assert_allclose(ours[0].numpy(), theirs[0].numpy(), rtol=1e-5, atol=1e-6)
+    config = optimizer.get_config()
+    assert config.items() >= options.items()
+    assert SGD.from_config(config).get_config() == config
+
+
+def test_a_configuration_of_before_is_that_of_now():
+    before = {"name": "sgd", "learning_rate": 0.25, "momentum": 0.9, "nesterov": True}
+    before |= {"coupled_weight_decay": 5e-4, "decayed": "kernels", "ema_momentum": 0.0}
+    config = SGD.from_config(dict(before)).get_config()
+    assert config.items() >= before.items() and not any(config[key] for key in config.keys() - before.keys())
+
+
+def test_the_average_moves_with_the_weights_when_gradients_are_added_up():
+    rng = np.random.default_rng(0)
+    gradients = keras.ops.convert_to_tensor(rng.normal(size=(4, 3, 5)).astype("float32"))
+    each, added = (keras.Variable(np.ones(5, "float32")) for _ in range(2))
+    one, several = (SGD(0.1, ema_momentum=0.6, gradient_accumulation_steps=steps) for steps in (None, 3))
+    for group in gradients:
+        one.apply([keras.ops.mean(group, axis=0)], [each])
+        for gradient in group:
+            several.apply([gradient], [added])
+    np.testing.assert_allclose(several.averages[0][1].numpy(), one.averages[0][1].numpy(), rtol=1e-5)
+
+
+def test_keras_can_put_its_average_into_the_weights():
+    found = []
+    for kind in (SGD, keras.optimizers.SGD):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="ones")])
+        model.compile(kind(0.01, use_ema=True), "mse")
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        model.fit(np.ones((8, 3)), np.zeros((8, 2)), 4, epochs=2, verbose=0, callbacks=[swap])
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_adam_leaves_what_has_no_gradient_and_refuses_none_at_all():
     moved, left = keras.Variable(1.0), keras.Variable(1.0)
     optimizer = Adam(0.1)

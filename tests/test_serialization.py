@@ -10,6 +10,7 @@ import pytest
 import keras_mgnet
 from keras_mgnet.compat import flatten_layers
 from keras_mgnet.layers import Conv, GridLevel
+from keras_mgnet.optimizers import SGD
 from support import catalogue
 from support.catalogue import every_family_first, forms_first, small_families_first
 from support.numerics import randomize
@@ -44,6 +45,20 @@ def test_survives_files_and_copies(name, images, tmp_path):
     rebuilt = type(model).from_config(config)
     rebuilt.set_weights(model.get_weights())
     assert_same(model, rebuilt, x)
+
+
+def test_an_hdf5_file_takes_nothing_from_the_model(tmp_path):
+    """Keras takes the optimiser out of the model's own compile configuration, and later files would have another."""
+    model = catalogue.build("mgnet")
+    model.compile(SGD(0.25), model.loss)
+    for path in (tmp_path / "model.h5", tmp_path / "again.h5", tmp_path / "model.keras"):
+        keras.saving.save_model(model, path)
+    loaded = [
+        keras.saving.load_model(tmp_path / name, custom_objects={"MgNet": keras_mgnet.MgNet})
+        for name in ("again.h5", "model.keras")
+    ]
+    for other in (*loaded, keras.models.clone_model(model)):
+        assert type(other.optimizer) is SGD and float(other.optimizer.learning_rate) == 0.25
 
 
 @every_family_first

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from keras_mgnet.cli.options import SeveralWords
-from keras_mgnet.console import print_error
+from keras_mgnet.console import print_error, say
 from keras_mgnet.errors import printable
 from keras_mgnet.version import __version__
 
@@ -100,7 +100,7 @@ def _line_to_complete() -> list[str]:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"{PROGRAM} {__version__}")
+        say(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ import typer
 
 from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
 from keras_mgnet.cli.options import CheckpointOption, RunArgument
+from keras_mgnet.console import say
 from keras_mgnet.files import workspace
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.views import normalize
@@ -55,10 +56,10 @@ def analyze_command(
     applicable = [name for name in wanted if name not in reasons]
     with workspace(out):  # reports an unwritable folder before anything is computed
         for name in applicable:
-            typer.echo(f"{name}: {analyze(subject, name, out, about).summary()}")
+            say(f"{name}: {analyze(subject, name, out, about).summary()}")
     for name, reason in reasons.items():
-        typer.echo(f"{name}: does not apply, {reason}")
-    typer.echo(f"wrote {out}: {', '.join(f'{name}.{ending}' for name in applicable for ending in ('json', 'png'))}")
+        say(f"{name}: does not apply, {reason}")
+    say(f"wrote {out}: {', '.join(f'{name}.{ending}' for name in applicable for ending in ('json', 'png'))}")
 
 
 analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 
 from keras_mgnet.cli.export import report_table
-from keras_mgnet.console import show, stdout
+from keras_mgnet.console import say, show, stdout
 from keras_mgnet.description import describe
 from keras_mgnet.export import export_model
 from keras_mgnet.notes import hidden_notes
@@ -38,11 +38,11 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     """
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), stdout())
     if (status := run.record["result"]["status"]) != "finished":
-        typer.echo(f"expected the training to finish. Received: {status}, in {run.path}", err=True)
+        say(f"expected the training to finish. Received: {status}, in {run.path}", error=True)
         raise typer.Exit(STOPPED.get(status, 1))
     source = export_arguments(run)
     model = source["model"]
-    typer.echo(describe(model))
+    say(describe(model))
 
     with hidden_notes():
         reports = export_model(**source, out_dir=out / "export", console=stdout())
@@ -50,5 +50,5 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
 
     chosen = [int(np.flatnonzero(source["labels"] == digit)[0]) for digit in range(PICTURED)]
     plot_states(model, source["samples"][chosen], run.normalization, run.class_names, out / "states.png")
-    typer.echo(f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits")
-    typer.echo(f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats, a model card)")
+    say(f"wrote {out / 'states.png'}: u and r on every level, and the prediction, for {PICTURED} digits")
+    say(f"wrote {run.path} (checkpoints, log, curves) and {out / 'export'} (three formats, a model card)")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from keras_mgnet.cli.options import CheckpointOption
-from keras_mgnet.console import stderr
+from keras_mgnet.console import say, stderr
 from keras_mgnet.explorer.bundle import write_page
 from keras_mgnet.explorer.server import page_server
 from keras_mgnet.training.runs.run import open_run
@@ -34,9 +34,9 @@ def explore_command(
             page = write_page(opened, out, checkpoint, status.update)
         megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
         what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
-        typer.echo(f"wrote {page.path}: {what}, {megabytes}")
+        say(f"wrote {page.path}: {what}, {megabytes}")
         if server is not None:
             host, port = server.server_address
-            typer.echo(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")
+            say(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")
             with suppress(KeyboardInterrupt):
                 server.serve_forever()

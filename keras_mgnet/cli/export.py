@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from keras_mgnet.cli.options import CheckpointOption, JsonOption, SetOption, parse_pairs
-from keras_mgnet.console import print_json, show, stdout, table
+from keras_mgnet.console import print_json, say, show, stdout, table
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_model
 from keras_mgnet.export.card import MARKDOWN, summary
 from keras_mgnet.export.digests import CARD
@@ -63,7 +63,7 @@ def export_command(
         return
     show(report_table(reports))
     written = [*(report.path for report in reports), out / MARKDOWN, out / CARD]
-    typer.echo(f"wrote {', '.join(map(str, written))}")
+    say(f"wrote {', '.join(map(str, written))}")
 
 
 def _with_weights(name: str, arguments: dict[str, Any], weights: Path, dataset: str | None) -> dict[str, Any]:

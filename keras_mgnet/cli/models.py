@@ -8,7 +8,7 @@ import keras
 import typer
 
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs
-from keras_mgnet.console import MARKS, print_json, show, table
+from keras_mgnet.console import MARKS, print_json, say, show, table
 from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, IMAGENET, MNIST
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
@@ -40,7 +40,7 @@ def list_command(
     show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
     for info in rows:
         if info.size_matches is False:
-            typer.echo(f"{MARKS[False]} {info.name}: published size not reproducible: {info.published[0].note}")
+            say(f"{MARKS[False]} {info.name}: published size not reproducible: {info.published[0].note}")
 
 
 def _cells(info: ModelInfo) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def describe_command(
     if json_:
         print_json(_facts(model))
     else:
-        typer.echo(describe(model))
+        say(describe(model))
 
 
 def _model_of_run(path: Path, changed: list[str] | None) -> keras.Model:

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from keras_mgnet.cli.options import PAIR, SetOption, parse_pairs
-from keras_mgnet.console import show, table, track
+from keras_mgnet.console import say, show, table, track
 from keras_mgnet.training.loop.loop import STOPPED
 from keras_mgnet.training.tables.cost import RowCost, estimate
 from keras_mgnet.training.tables.report import Outcome, Result
@@ -61,9 +61,9 @@ def reproduce_command(
 def _summarise(outcome: Outcome, rows: list[Result]) -> int:
     gaps = [f"{result.row.key}: {result.gap}" for result in rows if result.gap]
     summary = f"{len(rows) - len(gaps)} of {len(rows)} rows complete"
-    typer.echo("\n".join([summary, *gaps, f"wrote {', '.join(map(str, outcome.paths))}"]))
+    say("\n".join([summary, *gaps, f"wrote {', '.join(map(str, outcome.paths))}"]))
     if outcome.stopped:
-        typer.echo(f"{outcome.stopped}; the same command continues where it stopped")
+        say(f"{outcome.stopped}; the same command continues where it stopped")
     return STOPPED.get(outcome.stopped, int(bool(gaps)))
 
 
@@ -73,7 +73,7 @@ def _show_cost(asked: Reproduction) -> None:
     costs = list(track(estimate(asked, runs), "timing training steps", total=len(runs)))
     show(_cost_table(asked, costs))
     for name, reason in find_obstacles(asked, pending).items():
-        typer.echo(f"{name} cannot be loaded here: {reason}")
+        say(f"{name} cannot be loaded here: {reason}")
 
 
 def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:

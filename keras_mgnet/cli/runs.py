@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_mgnet.cli.options import CheckpointOption, JsonOption, RunArgument, from_fields
-from keras_mgnet.console import print_json, print_markdown
+from keras_mgnet.console import print_json, print_markdown, say
 from keras_mgnet.training.loop.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.loop.inference import evaluate
 from keras_mgnet.training.loop.loop import STOPPED, train
@@ -41,12 +41,12 @@ def train_command(config: TrainConfig) -> None:
     summary = f"{result['status']} after {result['epochs']} epochs and {result['seconds']:.0f} s"
     if result["epochs"]:
         summary += f": {described(result)}"
-    typer.echo(f"{summary}\nwrote {run.path}" if run.written else summary)
+    say(f"{summary}\nwrote {run.path}" if run.written else summary)
     if code := STOPPED.get(result["status"]):
-        typer.echo(f"to continue: keras-mgnet train --resume {run.path}")
+        say(f"to continue: keras-mgnet train --resume {run.path}")
         raise typer.Exit(code)
     if result["status"] == "diverged":
-        typer.echo(f"{result['reason']}; {result['hint']}", err=True)
+        say(f"{result['reason']}; {result['hint']}", error=True)
         raise typer.Exit(1)
 
 
@@ -68,7 +68,7 @@ def evaluate_command(
     else:
         measure = measure_of(result)
         chosen = f", chosen by {opened.judge} images," if checkpoint == "best" else ""
-        typer.echo(
+        say(
             f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test images of {result['dataset']}: "
             f"{measure.text.format(result[measure.key])}, {measure.loss} {result['loss']:.4f}"
         )
@@ -90,4 +90,4 @@ def compare_command(
         print_json([asdict(entry) | {name: getattr(entry, name) for name in OF_A_NETWORK} for entry in entries])
         return
     print_markdown(written[0].read_text())
-    typer.echo(f"wrote {', '.join(map(str, written))}")
+    say(f"wrote {', '.join(map(str, written))}")

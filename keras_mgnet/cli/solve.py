@@ -6,11 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
-import typer
 from rich.table import Table
 
 from keras_mgnet.cli.options import from_fields
-from keras_mgnet.console import show, stderr, table
+from keras_mgnet.console import say, show, stderr, table
 from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.files import staged_file, workspace, write_json
 from keras_mgnet.multigrid.comparison import Row, compare, strongest
@@ -170,4 +169,4 @@ def _write(
             learned.trained.save(staged)
         files += ["smoother.keras", "smoother.png"]
     write_json(out / "solve.json", record)
-    typer.echo(f"wrote {out}: {', '.join(files)}")
+    say(f"wrote {out}: {', '.join(files)}")

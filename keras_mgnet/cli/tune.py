@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import typer
-
 from keras_mgnet.cli.options import from_fields
-from keras_mgnet.console import print_markdown
+from keras_mgnet.console import print_markdown, say
 from keras_mgnet.training.search.config import TuneConfig
 
 
@@ -21,10 +19,10 @@ def tune_command(config: TuneConfig) -> None:
     try:
         run = tune(config)
     except (KeyboardInterrupt, SystemExit):
-        typer.echo(f"stopped; to continue, repeat the command with --resume: {config.out}")
+        say(f"stopped; to continue, repeat the command with --resume: {config.out}")
         raise
     if run is None:
         return
     print_markdown((Path(config.out) / "results.md").read_text())
     names = ("results.md", "results.json", "pareto.png", "best")
-    typer.echo(f"wrote {', '.join(str(Path(config.out) / name) for name in names)}")
+    say(f"wrote {', '.join(str(Path(config.out) / name) for name in names)}")

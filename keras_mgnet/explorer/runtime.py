@@ -16,22 +16,31 @@ VERSION = "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 REGISTRY = "https://registry.npmjs.org"
 FOLDER = Path(__file__).parent / "onnxruntime-web"
-FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+FILES = {  # with their sha256
+    "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
+    "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
+    "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
 SECONDS = 60
 
 
 def fetch() -> list[Path]:
-    """Returns the files of the runtime, and fetches missing files. Accepts only the version whose digest is in `SHA512`.
+    """Returns the files of the runtime, and fetches missing or changed files. Accepts only the version whose digest is in `SHA512`.
 
     The registry is npm's, or the one in `NPM_CONFIG_REGISTRY`.
     """
-    files = [FOLDER / name for name in FILES]
-    if not all(file.is_file() for file in files):
+    if not all(map(is_intact, FILES)):
         registry = os.environ.get("NPM_CONFIG_REGISTRY", REGISTRY).rstrip("/")
         address = f"{registry}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
         with urllib.request.urlopen(address, timeout=SECONDS) as answer:
             unpack(answer.read())
-    return files
+    return [FOLDER / name for name in FILES]
+
+
+def is_intact(name: str) -> bool:
+    """Returns whether a file of the runtime is there, with the content of the package."""
+    file = FOLDER / name
+    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == FILES[name]
 
 
 def unpack(package: bytes, folder: Path = FOLDER) -> None:
@@ -54,13 +63,16 @@ def unpack(package: bytes, folder: Path = FOLDER) -> None:
 
 
 def installed() -> list[Path]:
-    """Returns the files of the runtime and its licence. If a file is missing, raises ImportError with the command to run."""
-    files = [FOLDER / name for name in ("LICENSE", *FILES)]
-    if missing := [file.name for file in files if not file.is_file()]:
+    """Returns the files of the runtime and its licence.
+
+    If a file is missing or changed, raises ImportError with the command to run.
+    """
+    if missing := [name for name in FILES if not is_intact(name)]:
         raise ImportError(
-            f"expected onnxruntime-web; `python -m keras_mgnet.explorer.runtime` fetches it. Received: no {missing[0]}"
+            f"expected onnxruntime-web {VERSION}; `python -m keras_mgnet.explorer.runtime` fetches it. "
+            f"Received: no intact {missing[0]}"
         )
-    return files
+    return [FOLDER / name for name in ("LICENSE", *FILES)]
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.annotations import Tensor
-from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.files import existing_file
+from keras_mgnet.errors import check_known, existing_file, unknown
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.metrics import Accuracy

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import h5py
 import keras
 
-from keras_mgnet import former, recipes
+from keras_mgnet import compat, former, recipes
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
@@ -105,7 +105,13 @@ class Network(keras.Model):
     @functools.wraps(keras.Model.fit)
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         check_examples(self, x, y)
+        check_norms(self)
         return super().fit(x, y, *args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns loss, metrics and optimiser, of which Keras forgets the optimiser when it writes an .h5 file."""
+        config = super().get_compile_config()
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config if config else config
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimiser before the training step is traced.
@@ -156,4 +162,18 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
     if strange := [name for name in names if name not in able]:
         raise ValueError(
             f"expected remat to name only levels of the model: {', '.join(able) or 'none'}. Received: {', '.join(strange)}"
+        )
+
+
+def check_norms(model: keras.Model) -> None:
+    """Warns if Keras trains the model on several replicas whose norms see only their shares of a batch."""
+    several = keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
+    if not several or hasattr(model, "average_statistics"):  # `Strategy.install` has given it that
+        return
+    norms = [layer for layer in compat.flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    if not all(norm.synchronized for norm in norms):
+        warnings.warn(
+            "each norm sees its replica's share of a batch, and a file keeps the statistics of the first replica: call "
+            "keras_mgnet.layers.operators.norm.synchronize_norms(model) first, or see docs/distributed.md",
+            stacklevel=3,
         )

@@ -26,6 +26,7 @@ from keras_mgnet.training.loop.config import PANELS, TrainConfig
 from keras_mgnet.training.runs.run import open_run
 from keras_mgnet.version import __version__
 from support.command import document, invoke
+from support.disk import FULL, room_for
 from support.interop import torch_state
 from support.numerics import randomize
 
@@ -185,6 +186,16 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     assert report["path"].endswith("digits.tflite")
     assert Path(report["path"]).stat().st_size == report["size_bytes"] and report["agreement"] == 1.0
     assert report["format"] == "tflite" and report["drop"] == report["keras_accuracy"] - report["accuracy"]
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "digits", *QUICK], ["export"], ["tune", "digits", "--max-params", "20000"]]
+)
+def test_a_full_disk_is_an_error_with_its_path(words, run, refused, tmp_path):
+    given = [run, "--format", "tflite"] if words == ["export"] else []
+    with room_for(100):
+        error = refused(*words, *given, "--out", tmp_path / "out")
+    assert error == f"error: expected room on the disk of '{tmp_path / 'out'}'. Received: {FULL}"
 
 
 ELSEWHERE = ["mgnet_2222_c64_shared_b", "--set", "nu=[1]", "--set", "channels=4"]  # with weights of a file

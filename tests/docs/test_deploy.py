@@ -4,17 +4,19 @@ import ast
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 
 import pytest
 
 from keras_mgnet.export.tfserving import MOUNT, config_files
-from support.pages import manifest
+from support.pages import DEPLOY, manifest
 
 
 def test_compose_mounts_a_model_where_its_configuration_says():
     (compose,) = manifest("compose.yaml")
     (service,) = compose["services"].values()
-    assert service["image"].partition(":")[0] == "tensorflow/serving"
+    minor = version("tensorflow-serving-api").rpartition(".")[0]
+    assert service["image"].startswith(f"tensorflow/serving:${{TENSORFLOW_SERVING:-{minor}.")
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     (volume,) = service["volumes"]
     assert volume["target"] == f"{MOUNT}/${{NAME}}" and volume["read_only"]
@@ -22,6 +24,15 @@ def test_compose_mounts_a_model_where_its_configuration_says():
     assert f'base_path: "{volume["target"]}"' in files["models.config"]
     read = [word.partition("=")[2] for word in service["command"] if word.endswith(".config")]
     assert {path.removeprefix(f"{volume['target']}/") for path in read} == files.keys()
+
+
+def test_the_image_runs_as_a_user_by_number():
+    """Kubernetes can tell only a number from root (runAsNonRoot)."""
+    *_, build, user, _, start = (DEPLOY / "Dockerfile").read_text().splitlines()
+    assert "useradd --uid 1000" in build and user == "USER 1000" and start.startswith("ENTRYPOINT")
+    (job,) = manifest("tfjob.yaml")
+    pod = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "fsGroup": 1000}
 
 
 def test_inference_services_start_what_exists():

@@ -130,7 +130,24 @@ def test_the_runtime_is_the_version_whose_digest_is_known(tmp_path, monkeypatch)
         runtime.fetch()
 
 
-KINDS = {"": "text/html", "main.js": "text/javascript", f"onnxruntime-web/{runtime.FILES[2]}": "application/wasm"}
+def test_a_changed_file_of_the_runtime_is_refused_and_fetched_again(the_runtime, tmp_path, monkeypatch):
+    for file in the_runtime:
+        shutil.copy(file, tmp_path)
+    monkeypatch.setattr(runtime, "FOLDER", tmp_path)
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
+    assert sorted(runtime.installed()) == sorted(tmp_path.iterdir()) and len(runtime.fetch()) == 3
+    (tmp_path / "ort.wasm.min.mjs").write_text("changed")
+    with pytest.raises(ImportError, match=r"fetches it\. Received: no intact ort\.wasm\.min\.mjs"):
+        runtime.installed()
+    with pytest.raises(OSError, match="refused"):
+        runtime.fetch()
+
+
+KINDS = {
+    "": "text/html",
+    "main.js": "text/javascript",
+    "onnxruntime-web/ort-wasm-simd-threaded.wasm": "application/wasm",
+}
 
 
 def test_the_server_gives_files_with_their_types_and_nothing_else(url):

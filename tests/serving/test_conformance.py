@@ -4,7 +4,7 @@ The cases also run against a TensorFlow Serving that KERAS_MGNET_TF_SERVING name
 
     python tests/support/served.py served
     docker run --rm -p 127.0.0.1:8501:8501 -p 127.0.0.1:8500:8500 -v $PWD/served/tiny:/models/tiny -e MODEL_NAME=tiny \\
-        tensorflow/serving
+        tensorflow/serving:2.21.0
     KERAS_MGNET_TF_SERVING=127.0.0.1:8501,127.0.0.1:8500 python -m pytest tests/serving/test_conformance.py
 """
 

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ import tensorflow as tf
 from keras_mgnet import MgNet, ResNet
 from keras_mgnet.layers import Conv, StochasticDepth
 from keras_mgnet.layers.operators.norm import synchronize_norms
+from keras_mgnet.models.network import check_norms
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.training.loop.strategy import connect
 from keras_mgnet.training.runs.ema import averaged_weights
@@ -148,6 +150,20 @@ def draws(strategy):
     return [all(np.array_equal(*(part.numpy() for part in one[i].values)) for one in drawn) for i in range(2)]
 
 
+def plain(strategy):
+    """Returns what Keras' own `fit` warns of. Synchronised norms are no reason to."""
+    with strategy.scope():
+        model = build("mgnet", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            model.fit(*data(16, 16).get_single_element())
+        except UserWarning as warning:
+            synchronize_norms(model)
+            check_norms(model)
+            return str(warning)
+
+
 def mirrored(cases):
     """Trains each case on one device and on two replicas. Returns {name: [result of one, result of two]}."""
     one, two = connect("one"), connect("auto")
@@ -157,7 +173,8 @@ def mirrored(cases):
 def mirrored_quick():
     """Prints the results of the fast cases, and properties of the strategy on two replicas."""
     report, two = mirrored(CASES), connect("auto")
-    print(json.dumps(report | {"statistics": statistics(two), "draws": draws(two), "connected": connected(two)}))
+    found = {"statistics": statistics(two), "draws": draws(two), "plain": plain(two)}
+    print(json.dumps(report | found | {"connected": connected(two)}))
 
 
 def split_cpu():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_mgnet.errors import printable
 from keras_mgnet.images import decode
 
 SUFFIXES = {
@@ -48,7 +49,7 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
     parts = _parts(root)
     class_names = _class_names(parts)
     if len(class_names) == 1:
-        warnings.warn(f"'{root}' has a single class, {class_names[0]}: there is nothing to learn", stacklevel=4)
+        _warn(f"'{root}' has a single class, {class_names[0]}: there is nothing to learn")
     files = {(part, c): _files(part / c) for part in parts for c in class_names}
     _warn_of_others([path for found in files.values() for path in found if not is_image(path)])
     pictures = [_pictures(part / c, files[part, c], image_size, on_corrupt) for part in parts for c in class_names]
@@ -82,8 +83,7 @@ def _parts(root: Path) -> list[Path]:
         return [root]
     parts = [folders["train"], *tests[: 1 + ("test" in folders)]]
     if unread := sorted(path.name for path in folders.values() if path not in parts):
-        read = _listed(parts)
-        warnings.warn(f"read {read} in '{root}' and not {', '.join(unread)}", stacklevel=5)
+        _warn(f"read {_listed(parts)} in '{root}' and not {', '.join(unread)}", depth=1)
     return parts
 
 
@@ -116,7 +116,12 @@ def _files(folder: Path) -> list[Path]:
 def _warn_of_others(files: list[Path]) -> None:
     if files:
         names = ", ".join(map(str, files[:NAMED])) + (", ..." if len(files) > NAMED else "")
-        warnings.warn(f"ignored {len(files)} files without the suffix of an image: {names}", stacklevel=5)
+        _warn(f"ignored {len(files)} files without the suffix of an image: {names}", depth=1)
+
+
+def _warn(message: str, depth: int = 0) -> None:
+    """Warns the caller of `dataset.load`, `depth` functions below `read_folder`. File names may hold control characters."""
+    warnings.warn(printable(message), stacklevel=5 + depth)
 
 
 def _pictures(folder: Path, files: list[Path], image_size: int | None, on_corrupt: str) -> dict[Path, np.ndarray]:
@@ -127,7 +132,7 @@ def _pictures(folder: Path, files: list[Path], image_size: int | None, on_corrup
         except ValueError as error:
             if on_corrupt == "error":
                 raise
-            warnings.warn(f"skipped an unreadable image: {error}", stacklevel=5)
+            _warn(f"skipped an unreadable image: {error}", depth=1)
     if not pictures:
         raise ValueError(f"expected readable images in every class folder. Received: none in {folder}")
     return pictures

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_mgnet.extras import extra
-from keras_mgnet.files import clear_staged, staged_file, write_json
+from keras_mgnet.files import clear_staged, room_on_disk, staged_file, write_json
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
 from keras_mgnet.training.runs.plots import plot_curves
@@ -122,10 +122,11 @@ class RunWriter:
             return
         if first == 0:
             shutil.rmtree(self.directory / "tensorboard", ignore_errors=True)
-        for epoch, row in enumerate(progress.rows[first:], first):
-            for key, value in row.items():
-                self._events.add_scalar(f"epoch_{key}", value, epoch)
-        self._events.flush()
+        with room_on_disk(self.directory):
+            for epoch, row in enumerate(progress.rows[first:], first):
+                for key, value in row.items():
+                    self._events.add_scalar(f"epoch_{key}", value, epoch)
+            self._events.flush()
 
     def draw(self, title: str, judge: str) -> None:
         """Draws the curves of the finished epochs (see `plot_curves`)."""

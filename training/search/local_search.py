@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from keras_mgnet.console import progress_bar
+from keras_mgnet.files import check_room
 from keras_mgnet.training.search.config import TuneConfig
 from keras_mgnet.training.search.trials import read_trials
 
@@ -27,7 +28,8 @@ def run_processes(config: TuneConfig, console: Console) -> None:
     restarted and continues its trial, up to three times. When this process ends, for any reason, the chief and workers end too.
 
     Raises:
-        ChildProcessError: if a process fails. The message has the last line that the process printed.
+        OSError: if a process fails and the disk is full.
+        ChildProcessError: if a process fails for another reason. The message has the last line that the process printed.
     """
     workers = [f"worker{number}" for number in range(config.workers)]
     environments, restarts = _environments(workers), dict.fromkeys(workers, RESTARTS)
@@ -44,6 +46,7 @@ def run_processes(config: TuneConfig, console: Console) -> None:
                         restarts[name] -= 1
                         running[name], working = _start(config, environments[name]), True
                     elif process.returncode:
+                        check_room(Path(config.out))
                         raise ChildProcessError(
                             f"expected every process of the search to succeed. Received: {name} with exit code "
                             f"{process.returncode}, {_last_line(_log(config, name))}"

@@ -348,8 +348,10 @@ def test_images_of_any_depth_and_suffix_are_read_and_other_files_named(tmp_path)
 
 def test_a_single_class_is_told(tmp_path):
     write(tmp_path, modes="L")
-    with pytest.warns(UserWarning, match="has a single class, class0: there is nothing to learn"):
+    (tmp_path / "class0").rename(tmp_path / "class\x1b[2J")
+    with pytest.warns(UserWarning, match=r"has a single class, class \[2J: there is nothing to learn") as told:
         data.load(f"folder:{tmp_path}")
+    assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,10 @@ def test_replicas_draw_alike_for_a_batch_and_apart_for_an_image(mirrored):
     assert not dropout
 
 
+def test_keras_own_fit_warns_of_norms_that_see_shares(mirrored):
+    assert "each norm sees its replica's share of a batch" in mirrored["plain"]
+
+
 def test_auto_takes_all_devices_of_the_machine(mirrored):
     assert mirrored["connected"] == ["mirrored", 2, 1, True]
 
