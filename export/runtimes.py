@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_mgnet.errors import one_line
 from keras_mgnet.extras import EXPORT, extra
+from keras_mgnet.files import without_brackets
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -78,7 +79,8 @@ def onnx_session(path: str | Path):
 def _open_savedmodel(path: Path) -> Runner:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path))
+    with without_brackets(path) as folder:
+        loaded = tf.saved_model.load(str(folder))
 
     def run(images):
         outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` keeps the variables alive

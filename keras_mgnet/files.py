@@ -78,6 +78,18 @@ def check_room(folder: Path) -> None:
 
 
 @contextmanager
+def without_brackets(folder: Path) -> Iterator[Path]:
+    """Yields a path to a folder for TensorFlow, which takes a path with brackets for a pattern: a link if need be."""
+    if not {"[", "]"} & {*str(folder)}:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="keras_mgnet-") as place:
+        link = Path(place) / "link"
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
+
+
+@contextmanager
 def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
     """Yields a temporary path with the name of `path`. If the body ends without an error, the file written there replaces `path`.
 
@@ -141,6 +153,21 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
             if folder.exists():
                 return folder, lock
             os.close(lock)
+
+
+def read_lines(file: Path) -> list[str]:
+    """Returns the lines of a text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        ValueError: if the text has another encoding. The message names the line.
+    """
+    content = file.read_bytes()
+    try:
+        return content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = 1 + content[: error.start].count(b"\n")
+        received = f"{content.splitlines()[line - 1]!r} in line {line} of '{file}'"
+        raise ValueError(f"expected text in UTF-8. Received: {received}") from error
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -34,7 +34,7 @@ class SGD(keras.optimizers.SGD):
     over the last tenth of the steps. The optimiser does not overwrite the weights with the average.
     `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights temporarily.
 
-    With `use_ema` the average is that of Keras instead: e is constant, and `fit` ends with the average in the weights. The callback
+    With `use_ema` the average is that of Keras instead: e is constant, and `fit` ends with the average in the weights.
     `keras.callbacks.SwapEMAWeights` needs it.
 
     Args:

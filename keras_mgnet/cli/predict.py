@@ -8,6 +8,7 @@ from rich.table import Table
 
 from keras_mgnet.cli.options import CheckpointOption, JsonOption
 from keras_mgnet.console import print_json, show, table
+from keras_mgnet.files import read_lines
 
 
 def predict_command(
@@ -39,7 +40,7 @@ def predict_command(
     else:
         from keras_mgnet.serving.client import RemoteModel, classify
 
-        names = class_names and class_names.read_text(encoding="utf-8").splitlines()
+        names = class_names and read_lines(class_names)
         remote = RemoteModel(server, timeout, retries)
         images = [file for path in paths for file in _files(path)]
         predictions = classify(remote, images, top, signature=signature, class_names=names)

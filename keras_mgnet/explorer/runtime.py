@@ -25,9 +25,9 @@ SECONDS = 60
 
 
 def fetch() -> list[Path]:
-    """Returns the files of the runtime, and fetches missing or changed files. Accepts only the version whose digest is in `SHA512`.
+    """Returns the files of the runtime, and fetches missing or changed files.
 
-    The registry is npm's, or the one in `NPM_CONFIG_REGISTRY`.
+    Accepts only the version whose digest is in `SHA512`. The registry is npm's, or the one in `NPM_CONFIG_REGISTRY`.
     """
     if not all(map(is_intact, FILES)):
         registry = os.environ.get("NPM_CONFIG_REGISTRY", REGISTRY).rstrip("/")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mgnet.errors import one_line
+from keras_mgnet.files import read_lines, without_brackets
 from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature, Tensor
@@ -49,12 +50,12 @@ class SavedModelEngine:
     """Runs a SavedModel in TensorFlow, with the signatures of the SavedModel."""
 
     def __init__(self, folder: Path):
-        with hidden_notes():
+        with hidden_notes(), without_brackets(folder) as place:
             import tensorflow as tf
 
-            self._loaded = tf.saved_model.load(str(folder))  # owns the variables
+            self._loaded = tf.saved_model.load(str(place))  # owns the variables
         names = folder / "assets/class_names.txt"
-        self.class_names = names.read_text(encoding="utf-8").splitlines() if names.is_file() else None
+        self.class_names = read_lines(names) if names.is_file() else None
         self._functions, self.signatures = dict(self._loaded.signatures), {}
         for name, function in self._functions.items():
             (tensor,) = _tf_tensors(function.structured_input_signature[1]).values()

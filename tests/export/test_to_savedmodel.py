@@ -19,6 +19,7 @@ from keras_mgnet import MgNet, export, files
 from keras_mgnet.export import tfserving, verification
 from keras_mgnet.export.decoding import decode_images
 from keras_mgnet.images import decode
+from keras_mgnet.serving.engines import SavedModelEngine
 from support import catalogue, slow_unless
 from support.numerics import assert_close, randomize
 
@@ -428,6 +429,14 @@ def test_configuration_of_the_user_stays(tmp_path):
 
 
 # versions, whole or not at all
+
+
+def test_brackets_in_a_path_are_no_pattern(tmp_path):
+    version = export.savedmodel(tiny(), tmp_path / "models [prod]" / "[2]")
+    images = pixels(2, 8, 8, 3).astype("float32")
+    expected = export.open_artifact(version)(images)["logits"]
+    engine = SavedModelEngine(version)
+    np.testing.assert_array_equal(engine.run("serving_default", images)["logits"], expected)
 
 
 def test_versions_increase_and_are_never_overwritten(tmp_path):

@@ -133,7 +133,7 @@ def test_pixels_in_memory_are_asked_in_order(server):
 
 
 def test_the_command_prints_what_it_prints_for_a_run(server, pictures, tmp_path):
-    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "names.txt").write_text("\ufeffred\ngreen\nblue\n", encoding="utf-8")  # as editors of Windows do
     top = json.loads(predict("--server", server, pictures[0], "--json", "--top", 2))
     named = json.loads(predict(pictures[0], "--server", server, "--json", "--class-names", tmp_path / "names.txt"))
     table = predict("--server", server, *pictures)
@@ -376,6 +376,8 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
     (tmp_path / "cut.jpg").write_bytes(pictures[1].read_bytes()[:300])
     (tmp_path / "text.txt").write_text("text")
     (tmp_path / "names.txt").write_text("one\ntwo\n")
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("rot\ngrün\n".encode("latin-1"))
     for arguments, message in [
         (["--server", server, tmp_path / "no.png"], "Received: 400 'image_bytes[0]': expected an image, JPEG or PNG"),
         (["--server", server, tmp_path / "cut.jpg"], "Received: 400 'image_bytes"),
@@ -385,6 +387,10 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
         (["--server", f"{server}/versions/7", pictures[0]], "404 unknown version '7'"),
         (["--server", server, "--signature", "serving_byte", pictures[0]], "did you mean 'serving_bytes'"),
         (["--server", server, "--class-names", tmp_path / "names.txt", pictures[0]], "expected 3 class names"),
+        (
+            ["--server", server, "--class-names", latin, pictures[0]],
+            f"expected text in UTF-8. Received: b'gr\\xfcn' in line 2 of '{latin}'",
+        ),
         ([pictures[0]], "expected a run directory and image files"),
     ]:
         assert message in refused("predict", *arguments)

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.extras import TFDS, extra
+from keras_mgnet.files import without_brackets
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.training.data.folder import read_folder
@@ -273,10 +274,17 @@ def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> D
 
 
 def _tfds(name: str) -> Dataset:
-    tfds = extra("tensorflow_datasets", TFDS)
     data_dir = os.environ.get("TFDS_DATA_DIR")
+    if not data_dir:
+        return _prepared(name, None)
+    with without_brackets(Path(data_dir).expanduser()) as folder:
+        return _prepared(name, folder)
+
+
+def _prepared(name: str, data_dir: Path | None) -> Dataset:
+    tfds = extra("tensorflow_datasets", TFDS)
     try:
-        builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)
+        builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:  # TFDS refuses a version with AssertionError
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
     features = dict(builder.info.features.items())

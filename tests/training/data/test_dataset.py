@@ -23,11 +23,14 @@ def digits():
 
 
 @pytest.fixture(scope="module", params=["mnist", "cifar10"])
-def real(request):
+def real(request, tmp_path_factory):
+    """Read from a folder with brackets in its name, which TensorFlow takes for a pattern."""
     if not (TFDS / request.param).is_dir():
         pytest.skip(f"{request.param} is not prepared in {TFDS}; set TFDS_DATA_DIR")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFDS_DATA_DIR", str(TFDS))
+        folder = tmp_path_factory.mktemp("[sets]") / "tfds"
+        folder.symlink_to(TFDS.absolute(), target_is_directory=True)
+        patch.setenv("TFDS_DATA_DIR", str(folder))
         return data.load(request.param)
 
 
