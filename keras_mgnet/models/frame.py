@@ -20,6 +20,7 @@ from keras_mgnet.metrics import Accuracy
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
 
+MOST_GRIDS = 16  # images of 2^15 pixels a side
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
@@ -131,6 +132,8 @@ class Frame:
 
     def image(self, levels: int) -> Tensor:
         """Returns the symbolic image (N, H, W, C). Raises ValueError if the image is too small for this number of levels."""
+        if levels > MOST_GRIDS:
+            raise ValueError(f"expected at most {MOST_GRIDS} grids. Received: {levels}")
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
             dtype = self.common["dtype"].compute_dtype

@@ -12,6 +12,7 @@ from keras_mgnet.errors import check_known, unknown
 from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
+from keras_mgnet.npz import read_npz
 from keras_mgnet.training.data.folder import read_folder
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
@@ -209,8 +210,7 @@ def _digits() -> Dataset:
 
 def _npz(name: str, file: Path) -> Dataset:
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in (*NPZ_KEYS, *NPZ_OPTIONS)}
+        arrays = read_npz(file, (*NPZ_KEYS, *NPZ_OPTIONS))
     except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
         raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
     if missing := [key for key in NPZ_KEYS if key not in arrays]:
