@@ -1,6 +1,6 @@
 """Runs artifacts as in deployment. The TFLite and ONNX runners load neither TensorFlow nor Keras."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,9 +54,9 @@ def undamaged(path: Path) -> Iterator[None]:
     """While open, turns the errors of a runtime that cannot read an artifact into a ValueError with the path."""
     try:
         yield
-    except (ImportError, OSError):
+    except ImportError:
         raise
-    except Exception as error:  # each runtime raises its own errors
+    except Exception as error:  # each runtime raises its own errors, also for files of another form
         raise ValueError(f"expected an artifact that can be read. Received: '{path}' ({one_line(error)})") from error
 
 
@@ -79,6 +79,8 @@ def _open_savedmodel(path: Path) -> Runner:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
+    _, named = loaded.signatures["serving_default"].structured_input_signature
+    _check_input(named)
 
     def run(images):
         outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` keeps the variables alive
@@ -89,6 +91,7 @@ def _open_savedmodel(path: Path) -> Runner:
 
 def _open_tflite(path: Path) -> Runner:
     serve = tflite_interpreter(path).get_signature_runner("serving_default")
+    _check_input(serve.get_input_details())
     image, answers = serve.get_input_details()["image"], serve.get_output_details()
 
     def run(images):
@@ -114,8 +117,14 @@ def _dequantized(stored: np.ndarray, tensor: dict) -> np.ndarray:
 
 def _open_onnx(path: Path) -> Runner:
     session = onnx_session(path)
+    _check_input(given.name for given in session.get_inputs())
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
+
+
+def _check_input(names: Iterable[str]) -> None:
+    if (received := list(names)) != ["image"]:
+        raise ValueError(f"expected one input, image. Received: {', '.join(received)}")
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}

@@ -217,6 +217,8 @@ def _kind(layer: keras.layers.Layer) -> Any:
 def _read(source: Any) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
+    if not isinstance(source, (str, Path)):
+        raise ValueError(f"expected a state dict or the path of a file with weights. Received: {source!r}")
     path = Path(source)
     readers = {".npz": read_npz, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
     check_known("weights format", path.suffix, readers)
@@ -244,6 +246,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
 
 
 def _strip_prefixes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if strange := [key for key in state if not isinstance(key, str)]:
+        raise ValueError(f"expected names as the keys of a state dict. Received: {strange[0]!r}")
     marked = {key.removeprefix("w/"): value for key, value in state.items() if key.startswith("w/")}
     return {key.removeprefix("module."): value for key, value in (marked or state).items()}
 

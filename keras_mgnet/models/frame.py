@@ -106,6 +106,7 @@ class Frame:
             raise unknown("norm", self.norm, ["batch", "None"])
         if self.classifier_activation not in (None, "softmax"):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
+        check_input_tensor(self.input_tensor)
         check_weights_path(self.weights)
         check_recipe(self.recipe)
 
@@ -205,6 +206,12 @@ def input_tensor(given: Any) -> Tensor:
     return keras.saving.deserialize_keras_object(
         copy.deepcopy(given)
     ).output  # a copy, because Keras empties the config
+
+
+def check_input_tensor(given: Any) -> None:
+    """Raises ValueError unless an input tensor is None, a symbolic tensor or the configuration of one."""
+    if not (given is None or isinstance(given, (keras.KerasTensor, dict))):
+        raise ValueError(f"expected input_tensor to be None or a keras.Input. Received: input_tensor={given!r}")
 
 
 def check_weights_path(weights: str | Path | None) -> None:

@@ -26,6 +26,7 @@ class Iteration:
     """
 
     def __init__(self, model: keras.Model, jit_compile: bool | None = None):
+        check_solver(model)
         self.model = model
         jit = model.inputs[0].shape[1] >= COMPILED_FROM if jit_compile is None else jit_compile
         residual = model.get_layer("residual")
@@ -61,6 +62,13 @@ class Iteration:
                 raise ValueError(f"expected f and u of shape {expected}. Received: {name} of shape {np.shape(value)}")
             if not np.isfinite(ops.convert_to_numpy(value)).all():
                 raise ValueError(f"expected finite numbers in {name}. Received: NaN or infinity")
+
+
+def check_solver(model: keras.Model) -> None:
+    """Raises ValueError unless a model is one of `solver`."""
+    is_model = isinstance(model, keras.Model) and len(model.inputs) == 2
+    if not is_model or all(layer.name != "residual" for layer in model.layers):
+        raise ValueError(f"expected a model of keras_mgnet.multigrid.solver. Received: {model!r}")
 
 
 def _diverges(history: list[np.ndarray]) -> bool:
@@ -123,6 +131,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
         >>> round(convergence_factor(solver(15), 15), 2)
         0.35
     """
+    check_solver(model)
     if tuple(model.inputs[0].shape[1:3]) != (n, n):
         raise ValueError(f"expected n={model.inputs[0].shape[1]}, like the model. Received: n={n!r}")
     if cycles < 1:

@@ -1,18 +1,22 @@
 """Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or a data set of TensorFlow Datasets (TFDS)."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import StringConstraints
+from typing_extensions import TypedDict
 
-from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.errors import check_known, one_line, unknown
 from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.npz import read_npz
+from keras_mgnet.schema import open_ended, read_json
 from keras_mgnet.training.data.folder import read_folder
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
@@ -23,6 +27,7 @@ NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
 CHUNK_BYTES = 2**22
+REPREPARE = "delete its folder and prepare it again with `tfds build`"
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
 
@@ -240,12 +245,33 @@ def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> D
     return _dataset(name, splits, class_names)
 
 
+@open_ended
+class SplitInfo(TypedDict):
+    """One split in a dataset_info.json of TFDS."""
+
+    name: str
+    shardLengths: list[Annotated[str, StringConstraints(pattern=r"^\d+$")]]
+
+
+@open_ended
+class Info(TypedDict):
+    """The content of a dataset_info.json of TFDS, as far as it is needed here."""
+
+    name: str
+    version: str
+    splits: list[SplitInfo]
+
+
 def _tfds(name: str) -> Dataset:
     tfds = extra("tensorflow_datasets", TFDS)
     data_dir = os.environ.get("TFDS_DATA_DIR")
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     try:
-        builder = tfds.builder(name, data_dir=Path(data_dir).expanduser() if data_dir else None)
-    except (ValueError, AssertionError) as error:  # TFDS refuses a version with AssertionError
+        builder = tfds.builder(name, data_dir=root)
+    except (
+        Exception
+    ) as error:  # each part of TFDS and protobuf has its own error for what it does not know or cannot read
+        _check_infos(root, name)
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
     features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
@@ -260,6 +286,19 @@ def _tfds(name: str) -> Dataset:
     test = "test" if "test" in splits else "validation"
     if not {"train", test} <= set(splits):
         raise ValueError(f"expected the splits train and test or validation in {name}. Received: {sorted(splits)}")
-    parts = tfds.as_numpy(builder.as_dataset(split=["train", test], batch_size=-1))
+    try:
+        parts = tfds.as_numpy(builder.as_dataset(split=["train", test], batch_size=-1))
+    except Exception as error:  # of TFDS and TensorFlow, for missing, truncated and changed records
+        reason = re.sub(r"\{\{.*?\}\} ?", "", one_line(error))
+        raise ValueError(
+            f"expected {name} as TFDS prepares it; {REPREPARE}. Received: '{builder.data_path}' ({reason})"
+        ) from error
     arrays = [Split(part["image"], part["label"].astype(np.int32)) for part in parts]
     return _dataset(name, arrays, features["label"].names)
+
+
+def _check_infos(root: Path, name: str) -> None:
+    """Raises ValueError if a dataset_info.json of the set is damaged."""
+    (base,) = re.match(r"(\w*)", name).groups()
+    for file in (root / base).rglob("dataset_info.json") if base else ():
+        read_json(file, Info, f"the dataset_info.json of a set that TFDS has prepared; {REPREPARE}")

@@ -15,7 +15,7 @@ from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
 from keras_mgnet.training.runs.plots import plot_curves
-from keras_mgnet.training.runs.state import Progress, capture, restore
+from keras_mgnet.training.runs.state import Progress, State, capture, restore
 
 
 class RunWriter:
@@ -26,7 +26,7 @@ class RunWriter:
 
     def __init__(self, directory: Path, keep: int, run: str):
         self.directory, self.keep = directory, keep
-        self.checkpoints = Checkpoints(directory / "checkpoints", run)
+        self.checkpoints = Checkpoints(directory / "checkpoints", run, State)
 
     def __enter__(self) -> "RunWriter":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class RunWriter:
             return Progress()
         _, arrays, progress = found
         restore(model, arrays)
-        return Progress(**progress)
+        return progress
 
     def catch_up(self, model: keras.Model, progress: Progress) -> None:
         """Rewrites models and log as they were at the restored checkpoint: a kill may have come between the writes."""

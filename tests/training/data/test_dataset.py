@@ -197,7 +197,9 @@ def test_npz_labels_of_any_integer_type_and_from_1(dtype, tmp_path):
 def test_npz_that_would_fill_the_memory(tmp_path):
     blank = {"x_train": np.zeros((4, 1024, 1024, 3), np.uint8), "y_train": np.arange(4)}
     np.savez_compressed(tmp_path / "set.npz", **blank, x_test=GOOD.images, y_test=GOOD.labels)
-    with pytest.raises(ValueError, match=r"set\.npz \('x_train\.npy' unpacks from \d+ bytes to 12583040; write it with"):
+    with pytest.raises(
+        ValueError, match=r"set\.npz \('x_train\.npy' unpacks from \d+ bytes to 12583040; write it with"
+    ):
         data.load(f"npz:{tmp_path / 'set.npz'}")
     np.savez(tmp_path / "set.npz", **blank, x_test=blank["x_train"], y_test=GOOD.labels)
     assert data.load(f"npz:{tmp_path / 'set.npz'}").counts == (4, 4)
