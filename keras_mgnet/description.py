@@ -37,6 +37,7 @@ def count_params(model: keras.Model) -> int:
         >>> count_params(MgNet((2, 2, 2, 2), 64))
         521418
     """
+    _check_model(model, keras.Layer)
     return sum(_size(variable) for variable in {id(v): v for v in model.trainable_variables}.values())
 
 
@@ -49,8 +50,14 @@ def features(model: keras.Model) -> keras.Model:
         >>> tuple(u.shape)
         (1, 4, 4, 4)
     """
+    _check_model(model)
     levels = {layer.name: layer.output for layer in model.layers if layer.name.startswith("level")}
     return keras.Model(model.input, levels, name=f"{model.name}_features")
+
+
+def _check_model(model: object, kind: type = keras.Model) -> None:
+    if not isinstance(model, kind):
+        raise ValueError(f"expected a Keras model. Received: {model!r}")
 
 
 def short_path(path: str) -> str:
@@ -70,6 +77,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
     the result of the product A * e is never used. This product is not counted, because compilers remove it. In a V-cycle the same
     is true for every level.
     """
+    _check_model(model)
     (shape,) = (tensor.shape[1:] for tensor in model.inputs)
     with recorded_applications() as applications:
         _Trace(model).compute_output_spec(keras.KerasTensor((1, *shape), dtype=model.inputs[0].dtype))

@@ -6,8 +6,16 @@ from typing import Any
 
 
 def is_integer(value: Any) -> bool:
-    """Whether value is an integer and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    """Whether value is an integer of at most 32 bits and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+
+
+def is_real(value: Any) -> bool:
+    """Whether value is a finite number that a float can hold, and no bool."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def positive_integer(argument: str, value: Any) -> int:
@@ -51,11 +59,7 @@ def within(argument: str, value: Any, low: float, high: float) -> float:
         >>> within("survival", 0.5, 0, 1)
         0.5
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not (low <= float(value) <= high and math.isfinite(value))
-    ):
+    if not (is_real(value) and low <= float(value) <= high):
         raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
     return float(value)
 

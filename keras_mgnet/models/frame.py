@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.annotations import Tensor
-from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.errors import check_known, is_known, unknown
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.metrics import Accuracy
@@ -96,15 +98,15 @@ class Frame:
                 "expected classes to be an integer >= 2; for a single output take include_top=False and a Dense(1) of your "
                 f"own. Received: classes={self.classes!r}"
             )
-        if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):
+        if not isinstance(self.remat, (tuple, list)) or not all(isinstance(name, str) for name in self.remat):
             raise ValueError(
                 f"expected remat to be names of levels, such as ('level1',). Received: remat={self.remat!r}"
             )
-        if self.pooling is not None and self.pooling not in POOLINGS:
+        if self.pooling is not None and not is_known(self.pooling, POOLINGS):
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
-        if self.norm not in NORMS:
+        if not is_known(self.norm, NORMS):
             raise unknown("norm", self.norm, ["batch", "None"])
-        if self.classifier_activation not in (None, "softmax"):
+        if not is_known(self.classifier_activation, (None, "softmax")):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
         check_input_tensor(self.input_tensor)
         check_weights_path(self.weights)
@@ -203,9 +205,10 @@ def input_tensor(given: Any) -> Tensor:
     """Returns `given` if it is a tensor. If `given` is the configuration of a tensor, returns that tensor."""
     if not isinstance(given, dict):
         return given
-    return keras.saving.deserialize_keras_object(
-        copy.deepcopy(given)
-    ).output  # a copy, because Keras empties the config
+    graph = keras.saving.deserialize_keras_object(copy.deepcopy(given))  # a copy, because Keras empties the config
+    if not isinstance(graph, keras.Model):
+        raise ValueError(f"expected the configuration of a model as input_tensor. Received: {reprlib.repr(given)}")
+    return graph.output
 
 
 def check_input_tensor(given: Any) -> None:
@@ -216,10 +219,10 @@ def check_input_tensor(given: Any) -> None:
 
 def check_weights_path(weights: str | Path | None) -> None:
     """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
-    path = None if weights is None else Path(weights)
-    if path is not None and not (path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
+    path = Path(weights) if isinstance(weights, (str, os.PathLike)) else None
+    if weights is not None and not (path and path.name.endswith(".weights.h5") and h5py.is_hdf5(path)):
         raise ValueError(
-            f"expected weights to be None or the path of an existing .weights.h5 file. Received: weights={str(path)!r}"
+            f"expected weights to be None or the path of an existing .weights.h5 file. Received: weights={str(weights)!r}"
         )
 
 

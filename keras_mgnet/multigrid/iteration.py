@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.models.checks import is_integer, is_real
+
 HOPELESS = 1e6
 COMPILED_FROM = 127  # points per side below which compiling takes longer than it saves
 
@@ -102,8 +104,10 @@ def solve(
         >>> u.shape, len(history) - 1, bool((history[-1] < 1e-8).all())
         ((2, 15, 15, 1), 9, True)
     """
-    if not tolerance > 0:
+    if not (is_real(tolerance) and tolerance > 0):
         raise ValueError(f"expected tolerance > 0. Received: tolerance={tolerance!r}")
+    if not (is_integer(cycles) and cycles >= 0):
+        raise ValueError(f"expected cycles to be an integer >= 0. Received: cycles={cycles!r}")
     u, history = Iteration(model)(f, u, tolerance=tolerance, cycles=cycles)
     if not (history[-1] <= tolerance).all():
         warnings.warn(
@@ -134,7 +138,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
     check_solver(model)
     if tuple(model.inputs[0].shape[1:3]) != (n, n):
         raise ValueError(f"expected n={model.inputs[0].shape[1]}, like the model. Received: n={n!r}")
-    if cycles < 1:
+    if not (is_integer(cycles) and cycles >= 1):
         raise ValueError(f"expected cycles >= 1. Received: cycles={cycles!r}")
     f = ops.zeros((1, *model.inputs[1].shape[1:]), dtype=model.inputs[1].dtype)
     step = compiled(lambda u: model([u, f], training=False), False)
