@@ -11,12 +11,15 @@ from keras_mgnet import (
     PreActResNet,
     ResNet,
     ResNeXt,
+    RevNet,
     ShakeShake,
     create_model,
+    describe,
     load_torch_weights,
     model_info,
 )
 from keras_mgnet.layers import GridLevel, Norm
+from keras_mgnet.multigrid import convergence_factor, solve, solver
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.loop.config import TrainConfig
@@ -115,6 +118,33 @@ REFUSED = {
         lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "w.npy"),
         "unknown weights format '.npy'",
     ),
+    "state dict of numbers": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), {5: [1]}),
+        "expected names as the keys of a state dict. Received: 5",
+    ),
+    "state dict of nothing": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), 5),
+        "expected a state dict or the path of a file with weights. Received: 5",
+    ),
+    "no tensor": (lambda: RevNet(input_tensor={1}), r"expected input_tensor to be None or a keras.Input\. Received: "),
+    "no configuration of a tensor": (
+        lambda: MgNet((1,), 4, input_tensor={"a": 1}),
+        "expected the configuration of a model as input_tensor. Received: {'a': 1}",
+    ),
+    "no solver": (
+        lambda: solve([1.5], np.ones((1, 7, 7, 1))),
+        r"expected a model of keras_mgnet\.multigrid\.solver\. Received: \[1\.5\]",
+    ),
+    "another solver": (
+        lambda: convergence_factor(MgNet((1,), 4, **SMALL), 8),
+        "expected a model of keras_mgnet.multigrid",
+    ),
+    "cycles": (lambda: solve(solver(7), np.ones((1, 7, 7, 1)), cycles="x"), "expected cycles to be an integer >= 0"),
+    "stencil": (lambda: solver(7, A={1}), r"expected an array of real numbers\. Received: A={1}"),
+    "no model": (lambda: describe([1]), r"expected a Keras model\. Received: \[1\]"),
+    "name of any type": (lambda: create_model(["resnet18"]), r"unknown model '\['resnet18'\]'"),
+    "pooling of any type": (lambda: MgNet((1,), 4, pooling=["avg"], **SMALL), "unknown pooling"),
+    "beyond floats": (lambda: ShakeShake(dt=10**400), "expected dt between 0 and inf"),
     "file of weights": (lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "no.npz"), "expected the path of a file"),
     "epochs": (lambda: TrainConfig(epochs=0), "expected epochs >= 1. Received: epochs=0"),
     "batch size": (lambda: TrainConfig(batch_size=-4), "expected batch_size >= 1"),
