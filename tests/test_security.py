@@ -103,6 +103,24 @@ def test_a_network_beyond_memory(run, refusal):
     assert "OOM" in refusal(*COMMANDS["evaluate"])
 
 
+RECORDS = {
+    "describe": ("describe", "run"),
+    "compare": ("compare", "run", "--out", "exported"),
+    "train": ("train", "digits", "--out", "run", "--resume"),
+    "explore": ("explore", "run", "--out", "exported", "--no-serve"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS | RECORDS)
+def test_a_run_json_of_another_form(command, run, refusal):
+    record = json.loads((run / "run.json").read_text())
+    record["result"]["epochs"] = None
+    (run / "run.json").write_text(json.dumps(record))
+    error = refusal(*(COMMANDS | RECORDS)[command])
+    assert "Received: 'run/run.json' (result.epochs: Input should be a valid integer)" in error
+    assert not Path("exported").exists()
+
+
 def test_the_payload_of_the_lambda_is_live(run):
     spoil_archive(run / "last.keras", lambda_layer)
     keras.saving.load_model(run / "last.keras", safe_mode=False)(np.zeros((1, 8, 8, 1)))

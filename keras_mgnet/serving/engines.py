@@ -1,6 +1,5 @@
 """Opens artifacts in their runtimes. An engine has `signatures`, `class_names`, and `run` from an input to outputs."""
 
-import json
 from binascii import a2b_base64
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from keras_mgnet.errors import one_line
 from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
+from keras_mgnet.schema import parse_json
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature, Tensor
 
 DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
@@ -80,7 +80,8 @@ class OnnxEngine:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spares the server's cores
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.class_names = json.loads(self._session.get_modelmeta().custom_metadata_map.get("class_names", "null"))
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.class_names = parse_json(told.get("class_names", "null"), list[str] | None)
         (image,) = _onnx_tensors(self._session.get_inputs()).values()
         outputs = _onnx_tensors(self._session.get_outputs())
         self.signatures = {DEFAULT: Signature(image, outputs)}

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from keras_mgnet.errors import check_known, one_line, unknown
 from keras_mgnet.extras import TFDS, extra
+from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.npz import read_npz
@@ -141,9 +142,9 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
     if image_size is not None and (image_size < 1 or form != "folder"):
         raise ValueError(f"expected a positive image size, with folder:DIR only. Received: {image_size} with {name!r}")
     if form == "folder" and place:
-        return _folder(name, Path(place).expanduser(), image_size, on_corrupt)
+        return _folder(name, expanded(place), image_size, on_corrupt)
     if form == "npz" and place:
-        return _npz(name, Path(place).expanduser())
+        return _npz(name, expanded(place))
     return _digits() if name == "digits" else _tfds(name)
 
 
@@ -265,7 +266,7 @@ class Info(TypedDict):
 def _tfds(name: str) -> Dataset:
     tfds = extra("tensorflow_datasets", TFDS)
     data_dir = os.environ.get("TFDS_DATA_DIR")
-    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    root = expanded(data_dir or tfds.core.constants.DATA_DIR)
     try:
         builder = tfds.builder(name, data_dir=root)
     except (

@@ -1,12 +1,12 @@
 """The configuration of a training run, with types. The fields are the options of `keras-mgnet train`."""
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from keras_mgnet.configuration import Count, Share, check, option
+from keras_mgnet.files import expanded
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
@@ -111,7 +111,7 @@ class TrainConfig:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
         if place and form in OF_FILES:  # an absolute path is valid from any directory
-            object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
+            object.__setattr__(self, "dataset", f"{form}:{expanded(place).absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with the recipe's values in place of None. `channels` is the number of image channels."""

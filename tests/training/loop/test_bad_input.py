@@ -1,7 +1,11 @@
 """Bad input gets an error that names what was expected, before anything is built or written."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_mgnet import (
     FBResNet,
@@ -165,6 +169,10 @@ REFUSED = {
         "expected batch_size to be a valid integer. Received: batch_size='64'",
     ),
     "not finite": (lambda: TrainConfig(weight_decay=float("inf")), "expected weight_decay to be a finite number"),
+    "home of nobody": (
+        lambda: TrainConfig("npz:~nobody-here/x"),
+        "expected the home directory of a user of this machine",
+    ),
     "no data set": (lambda: TrainConfig(None), "expected dataset to be a valid string"),
     "warm-up": (lambda: prepare(TrainConfig("digits", epochs=2, warmup_epochs=3.0)), "expected warmup_epochs <= 2"),
     "folder": (lambda: prepare(TrainConfig("folder:/no/where")), "expected a folder of images. Received: '/no/where'"),
@@ -218,6 +226,17 @@ def test_labels_outside_the_classes(tmp_path):
     )
     with pytest.raises(ValueError, match=r"expected train labels in 0\.\.2\. Received: 0\.\.7"):
         prepare(tiny_config(dataset=f"npz:{tmp_path / 'd.npz'}"))
+
+
+def test_class_names_that_are_not_utf8(tmp_path):
+    for name in (b"a", b"b\xff"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/set/" + name))
+        folder.mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (8, 8)).save(folder / f"{i}.png")
+    with pytest.raises(ValueError, match=r"expected names and paths in UTF-8\. Received: .*udcff"):
+        train(tiny_config(dataset=f"folder:{tmp_path / 'set'}", out=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"model": 1}'])
