@@ -88,9 +88,8 @@ def serializable(cls: Class) -> Class:
 def _check_limits(arguments: dict[str, Any]) -> None:
     for name, most in LIMITS.items():
         value = arguments.get(name)
-        several = isinstance(value, (list, tuple))
-        if sum(count for count in (value if several else [value]) if isinstance(count, Integral)) > most:
-            total = " in all" if several else ""
+        counts, total = (value, " in all") if isinstance(value, (list, tuple)) else ([value], "")
+        if sum(int(count) for count in counts if isinstance(count, Integral)) > most:
             raise ValueError(f"expected {name} <= {most}{total}. Received: {name}={reprlib.repr(value)}")
 
 

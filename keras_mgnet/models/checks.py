@@ -7,7 +7,7 @@ from typing import Any
 
 def is_integer(value: Any) -> bool:
     """Whether value is an integer of at most 32 bits and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**31) <= int(value) < 2**31
 
 
 def is_real(value: Any) -> bool:

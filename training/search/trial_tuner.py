@@ -10,8 +10,9 @@ import traceback
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import StringConstraints
 from typing_extensions import TypedDict
 
 from keras_mgnet import compat
@@ -47,7 +48,7 @@ class OracleState(TypedDict):
 
     ongoing_trials: dict[str, str]
     hyperparameters: Parameters
-    start_order: list[str]
+    start_order: list[Annotated[str, StringConstraints(pattern=r"^\w+$")]]
     end_order: list[str]
     run_times: dict[str, int]
     retry_queue: list[str]
@@ -169,7 +170,7 @@ def known_trials(oracle: Path) -> list[str]:
     for name in names:
         file = oracle.parent / f"trial_{name}" / "trial.json"
         if not file.is_file():
-            raise ValueError(f"expected {OF_TUNER}. Received: no '{file}'")
+            raise ValueError(f"expected {OF_TUNER}. Received: no '{file}', which '{oracle}' names")
         read_json(file, TrialState, OF_TUNER)
     return names
 
