@@ -24,6 +24,7 @@ from keras_mgnet.training.runs.run import open_run, read_log
 from keras_mgnet.training.runs.state import State
 from keras_mgnet.training.search.config import TuneConfig, read_search
 from keras_mgnet.training.search.trials import RECORD, markdown, read_trials
+from support import ROOT
 from support.damage import damaged_bytes, damaged_json, tried, try_each, whole_or_named
 from support.runs import record
 from support.search import trial
@@ -220,6 +221,21 @@ def test_keras_archives(tries, exported, tmp_path):
         whole_or_named(file, lambda: load_model(file))
 
     try_each(tries, damaged_bytes((exported / "m.keras").read_bytes()), check)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs" / "records").glob("*/run.json")), ids=lambda file: file.parent.name
+)
+def test_records_of_earlier_versions_are_whole(file):
+    opened = open_run(file.parent)
+    assert opened.record == json.loads(file.read_text()) and opened.record["result"]["epochs"] > 10
+
+
+def test_a_run_without_an_epoch_is_not_finished(copy, run):
+    (copy / "log.csv").unlink()
+    (copy / "run.json").write_text(json.dumps(run.record | {"result": run.record["result"] | {"epochs": 0}}))
+    with pytest.raises(ValueError, match=r"result: Value error, a finished run has an epoch"):
+        open_run(copy)
 
 
 DAMAGED_MODELS = {

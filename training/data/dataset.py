@@ -266,13 +266,10 @@ class Info(TypedDict):
 def _tfds(name: str) -> Dataset:
     tfds = extra("tensorflow_datasets", TFDS)
     data_dir = os.environ.get("TFDS_DATA_DIR")
-    root = expanded(data_dir or tfds.core.constants.DATA_DIR)
     try:
-        builder = tfds.builder(name, data_dir=root)
-    except (
-        Exception
-    ) as error:  # each part of TFDS and protobuf has its own error for what it does not know or cannot read
-        _check_infos(root, name)
+        builder = tfds.builder(name, data_dir=expanded(data_dir) if data_dir else None)
+    except Exception as error:  # what is unknown or damaged ends in several errors of TFDS and protobuf
+        _check_infos(expanded(data_dir or tfds.core.constants.DATA_DIR), name)
         raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
     features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:

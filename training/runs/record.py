@@ -79,6 +79,8 @@ def _complete(result: Result) -> Result:
     if result.get("epochs") or result["status"] == "finished":
         measure = next((measure for measure in MEASURES if f"last_test_{measure.key}" in result), MEASURES[0])
         wanted += [f"last_test_{measure.key}", f"best_test_{measure.key}", "best_epoch"]
+    if result["status"] == "finished" and result.get("epochs") == 0:
+        raise ValueError("a finished run has an epoch")
     if missing := [key for key in wanted if key not in result]:
         raise ValueError(f"{', '.join(missing)} is missing for the status {result['status']!r}")
     return result

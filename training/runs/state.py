@@ -28,7 +28,7 @@ class Progress:
     rows: list[dict[str, int | float]] = field(default_factory=list)  # of the log, one per finished epoch
     step: NonNegativeInt = 0  # steps done in the running epoch
     # Of the running epoch so far: "images", "seconds", and for each metric its mean times the images.
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, int | float] = field(default_factory=dict)
     seconds: float = 0.0  # spent on the run
 
     @property

@@ -13,6 +13,7 @@ from keras_mgnet.reporting import finish, new_figure, save, table
 from keras_mgnet.schema import read_json
 
 RECORD = "result.json"
+Unit = Annotated[float, Field(ge=0, le=1)]
 HEADINGS = (
     *("trial", "validation accuracy", "parameters", "multiply-adds", "network"),
     *("rate", "weight decay", "epochs", "seconds"),
@@ -25,9 +26,7 @@ class Trial:
     """The record of a finished trial."""
 
     number: NonNegativeInt  # from 0, in the order in which trials began
-    accuracy: Annotated[
-        float, Field(ge=0, le=1)
-    ]  # on the held-out images after the last epoch; 0 if the training diverged
+    accuracy: Unit  # on the held-out images after the last epoch; 0 if the training diverged
     params: Count  # trainable parameters
     madds: Count  # multiply-adds per image
     arguments: dict[str, Any]  # of the network
