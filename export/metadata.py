@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from keras_mgnet.export.runtimes import artifact_format, onnx_session, tflite_interpreter, undamaged
 from keras_mgnet.extras import EXPORT, extra
+from keras_mgnet.schema import open_ended, parse_json
 from keras_mgnet.version import __version__
 
 if TYPE_CHECKING:
@@ -22,6 +24,24 @@ if TYPE_CHECKING:
 
 BUFFER = "keras_mgnet"
 ASSET = f"assets.extra/{BUFFER}.json"
+
+
+@open_ended
+class Scale(TypedDict):
+    """A normalisation."""
+
+    mean: list[float]
+    std: list[float]
+
+
+@open_ended
+class Metadata(TypedDict):
+    """What `entries` returns and an artifact holds."""
+
+    producer: str
+    class_names: NotRequired[list[str]]
+    normalization: NotRequired[Scale]
+    input_range: NotRequired[list[int]]
 
 
 def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -88,12 +108,14 @@ def _shortest(number: np.float32) -> float:
 
 def _read_savedmodel(path: Path) -> dict[str, Any]:
     file = path / ASSET
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return parse_json(file.read_bytes(), Metadata) if file.is_file() else {}
 
 
 def _read_onnx(path: Path) -> dict[str, Any]:
     told = onnx_session(path).get_modelmeta().custom_metadata_map
-    return {name: json.loads(value) for name, value in told.items()} if "producer" in told else {}
+    if "producer" not in told:
+        return {}
+    return parse_json("{" + ", ".join(f"{json.dumps(name)}: {value}" for name, value in told.items()) + "}", Metadata)
 
 
 def _read_tflite(path: Path) -> dict[str, Any]:
@@ -103,7 +125,7 @@ def _read_tflite(path: Path) -> dict[str, Any]:
     for i in range(model.MetadataLength()):
         entry = model.Metadata(i)
         if entry.Name() == BUFFER.encode():
-            return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+            return parse_json(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes(), Metadata)
     return {}
 
 

@@ -1,6 +1,6 @@
 """Runs exported files as in deployment. Running a TFLite or ONNX file loads neither TensorFlow nor Keras."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def undamaged(path: Path) -> Iterator[None]:
     """Inside the `with` block, turns a runtime's error about a damaged file into a ValueError that names the file."""
     try:
         yield
-    except (ImportError, OSError):
+    except ImportError:
         raise
     except Exception as error:  # each runtime raises its own errors
         raise ValueError(f"expected an undamaged file or folder. Received: '{path}' ({one_line(error)})") from error
@@ -81,6 +81,8 @@ def _open_savedmodel(path: Path) -> Runner:
 
     with without_brackets(path) as folder:
         loaded = tf.saved_model.load(str(folder))
+    _, named = loaded.signatures["serving_default"].structured_input_signature
+    _check_input(named)
 
     def run(images):
         outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` keeps the variables alive
@@ -91,6 +93,7 @@ def _open_savedmodel(path: Path) -> Runner:
 
 def _open_tflite(path: Path) -> Runner:
     serve = tflite_interpreter(path).get_signature_runner("serving_default")
+    _check_input(serve.get_input_details())
     image, answers = serve.get_input_details()["image"], serve.get_output_details()
 
     def run(images):
@@ -116,8 +119,14 @@ def _dequantized(stored: np.ndarray, tensor: dict) -> np.ndarray:
 
 def _open_onnx(path: Path) -> Runner:
     session = onnx_session(path)
+    _check_input(given.name for given in session.get_inputs())
     names = [output.name for output in session.get_outputs()]
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
+
+
+def _check_input(names: Iterable[str]) -> None:
+    if (received := list(names)) != ["image"]:
+        raise ValueError(f"expected one input, image. Received: {', '.join(received)}")
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}

@@ -38,6 +38,7 @@ def count_params(model: keras.Model) -> int:
         >>> count_params(MgNet((2, 2, 2, 2), 64))
         521418
     """
+    _check_model(model, keras.Layer)
     return sum(_size(variable) for variable in {id(v): v for v in model.trainable_variables}.values())
 
 
@@ -50,6 +51,7 @@ def features(model: keras.Model) -> keras.Model:
         >>> tuple(u.shape)
         (1, 4, 4, 4)
     """
+    _check_model(model)
     return keras.Model(model.input, level_outputs(model), name=f"{model.name}_features")
 
 
@@ -58,6 +60,11 @@ def level_outputs(model: keras.Model) -> dict[str, Any]:
     return {
         layer.name: layer.output for layer in model.layers if layer.name.startswith("level") and hasattr(layer, "nu")
     }
+
+
+def _check_model(model: object, kind: type = keras.Model) -> None:
+    if not isinstance(model, kind):
+        raise ValueError(f"expected a Keras model. Received: {model!r}")
 
 
 def short_path(path: str) -> str:
@@ -77,6 +84,7 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
     where e is the correction of u. After the last iteration of the last level, this residual is never used. Its product A * e is
     not counted, because compilers remove it. In a V-cycle the same is true for every level.
     """
+    _check_model(model)
     applications = _applications(model)
     return [_row(layer, applications) for layer in model.layers if layer.weights]
 

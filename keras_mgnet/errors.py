@@ -27,8 +27,16 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
 
 def check_known(kind: str, name: object, choices: Collection[str]) -> None:
     """Raises the error of `unknown` if a name is not one of `choices`."""
-    if name not in choices:
+    if not is_known(name, choices):
         raise unknown(kind, name, choices)
+
+
+def is_known(name: object, choices: Collection[Any]) -> bool:
+    """Whether a name is one of `choices`. It may be of any type, also one that cannot be hashed or compared."""
+    try:
+        return name in choices
+    except (TypeError, ValueError):
+        return False
 
 
 def required(model: object, expected: str, parts: Any) -> Any:

@@ -131,6 +131,21 @@ def publish(staged: Path, target: Path) -> Path:
     return target
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns a path with the home directory in place of ~. Raises ValueError for a user that there is not.
+
+    Example:
+        >>> expanded("~nobody-of-this-name/data")
+        Traceback (most recent call last):
+            ...
+        ValueError: expected the home directory of a user of this machine. Received: '~nobody-of-this-name/data'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"expected the home directory of a user of this machine. Received: '{path}'") from error
+
+
 def clear_staged(parent: Path) -> None:
     """Removes the temporary folders in `parent` that killed processes left behind. A living process holds a lock on its own."""
     for folder in parent.glob(f"{STAGED}*"):

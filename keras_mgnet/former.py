@@ -10,6 +10,8 @@ from zipfile import ZipFile
 
 import h5py
 
+from keras_mgnet.hdf5 import entries
+
 RENAMED = (  # former name, and its replacement
     (r"^layers/((?:grid|cycle)_level(?:_\d+)?)/(?=(?:A|B|[st][12])/)", r"layers/\1/field/"),
     (r"^layers/residual_level(_\d+)?/branch/(?=(?:K|vars)/)", r"layers/level\1/field/"),  # a force
@@ -101,6 +103,4 @@ def _translate(source: Path | IO[bytes], target: Path) -> bool:
 
 
 def _arrays(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda name, entry: names.append(name) if isinstance(entry, h5py.Dataset) else None)
-    return names
+    return [name for name, entry in entries(file) if isinstance(entry, h5py.Dataset)]

@@ -18,6 +18,7 @@ from keras_mgnet.models import LMResNet, MgNet, ResNet
 from keras_mgnet.models.frame import CLASSIFIER
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.weights import check_shapes, classes_that_differ, load_file
+from keras_mgnet.npz import read_npz
 
 Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
 
@@ -37,7 +38,6 @@ UNUSED = {  # entries that the code registers and never uses, by family; keras.M
     keras.Model: r"(.*\.)?num_batches_tracked",  # PyTorch's step counter of a norm with fixed momentum
     LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, and a transition has no k
 }
-MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # weights hardly compress: most bytes from one byte, and most bytes of zeros
 
 
 def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any] | str | Path) -> None:
@@ -234,8 +234,10 @@ def _kind(layer: keras.layers.Layer) -> Any:
 def _read(source: Any) -> Mapping[str, Any]:
     if isinstance(source, Mapping):
         return source
+    if not isinstance(source, (str, Path)):
+        raise ValueError(f"expected a state dict or the path of a file with weights. Received: {source!r}")
     path = Path(source)
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
+    readers = {".npz": read_npz, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
     check_known("weights format", path.suffix, readers)
     existing_file(path)
     try:
@@ -244,14 +246,6 @@ def _read(source: Any) -> Mapping[str, Any]:
         raise
     except Exception as error:  # each format has its own errors for damaged bytes
         raise ValueError(f"expected a readable {path.suffix} file of arrays. Received: '{path}' ({error})") from error
-
-
-def _read_npz(path: Path) -> Mapping[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        for member in archive.zip.infolist():
-            if member.file_size > MAX_EXPANSION * member.compress_size + ALWAYS_ALLOWED:
-                raise ValueError(f"{member.filename} is {member.file_size} bytes from {member.compress_size}")
-        return {key: archive[key] for key in archive.files}
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
@@ -268,6 +262,8 @@ def _read_torch(path: Path) -> Mapping[str, Any]:
 
 
 def _strip_prefixes(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if strange := [key for key in state if not isinstance(key, str)]:
+        raise ValueError(f"expected names as the keys of a state dict. Received: {strange[0]!r}")
     marked = {key.removeprefix("w/"): value for key, value in state.items() if key.startswith("w/")}
     return {key.removeprefix("module."): value for key, value in (marked or state).items()}
 

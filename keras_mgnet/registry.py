@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_mgnet import models
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published, Row
 
 # Arguments that fit a network to images and use. With any other argument it is a different network, without the name of its row.
@@ -109,6 +109,8 @@ def list_models(pattern: str = "*") -> list[str]:
         >>> list_models("resnet18_shared_a")
         ['resnet18_shared_a']
     """
+    if not isinstance(pattern, str):
+        raise ValueError(f"expected a shell pattern, such as 'resnet18*'. Received: pattern={pattern!r}")
     return sorted(name for name in all_models() if fnmatchcase(name, pattern))
 
 
@@ -119,8 +121,7 @@ def model_info(name: str) -> ModelInfo:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
         96.0
     """
-    if name not in all_models():
-        raise unknown("model", name, sorted(all_models()))
+    check_known("model", name, sorted(all_models()))
     return all_models()[name]
 
 

@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import reprlib
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any, TypeVar
 
 import keras
@@ -14,13 +16,18 @@ from keras_mgnet.errors import check_known
 Class = TypeVar("Class", bound=type)
 _BASE = ("name", "dtype", "trainable", "weights")
 CHANGES = ("frozen", "adapted", "quantized")
+LIMITS = {  # most iterations, in all grids together: a configuration of a few bytes could name so many that building never ends
+    **dict.fromkeys(("nu", "post_nu", "uses", "blocks", "modules", "stages", "branches"), 2_000),
+    "depth": 10_000,
+    "columns": 12,  # of a fractal network, whose longest column has 2^(columns - 1) convolutions per block
+}
 
 
 def serializable(cls: Class) -> Class:
     """Registers a layer or model with Keras and makes get_config return its constructor arguments, defaults included.
 
     The arguments are recorded when the object is built, so no class repeats its signature in a `get_config`. An unknown argument
-    raises a ValueError that suggests the nearest match.
+    raises a ValueError that suggests the nearest match. More iterations than `LIMITS` raise one too, before anything is built.
 
     Example:
         >>> @serializable
@@ -44,6 +51,7 @@ def serializable(cls: Class) -> Class:
                 check_known(f"argument of {cls.__name__}", name, list(signature.parameters)[1:])
             raise
         bound.apply_defaults()
+        _check_limits(bound.arguments)
         if "dtype" in bound.arguments:
             bound.arguments["dtype"] = keras.dtype_policies.get(bound.arguments["dtype"])
         build(self, *args, **kwargs)
@@ -75,6 +83,14 @@ def serializable(cls: Class) -> Class:
     constructor.__signature__ = signature  # Keras inspects it in __new__
     kind.__init__, kind.get_config, kind.from_config = constructor, get_config, classmethod(from_config)
     return keras.saving.register_keras_serializable(package="keras_mgnet")(cls)
+
+
+def _check_limits(arguments: dict[str, Any]) -> None:
+    for name, most in LIMITS.items():
+        value = arguments.get(name)
+        counts, total = (value, " in all") if isinstance(value, (list, tuple)) else ([value], "")
+        if sum(int(count) for count in counts if isinstance(count, Integral)) > most:
+            raise ValueError(f"expected {name} <= {most}{total}. Received: {name}={reprlib.repr(value)}")
 
 
 def changes(layer: keras.Layer) -> dict[str, dict[str, Any]]:

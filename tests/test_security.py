@@ -10,13 +10,26 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_mgnet import MgNet, load_torch_weights
+from keras_mgnet import (
+    FractalNet,
+    MgNet,
+    MultiResNet,
+    ReactionDiffusion,
+    RecurrentResNet,
+    ResNet,
+    VeryDeepPolyNet,
+    create_model,
+    hdf5,
+    load_torch_weights,
+)
 from keras_mgnet.cli import main
+from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.loop import train
 from keras_mgnet.training.runs.checkpoint import ARRAYS, MANIFEST, Checkpoints, DamagedCheckpointError
@@ -27,6 +40,7 @@ from support.attacks import (
     HDF5,
     Payload,
     configured,
+    doubled_groups,
     lambda_layer,
     pickle_for_weights,
     spoil_archive,
@@ -89,6 +103,24 @@ def test_a_network_beyond_memory(run, refusal):
     assert "OOM" in refusal(*COMMANDS["evaluate"])
 
 
+RECORDS = {
+    "describe": ("describe", "run"),
+    "compare": ("compare", "run", "--out", "exported"),
+    "train": ("train", "digits", "--out", "run", "--resume"),
+    "explore": ("explore", "run", "--out", "exported", "--no-serve"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS | RECORDS)
+def test_a_run_json_of_another_form(command, run, refusal):
+    record = json.loads((run / "run.json").read_text())
+    record["result"]["epochs"] = None
+    (run / "run.json").write_text(json.dumps(record))
+    error = refusal(*(COMMANDS | RECORDS)[command])
+    assert "Received: 'run/run.json' (result.epochs: Input should be a valid integer)" in error
+    assert not Path("exported").exists()
+
+
 def test_the_payload_of_the_lambda_is_live(run):
     spoil_archive(run / "last.keras", lambda_layer)
     keras.saving.load_model(run / "last.keras", safe_mode=False)(np.zeros((1, 8, 8, 1)))
@@ -112,6 +144,45 @@ def test_a_spoiled_weights_file(case, run):
     with pytest.raises(ValueError, match=r"expected a weights file of plain arrays\. Received: ") as error:
         catalogue.build("mgnet", weights="m.weights.h5")
     assert message in str(error.value)
+
+
+def test_a_weights_file_of_more_groups_than_any_network_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "MOST_ENTRIES", 1000)
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        doubled_groups(file, None)
+    for load in (plain_arrays, catalogue.build("mgnet").load_weights):
+        with pytest.raises(ValueError, match="more than 1,000 groups and arrays"):
+            load(tmp_path / "m.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "received"),
+    [
+        (MgNet, {"nu": (1, 10**9)}, r"nu <= 2000 in all. Received: nu=\(1, 1000000000\)"),
+        (ResNet, {"depth": 6 * 10**9 + 2}, "depth <= 10000. Received: depth=6000000002"),
+        (ResNet, {"blocks": [1] * 10**5}, r"blocks <= 2000 in all. Received: blocks=\[1, 1, 1, 1, 1, 1, \.\.\.\]"),
+        (FractalNet, {"columns": 60}, "columns <= 12. Received: columns=60"),
+        (FractalNet, {"channels": [1] * 10**5, "input_shape": (None, None, 3)}, "at most 16 grids. Received: 100001"),
+        (RecurrentResNet, {"steps": 10**9}, "uses <= 2000. Received: uses=1000000000"),
+        (VeryDeepPolyNet, {"modules": 10**9}, "modules <= 2000. Received: modules=1000000000"),
+        (ReactionDiffusion, {"stages": 10**9}, "stages <= 2000. Received: stages=1000000000"),
+        (MultiResNet, {"branches": 10**9}, "branches <= 2000. Received: branches=1000000000"),
+    ],
+)
+def test_iterations_without_end(family, arguments, received):
+    with pytest.raises(ValueError, match=f"^expected {received}$"):
+        family(**arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet1202_stochastic_depth", "densenet_bc_190_40", "multi_resnet398_k5"])
+def test_the_limits_are_far_above_the_largest_networks(name, tmp_path):
+    model = create_model(name)
+    model.optimizer.build(model.trainable_variables)
+    model.save_weights(tmp_path / "m.weights.h5")
+    with h5py.File(tmp_path / "m.weights.h5") as file:
+        names = [name for name, _ in hdf5.entries(file)]
+    assert 4 * len(names) < hdf5.MOST_ENTRIES and 4 * max(name.count("/") for name in names) < hdf5.MOST_DEPTH
 
 
 # weights of PyTorch

@@ -5,7 +5,6 @@ The last check trains a small network for one step.
 
 import importlib
 import importlib.util
-import json
 import math
 import os
 import platform
@@ -15,13 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
+from typing_extensions import TypedDict
 
 from keras_mgnet.cli.requirements import requirements, unmet
 from keras_mgnet.compat import uses_onednn
 from keras_mgnet.errors import one_line
 from keras_mgnet.extras import TFDS
+from keras_mgnet.files import expanded
+from keras_mgnet.schema import read_json
 from keras_mgnet.version import installed
 
 PACKAGE = "keras-mgnet"
@@ -168,7 +171,7 @@ def _strategies() -> Section:
 
 
 def _data_sets() -> Section:
-    root = Path(os.environ.get("TFDS_DATA_DIR") or TFDS_DEFAULT).expanduser()
+    root = expanded(os.environ.get("TFDS_DATA_DIR") or TFDS_DEFAULT)
     prepared = {  # name/version or name/configuration/version
         f"{file.parent.parent.relative_to(root).as_posix()}:{file.parent.name}": _tfds_set(file)
         for pattern in ("*/*", "*/*/*")
@@ -178,10 +181,26 @@ def _data_sets() -> Section:
     return {"digits": Finding(True, "of scikit-learn")} | (prepared or nothing)
 
 
+class Parts(TypedDict):
+    """The features by name."""
+
+    features: dict[str, dict[str, Any]]
+
+
+class Features(TypedDict):
+    """The content of a features.json of TFDS, as far as it is needed here."""
+
+    featuresDict: Parts
+
+
 def _tfds_set(file: Path) -> Finding:
     if importlib.util.find_spec("tensorflow_datasets") is None:
         return Finding(False, f"pip install '{TFDS}' to read {file.parent}")
-    features = json.loads(file.read_text(encoding="utf-8")).get("featuresDict", {}).get("features", {})
+    try:
+        content = read_json(file, Features, "the features.json of a set that TFDS has prepared")
+    except ValueError as error:
+        return Finding(False, str(error))
+    features = content["featuresDict"]["features"]
     if "image" not in features or "classLabel" not in features.get("label", {}):
         return Finding(False, f"expected images with classes as labels. Received: {file.parent}")
     return Finding(True, str(file.parent))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import is_known, unknown
 
 PUBLISHED_SIZE = "published_size"
 
@@ -15,7 +15,7 @@ def instance(convs: Sequence[Any], i: int) -> Any:
 
 def check_share(argument: str, value: bool | str, *rules: str) -> None:
     """Raises ValueError unless `value` is True, False or one of `rules`."""
-    if not isinstance(value, bool) and value not in rules:
+    if not isinstance(value, bool) and not is_known(value, rules):
         raise unknown(argument, value, ["True", "False", *rules])
 
 

@@ -6,8 +6,16 @@ from typing import Any
 
 
 def is_integer(value: Any) -> bool:
-    """Returns whether a value is an integer. A bool does not count as an integer."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    """Returns whether a value is an integer of at most 32 bits. A bool does not count as an integer."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and -(2**31) <= int(value) < 2**31
+
+
+def is_real(value: Any) -> bool:
+    """Returns whether a value is a finite number that a float can hold. A bool does not count as a number."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def positive_integer(argument: str, value: Any) -> int:
@@ -53,11 +61,7 @@ def within(argument: str, value: Any, low: float, high: float) -> float:
         >>> within("survival", 0.5, 0, 1)
         0.5
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not (low <= float(value) <= high and math.isfinite(value))
-    ):
+    if not (is_real(value) and low <= float(value) <= high):
         raise ValueError(f"expected {argument} between {low} and {high}. Received: {argument}={value!r}")
     return float(value)
 

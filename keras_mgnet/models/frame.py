@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.annotations import Tensor
-from keras_mgnet.errors import check_known, existing_file, unknown
+from keras_mgnet.errors import check_known, existing_file, is_known, unknown
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
 from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.metrics import Accuracy
@@ -21,6 +23,7 @@ from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
 
 CLASSIFIER = "classifier"  # name of the last layer
+MOST_GRIDS = 16  # images of 2^15 pixels a side
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
@@ -97,16 +100,17 @@ class Frame:
                 "expected classes to be an integer >= 2; for a single output use include_top=False and add a Dense(1) layer. "
                 f"Received: classes={self.classes!r}"
             )
-        if isinstance(self.remat, str) or not all(isinstance(name, str) for name in self.remat):
+        if not isinstance(self.remat, (tuple, list)) or not all(isinstance(name, str) for name in self.remat):
             raise ValueError(
                 f"expected remat to be names of levels, such as ('level1',). Received: remat={self.remat!r}"
             )
-        if self.pooling is not None and self.pooling not in POOLINGS:
+        if self.pooling is not None and not is_known(self.pooling, POOLINGS):
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
-        if self.norm not in NORMS:
+        if not is_known(self.norm, NORMS):
             raise unknown("norm", self.norm, ["batch", "None"])
-        if self.classifier_activation not in (None, "softmax"):
+        if not is_known(self.classifier_activation, (None, "softmax")):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
+        check_input_tensor(self.input_tensor)
         check_weights_path(self.weights)
         check_recipe(self.recipe)
 
@@ -133,6 +137,8 @@ class Frame:
 
     def image(self, levels: int) -> Tensor:
         """Returns the symbolic image (N, H, W, C). Raises ValueError if the image is too small for this number of levels."""
+        if levels > MOST_GRIDS:
+            raise ValueError(f"expected at most {MOST_GRIDS} grids. Received: {levels}")
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
             dtype = self.common["dtype"].compute_dtype
@@ -201,16 +207,23 @@ def input_tensor(given: Any) -> Tensor:
     """Returns `given` if it is a tensor. If `given` is the configuration of a tensor, returns that tensor."""
     if not isinstance(given, dict):
         return given
-    return keras.saving.deserialize_keras_object(
-        copy.deepcopy(given)
-    ).output  # a copy, because Keras empties the config
+    graph = keras.saving.deserialize_keras_object(copy.deepcopy(given))  # a copy, because Keras empties the config
+    if not isinstance(graph, keras.Model):
+        raise ValueError(f"expected the configuration of a model as input_tensor. Received: {reprlib.repr(given)}")
+    return graph.output
+
+
+def check_input_tensor(given: Any) -> None:
+    """Raises ValueError unless an input tensor is None, a symbolic tensor or the configuration of one."""
+    if not (given is None or isinstance(given, (keras.KerasTensor, dict))):
+        raise ValueError(f"expected input_tensor to be None or a keras.Input. Received: input_tensor={given!r}")
 
 
 def check_weights_path(weights: str | Path | None) -> None:
     """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
     if weights is None:
         return
-    if not str(weights).endswith(".weights.h5"):
+    if not (isinstance(weights, (str, os.PathLike)) and str(weights).endswith(".weights.h5")):
         raise ValueError(
             "expected weights to be None or the path of a .weights.h5 file; no trained weights come with this package. "
             f"Received: weights={str(weights)!r}"

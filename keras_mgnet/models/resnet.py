@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import keras
 
 from keras_mgnet.annotations import Tensor
-from keras_mgnet.errors import check_known, unknown
+from keras_mgnet.errors import check_known, is_known, unknown
 from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, Scheme, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
@@ -328,7 +328,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
     """Returns whether the shortcut adds zero channels (option A). None adds zero channels for basic blocks on three grids."""
     if shortcut is None:
         return len(plan.blocks) == 3 and not plan.bottleneck
-    if shortcut not in SHORTCUTS:
+    if not is_known(shortcut, SHORTCUTS):
         raise unknown("shortcut", shortcut, [*SHORTCUTS, "None"])
     return shortcut == "padding"
 

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 import keras
 
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import is_known, unknown
 from keras_mgnet.layers import (
     Branch,
     Conv,
@@ -89,7 +89,7 @@ class RevNet(Network):
         memory_free: bool = True,
         **arguments: Unpack[FrameArguments],
     ) -> None:
-        if depth not in DEPTHS:
+        if not is_known(depth, DEPTHS):
             raise unknown("depth", depth, map(str, DEPTHS))
         named = blocks is None
         default_blocks, default_channels, default_deep = DEPTHS[depth]

@@ -5,7 +5,7 @@ import numpy as np
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Inverse, Stencil, StencilField
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field
+from keras_mgnet.multigrid.stencils import Transfer, galerkin, galerkin_field, real_array
 
 LARGEST_INVERSE = 63  # points per side of a coarsest grid that is solved exactly: 126 MB
 ROUND_OFF = 1e-13  # of the sum of a stencil, relative to its diagonal
@@ -44,7 +44,7 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
     grid is R A P. With "rediscretised" a coarse point takes the stencil of the fine point at the same place, in which each order
     of derivatives is scaled to the larger mesh size h.
     """
-    A = np.asarray(A, "float64")
+    A = real_array("A", A)
     field = (n, n, 3, 3)
     if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
         raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")

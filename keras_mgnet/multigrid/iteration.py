@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.models.checks import is_integer, is_real
+
 HOPELESS = 1e6
 COMPILED_FROM = 127  # points per side below which compiling takes longer than it saves
 
@@ -26,6 +28,7 @@ class Iteration:
     """
 
     def __init__(self, model: keras.Model, jit_compile: bool | None = None):
+        check_solver(model)
         self.model = model
         jit = model.inputs[0].shape[1] >= COMPILED_FROM if jit_compile is None else jit_compile
         residual = model.get_layer("residual")
@@ -63,6 +66,13 @@ class Iteration:
                 raise ValueError(f"expected finite numbers in {name}. Received: NaN or infinity")
 
 
+def check_solver(model: keras.Model) -> None:
+    """Raises ValueError unless a model is one of `solver`."""
+    is_model = isinstance(model, keras.Model) and len(model.inputs) == 2
+    if not is_model or all(layer.name != "residual" for layer in model.layers):
+        raise ValueError(f"expected a model of keras_mgnet.multigrid.solver. Received: {model!r}")
+
+
 def _diverges(history: list[np.ndarray]) -> bool:
     """Returns whether a relative residual is not finite, or exceeds `HOPELESS` times the larger of 1 and its initial value."""
     return not np.isfinite(history[-1]).all() or bool((history[-1] > HOPELESS * np.maximum(history[0], 1.0)).any())
@@ -94,8 +104,10 @@ def solve(
         >>> u.shape, len(history) - 1, bool((history[-1] < 1e-8).all())
         ((2, 15, 15, 1), 9, True)
     """
-    if not tolerance > 0:
+    if not (is_real(tolerance) and tolerance > 0):
         raise ValueError(f"expected tolerance > 0. Received: tolerance={tolerance!r}")
+    if not (is_integer(cycles) and cycles >= 0):
+        raise ValueError(f"expected cycles to be an integer >= 0. Received: cycles={cycles!r}")
     u, history = Iteration(model)(f, u, tolerance=tolerance, cycles=cycles)
     if not (history[-1] <= tolerance).all():
         warnings.warn(
@@ -125,9 +137,10 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
         >>> round(convergence_factor(solver(15), 15), 2)
         0.35
     """
+    check_solver(model)
     if tuple(model.inputs[0].shape[1:3]) != (n, n):
         raise ValueError(f"expected n={model.inputs[0].shape[1]}, like the model. Received: n={n!r}")
-    if cycles < 1:
+    if not (is_integer(cycles) and cycles >= 1):
         raise ValueError(f"expected cycles >= 1. Received: cycles={cycles!r}")
     f = ops.zeros((1, *model.inputs[1].shape[1:]), dtype=model.inputs[1].dtype)
     step = compiled(lambda u: model([u, f], training=False), False)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_mgnet.models.checks import is_real
+
 
 def five_point() -> np.ndarray:
     """Returns the stencil of -Laplace u, times h^2: [0 -1 0; -1 4 -1; 0 -1 0].
@@ -23,7 +25,7 @@ def anisotropic(eps: float) -> np.ndarray:
         >>> anisotropic(0.01)[1].tolist()
         [-0.01, 2.02, -0.01]
     """
-    if not 0 < eps < np.inf:
+    if not (is_real(eps) and eps > 0):
         raise ValueError(f"expected eps to be positive. Received: eps={eps!r}")
     return np.array([[0, -1, 0], [-eps, 2 + 2 * eps, -eps], [0, -1, 0]], "float64")
 

@@ -9,7 +9,9 @@ import numpy as np
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Stencil
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack, ResidualCorrection, chebyshev_omegas
+from keras_mgnet.models.checks import is_integer, is_real
 from keras_mgnet.multigrid.grids import diagonal_layer
+from keras_mgnet.multigrid.stencils import real_array
 
 SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
 
@@ -63,14 +65,14 @@ def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
         return smoother
     if isinstance(smoother, str):
         check_known("smoother", smoother, SMOOTHERS)
-        if not 0 < omega < np.inf:
+        if not (is_real(omega) and omega > 0):
             raise ValueError(f"expected omega to be positive. Received: omega={omega!r}")
-        if degree < 1:
+        if not (is_integer(degree) and degree >= 1):
             raise ValueError(f"expected degree >= 1. Received: degree={degree!r}")
         return SMOOTHERS[smoother](omega, degree)
     if isinstance(smoother, Sequence) and smoother and isinstance(smoother[0], keras.layers.Layer):
         if len(smoother) != grids:
             raise ValueError(f"expected a layer B for each of {grids} grids. Received: {len(smoother)}")
         return Smoother(lambda j, A, dtype: smoother[j], _plain)
-    kernel = np.asarray(smoother, "float64").tolist()
+    kernel = real_array("smoother", smoother).tolist()
     return Smoother(lambda j, A, dtype: Stencil(kernel, name="B", dtype=dtype), _plain)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,6 +109,14 @@ RULES: dict[str, Callable] = {
 }
 
 
+def real_array(name: str, values: Any) -> np.ndarray:
+    """Returns values as an array of float64. Raises ValueError if they are none."""
+    try:
+        return np.asarray(values, "float64")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"expected an array of real numbers. Received: {name}={values!r}") from error
+
+
 def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
     """Returns the stencil K_H that represents K on a grid of twice the width (Lu2017, "Learning across scales").
 
@@ -133,7 +141,7 @@ def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
                [-1.,  4., -1.],
                [ 0., -1.,  0.]])
     """
-    K = np.asarray(K, "float64")
+    K = real_array("K", K)
     check_known("rule", rule, RULES)
     if K.ndim < 2 or not all(size % 2 for size in K.shape[:2]):
         raise ValueError(f"expected a stencil of odd height and width. Received: shape {K.shape}")

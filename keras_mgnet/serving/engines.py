@@ -1,6 +1,5 @@
 """Opens exported models in their runtimes. Both engine classes have `signatures`, `class_names` and the method `run`."""
 
-import json
 from binascii import a2b_base64
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from keras_mgnet.errors import one_line
 from keras_mgnet.files import read_lines, without_brackets
 from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
+from keras_mgnet.schema import parse_json
 from keras_mgnet.serving.tensors import STRING, RequestError, Signature, Tensor
 
 DEFAULT, BYTES, PICTURES = "serving_default", "serving_bytes", "image_bytes"
@@ -82,7 +82,8 @@ class OnnxEngine:
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spares the server's cores
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.class_names = json.loads(self._session.get_modelmeta().custom_metadata_map.get("class_names", "null"))
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.class_names = parse_json(told.get("class_names", "null"), list[str] | None)
         (image,) = _onnx_tensors(self._session.get_inputs()).values()
         outputs = _onnx_tensors(self._session.get_outputs())
         self.signatures = {DEFAULT: Signature(image, outputs)}

@@ -135,16 +135,22 @@ def shorten(out):
     path.write_bytes(path.read_bytes()[:-1])
 
 
+def renamed(out, old, new):
+    card = out / "card.json"
+    card.write_text(card.read_text().replace(old, new))
+
+
 DAMAGES = {
     "a changed bit": (change, "to be the file that was exported"),
     "a shorter file": (shorten, "to be the file that was exported"),
     "a missing file": (lambda out: (out / "mgnet.tflite").unlink(), "expected the file 'mgnet.tflite' next to"),
     "no card": (lambda out: (out / "card.json").write_text("[]"), r"expected a card\.json of an export"),
     "half a card": (lambda out: (out / "card.json").write_text('{"artifacts": [{'), r"expected a card\.json"),
-    "a file elsewhere": (
-        lambda out: (out / "card.json").write_text('{"artifacts": [{"files": {"../../x": {}}}]}'),
-        r"expected the file '\.\./\.\./x' next to",
+    "an artifact without files": (
+        lambda out: renamed(out, '"files": {', '"filed": {'),
+        r"expected a card\.json of an export; export the model anew\. Received: .*\(artifacts\.0\.files: Field required\)",
     ),
+    "a file elsewhere": (lambda out: renamed(out, "mgnet.onnx", "../../x"), r"expected the file '\.\./\.\./x' next to"),
 }
 
 

@@ -127,6 +127,7 @@ ARCHIVES = {
     "a layer that loads a SavedModel": (savedmodel_layer, "TFSMLayer"),
     "weights of another file": (configured(weights="other.weights.h5"), "that names no other file"),
     "a deep configuration": (nested, "recursion"),
+    "iterations without end": (configured(nu=[10**9]), "expected nu <= 2000 in all. Received: nu=[1000000000]"),
     "a configuration that is none": (
         lambda members: members.update({"config.json": "[]"}),
         "another kind of model. Received: None",
@@ -188,7 +189,27 @@ def objects(file, name):
     file.create_dataset(name, data=["x"], dtype=h5py.string_dtype())
 
 
+def nested_groups(file, name):
+    group = file
+    for _ in range(1000):
+        group = group.create_group("g")
+
+
+def cyclic_groups(file, name):
+    file["layers"]["again"] = file["layers"]
+
+
+def doubled_groups(file, name):
+    """Forty groups with two names each: a trillion paths."""
+    group = file
+    for _ in range(40):
+        inner = group.create_group("a")
+        group["b"] = group = inner
+
+
 HDF5 = {
+    "groups inside each other": (nested_groups, "more than 64 groups inside each other"),
+    "a group inside itself": (cyclic_groups, "more than 64 groups inside each other"),
     "a soft link": (soft_link, "the SoftLink"),
     "an external link": (external_link, "the ExternalLink"),
     "a group in another file": (group_elsewhere, "the ExternalLink 'layers'"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from keras_mgnet.configuration import Count, Share, check, option
+from keras_mgnet.files import expanded
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
@@ -124,7 +125,7 @@ class TrainConfig:
             raise ValueError(f"expected no {', '.join(decided)} in set; the run decides it. Received: {self.set}")
         form, _, place = self.dataset.partition(":")
         if place and form in OF_FILES:  # an absolute path is valid from any directory
-            object.__setattr__(self, "dataset", f"{form}:{Path(place).expanduser().absolute()}")
+            object.__setattr__(self, "dataset", f"{form}:{expanded(place).absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with every None replaced by the recipe's value. `channels` is that of the images."""

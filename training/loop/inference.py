@@ -54,7 +54,12 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
     square = height if name.startswith("folder:") and height == width else None
-    return TrainConfig(**{**recorded, "dataset": name, "image_size": square, "validation": None})
+    try:
+        return TrainConfig(**{**recorded, "dataset": name, "image_size": square, "validation": None})
+    except (ValueError, TypeError) as error:  # a TypeError for a field that there is not
+        raise ValueError(
+            f"expected the configuration of a run of this version. Received: '{run.path / 'run.json'}' ({error})"
+        ) from error
 
 
 def check_classifier(run: Run) -> None:
@@ -140,5 +145,5 @@ def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.n
     height, width, channels = run.input_shape
     pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
     outputs = model(normalize(pixels, *run.normalization), training=False)
-    is_softmax = run.record["model"]["config"]["classifier_activation"] == "softmax"
+    is_softmax = model.get_config()["classifier_activation"] == "softmax"
     return ops.convert_to_numpy(outputs if is_softmax else ops.softmax(outputs))

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import json
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -72,9 +73,9 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
 
 
 def record(prepared: Prepared) -> dict[str, Any]:
-    """Returns the content of run.json before the run begins."""
+    """Returns the content of run.json before the run begins. Raises ValueError for names that are not UTF-8."""
     data, model, config = prepared.data, prepared.model, prepared.config
-    return {
+    content = {
         "created": now(),
         "command": shlex.join(["keras-mgnet", *sys.argv[1:]]),
         "versions": versions(),
@@ -97,6 +98,12 @@ def record(prepared: Prepared) -> dict[str, Any]:
         "model": {"family": type(model).__name__, "params": count_params(model), "config": model_config(model)},
         "result": {"status": "running"},
     }
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        received = error.object[max(0, error.start - 20) : error.end]
+        raise ValueError(f"expected names and paths in UTF-8. Received: {received!r}") from error
+    return content
 
 
 def now() -> str:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from keras_mgnet.files import file_digest, publish, workspace
+from keras_mgnet.schema import read_json
 
 ARRAYS, STATE, MANIFEST = "arrays.safetensors", "state.json", "manifest.json"
 
@@ -39,6 +40,7 @@ class Checkpoints:
 
     directory: Path
     run: str = ""  # see `identity.digest`; a checkpoint of another run counts as damaged
+    state: Any = dict[str, Any]  # the type that `read` returns a state in
 
     def names(self) -> list[str]:
         """Returns the names of all checkpoints, oldest first."""
@@ -64,21 +66,22 @@ class Checkpoints:
                 (self.directory / name).replace(folder / "replaced")
             publish(staged, self.directory / name)
 
-    def read(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def read(self, name: str) -> tuple[dict[str, np.ndarray], Any]:
         """Returns (arrays, state) of a checkpoint.
 
-        Raises DamagedCheckpointError if a file is missing, truncated or changed, or if a file belongs to another checkpoint.
+        Raises DamagedCheckpointError if a file is missing, truncated or changed, if a file belongs to another checkpoint, or if
+        the state is not of its type.
         """
         folder = self.directory / name
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
+            manifest = read_json(folder / MANIFEST, dict[str, Any], "a manifest")
             if manifest != self._manifest(name, folder):
                 raise ValueError("its files do not match its manifest, or belong to another run")
-            return load_file(folder / ARRAYS), json.loads((folder / STATE).read_text())
+            return load_file(folder / ARRAYS), read_json(folder / STATE, self.state, "the state of a run")
         except (OSError, ValueError, SafetensorError) as error:
             raise DamagedCheckpointError(f"expected an intact checkpoint. Received: '{folder}' ({error})") from error
 
-    def newest(self) -> tuple[str, dict[str, np.ndarray], dict[str, Any]] | None:
+    def newest(self) -> tuple[str, dict[str, np.ndarray], Any] | None:
         """Returns (name, arrays, state) of the newest intact checkpoint, or None if there is none.
 
         A damaged checkpoint is skipped with a warning.

@@ -51,7 +51,11 @@ class Entry:
     def of(cls, label: str, group: dict[int, Run], training: dict[str, Any] | None = None) -> "Entry":
         """Returns the entry of one network from its finished runs, given by seed."""
         runs = [group[seed] for seed in sorted(group)]
-        logs = [read_log(run.path / "log.csv") for run in runs]
+        logs = [read_log(run.path / "log.csv", ["val_accuracy"]) for run in runs]
+        for run, log in zip(runs, logs, strict=True):
+            if len(log) != run.record["result"]["epochs"]:
+                expected = f"log.csv to have a row for each of {run.record['result']['epochs']} epochs"
+                raise ValueError(f"expected {expected}. Received: {len(log)} rows in '{run.path}'")
         last, best = (tuple(run.record["result"][f"{name}_test_accuracy"] for run in runs) for name in ("last", "best"))
         return cls(
             label=label,
@@ -60,7 +64,7 @@ class Entry:
             last=last,
             best=best,
             judge=runs[0].judge,
-            accuracies=tuple(tuple(float(row["val_accuracy"]) for row in log) for log in logs),
+            accuracies=tuple(tuple(row["val_accuracy"] for row in log) for log in logs),
             seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
             training=training or {},
         )
@@ -93,9 +97,9 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
     """
     groups, reference = defaultdict(dict), None
     for run in runs:
-        config, result = run.record["config"], run.record.get("result", {})
-        if result.get("status") != "finished":
-            raise ValueError(f"expected finished runs. Received: '{run.path}', {result.get('status')}")
+        config, result = run.record["config"], run.record["result"]
+        if result["status"] != "finished":
+            raise ValueError(f"expected finished runs. Received: '{run.path}', {result['status']}")
         if measure_of(result).key != "accuracy":
             raise ValueError(f"expected runs of classifiers. Received: '{run.path}', a denoiser")
         reference = reference or run

@@ -19,13 +19,17 @@ MEASURES = (
 
 
 def measure_of(keys: Iterable[str]) -> Measure:
-    """Returns the measure that occurs among the keys of a log row, a result or an evaluation.
+    """Returns the measure that occurs among the keys of a log row, a result or an evaluation. Raises ValueError if none does.
 
     Example:
         >>> measure_of({"epoch": 0, "val_loss": 1.0, "val_psnr": 28.0}).key
         'psnr'
     """
-    return next(measure for measure in MEASURES if any(key.endswith(measure.key) for key in keys))
+    keys = list(keys)
+    for measure in MEASURES:
+        if any(key.endswith(measure.key) for key in keys):
+            return measure
+    raise ValueError(f"expected an accuracy or a PSNR. Received: {', '.join(keys) or 'nothing'}")
 
 
 def described(result: Mapping[str, Any]) -> str:

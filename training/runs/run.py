@@ -14,7 +14,7 @@ import inspect
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ import keras
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.loading import load_model
+from keras_mgnet.schema import read_json
+from keras_mgnet.training.runs.record import Record
 from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
@@ -35,7 +37,7 @@ class Run:
     """A run directory and the content of its run.json."""
 
     path: Path
-    record: dict[str, Any]  # the content of run.json
+    record: Record  # the content of run.json
     written: bool = False  # whether this process trained the run and wrote its directory
 
     @property
@@ -88,13 +90,8 @@ def open_run(path: str | Path) -> Run:
     file = Path(path) / "run.json"
     if not file.is_file():
         raise ValueError(f"expected a run directory, with a run.json in it. Received: '{path}'")
-    try:
-        record = json.loads(file.read_text())
-        if not {"model", "data", "config"} <= set(record):
-            raise ValueError("incomplete")
-    except ValueError as error:
-        raise ValueError(f"expected run.json to be the record of a run. Received: '{file}' ({error})") from error
-    return Run(Path(path), record)
+    advice = "run.json to be the record of a run; restore it, or train anew in another directory"
+    return Run(Path(path), read_json(file, Record, advice))
 
 
 def new_run_directory(out: str | None, dataset: str, model: str) -> Path:
@@ -137,12 +134,21 @@ def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: t
     return {key: value for key, value in config.items() if key not in later or value != defaults[key]}
 
 
-def read_log(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a log.csv, one per finished epoch. Returns no rows if the file does not exist."""
+def read_log(path: Path, needed: Collection[str] = ()) -> list[dict[str, float]]:
+    """Returns the rows of a log.csv, one per finished epoch. Returns no rows if the file does not exist.
+
+    Raises ValueError if a row is not one of numbers, or lacks a column in `needed`.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        if missing := [key for key in needed for row in rows if key not in row]:
+            raise ValueError(f"no {missing[0]}")
+    except (ValueError, TypeError, csv.Error) as error:  # a surplus value is a list, a missing one None
+        raise ValueError(f"expected log.csv to have numbers for each epoch. Received: '{path}' ({error})") from error
+    return rows
 
 
 def versions() -> dict[str, str | None]:

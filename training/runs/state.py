@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import ops
+from pydantic import AfterValidator, NonNegativeInt
 
-from keras_mgnet.training.runs.measure import measure_of
+from keras_mgnet.training.runs.measure import MEASURES, measure_of
 
 
 class DivergenceError(ArithmeticError):
@@ -24,10 +25,10 @@ class Progress:
         'epoch-000001-step-000003'
     """
 
-    rows: list[dict[str, float]] = field(default_factory=list)  # of the log, one per finished epoch
-    step: int = 0  # steps done in the running epoch
+    rows: list[dict[str, int | float]] = field(default_factory=list)  # of the log, one per finished epoch
+    step: NonNegativeInt = 0  # steps done in the running epoch
     # Of the running epoch so far: "images", "seconds", and for each metric its mean times the images.
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, int | float] = field(default_factory=dict)
     seconds: float = 0.0  # spent on the run
 
     @property
@@ -84,6 +85,19 @@ class Progress:
     def next_epoch(self, row: dict[str, float], seconds: float) -> "Progress":
         """Returns the progress at the end of an epoch whose evaluation and writing took `seconds`."""
         return Progress([*self.rows, row], seconds=self.seconds + seconds)
+
+
+def _consistent(progress: Progress) -> Progress:
+    measure = measure_of(progress.rows[0]) if progress.rows else MEASURES[0]
+    for row in progress.rows:
+        if not {"loss", "val_loss", f"val_{measure.key}"} <= row.keys() == progress.rows[0].keys():
+            raise ValueError("rows of equal keys, with the loss and the measure of the test images, are expected")
+    if progress.step and not (progress.sums.get("images", 0) > 0 and progress.sums.get("seconds", 0) > 0):
+        raise ValueError("sums of images and seconds are expected in a running epoch")
+    return progress
+
+
+State = Annotated[Progress, AfterValidator(_consistent)]  # what a checkpoint holds of the progress
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:

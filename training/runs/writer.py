@@ -17,7 +17,7 @@ from keras_mgnet.files import clear_staged, room_on_disk, staged_file, write_jso
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
 from keras_mgnet.training.runs.plots import plot_curves
-from keras_mgnet.training.runs.state import Progress, capture, restore
+from keras_mgnet.training.runs.state import Progress, State, capture, restore
 
 
 class RunWriter:
@@ -29,7 +29,7 @@ class RunWriter:
 
     def __init__(self, directory: Path, keep: int, run: str):
         self.directory, self.keep = directory, keep
-        self.checkpoints = Checkpoints(directory / "checkpoints", run)
+        self.checkpoints = Checkpoints(directory / "checkpoints", run, State)
 
     def __enter__(self) -> "RunWriter":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class RunWriter:
             return Progress()
         _, arrays, progress = found
         restore(model, arrays)
-        return Progress(**progress)
+        return progress
 
     def catch_up(self, model: keras.Model, progress: Progress) -> None:
         """Rewrites models, log and events from the restored checkpoint. A kill may have left files of another step."""

@@ -1,15 +1,16 @@
 """The typed configuration of a search over networks. Its fields are the options of `keras-mgnet tune`."""
 
-import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import NonNegativeInt
+from typing_extensions import TypedDict
 
 from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.registry import model_info
+from keras_mgnet.schema import open_ended, read_json
 from keras_mgnet.training.loop.config import CLASSES_HELP, TrainConfig
 
 METHODS = ("random", "hyperband", "bayesian")
@@ -67,6 +68,11 @@ class TuneConfig:
         """Path of the folder with the trials."""
         return Path(self.out) / "trials"
 
+    @property
+    def oracle(self) -> Path:
+        """Path of the file in which KerasTuner keeps the state of the search."""
+        return self.trials_directory / "oracle.json"
+
     def run(self, epochs: int) -> TrainConfig:
         """Returns the configuration that all runs of the search share.
 
@@ -79,8 +85,21 @@ class TuneConfig:
 
     def check_same(self) -> None:
         """Raises ValueError unless the search in `out` has this configuration, apart from the fields in `FREE`."""
-        found = json.loads(self.record.read_text())["config"]
+        found = read_search(self.record)
         for name in (field.name for field in fields(self) if field.name not in FREE):
-            if getattr(self, name) != found.get(name):
-                expected, received = (f"{name}={value!r}" for value in (found.get(name), getattr(self, name)))
+            if getattr(self, name) != getattr(found, name):
+                expected, received = (f"{name}={getattr(config, name)!r}" for config in (found, self))
                 raise ValueError(f"expected {expected} as in the search in '{self.out}'. Received: {received}")
+
+
+@open_ended
+class Search(TypedDict):
+    """The content of search.json."""
+
+    config: TuneConfig
+
+
+def read_search(path: str | Path) -> TuneConfig:
+    """Reads the configuration of a search from its search.json. Raises ValueError if the file is damaged."""
+    expected = "search.json to have the configuration of a search; restore it, or search anew in another directory"
+    return read_json(path, Search, expected)["config"]

@@ -1,6 +1,5 @@
 """KerasTuner with training runs as trials: a tuner, and oracles whose files stay intact if the process is killed."""
 
-import json
 import os
 import shutil
 import signal
@@ -11,19 +10,66 @@ import traceback
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
+from typing_extensions import TypedDict
 
 from keras_mgnet import compat
+from keras_mgnet.errors import one_line
 from keras_mgnet.extras import TUNE, extra
 from keras_mgnet.files import write_json
+from keras_mgnet.schema import open_ended, read_json
 from keras_mgnet.training.data.dataset import Dataset, load
 from keras_mgnet.training.loop.loop import STOPPED, train
-from keras_mgnet.training.search.config import TuneConfig
+from keras_mgnet.training.search.config import TuneConfig, read_search
 from keras_mgnet.training.search.local_search import CHIEF
 from keras_mgnet.training.search.trials import RECORD, Trial
 from keras_mgnet.tuner import HyperNetwork
 
 keras_tuner = extra("keras_tuner", TUNE)
 PAUSE = 0.2  # seconds before a tuner asks for a trial: hyperband has none until a round is over
+
+
+OF_TUNER = "the files of a search of KerasTuner; restore them, or search anew in another directory"
+
+
+@open_ended
+class Parameters(TypedDict):
+    """The hyperparameters of a search or of a trial."""
+
+    space: list[dict[str, Any]]
+    values: dict[str, Any]
+
+
+@open_ended
+class OracleState(TypedDict):
+    """The content of oracle.json."""
+
+    ongoing_trials: dict[str, str]
+    hyperparameters: Parameters
+    start_order: list[Annotated[str, StringConstraints(pattern=r"^\w+$")]]
+    end_order: list[str]
+    run_times: dict[str, int]
+    retry_queue: list[str]
+    seed: int
+    seed_state: int
+    tried_so_far: list[str]
+    id_to_hash: dict[str, str | None]
+    display: dict[str, Any]
+
+
+@open_ended
+class TrialState(TypedDict):
+    """The content of trial.json."""
+
+    trial_id: str
+    hyperparameters: Parameters
+    metrics: dict[str, Any]
+    score: float | None
+    best_step: int | None
+    status: str
+    message: str | None
 
 
 class TrialTuner(keras_tuner.Tuner):
@@ -102,12 +148,31 @@ class _Durable(keras_tuner.Oracle):
         write_json(self.file.parent / f"trial_{trial.trial_id}" / "trial.json", trial.get_state())
 
     def reload(self):
-        known = json.loads(self.file.read_text())["start_order"] if self.file.is_file() else []
+        known = known_trials(self.file)
         for directory in self.file.parent.glob("trial_*"):
             if directory.name.removeprefix("trial_") not in known:  # killed while it was drawn: draw it again
                 shutil.rmtree(directory)
         if self.file.is_file():
-            super().reload()
+            try:
+                super().reload()
+            except Exception as error:  # files that do not fit each other end in several errors of KerasTuner
+                raise ValueError(f"expected {OF_TUNER}. Received: '{self.file.parent}' ({one_line(error)})") from error
+
+
+def known_trials(oracle: Path) -> list[str]:
+    """Returns the trials that an oracle.json names, after a check of their files and of its own.
+
+    Raises ValueError for a file that is damaged or missing.
+    """
+    if not oracle.is_file():
+        return []
+    names = read_json(oracle, OracleState, OF_TUNER)["start_order"]
+    for name in names:
+        file = oracle.parent / f"trial_{name}" / "trial.json"
+        if not file.is_file():
+            raise ValueError(f"expected {OF_TUNER}. Received: no '{file}', which '{oracle}' names")
+        read_json(file, TrialState, OF_TUNER)
+    return names
 
 
 def oracle(config: TuneConfig) -> keras_tuner.Oracle:
@@ -120,7 +185,7 @@ def oracle(config: TuneConfig) -> keras_tuner.Oracle:
     }[config.method]
     objective, seed = keras_tuner.Objective("val_accuracy", "max"), config.seed + 1  # 0 would mean a random seed
     durable = type("Durable", (_Durable, kind), {})(objective=objective, seed=seed, **options)
-    durable.max_trials, durable.file = config.trials, config.trials_directory / "oracle.json"
+    durable.max_trials, durable.file = config.trials, config.oracle
     compat.save_trials_by(durable, durable.save_trial)
     return durable
 
@@ -136,4 +201,4 @@ if __name__ == "__main__":  # as a process of `local_search`
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     (path,) = sys.argv[1:]
     with suppress(KeyboardInterrupt):
-        TrialTuner(TuneConfig(**json.loads(Path(path).read_text())["config"])).search()
+        TrialTuner(read_search(path)).search()

@@ -1,16 +1,19 @@
 """The trials of a search: their records, their table, and their Pareto front of accuracy and size."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
+from keras_mgnet.configuration import Count
 from keras_mgnet.reporting import finish, new_figure, save, table
+from keras_mgnet.schema import read_json
 
 RECORD = "result.json"
+Unit = Annotated[float, Field(ge=0, le=1)]
 HEADINGS = (
     *("trial", "validation accuracy", "parameters", "multiply-adds", "network"),
     *("rate", "weight decay", "epochs", "seconds"),
@@ -22,15 +25,15 @@ NOISE = 3  # standard errors of an accuracy: the best of 30 equal networks is ra
 class Trial:
     """The record of a finished trial."""
 
-    number: int  # from 0, in the order in which trials began
-    accuracy: float  # on the held-out images after the last epoch, in [0, 1]; 0 if the training diverged
-    params: int  # trainable parameters
-    madds: int  # multiply-adds per image
+    number: NonNegativeInt  # from 0, in the order in which trials began
+    accuracy: Unit  # on the held-out images after the last epoch; 0 if the training diverged
+    params: Count  # trainable parameters
+    madds: Count  # multiply-adds per image
     arguments: dict[str, Any]  # of the network
-    learning_rate: float  # peak
-    weight_decay: float  # coupled
-    epochs: int
-    seconds: float  # of training
+    learning_rate: PositiveFloat  # peak
+    weight_decay: NonNegativeFloat  # coupled
+    epochs: Count
+    seconds: NonNegativeFloat  # of training
     status: str  # of the run
     worker: str  # the process that trained it
 
@@ -41,9 +44,13 @@ class Trial:
 
 
 def read_trials(directory: Path) -> list[Trial]:
-    """Returns the finished trials in the trials folder of a search, most accurate first; among equals, smallest first."""
-    records = (json.loads(path.read_text()) for path in directory.glob(f"trial_*/{RECORD}"))
-    return sorted((Trial(**record) for record in records), key=lambda t: (-t.accuracy, t.params, t.number))
+    """Returns the finished trials in the trials folder of a search, most accurate first; among equals, smallest first.
+
+    Raises ValueError if a file is not the record of a trial.
+    """
+    expected = f"{RECORD} to be the record of a trial; restore it, or search anew in another directory"
+    trials = [read_json(path, Trial, expected) for path in directory.glob(f"trial_*/{RECORD}")]
+    return sorted(trials, key=lambda t: (-t.accuracy, t.params, t.number))
 
 
 def pareto_front(trials: Iterable[Trial]) -> list[Trial]:

@@ -26,7 +26,7 @@ from keras_mgnet.training.loop.loop import STOPPED, train
 from keras_mgnet.training.runs.run import Run, open_run, versions
 from keras_mgnet.training.search.config import TuneConfig
 from keras_mgnet.training.search.local_search import CHIEF, POLL, run_processes
-from keras_mgnet.training.search.trial_tuner import TrialTuner, hypermodel
+from keras_mgnet.training.search.trial_tuner import TrialTuner, hypermodel, known_trials
 from keras_mgnet.training.search.trials import Trial, doubt, markdown, plot_pareto, read_trials
 
 PATIENCE = 3600  # seconds that a worker waits for its chief, as in KerasTuner
@@ -75,6 +75,7 @@ def begin(config: TuneConfig) -> None:
     out, resumed = Path(config.out), config.resume and config.record.is_file()
     if resumed:
         config.check_same()
+        known_trials(config.oracle)
     elif any(out.glob("[!.]*")) or out.is_file():
         advice = ", or --resume" if config.record.is_file() else ""
         raise ValueError(f"expected a new or empty directory{advice}. Received: '{out}'")

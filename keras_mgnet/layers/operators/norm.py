@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import Activation, DType, Tensor
-from keras_mgnet.errors import unknown
+from keras_mgnet.errors import is_known, unknown
 from keras_mgnet.layers.separable import is_separable, scaled
 from keras_mgnet.serialization import serializable
 
@@ -118,7 +118,7 @@ def norm_layer(
         >>> norm_layer(None, "relu")(ops.array([-1.0, 1.0])).numpy().tolist()
         [0.0, 1.0]
     """
-    if norm not in NORMS:
+    if not is_known(norm, NORMS):
         raise unknown("norm", norm, ["batch", "None"])
     if norm is None:
         return keras.layers.Activation(activation, name=name, dtype=dtype)

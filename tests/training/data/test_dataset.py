@@ -136,7 +136,14 @@ def test_dataset_rejects(train, test, names, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("mnits", "mnist"), ("digit", "digits"), ("npz", "npz:FILE"), ("cifar10:9.9.9", "cifar10")]
+    ("name", "nearest"),
+    [
+        ("mnits", "mnist"),
+        ("digit", "digits"),
+        ("npz", "npz:FILE"),
+        ("cifar10:9.9.9", "cifar10"),
+        ("mnist/a=True,b=3", "mnist_corrupted"),
+    ],
 )
 def test_unknown_name_has_a_nearest_match(name, nearest):
     with pytest.raises(ValueError, match=f"unknown dataset '{name}'; did you mean '{nearest}'.*Received: '{name}'"):
@@ -187,6 +194,33 @@ def test_tfds_directory_may_start_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", "~/sets")
     with pytest.raises(ValueError, match=f"no data in {tmp_path}/sets/fashion_mnist"):
         data.load("fashion_mnist")
+
+
+def shortened(folder):
+    file = next(folder.glob("*train*record*"))
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+DAMAGED_SETS = {
+    "no info": (
+        lambda folder: (folder / "dataset_info.json").write_text("{}"),
+        r"dataset_info\.json' \(name: Field required",
+    ),
+    "half an info": (lambda folder: (folder / "dataset_info.json").write_bytes(b'{"name": "mn'), "Invalid JSON"),
+    "records cut off": (shortened, "/3.0.1' .DataLossError: "),
+    "no records": (lambda folder: next(folder.glob("*train*record*")).unlink(), "/3.0.1' .NotFoundError: .*train"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_SETS)
+def test_a_damaged_tfds_set_is_named_with_what_to_do(case, tmp_path, monkeypatch):
+    if not (TFDS / "mnist").is_dir():
+        pytest.skip(f"mnist is not prepared in {TFDS}; set TFDS_DATA_DIR")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    damage, message = DAMAGED_SETS[case]
+    damage(shutil.copytree(TFDS / "mnist" / "3.0.1", tmp_path / "mnist" / "3.0.1"))
+    with pytest.raises(ValueError, match=f"delete its folder and prepare it again with `tfds build`.*{message}"):
+        data.load("mnist")
 
 
 @pytest.mark.parametrize(("name", "size"), [("digits", 8), ("folder:x", 0)])
@@ -242,6 +276,17 @@ def test_npz_labels_of_any_integer_type_and_from_1(dtype, tmp_path):
     labels = {part: np.array([1, 2, 1, 2], dtype)[: len(ARRAYS[part])] for part in ("y_train", "y_test")}
     np.savez(tmp_path / "set.npz", **ARRAYS | labels)
     assert data.load(f"npz:{tmp_path / 'set.npz'}").classes == 3
+
+
+def test_npz_that_would_fill_the_memory(tmp_path):
+    blank = {"x_train": np.zeros((4, 1024, 1024, 3), np.uint8), "y_train": np.arange(4)}
+    np.savez_compressed(tmp_path / "set.npz", **blank, x_test=GOOD.images, y_test=GOOD.labels)
+    with pytest.raises(
+        ValueError, match=r"set\.npz \('x_train\.npy' unpacks from \d+ bytes to 12583040; write it with"
+    ):
+        data.load(f"npz:{tmp_path / 'set.npz'}")
+    np.savez(tmp_path / "set.npz", **blank, x_test=blank["x_train"], y_test=GOOD.labels)
+    assert data.load(f"npz:{tmp_path / 'set.npz'}").counts == (4, 4)
 
 
 def test_clean_images_are_no_classes():

@@ -1,7 +1,11 @@
 """Bad input gets an error that names what was expected, before anything is built or written."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_mgnet import (
     FBResNet,
@@ -11,12 +15,15 @@ from keras_mgnet import (
     PreActResNet,
     ResNet,
     ResNeXt,
+    RevNet,
     ShakeShake,
     create_model,
+    describe,
     load_torch_weights,
     model_info,
 )
 from keras_mgnet.layers import GridLevel, Norm
+from keras_mgnet.multigrid import convergence_factor, solve, solver
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import recipe
 from keras_mgnet.training.loop.config import TrainConfig
@@ -122,6 +129,33 @@ REFUSED = {
         lambda: load_torch_weights(MgNet((1,), 4, **SMALL), "no.npz"),
         "an existing file. Received: 'no.npz'",
     ),
+    "state dict of numbers": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), {5: [1]}),
+        "expected names as the keys of a state dict. Received: 5",
+    ),
+    "state dict of nothing": (
+        lambda: load_torch_weights(MgNet((1,), 4, **SMALL), 5),
+        "expected a state dict or the path of a file with weights. Received: 5",
+    ),
+    "no tensor": (lambda: RevNet(input_tensor={1}), r"expected input_tensor to be None or a keras.Input\. Received: "),
+    "no configuration of a tensor": (
+        lambda: MgNet((1,), 4, input_tensor={"a": 1}),
+        "expected the configuration of a model as input_tensor. Received: {'a': 1}",
+    ),
+    "no solver": (
+        lambda: solve([1.5], np.ones((1, 7, 7, 1))),
+        r"expected a model of keras_mgnet\.multigrid\.solver\. Received: \[1\.5\]",
+    ),
+    "another solver": (
+        lambda: convergence_factor(MgNet((1,), 4, **SMALL), 8),
+        "expected a model of keras_mgnet.multigrid",
+    ),
+    "cycles": (lambda: solve(solver(7), np.ones((1, 7, 7, 1)), cycles="x"), "expected cycles to be an integer >= 0"),
+    "stencil": (lambda: solver(7, A={1}), r"expected an array of real numbers\. Received: A={1}"),
+    "no model": (lambda: describe([1]), r"expected a Keras model\. Received: \[1\]"),
+    "name of any type": (lambda: create_model(["resnet18"]), r"unknown model '\['resnet18'\]'"),
+    "pooling of any type": (lambda: MgNet((1,), 4, pooling=["avg"], **SMALL), "unknown pooling"),
+    "beyond floats": (lambda: ShakeShake(dt=10**400), "expected dt between 0 and inf"),
     "epochs": (lambda: TrainConfig(epochs=0), "expected epochs >= 1. Received: epochs=0"),
     "batch size": (lambda: TrainConfig(batch_size=-4), "expected batch_size >= 1"),
     "learning rate": (lambda: TrainConfig(learning_rate=0.0), "expected learning_rate > 0"),
@@ -141,6 +175,10 @@ REFUSED = {
         "expected batch_size to be a valid integer. Received: batch_size='64'",
     ),
     "not finite": (lambda: TrainConfig(weight_decay=float("inf")), "expected weight_decay to be a finite number"),
+    "home of nobody": (
+        lambda: TrainConfig("npz:~nobody-here/x"),
+        "expected the home directory of a user of this machine",
+    ),
     "no data set": (lambda: TrainConfig(None), "expected dataset to be a valid string"),
     "warm-up": (lambda: prepare(TrainConfig("digits", epochs=2, warmup_epochs=3.0)), "expected warmup_epochs <= 2"),
     "folder": (lambda: prepare(TrainConfig("folder:/no/where")), "expected a folder of images. Received: '/no/where'"),
@@ -194,6 +232,17 @@ def test_labels_outside_the_classes(tmp_path):
     )
     with pytest.raises(ValueError, match=r"expected train labels in 0\.\.2\. Received: 0\.\.7"):
         prepare(tiny_config(dataset=f"npz:{tmp_path / 'd.npz'}"))
+
+
+def test_class_names_that_are_not_utf8(tmp_path):
+    for name in (b"a", b"b\xff"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/set/" + name))
+        folder.mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (8, 8)).save(folder / f"{i}.png")
+    with pytest.raises(ValueError, match=r"expected names and paths in UTF-8\. Received: .*udcff"):
+        train(tiny_config(dataset=f"folder:{tmp_path / 'set'}", out=str(tmp_path / "run")))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"model": 1}'])

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
 def test_a_run_leaves_its_files_and_its_record(run):
     assert sorted(path.name for path in run.path.iterdir()) == FILES
     rows = read_log(run.path / "log.csv")
-    assert [row["epoch"] for row in rows] == list("12345")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"} <= set(rows[0])
     result = run.record["result"]
     assert result["status"] == "finished"

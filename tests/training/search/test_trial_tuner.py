@@ -1,10 +1,14 @@
 """Trials as runs, over spaces that cost nothing: kills at any write, failures, divergence."""
 
 import io
-from dataclasses import asdict
+import json
+import shutil
+from dataclasses import asdict, replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import strategies as st
 from rich.console import Console
 
 from keras_mgnet.files import write_json
@@ -16,6 +20,7 @@ from keras_mgnet.training.search.trials import read_trials
 from keras_mgnet.training.search.tuning import begin, finish
 from keras_mgnet.tuner import Cost
 from support import slow_unless
+from support.damage import damaged_json, tried, try_each, whole_or_named
 from support.search import KERAS_TUNER, Killed, small
 
 pytestmark = KERAS_TUNER
@@ -116,6 +121,46 @@ def test_a_search_killed_at_any_write_goes_on_as_if_it_had_not_been(method, stub
             assert sorted(trial.number for trial in found) == list(range(5))
         else:
             assert found == expected
+
+
+@tried(20, 1000)
+def test_damaged_files_of_the_tuner_are_named(tries, stubs):
+    """A search goes on from files that are whole and fit each other, or an error names the file or the folder of the files."""
+    config = stubs[0]("damaged")
+    trial_tuner.TrialTuner(config).search()
+    files = [config.oracle, config.trials_directory / "trial_1" / "trial.json"]
+    whole = {file: file.read_bytes() for file in files}
+
+    def check(drawn):
+        file, content = drawn
+        for other in files:
+            other.write_bytes(whole[other])
+        file.write_bytes(content)
+        if whole_or_named(file, lambda: trial_tuner.known_trials(config.oracle)):
+            shutil.copytree(config.trials_directory, config.trials_directory.with_name("kept"))
+            whole_or_named(config.trials_directory, lambda: trial_tuner.TrialTuner(config))
+            shutil.rmtree(
+                config.trials_directory
+            )  # reloading removes the folders of trials that the oracle does not know
+            config.trials_directory.with_name("kept").rename(config.trials_directory)
+
+    drawn = [damaged_json(json.loads(content)).map(partial(pair, file)) for file, content in whole.items()]
+    try_each(tries, st.one_of(drawn), check)
+
+
+def pair(file, content):
+    return file, content
+
+
+def test_a_search_with_a_damaged_file_is_refused_before_its_processes_start(stubs, monkeypatch):
+    config = replace(stubs[0]("resumed"), resume=True)
+    trial_tuner.TrialTuner(config).search()
+    (config.trials_directory / "trial_1" / "trial.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"expected the files of a search .*trial_1/trial.json' \(trial_id: Field"):
+        begin(config)
+    (config.trials_directory / "trial_1" / "trial.json").unlink()
+    with pytest.raises(ValueError, match=r"Received: no '.*trial_1/trial.json'"):
+        begin(config)
 
 
 def test_a_failing_trial_does_not_end_the_search(stubs, monkeypatch, capsys):

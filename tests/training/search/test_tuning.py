@@ -17,6 +17,7 @@ from keras_mgnet.training.search import tuning
 from keras_mgnet.training.search.config import TuneConfig
 from keras_mgnet.training.search.trials import RECORD
 from keras_mgnet.training.search.tuning import begin, finish, tune
+from support.runs import record
 from support.search import KERAS_TUNER, Killed, small, trial
 
 pytestmark = KERAS_TUNER
@@ -52,11 +53,11 @@ def ended(monkeypatch, tmp_path):
         write_json(directory / RECORD, asdict(added))
 
     def train(config, console):
-        record = Path(config.out) / "run.json"
-        ends.is_new.append(not record.exists())
-        record.parent.mkdir(parents=True, exist_ok=True)
-        result = {"status": ends.status, "reason": "a loss of nan", "hint": "lower the rate", "last_test_accuracy": 0.5}
-        write_json(record, {"config": asdict(config), "model": {}, "data": {}, "result": result})
+        file = Path(config.out) / "run.json"
+        ends.is_new.append(not file.exists())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        settled = asdict(config) | {"batch_size": 128}
+        write_json(file, record(settled, status=ends.status, reason="a loss of nan", hint="lower the rate"))
         return open_run(config.out)
 
     monkeypatch.setattr(tuning, "train", train)

@@ -24,6 +24,7 @@ from keras_mgnet.training.tables.reproduce import reproduce
 from keras_mgnet.training.tables.request import Reproduction
 from keras_mgnet.training.tables.tables import OTHER_READING, TABLES, table_rows
 from support.command import invoke
+from support.runs import record
 
 SMALL = {"budget": {"epochs": 2}, "set": {"base_width": 2}, "data": {"mnist": "digits"}}
 
@@ -156,15 +157,9 @@ class Trained(list):
         best, last = 0.5 + 0.1 * config.seed, 0.4 + 0.1 * config.seed
         path.mkdir(parents=True, exist_ok=True)
         (path / "log.csv").write_text(f"val_accuracy\n{best}\n{last}\n")
-        result = {"epochs": 2, "seconds": 1.0, "last_test_accuracy": last, "best_test_accuracy": best, "best_epoch": 1}
-        record = {
-            "config": config.resolve(recipe(config.recipe), 1).to_dict(),
-            "recipe": "source",
-            "data": {"input_shape": [8, 8, 1]},
-            "model": {"params": 1234},
-            "result": {"status": status, **result},
-        }
-        write_json(path / "run.json", record)
+        result = {"epochs": 2, "last_test_accuracy": last, "best_test_accuracy": best, "best_epoch": 1}
+        resolved = config.resolve(recipe(config.recipe), 1).to_dict()
+        write_json(path / "run.json", record(resolved, params=1234, status=status, reason="", hint="", **result))
         if status == "failed":
             raise RuntimeError("out of memory")
         return open_run(path)

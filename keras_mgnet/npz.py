@@ -1,0 +1,32 @@
+"""Reads .npz files from others: no pickled objects, and no small file that fills the memory."""
+
+from collections.abc import Container
+from pathlib import Path
+
+import numpy as np
+
+MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # arrays hardly compress: most bytes from one byte, and most bytes of zeros
+
+
+def read_npz(path: str | Path, names: Container[str] | None = None) -> dict[str, np.ndarray]:
+    """Returns the arrays of an .npz file, or only those in `names`.
+
+    Raises:
+        ValueError: if an array unpacks to more than a hundred times its bytes, before any array is read.
+        Exception: many more kinds for damaged files: OSError, BadZipFile, EOFError, zlib.error, MemoryError, ...
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as out:
+        ...     np.savez(f"{out}/a.npz", x=np.arange(3), y=np.ones(2))
+        ...     read_npz(f"{out}/a.npz", ["x"])
+        {'x': array([0, 1, 2])}
+    """
+    with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        for member in archive.zip.infolist():
+            if member.file_size > MAX_EXPANSION * member.compress_size + ALWAYS_ALLOWED:
+                raise ValueError(
+                    f"'{member.filename}' unpacks from {member.compress_size} bytes to {member.file_size}; "
+                    "write it with np.savez, which does not compress"
+                )
+        return {name: archive[name] for name in archive.files if names is None or name in names}
