@@ -258,7 +258,7 @@ def test_a_damaged_savedmodel(case, savedmodel, tmp_path):
     folder = shutil.copytree(savedmodel, tmp_path / "1")
     DAMAGED_MODELS[case](folder)
     read = read_metadata if case.startswith("metadata") else export.open_artifact
-    with pytest.raises(ValueError, match=r"expected an artifact that can be read\. Received: '.*/1' \("):
+    with pytest.raises(ValueError, match=r"expected an undamaged file or folder\. Received: '.*/1' \("):
         read(folder)
 
 

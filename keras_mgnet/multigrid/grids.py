@@ -85,7 +85,8 @@ def _of_ones(A: np.ndarray) -> np.ndarray:
     """Returns A * 1 on the grid of A, (n, n). The grid ends in zeros."""
     n = len(A)
     ones = np.pad(np.ones((n, n)), 1)
-    return sum(A[..., i, j] * ones[i : i + n, j : j + n] for i in range(3) for j in range(3))
+    shifted = np.stack([ones[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1)
+    return np.einsum("...k,...k", A.reshape(n, n, 9), shifted)
 
 
 def diagonal(A: np.ndarray) -> np.ndarray:
