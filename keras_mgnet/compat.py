@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # `doctor` asks for oneDNN without Keras, and KerasTuner is a
 def uses_onednn() -> bool:
     """Returns whether TensorFlow computes with oneDNN on the CPU. This is decided when TensorFlow is imported.
 
-    TensorFlow 2.21. There is no public function; tensorflow/tensorflow#17176 asks for one.
+    Tried with TensorFlow 2.21. There is no public function; tensorflow/tensorflow#17176 asks for one.
     """
     from tensorflow.python.util import _pywrap_util_port
 
@@ -29,7 +29,7 @@ def differentiates_groups(dtype: str) -> bool:
 
     It can on a GPU, and on a CPU with oneDNN in float32 or bfloat16.
 
-    TensorFlow 2.21. Without oneDNN the error is "Gradients for grouped convolutions are not supported on CPU".
+    Tried with TensorFlow 2.21. Without oneDNN the error is "Gradients for grouped convolutions are not supported on CPU".
     """
     import tensorflow as tf
 
@@ -55,8 +55,8 @@ def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
 def graph(layer: Any) -> keras.Model | None:
     """Returns a functional or sequential model as a functional model, and None for any other layer.
 
-    Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name. A subclass with a
-    `call` of its own computes something else than its graph.
+    Tried with Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name.
+    A subclass with a `call` of its own computes something else than its graph.
     """
     import keras
     from keras.src.models.functional import Functional
@@ -69,7 +69,7 @@ def graph(layer: Any) -> keras.Model | None:
 def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any], call: Callable[..., Any]) -> Any:
     """Returns the outputs of a functional model, computed by call(copy(layer), *arguments) for each layer in order.
 
-    Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but cuts the result off from given inputs.
+    Tried with Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but cuts the result off from given inputs.
     """
     return model._run_through_graph(inputs, operation_fn=copy, call_fn=call)
 
@@ -77,7 +77,7 @@ def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any
 def parameters(layer: keras.Layer) -> list[keras.Variable]:
     """Returns the variables of a layer itself that training changes, unless they are frozen.
 
-    Keras 3.15.1. The public `trainable_variables` leaves out those that are frozen.
+    Tried with Keras 3.15.1. The public `trainable_variables` leaves out those that are frozen.
     """
     return layer._trainable_variables
 
@@ -135,8 +135,8 @@ def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
 def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
     """Sets the number of steps that Keras reads from a distributed data set.
 
-    TensorFlow 2.21. The public `assert_cardinality` counts the elements of a worker. Each replica of the worker takes one element
-    per step.
+    Tried with TensorFlow 2.21. The public `assert_cardinality` counts the elements of a worker. Each replica of the worker
+    takes one element per step.
     """
     batches._cardinality = steps
 
@@ -144,7 +144,7 @@ def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
 def save_trials_by(oracle: keras_tuner.Oracle, save: Callable[[keras_tuner.engine.trial.Trial], None]) -> None:
     """Makes an oracle save each trial by save(trial).
 
-    KerasTuner 1.4.8. KerasTuner itself overwrites the file in place, so a kill can leave half a file. The public `Oracle.save`
-    saves no trials.
+    Tried with KerasTuner 1.4.8. KerasTuner itself overwrites the file in place, so a kill can leave half a file. The public
+    `Oracle.save` saves no trials.
     """
     oracle._save_trial = save
