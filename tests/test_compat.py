@@ -140,6 +140,8 @@ def test_compat_is_a_page_that_says_what_was_tried():
     declared = {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
     functions = [f for _, f in inspect.getmembers(compat, inspect.isfunction) if f.__module__ == compat.__name__]
     for function in functions:
-        name, version = re.search(rf"^ *Tried with ({'|'.join(VERSIONS)}) ([\d.]*\d)\.", function.__doc__, re.MULTILINE).groups()
+        name, version = re.search(
+            rf"^ *Tried with ({'|'.join(VERSIONS)}) ([\d.]*\d)\.", function.__doc__, re.MULTILINE
+        ).groups()
         assert declared[VERSIONS[name]].contains(version), function.__name__
     assert len(functions) >= 5
