@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py
 
+unexport PYTHONDONTWRITEBYTECODE  # else each of the many processes that tests start compiles TensorFlow's and Keras' modules
+
 .PHONY: demo test test-all test-lowest coverage docs notebooks lint clean
 
 demo: $(VENV)/.runtime  ## train, evaluate and export an MgNet on real digits, about three minutes
