@@ -94,6 +94,7 @@ def test_without_torch_it_says_how_to_get_it(monkeypatch):
         bench("train", Settings(**STEPS))
 
 
+@pytest.mark.slow
 def test_the_cheapest_measurement_writes_its_record(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_mgnet.recipes.AUGMENTATIONS", {"shift": AUGMENTATIONS["shift"]})
     (section,) = bench("input", Settings(**STEPS | {"seconds": 0.01}), tmp_path)

@@ -173,12 +173,9 @@ assert "tensorflow" not in sys.modules
 
 
 @pytest.mark.parametrize(
-    ("gradients", "depths"),
-    [
-        (["revnet"], {"verlet": (4, 8)}),
-        pytest.param(["leapfrog"], {"verlet": (8, 16), "revnet": (4, 8)}, marks=pytest.mark.slow),
-    ],
+    ("gradients", "depths"), [(["revnet"], {"verlet": (4, 8)}), (["leapfrog"], {"verlet": (8, 16), "revnet": (4, 8)})]
 )
+@pytest.mark.slow
 def test_jax_trains_without_stored_states_in_memory_that_does_not_grow(gradients, depths):
     """Gradients as by autodiff, and the compiler's own account of the memory of a gradient: flat in the number of blocks."""
     pytest.importorskip("jax", reason="jax is not installed")

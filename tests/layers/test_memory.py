@@ -213,7 +213,8 @@ assert "tensorflow" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("network", ["MgNet", pytest.param("LM-ResNet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["MgNet", "LM-ResNet"])
 def test_on_jax(network):
     pytest.importorskip("jax", reason="jax is not installed")
     command = [sys.executable, "-c", JAX, network]

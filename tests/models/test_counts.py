@@ -58,8 +58,15 @@ REFERENCE["polynet_very_deep_imagenet"].append((("polynet_imagenet",), 1000, 0))
 REFERENCE["poly_mgnet"].append((("poly_mgnet_default",), 10, 0))
 
 
-# of the rows of a family with the same arguments the smallest, which runs the same code as the others; two take seconds
-DEEP = {"multi_resnet200_k5", "polynet_very_deep_imagenet"}
+# of the rows of a family with the same arguments the smallest, which runs the same code as the others; a few take a second
+DEEP = {
+    "densenet121",
+    "multi_resnet200_k5",
+    "multi_resnet26_k2_w10",
+    "polynet_very_deep_imagenet",
+    "preact_resnet164",
+    "shake_shake_29_2x4x64d",
+}
 SMALLEST = {
     (info.family, *sorted(info.kwargs)): info.name
     for info in sorted(map(model_info, list_models()), key=lambda info: -info.params)

@@ -305,12 +305,13 @@ SHARES = "on 2 replicas.*norms use only their replica's part of a batch, so the 
 WHOLE = "on 2 replicas.*norms use the whole batch, so the result is that of one device"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "options", "expected"),
     [
         ("tensorflow", (*TWO_CPUS, "--sync-norms"), f"{WHOLE}, without XLA"),
-        pytest.param("tensorflow", TWO_CPUS, SHARES, marks=pytest.mark.slow),
-        pytest.param("jax", TWO_CPUS, WHOLE, marks=pytest.mark.slow),
+        ("tensorflow", TWO_CPUS, SHARES),
+        ("jax", TWO_CPUS, WHOLE),
     ],
 )
 def test_the_command_line_says_whether_two_devices_train_as_one(backend, options, expected, tmp_path):

@@ -105,7 +105,7 @@ def test_two_reproducible_runs_are_bit_equal(whole, tmp_path):
     assert_same(whole, digits(tmp_path / "again"))
 
 
-@pytest.mark.parametrize("step", slow_unless([STEPS, STEPS + 1], [1, STEPS, STEPS + 1, 2 * STEPS]))
+@pytest.mark.parametrize("step", slow_unless([STEPS + 1], [1, STEPS, STEPS + 1, 2 * STEPS]))
 def test_a_run_stopped_at_the_border_of_an_epoch_goes_on_bit_for_bit(step, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at(patch, step)
@@ -177,7 +177,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage, whole, s
 
 
 @pytest.mark.parametrize("code", slow_unless([errno.ENOSPC], [errno.ENOSPC, errno.EACCES]))
-@pytest.mark.parametrize("place", slow_unless([0, 4, 7], [0, 3, 4, 5, 7, 10]))
+@pytest.mark.parametrize("place", slow_unless([0, 4], [0, 3, 4, 5, 7, 10]))
 def test_a_failed_write_loses_nothing(code, place, whole, stopped, monkeypatch):
     """One write of the resumed run fails: of the log, a model, run.json, or a checkpoint, by its place among them."""
     count, publish = iter(range(10**6)), files.publish
