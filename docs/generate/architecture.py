@@ -1,4 +1,4 @@
-"""The house: its folders, and which imports which, as the sources say."""
+"""The architecture: the folders of the package and the imports between them, read from the sources."""
 
 import ast
 from functools import cache
