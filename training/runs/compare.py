@@ -172,8 +172,8 @@ def plot_comparison(entries: list[Entry], path: Path) -> None:
         curves.plot(range(1, len(means) + 1), means, marker=".", color=color, label=entry.label)
     points.set_yticks(range(len(entries)), ["\n".join(filter(None, [e.label, e.trained])) for e in reversed(entries)])
     points.margins(y=0.12)
-    finish(points, xlabel="test accuracy in percent, last epoch: seeds and mean")
-    finish(curves, legend=False, xlabel="epoch", ylabel=f"mean {entries[0].judge} accuracy in percent")
+    finish(points, xlabel="test accuracy, %, after the last epoch")
+    finish(curves, legend=False, xlabel="epoch", ylabel=f"mean {entries[0].judge} accuracy, %")
     save(figure, path)
 
 
