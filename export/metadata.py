@@ -40,7 +40,8 @@ class Metadata(TypedDict):
 
     producer: str
     class_names: NotRequired[list[str]]
-    normalization: NotRequired[Scale]
+    applied_normalization: NotRequired[Scale]
+    normalization: NotRequired[Scale]  # its name in earlier versions
     input_range: NotRequired[list[int]]
 
 

@@ -27,16 +27,13 @@ def load_file(model: keras.Model, path: str | Path, other_classes: bool = False)
         ValueError: if the file holds other arrays than those of the model. Keras would ignore surplus arrays.
     """
     shapes = [shape for name, shape in plain_arrays(path) if not name.startswith("optimizer/")]
-    target = model
     if other_classes and (classes := classes_that_differ(model, shapes, path)):
-        features = model.get_layer(CLASSIFIER).input
-        target = keras.Model(
-            model.inputs, keras.layers.Dense(classes)(features)
-        )  # has a place for the file's classifier
+        theirs = keras.layers.Dense(classes)(model.get_layer(CLASSIFIER).input)  # takes up the file's classifier
+        with former.readable(path) as file:
+            keras.Model(model.inputs, theirs).load_weights(file)
     else:
         check_shapes(model, shapes, path)
-    with former.readable(path) as file:
-        target.load_weights(file)
+        model.load_weights(path)
 
 
 def check_shapes(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> None:
