@@ -1,25 +1,20 @@
 """Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or a data set of TensorFlow Datasets (TFDS)."""
 
 import math
-import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import StringConstraints
-from typing_extensions import TypedDict
 
-from keras_mgnet.errors import check_known, one_line, unknown
-from keras_mgnet.extras import TFDS, extra
-from keras_mgnet.files import expanded, without_brackets
+from keras_mgnet.errors import check_known
+from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.npz import read_npz
-from keras_mgnet.schema import open_ended, read_json
 from keras_mgnet.training.data.folder import read_folder
+from keras_mgnet.training.data.tfds import read_tfds
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
 DENOISING = "denoise"  # clean images without classes
@@ -29,7 +24,6 @@ NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
 CHUNK_BYTES = 2**22
-REPREPARE = "delete its folder and prepare it again with `tfds build`"
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
 
@@ -278,66 +272,6 @@ def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> D
     return _dataset(name, splits, class_names)
 
 
-@open_ended
-class SplitInfo(TypedDict):
-    """One split in a dataset_info.json of TFDS."""
-
-    name: str
-    shardLengths: list[Annotated[str, StringConstraints(pattern=r"^\d+$")]]
-
-
-@open_ended
-class Info(TypedDict):
-    """The content of a dataset_info.json of TFDS, as far as it is needed here."""
-
-    name: str
-    version: str
-    splits: list[SplitInfo]
-
-
 def _tfds(name: str) -> Dataset:
-    data_dir = os.environ.get("TFDS_DATA_DIR")
-    if not data_dir:
-        return _prepared(name, None)
-    with without_brackets(expanded(data_dir)) as folder:
-        return _prepared(name, folder)
-
-
-def _prepared(name: str, data_dir: Path | None) -> Dataset:
-    tfds = extra("tensorflow_datasets", TFDS)
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except Exception as error:  # what is unknown or damaged ends in several errors of TFDS and protobuf
-        _check_infos(data_dir or expanded(tfds.core.constants.DATA_DIR), name)
-        raise unknown("dataset", name, [*FORMS, *tfds.list_builders(with_community_datasets=False)]) from error
-    features = dict(builder.info.features.items())
-    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
-        raise ValueError(
-            f"expected a TFDS data set with features image and label (a class). Received: {sorted(features)}"
-        )
-    if None in features["image"].shape:
-        advice = "export them to one folder per class and use folder:DIR with --image-size"
-        raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
-    if not builder.is_prepared():
-        advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
-        raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
-    splits = builder.info.splits
-    names = ["train", *(part for part in ("test", "validation") if part in splits)]
-    if "train" not in splits or len(names) == 1:
-        raise ValueError(f"expected splits train, and test or validation, in {name}. Received: {sorted(splits)}")
-    try:
-        parts = tfds.as_numpy(builder.as_dataset(split=names, batch_size=-1))
-    except Exception as error:  # of TFDS and TensorFlow, for missing, truncated and changed records
-        reason = re.sub(r"\{\{.*?\}\} ?", "", one_line(error))
-        raise ValueError(
-            f"expected {name} as TFDS prepares it; {REPREPARE}. Received: '{builder.data_path}' ({reason})"
-        ) from error
-    arrays = [Split(part["image"], part["label"].astype(np.int32)) for part in parts]
-    return _dataset(name, arrays, features["label"].names)
-
-
-def _check_infos(root: Path, name: str) -> None:
-    """Raises ValueError if a dataset_info.json of the set is damaged."""
-    (base,) = re.match(r"(\w*)", name).groups()
-    for file in (root / base).rglob("dataset_info.json") if base else ():
-        read_json(file, Info, f"the dataset_info.json of a set that TFDS has prepared; {REPREPARE}")
+    parts, class_names = read_tfds(name, FORMS)
+    return _dataset(name, [Split(*part) for part in parts], class_names)
