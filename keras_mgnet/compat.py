@@ -56,7 +56,7 @@ def graph(layer: Any) -> keras.Model | None:
     """Returns a functional or sequential model as a functional model, and None for any other layer.
 
     Tried with Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name.
-    A subclass with a `call` of its own computes something else than its graph.
+    A subclass with its own `call` gives None: `call` need not run its graph.
     """
     import keras
     from keras.src.models.functional import Functional

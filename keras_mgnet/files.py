@@ -132,7 +132,7 @@ def publish(staged: Path, target: Path) -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """Returns a path with the home directory in place of ~. Raises ValueError for a user that there is not.
+    """Returns a path with the home directory in place of ~. Raises ValueError for an unknown user.
 
     Example:
         >>> expanded("~nobody-of-this-name/data")

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from keras_mgnet.multigrid import solve, solver
 from support import catalogue, slow_unless
 from support.numerics import randomize
 
@@ -14,6 +15,7 @@ JAX = """
 import sys
 import numpy as np
 import keras, keras_mgnet
+from keras_mgnet import multigrid
 assert keras.backend.backend() == "jax"
 for name in {names!r}:
     model = keras.saving.load_model(f"{folder}/{{name}}.keras")
@@ -27,6 +29,10 @@ for name in {names!r}:
         assert np.isfinite(loss).all()
         assert all((b != w.numpy()).any() for b, w in zip(before, model.trainable_weights)), name
         keras_mgnet.describe(model)
+f, expected = (np.load(f"{folder}/{{part}}.npy") for part in "fu")
+u, history = multigrid.solve(multigrid.solver(15, smoother="red_black", dtype="float32"), f, tolerance=1e-5)
+np.testing.assert_allclose(u, expected, rtol=1e-3, atol=1e-4)
+assert abs(multigrid.convergence_factor(multigrid.solver(15, dtype="float32"), 15) - 0.345) < 0.02
 assert "tensorflow" not in sys.modules
 """
 TRAINED = {
@@ -46,13 +52,16 @@ CHUNKS = [QUICK, *([name for name in NAMES if name not in QUICK][i::4] for i in 
 
 @pytest.mark.parametrize("names", slow_unless(CHUNKS[:1], CHUNKS), ids=" ".join)
 def test_a_file_saved_under_tensorflow_gives_the_same_logits_under_jax_and_trains(names, images, tmp_path):
-    """A forward pass of each family, and a training step of several kinds."""
+    """A forward pass of each family, a training step of several kinds, and a solve of Poisson's equation."""
     pytest.importorskip("jax", reason="jax is not installed")
     for name in names:
         model = randomize(catalogue.build(name))
         model.save(tmp_path / f"{name}.keras")
         np.save(tmp_path / f"{name}_images.npy", images(model))
         np.save(tmp_path / f"{name}_logits.npy", model(images(model)))
+    f = np.random.default_rng(0).normal(size=(2, 15, 15, 1)).astype("float32")
+    np.save(tmp_path / "f.npy", f)
+    np.save(tmp_path / "u.npy", solve(solver(15, smoother="red_black", dtype="float32"), f, tolerance=1e-5)[0])
     program = JAX.format(folder=tmp_path, names=names, trained=TRAINED)
     result = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", program],

@@ -30,7 +30,7 @@ def _configured(dataset: str, **values: Any) -> TrainConfig:
 def train_command(config: TrainConfig) -> None:
     """Train a network on a data set and write a run directory, or continue a stopped run with --resume RUN.
 
-    The recipe of the network or the data set decides what you leave out, such as the epochs.
+    The recipe sets the epochs and the other options that you leave out.
 
     Example:
         keras-mgnet train cifar10 --model resnet18_shared_a --epochs 30

@@ -54,12 +54,12 @@ class MultiResNet(Network):
             or 164 and 1001 (bottlenecks) have three grids.
         branches: number k of branches in each block.
         widen: factor that multiplies all numbers of channels except the stem's.
-        base_width: number of channels of the stem. Before widening, the blocks of the first grid have as many channels inside,
-            and each coarser grid has twice as many. None for 64 on four grids and 16 on any other number.
+        base_width: number of channels of the stem. Before widening, the 3x3 convolutions of the first grid have the same
+            number, and those of each coarser grid have twice as many. None for 64 on four grids and 16 on any other number.
         blocks: number of blocks on each grid; None for those that `depth` gives.
         bottleneck: whether each branch is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
-        shortcut: the shortcut of a block that changes the shape. "projection" is a 1x1 convolution after a norm and the
-            activation, which all branches of the block share. "padding" adds zero channels. None for "padding" with basic
+        shortcut: the shortcut of a block that changes the shape. "projection" is a 1x1 convolution. All branches and
+            this convolution share one norm and activation. "padding" adds zero channels. None for "padding" with basic
             blocks on three grids, and for "projection" in all other cases.
 
     Example:

@@ -103,7 +103,7 @@ class VeryDeepPolyNet(Network):
 
 
 def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]]:
-    """Yields, for each grid, the kinds and the factors c of its modules.
+    """Yields, per grid, the modules' kinds and their factors c in s(x + c P(x)).
 
     Example:
         >>> list(schedule((1, 2, 1)))

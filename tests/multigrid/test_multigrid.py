@@ -1,9 +1,5 @@
 """The layers with fixed stencils are multigrid: sparse twins, PyAMG, convergence factors, smoothers, precision, files, XLA."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -368,28 +364,6 @@ def neumann(n):
     A[0, :, 0, 1] = A[-1, :, 2, 1] = A[:, 0, 1, 0] = A[:, -1, 1, 2] = 0
     A[..., 1, 1] -= A.sum((-2, -1))
     return A
-
-
-JAX = """
-import numpy as np
-from keras_mgnet.multigrid import solve, solver, convergence_factor
-u, history = solve(solver(15, smoother="red_black", dtype="float32"), np.load({path!r}), tolerance=1e-5)
-np.save({path!r}, u)
-assert abs(convergence_factor(solver(15, dtype="float32"), 15) - 0.345) < 0.02
-"""
-
-
-def test_jax(tmp_path):
-    pytest.importorskip("jax", reason="jax is not installed")
-    path, f = str(tmp_path / "f.npy"), draw(15)[1].astype("float32")
-    np.save(path, f)
-    program = JAX.format(path=path)
-    result = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | {"KERAS_BACKEND": "jax"}, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    u = solve(solver(15, smoother="red_black", dtype="float32"), f, tolerance=1e-5)[0]
-    np.testing.assert_allclose(np.load(path), u, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ class TrainConfig:
     )
     resume: bool = option(
         False,
-        "continue a stopped run: `train --resume RUN`. With --out, continue the run in --out, or start a new run there",
+        "continue a stopped run: `train --resume RUN`. `train DATA --out RUN --resume` starts the run if RUN does not exist",
     )
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"

@@ -15,7 +15,6 @@ from keras.ops import convert_to_tensor as tensor
 from keras_mgnet import ResNeXt, compat, export
 from keras_mgnet.layers import Conv
 from keras_mgnet.layers.operators.conv import initializer
-from support import slow_unless
 from support.numerics import assert_close, normal, randomize
 from support.twins import twin_conv
 
@@ -89,7 +88,8 @@ print(*loaded.signatures["serving_default"](image=tf.constant(np.load(r"{images}
 """
 
 
-@pytest.mark.parametrize("onednn", slow_unless(["0"], ["0", "1"]))  # "1" as in the tests of exports
+@pytest.mark.slow
+@pytest.mark.parametrize("onednn", ["0", "1"])
 def test_an_exported_resnext_answers_in_a_server_with_and_without_onednn(onednn, images, tmp_path):
     """Grappler would join a grouped convolution with its norm; that kernel has no groups without oneDNN."""
     model = randomize(ResNeXt(11, cardinality=2, group_width=2, input_shape=(8, 8, 1), classes=3))

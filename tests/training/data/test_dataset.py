@@ -12,7 +12,7 @@ from PIL import Image
 from keras_mgnet.images import decode
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.training.data import dataset as data
-from support import TFDS
+from support import TFDS, slow_unless
 
 MNIST_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
@@ -22,7 +22,7 @@ def digits():
     return data.load("digits")
 
 
-@pytest.fixture(scope="module", params=["mnist", "cifar10"])
+@pytest.fixture(scope="module", params=slow_unless(["mnist"], ["mnist", "cifar10"]))
 def real(request, tmp_path_factory):
     """Read from a folder with brackets in its name, which TensorFlow takes for a pattern."""
     if not (TFDS / request.param).is_dir():

@@ -30,7 +30,6 @@ for sys.argv[1:] in json.loads(sys.argv[1]):
 TESTS = ROOT / "tests"
 PIPELINE = [TESTS / "training" / "data" / "test_pipeline.py", TESTS / "test_recipes.py"]
 RESUME = [TESTS / "training" / "runs" / "test_resume.py"]
-QUICK = "within_an_epoch and rand_augment_cut_mix or cut_mix_labels or smoothed_labels or taken_again"
 TRAIN = [
     *("--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--recipe", "modern", "--augment", "crop_flip"),
     *("--dtype", "mixed_bfloat16", "--jit-compile", "on"),
@@ -48,15 +47,8 @@ def run(program, *arguments):
     return result.stdout
 
 
-@pytest.mark.parametrize(
-    "files, selected",
-    [
-        (PIPELINE, QUICK),
-        pytest.param(PIPELINE, f"not ({QUICK})", marks=pytest.mark.slow),
-        pytest.param(RESUME, "inside_an_epoch", marks=pytest.mark.slow),
-    ],
-    ids=["quick", "pipeline", "resume"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("files, selected", [(PIPELINE, ""), (RESUME, "inside_an_epoch")], ids=["pipeline", "resume"])
 def test_the_same_properties_hold_on_jax(files, selected):
     run(PYTEST, "-n0", "-q", "-p", "no:cacheprovider", "-m", "", "-k", selected, *files)
 
