@@ -217,3 +217,16 @@ def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
     pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "notebooks") for path in folder.rglob("*.md")}
     assert {page for page in pages if page.count("/") < 2 or page.endswith("README.md")} == listed
+
+
+def test_each_promise_about_security_names_tests_that_exist():
+    tables = re.findall(
+        r"^\| promise.*\| test \|\n((?:\|.*\n)+)", (ROOT / "SECURITY.md").read_text(), flags=re.MULTILINE
+    )
+    rows = [row.strip("|").split("|") for table in tables for row in table.splitlines()[1:]]
+    assert len(tables) == 4 and len(rows) > 20
+    for promise, tests in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
+        assert named or "the same" in tests, promise
+        for file, name in named:
+            assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), flags=re.MULTILINE), name
