@@ -1,6 +1,6 @@
 from . import analysis, layers, models, multigrid
 from .description import count_params, describe, features
-from .interop import load_torch_weights
+from .interop import load_torch_weights, save_torch_weights
 from .models import (
     DenseNet,
     FBResNet,
@@ -65,4 +65,5 @@ __all__ = [
     "model_info",
     "models",
     "multigrid",
+    "save_torch_weights",
 ]

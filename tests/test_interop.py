@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from keras_mgnet import LMResNet, MgNet, PreActResNet, ResNet, load_torch_weights
+from keras_mgnet import LMResNet, MgNet, PreActResNet, ResNet, load_torch_weights, save_torch_weights
 from keras_mgnet.interop import load_weights
 from support.interop import torch_state
 from support.numerics import randomize
@@ -55,10 +55,15 @@ def test_a_shared_network_is_the_unshared_one_with_equal_kernels(family, argumen
     np.testing.assert_allclose(untied(x), shared(x), rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_beyond_pytorchs_code_is_refused():
+def test_a_model_beyond_pytorchs_code_is_refused(tmp_path):
     damped = MgNet((2, 1), 3, smoother="damped", input_shape=(8, 8, 1), classes=4)
     with pytest.raises(ValueError, match=r"Received: level1/scheme/a, level2/scheme/a"):
         load_torch_weights(damped, torch_state(MAKERS["mgnet"]()))
+    with pytest.raises(ValueError, match=r"Received: level1/scheme/a, level2/scheme/a"):
+        save_torch_weights(damped, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"expected the path of a \.safetensors file"):
+        save_torch_weights(MAKERS["mgnet"](), tmp_path / "w.npz")
+    assert not [*tmp_path.iterdir()]
     with pytest.raises(ValueError, match="expected a model with its classifier"):
         load_torch_weights(MgNet((1,), 3, include_top=False, input_shape=(8, 8, 1)), {})
     with pytest.raises(ValueError, match="expected a model with norms"):
@@ -84,6 +89,13 @@ def test_npz_and_safetensors(pair, tmp_path):
     save_file(torch_state(source), tmp_path / "w.safetensors")
     load_torch_weights(target, str(tmp_path / "w.safetensors"))
     assert_equal_weights(source, target)
+
+
+def test_a_saved_state_dict_gives_the_same_bits(pair, tmp_path):
+    source, target = pair
+    load_torch_weights(target, save_torch_weights(source, tmp_path / "w.safetensors"))
+    for ours, theirs in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(theirs, ours)
 
 
 @pytest.mark.parametrize("name", ["w.npz", "w.weights.h5", "w.keras"])

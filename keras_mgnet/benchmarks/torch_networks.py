@@ -1,4 +1,9 @@
-"""The networks of `networks` in plain PyTorch, written from the equations, in the form of the papers' code."""
+"""The networks of `networks` in plain PyTorch, written from the equations, in the form of the papers' code.
+
+Their modules have the names of the papers' code. So they load the files of `keras_mgnet.save_torch_weights`.
+"""
+
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -12,62 +17,80 @@ def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Conv2d
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
-def norms(channels: int, count: int) -> nn.ModuleList:
-    """Returns one norm per iteration."""
-    return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(count))
+class Smoothing(nn.Module):
+    """One iteration of MgNet, He2019 (4.3): u <- u + s(B s(f - A u)), where s is a norm and ReLU."""
+
+    def __init__(self, A, B, channels):
+        super().__init__()
+        self.A, self.B = A, B
+        self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+
+    def correction(self, r):
+        return F.relu(self.bn2(self.B(F.relu(self.bn1(r)))))
+
+    def forward(self, u, f):
+        return u + self.correction(f - self.A(u)), f
+
+
+class Transfer(nn.Module):
+    """The start of a coarser grid, He2019 (4.4): u' = s(Pi u) and f' = s(R (f - A u)) + A' u'."""
+
+    def __init__(self, A_old, A, channels):
+        super().__init__()
+        self.A_old, self.A_conv = A_old, A
+        self.Pi_conv, self.R_conv = conv(channels, channels, stride=2), conv(channels, channels, stride=2)
+        self.bn1, self.bn2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+
+    def restricted(self, u, r):
+        return F.relu(self.bn1(self.Pi_conv(u))), F.relu(self.bn2(self.R_conv(r)))
+
+    def forward(self, u, f):
+        u, r = self.restricted(u, f - self.A_old(u))
+        return u, r + self.A_conv(u)
 
 
 class MgNet(nn.Module):
-    """MgNet, He2019 (4.3)-(4.4), in the feature form: u <- u + s(B s(f - A u)), where s is a norm and ReLU.
-
-    Each grid has one A and one B.
-    """
+    """MgNet in the feature form. Each grid has one A and one B."""
 
     def __init__(self, nu=(2, 2, 2, 2), channels=64):
         super().__init__()
-        self.nu = nu
-        grids = range(len(nu))
-        self.stem, self.stem_norm = conv(3, channels), nn.BatchNorm2d(channels)
-        self.A = nn.ModuleList(conv(channels, channels) for _ in grids)
-        self.B = nn.ModuleList(conv(channels, channels) for _ in grids)
-        self.s1 = nn.ModuleList(norms(channels, count) for count in nu)
-        self.s2 = nn.ModuleList(norms(channels, count) for count in nu)
-        self.Pi = nn.ModuleList(conv(channels, channels, stride=2) for _ in grids[1:])
-        self.R = nn.ModuleList(conv(channels, channels, stride=2) for _ in grids[1:])
-        self.Pi_norm, self.R_norm = norms(channels, len(nu) - 1), norms(channels, len(nu) - 1)
-        self.classifier = nn.Linear(channels, CLASSES)
+        self.conv1, self.bn1 = conv(3, channels), nn.BatchNorm2d(channels)
+        self.grids, A_old = len(nu), None
+        for j, count in enumerate(nu):
+            A, B = conv(channels, channels), conv(channels, channels)
+            modules = [Smoothing(A, B, channels) for _ in range(count)]
+            self.add_module(f"layer{j}", nn.ModuleList([Transfer(A_old, A, channels), *modules] if j else modules))
+            A_old = A
+        self.fc = nn.Linear(channels, CLASSES)
+
+    def modules_in_order(self):
+        return [module for j in range(self.grids) for module in getattr(self, f"layer{j}")]
 
     def forward(self, image):
-        f = F.relu(self.stem_norm(self.stem(image)))
+        f = F.relu(self.bn1(self.conv1(image)))
         u = torch.zeros_like(f)
-        for j, A in enumerate(self.A):
-            if j:
-                r = f - self.A[j - 1](u)
-                u = F.relu(self.Pi_norm[j - 1](self.Pi[j - 1](u)))
-                f = F.relu(self.R_norm[j - 1](self.R[j - 1](r))) + A(u)
-            for s1, s2 in zip(self.s1[j], self.s2[j], strict=True):
-                u = u + F.relu(s2(self.B[j](F.relu(s1(f - A(u))))))
-        return self.classifier(u.mean((2, 3)))
+        for module in self.modules_in_order():
+            u, f = module(u, f)
+        return self.fc(u.mean((2, 3)))
 
 
 class ResidualFormMgNet(MgNet):
     """The same function as `MgNet` in the residual form of keras_mgnet: e = s(B s(r)); u <- u + e; r <- r - A e.
 
-    The first u is zero, so nothing is computed from it.
+    The first u is zero, so nothing is computed from it. Nothing reads the last r.
     """
 
     def forward(self, image):
-        r, u = F.relu(self.stem_norm(self.stem(image))), None
-        for j, A in enumerate(self.A):
-            if j:
-                u = F.relu(self.Pi_norm[j - 1](self.Pi[j - 1](u)))
-                r = F.relu(self.R_norm[j - 1](self.R[j - 1](r)))
-            for i, (s1, s2) in enumerate(zip(self.s1[j], self.s2[j], strict=True)):
-                e = F.relu(s2(self.B[j](F.relu(s1(r)))))
-                u = e if u is None else u + e
-                if i + 1 < self.nu[j] or j + 1 < len(self.nu):
-                    r = r - A(e)
-        return self.classifier(u.mean((2, 3)))
+        r, u = F.relu(self.bn1(self.conv1(image))), None
+        *modules, last = self.modules_in_order()
+        for module in modules:
+            if isinstance(module, Transfer):
+                u, r = module.restricted(u, r)
+            else:
+                e = module.correction(r)
+                u, r = e if u is None else u + e, r - module.A(e)
+        e = last.correction(r)
+        return self.fc((e if u is None else u + e).mean((2, 3)))
 
 
 class PreActBlock(nn.Module):
@@ -75,14 +98,15 @@ class PreActBlock(nn.Module):
 
     def __init__(self, inputs, channels, stride, A):
         super().__init__()
-        self.s1, self.s2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(channels)
-        self.B, self.A = conv(inputs, channels, stride=stride), A
-        self.R = conv(inputs, channels, 1, stride) if stride > 1 or inputs != channels else None
+        self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(channels)
+        self.conv1, self.conv2 = conv(inputs, channels, stride=stride), A
+        if stride > 1 or inputs != channels:
+            self.shortcut = nn.Sequential(conv(inputs, channels, 1, stride))
 
     def forward(self, x):
-        s = F.relu(self.s1(x))
-        shortcut = x if self.R is None else self.R(s)
-        return shortcut + self.A(F.relu(self.s2(self.B(s))))
+        s = F.relu(self.bn1(x))
+        shortcut = self.shortcut(s) if hasattr(self, "shortcut") else x
+        return shortcut + self.conv2(F.relu(self.bn2(self.conv1(s))))
 
 
 class PreActResNet18(nn.Module):
@@ -90,69 +114,73 @@ class PreActResNet18(nn.Module):
 
     def __init__(self, share_A=False):
         super().__init__()
-        self.stem = conv(3, 64)
-        blocks, inputs = [], 64
-        for j, channels in enumerate((64, 128, 256, 512)):
-            shared = conv(channels, channels)
+        self.conv1, inputs = conv(3, 64), 64
+        for j, channels in enumerate((64, 128, 256, 512), start=1):
+            A, blocks = conv(channels, channels), []
             for i in range(2):
-                stride = 2 if j and not i else 1
-                blocks.append(PreActBlock(inputs, channels, stride, shared if share_A else conv(channels, channels)))
+                stride = 2 if j > 1 and not i else 1
+                blocks.append(
+                    PreActBlock(inputs, channels, stride, A if share_A or not i else conv(channels, channels))
+                )
                 inputs = channels
-        self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(512, CLASSES)
+            self.add_module(f"layer{j}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(512, CLASSES)
 
     def forward(self, image):
-        return self.classifier(self.blocks(self.stem(image)).mean((2, 3)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(image)))))
+        return self.linear(x.mean((2, 3)))
 
 
 class LMBlock(nn.Module):
-    """The LM block, Lu2018 (1). Returns x_{n+1} and the state that the next block takes as x_{n-1}.
+    """The increment f(x) of a block of LM-ResNet: norm, ReLU and 3x3 convolution, twice."""
 
-        x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n)
-
-    If the shape changes, x_{n+1} = R s(x_n) + f(x_n), where s is a norm and ReLU. The first block of the network has k = 0.
-    """
-
-    def __init__(self, inputs, channels, stride, first):
+    def __init__(self, inputs, channels, stride):
         super().__init__()
-        self.f = nn.Sequential(
-            nn.BatchNorm2d(inputs),
-            nn.ReLU(),
-            conv(inputs, channels, stride=stride),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            conv(channels, channels),
-        )
-        self.k = None if first else nn.Parameter(torch.empty(()).uniform_(-0.1, 0))
-        self.R = None
-        if stride > 1:
-            self.R = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), conv(inputs, channels, 1, stride))
+        self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(channels)
+        self.conv1, self.conv2 = conv(inputs, channels, stride=stride), conv(channels, channels)
 
-    def forward(self, x, previous):
-        if self.R is not None:
-            projected = self.R(x)
-            return projected + self.f(x), projected
-        if self.k is None:
-            return x + self.f(x), x
-        return (1 - self.k) * x + self.k * previous + self.f(x), x
+    def forward(self, x):
+        return self.conv2(F.relu(self.bn2(self.conv1(F.relu(self.bn1(x))))))
+
+
+class Downsample(nn.Module):
+    """The shortcut R s(x) of a block that changes the shape, where s is a norm and ReLU."""
+
+    def __init__(self, inputs, channels):
+        super().__init__()
+        self.downsample = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), conv(inputs, channels, 1, 2))
+
+    def forward(self, x):
+        return self.downsample(x)
 
 
 class LMResNet56(nn.Module):
-    """Three grids with nine blocks each, and 16, 32 and 64 channels."""
+    """LM-ResNet, Lu2018 (1), on three grids with nine blocks each, and 16, 32 and 64 channels.
+
+        x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n),  with k = 1 - ks
+
+    If the shape changes, x_{n+1} = R s(x_n) + f(x_n) and R s(x_n) becomes the previous state. The first block has k = 0.
+    """
 
     def __init__(self):
         super().__init__()
-        self.stem = conv(3, 16)
-        blocks, inputs = [], 16
-        for channels in (16, 32, 64):
-            for i in range(9):
-                blocks.append(LMBlock(inputs, channels, 2 if channels > 16 and not i else 1, first=not i))
-                inputs = channels
-        self.blocks, self.norm = nn.ModuleList(blocks), nn.BatchNorm2d(64)
-        self.classifier = nn.Linear(64, CLASSES)
+        self.conv1 = conv(3, 16)
+        widths = [16, *(16,) * 9, *(32,) * 9, *(64,) * 9]
+        changes = [a != b for a, b in pairwise(widths)]
+        self.blocks = nn.ModuleList(LMBlock(widths[n], widths[n + 1], 1 + changes[n]) for n in range(27))
+        self.ks = nn.ParameterDict({str(n): torch.empty(1).uniform_(1, 1.1) for n in range(27) if n % 9})
+        self.downsample21, self.downsample31 = Downsample(16, 32), Downsample(32, 64)
+        self.bn, self.fc = nn.BatchNorm2d(64), nn.Linear(64, CLASSES)
 
     def forward(self, image):
-        x, previous = self.stem(image), None
-        for block in self.blocks:
-            x, previous = block(x, previous)
-        return self.classifier(F.relu(self.norm(x)).mean((2, 3)))
+        x, previous = self.conv1(image), None
+        for n, block in enumerate(self.blocks):
+            if n in (9, 18):
+                previous = (self.downsample21 if n == 9 else self.downsample31)(x)
+                x = previous + block(x)
+            elif n == 0:
+                x, previous = x + block(x), x
+            else:
+                ks = self.ks[str(n)]
+                x, previous = ks * x + (1 - ks) * previous + block(x), x
+        return self.fc(F.relu(self.bn(x)).mean((2, 3)))

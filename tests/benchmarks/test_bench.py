@@ -3,15 +3,17 @@
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 
-from keras_mgnet import count_params, create_model
+from keras_mgnet import count_params, create_model, save_torch_weights
 from keras_mgnet.benchmarks import gains, stock_networks
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench, multiply_adds
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.benchmarks.race import Contender, Lane, race
 from keras_mgnet.benchmarks.races import LIMITS, MADDS, Race
 from keras_mgnet.recipes import AUGMENTATIONS
+from support.numerics import assert_close, randomize
 
 STEPS = {"networks": ["MgNet[2,2,2,2]-64"], "batches": [32], "rounds": 1, "seconds": 1.0, "told": print}
 
@@ -57,6 +59,24 @@ def test_torch_networks_have_our_parameters():
         for peer in filter(None, (name, raced.torch_ours)):
             module = getattr(torch_networks, peer)(**arguments)
             assert sum(p.numel() for p in module.parameters()) == count_params(create_model(raced.preset))
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "MgNet[2,2,2,2]-256"])
+def test_torch_networks_load_our_files_and_give_our_logits(network, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is for benchmarks only")
+    from safetensors.torch import load_file
+
+    from keras_mgnet.benchmarks import torch_networks
+
+    model = randomize(create_model(NETWORKS[network].preset))
+    name, arguments = NETWORKS[network].torch
+    module = getattr(torch_networks, name)(**arguments).eval()
+    found = module.load_state_dict(load_file(save_torch_weights(model, tmp_path / "w.safetensors")), strict=False)
+    assert not found.unexpected_keys and all(key.endswith("num_batches_tracked") for key in found.missing_keys)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
+    with torch.no_grad():
+        logits = module(torch.from_numpy(x.transpose(0, 3, 1, 2))).numpy()
+    assert_close(logits, model(x, training=False))
 
 
 def test_both_forms_in_torch_are_one_function():
