@@ -44,7 +44,7 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     """Loads the weights of a PyTorch state dict into a model.
 
     Args:
-        model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier.
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
             torch, which reads them with `weights_only`. The names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet or
             kuangliu/pytorch-cifar. The ks of 2prime/LM-ResNet are 1 - k, and its unused entries are skipped. The prefixes "w/"
@@ -90,8 +90,8 @@ def load_weights(model: Network, path: str | Path, other_classes: bool = False) 
     Args:
         model: the network.
         path: path of the file.
-        other_classes: whether a Keras file may be of another number of classes. The classifier then keeps its weights, with a
-            warning.
+        other_classes: whether a Keras file may be for another number of classes. For such a file, the classifier of `model`
+            keeps its weights, and a warning says so.
 
     Raises:
         ValueError, OSError: if the file cannot be read, or holds the weights of another model.
