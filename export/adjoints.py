@@ -10,12 +10,12 @@ SWAP = (3, 1, 2, 0)  # exchanges in and out of the axes (out, H, W, in), which b
 
 
 def store_adjoints_once(model) -> int:
-    """Makes each transposed convolution K^T read the kernel of K, if K is in the model too. Returns the number of such kernels.
+    """Makes each transposed convolution K^T read the kernel of K, if K is in the model too.
 
     TFLite stores each kernel as (out, H, W, in). The kernel of K^T is the kernel of K with the axes out and in exchanged, so
     TFLite stores the same numbers twice. After this function, the model stores the kernel of K, and transposes this kernel
     while it runs. The argument, an object of LiteRT's `ModelT`, is changed in place. Kernels in eight bits do not change,
-    because each has its own scales.
+    because K and K^T then have different scales. Returns the number of kernels that are no longer stored.
     """
     schema = extra("ai_edge_litert.schema_py_generated", EXPORT)
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""Describes the outputs of exported networks, classes or denoised images, and how their quality is measured."""
+"""Describes the outputs of exported classifiers and denoisers, and how the quality of these outputs is measured."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Answer:
     outputs: dict[str, str]  # {name: shape, type and meaning} of all served outputs
     compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # from the network's output to the served outputs by name
     images: str  # in words, the images that the exported file takes if it does not normalise them
-    # Maps the network's output to the classes or grey values in which two outputs agree or not. `same` is the heading.
+    # Maps the network's output to classes or rounded grey values. Two outputs agree where these are equal.
     decided: Callable[[np.ndarray], np.ndarray]
-    same: str
+    same: str  # heading of the fraction that agrees
     unseen: tuple[int, ...]  # axes of the mean that is subtracted before `noise` is measured
     # Maps all outputs of a file to the largest difference of an output from its value computed from the other outputs.
     contradiction: Callable[[dict[str, np.ndarray]], float]
@@ -56,7 +56,7 @@ def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _contradiction(outputs: dict[str, np.ndarray]) -> float:
-    """Returns the largest error of a probability, softmax(logits), or 1 if a class is not the index of the largest logit."""
+    """Returns the largest |probability - softmax(logits)|, or 1 if a class is not the index of the largest logit."""
     powers = np.exp(outputs["logits"] - outputs["logits"].max(-1, keepdims=True))
     error = np.abs(outputs["probabilities"] - powers / powers.sum(-1, keepdims=True)).max()
     return float(error) if np.array_equal(outputs["classes"], outputs["logits"].argmax(-1)) else 1.0
@@ -108,7 +108,7 @@ ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
 
 
 def answer_of(model: keras.Model) -> Answer:
-    """Returns the description of the outputs for a model. A model of another package is a classifier.
+    """Returns the description of the outputs for a model. A model of another package counts as a classifier.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion

@@ -57,18 +57,18 @@ def write_card(
 ) -> Path:
     """Writes card.json and card.md next to the exported files, and returns the path of card.json. Replaces older cards.
 
-    The same files and reports give the same card, byte for byte.
+    The same arguments, files and package versions give the same card, byte for byte.
 
     Args:
         out_dir: the folder with the exported files.
         model: the exported model.
         reports: the reports that `export_formats` returns.
         class_names, normalization: as passed to the export.
-        record: the origin of the weights. For a run, pass the content of its run.json, and optionally the exported
-            checkpoint as "checkpoint". For weights trained elsewhere, pass {"weights": file name, "sha256": digest}.
+        record: the origin of the weights. For a run, pass the content of its run.json, with an optional entry "checkpoint"
+            ("last" or "best"). For weights trained elsewhere, pass {"weights": file name, "sha256": digest}.
 
     Raises:
-        ValueError: if there are no reports, or an exported file is not in the folder.
+        ValueError: if there are no reports, or the path of a report is outside `out_dir`.
         OSError: if the folder cannot be written.
 
     Example:
@@ -112,7 +112,7 @@ def write_card(
 
 
 def _flat(model: keras.Model) -> keras.Model:
-    """Returns a model that has the levels of the networks inside a model, and counts the parameters of frozen ones."""
+    """Returns a copy of a model without nested models. All layers are trainable, so that frozen parameters are counted too."""
     flat = float32_logits(model)
     for layer in compat.flatten_layers(flat):
         layer.trainable = True

@@ -26,8 +26,8 @@ def decode_images(files: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Ten
     """Decodes JPEG, PNG and GIF files of any size to pixels: whole numbers 0..255 in float32.
 
     The pixels equal those of `keras_mgnet.images.decode`, with one exception: the EXIF orientation is not applied, because no
-    TensorFlow operation reads it. JPEG files are decoded with the accurate integer transform. Colours become grey with
-    Pillow's weights. Resizing is bilinear and antialiased, first along the rows, then along the columns, and rounds both times.
+    TensorFlow operation reads it. JPEG files are decoded with the accurate integer DCT. Colours become grey with
+    Pillow's weights. Resizing is bilinear and antialiased: first the width, then the height, each rounded to whole numbers.
     Transparent pixels are composited on white.
 
     Args:

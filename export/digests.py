@@ -33,7 +33,7 @@ class Artifact(TypedDict):
 
 @open_ended
 class Card(TypedDict):
-    """The content of card.json. `card.write_card` says more of it."""
+    """The content of card.json, which `card.write_card` writes."""
 
     model: dict[str, Any]
     input: dict[str, Any]
@@ -47,11 +47,10 @@ class Card(TypedDict):
 def check_card(path: str | Path) -> Card:
     """Reads a card.json, checks the size and digest of every listed file, and returns the content of card.json.
 
-    Anyone who can change a file can also change the card next to it. To know where files come from, keep the digest of the
-    card elsewhere.
+    Anyone who can change a file can also change the card next to it. To detect this, keep a digest of the card elsewhere.
 
     Raises:
-        ValueError: if the path is not a card, or a listed file is missing, has changed, or is outside the card's folder.
+        ValueError: if the path is not a card.json, or a listed file is missing, has changed, or is outside the card's folder.
 
     Example:
         >>> check_card("nowhere/card.json")

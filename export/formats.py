@@ -24,7 +24,7 @@ class Format:
     export: Callable[..., Path]  # the exporter
     target: str  # file or folder that the exporter writes; "{name}" stands for the name of the export
     summary: str  # use of the format, in a few words
-    options: dict[str, Any] = field(default_factory=dict)  # if any, the exporter gets `calibration` too
+    options: dict[str, Any] = field(default_factory=dict)  # arguments of the exporter; if any, `calibration` too
 
 
 FORMATS = {

@@ -28,7 +28,7 @@ ASSET = f"assets.extra/{BUFFER}.json"
 
 @open_ended
 class Scale(TypedDict):
-    """A normalisation."""
+    """The normalisation (image - mean) / std of pixels scaled to [0, 1], with one number per channel."""
 
     mean: list[float]
     std: list[float]
@@ -41,7 +41,7 @@ class Metadata(TypedDict):
     producer: str
     class_names: NotRequired[list[str]]
     applied_normalization: NotRequired[Scale]
-    normalization: NotRequired[Scale]  # its name in earlier versions
+    normalization: NotRequired[Scale]  # `applied_normalization` in earlier versions
     input_range: NotRequired[list[int]]
 
 
@@ -49,7 +49,7 @@ def entries(servable: Servable, class_names: Sequence[str] | None = None) -> dic
     """Returns the metadata of a model, ready for JSON.
 
     - "producer": name and version of this package.
-    - "class_names": a list of strings; only with `class_names`.
+    - "class_names": a list of strings; only if `class_names` is given.
     - "applied_normalization": {"mean", "std"}, lists with one number per channel for pixels scaled to [0, 1]. The exported file
       normalises its images itself. Only with a normalisation.
     - "input_range": [0, 255]; only with a normalisation.

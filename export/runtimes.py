@@ -40,7 +40,7 @@ def open_artifact(path: str | Path) -> Runner:
 
 
 def artifact_format(path: str | Path) -> str:
-    """Returns the format of an exported file or folder, a key of `OPENERS`. Raises ValueError if `path` is neither."""
+    """Returns the format of an exported file or folder, a key of `OPENERS`. Raises ValueError for any other path."""
     path = Path(path)
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
@@ -52,7 +52,7 @@ def artifact_format(path: str | Path) -> str:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """Inside the `with` block, turns a runtime's error about a damaged file into a ValueError that names the file."""
+    """Turns every error in the `with` block, except ImportError, into a ValueError that calls the file at `path` damaged."""
     try:
         yield
     except ImportError:

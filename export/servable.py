@@ -1,4 +1,4 @@
-"""Prepares a network for export: in float32, from the images of a client to logits or denoised images."""
+"""Prepares a network for export. The result computes in float32, from the images of a client to logits or denoised images."""
 
 from collections.abc import Sequence
 
@@ -21,16 +21,16 @@ UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
 class Servable:
     """A network as it is exported. Maps float32 images (N, H, W, C) of a client to logits (N, classes), or to denoised images.
 
-    A model of another precision, one that returns probabilities, or one that contains other models is rebuilt as a flat twin in
-    float32 that returns logits. Files with bfloat16 convolutions do not load, and logits cannot be recovered from probabilities
-    that underflowed.
+    A network of this package is used as it is if it computes in float32 and ends without activation. Any other model is copied.
+    The copy computes in float32, because files with bfloat16 convolutions do not load. The copy of a classifier returns logits,
+    because logits cannot be recovered from probabilities that underflowed. The copy contains no nested models.
 
     Args:
         model: a functional or sequential Keras model from images (N, H, W, C) to logits or softmax probabilities (N, classes),
             such as a network of this package or a classifier around one; or a denoiser of this package.
         normalization: (mean, std) for pixels scaled to [0, 1]. Mean and std are numbers, or have one number per channel. The
             images of a client are then 0..255, and the model receives (image / 255 - mean) / std. With None the model
-            receives the images unchanged. Denoisers need None.
+            receives the images unchanged. A denoiser is only possible with None.
 
     Raises:
         ValueError: if the model is of another kind, or the normalization does not fit the model.
@@ -78,7 +78,7 @@ class Servable:
     ) -> np.ndarray | None:
         """Returns at most 256 images to calibrate on, evenly spaced in `calibration`, or in `samples` if `calibration` is None.
 
-        Returns None unless `quantize` is "int8".
+        Returns None unless `quantize` is "int8". Raises ValueError if "int8" is given without either of the two.
         """
         if quantize != "int8":
             return None

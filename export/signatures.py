@@ -26,9 +26,9 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
     - `serving_uint8`: the same outputs for `image` in uint8.
     - `serving_bytes`: the same outputs for `image_bytes` (N,), the content of JPEG or PNG files. Only if the model takes grey or
       colour images of a fixed size.
-    - `features`: `image` (N, H, W, C) float32 -> `level1_u`, `level1_r`, ..., the states of every level that
-      `keras_mgnet.features` returns. A level with one state has only `level1_r`. Missing without levels, or if the only state is
-      the output of the network.
+    - `features`: `image` (N, H, W, C) float32 -> `level1_u`, `level1_r`, ...: the states of every level, as in
+      `keras_mgnet.features`, for MgNet the feature u and the residual r. A level with one state has only `level1_r`. This
+      signature is missing if the network has no levels, or if the only state is the output of the network.
 
     Example:
         >>> from keras_mgnet import MgNet

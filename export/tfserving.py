@@ -16,7 +16,7 @@ BATCHING = """\
 # For --enable_batching --batching_parameters_file=<this file>. All models of a server share it.
 max_batch_size { value: 32 }
 batch_timeout_micros { value: 1000 }  # how long a request waits for others
-max_enqueued_batches { value: 100 }  # beyond them the server answers UNAVAILABLE
+max_enqueued_batches { value: 100 }  # if more batches wait, the server answers UNAVAILABLE
 """
 MODELS = """\
 model_config_list {{
@@ -55,7 +55,7 @@ def config_files(name: str) -> dict[str, str]:
 
 
 def write_warmup(folder: Path, name: str, signatures: dict, image_shape: tuple[int, ...], level: float) -> None:
-    """Writes one warm-up request per signature into a version folder. TensorFlow Serving runs them before other requests.
+    """Writes one warm-up request per signature into a version folder. TensorFlow Serving runs these requests first.
 
     Without the package `tensorflow-serving-api`, warns and writes nothing.
 

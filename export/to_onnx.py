@@ -81,7 +81,7 @@ def onnx(
 
 
 def converted(serve, opset: int = OPSETS[-1]):
-    """Converts a tf.function with one signature to an ONNX model. Axes of any length get names.
+    """Converts a tf.function with one signature to an ONNX model. Axes without a fixed length get names.
 
     Raises ValueError if the opset lacks an operation of the function.
     """
@@ -119,7 +119,7 @@ def _shaped(serve):
 
 
 def _name_free_axes(proto) -> None:
-    """Names the axes of any length of every input and output. Removes the shapes that the converter stored for inner tensors."""
+    """In inputs and outputs, names the axes without a fixed length. Removes the stored shapes of all inner tensors."""
     for tensor in (*proto.graph.input, *proto.graph.output):
         batch, *others = tensor.type.tensor_type.shape.dim
         batch.dim_param = "batch"

@@ -42,7 +42,7 @@ def savedmodel(
             The name of the folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.
         normalization: (mean, std) per channel, for pixels scaled to [0, 1]. The SavedModel then takes images 0..255 and
-            normalises them. With None it takes images in the form that `model` takes.
+            normalises them. With None, the SavedModel takes images as `model` does.
         samples: images (N, H, W, C) on which the SavedModel is compared with Keras, in the form that the SavedModel takes; None
             for random images.
 

@@ -49,13 +49,13 @@ def tflite(
 
     The file has the signature `serving_default`:
 
-    - The input is `image` (N, H, W, C). N can be resized.
+    - The input is `image` (N, H, W, C). The batch size N can be changed.
     - The outputs of a classifier are `logits` (N, classes), `probabilities` (N, classes) and `classes` (N,).
     - The output of a denoiser is `denoised` (N, H, W, C).
 
     `classes` has the type int64. The type of the other tensors depends on the quantisation:
 
-    - The type is float32, except with quantize="int8".
+    - Without quantize="int8", the type is float32.
     - With quantize="int8" and a normalisation, the type is uint8, and `image` takes the pixels 0..255 unchanged.
     - With quantize="int8" and no normalisation, the type is int8, with the scale and zero point of each tensor.
 

@@ -1,4 +1,4 @@
-"""The copy of a model that is served: one graph in float32, from an image to logits."""
+"""Copies a model for export, as one graph in float32 from an image to logits or a denoised image."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ OTHER_PRECISION = re.compile("(mixed_)?(bfloat16|float16|float64)")
 def float32_logits(model: keras.Model) -> keras.Model:
     """Returns a copy of a functional model with one image input, in float32 and without a final softmax.
 
-    Models inside the model are dissolved: their layers are layers of the copy.
+    The layers of nested models become layers of the copy itself.
 
     Raises:
         ValueError: if a layer cannot be rebuilt from its configuration, or the model ends in a sigmoid.
@@ -35,7 +35,7 @@ def float32_logits(model: keras.Model) -> keras.Model:
 
 
 class _Copies:
-    """Copies of layers, one for each."""
+    """Makes the copies of layers, one copy for each layer."""
 
     def __init__(self) -> None:
         self.pairs: dict[int, tuple[Any, Any]] = {}  # id of a layer -> (the layer, its copy)
@@ -43,11 +43,11 @@ class _Copies:
         self.last: tuple[Any, Any] = (None, None)  # the copy that was called last, and its first input
 
     def run(self, model: keras.Model, inputs: Any) -> Any:
-        """Returns the outputs of the copies of all layers of a model."""
+        """Runs a model with the copies of its layers, and returns the outputs."""
         return compat.run_through_graph(compat.graph(model), inputs, self.copy, self.call)
 
     def copy(self, layer: Any) -> Any:
-        """Returns the copy of a layer; a model is returned as it is, because `call` dissolves it."""
+        """Returns the copy of a layer. Returns a model unchanged, because `call` runs the copies of the layers of the model."""
         if compat.graph(layer) is not None:
             return layer
         if id(layer) not in self.pairs:
@@ -102,7 +102,7 @@ def _take_weights(layer: Any, copy: Any) -> None:
 
 
 def _without_softmax(layer: Any, x: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the output of the last layer, and if that is a softmax, what it is a softmax of. `x` is the input of the layer."""
+    """Returns the output of the last layer, or its logits if the layer computes a softmax. `x` is the input of the layer."""
     activation = getattr(layer, "activation", None)
     kind = getattr(activation, "__name__", type(activation or layer).__name__).lower()
     if kind == "sigmoid":

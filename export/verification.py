@@ -68,7 +68,7 @@ class Report:
 
     @property
     def quality(self) -> tuple[float | None, float | None]:
-        """(accuracy or PSNR of the artifact, accuracy or PSNR of Keras); None without labels."""
+        """(accuracy or PSNR of the artifact, accuracy or PSNR of Keras). Both are None without labels."""
         return getattr(self, self.answer.measure), getattr(self, f"keras_{self.answer.measure}")
 
     @property
@@ -117,8 +117,8 @@ class Comparison:
     def noise(self) -> float:
         """RMS(error - mean of the error) / RMS(expected - mean of expected), where RMS is the root mean square over all samples.
 
-        For logits each image has its own means, over the classes: adding a constant to the logits does not change the
-        probabilities. For denoised images each image has its own means, over the pixels.
+        Each image has its own means. For logits they are over the classes, because adding a constant to all logits does not
+        change the probabilities. For denoised images they are over the pixels.
         """
         expected, error = map(self.answer.centred, (self.expected, self.received - self.expected))
         return float(np.linalg.norm(error) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
@@ -159,7 +159,7 @@ def verify(
 
     Raises:
         ValueError: if a difference is larger than its limit, the classes or probabilities of the file do not follow from its
-            logits, `path` is not an artifact, or the labels do not fit.
+            logits, `path` is not an artifact, or the labels do not fit the samples.
 
     Example:
         >>> import tempfile

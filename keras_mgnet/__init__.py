@@ -4,7 +4,8 @@
 loads neither Keras nor a backend.
 
 Keras loads a saved model only if the classes of the model are registered. `keras_mgnet.models` registers the classes of this
-package. If Keras is already loaded, `import keras_mgnet` loads `keras_mgnet.models` too.
+package. `import keras_mgnet` loads `keras_mgnet.models` only if Keras is already loaded. Otherwise import
+`keras_mgnet.models` before you call `keras.saving.load_model`.
 """
 
 import os

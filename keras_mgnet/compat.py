@@ -27,7 +27,7 @@ def uses_onednn() -> bool:
 def differentiates_groups(dtype: str) -> bool:
     """Returns whether TensorFlow can compute the gradient of a grouped convolution.
 
-    It can on a GPU, and on a CPU with oneDNN in float32 or bfloat16.
+    TensorFlow can on a GPU in any `dtype`, and on a CPU with oneDNN in float32 or bfloat16.
 
     Tried with TensorFlow 2.21. Without oneDNN the error is "Gradients for grouped convolutions are not supported on CPU".
     """
@@ -56,7 +56,7 @@ def graph(layer: Any) -> keras.Model | None:
     """Returns a functional or sequential model as a functional model, and None for any other layer.
 
     Tried with Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name.
-    A subclass with its own `call` gives None: `call` need not run its graph.
+    For a subclass with its own `call`, returns None, because this `call` need not run the graph.
     """
     import keras
     from keras.src.models.functional import Functional
@@ -69,15 +69,15 @@ def graph(layer: Any) -> keras.Model | None:
 def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any], call: Callable[..., Any]) -> Any:
     """Returns the outputs of a functional model, computed by call(copy(layer), *arguments) for each layer in order.
 
-    Tried with Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but cuts the result off from given inputs.
+    Tried with Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but disconnects the result from `inputs`.
     """
     return model._run_through_graph(inputs, operation_fn=copy, call_fn=call)
 
 
 def parameters(layer: keras.Layer) -> list[keras.Variable]:
-    """Returns the variables of a layer itself that training changes, unless they are frozen.
+    """Returns the trainable variables of a layer, also frozen ones, but none of the layers inside it.
 
-    Tried with Keras 3.15.1. The public `trainable_variables` leaves out those that are frozen.
+    Tried with Keras 3.15.1. The public `trainable_variables` leaves out frozen variables.
     """
     return layer._trainable_variables
 
@@ -135,8 +135,8 @@ def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
 def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
     """Sets the number of steps that Keras reads from a distributed data set.
 
-    Tried with TensorFlow 2.21. The public `assert_cardinality` counts the elements of a worker. Each replica of the worker
-    takes one element per step.
+    Tried with TensorFlow 2.21. The public `assert_cardinality` sets the number of elements of a worker, not of steps: in
+    each step, every replica of the worker takes one element.
     """
     batches._cardinality = steps
 

@@ -24,7 +24,7 @@ def option(default: Any, help: str) -> Any:
 def check(config: Any) -> None:
     """Raises ValueError for the first field of a dataclass whose value does not fit its annotation.
 
-    Values are not converted. "3" is not an integer, and True is not a number. An integer is valid for a float, and stays one.
+    Values are not converted. "3" is not an integer, and True is not a number. An integer in a float field stays an integer.
 
     Example:
         >>> from dataclasses import make_dataclass

@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 
 class SafeConsole(Console):
-    """A console that shows control characters of a text as spaces: a terminal would obey those in the name of a class."""
+    """A console that shows control characters as spaces, because a terminal would obey them, for example in a class name."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Yields what is written. The console's own control sequences stay."""

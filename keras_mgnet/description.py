@@ -56,7 +56,7 @@ def features(model: keras.Model) -> keras.Model:
 
 
 def level_outputs(model: keras.Model) -> dict[str, Any]:
-    """Returns the symbolic output of every level by its name, as in `features`. A model may have none."""
+    """Returns {name of a level: its symbolic output}, as in `features`; empty for a model without levels."""
     return {
         layer.name: layer.output for layer in model.layers if layer.name.startswith("level") and hasattr(layer, "nu")
     }
@@ -92,7 +92,8 @@ def level_table(model: keras.Model) -> list[LevelInfo]:
 def unread_kernels(model: keras.Model) -> dict[str, int]:
     """Returns {path: number of parameters} of the kernels that no output reads.
 
-    MgNet has such an A if its last level has one iteration, or an A for each iteration. The published sizes count these kernels.
+    In MgNet, the last A of the last level is such a kernel, unless an earlier iteration of the level reads it. The published
+    sizes count these kernels.
 
     Example:
         >>> from keras_mgnet import MgNet

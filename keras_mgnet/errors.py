@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-SHOWN, NEAREST = 20, 5  # largest number of choices that are listed in full; number listed of more
+SHOWN, NEAREST = 20, 5  # at most SHOWN choices are listed in full; of more, NEAREST are listed
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -32,7 +32,7 @@ def check_known(kind: str, name: object, choices: Collection[str]) -> None:
 
 
 def is_known(name: object, choices: Collection[Any]) -> bool:
-    """Whether a name is one of `choices`. It may be of any type, also one that cannot be hashed or compared."""
+    """Returns whether a name is one of `choices`. The name may have any type, even one that cannot be hashed or compared."""
     try:
         return name in choices
     except (TypeError, ValueError):

@@ -61,7 +61,7 @@ def workspace(parent: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def room_on_disk(folder: Path) -> Iterator[None]:
-    """Turns an error of any library that says that the disk is full into an OSError that names the folder."""
+    """Turns any error whose message says that the disk is full into an OSError that names the folder."""
     try:
         yield
     except Exception as error:
@@ -72,14 +72,14 @@ def room_on_disk(folder: Path) -> Iterator[None]:
 
 
 def check_room(folder: Path) -> None:
-    """Raises OSError if the disk of a folder is full. A process may find no room to say so in its log."""
+    """Raises OSError if the disk of a folder is full. A process on a full disk may be unable to log why it fails."""
     with workspace(folder) as staged:
         (staged / "room").write_bytes(bytes(ROOM))
 
 
 @contextmanager
 def without_brackets(folder: Path) -> Iterator[Path]:
-    """Yields a path to a folder for TensorFlow, which takes a path with brackets for a pattern: a link if need be."""
+    """Yields `folder`, or a link to it if its path has brackets, because TensorFlow takes brackets for a pattern."""
     if not {"[", "]"} & {*str(folder)}:
         yield folder
         return
@@ -116,8 +116,8 @@ def staged_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
 def publish(staged: Path, target: Path) -> Path:
     """Flushes a staged file or folder to the disk, renames it to `target`, and returns `target`.
 
-    A file replaces an existing file. For a folder, raises OSError if `target` exists and is not empty. Files get the mode of new
-    files, which the umask sets. Some libraries write files that only the owner can read.
+    A file replaces an existing file. For a folder, raises OSError if `target` exists and is not empty. Files get the mode that
+    the umask sets for new files, because some libraries write files that only the owner can read.
     """
     new = staged.parent / NEW
     new.touch()
@@ -147,7 +147,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def clear_staged(parent: Path) -> None:
-    """Removes the temporary folders in `parent` that killed processes left behind. A living process holds a lock on its own."""
+    """Removes the temporary folders in `parent` that killed processes left behind. Living processes lock their folders."""
     for folder in parent.glob(f"{STAGED}*"):
         with suppress(OSError), _opened(folder, FOLDER) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,7 +158,7 @@ _clear_once = cache(clear_staged)  # a folder may have many files
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """Makes a temporary folder and returns it with its lock. Another process may clear the folder before it is locked."""
+    """Makes a temporary folder, locks it and returns both. If another process removes the folder before, makes a new one."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=parent))
         with suppress(FileNotFoundError):

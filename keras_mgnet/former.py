@@ -1,4 +1,4 @@
-"""Reads weights files of earlier versions, which have other array names: levels had no scheme and no field then."""
+"""Reads weights files of earlier versions. Their arrays have other names, because levels then had no scheme and no field."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ RENAMED = (  # former name, and its replacement
     (r"^layers/diffusion_level(_\d+)?/(?=steps/)", r"layers/level\1/field/"),
 )
 PREVIOUS = re.compile(r"^layers/linear_multistep_level_(\d+)/R_previous/")
-LOST = re.compile(r"/paths/|^layers/inception")  # of a VeryDeepPolyNet
+LOST = re.compile(r"/paths/|^layers/inception")  # arrays of a VeryDeepPolyNet
 REORDERED = re.compile(r"^layers/linear_multistep_level")  # its k came first among the variables
 
 

@@ -41,7 +41,7 @@ def plain_arrays(file: str | Path | IO[bytes]) -> list[tuple[str, tuple[int, ...
 
 
 def entries(file: h5py.File) -> Iterator[tuple[str, Any]]:
-    """Yields (name, entry) of every group and array, and of every link that points elsewhere, which is not followed.
+    """Yields (name, entry) of every group and array, and of every soft or external link. These links are not followed.
 
     Raises ValueError if there are more entries than `MOST_ENTRIES`, or more than `MOST_DEPTH` groups inside each other.
     """

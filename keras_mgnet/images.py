@@ -14,7 +14,7 @@ MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
 SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
 MAX_SEGMENTS = 4096  # of a JPEG
-MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; the others occur inside a scan
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; other markers occur inside a scan
 START_OF_SCAN, END = b"\xda", b"\xd9"
 
 
@@ -22,8 +22,8 @@ def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIX
     """Returns the number of pixels of an encoded image without decoding it.
 
     Raises:
-        ValueError: if the content is not an image in `formats`, has more pixels than `most`, or more than
-            `MAX_SCANS` scans of a JPEG.
+        ValueError: if the content is not an image in `formats`, has more pixels than `most`, or is a JPEG with more than
+            `MAX_SCANS` scans or `MAX_SEGMENTS` segments.
 
     Example:
         >>> look(b"P5 3 2 255 " + bytes(6))  # a grey PPM
@@ -65,7 +65,7 @@ def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: 
     Args:
         source: a file, or its content.
         size: (width, height) to resize to, with antialiasing; None keeps the size.
-        channels: 1 (grey) or 3 (colour); None keeps those of the image.
+        channels: 1 (grey) or 3 (colour); None for 1 if the image is grey, and 3 if not.
 
     Raises:
         ValueError: if the source is not a readable image. The message names the file.

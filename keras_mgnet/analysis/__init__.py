@@ -1,7 +1,7 @@
 """Analyses of networks as numerical methods (Lu2017). Each analysis computes numbers and draws a picture.
 
-`ANALYSES` lists the analyses by name. Each file names its sources. An analysis does not change the network. It builds a copy, or
-replaces methods of layers for a while and restores them.
+`ANALYSES` lists the analyses by name. Each file names its sources. No analysis changes the network. Some build a copy,
+others replace methods of layers and restore them afterwards.
 """
 
 from keras_mgnet.analysis.class_activation import ActivationMaps, activation_maps

@@ -25,7 +25,7 @@ class ActivationMaps:
     predicted: np.ndarray  # (N,) classes
     labels: np.ndarray  # (N,) classes
     logits: np.ndarray  # (N,), of the predicted class
-    bias: np.ndarray  # (N,), the part of the logit that belongs to no position
+    bias: np.ndarray  # (N,), of the predicted class
 
     def summary(self) -> str:
         right = np.sum(self.predicted == self.labels)

@@ -37,10 +37,10 @@ STENCILS = {  # stencils that 3x3 kernels are compared with; rows are x; a facto
 class Moments:
     """The 3x3 kernels of each convolution of a network, described as differential operators."""
 
-    nearest: dict[str, dict[str, float]]  # share of the kernels whose nearest stencil is this one
+    nearest: dict[str, dict[str, float]]  # convolution -> stencil -> share of the kernels nearest to it
     cosine: dict[str, float]  # median |cosine| between a kernel and its nearest stencil
-    order: dict[str, list[float]]  # share of kernels whose moments vanish below order 0, 1, 2, and 3 or more
-    high_pass: dict[str, float]  # median of |sum q| / sum |q|; 0 is a high-pass filter
+    order: dict[str, list[float]]  # shares of kernels with first non-zero moment of order 0, 1, 2, and 3 or more
+    high_pass: dict[str, float]  # median of |sum q| / sum |q| over kernels q; 0 is a high-pass filter
 
     def summary(self) -> str:
         total = {s: np.mean([shares[s] for shares in self.nearest.values()]) for s in STENCILS}
@@ -60,7 +60,7 @@ def kernel_of_moments(M: np.ndarray) -> np.ndarray:
 
 
 def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
-    """Returns the order of the first non-zero moment of each kernel, (...) for kernels q (n, n, ...).
+    """Returns the lowest order of a non-zero moment of each kernel. The shape is (...) for kernels q (n, n, ...).
 
     The moment M[a, b] = sum_{d,e} d^a e^b q[d, e] has order a + b, where (d, e) are the offsets from the centre. A moment counts
     as zero if |M[a, b]| <= tolerance * sum_{d,e} |d^a e^b q[d, e]|. If all moments count as zero, the order is 2 n - 1.
@@ -81,7 +81,7 @@ def vanishing_order(q: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
 def derivative_coefficient(q: np.ndarray, a: int, b: int) -> float:
     """Returns the coefficient C = M[a, b] / (a! b!) of d^{a+b} / dx^a dy^b in a kernel q (n, n), Lu2017.
 
-    M are the moments of `moment_matrix`. If all other moments of order a + b or less are zero (sum rules), a smooth function F
+    M is `moment_matrix(q)`. If all other moments of order a + b or less are zero (sum rules), a smooth function F
     satisfies
 
         eps^{-a-b} sum_{d,e} q[d, e] F(x + eps d, y + eps e) = C d^{a+b} F / dx^a dy^b + O(eps)
@@ -110,7 +110,7 @@ def nearest_stencil(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moments(model: keras.Model, tolerance: float = TOLERANCE) -> Moments:
-    """Describes the 3x3 kernels of a network as differential operators. A kernel leads from one channel to one channel.
+    """Describes the 3x3 kernels of a network as differential operators. Each pair of input and output channel has a kernel.
 
     No moment of a learned kernel is exactly zero, so `tolerance` decides which moments count as zero, see `vanishing_order`.
     Raises ValueError for a network without 3x3 convolutions.

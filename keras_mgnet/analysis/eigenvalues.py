@@ -20,7 +20,7 @@ STEPS = 40  # of Arnoldi's method
 
 
 class Recursion(NamedTuple):
-    """A scheme applied to the equation x' = lambda x, which gives x_{n+1} = sum_j (a_j + b_j lambda) x_{n-j}."""
+    """The recursion x_{n+1} = sum_j (a_j + b_j lambda) x_{n-j} that a scheme becomes for the equation x' = lambda x."""
 
     a: tuple[float, ...]
     b: tuple[float, ...]
@@ -37,9 +37,9 @@ class Block:
     index: int
     scheme: Recursion
     eigenvalues: np.ndarray  # outer eigenvalues of the Jacobian J at the state of one image, by Arnoldi's method
-    residuals: np.ndarray  # ||J v - lambda v|| of each eigenvalue, for ||v|| = 1
+    residuals: np.ndarray  # ||J^T v - lambda v|| of each eigenvalue, for its approximate eigenvector v, ||v|| = 1
     growth: float  # largest amplification by the scheme over these eigenvalues; above 1 a disturbance grows
-    rightmost: float  # largest Re lambda; the equation x' = f(x) is stable if it is at most 0
+    rightmost: float  # largest Re lambda; if at most 0, the linearised equation x' = J x is stable
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 def right_hand_sides(model: keras.Model, image: np.ndarray):
     """Yields (level, i, f, x) for every iteration i that does not change the shape of its state.
 
-    The iteration is a step of x' = f(x) from the state x. For a smoothing step, x is a change of u^i, and f(x) is the correction
-    for the residual r^i - A x. The x that is yielded is then zero.
+    The iteration is a step of x' = f(x) from the state x. For a smoothing step, x is a change of the feature u^i, and f(x) is
+    the correction for the residual r^i - A x. The x that is yielded is then zero.
     """
     own = stepping_levels(model)
     if isinstance(own[0].scheme, ResidualCorrection):
@@ -161,7 +161,7 @@ def amplification(eigenvalues: np.ndarray, scheme: Recursion) -> np.ndarray:
 
 
 def plot_stability(result: Stability, path) -> None:
-    """Draws one panel per level to a PNG: the eigenvalues of each iteration, and the boundary of its stability region."""
+    """Draws one panel per level to a PNG: the eigenvalues of each iteration, and the boundary of the stability region."""
     names = list(dict.fromkeys(block.level for block in result.blocks))
     title = "Eigenvalues of the Jacobians, and where the scheme is stable (inside the lines)"
     figure = new_figure(4.6 * len(names), 4.6, title)

@@ -1,4 +1,4 @@
-"""Local Fourier analysis of the learned smoothers of an MgNet: the symbol of I - A B, which a step applies to r."""
+"""Local Fourier analysis of the learned smoothers of an MgNet. A smoothing step multiplies the residual r by I - A B."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -33,11 +33,11 @@ class Spectra:
     drawn: dict[str, list[int]]  # channels whose symbols are drawn: those that the last step mixes most
     symbols: dict[str, np.ndarray] = field(
         metadata=PICTURE_ONLY
-    )  # |symbol| of the last step between them, (T, T, n, n)
+    )  # |symbol| of the last step between the n channels `drawn`, (T, T, n, n)
     pairs: dict[str, np.ndarray]  # mean of |symbol| over the high frequencies, (nu, c, c), by output and input channel
     high: dict[str, list[float]]  # per iteration the largest radius over the high frequencies: the smoothing factor
     low: dict[str, list[float]]  # the same over the low frequencies
-    # For each iteration ||r^{i+1}|| / ||r^i||, as the network itself computes them, in `BINS` rings of equal width in
+    # For each iteration ||r^{i+1}|| / ||r^i|| of the residuals in the network, in `BINS` rings of equal width in
     # max(|theta_1|, |theta_2|). NaN for a ring without a frequency of the grid.
     measured: dict[str, np.ndarray]
 
@@ -74,13 +74,13 @@ def symbol(kernel: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def step_symbol(A: np.ndarray, B: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    """Returns the symbol of I - A B, (T, T, c_f, c_f), for A (k, k, c_u, c_f) and B (k, k, c_f, c_u)."""
+    """Returns the symbol of I - A B, (T, T, c_f, c_f), for A (k, k, c_u, c_f), B (k, k, c_f, c_u) and theta (T, T, 2)."""
     product = symbol(A, theta) @ symbol(B, theta)
     return np.eye(product.shape[-1]) - product
 
 
 def is_high(theta: np.ndarray) -> np.ndarray:
-    """Returns whether each frequency is high, (T, T). The next coarser grid cannot represent high frequencies."""
+    """Returns whether max(|theta_1|, |theta_2|) >= pi / 2, (T, T). The next coarser grid cannot represent these frequencies."""
     return np.abs(theta).max(-1) >= np.pi / 2 - 1e-12
 
 
@@ -102,10 +102,10 @@ def spectra(model: keras.Model, images: np.ndarray) -> Spectra:
 
     The symbol of step i is that of I - A_i G_2 B_i G_1. B_i includes the factor of the scheme, such as sigmoid(a) of the smoother
     "damped". The diagonal matrices G_1 and G_2 linearise s1 and s2, the norms with their activations. Their entry for a channel
-    is the scale of the norm times the mean of sigma' over the images. `measured` does not use this linearisation.
+    is the scale of the norm times the mean derivative of the activation over the images. `measured` needs no linearisation.
 
     Args:
-        model: a network whose levels have an A and a B.
+        model: a network whose levels have a linear A and a B.
         images: normalised images (N, H, W, C).
 
     Example:
@@ -215,7 +215,7 @@ def _scale(norm, gains: dict[int, np.ndarray]) -> np.ndarray:
 
 
 def _mean_slopes(model: keras.Model, images: np.ndarray, own: list[Level]) -> dict[int, np.ndarray]:
-    """Returns the mean of sigma' over images and grid, (c,), for each layer that applies sigma in s1 or s2, keyed by its id.
+    """Returns {id of a layer: mean derivative of its activation over images and grid, (c,)} for the layers of s1 and s2.
 
     Such a layer is a norm with its activation or, in a network without norms, the activation alone.
     """

@@ -21,14 +21,14 @@ COLUMNS = 6  # number of filters side by side
 
 @dataclass(frozen=True)
 class Influence:
-    """The n filters K_i and influence functions psi_i of each stage, and their effect on noisy images."""
+    """The n filters K_i and influence functions psi_i of each stage, and their effect on noisy images u."""
 
     psnr: list[float]  # in dB against the clean images: of the noisy images, and after each stage
-    reaction: list[float]  # lambda
+    reaction: list[float]  # lambda, the weight of the reaction term
     strength: list[np.ndarray]  # (n,), root mean square of psi_i(K_i u) in grey values
     smoothing: list[float]  # share of the functions with psi_i'(0) > 0, which diffuse; the others sharpen
     monotone: list[float]  # share of the functions that are monotone over the responses
-    z: list[np.ndarray]  # (POINTS,), responses, up to a bound that all but `RARE` of them are below
+    z: list[np.ndarray]  # (POINTS,), evenly spaced; a share `RARE` of the responses K_i u is outside this range
     psi: list[np.ndarray]  # (POINTS, n), the functions at z
     filters: list[np.ndarray] = field(metadata=PICTURE_ONLY)  # (m, m, n)
 

@@ -19,9 +19,7 @@ class Estimation:
     """
 
     mean: dict[str, list[float]]  # E[x^i - x^nu] / std(x^nu)
-    bias: dict[
-        str, list[float]
-    ]  # root mean square over grid and channels of the mean over the images, which may cancel
+    bias: dict[str, list[float]]  # root mean square, over grid and channels, of the mean error over the images
     spread: dict[str, list[float]]  # std(x^i - x^nu) / std(x^nu)
 
     def summary(self) -> str:
@@ -91,7 +89,7 @@ def plot_estimation(result: Estimation, path) -> None:
 
 
 def _sums(xs: list[np.ndarray]) -> np.ndarray:
-    """Returns the sums of x and x^2 over the images, (nu + 2, 2, H, W, c), where x is each x^i - x^nu and, last, x^nu."""
+    """Returns the sums of d and d^2 over the images, (nu + 2, 2, H, W, c). d is x^i - x^nu for each i, and last x^nu."""
     last = xs[-1].astype(np.float64)
     return np.array([(d.sum(0), np.square(d).sum(0)) for d in chain((x - last for x in xs), [last])])
 

@@ -51,7 +51,7 @@ def lesions(
     that keep the shape of the state are deleted together or exchanged.
 
     Args:
-        model: a network that has `modules`.
+        model: a network of residual blocks or smoothing steps, or a plain chain.
         images: normalised images (N, H, W, C).
         labels: classes (N,).
         draws: number of random choices of the deleted modules or exchanged pairs, for each number of modules or pairs.

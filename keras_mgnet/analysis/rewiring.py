@@ -24,7 +24,7 @@ class Module:
 
 
 def _residual(level, table, original, x, i):
-    """Replaces block i by block j = table[i]: R_i x + f^j(x), or R_i x alone if j is None."""
+    """Replaces the branch f^i of a block R_i x + f^i(x) by f^j with j = table[i], or by zero if j is None."""
     j = table.get(i, i)
     shortcut, f = original(x, i if j is None else j)
     return (shortcut, ops.zeros_like(f)) if j is None else (shortcut, f)
@@ -82,17 +82,17 @@ def modules(model: keras.Model) -> list[Module]:
 def rewired(model: keras.Model, table: Mapping[Module, Module | None]) -> Iterator[None]:
     """Exchanges and deletes modules of a network within the `with` block.
 
-    A module with another module in `table` computes what that module computes. A module with None in `table` is deleted, so its
-    branch or correction is zero. Shortcuts, the k of a two-step method and the A of a residual stay. So a ResNet with a deleted
-    block is the network without this block. If the block changes the shape, its shortcut stays. A deleted layer of a plain chain
-    is the identity.
+    A module that `table` maps to another module computes what that module computes. A module that `table` maps to None is
+    deleted: its branch or correction is zero. Shortcuts, the k of a two-step method and the A in f - A(u) stay. So a ResNet
+    with a deleted block is the network without this block. If the block changes the shape, its shortcut stays. A deleted layer
+    of a plain chain is the identity.
 
     Args:
         model: a network. Call it directly within the `with` block, see `intercepted`.
         table: module -> another module of the same level that does not change the shape, or None.
 
     Raises:
-        ValueError: if the table has another entry. The error is raised before anything is changed.
+        ValueError: if an entry of `table` is not of this form. The error is raised before anything is changed.
 
     Example:
         >>> from keras_mgnet import ResNet

@@ -13,7 +13,7 @@ from keras_mgnet.layers import Conv, autodiff
 from keras_mgnet.layers.operators.conv import INITIALIZERS
 from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
-MODES = {"no norm": False, "batch norm": True}  # in inference a fresh norm is the identity
+MODES = {"no norm": False, "batch norm": True}  # the argument `training`; with False a fresh norm is the identity
 SAMPLE = 16
 
 
@@ -66,8 +66,8 @@ def chain_variances(
 ) -> tuple[list[float], list[float]]:
     """Returns the mean squares of y_l = W_l relu(y_{l-1}) and of the gradients with respect to y_l, for l = 1, ..., `depth`.
 
-    The entries of W_l are drawn from N(0, variance / width). With variance = 2 (He) both mean squares keep their size. With
-    variance = 1 (Xavier) both halve with each layer.
+    y_0 and the gradient with respect to the last y_l are drawn from N(0, 1), the entries of W_l from N(0, variance / width).
+    With variance = 2 (He) both mean squares keep their size. With variance = 1 (Xavier) both halve with each layer.
 
     Example:
         >>> forward, backward = chain_variances(2.0)

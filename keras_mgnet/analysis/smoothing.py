@@ -11,7 +11,7 @@ from keras_mgnet.reporting import finish, new_figure, save, style
 
 @dataclass(frozen=True)
 class Residuals:
-    """Norms of residuals over grid and channels, level by level."""
+    """Norms of the residuals r^i = f - A(u^i) over grid and channels, level by level."""
 
     first: dict[str, float]  # mean over the images of ||r^0||
     relative: dict[str, list[float]]  # for each iteration the mean over the images of ||r^i|| / ||r^0||; the first is 1

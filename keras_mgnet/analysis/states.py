@@ -13,7 +13,7 @@ from keras_mgnet.analysis.result import batches
 from keras_mgnet.errors import required
 from keras_mgnet.layers import Euler, Level, LinearMultistep, ResidualCorrection
 
-STEPPING = (Euler, LinearMultistep)  # schemes for x' = f(x) with one state
+STEPPING = (Euler, LinearMultistep)  # schemes for x' = f(x), where x is one tensor
 States = dict[str, list[np.ndarray]]  # level -> its states, each (N, H, W, c)
 
 

@@ -45,7 +45,8 @@ class Subject:
 class Analysis:
     """One entry of `ANALYSES`."""
 
-    # `compute` and `plot` are called with the fields of `Subject` that they name; `plot` also with (result, path of a PNG).
+    # Both functions are called with those fields of `Subject` that are among their parameters. `plot` first gets the result
+    # and the path of a PNG.
     compute: Callable[..., Any]  # returns a dataclass of numbers with a one-line `summary()`
     plot: Callable[..., None]
     check: Callable[[keras.Model], Any]  # raises a ValueError that says why, if the analysis does not apply

@@ -19,7 +19,8 @@ RHOS = (0.5, 0.9, 0.99)
 class Coefficients:
     """The coefficients of the schemes of a network, level by level.
 
-    An LM network has k_n in x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n). For the smoother "chebyshev", k_n is 1 - omega_n.
+    An LM network has k_n in x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n). The smoother "chebyshev" has
+    weights omega_n, and k_n is 1 - omega_n.
     """
 
     k: dict[str, list[float]]
@@ -27,7 +28,7 @@ class Coefficients:
     damping: dict[str, float]  # sigmoid(a), the factor of a damped smoother
     chebyshev: dict[
         float, dict[str, list[float]]
-    ]  # rho -> k of the semi-iteration for a spectrum in [-rho, rho], per level
+    ]  # rho -> k of the semi-iteration for an iteration matrix with spectrum in [-rho, rho], per level
     stable: float  # share of the k in (-1, 1], for which the scheme is zero-stable
     negative: float  # share of negative k
 

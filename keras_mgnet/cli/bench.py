@@ -16,13 +16,13 @@ DEFAULT = next(iter(NETWORKS))
 
 def bench_command(
     what: Annotated[str, typer.Argument(help=WHAT_HELP)] = "train",
-    network: Annotated[list[str], typer.Option(help=f"train, infer: one or more of {', '.join(NETWORKS)}")] = [DEFAULT],  # noqa: B006
-    batch: Annotated[list[int], typer.Option(help="train, infer: images per step; one or more sizes")] = [32],  # noqa: B006
+    network: Annotated[list[str], typer.Option(help=f"networks for train, infer: {', '.join(NETWORKS)}")] = [DEFAULT],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(help="train, infer: images per step, one or more sizes")] = [32],  # noqa: B006
     rounds: Annotated[int, typer.Option(help="how often to time each program")] = 7,
     seconds: Annotated[float, typer.Option(help="seconds to time a program in each round; at least one step")] = 1.0,
     out: Annotated[Path | None, typer.Option(help="folder for the record: WHAT.json and WHAT.md")] = None,
 ) -> None:
-    """Measure speed or memory. Compared programs take turns, each in its own process: other load on the machine slows all.
+    """Measure speed or memory. Compared programs take turns, each in its own process, so that other load slows all alike.
 
     Example:
         keras-mgnet bench train --batch 32 128

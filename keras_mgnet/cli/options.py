@@ -44,8 +44,8 @@ RunArgument = Annotated[Path, typer.Argument(help="a run directory")]
 CheckpointOption = Annotated[
     str,
     typer.Option(
-        help="model to load: last, or best, of the epoch with the best validation accuracy, or best test accuracy without "
-        "validation images"
+        help="last: the model after the last epoch; best: after the epoch with the best accuracy (denoisers: PSNR) on the "
+        "validation images, or on the test images if the run has no validation images"
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print only JSON, no table")]

@@ -25,7 +25,7 @@ def reproduce_command(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            metavar=PAIR, help=f"setting to use instead of the recipe's, named in the report: {', '.join(BUDGET)}"
+            metavar=PAIR, help=f"setting that replaces the recipe's, one of {', '.join(BUDGET)}; the report names it"
         ),
     ] = None,
     set: SetOption = None,

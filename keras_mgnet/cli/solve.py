@@ -137,7 +137,8 @@ def solver_table(solutions: list[Solution], tolerance: float) -> Table:
     return table(
         ("solver", "cycles", f"to {tolerance:g}", "mean factor", "factor", "setup", "time"),
         (_solver_row(solution, tolerance) for solution in solutions),
-        caption="mean factor: of residuals; factor: asymptotic, of errors; setup: with compilation; time: per right-hand side",
+        caption="mean factor: by which a cycle changes the residual; factor: by which late cycles change the error; "
+        "setup: with compilation; time: per right-hand side",
     )
 
 

@@ -33,7 +33,7 @@ def preload_keras() -> None:
 def prepare_completion() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # a shell would show notes among the completions
     if importlib.util.find_spec("jax"):
-        os.environ["KERAS_BACKEND"] = "numpy"  # computes nothing and loads fastest, with JAX's help
+        os.environ["KERAS_BACKEND"] = "numpy"  # loads fastest, and needs JAX
 
 
 def start() -> None:

@@ -40,7 +40,7 @@ class Bundle:
 def write_page(
     runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
 ) -> Bundle:
-    """Writes a static page with networks that classify what you draw. The page shows the states u and r of each iteration.
+    """Writes a static page with networks that classify what you draw. The page shows the states of each iteration.
 
     The networks run in the browser, so any web server for static files can serve the page. Each network file is compared with
     Keras before the page appears. A page of an earlier call in `out` is replaced as a whole. The test images come from the

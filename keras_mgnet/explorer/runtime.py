@@ -38,7 +38,7 @@ def fetch() -> list[Path]:
 
 
 def is_intact(name: str) -> bool:
-    """Returns whether a file of the runtime is there, with the content of the package."""
+    """Returns whether a file of the runtime exists and has its sha256 in `FILES`."""
     file = FOLDER / name
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == FILES[name]
 

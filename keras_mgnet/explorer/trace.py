@@ -24,7 +24,7 @@ class Row:
     """The states of one quantity (u, r or x) of a level after successive iterations."""
 
     symbol: str  # u and r of an MgNet, x of a residual network, x_1, x_2, ... of a level that returns several states
-    first: int  # iteration of the first state; earlier states are zero, have another shape, or are not known
+    first: int  # iteration of the first state; earlier states are zero, have another shape, or are not recorded
     outputs: tuple[str, ...]  # names of the states in the outputs of the traced function
 
 
@@ -37,7 +37,7 @@ class TracedLevel:
 
 
 def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunction, list[TracedLevel]]:
-    """Returns a tf.function from `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and all states, and the levels.
+    """Returns (tf.function, levels). The function maps `image` (N, H, W, C) to `logits`, `probabilities`, `classes` and states.
 
     The states of MgNet and related networks are u^0, ..., u^nu and r^0, ..., r^nu on each level. The states of residual
     networks are x^0, ..., x^nu on each level. For other networks, the states are the outputs of each level.

@@ -22,7 +22,7 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     """Loads the weights of a PyTorch state dict into a model.
 
     Args:
-        model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier.
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
             torch, which reads them with `weights_only`. The names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet or
             kuangliu/pytorch-cifar. The ks of 2prime/LM-ResNet are 1 - k, and its unused entries are skipped. The prefixes "w/"
@@ -65,7 +65,7 @@ def save_torch_weights(model: keras.Model, path: str | Path) -> Path:
     """Writes the weights of a model as a PyTorch state dict. This is the inverse of `load_torch_weights`.
 
     Args:
-        model: a MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier.
         path: path of the .safetensors file. In PyTorch, `module.load_state_dict(safetensors.torch.load_file(path), strict=False)`
             loads it. The file has no entries that the module registers and never uses, so `strict` must be False. A shared tensor
             has one entry for each of its names. The ks of 2prime/LM-ResNet are in float64, so that k = 1 - ks is exact.
@@ -101,8 +101,8 @@ def load_weights(model: Network, path: str | Path, other_classes: bool = False) 
     Args:
         model: the network.
         path: path of the file.
-        other_classes: whether a Keras file may be of another number of classes. The classifier then keeps its weights, with a
-            warning.
+        other_classes: whether a Keras file may be for another number of classes. For such a file, the classifier of `model`
+            keeps its weights, and a warning says so.
 
     Raises:
         ValueError, OSError: if the file cannot be read, or holds the weights of another model.

@@ -17,17 +17,17 @@ NAMES = {2: ("B", "A"), 3: ("B", "K", "A")}  # a single convolution has the name
 class Branch(Chain):
     """The branch f^i of residual block i: a chain of convolutions K. `uses` is the number of blocks.
 
-    Maps (N, H, W, c) to (N, ceil(H/strides), ceil(W/strides), widths[-1]). With s for a norm followed by sigma, and n for a norm,
-    the order "preactivation" computes K s ... K s (x), and "postactivation" computes n K ... s K (x).
+    Maps (N, H, W, c) to (N, ceil(H/strides), ceil(W/strides), widths[-1]). sigma is the activation, n is a norm, and s
+    is a norm followed by sigma. "preactivation" computes K s ... K s (x), and "postactivation" computes n K ... s K (x).
 
     Args:
         widths: output channels of each convolution.
         kernel_sizes: kernel size of each convolution.
         uses, sharing, share_norms, dropout, activation, norm, init: as in `Chain`.
-        order: one of `ORDERS`.
+        order: "preactivation" or "postactivation".
         lead: what comes before the first convolution. With preactivation, the default is "norm", a norm followed by sigma. In
-            block 0, "activation" replaces it by sigma, and "none" by nothing. With postactivation, the default is "none", and
-            "activation" puts sigma there in every block.
+            block 0, "activation" omits this norm, and "none" omits norm and sigma. With postactivation, the default is "none",
+            and "activation" puts sigma there in every block.
         strides: stride of block 0, in the first convolution larger than 1x1. If all are 1x1, in the first convolution.
         groups: number of groups of the convolutions larger than 1x1.
 

@@ -22,15 +22,15 @@ class Chain(Field):
     Maps (N, H, W, c) to (N, H', W', filters of K_P).
 
     Args:
-        kernels: the convolutions K_1, ..., K_P, each a tuple of the arguments of `Kernel`.
+        kernels: the convolutions K_1, ..., K_P, each a tuple (filters, size, strides, groups, padded). Only filters is required.
         places: s_0, ..., s_P. Each is None (nothing), "norm", or "sigma" (a norm followed by the activation). s_0 can also be
-            "activation", the activation alone. Each iteration has its own norms.
+            "activation", the activation alone.
         lead: what replaces s_0 in iteration 0: "activation", or "none" for nothing; None keeps s_0.
         uses: number of iterations.
-        sharing: a table for each convolution. Entry i is the index of the kernel in iteration i (see `sharing`). By default each
-            iteration has its own kernels.
+        sharing: a table for each convolution. Entry i is the index of the kernel in iteration i (see `layers.sharing`). By
+            default each iteration has its own kernels.
         names: names of the convolutions. By default they have the name of the chain.
-        share_norms: whether all iterations have the same norms.
+        share_norms: whether all iterations have the same norms; by default each has its own.
         dropout: dropout rate after each convolution.
         activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
@@ -103,7 +103,7 @@ class Chain(Field):
         return [conv for family in self.convs for conv in family]
 
     def conv(self, p: int, i: int) -> Conv:
-        """Returns convolution p of iteration i."""
+        """Returns convolution K_{p+1} of iteration i."""
         return self.convs[p][self.sharing[p][i]]
 
     def build(self, input_shape: Shape) -> None:

@@ -101,7 +101,7 @@ class CosineFilters(FilterBank):
     published sizes. c_i0 has no effect, because neither the sum nor the norm includes it. The initial filters are d_1, d_2, ....
 
     Args:
-        size: m, odd.
+        size: m, odd and at least 3.
         count: n, at most m^2 - 1; None for m^2 - 1.
 
     Example:
@@ -224,7 +224,7 @@ class Diffusion(Field):
 
     @property
     def least(self) -> int:
-        """The smallest height and width of an image, m - 1, see `FilterBank.adjoint`."""
+        """The smallest height and width of an image: m - 1 for filters of size m, see `FilterBank.adjoint`."""
         return self.steps[0].K.size - 1
 
     def build(self, shape: Shape) -> None:

@@ -19,7 +19,7 @@ class Field(keras.layers.Layer):
 
     Attributes:
         uses: number of iterations.
-        by_euler: the numerical method that `Euler` is with this field; None for plain forward Euler.
+        by_euler: description of the method that `Euler` becomes with this field; None for plain forward Euler.
         draws: whether training drops iterations at random.
     """
 
