@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # arrays hardly compress: most bytes from one byte, and most bytes of zeros
+MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # unpacked bytes: per packed byte (arrays hardly compress), and in any case
 
 
 def read_npz(path: str | Path, names: Container[str] | None = None) -> dict[str, np.ndarray]:
     """Returns the arrays of an .npz file, or only those in `names`.
 
     Raises:
-        ValueError: if an array unpacks to more than a hundred times its bytes, before any array is read.
-        Exception: many more kinds for damaged files: OSError, BadZipFile, EOFError, zlib.error, MemoryError, ...
+        ValueError: before any array is read, if an array unpacks to more than 1 MiB plus a hundred times its packed bytes.
+        Exception: for damaged files, of many kinds: OSError, BadZipFile, EOFError, zlib.error, MemoryError, ...
 
     Example:
         >>> import tempfile

@@ -23,7 +23,8 @@ class SGD(keras.optimizers.SGD):
 
     Here w is a weight, g its gradient, m its momentum and lr the learning rate. Keras' own SGD differs in two ways:
 
-    - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker.
+    - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker
+      than the coupled one.
     - Keras multiplies g by the learning rate before the momentum is updated. The results differ when the learning rate changes.
 
     With `ema_momentum` the optimiser also keeps an average a of every weight w. After each step,
@@ -35,7 +36,7 @@ class SGD(keras.optimizers.SGD):
     `keras_mgnet.training.runs.ema.averaged_weights` puts the average into the weights temporarily.
 
     With `use_ema` the average is that of Keras instead: e is constant, and `fit` ends with the average in the weights.
-    `keras.callbacks.SwapEMAWeights` needs it.
+    `keras.callbacks.SwapEMAWeights` needs `use_ema`.
 
     Args:
         learning_rate: a float or a schedule.
@@ -116,7 +117,7 @@ class SGD(keras.optimizers.SGD):
     ) -> None:
         """Applies the gradients, then updates the averages.
 
-        A gradient of None counts as zero, unless all gradients are None. As in PyTorch, a weight without gradient still decays.
+        A gradient of None counts as zero, so the weight still decays. If all gradients are None, Keras raises ValueError.
         An example is the A of a last level with nu = 1, because the output does not depend on this A.
         """
         grads = list(grads)
@@ -151,7 +152,7 @@ class SGD(keras.optimizers.SGD):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["weight_decay"]  # Keras' own, in whose place is the coupled one
+        del config["weight_decay"]  # Keras' own decay, which this class does not use
         return config | {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
 
 
@@ -159,7 +160,7 @@ class SGD(keras.optimizers.SGD):
 class Adam(keras.optimizers.Adam):
     """Keras' Adam for training a part of a model. Variables without gradient, and their moments, stay unchanged.
 
-    Keras' own Adam would warn of these variables.
+    Keras' own Adam would warn about these variables.
 
     Example:
         >>> Adam(0.01).get_config()["beta_1"]

@@ -10,7 +10,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD, Adam
 from keras_mgnet.schedules import schedule
 
-SHORT = 50  # epochs; if a run is longer, a recipe divides the rate at most twice in the last ten epochs
+SHORT = 50  # epochs; in a run of at most this length, `Recipe.scaled` replaces a step curve by a cosine
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4) -> Recipe
     return Recipe(epochs, 128, 0.1, weight_decay, milestones, "Lu2018, implementation details")
 
 
-# Milestones are where the code of the source changes the rate. Code that counts epochs from 1 and compares with 50 does so at 49.
+# Milestones count epochs from 0. If the code of a source counts from 1 and divides the rate at 50, the milestone is 49.
 RECIPES = {
     "xuteam": Recipe(300, 128, 0.1, 5e-4, tuple(range(49, 300, 50)), "XuTeam/MgNet_Code train_mgnet.py"),
     "kaust": Recipe(120, 128, 0.1, 5e-4, (30, 60, 90), "KAUST lecture MG_MgNet"),

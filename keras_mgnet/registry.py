@@ -10,7 +10,7 @@ from keras_mgnet import models
 from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published, Row
 
-# Arguments that fit a network to images and use. With any other argument it is a different network, without the name of its row.
+# Arguments that adapt a network to other images or another use. With any other argument, the network loses its published name.
 INTERFACE = {
     *("input_shape", "input_tensor", "stem", "include_top", "pooling", "classes", "classifier_activation"),
     *("weights", "recipe", "name", "dtype"),
@@ -56,9 +56,9 @@ class ModelInfo:
 
     @property
     def reported(self) -> dict[str, Any]:
-        """Results that the first source prints: "params", and for each data set the top-1 accuracy in percent or the PSNR in dB.
+        """Results that the first source prints: "params", and per data set the top-1 and top-5 accuracy in % or the PSNR in dB.
 
-        "params_exact" is the exact number of parameters with the source's number of classes, if this number of classes differs.
+        "params_exact" is the exact number of parameters with the source's number of classes, if this differs from `classes`.
         "params_note" says why the printed size cannot be reproduced.
 
         Example:
@@ -83,7 +83,7 @@ class ModelInfo:
 
 
 def families() -> dict[str, type[models.Network]]:
-    """Returns the families by name: those of the package, then those that users have defined with a `family` of their own."""
+    """Returns the constructors by name: those of the package, then users' own subclasses of `Network` with a `family`."""
     found, waiting = list(models.FAMILIES), [models.Network]
     while waiting:
         waiting += (subclasses := waiting.pop(0).__subclasses__())

@@ -10,7 +10,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, Piecew
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class WarmUp(LearningRateSchedule):
-    """Multiplies a schedule by a linear rise from 0 to 1: schedule(step) min(1, (step + 1) / steps).
+    """Multiplies a schedule by a linear rise to 1: schedule(step) * min(1, (step + 1) / steps).
 
     Args:
         schedule: a learning-rate schedule.
@@ -57,7 +57,7 @@ def schedule(
     """Returns the learning rate over the steps of a run.
 
     Args:
-        name: a key of `SCHEDULES`.
+        name: "step", "cosine" or "constant".
         rate: the highest learning rate.
         steps: length of the run in steps.
         divisions: steps at which "step" divides the rate by 10.

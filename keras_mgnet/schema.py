@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from keras_mgnet.errors import printable
 
 SHOWN = 200  # characters of the place and the reason in an error
-# Decorates a TypedDict: its files may hold more than it names, such as what later versions add.
+# Decorates a TypedDict whose files may have further keys, such as keys that later versions add.
 open_ended = with_config(ConfigDict(extra="allow"))
 
 

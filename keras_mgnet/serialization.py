@@ -27,7 +27,8 @@ def serializable(cls: Class) -> Class:
     """Registers a layer or model with Keras and makes get_config return its constructor arguments, defaults included.
 
     The arguments are recorded when the object is built, so no class repeats its signature in a `get_config`. An unknown argument
-    raises a ValueError that suggests the nearest match. More iterations than `LIMITS` raise one too, before anything is built.
+    raises a ValueError that suggests the nearest match. An argument above its bound in `LIMITS` raises a ValueError before
+    anything is built.
 
     Example:
         >>> @serializable

@@ -35,7 +35,7 @@ class Cost(NamedTuple):
 
 
 class HyperNetwork(keras_tuner.HyperModel):
-    """The family of a network as a search space. None of its networks exceeds the budget.
+    """The family of a network as a search space, with a budget of parameters, multiply-adds or both.
 
     The search varies the number of levels, the number of iterations nu_l on level l, the growth of the channels from level to
     level, the options that the family declares for a search, the learning rate and the weight decay. The width, such as the
@@ -103,7 +103,7 @@ class HyperNetwork(keras_tuner.HyperModel):
             (2, 4, 8)
         """
         chosen, growths = self.declare(hp)
-        # Every family has a 3x3 convolution with as many channels as its width.
+        # Every family has a 3x3 convolution from `width` to `width` channels, so at least 9 width^2 parameters.
         widest = math.isqrt(min(self.budget.values()) // 9) + 1
         width = bisect.bisect_right(
             range(1, widest + 1), hp["size"], key=lambda width: self._load(chosen | self._width(width, growths))

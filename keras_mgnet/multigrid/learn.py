@@ -1,4 +1,4 @@
-"""Learned smoothers: trains B by back-propagation through multigrid cycles. The trained B also works on other grids."""
+"""Learned smoothers: trains B in u <- u + B * (f - A * u) by back-propagation through cycles. B also works on other grids."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from keras_mgnet.multigrid.solvers import cycle_levels
 KERNELS = {"poisson": "cross", "anisotropic": "column column:2 column:4 column:8"}
 EXPECTED_FILE = "the smoother.keras of --learn"
 SINGLE = {"dtype": "float32", "cycle_dtype": None}
-RENEWED = 4  # in each step, one in this many errors is replaced by a new random error
+RENEWED = 4  # in each step, an error is replaced by a new random error with probability 1 / RENEWED
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class LearnConfig(SolveConfig):
     learn: bool = option(False, "train a smoother first, and compare it with the fixed smoothers")
     kernels: str | None = option(
         None,
-        "kernels of B, one after the other: point, row, column, cross or square, dilated as in column:4 [default: cross; "
-        "anisotropic: column column:2 column:4 column:8; jumps: stencils that a network computes from the coefficients]",
+        "kernels of the smoother B, one after the other: point, row, column, cross or square, dilated as in column:4 [default: "
+        "cross; anisotropic: column column:2 column:4 column:8; jumps: stencils that a network computes from the coefficients]",
     )
     channels: Annotated[int, Field(ge=1, le=8)] | None = option(
         None, "channels between the kernels [default: 1], or inside the network for jumps [default: 8]"
@@ -45,7 +45,7 @@ class LearnConfig(SolveConfig):
     unrolled: Count = option(3, "number of cycles in a training step")
     errors: Count = option(16, "number of errors in a training step")
     problems: Count = option(8, "number of jumps problems to train on; the problem to solve is not among them")
-    learning_rate: PositiveFloat = option(0.02, "initial learning rate of Adam, which falls to 0 along a cosine")
+    learning_rate: PositiveFloat = option(0.02, "initial learning rate of Adam; the rate falls to 0 along a cosine")
 
     def __post_init__(self):
         super().__post_init__()
@@ -64,7 +64,7 @@ class LearnConfig(SolveConfig):
             taps(kernel)
 
     def chain(self) -> tuple[str, ...]:
-        """Returns the kernels of B; none for jumps."""
+        """Returns the kernels of B, an empty tuple for jumps."""
         return tuple((self.kernels or KERNELS.get(self.problem, "")).split())
 
 
@@ -97,7 +97,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
     """Trains B on grids of `train_n` points per side, in single precision.
 
     For f = 0 the solution is zero, so u is the error. A training step starts from errors of norm 1 and applies `unrolled` cycles.
-    Adam minimises the mean logarithm of the norm after these cycles.
+    Adam minimises the mean logarithm of the error norms after these cycles.
 
     The next step on the same problem starts from the errors that are left after these cycles, scaled to norm 1. About a quarter
     of these errors is replaced by new random errors. Repeated cycles leave the errors that shrink most slowly, as in a power
@@ -108,7 +108,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
         report: a function that is called in each step with the number of the step and the loss per cycle.
 
     Returns:
-        The solver on `train_n` points with the trained B. The model is trainable.
+        The solver on `train_n` points per side with the trained B. The model is trainable.
     """
     keras.utils.set_random_seed(config.seed)
     coarse = replace(config, n=config.train_n)

@@ -10,12 +10,12 @@ from keras import ops
 from keras_mgnet.multigrid.learn import smoothed_levels
 from keras_mgnet.reporting import DIVERGING, SEQUENTIAL, finish, new_figure, save
 
-SHOWN = 8  # points of the stencil on each side
+SHOWN = 8  # points shown on each side of the middle
 FREQUENCIES = 64
 
 
 def plot_learned(model: keras.Model, losses: Sequence[float], title: str, path: str | Path) -> None:
-    """Draws the convergence factor during training, B of the first grid, and the gain of a smoothing step to a PNG.
+    """Draws a PNG of the convergence factor during training, and of B and the gain |1 - B A| on the first grid (`responses`).
 
     `model` is a model of `learned_solver`. `losses` are the mean logarithms of the convergence factor in the training steps.
     """
@@ -42,7 +42,7 @@ def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         B e around the middle, (17, 17), and the gain |1 - B A| for frequencies from -pi to pi, (64, 64). e is one in the middle
         and zero elsewhere. The gain is the modulus of the Fourier transform of (I - B A) e. If the coefficients of the problem
-        are constant, this is the modulus of the symbol.
+        are constant, the gain is the modulus of the symbol of I - B A.
     """
     level = smoothed_levels(model)[0]
     scheme = level.scheme if level.scheme.nu else level.post_scheme
@@ -60,7 +60,7 @@ def responses(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _around(x: np.ndarray, size: int) -> np.ndarray:
-    """Returns the 64 x 64 values around the middle of a grid, zero outside it."""
+    """Returns the 64 x 64 values around the middle of a grid, zero outside the grid."""
     x = np.pad(x, (size - len(x)) // 2 + 1)
     start = len(x) // 2 - FREQUENCIES // 2
     return x[start : start + FREQUENCIES, start : start + FREQUENCIES]

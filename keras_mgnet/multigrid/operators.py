@@ -1,4 +1,4 @@
-"""Model problems: differential operators on the unit square as stencils, times h^2. Boundary values are zero."""
+"""Model problems: differential operators on the unit square as stencils, times h^2 for mesh width h. Boundary values are zero."""
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def diffusion(a) -> np.ndarray:
 
 
 def jumps(n: int, contrast: float = 1000.0, tiles: int = 8, seed: int = 0) -> np.ndarray:
-    """Returns `diffusion` with a random coefficient, 1 or `contrast`, on each of tiles x tiles squares: (n, n, 3, 3).
+    """Returns the stencils (n, n, 3, 3) of `diffusion` with coefficient 1 or `contrast`, drawn for each of tiles x tiles squares.
 
     Example:
         >>> sorted({float(d) for d in jumps(15, 10.0)[:, :, 1, 1].ravel()} & {4.0, 40.0})

@@ -19,7 +19,7 @@ class LevelRow:
     stencil: str  # kind of A, such as "5-point"
     visits: int  # in one cycle
     products: int  # with A, in one cycle; those whose result is never used are left out
-    work: float  # the products, weighted by points, in units of one product on the first grid
+    work: float  # the products, weighted by the number of points, in units of one product on the first grid
 
 
 def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
@@ -42,7 +42,7 @@ def _stencil(A) -> str:
 
 
 def factors(history) -> np.ndarray:
-    """Returns the factor by which each cycle reduces the residual, (cycles,) from a history (cycles + 1,)."""
+    """Returns the factor by which each cycle multiplies the residual norm, (cycles,), from the norms (cycles + 1,)."""
     history = np.asarray(history)
     return history[1:] / np.where(history[:-1] > 0, history[:-1], 1.0)
 

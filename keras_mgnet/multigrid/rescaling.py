@@ -16,9 +16,9 @@ def rescale(model: keras.Model, factor: float, rule: str | None = "galerkin") ->
     """Returns a copy of a trained network for images of half or twice the resolution, without retraining.
 
     Every grid of the network becomes coarser or finer by the same factor. Each 3x3 kernel K is replaced by a kernel for the same
-    operator on the new grid. For half the resolution this kernel is `transfer_stencil(K, rule)`. For twice the resolution it is
-    the result of the inverse of this linear map. 1x1 convolutions, norms with their statistics, shortcuts and the classifier
-    stay, because they act on single points. On smooth images the outputs change by O(h^2), where h is the size of a pixel.
+    operator on the new grid. For half the resolution this kernel is `transfer_stencil(K, rule)`. For twice the resolution this
+    kernel is the one that `transfer_stencil` maps to K. All other weights stay unchanged, such as those of 1x1 convolutions,
+    norms and the classifier. On smooth images the outputs change by O(h^2), where h is the size of a pixel.
     Source: Lu2017, "Learning across scales"; Haber, Ruthotto, Holtham, Jun 2017.
 
     Args:

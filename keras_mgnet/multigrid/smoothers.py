@@ -1,4 +1,4 @@
-"""Smoothers: the layer B of each grid, and the scheme of its smoothing steps."""
+"""Smoothers u <- u + B * (f - A * u): the layer B of each grid, and the scheme of the smoothing steps."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from keras_mgnet.models.checks import is_integer, is_real
 from keras_mgnet.multigrid.grids import diagonal_layer
 from keras_mgnet.multigrid.stencils import real_array
 
-SPECTRUM = (0.5, 2.0)  # of D^{-1} A, the part that Chebyshev's smoother damps
+SPECTRUM = (0.5, 2.0)  # eigenvalues of D^{-1} A that Chebyshev's smoother damps; D is the diagonal of A
 
 
 class Smoother(NamedTuple):
     """A smoother: functions that make its layer B on each grid and its schemes."""
 
     B: Callable[[int, np.ndarray, object], keras.layers.Layer]  # (grid from 0, A, dtype) -> the layer r -> B * r
-    scheme: Callable[[int, object], ResidualCorrection]  # (smoothing steps, dtype) -> scheme of all products with A
+    scheme: Callable[[int, object], ResidualCorrection]  # (steps, dtype) -> scheme, one iteration per product with A
 
 
 def _plain(nu: int, dtype) -> ResidualCorrection:
@@ -36,7 +36,7 @@ def _red_black(omega: float, degree: int) -> Smoother:
 
 
 def _chebyshev(omega: float, degree: int) -> Smoother:
-    """Returns the Chebyshev semi-iteration with B = D^{-1} / theta, where theta is the middle of `SPECTRUM`.
+    """Returns the Chebyshev semi-iteration with B = D^{-1} / theta. D is the diagonal of A, theta the middle of `SPECTRUM`.
 
     Each smoothing step restarts the semi-iteration.
     """
@@ -54,8 +54,9 @@ SMOOTHERS = {"jacobi": _jacobi, "red_black": _red_black, "chebyshev": _chebyshev
 def smoother_of(smoother, omega: float, degree: int, grids: int) -> Smoother:
     """Returns a smoother from a name, a kernel or layers. A `Smoother` is returned unchanged.
 
-    D is the diagonal of A. "jacobi" computes u + omega D^{-1} r. "red_black" is red-black Gauss-Seidel, which updates the points
-    where row + column is even first. "chebyshev" applies the polynomial that damps the eigenvalues of D^{-1} A in [1/2, 2] best.
+    D is the diagonal of A, and r = f - A u. "jacobi" computes u + omega D^{-1} r. "red_black" is Gauss-Seidel: first it updates
+    the points where row + column is even, then all others. "chebyshev" applies the polynomial that damps the eigenvalues of
+    D^{-1} A in [1/2, 2] best.
     `grids` is the number of grids that are smoothed. Other arguments as in `solver`.
 
     Raises:

@@ -48,7 +48,7 @@ def solver(
         n: number of points per side in the interior of the unit square, 2^k - 1. The mesh size is h = 1 / (n + 1), and f is h^2
             times the right-hand side.
         cycle: "V", "W" or "backslash". A backslash cycle is a V-cycle without smoothing on the way from coarse to fine grids.
-        nu: smoothing steps on the way from fine to coarse grids, and on the way back.
+        nu: (down, up), the smoothing steps on each grid on the way from fine to coarse grids, and on the way back.
         smoother: one of three.
 
             - a name: "jacobi", "red_black" (Gauss-Seidel) or "chebyshev"
@@ -62,11 +62,11 @@ def solver(
         dtype: dtype of u, f and the result.
         A: h^2 times the differential operator, as a stencil (3, 3) or as a stencil for each point (n, n, 3, 3). `anisotropic` and
             `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid.
-        transfer: "full_weighting" with bilinear interpolation, "fem", or "injection" with bilinear interpolation.
+        transfer: "full_weighting" or "injection", with bilinear interpolation, or "fem", with linear interpolation on triangles.
         coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P).
         coarsest: "exact" for an exact solution on the coarsest grid, or "smooth" for nu[0] smoothing steps.
         degree: degree of the Chebyshev polynomial.
-        cycle_dtype: dtype of the cycle; None for dtype. The first residual f - A * u and the last sum always use dtype. So with
+        cycle_dtype: dtype of the cycle; None for `dtype`. The first residual f - A * u and the last sum always use dtype. So with
             cycle_dtype="float32" and dtype="float64" the iteration still converges to a float64 solution (iterative refinement).
         name: name of the model.
 

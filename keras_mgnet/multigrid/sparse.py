@@ -22,7 +22,7 @@ def operator_matrix(A: np.ndarray, n: int):
 
 
 def restriction_matrix(R: np.ndarray, n: int):
-    """Returns the sparse matrix of a 3x3 restriction from n x n points. Its transpose interpolates with the same kernel."""
+    """Returns the sparse matrix of a 3x3 restriction from n x n points. The transpose is the interpolation with the kernel R."""
     points = np.arange(n * n).reshape(n, n)[1::2, 1::2].ravel()
     return operator_matrix(R, n)[points]
 
@@ -42,7 +42,8 @@ def pyamg_solver(
 ):
     """Returns a `pyamg.MultilevelSolver` with the same grids, operators, transfers and smoothers as the V-cycle of `solver`.
 
-    Arguments as in `solver`. `spectrum` is the interval of eigenvalues of D^{-1} A that Chebyshev's smoother damps.
+    Arguments as in `solver`. `spectrum` is the interval of eigenvalues of D^{-1} A that Chebyshev's smoother damps. D is the
+    diagonal of A.
     """
     extra("pyamg", SOLVE)
     from pyamg.multilevel import MultilevelSolver
@@ -72,7 +73,7 @@ def pyamg_methods() -> dict[str, Callable]:
 def sweeps(
     smoother: str, n: int, count: int, omega: float, degree: int, spectrum: tuple[float, float] = SPECTRUM
 ) -> Callable:
-    """Returns a function (A, x, b) -> None that smooths x in place: PyAMG's `count` smoothing steps on n x n points."""
+    """Returns a function (A, x, b) -> None that applies `count` smoothing steps of PyAMG to x, in place, on n x n points."""
     extra("pyamg", SOLVE)
     from pyamg.relaxation import relaxation
     from pyamg.relaxation.chebyshev import chebyshev_polynomial_coefficients

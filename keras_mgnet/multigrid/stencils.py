@@ -40,7 +40,7 @@ def galerkin(K, transfer: Transfer) -> np.ndarray:
 
 
 def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
-    """Returns the stencils of R K P at (m, m) coarse points from those of K, (2 m + 1, 2 m + 1, 3, 3).
+    """Returns the stencils (m, m, 3, 3) of R K P at the coarse points, from the stencils (2 m + 1, 2 m + 1, 3, 3) of K.
 
     Entries of K outside the grid are not used.
     """
@@ -83,7 +83,7 @@ def moment_matrix(K) -> np.ndarray:
 
 
 def rediscretised(K, ratio: float = 2.0) -> np.ndarray:
-    """Returns the stencil of the same differential operator and size on a grid with the mesh size H = `ratio` * h.
+    """Returns a stencil of the same size for the same differential operator on a grid with the mesh size H = `ratio` * h.
 
     On a grid with mesh size h, K approximates sum_ab M_ab / (a! b!) h^{a+b} d_x^a d_y^b, where M is `moment_matrix(K)`. So the
     moments of the new stencil are (h / H)^{a+b} M_ab.
@@ -110,7 +110,7 @@ RULES: dict[str, Callable] = {
 
 
 def real_array(name: str, values: Any) -> np.ndarray:
-    """Returns values as an array of float64. Raises ValueError if they are none."""
+    """Returns values as an array of float64. Raises ValueError if they are not real numbers."""
     try:
         return np.asarray(values, "float64")
     except (TypeError, ValueError, OverflowError) as error:

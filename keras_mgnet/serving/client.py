@@ -117,9 +117,9 @@ def classify(
 ) -> list[dict[str, Any]]:
     """Classifies image files. Returns [{"image": path, "classes": {name: probability, ...}}, ...] with the `top` best classes.
 
-    If the model decodes images, the client sends JPEG and PNG files unchanged. Otherwise the client decodes the files and sends
-    pixels in the size that the model takes. Without class names, classes are named by their numbers. The function raises the
-    errors of `RemoteModel`, and ValueError for a file that is not an image.
+    If the signature takes files, the client sends JPEG and PNG files unchanged, and other images as PNG. If the signature takes
+    pixels, the client decodes the files, and resizes the images if the input has a fixed size. Without class names, classes are
+    named by their numbers. The function raises the errors of `RemoteModel`, and ValueError for a file that is not an image.
     """
     rows = model.probabilities(images, signature)
     names = class_names or model.class_names or [str(c) for c in range(rows.shape[-1])]

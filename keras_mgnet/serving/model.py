@@ -1,4 +1,4 @@
-"""The model that a server offers. The server has one version, and runs the model in threads next to the event loop."""
+"""The model that a server offers. The server offers one version of the model, and runs it in threads next to the event loop."""
 
 import asyncio
 import gc

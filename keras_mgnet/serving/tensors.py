@@ -78,7 +78,7 @@ class Signature:
     outputs: dict[str, Tensor]
 
     def array(self, body: bytes | bytearray) -> tuple[np.ndarray, bool]:
-        """Returns the input in a request, and whether the request gives rows. Raises RequestError if the input does not fit."""
+        """Returns the input in a request, and whether it is in `instances`. Raises RequestError if the input does not fit."""
         asked = read(body, self._decoder)
         if (asked.instances is UNSET) == (asked.inputs is UNSET):
             raise RequestError("expected the body to hold either 'instances' or 'inputs'. Received: both or neither")

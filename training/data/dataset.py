@@ -22,7 +22,7 @@ ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
-MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and would take memory for as many class names
+MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would need that many class names in memory
 CHUNK_BYTES = 2**22
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
@@ -148,8 +148,8 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
               are the validation images. If the class folders are directly in DIR, as DIR/<class>/*, a fifth of the images
               become the test images.
             - A TFDS name such as `cifar10` loads a data set that TFDS has prepared on this machine. The data are in the folder
-              named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS. If the data set has the splits
-              test and validation, both are loaded.
+              named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS. The split test has the
+              test images, and validation the validation images. Without test, validation has the test images.
         image_size: for `folder:DIR`, the side in pixels of the square to which every image is resized.
         on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
 

@@ -27,7 +27,7 @@ SUFFIXES = {
     ),
     ".webp",
 }
-# Folders of test images: the first that exists is taken. The next one has the validation images.
+# The first of these folders that exists has the test images. If it is `test`, the next has the validation images.
 TESTS = ("test", "val", "valid", "validation", "dev")
 NAMED = 3  # ignored files that a warning names
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -41,8 +41,8 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
 
     Returns (splits, class names). A split is (images uint8 (N, H, W, C), labels int32 (N,)). The splits are those for training,
     test and validation, or the first two of them, or a single one with all images. Raises ValueError if the folder does not have
-    this form. Warns of files and folders that are not read, and if there is only one class. See `dataset.load` for `image_size`
-    and `on_corrupt`.
+    this form. Warns about files and folders that are not read, and if there is only one class. See `dataset.load` for
+    `image_size` and `on_corrupt`.
     """
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
@@ -71,7 +71,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _parts(root: Path) -> list[Path]:
-    """Returns the folders with class folders in them: one for training and one for test images, or a single folder for both."""
+    """Returns the folders that contain class folders: for training, test and perhaps validation images, or one for all images."""
     folders = {path.name.lower(): path for path in _folders(root)}
     tests = [folders[name] for name in TESTS if name in folders]
     if "train" not in folders or not _folders(folders["train"]):
@@ -120,7 +120,7 @@ def _warn_of_others(files: list[Path]) -> None:
 
 
 def _warn(message: str, depth: int = 0) -> None:
-    """Warns the caller of `dataset.load`, `depth` functions below `read_folder`. File names may hold control characters."""
+    """Warns the caller of `dataset.load`. `depth` counts the functions between `read_folder` and this one."""
     warnings.warn(printable(message), stacklevel=5 + depth)
 
 

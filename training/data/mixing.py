@@ -37,11 +37,11 @@ class Seeds(keras.random.SeedGenerator):
 class RandAugment:
     """Applies randomly chosen operations to each image, one after the other (Cubuk et al. 2020).
 
-    Makes `operations` rounds. A round splits the batch at random into one group for each kind of operation. The sizes of the
-    groups differ by at most one image. Each kind is computed for its own group only. Grey images get no operation on colours.
+    Makes `operations` rounds. A round splits the batch at random into one group for each kind of operation. Each operation is
+    applied to its own group only. The sizes of the groups differ by at most one image. Grey images get no operation on colours.
 
     `keras.layers.RandAugment` draws one set of operations for a whole batch, computes all of them for every image, and rotates,
-    shears and shifts in one direction only. Its equalisation is left out here, because it uses one histogram of the whole batch.
+    shears and shifts in one direction only. Equalisation is left out, because Keras computes one histogram of the whole batch.
     """
 
     def __init__(self, operations: int, channels: int):

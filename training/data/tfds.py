@@ -38,9 +38,9 @@ class Info(TypedDict):
 def read_tfds(name: str, forms: Sequence[str]) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[str]]:
     """Reads a data set that TFDS has prepared.
 
-    Returns (splits, class names). A split is (images, labels int32 (N,)). The splits are those for training, for test or
-    validation, and if there are both, for validation. Raises ValueError if the name is unknown, or the data are missing, damaged
-    or not images with classes. The error about an unknown name also lists `forms`, other names of data sets.
+    Returns (splits, class names). A split is (images, labels int32 (N,)). The splits are train and test, then validation if
+    there is one. Without test, validation takes its place. Raises ValueError if the name is unknown, or the data are missing,
+    damaged or not images with classes. The error about an unknown name also lists `forms`, other names of data sets.
     """
     data_dir = os.environ.get("TFDS_DATA_DIR")
     if not data_dir:

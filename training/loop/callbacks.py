@@ -15,7 +15,7 @@ from keras_mgnet.training.runs import state
 from keras_mgnet.training.runs.measure import measure_of
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes the host wait for a GPU
-DIVERGED = 10  # times the trivial loss of the task, see `task`
+DIVERGED = 10  # a loss of more than this many times the task's `trivial_loss` counts as divergence
 
 
 class Stopped(KeyboardInterrupt):

@@ -79,13 +79,13 @@ class TrainConfig:
     strategy: Literal[*STRATEGIES] = option(
         "auto",
         "one (one device), mirrored (all devices of this machine), multiworker (the machines of TF_CONFIG) or auto. auto takes "
-        "multiworker if TF_CONFIG is set, else mirrored if there are several devices, else one",
+        "multiworker if TF_CONFIG names several machines, else mirrored if there are several devices, else one",
     )
     cpu_devices: Count | None = option(
         None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
-        False, "TensorFlow: compute the statistics of norms over the whole batch, not per replica; XLA must be off"
+        False, "TensorFlow: compute the statistics of norms over the whole batch, not per replica; without XLA"
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(
@@ -109,8 +109,8 @@ class TrainConfig:
     patch_size: Count | None = option(None, "denoise: side of the training patches, in pixels; by default 64")
     greedy_epochs: NonNegativeInt | None = option(
         None,
-        "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. Earlier stages get "
-        "no gradient. They stay fixed, except on JAX, where the momentum of Adam still moves them",
+        "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. Meanwhile "
+        "earlier stages get no gradient and stay fixed. Only on JAX, the momentum of Adam still moves them",
     )
 
     def __post_init__(self):
@@ -128,7 +128,10 @@ class TrainConfig:
             object.__setattr__(self, "dataset", f"{form}:{expanded(place).absolute()}")
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
-        """Returns the configuration with every None replaced by the recipe's value. `channels` is that of the images."""
+        """Returns the configuration with the recipe's values for options that are None.
+
+        `channels` is the number of channels of the images. By default, grey images are not augmented.
+        """
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
@@ -174,7 +177,7 @@ class TrainConfig:
         return asdict(self)
 
 
-PANELS = {  # panels of the help; the help shows other fields first
+PANELS = {  # panels of the help; the help shows the fields in no panel first
     "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
     "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),

@@ -34,8 +34,8 @@ def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
 def export_arguments(run: Run, checkpoint: str = "last") -> dict[str, Any]:
     """Returns the arguments of `keras_mgnet.export.export_model` for the model of a run.
 
-    The arguments are the model, images of the run's data set, and the record for the model card. A classifier also has the class
-    names and the normalisation.
+    The arguments are the model, images of the run's data set, and the record for the model card. For a classifier, they also
+    include the class names and the normalisation.
 
     Example:
         >>> arguments = export_arguments(open_run("runs/digits-mgnet-001"))  # doctest: +SKIP
@@ -56,7 +56,7 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
     square = height if name.startswith("folder:") and height == width else None
     try:
         return TrainConfig(**{**recorded, "dataset": name, "image_size": square, "validation": None})
-    except (ValueError, TypeError) as error:  # a TypeError for a field that there is not
+    except (ValueError, TypeError) as error:  # a TypeError for an unknown field
         raise ValueError(
             f"expected the configuration of a run of this version. Received: '{run.path / 'run.json'}' ({error})"
         ) from error
@@ -105,7 +105,7 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
 
 
 def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:
-    """Removes the noise from grey image files, writes out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
+    """Removes the noise from grey image files NAME.*, writes out/NAME.png, and returns [{"image": path, "denoised": path}, ...].
 
     The pixels written are clipped and rounded to grey values 0..255.
 

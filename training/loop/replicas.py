@@ -1,4 +1,4 @@
-"""Strategies on TensorFlow: every device holds a replica of the model, which gets its part of each global batch.
+"""Strategies on TensorFlow: every device holds a replica of the model. Every replica gets its part of each global batch.
 
 Keras' own train step fails with several workers. It also compiles all replicas together with XLA, which TensorFlow refuses. Here
 XLA compiles only the forward and backward pass of each replica. The all-reduce and the update run outside XLA.
@@ -242,7 +242,7 @@ def _resolve(model: keras.Model, jit_compile: bool | str) -> bool:
 
 
 def _separate_streams(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
-    """Gives every replica its own random numbers in layers that draw per image. Layers that draw per batch stay the same."""
+    """Gives every replica its own random numbers in layers that draw per image. Layers that draw per batch keep their seed."""
     layers = _layers_that_draw_per_image(model)
 
     def separate():

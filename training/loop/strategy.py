@@ -50,7 +50,7 @@ class Strategy:
         """Changes a compiled model so that `fit` and `evaluate` run on all replicas.
 
         Create and compile the model inside `scope`. Restore variables before this call. The call changes the seeds of layers such
-        as dropout, so that each replica uses other random numbers.
+        as dropout, so that the replicas draw different random numbers.
 
         Args:
             model: the compiled model.

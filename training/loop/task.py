@@ -47,7 +47,7 @@ class Classification:
         return self._batches(self.data.test)
 
     def judge_batches(self) -> Iterable:
-        """Returns the images that choose the best epoch in batches: the validation images, or else the test images."""
+        """Returns, in batches, the images that choose the best epoch: the validation images, or else the test images."""
         return self._batches(self.data.validation or self.data.test)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -102,7 +102,7 @@ class Denoising:
         return self.test_batches()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Ends the model after the stage that this epoch trains alone. After the turn of the last stage, uses the whole model."""
+        """Makes the model end with the stage that this epoch trains alone. If it trains no stage alone, uses the whole model."""
         field, each = self.field, self.config.greedy_epochs
         stages = len(field.steps)
         stage = epoch // each if each else stages

@@ -40,7 +40,7 @@ class Checkpoints:
 
     directory: Path
     run: str = ""  # see `identity.digest`; a checkpoint of another run counts as damaged
-    state: Any = dict[str, Any]  # the type that `read` returns a state in
+    state: Any = dict[str, Any]  # type of the state that `read` returns
 
     def names(self) -> list[str]:
         """Returns the names of all checkpoints, oldest first."""

@@ -13,7 +13,7 @@ from keras_mgnet.reporting import finish, new_figure, save, table
 from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import OF_THE_MACHINE, Run, read_log
 
-# Fields that do not say how a network is trained. `recipe` is the option; the record names the recipe itself.
+# Fields that do not say how a network is trained. `recipe` is the option, which may be None; see `_training`.
 NO_TRAINING = (*OF_THE_MACHINE, "dataset", "model", "set", "seed", "recipe")
 HEADINGS = ("network", "parameters", "seeds", "test accuracy, last epoch", "spread", "time of a run")
 
@@ -120,7 +120,7 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
 
 
 def _check_images(run: Run, other: Run) -> None:
-    """Raises ValueError unless two runs were made on the same images. A record from before the hash has no sha256."""
+    """Raises ValueError unless two runs were made on the same images. An older record may have no sha256 to compare."""
     for key in ("dataset", "val", "sha256"):
         one, two = ((r.record["config"] | r.record["data"]).get(key) for r in (run, other))
         if one != two and not (key == "sha256" and None in (one, two)):
@@ -158,7 +158,7 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
 
 
 def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws a PNG with two panels: the last test accuracies with their mean, and the mean accuracy over the epochs.
+    """Draws a PNG with two panels: the final test accuracies with their mean, and the mean accuracy over the epochs.
 
     The second panel shows the test accuracy, or the validation accuracy if there are validation images.
     """

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 class Measure(NamedTuple):
     """A metric of quality. Higher is better."""
 
-    key: str  # name in the log; the images that choose the best epoch have the prefix "val_"
+    key: str  # name in the log; with the prefix "val_", the value on the images that choose the best epoch
     text: str  # format of a value
     loss: str  # name of the loss
 

@@ -49,8 +49,8 @@ def plot_states(
 ) -> None:
     """Draws a PNG with one row per image: the image, |u| and |r| on every level, and the class probabilities.
 
-    The model is an MgNet that returns logits. Images are (N, H, W, C) uint8. The normalisation is (mean, std) per channel,
-    for pixels scaled to [0, 1].
+    |u| and |r| are the norms of the feature and the residual over the channels. The model is an MgNet that returns logits. Images
+    are (N, H, W, C) uint8. The normalisation is (mean, std) per channel, for pixels scaled to [0, 1].
     """
     x = normalize(images, *normalization)
     states = features(model)(x, training=False)

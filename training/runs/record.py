@@ -1,4 +1,4 @@
-"""What run.json holds, as types. It may hold more than they name: what later versions add, and every field of a configuration."""
+"""The content of run.json, as types. The file may have further fields: those of later versions, and all of a configuration."""
 
 from typing import Annotated, Any, NotRequired
 

@@ -128,7 +128,7 @@ def _since_added(config: dict[str, Any], family: type[keras.Model]) -> dict[str,
 
 
 def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: type[keras.Model]) -> dict[str, Any]:
-    """Returns `config` without the arguments that have their default and are missing in `recorded`, from an older run.json."""
+    """Returns `config` without arguments at their default that are missing in `recorded`, the config of an older run.json."""
     defaults = _since_added(config, family)
     later = {key for key in defaults if key not in recorded}
     return {key: value for key, value in config.items() if key not in later or value != defaults[key]}
@@ -137,7 +137,7 @@ def without_later(config: dict[str, Any], recorded: Mapping[str, Any], family: t
 def read_log(path: Path, needed: Collection[str] = ()) -> list[dict[str, float]]:
     """Returns the rows of a log.csv, one per finished epoch. Returns no rows if the file does not exist.
 
-    Raises ValueError if a row is not one of numbers, or lacks a column in `needed`.
+    Raises ValueError if a value is not a number, or a row lacks a column in `needed`.
     """
     if not path.is_file():
         return []

@@ -27,7 +27,7 @@ class Progress:
 
     rows: list[dict[str, int | float]] = field(default_factory=list)  # of the log, one per finished epoch
     step: NonNegativeInt = 0  # steps done in the running epoch
-    # Of the running epoch so far: "images", "seconds", and for each metric its mean times the images.
+    # Of the running epoch so far: "images", "seconds", and for each metric its mean times "images".
     sums: dict[str, int | float] = field(default_factory=dict)
     seconds: float = 0.0  # spent on the run
 
@@ -83,7 +83,7 @@ class Progress:
         return asdict(self)
 
     def next_epoch(self, row: dict[str, float], seconds: float) -> "Progress":
-        """Returns the progress at the end of an epoch whose evaluation and writing took `seconds`."""
+        """Returns the progress after an epoch with the log row `row`, whose evaluation took `seconds`."""
         return Progress([*self.rows, row], seconds=self.seconds + seconds)
 
 
@@ -97,7 +97,7 @@ def _consistent(progress: Progress) -> Progress:
     return progress
 
 
-State = Annotated[Progress, AfterValidator(_consistent)]  # what a checkpoint holds of the progress
+State = Annotated[Progress, AfterValidator(_consistent)]  # the progress in a checkpoint, checked when it is read
 
 
 def capture(model: keras.Model) -> dict[str, np.ndarray]:

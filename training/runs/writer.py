@@ -70,7 +70,7 @@ class RunWriter:
 
     @contextmanager
     def best_epoch(self, model: keras.Model, progress: Progress) -> Iterator[None]:
-        """While open, a model is as it was after the best epoch. Raises DamagedCheckpointError if that checkpoint is damaged."""
+        """A context in which a model has its state after the best epoch. Raises DamagedCheckpointError for a damaged state."""
         newest = capture(model)
         best, _ = self.checkpoints.read(progress.best_name)
         restore(model, best)
@@ -117,7 +117,7 @@ class RunWriter:
             table.writerows(row | {"epoch": row["epoch"] + 1} for row in progress.rows)
 
     def events(self, progress: Progress, first: int) -> None:
-        """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, deletes the old events before."""
+        """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, first deletes the old events."""
         if not progress.rows:
             return
         if first == 0:

@@ -160,7 +160,7 @@ class _Durable(keras_tuner.Oracle):
 
 
 def known_trials(oracle: Path) -> list[str]:
-    """Returns the trials that an oracle.json names, after a check of their files and of its own.
+    """Returns the names of the trials in an oracle.json, after a check of this file and of the files of these trials.
 
     Raises ValueError for a file that is damaged or missing.
     """

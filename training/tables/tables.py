@@ -7,7 +7,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published
 from keras_mgnet.registry import ModelInfo, all_models, model_info
 
-# Suffix of networks under the other reading of He2019's sharing rule, which gives the printed size if the text does not.
+# Suffix of networks with the other reading of He2019's sharing rule, see `table_rows`.
 OTHER_READING = "_published_size"
 
 
@@ -30,7 +30,7 @@ class Table:
     """A published table: the results that a source prints for networks on some data sets."""
 
     title: str
-    source: str  # the `table` of the published results
+    source: str  # the field `table` of the results, see `Published`
     datasets: tuple[str, ...]  # keys of `models.datasets.DATASETS`, in the order of the table
     models: str = "*"  # shell pattern of its networks
     remarks: tuple[str, ...] = ()  # what a reader of the report must know
@@ -93,7 +93,7 @@ def table(name: str) -> Table:
 def table_rows(name: str) -> list[Row]:
     """Returns the rows of a table, ordered by data set, then by family.
 
-    He2019's rule for sharing kernels can be read in two ways. If the rule in its text does not give the printed size, the
+    He2019's rule for sharing kernels can be read in two ways. If the rule in the text does not give the printed size, the
     network has two rows: one with the rule in the text, and one named "..._published_size" with the other rule.
 
     Example:
