@@ -102,9 +102,23 @@ def files_are_data_sets(names):
     assert data.load("npz:cifar10.npz").std == (0.2,) * 3 and data.load("npz:digits.npz").counts == (1200, 597)
 
 
+def trained_weights_help(names):
+    assert names["tuned"] > names["scratch"] + 0.05 and names["tuned"] > 0.8 and names["score"] > 0.85
+    model, trained, grey, colour = (names[name] for name in ("frozen", "trained", "grey", "colour"))
+    for name, kept in (("stem", True), ("level1", True), ("level2", False)):
+        pairs = zip(model.get_layer(name).get_weights(), trained.get_layer(name).get_weights(), strict=True)
+        assert all((own == theirs).all() for own, theirs in pairs) is kept
+    images = names["x_test"][:4]
+    np.testing.assert_allclose(grey(images), colour(np.repeat(images, 3, axis=-1)), rtol=1e-4, atol=1e-5)
+    assert names["larger"](np.zeros((1, 16, 16, 1))).shape == (1, 5)
+    backbone = names["backbone"].get_weights()
+    assert all((own == theirs).all() for own, theirs in zip(backbone, trained.get_weights(), strict=False))
+
+
 CHECKS = {  # page -> what holds of its names, and of the folder it ran in, at its end
     "README.md": readme_leaves_files,
     "docs/export.md": export_leaves_files,
+    "docs/fine_tuning.md": trained_weights_help,
     "docs/gpu.md": files_are_data_sets,
     "docs/multigrid.md": solvers_converge,
     "docs/new_network.md": a_network_of_ones_own_is_like_any_other,
