@@ -60,7 +60,7 @@ class VeryDeepPolyNet(Network):
     Cadene/pretrained-models.pytorch.
 
     Args:
-        modules: number of modules, an integer or one per grid (three grids). Modules of the first grid have P = F + G. On the
+        modules: number of modules, an integer or one per grid, for three grids. Modules of the first grid have P = F + G. On the
             other grids the polynomial and F + G alternate.
         width: factor that multiplies all numbers of channels.
 
