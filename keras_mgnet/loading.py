@@ -26,7 +26,7 @@ def load_model(path: str | Path) -> Network:
     file.
 
     Raises:
-        ValueError: if the file is damaged, or holds anything else. The message is one line.
+        ValueError: if the file is damaged, fails a check or holds no network of this package. The message is one line.
         OSError: if the file cannot be read.
 
     Example:
@@ -45,11 +45,11 @@ def load_checked(path: str | Path, expected: str, allowed: Callable[[str], bool]
 
     Args:
         path: path of the file.
-        expected: what was expected, for the error message.
-        allowed: returns whether the model's class may have a registered name.
+        expected: what the file should be, such as "a .keras file of keras_mgnet", for the error message.
+        allowed: takes the registered name of the model's class, and returns whether this class is allowed.
 
     Raises:
-        ValueError: if the file is damaged, or holds anything else. The message is one line.
+        ValueError: if the file is damaged, or fails a check. The message is one line.
         OSError: if the file cannot be read.
     """
     path = Path(path)
@@ -93,7 +93,7 @@ def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
     if not (isinstance(name, str) and allowed(name)):
         raise ValueError(f"expected another kind of model. Received: {name!r}")
     for part in _dictionaries(config):
-        # A saved network has its own weights; this would read a file that the writer chose.
+        # A saved network has its own weights. The argument `weights` would read a file that the writer chose.
         if part.get("weights") is not None:
             raise ValueError(f"expected a configuration that names no other file. Received: {part['weights']!r}")
 

@@ -41,8 +41,8 @@ class Join(keras.layers.Layer):
     In a training step each input is dropped with probability p. If all inputs would be dropped, one input stays, chosen at random
     (the authors' fractal_join_layer).
 
-    Call the layer with the inputs, all of equal shape. You can add a vector with an entry for each input. In a training step, an
-    input with the entry 1 is then the only one that counts. If all entries are 0, drop-path applies as above.
+    Call the layer with the inputs, all of equal shape, and optionally with a vector that has an entry for each input. If an entry
+    is 1, a training step uses only the input of this entry. If all entries are 0, drop-path applies as above.
 
     Args:
         drop_path: p.
@@ -83,7 +83,7 @@ class GlobalPath(keras.layers.Layer):
 
     Args:
         columns: C.
-        probability: probability that a step uses one column. All columns are equally likely.
+        probability: probability that a training step uses only one column. All columns are equally likely.
         seed: seed of the random draws; None for a random seed.
 
     Example:
@@ -119,7 +119,8 @@ class GlobalPath(keras.layers.Layer):
 class FractalLevel(keras.layers.Layer):
     """A level of FractalNet, f_C(x), with a max pooling at its end (Larsson, Maire, Shakhnarovich 2017).
 
-    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). f_C has C columns: f_1 = conv and f_{C+1} = (f_C o f_C) join conv.
+    Maps (N, H, W, c) to (N, ceil(H/2), ceil(W/2), channels). f_C has C columns: f_1 = conv and
+    f_{C+1} = join(conv, f_C o f_C), where o is the composition of functions.
 
     Column c = 0, ..., C-1 is a chain of 2^c layers sigma(n(dropout(K * x + b))), where n is the norm without gamma and beta.
     Where several columns end a layer at the same depth, a `Join` takes the mean of their outputs. Each of these columns goes on
@@ -130,7 +131,7 @@ class FractalLevel(keras.layers.Layer):
     Args:
         channels: output channels of every layer.
         columns: C.
-        column: the only column of this level; None for all columns.
+        column: index of the only column of this level; None for all columns.
         dropout: dropout rate after each convolution.
         drop_path: as in `Join`.
         activation: sigma.

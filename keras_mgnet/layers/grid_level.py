@@ -20,6 +20,8 @@ PLAIN = "residual_correction"
 class GridLevel(Level):
     """Smooths u for nu iterations on one grid: u^i = u^{i-1} + s2(B * s1(f - A(u^{i-1}))), He2019 (4.3).
 
+    A and B are convolutions. By default s1 and s2 are each a norm followed by the activation, and A(u) = A * u.
+
     Call the level with the residual r = f - A(u) (N, H, W, c_f) and with u (N, H, W, c_u). Leave u out if u is zero. The level
     returns u and r after the last iteration.
 

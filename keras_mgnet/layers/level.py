@@ -20,8 +20,8 @@ class Level(keras.layers.Layer):
     """Repeats an iteration on one grid. The scheme is the formula of the iteration. The field is the function in the formula.
 
     For example, `Euler` has the formula x <- x + f(x), and its field f is a residual branch. The state is what the iteration
-    updates: x here, u and r in an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result of
-    `scheme.end`.
+    updates: x for `Euler`, u and r for an MgNet. Call a level with the arguments of `scheme.begin`. The level returns the result
+    of `scheme.end`.
 
     By default a level in training stores all intermediate tensors for the backward pass. Two options save memory and cost time:
 

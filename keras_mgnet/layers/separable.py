@@ -14,11 +14,11 @@ _separable: ContextVar[bool] = ContextVar("separable", default=False)
 
 @contextmanager
 def separable_scales() -> Iterator[None]:
-    """Inside this context, each scaling next to a shared convolution is a 1x1 depthwise convolution. Use it for inference.
+    """Inside this context, each scaling next to a shared convolution is a 1x1 depthwise convolution. Only for inference.
 
     The TFLite and ONNX converters fold a factor per channel, such as the scale of a batch normalisation, into a copy of the
-    kernel next to it. They do not fold a depthwise convolution, so the exported file stores a shared kernel once. The outputs of
-    the network are the same, for factors of any sign.
+    adjacent kernel. The converters do not fold a depthwise convolution, so the exported file stores a shared kernel once. The
+    outputs of the network are the same, for factors of any sign.
 
     Example:
         >>> from keras_mgnet import MgNet

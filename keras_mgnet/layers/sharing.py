@@ -33,7 +33,8 @@ def sharing_A(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
     """Returns the table of the kernels A for the blocks of a ResNet level.
 
     - `share` True, the text of He2019: all blocks share one A.
-    - "published_size", which gives the sizes in the tables of He2019: all blocks share one A, except on the first grid.
+    - "published_size", which gives the sizes in the tables of He2019: on coarser grids all blocks share one A. On the first
+      grid each block has its own A.
     - False: each block has its own A.
 
     `pooling` says whether the level has a pooling block, the block that changes the grid. Only the first grid has none.
@@ -45,7 +46,8 @@ def sharing_B(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
     """Returns the table of the kernels B for the blocks of a ResNet level. `pooling` as in `sharing_A`.
 
     - `share` True, the text of He2019: the pooling block has its own B^{l,0}. The other blocks share one B.
-    - "published_size": all blocks share one B, except on the first grid. The pooling block restricts x first, He2019 (6.4).
+    - "published_size": on coarser grids all blocks share one B, and the pooling block restricts x first, He2019 (6.4). On the
+      first grid each block has its own B.
     - False: each block has its own B.
     """
     if share is True:

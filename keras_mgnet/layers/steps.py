@@ -68,7 +68,7 @@ def transfer(u: Tensor, r: Tensor, Pi: Map, R: Map, s1: Map, s2: Map) -> tuple[T
 def euler(x: Tensor, f: Tensor) -> Tensor:
     """Returns x + f with f = f^i(x), one step of forward Euler, He2019 (2.1).
 
-    He2019 has three variants. (2.2) replaces x by R *_2 x. (2.3) applies sigma to the sum. (2.4) does both.
+    He2019 has three variants. (2.2) replaces x by its restriction R *_2 x. (2.3) applies sigma to the sum. (2.4) does both.
     """
     return x + f
 
@@ -158,8 +158,8 @@ def coupling(previous: Tensor, f: Tensor) -> Tensor:
 def central_differences(x: Tensor, previous: Tensor, f: Tensor, q: float) -> Tensor:
     """Returns (2 x - (1 - q) previous + f) / (1 + q), one step of central differences for y'' + c y' = g(y).
 
-    h is the step size, q = c h / 2 and f = h^2 g(x). The state x is y_j, and `previous` is y_{j-1}. The same step with -q in
-    place of q is the inverse step.
+    c is the damping, h is the step size, q = c h / 2 and f = h^2 g(x). The state x is y_j, and `previous` is y_{j-1}.
+    The same step with -q in place of q is the inverse step.
     """
     return (2 * x - (1 - q) * previous + f) / (1 + q)
 

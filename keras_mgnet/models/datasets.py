@@ -49,7 +49,7 @@ CIFAR10 = DatasetInfo(
     *("cifar10", "CIFAR-10", (32, 32, 3), 10, "cifar", "cifar10", 50_000),
     mean=(0.4914, 0.4822, 0.4465),
     # The means of the deviations of single images. Over all pixels the deviations would be 0.247, 0.243, 0.262. Every accuracy
-    # of the papers was reached with these.
+    # of the papers was reached with the values below.
     std=(0.2023, 0.1994, 0.2010),
 )
 CIFAR100 = DatasetInfo(

@@ -60,8 +60,8 @@ class DenseNet(Network):
     [ ] is the concatenation of the channels. f_n(x) is K s(x), or A s(B s(x)) with bottlenecks. K and A are 3x3 convolutions, B
     is a 1x1 convolution, and s is a norm followed by the activation. As a method DenseNet is a multistep scheme over all states.
 
-    Source: liuzhuang13/DenseNet densenet.lua. The stem has 16 channels, or 2 * growth channels with bottlenecks, which gives the
-    published sizes. Only the "imagenet" stem has a norm and an activation.
+    Source: liuzhuang13/DenseNet densenet.lua. The stem has 16 channels, or 2 * growth channels with bottlenecks. These numbers
+    give the published sizes. Only the "imagenet" stem has a norm and an activation.
 
     Args:
         depth: number of layers. 3n + 4 (6n + 4 with bottlenecks) gives n iterations on each of three grids.
@@ -71,7 +71,7 @@ class DenseNet(Network):
         blocks: number of iterations on each grid; None for those that `depth` gives. (6, 12, 24, 16) is DenseNet-121.
         reduction: fraction of the channels that a transition to the next grid keeps, from 0 to 1. At least one channel stays.
             None for 0.5 with bottlenecks and 1 without.
-        dropout: dropout rate after each convolution but the stem's. The source uses 0.2 for images without augmentation.
+        dropout: dropout rate after each convolution except the stem. The source uses 0.2 for images without augmentation.
 
     Example:
         >>> DenseNet(10, 4, bottleneck=True, input_shape=(8, 8, 1)).name

@@ -19,7 +19,7 @@ OF_PROBABILITIES = (*INTEGER_LABELS, "categorical_crossentropy", categorical_cro
 def check_examples(model: keras.Model, x: Any, y: Any) -> None:
     """Raises ValueError for training data that does not fit a network or its loss.
 
-    Such data are a tf.data set with unknown shapes or without batches, and one-hot labels for a loss that takes integer labels.
+    Such data are a tf.data.Dataset with unknown shapes or without batches, and one-hot labels for a loss on integer labels.
     Warns if the loss takes probabilities but the network returns logits, because such a network learns next to nothing.
 
     Args:

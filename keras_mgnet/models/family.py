@@ -109,7 +109,7 @@ class Row:
 class Space:
     """The constructor arguments that a hyperparameter search varies in a family.
 
-    A search also varies the fraction of the budget, the learning rate and the weight decay.
+    A search also varies the size of the network within a budget, the learning rate and the weight decay.
 
     Attributes:
         width: the argument that sets the channels. "channels" takes one number per level. Any other argument takes one number.

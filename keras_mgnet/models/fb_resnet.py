@@ -42,8 +42,9 @@ class FBResNet(Network):
         u^{l+1,0} = Pi *_2 u^{l,nu_l}
         f^{l+1} = R *_2 (f^l - A^l(u^{l,nu_l})) + A^{l+1}(u^{l+1,0})
 
-    *_2 is a convolution with stride 2. No norm or activation follows Pi and R. If A is linear, the network computes the residual
-    form of the iteration, which is (4.6) for B="both". Source: He2019 (4.3)-(4.7), Table 1.
+    *_2 is a convolution with stride 2. No norm or activation follows Pi and R. If A is linear, each iteration computes the
+    correction e = B(r) and updates u <- u + e and r <- r - A * e, without f. For B="both" this is (4.6). Source: He2019
+    (4.3)-(4.7), Table 1.
 
     Args:
         A, B: the form of A^l and of B^{l,i}: "linear" is K * x, "post" is s(K * x), "pre" is K * s(x), "both" is s(K * s(x)).

@@ -61,7 +61,7 @@ class FractalNet(Network):
         drop_path: probability that an input of a mean is left out.
         global_drop_path: probability that a training step uses only one column.
 
-    The paper uses init="xavier". With stem="imagenet" a stem comes before the first block. With any other stem there is none.
+    The paper uses init="xavier". With stem="imagenet" a stem comes before the first block. Other networks have no stem.
 
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
@@ -111,7 +111,7 @@ class FractalNet(Network):
     def column_network(self, column: int) -> "FractalNet":
         """Returns one column as a separate network with a copy of its weights. Column 0 is the shallowest.
 
-        Raises ValueError if the network itself has only one column.
+        Raises ValueError if the network was built with `column`.
         """
         config = self.get_config()
         if config["column"] is not None:

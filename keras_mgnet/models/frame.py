@@ -54,7 +54,7 @@ class Frame:
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 
     Attributes:
-        stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
+        stem: "cifar" or "mnist" (both 3x3), or "imagenet" (7x7 with stride 2 and max pooling).
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: the activation sigma, a Keras activation.

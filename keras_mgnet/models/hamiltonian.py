@@ -24,10 +24,8 @@ class Form(NamedTuple):
     forms: tuple[str, ...]  # forces of a block, keys of `force.FORMS`
     factors: Callable[[float, int], tuple[float, ...]]  # step size, number of the block -> factors of the forces
     products: int = 2  # convolutions with K or its adjoint in a block
-    halves: bool = (
-        False  # the state is the two halves of the channels and passes from grid to grid; else each grid begins
-    )
-    rests: bool = False  # from rest, with velocity and position as the state; else from two equal iterates
+    halves: bool = False  # whether the state is the two halves of the channels, and the next grid takes both
+    rests: bool = False  # without halves: whether a grid starts from velocity 0 and position x, not from (x, x)
     shared: bool = False  # whether the forces of a block share K and b
 
     @property
@@ -76,8 +74,8 @@ class HamiltonianNet(Network):
       V' = V - h K^T s(K Y + b), and then Y' = Y + h V'.
     - "verlet" updates Z to Z' = Z - h s(K^T Y + b), and then Y to Y' = Y + h s(K Z' + b). Z and Y are the halves of the channels.
     - "second_order": (1 + c h/2) Y_{j+1} = 2 Y_j - (1 - c h/2) Y_{j-1} + h^2 s(K Y_j + b) with Y_{-1} = Y_0. The first step has
-      h^2/2 in place of h^2. These are central differences for the equation Y'' + c Y' = s(K Y + b). With c = 0 the
-      scheme is Verlet's method.
+      h^2/2 in place of h^2. These are central differences for d^2Y/dt^2 + c dY/dt = s(K Y + b). With c = 0 the scheme is
+      Verlet's method.
     - "velocity_verlet" updates Y to Y' = Y + h V + h^2 F/2, and the velocity V to V' = V + h (F + F')/2. F = s(K Y + b) is the
       force of the block at Y, and F' is the force of the next block at Y'. V is initially zero.
     - "antisymmetric": Y' = Y + h s((K - K^T - gamma I) Y / 2 + b), which is forward Euler.
@@ -90,14 +88,14 @@ class HamiltonianNet(Network):
     with c = 0 are from Lu2017, which calls "verlet" the leapfrog method. "parabolic" is from Ruthotto, Haber 2018.
 
     The other layers follow LiliMeng/hamiltonian-revnet. There are norms only after the stem and before the pooling. Between grids
-    the network takes means over 2x2 pixels and adds zero channels on both sides. The released code does so one block later, which
-    is `blocks=(7, 6, 5)` here.
+    the network takes means over 2x2 pixels and adds zero channels on both sides. The released code changes the grid one block
+    later, as the network does with blocks=(7, 6, 5).
 
     Args:
         scheme: one of the schemes above.
         blocks: number of blocks on each grid.
-        channels: number of channels on each grid, an integer or one per grid. If the state is two halves, this is the even number
-            of channels of both. The stem has as many channels as the first grid.
+        channels: number of channels on each grid, an integer or one per grid. With "hamiltonian" and "verlet" this is
+            the number of both halves together, and must be even. The stem has as many channels as the first grid.
         dt: step size h.
         gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes need gamma=None. Let the eigenvalues of
             (K - K^T) / 2 lie between -i mu and i mu, and q = sqrt(1 - h^2 mu^2). If s is the identity, forward Euler is stable

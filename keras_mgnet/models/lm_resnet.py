@@ -48,15 +48,15 @@ class LMResNet(Network):
     """LM-ResNet: a linear two-step method, x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n), Lu2018 (1).
 
     f_n is a pre-activation residual branch. k_n is a trainable scalar, drawn initially from U[-0.1, 0]. As in the released code,
-    2prime/LM-ResNet, the first block of each grid has no k_n. If this block changes the shape, it computes R x_n + f_n(x_n), and
-    R x_n is x_{n-1} of the next block. R is a norm, the activation and a 1x1 convolution. On four grids R shares the norm and the
-    activation of the branch.
+    2prime/LM-ResNet, the first block of each grid has no k_n. A first block that changes the shape computes R x_n + f_n(x_n), and
+    R x_n replaces x_{n-1} in the next block. R is a norm, the activation and a 1x1 convolution. On four grids R shares the norm
+    and the activation of the branch.
 
     Args:
         depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
             or 164 and 1001 (bottlenecks) have three grids.
         blocks: number of blocks on each grid; None for those that `depth` gives.
-        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
+        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with c channels inside and 4 c outside. None lets `depth` decide.
         lm_transition: "plain" as above. "project" gives the first block of each grid a k_n, too. On coarser grids a separate 1x1
             convolution then projects x_{n-1}. Before the first block of the network x_{-1} = 0.
         base_width: number of channels inside the blocks of the first grid; None for 64 on four grids and 16 on any other number.

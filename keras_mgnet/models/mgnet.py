@@ -70,7 +70,7 @@ class MgNet(Network):
             own A.
         share_B: whether all iterations on a grid share one B. With False every iteration has its own B.
         form: "residual" updates the residual r in each iteration. "feature" computes r from f in each iteration. With a shared A
-            both forms are the same function, and "residual" needs half as many products with A.
+            both forms are the same function, and "feature" needs one more product with A on each coarser grid.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
         Pi, R: restriction of u and of r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
 

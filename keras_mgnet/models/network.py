@@ -109,7 +109,7 @@ class Network(keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns loss, metrics and optimiser, of which Keras forgets the optimiser when it writes an .h5 file."""
+        """Returns loss, metrics and optimiser. Keras itself leaves out the optimiser when it writes an .h5 file."""
         config = super().get_compile_config()
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config if config else config
 
@@ -166,9 +166,9 @@ def check_remat(model: keras.Model, names: Sequence[str]) -> None:
 
 
 def check_norms(model: keras.Model) -> None:
-    """Warns if Keras trains the model on several replicas whose norms see only their shares of a batch."""
+    """Warns if Keras trains the model on several replicas, where each norm sees only its replica's part of a batch."""
     several = keras.backend.backend() == "tensorflow" and model.distribute_strategy.num_replicas_in_sync > 1
-    if not several or hasattr(model, "average_statistics"):  # `Strategy.install` has given it that
+    if not several or hasattr(model, "average_statistics"):  # `Strategy.install` sets this attribute
         return
     norms = [layer for layer in compat.flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     if not all(norm.synchronized for norm in norms):

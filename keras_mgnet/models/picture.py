@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-Place = tuple[str, float]  # a state and a time, counted in iterations from the one that an edge belongs to
+Place = tuple[str, float]  # a state and a time in iterations, where 0 is the start of the drawn iteration
 
 
 class Edge(NamedTuple):

@@ -60,16 +60,16 @@ class PolyMgNet(Network):
         f^{l+1} = R *_2 sigma(f^l - A^l * u^{l,nu_l}) + A^{l+1} * u^{l+1,0}
 
     u is the feature, f is the data, sigma is the activation, n is a norm and s(x) = sigma(n(x)). Grid l+1 starts at
-    u^{l+1,0} = Pi *_2 u^{l,nu_l}. Pi and R are depthwise and linear. Source: the released code, vanbetteray/Poly-MgNet. As in
-    that code, the first grid has kernels Pi and R that are never used. By default 18 * channels[0] of the 1,386,706 parameters
-    are in these kernels.
+    u^{l+1,0} = Pi *_2 u^{l,nu_l}. Pi and R are depthwise, without norm or activation, and *_2 has stride 2. Source: the
+    released code, vanbetteray/Poly-MgNet. As in that code, the first grid has kernels Pi and R that are never used. By default
+    18 * channels[0] of the 1,386,706 parameters are in these kernels.
 
     Args:
         nu: number of smoothing iterations on each grid. The length of nu is the number of grids.
         channels: number of channels, an integer or one per grid. Each number must be a multiple of the number before it.
         B: what the smoother applies to the residual r. "linear" is alpha r, "double" is alpha A * r, and "conv" is a convolution
-            as in MgNet. "quadratic" is "linear", but the last step of each grid is 2 a r - (a^2 + b^2) A * r. See
-            `keras_mgnet.layers.PolynomialSmoother`.
+            as in MgNet. "quadratic" is "linear", but the last step of each grid is 2 a r - (a^2 + b^2) A * r with
+            trained a and b. See `keras_mgnet.layers.PolynomialSmoother`.
         share_B: whether all iterations on a grid share one alpha or one convolution. With False every iteration has its own.
         step: the form of a step. "regular" is u + s(B r), "outside" is s(u + B r), "relu_outside" is u + n(B r) and
             "relu_outside_nobn" is u + B r. In the last two forms sigma follows the last step of each grid.

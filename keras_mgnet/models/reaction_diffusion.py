@@ -32,9 +32,9 @@ class ReactionDiffusion(Network):
 
         u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f))
 
-    Each stage has its own filters K_i, influence functions psi_i and weight lambda. K_i^T is the exact adjoint of K_i on an image
-    that is mirrored at its edges. Input and output are grey values from 0 to 255, without clipping or rounding. The height and
-    the width of an image must be at least `filter_size` - 1.
+    Each stage has its own filters K_i, influence functions psi_i and weight lambda. K_i first mirrors the image at its edges.
+    K_i^T is the exact adjoint of K_i, mirroring included. Input and output are grey values from 0 to 255, without clipping or
+    rounding. The height and the width of an image must be at least `filter_size` - 1.
 
     Source: Chen, Pock 2017 (TNRD). As in VLOGroup's README, the number of parameters includes m^2 coefficients for each filter.
     One of these coefficients has no effect, because filters have zero mean. See `keras_mgnet.layers.Diffusion`.

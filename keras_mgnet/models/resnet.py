@@ -169,7 +169,7 @@ class ResNet(Network):
         base_width: number of channels inside the blocks of the first grid. Each coarser grid has twice as many. None for 64 on
             four grids and 16 on any other number.
         blocks: number of blocks on each grid; None for those that `depth` gives.
-        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with four times as many channels. None lets `depth` decide.
+        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with c channels inside and 4 c outside. None lets `depth` decide.
         shortcut: the shortcut of a block that changes the shape: "projection" (1x1 convolution, option B of He et al. 2015) or
             "padding" (zero channels, option A). None for "padding" with basic blocks on three grids, and for "projection" in all
             other cases.
@@ -260,7 +260,7 @@ class PreActResNet(ResNet):
 
     s is a norm followed by the activation. With share_A=True a block is a smoothing iteration of MgNet, written for the residual
     r (He2019, Theorem 1). As in kuangliu/pytorch-cifar, the CIFAR stem has no norm, and the shortcut of a pooling block acts on
-    s(r). He2019 (2.2) and (6.4) print r in place of s(r), which is form="printed". The depths 18 and 34 have no norm before the
+    s(r). With form="printed" the shortcut acts on r, as in He2019 (2.2) and (6.4). The depths 18 and 34 have no norm before the
     classifier. Networks of other depths have one, as in fb.resnet.torch, unless form="printed". Arguments as in `ResNet`.
 
     Example:
@@ -325,7 +325,7 @@ def recipe_of(frame: Frame, depth: int | None) -> str:
 
 
 def pads(shortcut: str | None, plan: Layout) -> bool:
-    """Returns whether the shortcut adds zero channels (option A). None adds zero channels for basic blocks on three grids."""
+    """Returns whether the shortcut adds zero channels (option A). With None, only for basic blocks on three grids."""
     if shortcut is None:
         return len(plan.blocks) == 3 and not plan.bottleneck
     if not is_known(shortcut, SHORTCUTS):

@@ -48,9 +48,10 @@ class RevNet(Network):
         y_2 = x_2 + G(y_1)
 
     The first block of a coarser grid is a transfer. With bottlenecks the first block of the first grid is a transfer, too. In a
-    transfer F has stride 2 (1 on the first grid). The shortcuts average the halves over 2x2 pixels and add zero channels on both
-    sides. With bottlenecks the shortcuts are 1x1 convolutions. `get_layer("level1").inverse(y1, y2)` undoes all blocks of a grid
-    except the transfer. With `memory_free` the memory of training does not grow with the number of these blocks.
+    transfer F has stride 2 (1 on the first grid), and shortcuts are applied to x_1 and x_2. A shortcut averages over 2x2 pixels
+    and adds zero channels on both sides. With bottlenecks a shortcut is a 1x1 convolution. `get_layer("level1").inverse(y1, y2)`
+    undoes all blocks of a grid except the transfer. With `memory_free` the memory of training does not grow with the number of
+    these blocks.
 
     Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public. The norms have other constants, and in a
     bottleneck the 3x3 convolution has the stride.
@@ -59,8 +60,8 @@ class RevNet(Network):
         depth: 38, 110 or 164 (bottlenecks).
         blocks: number of blocks on each grid; None for those of `depth`. A grid that begins with a transfer needs at least 2.
         channels: number of channels of both halves together, an even integer or one per grid; None for those of `depth`. The stem
-            has as many as the first grid. With bottlenecks this is the number inside the blocks, and the state has four times as
-            many.
+            has as many channels as the first grid. With bottlenecks this is the number inside the blocks, and the state has four
+            times as many.
         bottleneck: whether branches are 1x1 - 3x3 - 1x1 instead of two 3x3 convolutions. None lets `depth` decide.
         memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
             `keras_mgnet.layers.Level`.

@@ -102,7 +102,7 @@ def cycle(
         transfers: transfers between the grids, called like a `CycleTransfer`.
         u: the initial u on the first grid; None for zero.
         Pi: one map per transfer that restricts u to the initial u of the next grid (full approximation scheme). With () coarser
-            grids start from zero. If A and B are linear, both give the same result.
+            grids start from zero. If A and B are linear, the result does not depend on Pi.
         visits: how often a grid visits the next coarser grid: 1 in the V-cycle, 2 in the W-cycle. The coarsest grid is always
             visited once.
     """

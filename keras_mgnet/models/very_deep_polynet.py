@@ -60,8 +60,8 @@ class VeryDeepPolyNet(Network):
     Cadene/pretrained-models.pytorch.
 
     Args:
-        modules: number of modules, an integer or one per grid (three grids). Modules of the first grid have P = F + G. On the
-            other grids the polynomial and F + G alternate.
+        modules: number of modules, an integer for all three grids or one integer per grid. Modules of the first grid have
+            P = F + G. On the other grids the polynomial and F + G alternate.
         width: factor that multiplies all numbers of channels.
 
     With stem="imagenet" the stem is that of Inception-ResNet-v2. The published network is for images of 331x331 pixels.

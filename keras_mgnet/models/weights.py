@@ -1,4 +1,4 @@
-"""Loads weights that fit a network exactly, or all but its classifier."""
+"""Loads weights that fit a network, or all of the network except its classifier."""
 
 import warnings
 from collections import Counter
@@ -20,8 +20,8 @@ def load_file(model: keras.Model, path: str | Path, other_classes: bool = False)
     Args:
         model: the network.
         path: path of the file.
-        other_classes: whether the file may be of another number of classes. The classifier of the model then keeps its weights,
-            with a warning.
+        other_classes: whether the file may have another number of classes than the model. If so, the classifier of the model
+            keeps its weights, with a warning.
 
     Raises:
         ValueError: if the file holds other arrays than those of the model. Keras would ignore surplus arrays.
@@ -37,16 +37,16 @@ def load_file(model: keras.Model, path: str | Path, other_classes: bool = False)
 
 
 def check_shapes(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> None:
-    """Raises ValueError unless the weights of a file have exactly the shapes of a model's."""
+    """Raises ValueError unless the weights of a file have exactly the shapes of a model's weights."""
     if Counter(shapes) != (own := _shapes(model)):
         raise ValueError(
-            f"expected the weights of {model.name}: {own.total()} variables of its shapes. "
+            f"expected the weights of {model.name}: {own.total()} variables with its shapes. "
             f"Received: {len(shapes)} variables in '{path}'"
         )
 
 
 def classes_that_differ(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> int | None:
-    """Returns the number of classes of weights that differ from a model's in nothing else, with a warning, or None."""
+    """Returns the number of classes in a file if only its classifier differs from the model's, with a warning; else None."""
     own, found = _shapes(model), Counter(shapes)
     head = [layer.kernel.shape for layer in model.layers if layer.name == CLASSIFIER]
     for features, classes in head:

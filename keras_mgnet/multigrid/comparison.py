@@ -17,10 +17,8 @@ from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
 POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
-DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond, PyAMG's coefficients of the polynomial are too inaccurate
-SWEEPS = (
-    4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: one symmetric sweep, forward and backward, down and one up
-)
+DEGREES = (2, 3, 4, 6, 8, 12, 16, 20)  # beyond 20, PyAMG's coefficients of the polynomial are too inaccurate
+SWEEPS = 4  # of Gauss-Seidel in a V-cycle of PyAMG's own methods: forward and backward, on the way down and up
 FAMILIES: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "jacobi": tuple({"omega": 0.05 * i} for i in range(10, 21)),
     "red_black": ({},),
@@ -118,7 +116,7 @@ def strongest(rows: list[Row]) -> list[Row]:
     """Returns the rows of the learned smoother and of PyAMG's methods, and at most two rows of each fixed smoother.
 
     One of the two rows has the best rate per unit of work. The other has the smallest factor among the rows that cost at most
-    1.1 times as much as the learned smoother. If all rows cost more, the other is the first row.
+    1.1 times as much as the learned smoother. If all rows cost more, the other is the smoother's first row.
     """
     chosen = [rows[0]]
     for name in FAMILIES:

@@ -46,7 +46,7 @@ class SolveConfig:
     )
     seed: int = option(0, "seed of right-hand sides and coefficients")
     against: Literal["pyamg"] | None = option(
-        None, "pyamg: compare with PyAMG, by a cycle of the same components, Ruge-Stuben and smoothed aggregation"
+        None, "pyamg: compare with PyAMG: Ruge-Stuben, smoothed aggregation and a cycle of the same components"
     )
     out: str | None = option(None, "folder for solve.json and residuals.png")
 
@@ -87,7 +87,7 @@ class Solution:
 
     name: str
     history: list[float]  # largest relative residual of the batch, at the start and after each cycle
-    setup: float  # seconds before the first cycle, including compilation
+    setup: float  # seconds of preparation before the timed cycles, including compilation
     seconds: float  # seconds of all cycles, per right-hand side
     factor: float | None = None  # asymptotic convergence factor, if it was computed
 

@@ -41,8 +41,8 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
     """Returns the operator on each grid, from fine to coarse: a stencil (3, 3), or one stencil per point (m, m, 3, 3).
 
     A is the operator on the first grid of n x n points. Other arguments as in `solver`. With "galerkin" the operator of the next
-    grid is R A P. With "rediscretised" a coarse point takes the stencil of the fine point at the same place, in which each order
-    of derivatives is scaled to the larger mesh size h.
+    grid is R A P, with restriction R and interpolation P. With "rediscretised" a coarse point takes the stencil of the fine point
+    at the same place, rescaled to the larger mesh size as in `rediscretised`.
     """
     A = real_array("A", A)
     field = (n, n, 3, 3)
@@ -82,7 +82,7 @@ def rediscretised(A: np.ndarray) -> np.ndarray:
 
 
 def _of_ones(A: np.ndarray) -> np.ndarray:
-    """Returns A * 1 on the grid of A, (n, n). The grid ends in zeros."""
+    """Returns A * 1 on the grid of A, (n, n). Values outside of the grid are zero."""
     n = len(A)
     ones = np.pad(np.ones((n, n)), 1)
     shifted = np.stack([ones[i : i + n, j : j + n] for i in range(3) for j in range(3)], axis=-1)

@@ -17,8 +17,8 @@ class Iteration:
     """Iterates a solver. One compiled cycle serves all right-hand sides of one shape.
 
     Args:
-        model: a model of `solver`.
-        jit_compile: whether XLA compiles the cycle. With None, XLA compiles it from 127 points per side on.
+        model: a model that `solver` returned.
+        jit_compile: on TensorFlow, whether XLA compiles the cycle. None for XLA from 127 points per side on.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -67,7 +67,7 @@ class Iteration:
 
 
 def check_solver(model: keras.Model) -> None:
-    """Raises ValueError unless a model is one of `solver`."""
+    """Raises ValueError unless a model comes from `solver`."""
     is_model = isinstance(model, keras.Model) and len(model.inputs) == 2
     if not is_model or all(layer.name != "residual" for layer in model.layers):
         raise ValueError(f"expected a model of keras_mgnet.multigrid.solver. Received: {model!r}")
@@ -86,7 +86,7 @@ def solve(
     The iteration stops early if it diverges. Warns if a residual is above the tolerance at the end.
 
     Args:
-        model: a model of `solver`.
+        model: a model that `solver` returned.
         f: (N, n, n, 1), h^2 times the right-hand side.
         u: the initial guess, of the same shape; None for zero.
         tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0, the bound is for ||A * u||.
@@ -124,7 +124,7 @@ def convergence_factor(model: keras.Model, n: int, cycles: int = 30, seed: int =
     After 30 cycles the result is exact to 0.001. The quotient of the last two errors would still be 0.01 too small.
 
     Args:
-        model: a model of `solver`, for n points per side.
+        model: a model that `solver` returned, for n points per side.
         n: number of points per side.
         cycles: number of cycles.
         seed: seed of the random initial error.

@@ -1,4 +1,4 @@
-"""The right-hand sides of the stable networks. Most combine a convolution K with its adjoint K^T for stability."""
+"""The functions f in x' = f(x) of the stable networks. Most combine a convolution K with its adjoint K^T for stability."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,9 +16,9 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class SkewConv(Conv):
-    """Convolves with K - K^T. The eigenvalues of K - K^T are imaginary. Input and output have the same number of channels.
+    """Convolves with K - K^T, where K is a convolution and K^T its adjoint. The eigenvalues of K - K^T are imaginary.
 
-    Arguments as in `Conv`.
+    Input and output have the same number of channels. Arguments as in `Conv`.
 
     Example:
         >>> x = ops.ones((1, 4, 4, 2))
@@ -42,7 +42,7 @@ def _adjoint(K: Conv) -> Map:
     return lambda y: K.adjoint(y, ops.shape(y)[1:3])
 
 
-# The convolution, and the force as a function of x, K, b, sigma and gamma.
+# The class of K, and the force as a function of x, K, b, the activation s and gamma.
 FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
     "single": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, K, b, s)),
     "adjoint": (Conv, lambda x, K, b, s, gamma: steps.single_layer(x, _adjoint(K), b, s)),
@@ -58,7 +58,7 @@ FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
 
 @serializable
 class Force(Field):
-    """The increment w_i g_i(x) of a stable network in iteration i. K is a 3x3 convolution, b a bias and s the activation.
+    """The increment w_i g_i(x) of a stable network in iteration i. K is a 3x3 convolution, b a bias, s the activation.
 
     - "single": g_i(x) = s(K x + b).
     - "adjoint": g_i(x) = s(K^T x + b).
@@ -72,7 +72,7 @@ class Force(Field):
     Args:
         channels: number of channels of x.
         forms: the name of g_i for each iteration, as above.
-        factors: w_i for each iteration. They contain the step size.
+        factors: w_i for each iteration, including the step size.
         shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
         gamma: gamma of "damped_skew".
         activation: s.

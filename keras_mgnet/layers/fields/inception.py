@@ -28,8 +28,8 @@ class Inception(Field):
             size k is an integer or (k_h, k_w).
         channels: output channels of A; None leaves n A out, so that F(x) is the concatenation.
         uses: number of applications. The argument i of the call is the index of the application.
-        sharing: entry i is the index of the path kernels in application i (see `sharing`). By default each application has its
-            own kernels.
+        sharing: for each application an index. Applications with the same index share the kernels of all paths. By default each
+            application has its own kernels.
         activation: sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
@@ -99,7 +99,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 @serializable
 class InceptionStem(keras.layers.Layer):
-    """`Inception` layers without A in sequence: (N, H, W, c) -> (N, H', W', c').
+    """A sequence of `Inception` layers without the 1x1 convolution A: (N, H, W, c) -> (N, H', W', c').
 
     Args:
         parts: the argument `paths` of each `Inception` layer.

@@ -67,7 +67,7 @@ class Poly(Field):
             from 0 through all modules. With the sharing table from `module_kernels`, equal maps of a module have the same
             kernels. Each application has its own norms.
         kinds: the kind of each module, a key of `KINDS`.
-        scales: a factor for each module; None for 1.
+        scales: for each module the factor that multiplies its output; None for 1.
         activation: sigma, applied to the output of a map before the next map takes this output, so F^2 is F(sigma(F(x))). None
             if the maps themselves begin with an activation.
 

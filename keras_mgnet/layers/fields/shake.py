@@ -21,8 +21,8 @@ class Shake(Field):
 
     The backward pass of a training step replaces eta by an independent draw. Inference returns the expectation (f_1 + f_2) / 2.
 
-    With a step size dt, the weights of f_1 and f_2 are dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4), in both passes. The mixture then
-    has the mean dt (f_1 + f_2) / 2 and the variance dt (f_1 - f_2)^2 / 12.
+    With a step size dt, the weights of f_1 and f_2 are dt/2 +- dt^(1/2) (eta - 1/2), Lu2018 (4). Each pass uses its own eta. The
+    mixture then has the mean dt (f_1 + f_2) / 2 and the variance dt (f_1 - f_2)^2 / 12.
 
     Args:
         f1, f2: the branches.
@@ -82,7 +82,7 @@ class Shake(Field):
 
 
 def _shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor, dt: float) -> Tensor:
-    @ops.custom_gradient  # applied here, because not every backend has it
+    @ops.custom_gradient  # applied here, because not every backend has custom gradients
     def shake(f1: Tensor, f2: Tensor, forward: Tensor, backward: Tensor) -> Any:
         def gradient(*arguments: Any, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             (upstream,) = arguments if upstream is None else (upstream,)

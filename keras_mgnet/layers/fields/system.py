@@ -22,14 +22,14 @@ Data = tuple[Tensor, ...]  # (f,), or (f, None) if u^0 = 0
 class LinearSystem(Field):
     """The equation A(u) = f on one grid, with A(u) = t2(A * t1(u)) and the correction e = s2(B * s1(r)), He2019 (4.3), (4.7).
 
-    u is the feature, f the data and r = f - A(u) the residual. A and B are convolutions. s1, s2, t1 and t2 each stand for
-    nothing, a norm, or a norm followed by the activation. Symbols: docs/reference/symbols.md.
+    u is the feature, f the data and r = f - A(u) the residual. A and B are convolutions. Each of s1, s2, t1 and t2
+    is the identity, a norm, or a norm followed by the activation. Symbols: docs/reference/symbols.md.
 
-    In the residual form, each iteration updates r <- r - A * e. A must be linear: t1 and t2 are nothing. In the feature form,
-    each iteration computes r = f - A(u) from f.
+    In the residual form, each iteration updates r <- r - A * e. A must be linear: t1 and t2 are the identity. In the feature
+    form, each iteration computes r = f - A(u) from f.
 
-    Every iteration has its own pair (s1, s2). There are also as many pairs (t1, t2) as iterations. The evaluations of A(u) use
-    the pairs (t1, t2) in order:
+    Every iteration has its own pair (s1, s2). The number of pairs (t1, t2) is also `uses`. The evaluations of A(u) use these
+    pairs in order:
 
     - If the level gets u^0, the pairs 0, ..., uses-1 belong to A(u^0), ..., A(u^{uses-1}). A(u^uses) uses the last pair again.
     - If the level gets no u^0, u^0 = 0 and A(u^0) counts as zero. The pairs 0, ..., uses-1 belong to A(u^1), ..., A(u^uses).

@@ -1,4 +1,4 @@
-"""The papers' convolution: without bias, padded on both sides as in PyTorch, with named rules of initialisation."""
+"""The papers' convolution: without bias, padded on both sides as in PyTorch, with initialisers chosen by name."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ INITIALIZERS = {
 
 
 def initializer(init: str) -> keras.initializers.Initializer:
-    """Returns the kernel initialiser of a named rule.
+    """Returns a kernel initialiser by its name.
 
-    - `he_fan_out`: normal with variance 2 / (k^2 c_out) for a k x k kernel with c_out output channels (He et al. 2015).
-    - `torch_default`: uniform in +-1/sqrt(fan_in), PyTorch's default. The released MgNet code keeps this default.
-    - `xavier`: uniform in +-sqrt(3/fan_in), as in Caffe.
+    - "he_fan_out": normal with variance 2 / (k^2 c_out) for a k x k kernel with c_out output channels (He et al. 2015).
+    - "torch_default": uniform in +-1/sqrt(fan_in), PyTorch's default. The released MgNet code keeps this default.
+    - "xavier": uniform in +-sqrt(3/fan_in), as in Caffe.
 
     Example:
         >>> initializer("he_fan_out").mode
@@ -78,8 +78,8 @@ class Conv(keras.layers.Conv2D):
 
     Maps (N, H, W, c) to (N, ceil(H/s), ceil(W/s), filters).
 
-    With stride 2 the kernel is centred at the pixels 0, 2, 4 and so on, as in multigrid and in the papers' code. Keras' "same"
-    padding centres it at the pixels 1, 3, 5 and so on if the size of the image is even.
+    With stride 2 the kernel is centred at the pixels 0, 2, 4 and so on, as in multigrid and in the papers' code. On images
+    of even size, Keras' padding "same" would centre a kernel with k > 1 at the pixels 1, 3, 5 and so on.
 
     Args:
         filters: output channels.

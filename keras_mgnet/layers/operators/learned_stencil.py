@@ -73,7 +73,7 @@ class KernelChain(keras.layers.Layer):
     numbers are added to the initial kernels.
 
     Args:
-        kernels: the kernels K_1, ..., K_m, each written as for `taps`.
+        kernels: the shapes of K_1, ..., K_m, such as "cross" or "column:2", see `taps`.
         channels: number of channels between the convolutions.
         scale: a fixed factor.
         initial: factor of the initial K_1.
@@ -156,7 +156,7 @@ class CoefficientStencil(keras.layers.Layer):
 
     Args:
         channels: number of channels between the two convolutions of the network, 3x3 and 1x1, with relu between them.
-        net: the network of another grid, to share it; None for a new network. A file stores a copy for each grid.
+        net: the network of another grid, to share its weights; None for a new network. Saved models have a copy on each grid.
 
     Example:
         >>> B = CoefficientStencil()

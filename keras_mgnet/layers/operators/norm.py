@@ -26,7 +26,7 @@ class Norm(keras.layers.BatchNormalization):
     Args:
         activation: sigma, any Keras activation; None for the identity.
         foldable: whether an export converter may fold the scale of the norm into the kernel before this layer. Set False if the
-            kernel is shared, because each fold stores a copy of the kernel. `separable_scales` prevents folds if False.
+            kernel is shared, because each fold stores a copy of the kernel. With False, `separable_scales` prevents the fold.
         learned: whether gamma and beta are trained. If not, gamma = 1 and beta = 0.
 
     Example:
@@ -112,7 +112,7 @@ def norm_layer(
     name: str | None = None,
     dtype: DType = None,
 ) -> keras.layers.Layer:
-    """Returns a `Norm` with sigma, or sigma alone if `norm` is None. The other arguments are those of `Norm`.
+    """Returns a `Norm` if `norm` is "batch", or only the activation if `norm` is None. Other arguments as in `Norm`.
 
     Example:
         >>> norm_layer(None, "relu")(ops.array([-1.0, 1.0])).numpy().tolist()

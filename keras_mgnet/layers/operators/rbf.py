@@ -57,7 +57,7 @@ class RadialBasis(keras.layers.Layer):
         self.slope, self.scale = slope, scale
 
     def build(self, shape: Shape) -> None:
-        # Gaussians spaced by their deviation and weighted by the values of a function sum to (2 pi)^(1/2) times it.
+        # Gaussians spaced by gamma and weighted by the values of a function sum to (2 pi)^(1/2) times this function.
         initial = self.slope * self.centres / (1 + (self.centres / self.scale) ** 2) / math.sqrt(2 * math.pi)
         start = np.repeat(initial[:, None], shape[-1], axis=1)
         self.w = self.add_weight(shape=start.shape, initializer=lambda shape, dtype: ops.array(start, dtype), name="w")
@@ -76,7 +76,7 @@ class RadialBasis(keras.layers.Layer):
 
 
 def cubics(w: Tensor) -> Tensor:
-    """Returns the Hermite interpolants of sums of Gaussians with weights w (J, c), standard deviation 1 and spacing 1.
+    """Returns the Hermite interpolants of c sums of J Gaussians with weights w (J, c), standard deviation 1 and spacing 1.
 
     Returns: (c * pieces, 4), for each channel and piece the coefficients of t^0, ..., t^3. A piece has the length 1 / PIECES, and
     t goes from 0 to 1 on a piece. The pieces cover REACH before the first centre to REACH after the last centre.

@@ -69,7 +69,7 @@ def offsets(kernel: Any) -> dict[tuple[int, int], float]:
 class Divided(keras.layers.Layer):
     """Base class of fixed operators K / q. The divisor q is a variable that is not trained.
 
-    XLA recomputes a sum for each point that reads the sum, so the cost of a chain of stencils would grow as 5^depth. XLA does not
+    XLA recomputes a sum for each point that reads the sum, so a chain of m five-point stencils would cost 5^m. XLA does not
     recompute a division by a variable. This is why q exists even where q = 1. The division makes a V-cycle five times as fast.
     """
 
@@ -94,7 +94,7 @@ class Stencil(Divided):
     """Applies a constant stencil with zero padding to each channel, K * u / q: an operator A or a smoother B.
 
     Args:
-        kernel: K, (k_h, k_w), odd.
+        kernel: K, (k_h, k_w), both odd.
         divisor: q. None leaves the division out, for a kernel that is cheap to apply twice, such as a 1x1 kernel.
 
     Example:

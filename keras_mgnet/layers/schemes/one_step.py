@@ -22,7 +22,8 @@ class OneStep(Scheme):
 class Euler(OneStep):
     """Forward Euler: x^{i+1} = sigma(R_i x^i + f^i(x^i)), He2019 (2.1) to (2.4), Lu2017.
 
-    R_i is the shortcut of an iteration that changes the grid or the channels. In the other iterations R_i is the identity.
+    f^i is the field at iteration i. R_i is the shortcut of an iteration that changes the grid or the channels. In the other
+    iterations R_i is the identity.
 
     Args:
         activation: sigma after the sum; None for the identity.

@@ -28,7 +28,7 @@ class PolynomialSmoother(ResidualCorrection):
     - "linear": q(A) r = alpha r (Richardson). The residual polynomial is I - A / z with the root z = 1 / alpha.
     - "double": q(A) r = alpha A * r.
     - "quadratic": in the last iteration q(A) r = 2 a r - (a^2 + b^2) A * r with alpha = (a, b). The residual polynomial is
-      (I - A / z)(I - A / conj(z)) with 1 / z = a + ib. The earlier iterations are linear.
+      (I - A / z)(I - A / conj(z)) with 1 / z = a + ib. The earlier iterations are "linear".
 
     Where alpha is one number, a norm after q(A) r cancels the size of alpha. Training then hardly changes alpha.
 

@@ -7,9 +7,9 @@ The state of a smoother is (current, f, past):
   computes r from `f`.
 - `past` is a tuple of the earlier pairs that the smoother still needs.
 
-The next u of a smoother is a weighted sum of candidates u^j + e^j. The weights sum to one, so r = f - A * u stays true. Before
-training, all smoothers of this file compute the same as `ResidualCorrection`, except `Damped`, `RedBlack` and a `Chebyshev` with
-given omega.
+The next u of a smoother is a weighted sum of candidates u^j + e^j and earlier u^j. The weights sum to one, so r = f - A * u stays
+true. Before training, all smoothers of this file compute the same as `ResidualCorrection`, except `Damped`, `RedBlack` and a
+`Chebyshev` with given omega.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,14 +28,14 @@ Pair = tuple[Tensor, Tensor]  # (u, r); u is None if u is zero, and r is None un
 
 @serializable
 class ResidualCorrection(Scheme):
-    """MgNet's smoother: u^i = u^{i-1} + e^{i-1}, He2019 (4.3).
+    """MgNet's smoother: u^i = u^{i-1} + e^{i-1}, where e^{i-1} is the correction for the residual of u^{i-1}, He2019 (4.3).
 
     Args:
         nu: number of iterations.
 
     Attributes:
         needs_B: whether the level needs a B. A polynomial smoother computes corrections with A alone.
-        keeps_residual: whether r - A * e is the residual of the next u. If not, the smoother needs the feature form.
+        keeps_residual: whether updates of r alone keep r = f - A * u true. If not, the smoother needs the feature form.
     """
 
     method = Method(
@@ -97,7 +97,7 @@ class ResidualCorrection(Scheme):
 class Damped(ResidualCorrection):
     """Damped Jacobi: multiplies B by sigmoid(a). Each level has one trainable number a, initially 1.
 
-    A batch normalisation after B cancels a positive factor, except for the epsilon in the norm. So a has hardly any gradient.
+    A batch normalisation after B cancels a positive factor almost completely, so the gradient of a is almost zero.
     """
 
     method = Method(

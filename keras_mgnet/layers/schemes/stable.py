@@ -1,4 +1,7 @@
-"""The schemes of the stable networks. Each is a `Coupling` with the field `Force`, whose increments contain the step size."""
+"""The schemes of the stable networks. Each is a `Coupling` with the field `Force`, whose increments contain the step size.
+
+K^T is the adjoint of a convolution K.
+"""
 
 from typing import Any
 

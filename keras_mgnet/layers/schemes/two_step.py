@@ -13,16 +13,16 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class LinearMultistep(Scheme):
-    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i). Each k_i is a trainable scalar.
+    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i).
 
-    Call the level with x^0 and, if `k_first` is set, with x^{-1}. Leave x^{-1} out if x^{-1} is zero. The level returns the last
-    two states, the last one first. If an iteration has a shortcut R, then R x^i replaces x^i, also as the previous state of the
-    next iteration.
+    f^i is the field at iteration i, and each k_i is a trainable scalar. Call the level with x^0 and, if `k_first` is set, with
+    x^{-1}. Leave x^{-1} out if x^{-1} is zero. The level returns the last two states, the last one first. If an iteration has a
+    shortcut R, then R x^i replaces x^i, also as the previous state of the next iteration.
 
     Args:
         nu: number of iterations.
-        k_first: whether the first iteration has a k. If not, the first iteration is a step of `Euler`, as in the released code of
-            LM-ResNet.
+        k_first: whether the first iteration has a k_i. If not, the first iteration is a step of `Euler`, as in the released code
+            of LM-ResNet.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -68,7 +68,7 @@ class LinearMultistep(Scheme):
 
 @serializable
 class Coupling(Scheme):
-    """A reversible iteration: (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)).
+    """A reversible iteration: (x^{i-1}, x^i) -> (x^i, x^{i-1} + f^i(x^i)), where f^i is the field at iteration i.
 
     - On two halves (x_1, x_2) of the channels, where f^i alternates between F and G, two iterations are a block of RevNet (Gomez
       et al. 2017): y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1). The Hamiltonian network and the Stoermer-Verlet method have this form.
@@ -98,7 +98,7 @@ class Coupling(Scheme):
         return x, steps.coupling(previous, ops.cast(f(x), x.dtype))
 
     def undo(self, i: int, f: Any, x: Tensor, following: Tensor) -> State:
-        """Returns the state before iteration i, given the state after it."""
+        """Returns the state before iteration i for a given state after iteration i."""
         return steps.coupling(following, -ops.cast(f(x), x.dtype)), x
 
     def pull_back(self, i: int, pull: Map, d_x: Tensor, d_following: Tensor) -> tuple[Tensor, Tensor]:

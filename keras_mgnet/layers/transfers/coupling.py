@@ -11,7 +11,7 @@ from keras_mgnet.serialization import serializable
 
 @serializable
 class CouplingTransfer(keras.layers.Layer):
-    """Transfers a pair of states to another grid or to other channels, as RevNet does.
+    """Transfers a pair of states to another grid or to another number of channels, as RevNet does.
 
     y_1 = R_1 x_1 + F(x_2)
     y_2 = R_2 x_2 + G(y_1)

@@ -62,7 +62,7 @@ RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
 class Restriction(keras.layers.Layer):
     """Restricts a tensor to the next grid: (N, H, W, c) -> (N, ceil(H/2), ceil(W/2), channels).
 
-    A transfer of an MgNet has two of them: Pi restricts u, and R restricts the residual r.
+    A transfer of an MgNet has two restrictions: Pi restricts the feature u, and R restricts the residual r.
 
     Args:
         channels: output channels.
@@ -129,8 +129,9 @@ class GridTransfer(keras.layers.Layer):
 
     *_2 is a convolution with stride 2. s1 and s2 are each a norm followed by the activation.
 
-    The next grid needs the residual only, not the data. He2019 defines the data of the next grid as f' = s2(R *_2 r) + A' * u'.
-    The first residual on that grid is f' - A' * u' = s2(R *_2 r), and the transfer returns this residual.
+    The next grid needs the residual only, not the data. He2019 defines the data of the next grid as f' = s2(R *_2 r) + A' * u',
+    where A' and u' are A and the first u of that grid. The first residual there is f' - A' * u' = s2(R *_2 r), and the transfer
+    returns this residual.
 
     Args:
         channels, channels_f: numbers of channels of u and of r on the next grid.
