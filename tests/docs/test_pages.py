@@ -13,6 +13,7 @@ import keras_mgnet
 from keras_mgnet import count_params, layers, training
 from keras_mgnet.export import export_formats
 from keras_mgnet.models import FAMILIES, Frame, ImageFrame
+from keras_mgnet.models.network import UNREAD
 from keras_mgnet.training.data import dataset as data
 from support import ROOT, catalogue
 from support.interop import torch_state
@@ -20,7 +21,10 @@ from support.pages import blocks, pages_with
 
 ELSEWHERE = {"docs/serving.md": "docs/test_serving_page.py"}  # it needs servers that run
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner"),
+    pytest.mark.filterwarnings(f"ignore:{UNREAD}"),  # as the package does outside of pytest
+]
 
 
 def pixels(*shape):

@@ -12,6 +12,7 @@ from keras_mgnet import MgNet, PreActResNet, VCycleMgNet
 IMAGES = np.ones((1, 32, 32, 3), "float32")
 KERNELS = {  # what a forward pass computes: nothing for u = 0, no residual that nobody reads
     "MgNet[2,2,2,2]": (lambda: MgNet((2, 2, 2, 2), 4), {"A": 7, "B": 8, "Pi": 3, "R": 3, "stem": 1}),
+    "feature form": (lambda: MgNet((2, 2, 2, 2), 4, form="feature"), {"A": 10, "B": 8, "Pi": 3, "R": 3, "stem": 1}),
     "MgNet[1]": (lambda: MgNet((1,), 4), {"B": 1, "stem": 1}),
     "V-cycle[1,1]": (lambda: VCycleMgNet(nu=(1, 1), channels=4), {"A": 2, "B": 3, "R": 1, "stem": 1}),
     "PreActResNet18": (lambda: PreActResNet(18, base_width=4), {"A": 8, "B": 8, "R": 3, "stem": 1}),
