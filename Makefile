@@ -18,7 +18,8 @@ test: $(VENV)/.test  ## the default suite
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -n auto
 
-test-all: $(VENV)/.test  ## the slow tests too
+test-all: $(VENV)/.test  ## the slow tests too, and those of the trackers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[wandb,mlflow]'
 	$(BIN)/python -m pytest -n auto -m ''
 
 test-lowest: $(VENV)/bin/python  ## the default suite with every dependency at its lower bound; for a fresh checkout

@@ -4,6 +4,7 @@ import importlib
 from types import ModuleType
 
 EXPORT, SERVE = "keras-mgnet[export]", "keras-mgnet[serve]"
+MLFLOW, WANDB = "keras-mgnet[mlflow]", "keras-mgnet[wandb]"
 SOLVE, TFDS, TUNE = "keras-mgnet[solve]", "keras-mgnet[tfds]", "keras-mgnet[tune]"
 
 

@@ -98,6 +98,9 @@ class TrainConfig:
     checkpoint_steps: Count | None = option(
         None, "steps between checkpoints within an epoch; every epoch ends with a checkpoint"
     )
+    log: Literal["tensorboard", "wandb", "mlflow", "none"] = option(
+        "tensorboard", "what follows the run besides log.csv: tensorboard, wandb, mlflow or none"
+    )
     keep: Count = option(2, "number of newest checkpoints to keep; the checkpoint of the best epoch is kept too")
     image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
     on_corrupt: Literal[*ON_CORRUPT] = option(

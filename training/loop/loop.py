@@ -4,11 +4,12 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.console import Console
 
 from keras_mgnet.console import stderr
@@ -17,6 +18,7 @@ from keras_mgnet.training.loop.callbacks import ProgressBar, StepWatch, StopInEv
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.loop.headline import headline
 from keras_mgnet.training.loop.identity import check_same, digest
+from keras_mgnet.training.loop.observers import Observers, check_tracker, tracked
 from keras_mgnet.training.loop.prepare import Prepared, now, prepare, record
 from keras_mgnet.training.loop.strategy import Strategy, connect
 from keras_mgnet.training.runs.ema import averaged_weights
@@ -30,7 +32,9 @@ STOPPED = {status: 128 + number for number, status in STATUS.items()}  # status 
 HINT = "lower the learning rate or lengthen the warm-up"
 
 
-def train(config: TrainConfig, console: Console | None = None) -> Run:
+def train(
+    config: TrainConfig, console: Console | None = None, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> Run:
     """Trains a model and writes its run directory (see `runs.run`).
 
     Ctrl-C and SIGTERM end the run after the current step. The run writes a checkpoint, and run.json gets the status "interrupted"
@@ -41,6 +45,8 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
     Args:
         config: the configuration.
         console: where to show progress; None for standard error.
+        callbacks: Keras callbacks. Their `logs` at the end of an epoch are the row of log.csv, with `val_loss`. A callback that
+            sets `model.stop_training` ends the run. In several workers each one calls its own.
 
     Raises:
         ValueError: if the configuration, the data set or a path is not usable. It is raised before anything is written.
@@ -50,6 +56,7 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
         >>> run.record["result"]["status"]  # doctest: +SKIP
         'finished'
     """
+    check_tracker(config.log)
     # Must come first: with several workers, TensorFlow installs its own handler of SIGTERM.
     strategy = connect(config.strategy, config.cpu_devices)
     with StopSignals() as signals, strategy.reports_lost_workers():
@@ -60,11 +67,11 @@ def train(config: TrainConfig, console: Console | None = None) -> Run:
             content = _as_recorded(record(prepared), config, directory, type(prepared.model))
             run = digest(content)
         role = RunWriter if strategy.is_chief else Follower
-        with role(directory, config.keep, run) as writer:
+        with role(directory, config.keep, run, config.log == "tensorboard") as writer:
             content = _taken_up(content, config, directory)
             unfinished = content["result"]["status"] != "finished"
             if unfinished:
-                content = _Loop(prepared, writer, signals, console or stderr()).run(content)
+                content = _Loop(prepared, writer, signals, console or stderr(), callbacks).run(content)
     content = json.loads(json.dumps(content))  # as run.json says, which a follower may not find yet
     return Run(directory, content, written=unfinished and strategy.is_chief)
 
@@ -98,8 +105,11 @@ def _taken_up(content: dict[str, Any], config: TrainConfig, directory: Path) -> 
 class _Loop:
     """A run in progress. `progress` says how far the run has come."""
 
-    def __init__(self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console):
+    def __init__(
+        self, prepared: Prepared, writer: RunWriter, signals: StopSignals, console: Console, callbacks: Sequence
+    ):
         self.prepared, self.writer, self.signals, self.console = prepared, writer, signals, console
+        self.callbacks = callbacks
         self.model, self.strategy, self.config = prepared.model, prepared.strategy, prepared.config
         self.task = prepared.task
         self.progress, self.judge = Progress(), prepared.data.judge
@@ -117,7 +127,9 @@ class _Loop:
         self.console.out(headline(self.prepared, self.writer.directory, self.progress), highlight=False)
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
-            result = self._epochs()
+            log = self.config.log if self.strategy.is_chief else "none"
+            with tracked(log, self.writer.directory, content) as trackers:
+                result = self._epochs([*self.callbacks, *trackers])
         except DivergenceError as error:
             result = {"status": "diverged", "reason": str(error), "hint": HINT}
         except KeyboardInterrupt:  # a second Ctrl-C
@@ -129,16 +141,23 @@ class _Loop:
         self.writer.draw(f"{self.model.name} on {self.config.dataset}", self.judge)
         return content
 
-    def _epochs(self) -> dict[str, Any]:
+    def _epochs(self, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, Any]:
+        epochs, steps = self.config.epochs, self.prepared.steps
         try:
-            with ProgressBar(self.console, self.config.epochs, self.prepared.steps, self.judge) as bar:
-                for _ in range(self.progress.epoch, self.config.epochs):
+            with (
+                Observers(callbacks, self.model, epochs, steps) as observers,
+                ProgressBar(self.console, epochs, steps, self.judge) as bar,
+            ):
+                for epoch in range(self.progress.epoch, epochs):
                     bar.begin(self.progress)
-                    self.task.begin_epoch(self.progress.epoch)
-                    if self.progress.step < self.prepared.steps:
-                        self.progress = self._train(bar)
+                    observers.begin_epoch(epoch)
+                    self.task.begin_epoch(epoch)
+                    if self.progress.step < steps:
+                        self.progress = self._train(bar, observers)
                     self.progress = self._end_epoch()
                     bar.end(self.progress.rows[-1])
+                    if observers.end_epoch(self.progress.rows[-1]):
+                        break
             return {"status": "finished", **self._test()}
         except Stopped as stopped:
             self.progress = stopped.progress
@@ -147,7 +166,7 @@ class _Loop:
             # SIGTERM if another worker received the signal
             return {"status": STATUS[self.signals.received or signal.SIGTERM]}
 
-    def _train(self, bar: ProgressBar) -> Progress:
+    def _train(self, bar: ProgressBar, observers: Observers) -> Progress:
         config, start = self.config, self.progress
         batches = self.task.train_batches(start.epoch, start.step)
         watch = StepWatch(
@@ -162,7 +181,11 @@ class _Loop:
         )
         steps = self.prepared.steps - start.step
         history = self.model.fit(
-            self.strategy.distribute(batches), steps_per_epoch=steps, shuffle=False, callbacks=[watch], verbose=0
+            self.strategy.distribute(batches),
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[watch, *observers.of_steps(start.step)],
+            verbose=0,
         )
         return watch.progress({key: values[-1] for key, values in history.history.items()})
 

@@ -28,7 +28,15 @@ from keras_mgnet.training.runs.record import Record
 from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
-OF_THE_MACHINE = ("out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps")  # fields of a configuration
+OF_THE_MACHINE = (
+    "out",
+    "resume",
+    "strategy",
+    "cpu_devices",
+    "keep",
+    "checkpoint_steps",
+    "log",
+)  # fields of a configuration
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 

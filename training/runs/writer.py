@@ -24,11 +24,13 @@ class RunWriter:
     """A context that writes a run directory (see `runs.run`).
 
     Entering the context raises ValueError if another process is writing the directory. `keep` is the number of newest checkpoints
-    to keep. The checkpoint of the best epoch is kept too. `run` is the `identity.digest` of the run.
+    to keep. The checkpoint of the best epoch is kept too. `run` is the `identity.digest` of the run. `events` says whether
+    to write TensorBoard's events.
     """
 
-    def __init__(self, directory: Path, keep: int, run: str):
+    def __init__(self, directory: Path, keep: int, run: str, events: bool = True):
         self.directory, self.keep = directory, keep
+        self._tensorboard = extra("tensorboard.summary", "tensorboard") if events else None
         self.checkpoints = Checkpoints(directory / "checkpoints", run, State)
 
     def __enter__(self) -> "RunWriter":
@@ -41,7 +43,6 @@ class RunWriter:
             raise ValueError(f"expected no other process in the run directory. Received: '{self.directory}'") from error
         for folder in (self.directory, self.checkpoints.directory):
             clear_staged(folder)
-        self._tensorboard = extra("tensorboard.summary", "tensorboard")
         return self
 
     def __exit__(self, *error) -> None:
@@ -118,7 +119,7 @@ class RunWriter:
 
     def events(self, progress: Progress, first: int) -> None:
         """Adds the epochs from `first` on to TensorBoard's events. With `first` = 0, first deletes the old events."""
-        if not progress.rows:
+        if self._tensorboard is None or not progress.rows:
             return
         if first == 0:
             shutil.rmtree(self.directory / "tensorboard", ignore_errors=True)
