@@ -1,10 +1,12 @@
 """The command line `keras-mgnet`. Each file defines a group of commands, which call functions of the package."""
 
+import ast
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,9 +39,9 @@ MENDABLE = (ValueError, OSError, ImportError)
 
 
 def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """Returns the command line. Imports only the file of the command in `arguments`, or all files if there is no command.
+    """Returns the command line. Imports only the file of the command in `arguments`.
 
-    For shell completion and --version, all other commands are added as names without options, and nothing else is imported.
+    Without a known command nothing is imported: every command then has its name and its help, but no options.
 
     Example:
         >>> [group.name for group in command_line(["describe", "resnet18"]).registered_commands]
@@ -47,19 +49,36 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     """
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(_options)
-    asked = next((word for word in arguments if not word.startswith("-")), None)
-    loaded = [group for group, commands in GROUPS.items() if asked in commands]
-    names_suffice = COMPLETION in os.environ or any(word.endswith(("-completion", VERSION)) for word in arguments)
-    for group, commands in GROUPS.items():
-        if group in loaded or not (loaded or names_suffice):
-            module = import_module(f"keras_mgnet.cli.{group}")
-            for name in commands:
-                kind = SeveralWords if name in SEVERAL_WORDS else None
-                app.command(name, cls=kind)(getattr(module, f"{name}_command"))
-        elif names_suffice:
-            for name in commands:
-                app.command(name)(lambda: None)
+    group = next((group for group, commands in GROUPS.items() if asked(arguments) in commands), None)
+    if group is None:
+        for name, about in _summaries():
+            app.command(name, help=about)(lambda: None)
+        return app
+    module = import_module(f"keras_mgnet.cli.{group}")
+    for name in GROUPS[group]:
+        kind = SeveralWords if name in SEVERAL_WORDS else None
+        app.command(name, cls=kind)(getattr(module, f"{name}_command"))
     return app
+
+
+def asked(arguments: Sequence[str]) -> str | None:
+    """Returns the command in the arguments, or None.
+
+    Example:
+        >>> asked(["--debug", "train", "mnist"])
+        'train'
+    """
+    word = next((word for word in arguments if not word.startswith("-")), None)
+    return word if any(word in commands for commands in GROUPS.values()) else None
+
+
+def _summaries() -> Iterator[tuple[str, str]]:
+    """Yields the name of each command and the first line of its docstring, read from its file without importing it."""
+    for group, commands in GROUPS.items():
+        source = ast.parse(Path(__file__).with_name(f"{group}.py").read_text())
+        texts = {node.name: ast.get_docstring(node) for node in source.body if isinstance(node, ast.FunctionDef)}
+        for name in commands:
+            yield name, texts[f"{name}_command"].partition("\n")[0]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The program `keras-mgnet`: the command line without the notes that TensorFlow writes to standard error when it starts.
 
-Without TensorFlow, the default backend is JAX. Commands that do not need Keras, such as `serve`, start without Keras.
+Without TensorFlow, the default backend is JAX. The list of commands, and commands that do not need Keras such as `serve`, start
+without Keras.
 """
 
 import importlib.util
@@ -8,14 +9,12 @@ import os
 import sys
 from contextlib import suppress
 
-from keras_mgnet.cli import COMPLETION, VERSION, main
+from keras_mgnet.cli import COMPLETION, asked, main
 from keras_mgnet.notes import hidden_notes
 
 
 def needs_keras(words: list[str]) -> bool:
-    command = next((word for word in words if not word.startswith("-")), None)
-    elsewhere = any(word.startswith("--server") or word.endswith(("-completion", VERSION)) for word in words)
-    return command not in ("serve", "bench") and not elsewhere
+    return asked(words) not in (None, "serve", "bench") and not any(word.startswith("--server") for word in words)
 
 
 def preload_keras() -> None:

@@ -1,5 +1,6 @@
 """The command line: what a user sees, and the errors as one line."""
 
+import inspect
 import json
 import os
 import re
@@ -380,6 +381,21 @@ def test_groups_say_which_commands_a_file_has():
         app = command_line(commands[:1])
         assert [command.name for command in app.registered_commands] == list(commands)
     assert all(command in invoke("--help") for commands in GROUPS.values() for command in commands)
+
+
+def test_the_list_of_commands_has_their_first_lines():
+    listed = {command.name: command.help for command in command_line([]).registered_commands}
+    for commands in GROUPS.values():
+        for command in command_line(commands).registered_commands:
+            assert listed[command.name] == inspect.getdoc(command.callback).partition("\n")[0]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["trian"], ["--version"], []])
+def test_what_needs_no_command_starts_without_keras(words):
+    program = "import sys; sys.argv[1:] = sys.argv[1:]; from keras_mgnet.cli.start import start\n"
+    program += "try: start()\nfinally: assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert "AssertionError" not in shown.stderr and (shown.returncode == 2) == (words == ["trian"])
 
 
 COMMANDS = [command for commands in GROUPS.values() for command in commands]
