@@ -49,7 +49,8 @@ NETWORKS = {
     "bfloat16": partial(MgNet, (2, 2), 4, smoother="damped", dtype="mixed_bfloat16", **SMALL),
 }
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": partial(tf.function, jit_compile=True)}
-ALIKE = ("own kernels", "damped", "data", "stochastic LM-ResNet", "postactivation", "Poly-MgNet")  # as another network
+# computed as by another network of the list
+ALIKE = ("own kernels", "damped", "data", "stochastic LM-ResNet", "postactivation", "Poly-MgNet", "shake-shake")
 CASES = [
     pytest.param(name, "graph", marks=pytest.mark.slow if name in ALIKE else ())
     for name in NETWORKS

@@ -1,5 +1,7 @@
 """FB-ResNet: the sixteen schemes of He2019, Table 1."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras_mgnet import FBResNet, count_params, features
 from keras_mgnet.layers import Euler, GridLevel, Level, basic
 from keras_mgnet.layers.sharing import own, shared
 from keras_mgnet.models.fb_resnet import MAPS
+from support import slow_unless
 from support.numerics import randomize
 from support.twins import close, mapping, twin_conv, twin_norm
 
@@ -19,10 +22,11 @@ PARAMS = {
     "post": (12_507_722, 12_511_562, 12_511_562, 12_515_402),
     "both": (12_511_562, 12_515_402, 12_515_402, 12_519_242),
 }
-every_scheme = pytest.mark.parametrize(("A", "B"), [(A, B) for A in PARAMS for B in COLUMNS])
+SCHEMES = [*itertools.product(PARAMS, COLUMNS)]
+every_scheme = pytest.mark.parametrize(("A", "B"), SCHEMES)
 
 
-@every_scheme
+@pytest.mark.parametrize(("A", "B"), slow_unless(SCHEMES[::5], SCHEMES))
 def test_size(A, B):
     assert count_params(FBResNet(A, B)) == PARAMS[A][COLUMNS.index(B)]
 
@@ -54,7 +58,7 @@ def twin(model, x, training):
     return states
 
 
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("training", slow_unless([True], [False, True]))
 @every_scheme
 def test_equals_its_numpy_twin(A, B, training):
     model = randomize(FBResNet(A, B, nu=(2, 3, 1), channels=(2, 3, 2), input_shape=(6, 5, 2), dtype="float64"))

@@ -137,7 +137,7 @@ def test_the_plot_shows_stem_levels_and_head(name):
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        (name, dtype)
+        pytest.param(name, dtype, marks=pytest.mark.slow if name == "mgnet_average" else ())
         for name in ("mgnet_chebyshev", "mgnet_average")
         for dtype in ("mixed_bfloat16", "float16", "float64")
     ]

@@ -12,9 +12,11 @@ from keras_mgnet.layers import GridLevel
 from keras_mgnet.layers.schemes.polynomial import POLYNOMIALS
 from keras_mgnet.layers.schemes.smoothers import SMOOTHERS
 from keras_mgnet.models.poly_mgnet import RESIDUALS, STEPS
+from support import slow_unless
 from support.numerics import randomize
 from support.twins import close, depthwise, twin_conv, twin_norm
 
+FEW = [*itertools.product(POLYNOMIALS, ["regular"], RESIDUALS), *itertools.product(["double"], STEPS, ["regular"])]
 relu = lambda x: np.maximum(x, 0)  # noqa: E731
 
 
@@ -60,7 +62,9 @@ def twin(model, x, B, step, training):
     return us
 
 
-@pytest.mark.parametrize(("B", "step", "residual"), [*itertools.product(POLYNOMIALS, STEPS, RESIDUALS)])
+@pytest.mark.parametrize(
+    ("B", "step", "residual"), slow_unless(FEW, [*itertools.product(POLYNOMIALS, STEPS, RESIDUALS)])
+)
 def test_equals_its_numpy_twin(B, step, residual):
     arguments = {"channels": (2, 4, 4), "input_shape": (7, 6, 1), "dtype": "float64"}
     model = randomize(PolyMgNet((2, 1, 2), B=B, step=step, residual=residual, **arguments))

@@ -11,5 +11,6 @@ TFDS = Path(os.environ.get("TFDS_DATA_DIR", SHARED / "data" / "tfds")).expanduse
 
 
 def slow_unless(fast, cases):
-    """Returns the cases as parameters of a test. Cases that are not in `fast` are marked as slow."""
-    return [case if case in fast else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+    """Returns the cases as parameters of a test. Those that are not in `fast` are slow. A tuple has several parameters."""
+    slow = [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+    return [case if case in fast else param for case, param in zip(cases, slow, strict=True)]
