@@ -9,6 +9,7 @@ import keras
 from keras_mgnet import models
 from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published, Row
+from keras_mgnet.trained import trained_on
 
 # Arguments that adapt a network to other images or another use. With any other argument, the network loses its published name.
 INTERFACE = {
@@ -130,7 +131,8 @@ def create_model(name: str, **overrides: Any) -> keras.Model:
 
     Args:
         name: a name in `list_models`.
-        overrides: arguments of the constructor that replace those of the published network.
+        overrides: arguments of the constructor that replace those of the published network. `weights` may also be the name of a
+            data set, such as "cifar10", if the package has weights of this network for it.
 
     Raises:
         ValueError: if a name or an argument is unknown. The message suggests the nearest match.
@@ -140,5 +142,7 @@ def create_model(name: str, **overrides: Any) -> keras.Model:
         (None, 100)
     """
     row = model_info(name)
+    if isinstance(weights := overrides.get("weights"), str):
+        overrides["weights"] = trained_on(name, weights) or weights
     own_name = {} if set(overrides) - INTERFACE else {"name": name}
     return families()[row.family](**{**own_name, "recipe": row.recipe, **row.kwargs, **overrides})

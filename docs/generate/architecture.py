@@ -31,6 +31,7 @@ PLACES = {  # column and row of the middle of a box; what has no place here is a
     ", ".join(NAMED): (2.9, 6),
     "models": (3.6, 7),
     "layers": (3.6, 8),
+    "trained": (5.2, 8),
     "errors, files, compat and the other single files": (3.5, 9),
 }
 GROUND = [*PLACES][-1]

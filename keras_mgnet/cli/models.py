@@ -1,6 +1,7 @@
 """`list` and `describe`: show the networks that have a name, and the levels of a network."""
 
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from keras_mgnet.console import MARKS, print_json, say, show, table
 from keras_mgnet.description import count_params, describe, level_table
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, IMAGENET, MNIST
 from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
+from keras_mgnet.trained import trained_names, trained_record
 
 SHOWN = (MNIST, CIFAR10, CIFAR100, IMAGENET)
 FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
@@ -22,13 +24,19 @@ CAPTION = (
 
 
 def list_command(
-    pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*", json_: JsonOption = False
+    pattern: Annotated[str, typer.Argument(help="shell pattern, such as 'resnet18*'")] = "*",
+    trained: Annotated[bool, typer.Option("--trained", help="list the trained networks of the package")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """List the networks by name, with their exact size and the published size and accuracy.
 
     Example:
         keras-mgnet list 'resnet18*'
+        keras-mgnet list --trained
     """
+    if trained:
+        _list_trained(pattern, json_)
+        return
     names = list_models(pattern)
     if not names:
         raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
@@ -41,6 +49,28 @@ def list_command(
     for info in rows:
         if info.size_matches is False:
             say(f"{MARKS[False]} {info.name}: published size not reproducible: {info.published[0].note}")
+
+
+def _list_trained(pattern: str, json_: bool) -> None:
+    records = {name: trained_record(name) for name in trained_names() if fnmatchcase(name, pattern)}
+    if json_:
+        facts = [{"name": name, **record["model"], **record["trained"]} for name, record in records.items()]
+        print_json([fact | {"command": records[fact["name"]]["command"]} for fact in facts])
+        return
+    headings = ("name", "family", "parameters", "data set", "accuracy", "calibration error", "MB")
+    rows = [
+        (
+            name,
+            record["model"]["family"],
+            f"{record['model']['params']:,}",
+            record["config"]["dataset"],
+            f"{100 * record['trained']['accuracy']:.2f} %",
+            f"{100 * record['trained']['calibration_error']:.2f} %",
+            f"{record['trained']['bytes'] / 1e6:.2f}",
+        )
+        for name, record in records.items()
+    ]
+    show(table(headings, rows, left=("family", "data set"), caption="on all test images, without averaging over views"))
 
 
 def _cells(info: ModelInfo) -> tuple[str, ...]:
@@ -60,7 +90,8 @@ def describe_command(
         keras-mgnet describe mgnet_2222_c256_shared_b --set nu=3,3,3,3
         keras-mgnet describe runs/mnist-mgnet-001
     """
-    model = _model_of_run(Path(name), set) if Path(name).is_dir() else create_model(name, **parse_pairs(set))
+    of_a_run = Path(name).is_dir() or name in trained_names()
+    model = _model_of_run(Path(name), set) if of_a_run else create_model(name, **parse_pairs(set))
     if json_:
         print_json(_facts(model))
     else:

@@ -12,9 +12,8 @@ from keras_mgnet.errors import check_known, existing_file
 from keras_mgnet.extras import extra
 from keras_mgnet.interop.names import UNUSED, entries
 from keras_mgnet.loading import load_model
-from keras_mgnet.models.frame import CLASSIFIER
 from keras_mgnet.models.network import Network
-from keras_mgnet.models.weights import check_shapes, classes_that_differ, load_file
+from keras_mgnet.models.weights import load_arrays, load_file
 from keras_mgnet.npz import read_npz
 
 
@@ -117,13 +116,7 @@ def load_weights(model: Network, path: str | Path, other_classes: bool = False) 
 
 
 def _load_keras(model: Network, path: Path, other_classes: bool) -> None:
-    values = load_model(path).get_weights()
-    shapes = [value.shape for value in values]
-    if other_classes and classes_that_differ(model, shapes, path):
-        values[-2:] = model.get_layer(CLASSIFIER).get_weights()
-    else:
-        check_shapes(model, shapes, path)
-    model.set_weights(values)
+    load_arrays(model, load_model(path).get_weights(), path, other_classes)
 
 
 def _check_whole(model: keras.Model, known: Container[int]) -> None:

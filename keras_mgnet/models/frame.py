@@ -21,6 +21,7 @@ from keras_mgnet.layers.transfers.transfer import STEMS, Stem
 from keras_mgnet.metrics import Accuracy
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES
+from keras_mgnet.trained import trained_names
 
 CLASSIFIER = "classifier"  # name of the last layer
 MOST_GRIDS = 16  # images of 2^15 pixels a side
@@ -59,8 +60,8 @@ class Frame:
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: the activation sigma, a Keras activation.
         norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
-        weights: None or the path of a .weights.h5 file. A file with another number of classes loads without its classifier, with
-            a warning.
+        weights: None, the path of a .weights.h5 file, or a trained network of `keras_mgnet.trained.trained_names()`. Weights for
+            another number of classes load without their classifier, with a warning.
         init: kernel initialiser, "he_fan_out", "torch_default" or "xavier".
         remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
             pass recomputes their iterations (`keras_mgnet.layers.Level`).
@@ -111,7 +112,7 @@ class Frame:
         if not is_known(self.classifier_activation, (None, "softmax")):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
         check_input_tensor(self.input_tensor)
-        check_weights_path(self.weights)
+        check_weights(self.weights)
         check_recipe(self.recipe)
 
     def __enter__(self) -> Self:
@@ -219,14 +220,19 @@ def check_input_tensor(given: Any) -> None:
         raise ValueError(f"expected input_tensor to be None or a keras.Input. Received: input_tensor={given!r}")
 
 
-def check_weights_path(weights: str | Path | None) -> None:
-    """Raises ValueError unless weights are None or the path of a .weights.h5 file."""
-    if weights is None:
+def is_file(weights: str | Path) -> bool:
+    """Returns whether weights are the path of a file, and not the name of a trained network."""
+    return str(weights).endswith(".weights.h5")
+
+
+def check_weights(weights: str | Path | None) -> None:
+    """Raises ValueError unless weights are None, the path of a .weights.h5 file, or the name of a trained network."""
+    if weights is None or weights in trained_names():
         return
-    if not (isinstance(weights, (str, os.PathLike)) and str(weights).endswith(".weights.h5")):
+    if not (isinstance(weights, (str, os.PathLike)) and is_file(weights)):
         raise ValueError(
-            "expected weights to be None or the path of a .weights.h5 file; no trained weights come with this package. "
-            f"Received: weights={str(weights)!r}"
+            "expected weights to be None, the path of a .weights.h5 file, or a trained network: "
+            f"{', '.join(trained_names())}. Received: weights={str(weights)!r}"
         )
     if not h5py.is_hdf5(existing_file(weights)):
         raise ValueError(f"expected a file that save_weights wrote. Received: '{weights}'")

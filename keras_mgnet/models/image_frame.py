@@ -8,7 +8,7 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.metrics import PSNR
-from keras_mgnet.models.frame import check_input_tensor, check_recipe, check_weights_path, input_tensor
+from keras_mgnet.models.frame import check_input_tensor, check_recipe, check_weights, input_tensor
 
 
 class ImageFrameArguments(TypedDict, total=False):
@@ -55,7 +55,7 @@ class ImageFrame:
         if not isinstance(shape, (tuple, list)) or len(shape) != 3 or shape[2] != 1:
             raise ValueError(f"expected input_shape=(height, width, 1). Received: input_shape={shape}")
         check_input_tensor(self.input_tensor)
-        check_weights_path(self.weights)
+        check_weights(self.weights)
         check_recipe(self.recipe)
 
     @property

@@ -17,9 +17,9 @@ from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
-from keras_mgnet.models.frame import Frame
+from keras_mgnet.models.frame import Frame, is_file
 from keras_mgnet.models.image_frame import ImageFrame
-from keras_mgnet.models.weights import load_file
+from keras_mgnet.models.weights import load_file, load_trained
 
 # Kernels that no output reads belong to published sizes (`description.unread_kernels`): that they have no gradient is no fault.
 UNREAD = r"Gradients do not exist for variables \[('\S*(system/A\d*|transfer1/(Pi/Pi|R/R))/kernel'(, )?)+\]"
@@ -82,7 +82,10 @@ class Network(keras.Model):
         if frame.include_top:
             compile_by_recipe(self, frame.loss())
         if frame.weights is not None:
-            load_file(self, frame.weights, other_classes=True)
+            if is_file(frame.weights):
+                load_file(self, frame.weights, other_classes=True)
+            else:
+                load_trained(self, str(frame.weights))
 
     @property
     def method(self) -> Method:

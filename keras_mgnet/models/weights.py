@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_mgnet import former
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.models.frame import CLASSIFIER
+from keras_mgnet.trained import WEIGHTS, read_weights, trained_folder, trained_record
 
 Shape = tuple[int, ...]
 
@@ -34,6 +36,38 @@ def load_file(model: keras.Model, path: str | Path, other_classes: bool = False)
     else:
         check_shapes(model, shapes, path)
         model.load_weights(path)
+
+
+def load_trained(model: keras.Model, name: str) -> None:
+    """Loads the weights of a trained network. The classifier is left out if `model` has none, or one for other classes.
+
+    Raises:
+        ValueError: if there is no such network, if its file is damaged, or if it is another network.
+    """
+    weights = read_weights(trained_folder(name) / WEIGHTS, trained_record(name)["trained"]["sha256"])
+    has_classifier = any(layer.name == CLASSIFIER for layer in model.layers)
+    load_arrays(model, weights if has_classifier else weights[:-2], name, other_classes=True)
+
+
+def load_arrays(model: keras.Model, weights: Sequence[np.ndarray], origin: str | Path, other_classes: bool) -> None:
+    """Sets the weights of a model, in the order of `model.weights`.
+
+    Args:
+        model: the network.
+        weights: arrays. The last two are kernel and bias of the classifier.
+        origin: what the weights are from, for messages.
+        other_classes: whether the weights may be for another number of classes. The classifier of `model` then keeps its weights,
+            and a warning says so.
+
+    Raises:
+        ValueError: if the weights have other shapes than those of the model.
+    """
+    weights, shapes = list(weights), [value.shape for value in weights]
+    if other_classes and classes_that_differ(model, shapes, origin):
+        weights[-2:] = model.get_layer(CLASSIFIER).get_weights()
+    else:
+        check_shapes(model, shapes, origin)
+    model.set_weights(weights)
 
 
 def check_shapes(model: keras.Model, shapes: Sequence[Shape], path: str | Path) -> None:

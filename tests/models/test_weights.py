@@ -77,7 +77,7 @@ def test_weights_that_are_no_file_say_what_is_wrong(build, tmp_path):
     (tmp_path / "text.weights.h5").write_text("no array")
     for given, message in {
         "x.weights.h5": r"^expected an existing file\. Received: 'x\.weights\.h5'$",
-        "imagenet": r"a \.weights\.h5 file; no trained weights come with this package\. Received: weights='imagenet'$",
+        "imagenet": r"a \.weights\.h5 file, or a trained network: .*\. Received: weights='imagenet'$",
         3: "Received: weights='3'$",
         tmp_path / "text.weights.h5": r"^expected a file that save_weights wrote\. Received: '.*text\.weights\.h5'$",
     }.items():

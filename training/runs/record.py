@@ -95,6 +95,17 @@ def _complete(result: Result) -> Result:
 
 
 @open_ended
+class Trained(TypedDict):
+    """The weights that the package has of a run, and their figures on all test images."""
+
+    sha256: Name
+    bytes: PositiveInt
+    accuracy: float
+    loss: float
+    calibration_error: float
+
+
+@open_ended
 class Record(TypedDict):
     """The content of run.json."""
 
@@ -108,3 +119,4 @@ class Record(TypedDict):
     model: Model
     result: Annotated[Result, AfterValidator(_complete)]
     resumed: NotRequired[list[str]]
+    trained: NotRequired[Trained]

@@ -23,7 +23,9 @@ import keras
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.loading import load_model
+from keras_mgnet.registry import families
 from keras_mgnet.schema import read_json
+from keras_mgnet.trained import RECORD, WEIGHTS, read_weights, trained_folder, trained_names
 from keras_mgnet.training.runs.record import Record
 from keras_mgnet.version import installed
 
@@ -71,6 +73,8 @@ class Run:
     def load_model(self, checkpoint: str = "last") -> keras.Model:
         """Loads the "last" or "best" model. Raises ValueError if the file is missing or is not the model of run.json."""
         check_known("checkpoint", checkpoint, CHECKPOINTS)
+        if "trained" in self.record:
+            return self._of_the_package(checkpoint)
         file = self.path / f"{checkpoint}.keras"
         if not file.is_file():
             raise ValueError(f"no such checkpoint: '{file}'")
@@ -85,9 +89,16 @@ class Run:
             )
         return model
 
+    def _of_the_package(self, checkpoint: str) -> keras.Model:
+        if checkpoint != "last":
+            raise ValueError(f"expected checkpoint='last' of a trained network. Received: {checkpoint!r}")
+        model = families()[self.record["model"]["family"]].from_config(self.record["model"]["config"])
+        model.set_weights(read_weights(self.path / WEIGHTS, self.record["trained"]["sha256"]))
+        return model
+
 
 def open_run(path: str | Path) -> Run:
-    """Opens a run directory. Raises ValueError if the path is not one.
+    """Opens a run directory, or a trained network of the package by its name. Raises ValueError for any other path.
 
     Example:
         >>> open_run("nowhere")
@@ -95,7 +106,9 @@ def open_run(path: str | Path) -> Run:
             ...
         ValueError: expected a run directory, with a run.json in it. Received: 'nowhere'
     """
-    file = Path(path) / "run.json"
+    if str(path) in trained_names() and not Path(path).exists():
+        path = trained_folder(str(path))
+    file = Path(path) / RECORD
     if not file.is_file():
         raise ValueError(f"expected a run directory, with a run.json in it. Received: '{path}'")
     advice = "run.json to be the record of a run; restore it, or train anew in another directory"

@@ -69,7 +69,7 @@ REFUSED = {
     "activation of the head": (lambda: MgNet((1,), 4, classifier_activation="sofmax", **SMALL), "mean 'softmax'"),
     "weights": (
         lambda: MgNet((1,), 4, weights="imagenet", **SMALL),
-        r"a \.weights\.h5 file; no trained weights come with this package\. Received: weights='imagenet'",
+        r"a \.weights\.h5 file, or a trained network: .*\. Received: weights='imagenet'",
     ),
     "depth": (lambda: PreActResNet(19), "expected depth to be one of 18, 34, 50, 101, 152 or 6n .* Received: depth=19"),
     "form of He2019": (lambda: PreActResNet(18, form="printd"), "unknown form 'printd'; did you mean 'printed'"),
