@@ -22,6 +22,7 @@ OF_FILES = ("npz", "folder", DENOISING)  # a path follows the colon; after the n
 
 CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> argument of Keras' compile
+SOFT = {"temperature": 4.0, "alpha": 0.9}  # the options of distillation and their defaults
 NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}  # the options of denoising and their defaults
 
 
@@ -64,6 +65,12 @@ class TrainConfig:
     ema: Share | None = option(
         None, "momentum of the average of the weights; the run evaluates and saves the average; 0 for no average"
     )
+    teacher: str | None = option(
+        None,
+        "train on the soft targets of this network too: a run directory, or a name from `keras-mgnet list --trained`",
+    )
+    temperature: PositiveFloat | None = option(None, "with --teacher: temperature of the soft targets; by default 4")
+    alpha: Share | None = option(None, "with --teacher: share of the soft targets in the loss; by default 0.9")
     seed: NonNegativeInt = option(0, "seed of the initial weights, the order of the images and the augmentation")
     validation: Annotated[float, Field(gt=0, le=0.5)] | None = option(
         None,
@@ -120,6 +127,7 @@ class TrainConfig:
         object.__setattr__(self, "set", dict(self.set or {}))
         check(self)
         self._settle_denoising()
+        self._settle_teacher()
         if self.resume and self.out is None:
             raise ValueError("expected out, the directory of the run to resume. Received: resume=True, out=None")
         if self.reproducible and self.jit_compile == "on":
@@ -129,6 +137,15 @@ class TrainConfig:
         form, _, place = self.dataset.partition(":")
         if place and form in OF_FILES:  # an absolute path is valid from any directory
             object.__setattr__(self, "dataset", f"{form}:{expanded(place).absolute()}")
+
+    def _settle_teacher(self) -> None:
+        given = {name: getattr(self, name) for name in SOFT if getattr(self, name) is not None}
+        if self.teacher is None and given:
+            raise ValueError(f"expected {', '.join(SOFT)} only with a teacher. Received: {given}")
+        if self.teacher and self.is_denoising:
+            raise ValueError(f"expected no teacher of a denoiser. Received: teacher={self.teacher!r}")
+        for name, default in SOFT.items() if self.teacher else ():
+            object.__setattr__(self, name, given.get(name, default))
 
     def resolve(self, recipe: Recipe, channels: int) -> "TrainConfig":
         """Returns the configuration with the recipe's values for options that are None.
@@ -182,6 +199,7 @@ class TrainConfig:
 
 PANELS = {  # panels of the help; the help shows the fields in no panel first
     "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+    "Distillation": ("teacher", *SOFT),
     "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt"),

@@ -8,7 +8,7 @@ from typing import Any
 from keras_mgnet.training.runs.run import OF_THE_MACHINE
 
 PARTS = ("config", "training", "data", "model")
-LATER = ("validation",)  # fields that older records lack; None means the same
+LATER = ("validation", "teacher", "temperature", "alpha")  # fields that older records lack; None means the same
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 

@@ -20,6 +20,7 @@ from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.training.data.dataset import Dataset
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
+from keras_mgnet.training.loop.distillation import distil, load_teacher
 from keras_mgnet.training.loop.objective import compile_model
 from keras_mgnet.training.loop.strategy import Strategy, connect
 from keras_mgnet.training.loop.task import Task, load_data, task
@@ -49,6 +50,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         raise ValueError(f"expected {expected} for {config.dataset}. Received: model={config.model!r}")
     if config.is_denoising and strategy.replicas > 1:
         raise ValueError(f"expected one device for denoise:DIR; choose strategy one. Received: {strategy.replicas}")
+    if config.teacher and strategy.replicas > 1:
+        raise ValueError(f"expected one device with a teacher; choose strategy one. Received: {strategy.replicas}")
     data = load_data(config)
     chosen = recipe(config.recipe or row.recipe)
     config = config.resolve(chosen, data.input_shape[-1])
@@ -69,6 +72,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         if config.is_denoising:
             _check_turns(config, model.get_layer("level1").nu)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
+        if config.teacher:
+            distil(model, load_teacher(config.teacher, data), config.temperature, config.alpha)
     return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model))
 
 
