@@ -9,6 +9,7 @@ from equations import equations
 from marked import DOCS, filled
 from options import option_table
 from recipes import recipe_table
+from results import results
 from zoo import diagrams, layer_reference, reference, zoo
 
 if HAS_GRIMP := find_spec("grimp") is not None:  # which comes with import-linter
@@ -21,6 +22,7 @@ def generated() -> dict[str, str]:
         ("zoo.md", "zoo", zoo()),
         ("recipes.md", "recipes", recipe_table()),
         ("training.md", "options", option_table()),
+        ("results.md", "results", results()),
         ("equations.md", "equations", equations()),
         ("reference/models.md", "families", reference()),
         ("reference/layers.md", "layers", layer_reference()),
