@@ -117,6 +117,16 @@ def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
     return optimizer._get_variable_index(variable)
 
 
+def is_loading() -> bool:
+    """Returns whether Keras is rebuilding a model from a file. Keras then compiles the model itself, unless compile=False.
+
+    Tried with Keras 3.15.1. Keras does not tell `from_config` whether to compile.
+    """
+    from keras.src.backend.common.global_state import get_global_attribute
+
+    return get_global_attribute("shared_objects/id_to_obj_map") is not None
+
+
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
     """Makes `fit` and `evaluate` build the metrics and the optimiser with first_batch(iterator): (images, labels, weights).
 

@@ -3,6 +3,7 @@
 run.json      versions, command, configuration, data, model, result
 last.keras    the newest model: after the last epoch, or where Ctrl-C or SIGTERM stopped the run
 best.keras    the model after the epoch with the best accuracy or PSNR on the validation images, or else on the test images
+              Both are compiled for use: with the optimiser of the run as before its first step, at the starting rate.
 log.csv       one row per epoch
 curves.png    loss, error or PSNR, and learning rate
 tensorboard/  event files

@@ -3,11 +3,13 @@
 import io
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from keras_mgnet import ResNet, count_params, create_model
+from keras_mgnet.images import normalize
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop import callbacks, loop, task
@@ -201,3 +203,21 @@ def test_training_starts_from_weights_of_other_classes(as_argument, tmp_path):
         model = loop.prepare(TrainConfig("digits", **given)).model
     for ours, theirs in zip(model.get_weights()[:-2], trained.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+SCALED = {"set": {"nu": [1], "channels": 2}, "dtype": "mixed_float16", "ema": 0.9, "epochs": 1, "batch_size": 512}
+
+
+@pytest.mark.parametrize("options", [{}, SCALED])
+def test_the_files_of_a_run_can_be_trained_on(run, options, tmp_path):
+    """At the starting rate and without momentum, whatever the rate was at the end; the checkpoint has the state of the run."""
+    run = digits_run(tmp_path / "run", **options) if options else run
+    digits = load("digits").train
+    for name in ("last", "best"):
+        model = keras.saving.load_model(run.path / f"{name}.keras")
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        assert float(optimizer.learning_rate) == pytest.approx(0.1) and int(optimizer.iterations) == 0
+        before = model.get_weights()
+        model.fit(normalize(digits.images[:64], *run.normalization), digits.labels[:64], verbose=0)
+        changed = [np.abs(new - old).max() for new, old in zip(model.get_weights(), before, strict=True)]
+        assert max(changed) > 1e-3
