@@ -34,7 +34,11 @@ def export_command(
     weights: Annotated[Path | None, typer.Option(help=f"weight file, instead of a run: {WEIGHTS_HELP}")] = None,
     set: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"with --weights: test images, class names and normalisation from {CLASSES_HELP}")
+        str | None,
+        typer.Option(
+            help="images for the comparison and for int8, instead of the run's; with --weights also class names and "
+            f"normalisation: {CLASSES_HELP}"
+        ),
     ] = None,
     json_: JsonOption = False,
 ) -> None:
@@ -49,9 +53,9 @@ def export_command(
     """
     check_formats(format)
     if weights is None:
-        if set or dataset:
-            raise ValueError(f"expected --weights with --set or --dataset. Received: set={set}, dataset={dataset!r}")
-        source = export_arguments(open_run(run), checkpoint)
+        if set:
+            raise ValueError(f"expected --weights with --set. Received: set={set}")
+        source = export_arguments(open_run(run), checkpoint, dataset)
     else:
         if dataset is None and any("int8" in FORMATS[form].options.values() for form in format):
             raise ValueError(f"expected --dataset, to calibrate int8. Received: format={format}, dataset=None")

@@ -18,7 +18,7 @@ from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.to_onnx import converted, save
 from keras_mgnet.files import publish, workspace, write_json
 from keras_mgnet.training.data.dataset import Dataset
-from keras_mgnet.training.loop.inference import check_classifier, load_data
+from keras_mgnet.training.loop.inference import check_classifier, load_images
 from keras_mgnet.training.runs.run import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
@@ -38,7 +38,11 @@ class Bundle:
 
 
 def write_page(
-    runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
+    runs: Sequence[Run],
+    out: str | Path,
+    checkpoint: str = "last",
+    dataset: str | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Bundle:
     """Writes a static page with networks that classify what you draw. The page shows the states u and r of each iteration.
 
@@ -50,6 +54,7 @@ def write_page(
         runs: runs of classifiers. The name of a network is the end of the path of its run.
         out: a new folder, an empty one, or one written by this function.
         checkpoint: "last" or "best".
+        dataset: the data set of the test images; None for that of each run (see `load_images`).
         report: called with a text at the start of each step.
 
     Raises:
@@ -60,7 +65,7 @@ def write_page(
     out, runtime = Path(out).resolve(), installed()
     _check(runs, out, checkpoint)
     report("test images")
-    datasets = [load_data(run) for run in runs]
+    datasets = [load_images(run, dataset) for run in runs]
     with workspace(out.parent) as folder:
         page = folder / out.name
         shutil.copytree(PAGE, page, ignore=shutil.ignore_patterns("__pycache__"))
@@ -114,7 +119,7 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
         "family": type(model).__name__,
         "step": model.method.step,
         "parameters": count_params(model),
-        "data": data.name,
+        "data": run.record["config"]["dataset"],
         "accuracy": run.record.get("result", {}).get(f"{checkpoint}_test_accuracy"),
         "input_shape": run.input_shape,
         "classes": run.class_names,

@@ -94,6 +94,17 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(runs, the_runtime, tmp
     assert [network["name"] for network in told] == ["a/run", "b/run"]
 
 
+def test_a_run_whose_data_set_was_moved_shows_the_images_that_it_keeps(runs, the_runtime, tmp_path):
+    shutil.copytree(runs[1].path, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["config"]["dataset"] = f"npz:{tmp_path}/moved.npz"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match="no such file"):
+        page = write_page([open_run(tmp_path / "run")], tmp_path / "page").path
+    (network,) = json.loads((page / MANIFEST).read_text())["networks"]
+    assert len(list((page / "samples").iterdir())) == 10 and 0.8 < network["ink"] <= 1
+
+
 def test_a_network_that_disagrees_with_keras_leaves_no_page(runs, the_runtime, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_mgnet.explorer.bundle.converted", lambda serve: wrong(converted(serve)))
     with pytest.raises(ValueError, match="expected"):

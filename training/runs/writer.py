@@ -16,9 +16,13 @@ from keras.optimizers import LossScaleOptimizer
 from keras_mgnet.extras import extra
 from keras_mgnet.files import clear_staged, room_on_disk, staged_file, write_json
 from keras_mgnet.models.network import Network
+from keras_mgnet.training.data.dataset import Dataset
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.samples import write_samples
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
 from keras_mgnet.training.runs.plots import plot_curves
+from keras_mgnet.training.runs.run import SAMPLES
 from keras_mgnet.training.runs.state import Progress, State, capture, restore
 
 
@@ -109,6 +113,11 @@ class RunWriter:
         with staged_file(self.directory / f"{name}.keras") as staged, fresh_optimizer(model):
             model.save(staged)
 
+    def samples(self, data: Dataset | CleanImages) -> None:
+        """Writes samples.npz, unless it is there."""
+        if not (self.directory / SAMPLES).exists():
+            write_samples(self.directory / SAMPLES, data)
+
     def log(self, progress: Progress) -> None:
         """Writes log.csv, which counts epochs from 1."""
         if not progress.rows:
@@ -173,7 +182,7 @@ class Follower(RunWriter):
     def _nothing(self, *what) -> None:
         """Replaces the methods that write."""
 
-    record = save = log = events = draw = _nothing
+    record = save = samples = log = events = draw = _nothing
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
         capture(model)  # raises as in the writer if weights are not finite

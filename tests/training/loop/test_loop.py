@@ -17,7 +17,7 @@ from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, predict
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
 
-FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
+FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "samples.npz", "tensorboard"]
 
 
 def digits_run(out, **changes):
