@@ -12,6 +12,7 @@ from keras import ops
 from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
+from keras_mgnet.models.meaning import SOFTMAX, meaning
 from keras_mgnet.top_classes import top_classes
 from keras_mgnet.training.data.dataset import Dataset, is_denoising
 from keras_mgnet.training.data.denoise import CleanImages
@@ -170,6 +171,11 @@ def _check_size(path: Path, least: int) -> None:
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:
     height, width, channels = run.input_shape
     pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
-    outputs = model(normalize(pixels, *run.normalization), training=False)
-    is_softmax = model.get_config()["classifier_activation"] == "softmax"
-    return ops.convert_to_numpy(outputs if is_softmax else ops.softmax(outputs))
+    outputs, activation = (
+        model(normalize(pixels, *run.normalization), training=False),
+        model.layers[-1].activation.__name__,
+    )
+    means = meaning(model, activation)
+    if means == activation:
+        return ops.convert_to_numpy(outputs)
+    return ops.convert_to_numpy((ops.softmax if means == SOFTMAX else ops.sigmoid)(outputs))

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from keras_mgnet import ResNet, count_params, create_model
@@ -221,3 +222,15 @@ def test_the_files_of_a_run_can_be_trained_on(run, options, tmp_path):
         model.fit(normalize(digits.images[:64], *run.normalization), digits.labels[:64], verbose=0)
         changed = [np.abs(new - old).max() for new, old in zip(model.get_weights(), before, strict=True)]
         assert max(changed) > 1e-3
+
+
+def test_a_model_that_was_compiled_for_labels_predicts_each_by_itself(run, tmp_path):
+    model = run.load_model()
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.save(tmp_path / "last.keras")
+    Image.fromarray(load("digits").test.images[0, ..., 0]).save(tmp_path / "digit.png")
+    (prediction,) = predict(Run(tmp_path, run.record), [tmp_path / "digit.png"], top=10)
+    image = normalize(load("digits").test.images[:1], *run.normalization)
+    expected = keras.ops.convert_to_numpy(keras.ops.sigmoid(model(image, training=False)))[0]
+    received = [prediction["classes"][str(c)] for c in range(10)]
+    np.testing.assert_allclose(received, expected, atol=1e-6)
