@@ -34,8 +34,9 @@ def explore_command(
         with stderr().status("starting") as status:
             page = write_page(opened, out, checkpoint, dataset, status.update)
         megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
+        sent = f"sent as {page.compressed_bytes / 1e6:.1f} MB"
         what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
-        say(f"wrote {page.path}: {what}, {megabytes}")
+        say(f"wrote {page.path}: {what}, {megabytes}; {sent}")
         if server is not None:
             host, port = server.server_address
             say(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")

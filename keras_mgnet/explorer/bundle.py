@@ -1,5 +1,6 @@
 """Writes the explorer's page with its files: the runtime (onnxruntime-web), one file per network, and test images."""
 
+import gzip
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,8 +11,9 @@ import numpy as np
 
 from keras_mgnet.description import count_params
 from keras_mgnet.errors import check_known
-from keras_mgnet.explorer.ink import ink_box
+from keras_mgnet.explorer.ink import ink_of
 from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed
+from keras_mgnet.explorer.server import COMPRESSED
 from keras_mgnet.explorer.trace import traced
 from keras_mgnet.export.metadata import entries
 from keras_mgnet.export.servable import Servable
@@ -35,6 +37,7 @@ class Bundle:
     samples: int
     size_bytes: int  # of all files
     of_runtime: int  # bytes of the runtime alone
+    compressed_bytes: int  # of all files, as the page's server sends them
 
 
 def write_page(
@@ -80,12 +83,16 @@ def write_page(
             networks.append(network | _network(run, data, checkpoint, page / network["file"]))
         samples = _samples(datasets[0], page)
         write_json(page / MANIFEST, {"runtime": f"{FOLDER.name} {VERSION}", "networks": networks, "samples": samples})
+        report("compression")
+        _compress(page)
         if out.exists():
             out.rename(folder / "replaced")
         publish(page, out)
     sizes = {file: file.stat().st_size for file in out.rglob("*") if file.is_file()}
-    of_runtime = sum(size for file, size in sizes.items() if file.parent.name == FOLDER.name)
-    return Bundle(out, len(networks), len(samples), sum(sizes.values()), of_runtime)
+    plain = {file: size for file, size in sizes.items() if file.suffix != COMPRESSED}
+    of_runtime = sum(size for file, size in plain.items() if file.parent.name == FOLDER.name)
+    sent = sum(sizes.get(file.with_name(file.name + COMPRESSED), size) for file, size in plain.items())
+    return Bundle(out, len(networks), len(samples), sum(plain.values()), of_runtime, sent)
 
 
 def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
@@ -123,9 +130,16 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
         "accuracy": run.record.get("result", {}).get(f"{checkpoint}_test_accuracy"),
         "input_shape": run.input_shape,
         "classes": run.class_names,
-        "ink": ink_box(data.test.images),
+        "ink": ink_of(data.test.images),
         "levels": [asdict(level) for level in levels],
     }
+
+
+def _compress(page: Path) -> None:
+    """Writes NAME.gz next to each file, except next to pictures, which are compressed already."""
+    for file in [*page.rglob("*")]:
+        if file.is_file() and file.suffix != ".png":
+            file.with_name(file.name + COMPRESSED).write_bytes(gzip.compress(file.read_bytes(), 6, mtime=0))
 
 
 def _samples(data: Dataset, page: Path) -> list[dict[str, str]]:
