@@ -1,17 +1,17 @@
-"""Describes the outputs of exported classifiers and denoisers, and how the quality of these outputs is measured."""
+"""Describes the outputs of exported networks: classes, labels, numbers or denoised images, and how their quality is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_mgnet.metrics import mean_psnr
-from keras_mgnet.models.frame import Frame
 from keras_mgnet.models.image_frame import ImageFrame
+from keras_mgnet.models.meaning import NONE, SIGMOID, SOFTMAX, meaning
 from keras_mgnet.models.network import Network
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """Describes the outputs of all classifiers, or of all denoisers."""
+    """Describes the outputs of all networks of one kind."""
 
     name: str  # name of the network's output, which is compared with Keras
     value: str  # what one number of this output is, in words
@@ -28,10 +28,10 @@ class Answer:
     outputs: dict[str, str]  # {name: shape, type and meaning} of all served outputs
     compute: Callable[[tf.Tensor], dict[str, tf.Tensor]]  # from the network's output to the served outputs by name
     images: str  # in words, the images that the exported file takes if it does not normalise them
-    # Maps the network's output to classes or rounded grey values. Two outputs agree where these are equal.
+    # Maps the network's output to the classes, labels or grey values that are the same or not. `same` is the heading.
     decided: Callable[[np.ndarray], np.ndarray]
-    same: str  # heading of the fraction that agrees
-    unseen: tuple[int, ...]  # axes of the mean that is subtracted before `noise` is measured
+    same: str
+    unseen: tuple[int, ...]  # axes of the mean that is subtracted before `noise` is measured; () for none
     # Maps all outputs of a file to the largest difference of an output from its value computed from the other outputs.
     contradiction: Callable[[dict[str, np.ndarray]], float]
     # {precision: largest root mean square (RMS) of the error / RMS of Keras' output}, both minus their means over `unseen`.
@@ -43,23 +43,51 @@ class Answer:
     scale: float
     unit: str
     quality: Callable[[np.ndarray, np.ndarray], float]  # computes the measure from the network's output and the truth
+    # Maps the truth, the shape of the images and the number of outputs to (the truth that is expected, whether it is so).
+    truth: Callable[[np.ndarray, tuple[int, ...], int], tuple[str, bool]]
 
     def centred(self, values: np.ndarray) -> np.ndarray:
         """Subtracts the mean over the axes `unseen` from the network's output."""
-        return values - values.mean(self.unseen, keepdims=True)
+        return values - values.mean(self.unseen, keepdims=True) if self.unseen else values
 
 
-def _scores(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def _of_classes(logits: tf.Tensor) -> dict[str, tf.Tensor]:
     import tensorflow as tf
 
     return {"logits": logits, "probabilities": tf.nn.softmax(logits), "classes": tf.argmax(logits, axis=-1)}
 
 
-def _contradiction(outputs: dict[str, np.ndarray]) -> float:
-    """Returns the largest |probability - softmax(logits)|, or 1 if a class is not the index of the largest logit."""
+def _of_labels(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    import tensorflow as tf
+
+    return {"logits": logits, "probabilities": tf.sigmoid(logits), "labels": tf.cast(logits > 0, tf.int64)}
+
+
+def _contradiction_of_labels(outputs: dict[str, np.ndarray]) -> float:
+    """Returns the largest error of a probability, sigmoid(logits), or 1 if a label is not whether its logit is positive."""
+    error = np.abs(outputs["probabilities"] - (1 + np.tanh(outputs["logits"] / 2)) / 2).max()
+    return float(error) if np.array_equal(outputs["labels"], outputs["logits"] > 0) else 1.0
+
+
+def _contradiction_of_classes(outputs: dict[str, np.ndarray]) -> float:
+    """Returns the largest error of a probability, softmax(logits), or 1 if a class is not the index of the largest logit."""
     powers = np.exp(outputs["logits"] - outputs["logits"].max(-1, keepdims=True))
     error = np.abs(outputs["probabilities"] - powers / powers.sum(-1, keepdims=True)).max()
     return float(error) if np.array_equal(outputs["classes"], outputs["logits"].argmax(-1)) else 1.0
+
+
+def _true_classes(labels: np.ndarray, shape: tuple[int, ...], outputs: int) -> tuple[str, bool]:
+    is_so = labels.shape == shape[:1] and labels.dtype.kind in "iu" and bool(np.isin(labels, range(outputs)).all())
+    return f"{shape[0]} whole numbers in 0..{outputs - 1}", is_so
+
+
+def _true_labels(labels: np.ndarray, shape: tuple[int, ...], outputs: int) -> tuple[str, bool]:
+    is_so = labels.shape == (shape[0], outputs) and bool(np.isin(labels, (0, 1)).all())
+    return f"0 or 1 in an array {(shape[0], outputs)}", is_so
+
+
+def _true_images(images: np.ndarray, shape: tuple[int, ...], outputs: int) -> tuple[str, bool]:
+    return f"images {shape} of finite numbers", images.shape == shape and bool(np.isfinite(images).all())
 
 
 CLASSES = Answer(
@@ -71,12 +99,12 @@ CLASSES = Answer(
         "probabilities": "(N, classes), float32, the softmax of the logits",
         "classes": "(N,), int64, the index of the largest logit",
     },
-    compute=_scores,
+    compute=_of_classes,
     images="as the network takes them",
     decided=lambda logits: logits.argmax(-1),
     same="same class",
     unseen=(-1,),
-    contradiction=_contradiction,
+    contradiction=_contradiction_of_classes,
     noise={"float16": 0.03, "int8": 0.5},
     measure="accuracy",
     label="accuracy",
@@ -84,6 +112,35 @@ CLASSES = Answer(
     scale=100.0,
     unit="points",
     quality=lambda logits, labels: float(np.mean(logits.argmax(-1) == labels)),
+    truth=_true_classes,
+)
+LABELS = replace(
+    CLASSES,
+    read="labels",
+    outputs={
+        "logits": "(N, labels), float32",
+        "probabilities": "(N, labels), float32, the sigmoid of each logit",
+        "labels": "(N, labels), int64, 1 if the probability is above 1/2, else 0",
+    },
+    compute=_of_labels,
+    decided=lambda logits: logits > 0,
+    same="same labels",
+    unseen=(),
+    contradiction=_contradiction_of_labels,
+    quality=lambda logits, labels: float(np.mean((logits > 0) == labels)),
+    truth=_true_labels,
+)
+NUMBERS = replace(  # without labels, so that `quality` is never computed
+    LABELS,
+    name="outputs",
+    value="an output",
+    read="outputs",
+    outputs={"outputs": "(N, outputs), float32, as the network returns them"},
+    compute=lambda outputs: {"outputs": outputs},
+    decided=np.sign,
+    same="same sign",
+    contradiction=lambda outputs: 0.0,
+    truth=lambda labels, shape, outputs: ("None", False),
 )
 IMAGES = Answer(
     name="denoised",
@@ -103,16 +160,31 @@ IMAGES = Answer(
     scale=1.0,
     unit="dB",
     quality=lambda images, clean: mean_psnr(clean, images),
+    truth=_true_images,
 )
-ANSWERS = {Frame: CLASSES, ImageFrame: IMAGES}
+ANSWERS = {SOFTMAX: CLASSES, SIGMOID: LABELS, NONE: NUMBERS}
 
 
-def answer_of(model: keras.Model) -> Answer:
-    """Returns the description of the outputs for a model. A model of another package counts as a classifier.
+def answer_of(model: keras.Model, activation: str | None = None, answers: str | None = None) -> Answer:
+    """Returns the description of the outputs of a model.
+
+    Args:
+        model: the model.
+        activation: name of its last activation; None for none.
+        answers: "softmax", "sigmoid" or "none", see `export_formats`; None for what activation, loss and metrics say.
+
+    Raises:
+        ValueError: if they do not say what the outputs mean, or a denoiser has `answers`.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion
-        >>> answer_of(MgNet((1,), 4)).name, answer_of(ReactionDiffusion(1)).name
-        ('logits', 'denoised')
+        >>> answer_of(MgNet((1,), 4)).read, answer_of(ReactionDiffusion(1)).read
+        ('classes', 'denoised')
+        >>> answer_of(MgNet((1,), 4), answers="sigmoid").read
+        'labels'
     """
-    return ANSWERS[model.frame] if isinstance(model, Network) else CLASSES
+    if not (isinstance(model, Network) and model.frame is ImageFrame):
+        return ANSWERS[meaning(model, activation, answers)]
+    if answers is not None:
+        raise ValueError(f"expected answers=None for a denoiser. Received: answers={answers!r}")
+    return IMAGES

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mgnet import compat
 from keras_mgnet.description import count_params, describe, level_table
-from keras_mgnet.export.answers import Answer, answer_of
+from keras_mgnet.export.answers import Answer
 from keras_mgnet.export.digests import CARD
 from keras_mgnet.export.runtimes import artifact_format
 from keras_mgnet.export.servable import Normalization
@@ -82,7 +82,7 @@ def write_card(
     """
     if not reports:
         raise ValueError("expected the report of at least one artifact. Received: none")
-    out_dir, answer = Path(out_dir), answer_of(model)
+    out_dir, answer = Path(out_dir), reports[0].answer
     shown = model if isinstance(model, Network) else _flat(model)
     card = {
         "model": {

@@ -26,13 +26,14 @@ def export_model(
     samples: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
+    answers: str | None = None,
     record: dict[str, Any] | None = None,
     console: Console | None = None,
 ) -> list[Report]:
     """Writes a model in several formats, then the model card, and returns a report of each file.
 
     Args:
-        model, out_dir, formats, name, class_names, normalization, samples, labels, calibration: as in `export_formats`.
+        model, out_dir, formats, name, class_names, normalization, samples, labels, calibration, answers: as in `export_formats`.
         record: the origin of the weights for the card, as in `write_card`.
         console: shows the progress; None for standard error.
 
@@ -48,7 +49,7 @@ def export_model(
         ['card.json', 'card.md', 'mgnet.tflite']
     """
     served: dict[str, Any] = {"class_names": class_names, "normalization": normalization}
-    images = {"samples": samples, "labels": labels, "calibration": calibration}
+    images: dict[str, Any] = {"samples": samples, "labels": labels, "calibration": calibration, "answers": answers}
     reports = []
     for format in track(check_formats(formats), "export", console):
         reports += export_formats(model, out_dir, [format], name=name, **served, **images)

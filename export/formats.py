@@ -59,12 +59,13 @@ def export_formats(
     samples: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
+    answers: str | None = None,
 ) -> list[Report]:
     """Writes a model in several formats and returns one report per format.
 
     Args:
         model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
-            and one output (N, classes), logits or a softmax.
+            and one output (N, classes).
         out_dir: the output folder, for the files that `FORMATS` names: <name>/<version>/, <name>.onnx, ...
         formats: keys of `FORMATS`.
         name: name of the files and of the served model; by default the name of `model`.
@@ -72,10 +73,16 @@ def export_formats(
         labels: the class of each sample, or for denoisers the clean images. With labels, the reports contain the accuracy or
             PSNR.
         calibration: as in `tflite`, for formats with int8 activations. Training images are best.
+        answers: the meaning of the output (N, classes). By default the last activation decides, then loss and metrics.
+
+            - "softmax": logits of exclusive classes. The file returns logits, probabilities and the likeliest class.
+            - "sigmoid": logits of independent labels. The file returns logits, probabilities and 0 or 1 for each label.
+            - "none": other numbers. The file returns them as `outputs`.
 
     Raises:
-        ValueError: if a format is unknown or the name cannot be part of a URL; raised before anything is written. The errors of
-            `savedmodel`, `tflite` and `onnx` are raised too. Files that are already written stay.
+        ValueError: if a format is unknown, the name cannot be part of a URL, or the meaning of the output cannot be known; raised
+            before anything is written. The errors of `savedmodel`, `tflite` and `onnx` are raised too. Files that are already
+            written stay.
 
     Example:
         >>> import tempfile
@@ -88,13 +95,13 @@ def export_formats(
     formats, name = check_formats(formats), name or model.name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"expected name to be of letters, digits, '_', '-' and '.'. Received: name={name!r}")
-    compared = Servable(model, normalization).images(samples)
-    common = {"class_names": class_names, "normalization": normalization, "samples": samples}
+    compared = Servable(model, normalization, answers).images(samples)
+    common = {"class_names": class_names, "normalization": normalization, "samples": samples, "answers": answers}
     reports = []
     for format in formats:
         row = FORMATS[format]
         options = row.options and {"calibration": calibration, **row.options}
         path = row.export(model, Path(out_dir) / row.target.format(name=name), **common, **options)
-        report = verify(model, path, compared, normalization=normalization, labels=labels)
+        report = verify(model, path, compared, normalization=normalization, labels=labels, answers=answers)
         reports.append(replace(report, format=format))
     return reports

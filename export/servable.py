@@ -1,4 +1,4 @@
-"""Prepares a network for export. The result computes in float32, from the images of a client to logits or denoised images."""
+"""Prepares a network for export: in float32, from the images of a client to logits, numbers or denoised images."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,9 @@ import numpy as np
 
 from keras_mgnet import compat
 from keras_mgnet.export.answers import CLASSES, answer_of
-from keras_mgnet.export.twin import float32_logits
+from keras_mgnet.export.twin import float32_twin
 from keras_mgnet.images import is_scale, normalize
+from keras_mgnet.models.meaning import NONE
 from keras_mgnet.models.network import Network
 
 Normalization = tuple[float | Sequence[float], float | Sequence[float]]
@@ -19,21 +20,23 @@ UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
 
 
 class Servable:
-    """A network as it is exported. Maps float32 images (N, H, W, C) of a client to logits (N, classes), or to denoised images.
+    """A network as it is exported. Maps float32 images (N, H, W, C) of a client to the output that `answer` describes.
 
     A network of this package is used as it is if it computes in float32 and ends without activation. Any other model is copied.
     The copy computes in float32, because files with bfloat16 convolutions do not load. The copy of a classifier returns logits,
     because logits cannot be recovered from probabilities that underflowed. The copy contains no nested models.
 
     Args:
-        model: a functional or sequential Keras model from images (N, H, W, C) to logits or softmax probabilities (N, classes),
-            such as a network of this package or a classifier around one; or a denoiser of this package.
+        model: a functional or sequential Keras model from images (N, H, W, C) to one output (N, classes), such as a network of
+            this package or a classifier around one; or a denoiser of this package.
         normalization: (mean, std) for pixels scaled to [0, 1]. Mean and std are numbers, or have one number per channel. The
             images of a client are then 0..255, and the model receives (image / 255 - mean) / std. With None the model
             receives the images unchanged. A denoiser is only possible with None.
+        answers: the meaning of the output, as in `export_formats`.
 
     Raises:
-        ValueError: if the model is of another kind, or the normalization does not fit the model.
+        ValueError: if the model is of another kind, the normalization does not fit the model, or the meaning of the output is
+            not known.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -42,17 +45,19 @@ class Servable:
         (4, 10)
     """
 
-    def __init__(self, model: keras.Model, normalization: Normalization | None = None):
+    def __init__(self, model: keras.Model, normalization: Normalization | None = None, answers: str | None = None):
         _check(model)
-        self.model = model if _serves_as_it_is(model) else float32_logits(model)
+        self.model, activation = (model, None) if _serves_as_it_is(model) else float32_twin(model, answers)
         self.image_shape = self.model.input_shape[1:]
-        self.answer = answer_of(model)
-        self.classes = self.model.output_shape[-1] if self.answer is CLASSES else 0  # 0 for a denoiser
+        self.classes = self.model.output_shape[-1] if len(self.model.output_shape) == 2 else 0  # 0 for a denoiser
         if normalization is not None and not self.classes:
             raise ValueError(f"expected normalization=None for grey values. Received: normalization={normalization!r}")
         self.normalization = None if normalization is None else _per_channel(normalization, self.image_shape[-1])
-        if not isinstance(model, Network):
+        if not isinstance(model, Network) and answers != NONE:
             self._refuse_probabilities()
+        self.answer = answer_of(model, activation, answers)
+        if self.answer is CLASSES and self.classes < 2:
+            raise ValueError(f"expected two outputs or more for classes. Received: {model.name} with one output")
 
     def __call__(self, image):
         return self.model(self.preprocess(image), training=False)
@@ -104,7 +109,8 @@ class Servable:
         outputs = keras.ops.convert_to_numpy(self(self.images()))
         if outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1):
             raise ValueError(
-                f"expected logits, or a softmax as the last step. Received: {self.model.name}, which returns probabilities"
+                "expected logits, a softmax or a sigmoid as the last step, or answers='none'. "
+                f"Received: {self.model.name}, which returns probabilities"
             )
 
     def _random_images(self) -> np.ndarray:
@@ -124,12 +130,12 @@ def _check(model: keras.Model) -> None:
         received = f"{model.name} with include_top=False"
     else:
         images, answers = ([tensor.shape for tensor in tensors] for tensors in (graph.inputs, graph.outputs))
-        classifies = len(answers) == 1 and len(answers[0]) == 2 and answers[0][1] > 1
+        classifies = len(answers) == 1 and len(answers[0]) == 2
         if [len(shape) for shape in images] == [4] and (classifies or isinstance(model, Network)):
             return
         received = f"{model.name} from {', '.join(map(str, images))} to {', '.join(map(str, answers))}"
     raise ValueError(
-        "expected a functional model from one image (N, H, W, C) to one output (N, classes) with two classes or more. "
+        "expected a functional model from one image (N, H, W, C) to one output (N, classes) of logits, probabilities or numbers. "
         f"Received: {received}"
     )
 

@@ -35,17 +35,18 @@ def onnx(
     quantize: str | None = None,
     samples: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
+    answers: str | None = None,
 ) -> Path:
     """Writes a model as a .onnx file and returns its path. An existing file is replaced in one step.
 
     The input is `image` (batch, H, W, C), float32. The outputs are `logits` and `probabilities` (batch, classes) and `classes`
-    (batch,); for a denoiser, `denoised` (batch, H, W, C). If the model takes images of any size, the axes H and W are named
-    `height` and `width`. The file also contains the class names, the normalisation and the input range, see
+    (batch,), or those of `answers`; for a denoiser, `denoised` (batch, H, W, C). If the model takes images of any size, the axes
+    H and W are named `height` and `width`. The file also contains the class names, the normalisation and the input range, see
     `export.read_metadata`.
 
     Args:
         model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
-            and one output (N, classes), logits or a softmax.
+            and one output (N, classes).
         path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
         opset: version of the operator set, 13 to 18.
@@ -55,6 +56,7 @@ def onnx(
             - "dynamic" stores uint8 weights, in a quarter of the bytes. The runtime quantises the activations.
             - "int8" stores int8 weights and uses uint8 activations.
         calibration: as in `tflite`.
+        answers: as in `export_formats`.
 
     Raises the same errors as `savedmodel`.
 
@@ -69,7 +71,7 @@ def onnx(
         raise ValueError(f"expected opset between {OPSETS[0]} and {OPSETS[-1]}. Received: opset={opset!r}")
     if quantize not in QUANTIZATIONS:
         raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
-    servable = Servable(model, normalization)
+    servable = Servable(model, normalization, answers)
     calibrated = servable.calibration(quantize, calibration, samples)
     samples = servable.images(samples)
     told = entries(servable, class_names)

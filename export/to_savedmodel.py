@@ -24,6 +24,7 @@ def savedmodel(
     class_names: Sequence[str] | None = None,
     normalization: Normalization | None = None,
     samples: np.ndarray | None = None,
+    answers: str | None = None,
 ) -> Path:
     """Writes a model as the next version in a folder, and returns the folder of that version.
 
@@ -37,7 +38,7 @@ def savedmodel(
 
     Args:
         model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
-            and one output (N, classes), logits or a softmax.
+            and one output (N, classes).
         base_dir: the folder of all versions; created if missing. The number of the new version is the highest number plus one.
             The name of the folder is the name of the served model.
         class_names: one name per class, for the metadata and `assets/class_names.txt`.
@@ -45,6 +46,7 @@ def savedmodel(
             normalises them. With None, the SavedModel takes images as `model` does.
         samples: images (N, H, W, C) on which the SavedModel is compared with Keras, in the form that the SavedModel takes; None
             for random images.
+        answers: as in `export_formats`.
 
     Raises:
         ValueError: if arguments do not fit the model, or the outputs disagree with Keras. No version is written then.
@@ -58,7 +60,7 @@ def savedmodel(
         ...     savedmodel(MgNet((1,), 4, input_shape=(8, 8, 1)), out).name
         '1'
     """
-    servable = Servable(model, normalization)
+    servable = Servable(model, normalization, answers)
     samples = servable.images(samples)
     told = entries(servable, class_names)
     base = Path(base_dir)

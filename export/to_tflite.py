@@ -44,16 +44,18 @@ def tflite(
     quantize: str | None = None,
     samples: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
+    answers: str | None = None,
 ) -> Path:
     """Writes a model as a .tflite file and returns the path. An existing file is replaced in one step.
 
     The file has the signature `serving_default`:
 
     - The input is `image` (N, H, W, C). The batch size N can be changed.
-    - The outputs of a classifier are `logits` (N, classes), `probabilities` (N, classes) and `classes` (N,).
+    - The outputs of a classifier are `logits` (N, classes), `probabilities` (N, classes) and `classes` (N,), or those of
+      `answers`.
     - The output of a denoiser is `denoised` (N, H, W, C).
 
-    `classes` has the type int64. The type of the other tensors depends on the quantisation:
+    `classes` and `labels` have the type int64. The type of the other tensors depends on the quantisation:
 
     - Without quantize="int8", the type is float32.
     - With quantize="int8" and a normalisation, the type is uint8, and `image` takes the pixels 0..255 unchanged.
@@ -64,7 +66,7 @@ def tflite(
 
     Args:
         model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input
-            and one output (N, classes), logits or a softmax.
+            and one output (N, classes).
         path: path of the file.
         class_names, normalization, samples: as in `savedmodel`.
         quantize: one of four.
@@ -75,6 +77,7 @@ def tflite(
             - "int8" stores int8 weights and uses int8 activations. The file also runs on hardware without floating point.
         calibration: images for "int8", in the form that the file takes. The export measures the ranges of the activations on
             these images. With None the export uses `samples`, and these must then be real images.
+        answers: as in `export_formats`.
 
     Raises the same errors as `savedmodel`.
 
@@ -87,7 +90,7 @@ def tflite(
     """
     if quantize not in QUANTIZATIONS:
         raise unknown("quantization", quantize, map(str, QUANTIZATIONS))
-    servable = Servable(model, normalization)
+    servable = Servable(model, normalization, answers)
     calibrated = servable.calibration(quantize, calibration, samples)
     samples = servable.images(samples)
     told = entries(servable, class_names)

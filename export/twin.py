@@ -1,4 +1,4 @@
-"""Copies a model for export, as one graph in float32 from an image to logits or a denoised image."""
+"""Copies a model for export, as one graph in float32 from an image to logits, numbers or a denoised image."""
 
 import re
 from typing import Any
@@ -7,17 +7,18 @@ import keras
 
 from keras_mgnet import compat
 from keras_mgnet.errors import one_line
+from keras_mgnet.models.meaning import NONE, SIGMOID, SOFTMAX
 
 OTHER_PRECISION = re.compile("(mixed_)?(bfloat16|float16|float64)")
 
 
 def float32_logits(model: keras.Model) -> keras.Model:
-    """Returns a copy of a functional model with one image input, in float32 and without a final softmax.
+    """Returns a copy of a functional model with one image input, in float32 and without a final softmax or sigmoid.
 
     The layers of nested models become layers of the copy itself.
 
     Raises:
-        ValueError: if a layer cannot be rebuilt from its configuration, or the model ends in a sigmoid.
+        ValueError: if a layer cannot be rebuilt from its configuration.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -27,11 +28,23 @@ def float32_logits(model: keras.Model) -> keras.Model:
         >>> [layer.name for layer in float32_logits(model).layers]
         ['image', 'stem', 'level1', 'pool', 'breeds']
     """
+    return float32_twin(model)[0]
+
+
+def float32_twin(model: keras.Model, answers: str | None = None) -> tuple[keras.Model, str | None]:
+    """Returns the copy of `float32_logits`, and the name of the final activation: "softmax", "sigmoid" or None.
+
+    With answers="none" the copy keeps its final activation.
+    """
     copies = _Copies()
     image = keras.Input(model.inputs[0].shape[1:], dtype="float32", name="image")
     (output,) = keras.tree.flatten(copies.run(model, image))
     copies.take_weights()
-    return keras.Model(image, _without_softmax(*copies.last, output), name=model.name)
+    layer, x = copies.last
+    activation = _probabilities_of(layer)
+    if activation and answers != NONE:
+        output = _before_activation(layer, x)
+    return keras.Model(image, output, name=model.name), activation
 
 
 class _Copies:
@@ -101,15 +114,16 @@ def _take_weights(layer: Any, copy: Any) -> None:
             twin.load_own_variables(store)
 
 
-def _without_softmax(layer: Any, x: keras.KerasTensor, output: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns the output of the last layer, or its logits if the layer computes a softmax. `x` is the input of the layer."""
+def _probabilities_of(layer: Any) -> str | None:
+    """Returns "softmax" or "sigmoid" if a layer ends in it, else None."""
     activation = getattr(layer, "activation", None)
     kind = getattr(activation, "__name__", type(activation or layer).__name__).lower()
-    if kind == "sigmoid":
-        raise ValueError(f"expected logits, or a softmax as the last step. Received: the sigmoid of '{layer.name}'")
-    if kind != "softmax":
-        return output
-    if activation is None:
+    return kind if kind in (SOFTMAX, SIGMOID) else None
+
+
+def _before_activation(layer: Any, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns what a last layer with the input `x` computes its probabilities of."""
+    if getattr(layer, "activation", None) is None:
         return x
     linear = _rebuilt(layer, activation=None)
     logits = linear(x)

@@ -132,6 +132,7 @@ def verify(
     normalization: Normalization | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
+    answers: str | None = None,
 ) -> Report:
     """Compares an exported file with its Keras model, in batches of 1, 2, 7 and up to 64. Raises ValueError if they differ.
 
@@ -154,8 +155,10 @@ def verify(
         path: a SavedModel version folder, a .tflite file or an .onnx file.
         samples: images (N, H, W, C), in the form that the file takes.
         normalization: the argument `normalization` of the export.
-        labels: the classes (N,), or for denoisers the clean images (N, H, W, C).
+        labels: the classes (N,), for answers="sigmoid" 0 or 1 for each label (N, labels), for denoisers the clean images
+            (N, H, W, C).
         tolerance: largest absolute difference of a logit or a pixel; None for the limits above.
+        answers: the argument `answers` of the export.
 
     Raises:
         ValueError: if a difference is larger than its limit, the classes or probabilities of the file do not follow from its
@@ -171,7 +174,7 @@ def verify(
         ('onnx', 'float32', 1.0, 2)
     """
     path = Path(path)
-    servable = Servable(model, normalization)
+    servable = Servable(model, normalization, answers)
     samples = servable.images(samples)
     labels = None if labels is None else _check_labels(labels, servable, samples.shape)
     compared = compare(servable, path, samples, tolerance)
@@ -202,6 +205,12 @@ def compare(servable: Servable, path: Path, samples: np.ndarray, tolerance: floa
 
     def run(batch):
         return outputs_of(batch)[answer.name]
+
+    received = outputs_of(samples[:1]).keys()
+    if not answer.outputs.keys() <= received:
+        raise ValueError(
+            f"expected '{path.name}' to return {', '.join(answer.outputs)}. Received: {', '.join(received)}"
+        )
 
     with _full_float32():
         expected = _in_batches(lambda batch: keras.ops.convert_to_numpy(servable(batch)), samples)
@@ -243,13 +252,10 @@ def _batch_difference(run: Callable[[np.ndarray], np.ndarray], samples: np.ndarr
 
 
 def _check_labels(labels: np.ndarray, servable: Servable, shape: tuple[int, ...]) -> np.ndarray:
-    labels, samples, classes = np.asarray(labels), shape[0], servable.classes
-    if not classes:
-        if labels.shape != shape or not np.isfinite(labels).all():
-            raise ValueError(f"expected images {shape} of finite numbers as labels. Received: {labels.shape}")
-    elif labels.shape != (samples,) or labels.dtype.kind not in "iu" or not np.isin(labels, range(classes)).all():
-        received = f"{labels.dtype} {labels.shape}"
-        raise ValueError(f"expected {samples} whole numbers in 0..{classes - 1} as labels. Received: {received}")
+    labels = np.asarray(labels)
+    expected, is_so = servable.answer.truth(labels, shape, servable.classes)
+    if not is_so:
+        raise ValueError(f"expected {expected} as labels. Received: {labels.dtype} {labels.shape}")
     return labels
 
 

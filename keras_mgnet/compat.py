@@ -117,6 +117,26 @@ def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
     return optimizer._get_variable_index(variable)
 
 
+def compiled_with(model: keras.Model, argument: str) -> list[Any]:
+    """Returns the losses or metrics in an argument of the last `compile`, as they were given: objects, functions or names.
+
+    Tried with Keras 3.15.1. `Model.loss` and `Model.metrics` keep those of an earlier `compile` if the last one names none.
+    """
+    import keras
+
+    return [part for part in keras.tree.flatten(model._compile_config.config[argument]) if part is not None]
+
+
+def is_loading() -> bool:
+    """Returns whether Keras is rebuilding a model from a file. Keras then compiles the model itself, unless compile=False.
+
+    Tried with Keras 3.15.1. Keras does not tell `from_config` whether to compile.
+    """
+    from keras.src.backend.common.global_state import get_global_attribute
+
+    return get_global_attribute("shared_objects/id_to_obj_map") is not None
+
+
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
     """Makes `fit` and `evaluate` build the metrics and the optimiser with first_batch(iterator): (images, labels, weights).
 

@@ -68,6 +68,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+class MissingDataError(ValueError):
+    """Raised if a data set is not on this machine."""
+
+
 def existing_file(path: str | Path) -> Path:
     """Returns the path of a file. Raises ValueError if there is no such file.
 

@@ -14,6 +14,7 @@ from keras_mgnet.annotations import DType, Tensor
 PEAK = 255.0  # grey values are 0..255
 
 
+@keras.saving.register_keras_serializable(package="keras_mgnet")
 def psnr(clean: Tensor, image: Tensor) -> Tensor:
     """Returns the peak signal-to-noise ratio of each image in dB, (N,), for images (N, H, W, C) with values 0..255.
 
@@ -38,6 +39,7 @@ def mean_psnr(clean: np.ndarray, images: np.ndarray) -> float:
     return float(np.mean(10 * np.log10(PEAK**2 / errors)))
 
 
+@keras.saving.register_keras_serializable(package="keras_mgnet")
 def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
     """Returns for each image 1 if the largest output is that of the label, else 0, as (N,). Labels are integers or one-hot.
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import keras
@@ -14,14 +15,17 @@ import pytest
 
 from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
-from keras_mgnet.metrics import PSNR
-from keras_mgnet.recipes import recipe
+from keras_mgnet.metrics import PSNR, Accuracy, accuracy, psnr
+from keras_mgnet.models import Frame, ImageFrame
+from keras_mgnet.recipes import RECIPES, recipe
+from keras_mgnet.schedules import SCHEDULES, schedule
 from support import slow_unless
 from support.package import MODULES, PACKAGES, classes
 
 ORDERS = (
+    "import keras_mgnet, keras",
     "import keras, keras_mgnet",
-    "import keras_mgnet.serving.client, keras, keras_mgnet.models",
+    "import keras_mgnet.serving.client, keras",
     "from keras_mgnet import MgNet; import keras",
     "import keras, keras_mgnet.layers.operators.conv",
     "import keras, keras_mgnet.training.loop.config",
@@ -61,8 +65,23 @@ def saved(tmp_path_factory):
 def test_keras_loads_our_classes(order, saved):
     loaded, registered = output(order + LOADS, *saved, KERAS_BACKEND="numpy")
     assert loaded == "['MgNet', 'Norm', 'SGD', 'WarmUp', 'PSNR']"
-    names = map(keras.saving.get_registered_name, classes())
+    names = map(keras.saving.get_registered_name, (*classes(), accuracy, psnr))
     assert registered == str(sorted({name for name in names if name.startswith("keras_mgnet>")}))
+
+
+def test_keras_loads_every_kind_of_file(tmp_path):
+    """A file of every recipe, and among them all schedules, losses and metrics, by a process that imports only our package."""
+    schedules = [schedule(name, 0.1, 9, (5,), warmup) for name in SCHEDULES for warmup in (0, 3)]
+    losses, metrics = [Frame().loss(), ImageFrame().loss()], [Accuracy(), PSNR(), accuracy, psnr]
+    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
+    for row, rate, loss, metric in zip(RECIPES, *map(cycle, (schedules, losses, metrics)), strict=False):
+        model.compile(RECIPES[row].optimizer(rate), loss, metrics=[metric])
+        model.save(tmp_path / f"{row}.keras")
+    program = """
+import keras_mgnet, keras, pathlib, sys
+print(len([keras.saving.load_model(file).get_compile_config() for file in pathlib.Path(sys.argv[1]).iterdir()]))
+"""
+    assert output(program, str(tmp_path), KERAS_BACKEND="numpy") == [str(len(RECIPES))]
 
 
 def test_importing_the_library_loads_nothing_else():
@@ -70,6 +89,7 @@ def test_importing_the_library_loads_nothing_else():
 import sys
 import keras_mgnet
 print({name.partition(".")[0] for name in sys.modules} & {"keras", "tensorflow", "jax", "numpy", "h5py"})
+sys.meta_path.pop(0)  # would load `keras_mgnet.models` with Keras
 import keras
 before = set(sys.modules)
 import keras_mgnet.models

@@ -8,12 +8,12 @@ import numpy as np
 import typer
 
 from keras_mgnet.analysis import ANALYSES, Subject, analyze, check_names, inapplicable
-from keras_mgnet.cli.options import CheckpointOption, RunArgument
+from keras_mgnet.cli.options import CheckpointOption, DatasetOption, RunArgument
 from keras_mgnet.console import say
 from keras_mgnet.files import workspace
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.views import normalize
-from keras_mgnet.training.loop.inference import load_data
+from keras_mgnet.training.loop.inference import load_images
 from keras_mgnet.training.runs.run import Run, open_run, versions
 
 ALL = "all"
@@ -30,6 +30,7 @@ def analyze_command(
     out: Annotated[Path, typer.Option(help="folder to write to")] = Path("analysis"),
     images: Annotated[int, typer.Option(min=4, help="number of test images, chosen at random")] = 500,
     checkpoint: CheckpointOption = "last",
+    dataset: DatasetOption = None,
     seed: Annotated[int, typer.Option(help="seed of all random choices")] = 0,
 ) -> None:
     """Analyse the model of a run, and write the results as JSON and PNG.
@@ -42,7 +43,7 @@ def analyze_command(
     wanted = list(ANALYSES) if ALL in what else list(dict.fromkeys(what))
     check_names(wanted)
     opened = open_run(run)
-    subject = subject_of(opened, checkpoint, images, seed)
+    subject = subject_of(opened, checkpoint, images, seed, dataset)
     reasons = {name: reason for name, reason in inapplicable(subject.model).items() if name in wanted}
     if reasons and ALL not in what:
         raise ValueError("; ".join(f"{name} does not apply: {reason}" for name, reason in reasons.items()))
@@ -65,9 +66,9 @@ def analyze_command(
 analyze_command.__doc__ = f"{inspect.getdoc(analyze_command)}\n\n{LIST}"
 
 
-def subject_of(run: Run, checkpoint: str, images: int, seed: int) -> Subject:
-    """Returns the model of a run with randomly chosen test images of the run, normalised as in training."""
-    model, data = run.load_model(checkpoint), load_data(run)
+def subject_of(run: Run, checkpoint: str, images: int, seed: int, dataset: str | None = None) -> Subject:
+    """Returns the model of a run with randomly chosen test images, normalised as in training."""
+    model, data = run.load_model(checkpoint), load_images(run, dataset)
     chosen = np.random.default_rng(seed).permutation(data.counts[1])[:images]
     if isinstance(data, CleanImages):
         noisy, clean = data.test_squares(SIDE)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from keras_mgnet.cli.options import CheckpointOption
+from keras_mgnet.cli.options import CheckpointOption, DatasetOption
 from keras_mgnet.console import say, stderr
 from keras_mgnet.explorer.bundle import write_page
 from keras_mgnet.explorer.server import page_server
@@ -17,6 +17,7 @@ def explore_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="one or more run directories")],
     out: Annotated[Path, typer.Option(help="folder to write the page to")] = Path("explored"),
     checkpoint: CheckpointOption = "last",
+    dataset: DatasetOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="port of the page's server; 0 for any free port")] = 8600,
     serve: Annotated[bool, typer.Option(help="serve the page, or only write the page")] = True,
 ) -> None:
@@ -31,10 +32,11 @@ def explore_command(
     server = page_server(out, port) if serve else None  # reports a taken port before anything is computed
     with server or nullcontext():
         with stderr().status("starting") as status:
-            page = write_page(opened, out, checkpoint, status.update)
+            page = write_page(opened, out, checkpoint, dataset, status.update)
         megabytes = f"{page.size_bytes / 1e6:.1f} MB, of which {page.of_runtime / 1e6:.1f} MB are onnxruntime-web"
+        sent = f"sent as {page.compressed_bytes / 1e6:.1f} MB"
         what = f"{page.networks} network{'s' * (page.networks > 1)}, {page.samples} test images"
-        say(f"wrote {page.path}: {what}, {megabytes}")
+        say(f"wrote {page.path}: {what}, {megabytes}; {sent}")
         if server is not None:
             host, port = server.server_address
             say(f"open http://{host}:{port}/ in a browser; Ctrl-C ends")

@@ -8,11 +8,13 @@ from rich.table import Table
 
 from keras_mgnet.cli.options import CheckpointOption, JsonOption, SetOption, parse_pairs
 from keras_mgnet.console import print_json, say, show, stdout, table
+from keras_mgnet.errors import check_known
 from keras_mgnet.export import FLOAT32, FORMATS, Report, check_formats, export_model
 from keras_mgnet.export.card import MARKDOWN, summary
 from keras_mgnet.export.digests import CARD
 from keras_mgnet.files import file_digest
 from keras_mgnet.interop import load_weights
+from keras_mgnet.models.meaning import MEANINGS, SOFTMAX
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.registry import create_model
 from keras_mgnet.training.data.dataset import load
@@ -34,7 +36,18 @@ def export_command(
     weights: Annotated[Path | None, typer.Option(help=f"weight file, instead of a run: {WEIGHTS_HELP}")] = None,
     set: SetOption = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"with --weights: test images, class names and normalisation from {CLASSES_HELP}")
+        str | None,
+        typer.Option(
+            help="images for the comparison and for int8, instead of the run's; with --weights also class names and "
+            f"normalisation: {CLASSES_HELP}"
+        ),
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            help="meaning of the outputs: softmax (exclusive classes), sigmoid (independent labels) or none; by default that of "
+            "the last activation, the loss and the metrics"
+        ),
     ] = None,
     json_: JsonOption = False,
 ) -> None:
@@ -48,16 +61,20 @@ def export_command(
         keras-mgnet export resnet18 --weights r18.pth --dataset cifar10 --out out
     """
     check_formats(format)
+    if answers is not None:
+        check_known("meaning of answers", answers, MEANINGS)
     if weights is None:
-        if set or dataset:
-            raise ValueError(f"expected --weights with --set or --dataset. Received: set={set}, dataset={dataset!r}")
-        source = export_arguments(open_run(run), checkpoint)
+        if set:
+            raise ValueError(f"expected --weights with --set. Received: set={set}")
+        source = export_arguments(open_run(run), checkpoint, dataset)
     else:
         if dataset is None and any("int8" in FORMATS[form].options.values() for form in format):
             raise ValueError(f"expected --dataset, to calibrate int8. Received: format={format}, dataset=None")
         source = _with_weights(str(run), parse_pairs(set), weights, dataset)
+    if answers not in (None, SOFTMAX):
+        source.pop("labels", None)  # those of data sets are classes
     with hidden_notes():  # of the converters; progress is shown on standard output, which stays
-        reports = export_model(**source, out_dir=out, formats=format, name=name, console=stdout())
+        reports = export_model(**source, out_dir=out, formats=format, name=name, answers=answers, console=stdout())
     if json_:
         print_json([report.numbers() for report in reports])
         return

@@ -48,6 +48,9 @@ CheckpointOption = Annotated[
         "validation images, or on the test images if the run has no validation images"
     ),
 ]
+DatasetOption = Annotated[
+    str | None, typer.Option(help="data set to use instead of the run's, in one of the forms that `train` takes")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print only JSON, no table")]
 SetOption = Annotated[list[str] | None, typer.Option(metavar=PAIR, help="argument of the model; repeatable")]
 

@@ -1,5 +1,6 @@
 """Writes the explorer's page with its files: the runtime (onnxruntime-web), one file per network, and test images."""
 
+import gzip
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +11,16 @@ import numpy as np
 
 from keras_mgnet.description import count_params
 from keras_mgnet.errors import check_known
-from keras_mgnet.explorer.ink import ink_box
+from keras_mgnet.explorer.ink import ink_of
 from keras_mgnet.explorer.runtime import FOLDER, VERSION, installed
+from keras_mgnet.explorer.server import COMPRESSED
 from keras_mgnet.explorer.trace import traced
 from keras_mgnet.export.metadata import entries
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.to_onnx import converted, save
 from keras_mgnet.files import publish, workspace, write_json
 from keras_mgnet.training.data.dataset import Dataset
-from keras_mgnet.training.loop.inference import check_classifier, load_data
+from keras_mgnet.training.loop.inference import check_classifier, load_images
 from keras_mgnet.training.runs.run import CHECKPOINTS, Run
 
 PAGE = Path(__file__).parent / "page"
@@ -35,10 +37,15 @@ class Bundle:
     samples: int
     size_bytes: int  # of all files
     of_runtime: int  # bytes of the runtime alone
+    compressed_bytes: int  # of all files, as the page's server sends them
 
 
 def write_page(
-    runs: Sequence[Run], out: str | Path, checkpoint: str = "last", report: Callable[[str], None] = lambda text: None
+    runs: Sequence[Run],
+    out: str | Path,
+    checkpoint: str = "last",
+    dataset: str | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> Bundle:
     """Writes a static page with networks that classify what you draw. The page shows the states of each iteration.
 
@@ -50,6 +57,7 @@ def write_page(
         runs: runs of classifiers. The name of a network is the end of the path of its run.
         out: a new folder, an empty one, or one written by this function.
         checkpoint: "last" or "best".
+        dataset: the data set of the test images; None for that of each run (see `load_images`).
         report: called with a text at the start of each step.
 
     Raises:
@@ -60,7 +68,7 @@ def write_page(
     out, runtime = Path(out).resolve(), installed()
     _check(runs, out, checkpoint)
     report("test images")
-    datasets = [load_data(run) for run in runs]
+    datasets = [load_images(run, dataset) for run in runs]
     with workspace(out.parent) as folder:
         page = folder / out.name
         shutil.copytree(PAGE, page, ignore=shutil.ignore_patterns("__pycache__"))
@@ -75,12 +83,16 @@ def write_page(
             networks.append(network | _network(run, data, checkpoint, page / network["file"]))
         samples = _samples(datasets[0], page)
         write_json(page / MANIFEST, {"runtime": f"{FOLDER.name} {VERSION}", "networks": networks, "samples": samples})
+        report("compression")
+        _compress(page)
         if out.exists():
             out.rename(folder / "replaced")
         publish(page, out)
     sizes = {file: file.stat().st_size for file in out.rglob("*") if file.is_file()}
-    of_runtime = sum(size for file, size in sizes.items() if file.parent.name == FOLDER.name)
-    return Bundle(out, len(networks), len(samples), sum(sizes.values()), of_runtime)
+    plain = {file: size for file, size in sizes.items() if file.suffix != COMPRESSED}
+    of_runtime = sum(size for file, size in plain.items() if file.parent.name == FOLDER.name)
+    sent = sum(sizes.get(file.with_name(file.name + COMPRESSED), size) for file, size in plain.items())
+    return Bundle(out, len(networks), len(samples), sum(plain.values()), of_runtime, sent)
 
 
 def _check(runs: Sequence[Run], out: Path, checkpoint: str) -> None:
@@ -114,13 +126,20 @@ def _network(run: Run, data: Dataset, checkpoint: str, file: Path) -> dict[str, 
         "family": type(model).__name__,
         "step": model.method.step,
         "parameters": count_params(model),
-        "data": data.name,
+        "data": run.record["config"]["dataset"],
         "accuracy": run.record.get("result", {}).get(f"{checkpoint}_test_accuracy"),
         "input_shape": run.input_shape,
         "classes": run.class_names,
-        "ink": ink_box(data.test.images),
+        "ink": ink_of(data.test.images),
         "levels": [asdict(level) for level in levels],
     }
+
+
+def _compress(page: Path) -> None:
+    """Writes NAME.gz next to each file, except next to pictures, which are compressed already."""
+    for file in [*page.rglob("*")]:
+        if file.is_file() and file.suffix != ".png":
+            file.with_name(file.name + COMPRESSED).write_bytes(gzip.compress(file.read_bytes(), 6, mtime=0))
 
 
 def _samples(data: Dataset, page: Path) -> list[dict[str, str]]:

@@ -49,7 +49,7 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
         [('u', 1, ('level1_u_1',)), ('r', 0, ('level1_r_0', 'level1_r_1'))]
     """
     check_backend()
-    if not servable.classes:
+    if "classes" not in servable.answer.outputs:
         raise ValueError(f"expected a classifier. Received: {servable.model.name}, {type(servable.model).__name__}")
     import tensorflow as tf
 

@@ -4,16 +4,9 @@ import warnings
 from typing import Any
 
 import keras
-from keras.losses import (
-    CategoricalCrossentropy,
-    SparseCategoricalCrossentropy,
-    categorical_crossentropy,
-    sparse_categorical_crossentropy,
-)
+from keras.losses import SparseCategoricalCrossentropy
 
-INTEGER_LABELS = ("sparse_categorical_crossentropy", sparse_categorical_crossentropy)
-CROSS_ENTROPIES = (SparseCategoricalCrossentropy, CategoricalCrossentropy)
-OF_PROBABILITIES = (*INTEGER_LABELS, "categorical_crossentropy", categorical_crossentropy)
+from keras_mgnet.models.meaning import CROSS_ENTROPIES, SOFTMAX, cross_entropy
 
 
 def check_examples(model: keras.Model, x: Any, y: Any) -> None:
@@ -38,17 +31,18 @@ def _check_labels(model: keras.Model, x: Any, y: Any) -> None:
     images, labels = (getattr(part, "shape", None) for part in given[:2])
     if is_set and images is not None:
         _check_batches(images, tuple(model.inputs[0].shape))
-    if labels is not None and (isinstance(model.loss, SparseCategoricalCrossentropy) or model.loss in INTEGER_LABELS):
+    kind, _ = cross_entropy(model.loss) or (None, True)
+    if labels is not None and kind is SparseCategoricalCrossentropy:
         _check_integers(labels)
 
 
 def _check_logits(model: keras.Model) -> None:
-    loss, head = model.loss, model.layers[-1]
-    takes_probabilities = not loss.from_logits if isinstance(loss, CROSS_ENTROPIES) else loss in OF_PROBABILITIES
-    if takes_probabilities and getattr(head, "activation", None) is keras.activations.linear:
+    kind, takes_logits = cross_entropy(model.loss) or (None, True)
+    if not takes_logits and getattr(model.layers[-1], "activation", None) is keras.activations.linear:
+        advice = ", or build with classifier_activation='softmax'" if CROSS_ENTROPIES[kind][1] == SOFTMAX else ""
         warnings.warn(
             f"the loss takes probabilities and {model.name} returns logits: compile with "
-            "keras.losses.SparseCategoricalCrossentropy(from_logits=True), or build with classifier_activation='softmax'",
+            f"keras.losses.{kind.__name__}(from_logits=True){advice}",
             stacklevel=4,
         )
 

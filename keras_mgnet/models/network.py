@@ -30,8 +30,8 @@ class Network(keras.Model):
     """Base class of the families: a Keras model of stem, levels, transfers and output layers.
 
     The constructor compiles the network with its recipe, so you can call `fit` at once. A network with include_top=False is not
-    compiled. With `Frame` a network maps images (N, H, W, C) to logits (N, classes). With `ImageFrame` a network maps
-    images to images.
+    compiled, and neither is a network that Keras loads with compile=False. With `Frame` a network maps images (N, H, W, C) to
+    logits (N, classes). With `ImageFrame` a network maps images to images.
 
     To define a family, subclass `Network` and decorate the subclass with `keras_mgnet.serialization.serializable`. The
     constructor takes the arguments of the family, and then `**arguments: Unpack[FrameArguments]`. `help` and
@@ -79,7 +79,7 @@ class Network(keras.Model):
         self.dtype_policy = frame.common["dtype"]  # Keras decides by it whether to scale the loss
         self.recipe = recipes.recipe(frame.recipe or recipe or self.family.recipe)
         check_remat(self, frame.remat)
-        if frame.include_top:
+        if frame.include_top and not compat.is_loading():
             compile_by_recipe(self, frame.loss())
         if frame.weights is not None:
             if is_file(frame.weights):
@@ -112,9 +112,9 @@ class Network(keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns loss, metrics and optimiser. Keras itself leaves out the optimiser when it writes an .h5 file."""
+        """Returns loss, metrics and the present optimiser. Keras itself leaves out the optimiser when it writes an .h5 file."""
         config = super().get_compile_config()
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} | config if config else config
+        return config | {"optimizer": keras.saving.serialize_keras_object(self.optimizer)} if config else config
 
     def make_train_function(self, force: bool = False) -> Any:
         """Builds the optimiser before the training step is traced.

@@ -258,7 +258,8 @@ def test_training_starts_from_the_weights_of_a_file(weights, tmp_path):
             ["export", *ELSEWHERE, "--weights", "w.npz", "--format", "onnx", "tflite_int8"],
             "expected --dataset, to calibrate int8",
         ),
-        (["export", "nowhere", "--dataset", "digits"], "expected --weights with --set or --dataset"),
+        (["export", "nowhere", "--set", "nu=2"], "expected --weights with --set"),
+        (["export", "nowhere", "--answers", "sofmax"], "did you mean 'softmax'"),
         (["export", "resnet81", "--weights", "w.npz"], "did you mean 'resnet18'"),
     ],
 )

@@ -1,5 +1,7 @@
 """The explorer: what it writes and serves."""
 
+import gzip
+import http.client
 import json
 import shutil
 import urllib.error
@@ -13,7 +15,7 @@ from keras_mgnet.analysis.intercept import levels as levels_of
 from keras_mgnet.analysis.states import STEPPING, iterates, residuals_of
 from keras_mgnet.explorer import runtime
 from keras_mgnet.explorer.bundle import MANIFEST, write_page
-from keras_mgnet.explorer.ink import ink_box
+from keras_mgnet.explorer.ink import ink_of
 from keras_mgnet.explorer.trace import traced
 from keras_mgnet.export.servable import Servable
 from keras_mgnet.export.to_onnx import converted
@@ -94,6 +96,17 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(runs, the_runtime, tmp
     assert [network["name"] for network in told] == ["a/run", "b/run"]
 
 
+def test_a_run_whose_data_set_was_moved_shows_the_images_that_it_keeps(runs, the_runtime, tmp_path):
+    shutil.copytree(runs[1].path, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    record["config"]["dataset"] = f"npz:{tmp_path}/moved.npz"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match="no such file"):
+        page = write_page([open_run(tmp_path / "run")], tmp_path / "page").path
+    (network,) = json.loads((page / MANIFEST).read_text())["networks"]
+    assert len(list((page / "samples").iterdir())) == 10 and 0.8 < network["ink"]["size"] <= 1
+
+
 def test_a_network_that_disagrees_with_keras_leaves_no_page(runs, the_runtime, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_mgnet.explorer.bundle.converted", lambda serve: wrong(converted(serve)))
     with pytest.raises(ValueError, match="expected"):
@@ -110,12 +123,12 @@ def wrong(proto):
 
 def test_drawings_are_told_from_photographs():
     digits = data.load("digits").test.images
-    assert 0.8 < ink_box(digits) <= 1
-    assert ink_box(255 - digits) is None
-    assert ink_box(np.repeat(digits, 3, -1)) is None
-    assert ink_box(np.zeros((2, 8, 8, 1), "uint8")) is None
+    assert 0.8 < ink_of(digits)["size"] <= 1
+    assert ink_of(255 - digits) is None
+    assert ink_of(np.repeat(digits, 3, -1)) is None
+    assert ink_of(np.zeros((2, 8, 8, 1), "uint8")) is None
     noise = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype("uint8")
-    assert ink_box(noise) is None
+    assert ink_of(noise) is None
 
 
 def test_the_runtime_is_the_version_whose_digest_is_known(tmp_path, monkeypatch):
@@ -159,6 +172,45 @@ def test_the_server_gives_files_with_their_types_and_nothing_else(url):
             urllib.request.urlopen(url + path)
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(urllib.request.Request(url + MANIFEST, headers={"Host": "evil.example"}))
+
+
+ACCEPTED = {
+    "gzip, deflate, br": True,
+    "br;q=1.0, gzip;q=0.5": True,
+    "*": True,
+    "gzip;q=0": False,
+    "br": False,
+    None: False,
+}
+
+
+@pytest.mark.parametrize("accepted", ACCEPTED)
+def test_files_are_sent_compressed_to_those_who_take_it(accepted, url, page_folder):
+    name = "onnxruntime-web/ort-wasm-simd-threaded.wasm"
+    whole = (page_folder / name).read_bytes()
+    headers = {} if accepted is None else {"Accept-Encoding": accepted}
+    with urllib.request.urlopen(urllib.request.Request(url + name, headers=headers)) as answer:
+        content = answer.read()
+        assert answer.headers["Content-Type"] == "application/wasm" and answer.headers["Vary"] == "Accept-Encoding"
+        assert (answer.headers["Content-Encoding"] == "gzip") == ACCEPTED[accepted]
+    if ACCEPTED[accepted]:
+        assert len(content) < len(whole) / 3
+        content = gzip.decompress(content)
+    assert content == whole
+
+
+def test_pictures_and_refusals_are_sent_as_they_are(url):
+    connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))  # one connection for all
+    for path, host, status, encoding in (
+        ("main.js", None, 200, "gzip"),
+        ("samples/0.png", None, 200, None),
+        ("main.js", "evil.example", 403, None),
+    ):
+        connection.request("GET", f"/{path}", headers={"Accept-Encoding": "gzip"} | ({"Host": host} if host else {}))
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.headers["Content-Encoding"]) == (status, encoding)
+    connection.close()
 
 
 def test_the_command_writes_the_page(runs, the_runtime, tmp_path):

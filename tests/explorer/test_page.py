@@ -11,15 +11,18 @@ from PIL import Image
 
 from keras_mgnet.analysis.states import residuals_of
 from keras_mgnet.explorer.bundle import MANIFEST
+from keras_mgnet.explorer.ink import ink_of
 from keras_mgnet.images import normalize
 from keras_mgnet.training.data import dataset as data
 from support.explored import NETWORKS
+from support.pen import drawings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VIEWPORT = {"width": 1280, "height": 900}
 PROBABILITY = 1e-4
 # Strokes on a board of 280 by 280 pixels, as a hand draws them.
 DIGITS = {
+    "1": [(60, 40), (60, 110)],
     "3": [(90, 60), (140, 40), (185, 65), (180, 110), (135, 135), (185, 155), (195, 200), (150, 238), (90, 225)],
     "5": [(190, 45), (100, 45), (95, 125), (150, 115), (195, 150), (190, 205), (145, 238), (90, 220)],
 }
@@ -115,6 +118,31 @@ def test_a_digit_that_is_drawn_is_read(page, digit):
     draw(page, DIGITS[digit])
     settled(page)
     assert [likeliest(page, n) for n in range(len(NETWORKS))] == [digit] * len(NETWORKS)
+
+
+READ = """async drawings => {
+    const { pixelsFor } = await import("./pixels.js"), { Network } = await import("./network.js");
+    const { networks } = await (await fetch("explorer.json")).json();
+    return Promise.all(networks.map(async description => {
+        const network = await Network.load(description), told = [];
+        for (const strokes of drawings) {
+            const pixels = pixelsFor(description, null, strokes), { probabilities } = await network.run(pixels);
+            told.push([description.classes[probabilities.indexOf(Math.max(...probabilities))], [...pixels]]);
+        }
+        return told;
+    }));
+}"""
+
+
+def test_ten_digits_at_five_places_in_three_sizes_are_read(page, runs):
+    digits, strokes = zip(*drawings(), strict=True)
+    height, width, _ = runs[0].input_shape
+    measured = ink_of(data.load("digits").test.images)
+    for told in page.evaluate(READ, strokes):
+        answers, pixels = zip(*told, strict=True)
+        assert np.mean([answer == digit for answer, digit in zip(answers, digits, strict=True)]) >= 0.95
+        drawn = ink_of(np.array(pixels).reshape(-1, height, width, 1).astype("uint8"))
+        assert drawn == pytest.approx(measured, abs=0.05)  # their size, pen and place
 
 
 def draw(page, stroke):

@@ -213,7 +213,7 @@ KINDS = (
 def test_every_kind_of_model_gives_the_scores_of_keras(kind):
     model = kind() if kind is adapted else filled(kind())
     uses = [len(part._inbound_nodes) for part in flatten_layers(model)]
-    servable, x = Servable(model), pixels()
+    servable, x = Servable(model, answers="softmax"), pixels()
     logits, expected = keras.ops.convert_to_numpy(servable(x)), scores(model, x)
     assert_close(logits if kind is clone else keras.ops.softmax(logits), expected, 1e-6)
     assert len(servable.model.trainable_weights) == len(model.trainable_weights)
@@ -311,15 +311,18 @@ REFUSED = {
     "two outputs": (two_heads, FORM + r".* to \(None, 5\), \(None, 5\)$"),
     "feature maps": (maps, FORM + r".* to \(None, 4, 4, 4\)$"),
     "no classifier": (lambda: backbone(name="mgnet"), FORM + "mgnet with include_top=False"),
-    "one class": (lambda: keras.Sequential([image(), backbone(), layers.Dense(1)]), FORM + r".* to \(None, 1\)$"),
+    "one class": (
+        lambda: keras.Sequential([image(), backbone(), layers.Dense(1, "softmax")]),
+        r"expected two outputs or more for classes\. Received: \w+ with one output",
+    ),
     "a class of its own": (Subclassed, FORM + "Subclassed, which is not functional"),
     "not built": (lambda: keras.Sequential([layers.Dense(2)]), FORM + "Sequential, which is not built"),
     "no model": (lambda: None, FORM + "NoneType, which is not functional"),
-    "sigmoids": (
-        lambda: keras.Sequential([image(), backbone(), layers.Dense(3, "sigmoid", name="tags")]),
-        r"expected logits, or a softmax as the last step\. Received: the sigmoid of 'tags'",
+    "probabilities": (average_of_softmaxes, r"or answers='none'\. Received: .*, which returns probabilities"),
+    "an unknown meaning": (
+        lambda: keras.Sequential([image(), backbone(), layers.Dense(3)]),
+        r"expected answers='softmax'.* is not compiled\. Received: answers=None",
     ),
-    "probabilities": (average_of_softmaxes, "or a softmax as the last step. Received: .*, which returns probabilities"),
     "batch statistics": (
         lambda: around(backbone(name="mgnet"), training=True),
         r"expected 'mgnet' to be called with training=False\. Received: training=True",

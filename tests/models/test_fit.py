@@ -107,3 +107,14 @@ def test_a_loss_of_probabilities_on_logits_is_told(loss):
     softmax = MgNet(nu=(2,), channels=2, classes=3, input_shape=(6, 6, 3), classifier_activation="softmax")
     softmax.compile("sgd", loss)
     softmax.fit(IMAGES, LABELS, verbose=0)
+
+
+def test_a_model_loaded_without_compiling_is_not_compiled(tmp_path):
+    model = network()
+    model.fit(IMAGES, LABELS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert not loaded.compiled
+    np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
+    assert keras.saving.load_model(tmp_path / "model.keras").compiled
+    assert network().compiled and type(model).from_config(model.get_config()).compiled

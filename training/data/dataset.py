@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mgnet.errors import check_known
+from keras_mgnet.errors import MissingDataError, check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
@@ -154,7 +154,8 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
         on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
 
     Raises:
-        ValueError: if the name is unknown, the data set is not prepared or has no classes, or the arrays do not fit together.
+        ValueError: if the name is unknown, the data set has no classes, or the arrays do not fit together.
+        MissingDataError: a ValueError, if the file or folder does not exist, or TFDS has not prepared the data set.
 
     Example:
         >>> load("digits").train.images.shape
@@ -241,6 +242,8 @@ def _digits() -> Dataset:
 
 
 def _npz(name: str, file: Path) -> Dataset:
+    if not file.exists():
+        raise MissingDataError(f"no such file: '{file}'")
     try:
         arrays = read_npz(file, (*NPZ_KEYS, *NPZ_OPTIONS))
     except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import expanded
 from keras_mgnet.images import decode
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
@@ -126,6 +127,8 @@ class CleanImages:
 def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
     """Reads the images of `denoise:DIR`: DIR/train*/* and DIR/test*/*, of any size. Colour images become grey."""
     root = expanded(name.partition(":")[2])
+    if not root.exists():
+        raise MissingDataError(f"no such folder: '{root}'")
     parts = {part: _read(root, part) for part in PARTS}
     return CleanImages(name, **parts, sigma=sigma, patch_size=patch_size)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mgnet.errors import printable
+from keras_mgnet.errors import MissingDataError, printable
 from keras_mgnet.images import decode
 
 SUFFIXES = {
@@ -44,6 +44,8 @@ def read_folder(root: Path, image_size: int | None, on_corrupt: str) -> tuple[li
     this form. Warns about files and folders that are not read, and if there is only one class. See `dataset.load` for
     `image_size` and `on_corrupt`.
     """
+    if not root.exists():
+        raise MissingDataError(f"no such folder: '{root}'")
     if not root.is_dir():
         raise ValueError(f"expected a folder of images. Received: '{root}'")
     parts = _parts(root)

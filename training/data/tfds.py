@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import StringConstraints
 from typing_extensions import TypedDict
 
-from keras_mgnet.errors import one_line, unknown
+from keras_mgnet.errors import MissingDataError, one_line, unknown
 from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.files import expanded, without_brackets
 from keras_mgnet.schema import open_ended, read_json
@@ -57,7 +57,8 @@ def _read(
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # what is unknown or damaged ends in several errors of TFDS and protobuf
         _check_infos(data_dir or expanded(tfds.core.constants.DATA_DIR), name)
-        raise unknown("dataset", name, [*forms, *tfds.list_builders(with_community_datasets=False)]) from error
+        choices = [*forms, *tfds.list_builders(with_community_datasets=False)]
+        raise MissingDataError(str(unknown("dataset", name, choices))) from error
     features = dict(builder.info.features.items())
     if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
         raise ValueError(
@@ -68,7 +69,7 @@ def _read(
         raise ValueError(f"expected images of one size; {advice}. Received: {name} {features['image'].shape}")
     if not builder.is_prepared():
         advice = f"prepare it with `tfds build {name}`, or set TFDS_DATA_DIR to the folder that has it"
-        raise ValueError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
+        raise MissingDataError(f"expected {name} prepared for TFDS; {advice}. Received: no data in {builder.data_path}")
     splits = builder.info.splits
     names = ["train", *(part for part in ("test", "validation") if part in splits)]
     if "train" not in splits or len(names) == 1:

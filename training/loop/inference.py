@@ -1,5 +1,6 @@
 """Uses the model of a run: evaluates it on a data set, classifies image files, and removes noise from image files."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,41 +9,67 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
+from keras_mgnet.models.meaning import SOFTMAX, meaning
 from keras_mgnet.top_classes import top_classes
 from keras_mgnet.training.data.dataset import Dataset, is_denoising
 from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.samples import read_samples
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop import task
 from keras_mgnet.training.loop.config import TrainConfig
-from keras_mgnet.training.runs.run import Run
+from keras_mgnet.training.runs.run import SAMPLES, Run
 
 
 def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
     """Loads `dataset`, by default the run's data set. Raises ValueError if the images or classes do not fit the run's model."""
-    config = _config(run, dataset)
-    data = task.load_data(config)
+    try:
+        data = task.load_data(_config(run, dataset))
+    except MissingDataError as error:
+        advice = "" if dataset else f"; name the data set of '{run.path}' with dataset (--dataset)"
+        raise MissingDataError(f"{error}{advice}") from error
+    return _fitting(run, data)
+
+
+def load_images(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
+    """Loads `dataset`, by default the run's data set, or else the few images of it that the run keeps.
+
+    Warns if these images stand in for the data set. Raises ValueError as `load_data` does.
+    """
+    file = run.path / SAMPLES
+    try:
+        return load_data(run, dataset)
+    except (MissingDataError, ImportError) as error:
+        if dataset or not file.is_file():
+            raise
+        warnings.warn(f"{error}. Used the images in '{file}' instead", stacklevel=2)
+    config = _config(run, None)
+    return _fitting(run, read_samples(file, sigma=config.sigma, patch_size=config.patch_size))
+
+
+def _fitting(run: Run, data: Dataset | CleanImages) -> Dataset | CleanImages:
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
     if expected != received:
         raise ValueError(
-            f"expected images {expected[0]} of the classes {expected[1]}. Received: {config.dataset}, {received}"
+            f"expected images {expected[0]} of the classes {expected[1]}. Received: {data.name}, {received}"
         )
     return data
 
 
-def export_arguments(run: Run, checkpoint: str = "last") -> dict[str, Any]:
+def export_arguments(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
     """Returns the arguments of `keras_mgnet.export.export_model` for the model of a run.
 
-    The arguments are the model, images of the run's data set, and the record for the model card. For a classifier, they also
-    include the class names and the normalisation.
+    The arguments are the model, images of `dataset` or of the run's data set (see `load_images`), and the record for the model
+    card. For a classifier, they also include the class names and the normalisation.
 
     Example:
         >>> arguments = export_arguments(open_run("runs/digits-mgnet-001"))  # doctest: +SKIP
         >>> export_model(**arguments, out_dir="exported", formats=["onnx"])  # doctest: +SKIP
     """
     served = {"class_names": run.class_names, "normalization": run.normalization} if run.class_names else {}
-    images, record = load_data(run).export_images(), {**run.record, "checkpoint": checkpoint}
+    images, record = load_images(run, dataset).export_images(), {**run.record, "checkpoint": checkpoint}
     return {"model": run.load_model(checkpoint), "record": record, **served, **images}
 
 
@@ -144,6 +171,11 @@ def _check_size(path: Path, least: int) -> None:
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:
     height, width, channels = run.input_shape
     pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
-    outputs = model(normalize(pixels, *run.normalization), training=False)
-    is_softmax = model.get_config()["classifier_activation"] == "softmax"
-    return ops.convert_to_numpy(outputs if is_softmax else ops.softmax(outputs))
+    outputs, activation = (
+        model(normalize(pixels, *run.normalization), training=False),
+        model.layers[-1].activation.__name__,
+    )
+    means = meaning(model, activation)
+    if means == activation:
+        return ops.convert_to_numpy(outputs)
+    return ops.convert_to_numpy((ops.softmax if means == SOFTMAX else ops.sigmoid)(outputs))

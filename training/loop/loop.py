@@ -124,6 +124,7 @@ class _Loop:
         jit_compile = "off" if self.config.reproducible else self.config.jit_compile
         self.strategy.install(self.model, JIT_COMPILE[jit_compile])
         self.writer.record(content | {"result": {"status": "running"}})
+        self.writer.samples(self.prepared.data)
         self.console.out(headline(self.prepared, self.writer.directory, self.progress), highlight=False)
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:

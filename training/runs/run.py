@@ -3,6 +3,8 @@
 run.json      versions, command, configuration, data, model, result
 last.keras    the newest model: after the last epoch, or where Ctrl-C or SIGTERM stopped the run
 best.keras    the model after the epoch with the best accuracy or PSNR on the validation images, or else on the test images
+              Both are compiled for use: with the optimiser of the run as before its first step, at the starting rate.
+samples.npz   a few training and test images, for commands that run without the data set (see `data.samples`)
 log.csv       one row per epoch
 curves.png    loss, error or PSNR, and learning rate
 tensorboard/  event files
@@ -30,15 +32,9 @@ from keras_mgnet.training.runs.record import Record
 from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
-OF_THE_MACHINE = (
-    "out",
-    "resume",
-    "strategy",
-    "cpu_devices",
-    "keep",
-    "checkpoint_steps",
-    "log",
-)  # fields of a configuration
+SAMPLES = "samples.npz"
+# Fields of a configuration that may differ in a resumed run.
+OF_THE_MACHINE = ("out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps", "log")
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 

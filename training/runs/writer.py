@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras.optimizers import LossScaleOptimizer
 
 from keras_mgnet.extras import extra
 from keras_mgnet.files import clear_staged, room_on_disk, staged_file, write_json
+from keras_mgnet.models.network import Network
+from keras_mgnet.training.data.dataset import Dataset
+from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.samples import write_samples
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
 from keras_mgnet.training.runs.plots import plot_curves
+from keras_mgnet.training.runs.run import SAMPLES
 from keras_mgnet.training.runs.state import Progress, State, capture, restore
 
 
@@ -103,10 +109,15 @@ class RunWriter:
         self.checkpoints.write(progress.name, capture(model), progress.to_dict())
         self.checkpoints.prune(progress.name, self.keep, [progress.best_name])
 
-    def save(self, model: keras.Model, name: str) -> None:
-        """Writes NAME.keras."""
-        with staged_file(self.directory / f"{name}.keras") as staged:
+    def save(self, model: Network, name: str) -> None:
+        """Writes NAME.keras, compiled for use. The checkpoint has the state of the optimiser."""
+        with staged_file(self.directory / f"{name}.keras") as staged, fresh_optimizer(model):
             model.save(staged)
+
+    def samples(self, data: Dataset | CleanImages) -> None:
+        """Writes samples.npz, unless it is there."""
+        if not (self.directory / SAMPLES).exists():
+            write_samples(self.directory / SAMPLES, data)
 
     def log(self, progress: Progress) -> None:
         """Writes log.csv, which counts epochs from 1."""
@@ -143,6 +154,23 @@ class RunWriter:
         return self._tensorboard.Writer(str(self.directory / "tensorboard"))
 
 
+@contextmanager
+def fresh_optimizer(model: Network) -> Iterator[None]:
+    """While open, a model has the optimiser of its recipe as before the first step, with the starting rate and no schedule.
+
+    At the end of a schedule the rate is almost 0, so whoever trains the saved model on would change no weight.
+    """
+    trained, fresh = model.optimizer, model.recipe.optimizer()
+    if isinstance(trained, LossScaleOptimizer):
+        fresh = LossScaleOptimizer(fresh)
+        fresh.build(model.trainable_variables)  # Keras cannot load such an optimiser unbuilt
+    model.optimizer = fresh
+    try:
+        yield
+    finally:
+        model.optimizer = trained
+
+
 class Follower(RunWriter):
     """Replaces `RunWriter` in every worker except the chief. A follower does the same work, but writes nothing."""
 
@@ -155,7 +183,7 @@ class Follower(RunWriter):
     def _nothing(self, *what) -> None:
         """Replaces the methods that write."""
 
-    record = save = log = events = draw = _nothing
+    record = save = samples = log = events = draw = _nothing
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
         capture(model)  # raises as in the writer if weights are not finite

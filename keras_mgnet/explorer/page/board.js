@@ -1,24 +1,24 @@
 // The board shows a picture. You draw it with mouse, pen or finger, drop or open a file, or choose a test image.
 
-import { blank } from "./pixels.js";
+import { blank, draw, LINE } from "./pixels.js";
 
-const LINE = 22; // width of the pen on 280 pixels, as in MNIST
 const LARGEST = 2048; // pixels per side; some browsers do not draw larger images
 
 export class Board {
-  // Calls changed(picture, isDrawing) with each new picture, and failed(message) if a file is not an image.
+  // Calls changed(picture, strokes) with each new picture, and failed(message) if a file is not an image. The strokes of a drawing
+  // are lists of points [x, y] in pixels of the board; an image has null.
   constructor(canvas, changed, failed) {
-    Object.assign(this, { canvas, changed, failed, isDrawing: true, at: null, opened: 0 });
+    Object.assign(this, { canvas, changed, failed, strokes: [], isDown: false, opened: 0 });
     this.drawing = canvas.getContext("2d", { willReadFrequently: true });
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.line(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.at = null; });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.isDown = false; });
     this.wipe();
   }
 
   clear() {
     this.wipe();
-    this.changed(this.canvas, true);
+    this.changed(this.canvas, this.strokes);
   }
 
   // source: a file, or an image on the page
@@ -34,14 +34,14 @@ export class Board {
     const picture = blank(image.width, image.height);
     picture.getContext("2d").drawImage(image, 0, 0);
     this.wipe();
-    this.isDrawing = false;
+    this.strokes = null;
     this.drawing.imageSmoothingEnabled = image.width > this.canvas.width;
     this.drawing.drawImage(image, 0, 0, this.canvas.width, this.canvas.height);
-    return this.changed(picture, false);
+    return this.changed(picture, null);
   }
 
   wipe() {
-    this.isDrawing = true;
+    this.strokes = [];
     this.drawing.fillStyle = "black";
     this.drawing.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
@@ -51,21 +51,18 @@ export class Board {
     event.preventDefault();
     this.opened++;
     this.canvas.setPointerCapture(event.pointerId);
-    if (!this.isDrawing) this.wipe();
-    this.at = this.place(event);
+    if (!this.strokes) this.wipe();
+    this.strokes.push([this.place(event)]);
+    this.isDown = true;
     this.line(event);
   }
 
   line(event) {
-    if (!this.at) return;
-    const to = this.place(event);
-    Object.assign(this.drawing, { strokeStyle: "white", lineWidth: LINE, lineCap: "round", lineJoin: "round" });
-    this.drawing.beginPath();
-    this.drawing.moveTo(...this.at);
-    this.drawing.lineTo(...to);
-    this.drawing.stroke();
-    this.at = to;
-    this.changed(this.canvas, true);
+    if (!this.isDown) return;
+    const stroke = this.strokes.at(-1), last = stroke.at(-1);
+    stroke.push(this.place(event));
+    draw(this.drawing, [[last, stroke.at(-1)]], LINE);
+    this.changed(this.canvas, this.strokes);
   }
 
   place(event) {

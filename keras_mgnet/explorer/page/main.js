@@ -12,8 +12,8 @@ const [step, channel, message] = [find("step"), find("channel"), find("message")
 let panels = [], waiting = null, isRunning = false, playing = null;
 
 // Runs the networks on a picture. If several pictures arrive in the meantime, only the last one is used.
-async function classify(picture, isDrawing) {
-  waiting = { picture, isDrawing };
+async function classify(picture, strokes) {
+  waiting = { picture, strokes };
   message.textContent = "";
   if (isRunning) return;
   isRunning = true;
@@ -22,7 +22,7 @@ async function classify(picture, isDrawing) {
     while (waiting) {
       const next = waiting;
       waiting = null;
-      for (const panel of panels) await panel.classify(next.picture, next.isDrawing);
+      for (const panel of panels) await panel.classify(next.picture, next.strokes);
       showResults();
     }
   } catch (error) {

@@ -37,8 +37,8 @@ export class Panel {
     return Math.max(...this.result.levels.flatMap((level) => level.rows.map((row) => row.states[0].channels)));
   }
 
-  async classify(picture, isDrawing) {
-    const pixels = pixelsFor(this.network.description, picture, isDrawing);
+  async classify(picture, strokes) {
+    const pixels = pixelsFor(this.network.description, picture, strokes);
     this.result = await this.network.run(pixels);
     drawImage(this.seen, pixels, this.network.description.input_shape);
     this.steps = this.result.levels.flatMap(stepsOf);

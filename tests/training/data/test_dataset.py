@@ -300,11 +300,10 @@ def test_npz_names_what_is_missing(tmp_path):
         data.load(f"npz:{tmp_path / 'set.npz'}")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no archive", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
 def test_npz_that_cannot_be_read(content, tmp_path):
     file = tmp_path / "set.npz"
-    if content is not None:
-        file.write_bytes(content)
+    file.write_bytes(content)
     with pytest.raises(ValueError, match=r"expected an \.npz file.*set\.npz"):
         data.load(f"npz:{file}")
 
@@ -471,7 +470,9 @@ def test_folder_without_enough_to_learn_from(tmp_path):
         with pytest.raises(ValueError, match=f"expected .*{message}"):
             data.load(f"folder:{tmp_path / 'set'}")
 
+    (tmp_path / "set").touch()
     refused("a folder of images. Received: .*set")
+    (tmp_path / "set").unlink()
     (tmp_path / "set").mkdir()
     refused("none in .*set")
     write(tmp_path / "set", count=4)

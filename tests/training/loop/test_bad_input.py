@@ -181,7 +181,7 @@ REFUSED = {
     ),
     "no data set": (lambda: TrainConfig(None), "expected dataset to be a valid string"),
     "warm-up": (lambda: prepare(TrainConfig("digits", epochs=2, warmup_epochs=3.0)), "expected warmup_epochs <= 2"),
-    "folder": (lambda: prepare(TrainConfig("folder:/no/where")), "expected a folder of images. Received: '/no/where'"),
+    "folder": (lambda: prepare(TrainConfig("folder:/no/where")), "no such folder: '/no/where'"),
     "levels of a run": (
         lambda: prepare(TrainConfig("digits", set={"nu": [1] * 5})),
         "at least 16x16 pixels for 5 grids",

@@ -3,11 +3,14 @@
 import io
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from keras_mgnet import ResNet, count_params, create_model
+from keras_mgnet.images import normalize
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop import callbacks, loop, task
@@ -15,7 +18,7 @@ from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, predict
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
 
-FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "tensorboard"]
+FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "samples.npz", "tensorboard"]
 
 
 def digits_run(out, **changes):
@@ -201,3 +204,33 @@ def test_training_starts_from_weights_of_other_classes(as_argument, tmp_path):
         model = loop.prepare(TrainConfig("digits", **given)).model
     for ours, theirs in zip(model.get_weights()[:-2], trained.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+SCALED = {"set": {"nu": [1], "channels": 2}, "dtype": "mixed_float16", "ema": 0.9, "epochs": 1, "batch_size": 512}
+
+
+@pytest.mark.parametrize("options", [{}, SCALED])
+def test_the_files_of_a_run_can_be_trained_on(run, options, tmp_path):
+    """At the starting rate and without momentum, whatever the rate was at the end; the checkpoint has the state of the run."""
+    run = digits_run(tmp_path / "run", **options) if options else run
+    digits = load("digits").train
+    for name in ("last", "best"):
+        model = keras.saving.load_model(run.path / f"{name}.keras")
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        assert float(optimizer.learning_rate) == pytest.approx(0.1) and int(optimizer.iterations) == 0
+        before = model.get_weights()
+        model.fit(normalize(digits.images[:64], *run.normalization), digits.labels[:64], verbose=0)
+        changed = [np.abs(new - old).max() for new, old in zip(model.get_weights(), before, strict=True)]
+        assert max(changed) > 1e-3
+
+
+def test_a_model_that_was_compiled_for_labels_predicts_each_by_itself(run, tmp_path):
+    model = run.load_model()
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+    model.save(tmp_path / "last.keras")
+    Image.fromarray(load("digits").test.images[0, ..., 0]).save(tmp_path / "digit.png")
+    (prediction,) = predict(Run(tmp_path, run.record), [tmp_path / "digit.png"], top=10)
+    image = normalize(load("digits").test.images[:1], *run.normalization)
+    expected = keras.ops.convert_to_numpy(keras.ops.sigmoid(model(image, training=False)))[0]
+    received = [prediction["classes"][str(c)] for c in range(10)]
+    np.testing.assert_allclose(received, expected, atol=1e-6)

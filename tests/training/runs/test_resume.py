@@ -18,6 +18,7 @@ from keras_mgnet.training.loop import callbacks
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.identity import digest
 from keras_mgnet.training.loop.loop import train
+from keras_mgnet.training.loop.prepare import prepare
 from keras_mgnet.training.runs import checkpoint
 from keras_mgnet.training.runs.checkpoint import ARRAYS
 from keras_mgnet.training.runs.run import open_run, read_log
@@ -279,7 +280,7 @@ def test_a_kill_between_checkpoint_and_models_is_made_good(whole, tmp_path):
     with RunWriter(tmp_path / "run", 2, digest(whole.record)) as writer:
         shutil.copytree(whole.path / "checkpoints", writer.checkpoints.directory, dirs_exist_ok=True)
         (writer.directory / "best.keras").write_bytes(b"of a lost epoch")
-        model = whole.load_model()
+        model = prepare(TrainConfig.of_run(whole.path)).model
         progress = writer.take_up(model)
         writer.catch_up(model, progress)
     assert progress.epoch == 3
