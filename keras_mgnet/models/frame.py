@@ -54,7 +54,9 @@ class Frame:
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 
     Attributes:
-        stem: "cifar", "mnist" (3x3) or "imagenet" (7x7 with stride 2 and max pooling).
+        stem: "cifar", "mnist" (3x3), "imagenet" (7x7 with stride 2 and max pooling), "strided" (3x3 with stride 2) or "whitening"
+            (2x2 filters that whiten the image, 3x3, max pooling), see `keras_mgnet.layers.Stem`. `keras_mgnet.whiten` computes
+            the whitening filters from images; `keras-mgnet train` calls it.
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: the activation sigma, a Keras activation.
@@ -148,7 +150,7 @@ class Frame:
         return input_tensor(self.input_tensor)
 
     def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
-        """Returns the image after the stem, (N, H/s, W/s, channels). s is 4 for the stem "imagenet" and 1 for the other stems."""
+        """Returns the image after the stem, (N, H/s, W/s, channels). s is the `reduction` of the stem."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
@@ -181,8 +183,7 @@ class Frame:
                 "expected input_shape=(height, width, channels): transpose images whose channels come first. "
                 f"Received: input_shape={shape}"
             )
-        _, strides, pools = STEMS[self.stem]
-        least = strides * (2 if pools else 1) * 2 ** (levels - 1)
+        least = STEMS[self.stem].reduction * 2 ** (levels - 1)
         for size in shape[:2]:
             if size is not None and not (is_integer(size) and size >= least):
                 raise ValueError(

@@ -1,7 +1,7 @@
 """Transfers to the next grid, and the stem. The stem computes the data of the first grid from an image."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,12 +13,30 @@ from keras_mgnet.layers import steps
 from keras_mgnet.layers.operators.conv import Conv, pad
 from keras_mgnet.layers.operators.families import build_all, identity
 from keras_mgnet.layers.operators.norm import norm_layer
+from keras_mgnet.layers.operators.whitening import Whitening
 from keras_mgnet.serialization import serializable
 
-STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
-    "cifar": (3, 1, False),
-    "mnist": (3, 1, False),
-    "imagenet": (7, 2, True),
+
+class StemKind(NamedTuple):
+    """Describes a stem."""
+
+    kernel_size: int
+    strides: int = 1  # of the convolution
+    pool: int | None = None  # size of a max pooling with stride 2
+    whitening: int | None = None  # size of the patches that a whitening layer takes in front of the convolution
+
+    @property
+    def reduction(self) -> int:
+        """How many pixels of the image a grid point stands for, per side."""
+        return self.strides * (2 if self.pool else 1)
+
+
+STEMS = {
+    "cifar": StemKind(3),
+    "mnist": StemKind(3),
+    "imagenet": StemKind(7, 2, pool=3),
+    "strided": StemKind(3, 2),
+    "whitening": StemKind(3, pool=2, whitening=2),
 }
 
 
@@ -212,8 +230,13 @@ class Stem(keras.layers.Layer):
 
     Args:
         channels: number of channels of the data.
-        kind: "cifar" and "mnist" have a 3x3 kernel, and s = 1. "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with
-            stride 2, so s = 4.
+        kind: the kind of stem.
+
+            - "cifar" and "mnist" have a 3x3 kernel, and s = 1.
+            - "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with stride 2, so s = 4.
+            - "strided" has a 3x3 kernel with stride 2, so s = 2.
+            - "whitening" has a `Whitening` of 2x2 patches, a 3x3 kernel and 2x2 max pooling before the norm, so s = 2:
+              f = sigma(norm(pool(theta * sigma(W * image + b)))).
         normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet for CIFAR has neither.
         activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
@@ -238,21 +261,28 @@ class Stem(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("stem", kind, STEMS)
-        kernel_size, strides, self.pools = STEMS[kind]
-        policy = self.dtype_policy
-        self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
+        self.kind, policy = STEMS[kind], self.dtype_policy
+        options = {"init": init, "dtype": policy}
+        size = self.kind.whitening
+        self.whitening = Whitening(size, activation=activation, name="whitening", **options) if size else identity
+        self.conv = Conv(channels, self.kind.kernel_size, strides=self.kind.strides, name="conv", **options)
         self.s = norm_layer(norm, activation, name="s", dtype=policy) if normalize else None
 
     def build(self, input_shape: Shape) -> None:
+        if self.kind.whitening:
+            self.whitening.build(input_shape)
+            input_shape = self.whitening.compute_output_shape(input_shape)
         self.conv.build(input_shape)
         if self.s is not None:
             self.s.build(self.conv.compute_output_shape(input_shape))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = self.conv.compute_output_shape(input_shape)
-        return coarser(shape, shape[-1]) if self.pools else shape
+        return coarser(shape, shape[-1]) if self.kind.pool else shape
 
     def call(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        x = self.conv(self.whitening(x))
+        if self.kind.pool == 2:
+            x = ops.max_pool(x, 2, 2, "same", "channels_last")
         x = x if self.s is None else self.s(x)
-        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.pools else x
+        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x
