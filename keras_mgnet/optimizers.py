@@ -11,6 +11,7 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
+BIASES = ("beta", "bias")  # names of the variables that a norm, a convolution or a dense layer adds
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -44,6 +45,8 @@ class SGD(keras.optimizers.SGD):
         coupled_weight_decay: wd.
         decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
             only.
+        bias_rate: factor on the learning rate of biases, those of norms included. Their wd is divided by the factor, so that
+            lr wd is the same for all variables.
         ema_momentum: ema, between 0 and 1; 0 for no average. None stands for 0, or with `use_ema` for Keras' 0.99.
         name: name of the optimiser.
         clipnorm, clipvalue, global_clipnorm, use_ema, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: as
@@ -64,6 +67,7 @@ class SGD(keras.optimizers.SGD):
         ema_momentum: float | None = None,
         name: str = "sgd",
         *,
+        bias_rate: float = 1.0,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -92,8 +96,10 @@ class SGD(keras.optimizers.SGD):
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
         if not 0 <= ema_momentum <= 1:
             raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
+        if bias_rate <= 0:
+            raise ValueError(f"expected bias_rate > 0. Received: {bias_rate}")
         check_known("decayed", decayed, DECAYED)
-        self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
+        self.coupled_weight_decay, self.decayed, self.bias_rate = coupled_weight_decay, decayed, bias_rate
         self.average_variables: list[keras.Variable] = []
 
     @property
@@ -136,13 +142,15 @@ class SGD(keras.optimizers.SGD):
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Any) -> None:
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
+        index = compat.variable_index(self, variable)
+        factor = self.bias_rate if compat.trained_variables(self)[index].name in BIASES else 1.0
         if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
-            gradient = gradient + self.coupled_weight_decay * variable
+            gradient = gradient + self.coupled_weight_decay / factor * variable
         if self.momentum:
-            m = self.momentums[compat.variable_index(self, variable)]
+            m = self.momentums[index]
             self.assign(m, self.momentum * m + gradient)
             gradient = gradient + self.momentum * m if self.nesterov else m
-        self.assign_sub(variable, learning_rate * gradient)
+        self.assign_sub(variable, factor * learning_rate * gradient)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads a saved state. If the state was saved before the first step, there is nothing to load."""
@@ -152,7 +160,8 @@ class SGD(keras.optimizers.SGD):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["weight_decay"]  # Keras' own, in whose place is the coupled one
-        return config | {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
+        own = ("coupled_weight_decay", "decayed", "bias_rate")
+        return config | {name: getattr(self, name) for name in own}
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")

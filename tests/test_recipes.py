@@ -16,6 +16,14 @@ def at(*milestones):
     return lambda epoch, step: 0.1 ** sum(epoch >= milestone for milestone in milestones)
 
 
+def triangle(epochs, peak):
+    def share(epoch, step):
+        passed = (epoch * STEPS + step) / (epochs * STEPS)
+        return 0.2 + 0.8 * passed / peak if passed < peak else 1 - 0.93 * (passed - peak) / (1 - peak)
+
+    return share
+
+
 def cosine(epochs):
     return lambda epoch, step: 0.5 * (1 + math.cos(math.pi * (epoch * STEPS + step) / (epochs * STEPS)))
 
