@@ -253,6 +253,21 @@ RECIPES = {
         label_smoothing=0.1,
         ema=0.999,
     ),
+    "fast": Recipe(
+        16,
+        500,
+        0.75,
+        1.3e-3,
+        (),
+        "this package, after KellerJordan/cifar10-airbench",
+        momentum=0.85,
+        nesterov=True,
+        curve="triangular",
+        warmup_epochs=4.0,
+        augment="shift_flip",
+        label_smoothing=0.2,
+        bias_rate=16.0,
+    ),
 }
 
 

@@ -50,6 +50,7 @@ SOURCES = {
     "poly_mgnet": cosine(400),
     "tnrd": cosine(40),
     "larsson2017": at(200, 300, 350, 375),  # whenever half of the epochs that are left have passed
+    "fast": triangle(16, peak=4 / 16),
     "modern": lambda epoch, step: min(1, (epoch * STEPS + step + 1) / (5 * STEPS)) * cosine(200)(epoch, step),
 }
 

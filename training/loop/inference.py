@@ -10,11 +10,13 @@ from keras import ops
 
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
+from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.top_classes import top_classes
 from keras_mgnet.training.data.dataset import Dataset, is_denoising
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop import task
+from keras_mgnet.training.loop.averaging import averaged
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.runs.run import Run
 
@@ -77,14 +79,25 @@ def _is_denoiser(run: Run) -> bool:
     return not run.class_names
 
 
-def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
+def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, views: bool = False) -> dict[str, Any]:
     """Evaluates the model of a run on the test images of `dataset`, by default the run's data set.
 
-    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images.
+    With `views`, a classifier is also evaluated with its outputs averaged over several views of each image (see
+    `averaging.averaged`). Images are mirrored if the run's augmentation mirrors them.
+
+    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images. With
+    `views`, "views_loss" and "views_accuracy" follow.
     """
+    if views:
+        check_classifier(run)
+    config = _config(run, dataset)
     data, model = load_data(run, dataset), run.load_model(checkpoint)
-    batches = task.task(_config(run, dataset), data, model).test_batches()
+    batches = task.task(config, data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
+    if views:
+        mean = averaged(model, flip=AUGMENTATIONS[config.augment].flip)
+        again = mean.evaluate(batches, return_dict=True, verbose=0)
+        result |= {f"views_{key}": value for key, value in again.items()}
     return {"dataset": data.name, "checkpoint": checkpoint, "images": data.counts[1], **result}
 
 
