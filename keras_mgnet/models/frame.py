@@ -63,7 +63,8 @@ class Frame:
         norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
         weights: None or the path of a .weights.h5 file. A file with another number of classes loads without its classifier, with
             a warning.
-        init: kernel initialiser, "he_fan_out", "torch_default" or "xavier".
+        init: kernel initialiser, "he_fan_out", "torch_default", "xavier" or "identity"
+            (`keras_mgnet.layers.operators.conv.initializer`).
         remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
             pass recomputes their iterations (`keras_mgnet.layers.Level`).
         recipe: the recipe with which the model is compiled, a key of `keras_mgnet.recipes.RECIPES`; None for the recipe of the

@@ -72,7 +72,8 @@ class MgNet(Network):
         form: "residual" updates the residual r in each iteration. "feature" computes r from f in each iteration. With a shared A
             both forms are the same function, and "residual" needs half as many products with A.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
-        Pi, R: restriction of u and of r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
+        Pi, R: restriction of u and of r: "conv", "conv_max" or "depthwise" (learned), "average", "max" or "full_weighting"
+            (fixed), see `keras_mgnet.layers.Restriction`.
 
     Raises:
         ValueError: if an argument is invalid. The error is raised before anything is built.

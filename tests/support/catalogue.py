@@ -110,6 +110,7 @@ MODELS = {
     "mgnet_chebyshev": (MgNet, TINY | {"smoother": "chebyshev", "nu": (3, 2)}),
     "mgnet_multistep": (MgNet, TINY | {"smoother": "multistep", "nu": (3, 2), "form": "feature"}),
     "mgnet_average": (MgNet, TINY | {"Pi": "average", "R": "average", "channels": (4, 6), "input_shape": (9, 7, 3)}),
+    "mgnet_max": (MgNet, TINY | {"Pi": "max", "R": "conv_max", "channels": (4, 6), "init": "identity"}),
     "mgnet_full_weighting": (MgNet, TINY | {"Pi": "full_weighting", "R": "full_weighting"}),
     "mgnet_imagenet_stem": (MgNet, TINY | {"stem": "imagenet", "input_shape": (32, 32, 3)}),
     "mgnet_strided_stem": (MgNet, TINY | {"stem": "strided"}),

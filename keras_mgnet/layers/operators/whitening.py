@@ -60,7 +60,6 @@ class Whitening(keras.layers.Layer):
     Args:
         size: height and width of the patches.
         activation: sigma, or None.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`, for a layer that is not adapted.
 
     Example:
         >>> tuple(Whitening(2)(ops.ones((1, 8, 8, 3))).shape)
@@ -68,22 +67,18 @@ class Whitening(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        size: int = 2,
-        *,
-        activation: Activation = None,
-        init: str = "he_fan_out",
-        name: str | None = None,
-        dtype: DType = None,
+        self, size: int = 2, *, activation: Activation = None, name: str | None = None, dtype: DType = None
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.size, self.init = size, initializer(init)
+        self.size = size
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: Shape) -> None:
         *_, filters = self.compute_output_shape(input_shape)
         shape = (self.size, self.size, input_shape[-1], filters)
-        self.kernel = self.add_weight(shape=shape, initializer=self.init, trainable=False, name="kernel")
+        self.kernel = self.add_weight(
+            shape=shape, initializer=initializer("he_fan_out"), trainable=False, name="kernel"
+        )
         self.bias = self.add_weight(shape=(filters,), initializer="zeros", name="bias")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

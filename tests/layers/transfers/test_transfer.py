@@ -47,6 +47,18 @@ def test_averages_are_means_of_two_by_two_pixels():
     close(Restriction(3, "average", dtype="float64")(tensor(x)), x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)))
 
 
+def test_maxima_are_taken_before_or_after_a_convolution():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
+
+    def maxima(y):
+        return np.asarray(y).reshape(2, 2, 2, 3, 2, -1).max((2, 4))
+
+    close(Restriction(3, "max", dtype="float64")(tensor(x)), maxima(x))
+    restriction = Restriction(4, "conv_max", dtype="float64")
+    close(restriction(tensor(x)), maxima(twin_conv(x, restriction.conv.kernel.numpy(), 1)))
+    assert restriction.compute_output_shape((None, 5, None, 3)) == (None, 3, None, 4)
+
+
 def test_the_stem_of_imagenet_takes_maxima_of_three_by_three_pixels():
     stem = Stem(2, "imagenet", normalize=False, dtype="float64")
     x = tensor(np.random.default_rng(0).normal(size=(1, 12, 8, 1)))
