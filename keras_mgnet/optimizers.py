@@ -11,7 +11,6 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
-BIASES = ("beta", "bias")  # names of the variables that a norm, a convolution or a dense layer adds
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -45,8 +44,8 @@ class SGD(keras.optimizers.SGD):
         coupled_weight_decay: wd.
         decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
             only.
-        bias_rate: factor on the learning rate of biases, those of norms included. Their wd is divided by the factor, so that
-            lr wd is the same for all variables.
+        beta_rate: factor on the learning rate of beta, the shift of a norm. Its wd is divided by the factor, so that lr wd is the
+            same for all variables.
         ema_momentum: ema, between 0 and 1; 0 for no average. None stands for 0, or with `use_ema` for Keras' 0.99.
         name: name of the optimiser.
         clipnorm, clipvalue, global_clipnorm, use_ema, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: as
@@ -67,7 +66,7 @@ class SGD(keras.optimizers.SGD):
         ema_momentum: float | None = None,
         name: str = "sgd",
         *,
-        bias_rate: float = 1.0,
+        beta_rate: float = 1.0,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -96,10 +95,10 @@ class SGD(keras.optimizers.SGD):
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
         if not 0 <= ema_momentum <= 1:
             raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
-        if bias_rate <= 0:
-            raise ValueError(f"expected bias_rate > 0. Received: {bias_rate}")
+        if beta_rate <= 0:
+            raise ValueError(f"expected beta_rate > 0. Received: {beta_rate}")
         check_known("decayed", decayed, DECAYED)
-        self.coupled_weight_decay, self.decayed, self.bias_rate = coupled_weight_decay, decayed, bias_rate
+        self.coupled_weight_decay, self.decayed, self.beta_rate = coupled_weight_decay, decayed, beta_rate
         self.average_variables: list[keras.Variable] = []
 
     @property
@@ -143,7 +142,7 @@ class SGD(keras.optimizers.SGD):
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         index = compat.variable_index(self, variable)
-        factor = self.bias_rate if compat.trained_variables(self)[index].name in BIASES else 1.0
+        factor = self.beta_rate if compat.trained_variables(self)[index].name == "beta" else 1.0
         if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
             gradient = gradient + self.coupled_weight_decay / factor * variable
         if self.momentum:
@@ -160,7 +159,7 @@ class SGD(keras.optimizers.SGD):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["weight_decay"]  # Keras' own, in whose place is the coupled one
-        own = ("coupled_weight_decay", "decayed", "bias_rate")
+        own = ("coupled_weight_decay", "decayed", "beta_rate")
         return config | {name: getattr(self, name) for name in own}
 
 

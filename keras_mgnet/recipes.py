@@ -79,7 +79,7 @@ class Recipe:
         ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged
             weights.
         rule: "sgd" or "adam". Adam has neither weight decay nor averages.
-        bias_rate: factor on the learning rate of biases (see `optimizers.SGD`).
+        beta_rate: factor on the learning rate of beta, the shift of a norm (see `optimizers.SGD`).
     """
 
     epochs: int
@@ -97,7 +97,7 @@ class Recipe:
     label_smoothing: float = 0.0
     ema: float = 0.0
     rule: str = "sgd"
-    bias_rate: float = 1.0
+    beta_rate: float = 1.0
 
     def scaled(self, epochs: int | None = None) -> "Recipe":
         """Returns the recipe for another number of epochs. Milestones and warm-up keep their share of the run.
@@ -152,7 +152,7 @@ class Recipe:
                 )
             return Adam(rate, beta_1=self.momentum)
         decay = {"coupled_weight_decay": self.weight_decay, "decayed": self.decayed, "ema_momentum": self.ema}
-        return SGD(rate, self.momentum, self.nesterov, bias_rate=self.bias_rate, **decay)
+        return SGD(rate, self.momentum, self.nesterov, beta_rate=self.beta_rate, **decay)
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
         """Returns a Keras layer with the random crops and flips of the recipe. Each image of a batch is changed differently.
@@ -266,7 +266,7 @@ RECIPES = {
         warmup_epochs=4.0,
         augment="shift_flip",
         label_smoothing=0.2,
-        bias_rate=16.0,
+        beta_rate=16.0,
     ),
 }
 

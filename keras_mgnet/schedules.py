@@ -7,7 +7,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay
 
-START, END = 0.2, 0.07  # of a triangular rate, as shares of its peak
+START = 0.2  # of a triangular rate, as a share of its peak
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -37,7 +37,7 @@ class WarmUp(LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
 class Triangular(LearningRateSchedule):
-    """Rises linearly from a fifth of the rate to the rate, then falls linearly to 7 % of the rate.
+    """Rises linearly from a fifth of the rate to the rate, then falls linearly to 0.
 
     Args:
         rate: the highest learning rate.
@@ -47,7 +47,7 @@ class Triangular(LearningRateSchedule):
     Example:
         >>> curve = Triangular(1.0, peak=25, steps=100)
         >>> [round(float(curve(step)), 2) for step in (0, 25, 100)]
-        [0.2, 1.0, 0.07]
+        [0.2, 1.0, 0.0]
     """
 
     def __init__(self, rate: float, peak: int, steps: int) -> None:
@@ -56,7 +56,7 @@ class Triangular(LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         rise = START + (1 - START) * step / max(self.peak, 1)
-        fall = 1 - (1 - END) * (step - self.peak) / max(self.steps - self.peak, 1)
+        fall = (self.steps - step) / max(self.steps - self.peak, 1)
         return self.rate * ops.minimum(rise, fall) if self.peak else self.rate * fall
 
     def get_config(self) -> dict[str, Any]:

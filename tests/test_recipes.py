@@ -19,7 +19,7 @@ def at(*milestones):
 def triangle(epochs, peak):
     def share(epoch, step):
         passed = (epoch * STEPS + step) / (epochs * STEPS)
-        return 0.2 + 0.8 * passed / peak if passed < peak else 1 - 0.93 * (passed - peak) / (1 - peak)
+        return 0.2 + 0.8 * passed / peak if passed < peak else (1 - passed) / (1 - peak)
 
     return share
 

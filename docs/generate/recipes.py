@@ -42,5 +42,6 @@ def _besides(recipe: Recipe) -> list[str]:
         f"warm-up {recipe.warmup_epochs:g} epochs": recipe.warmup_epochs,
         f"label smoothing {recipe.label_smoothing:g}": recipe.label_smoothing,
         f"averaged weights {recipe.ema:g}": recipe.ema,
+        f"rate of beta times {recipe.beta_rate:g}": recipe.beta_rate != 1,
     }
     return [words for words, value in parts.items() if value]

@@ -88,7 +88,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
         "training": {
             "nesterov": prepared.recipe.nesterov,
             "decayed": prepared.recipe.decayed,
-            "bias_rate": prepared.recipe.bias_rate,
+            "beta_rate": prepared.recipe.beta_rate,
             "milestones": list(prepared.recipe.milestones) if config.schedule == "step" else [],
             "replicas": prepared.strategy.replicas,
         },
