@@ -80,6 +80,7 @@ class Recipe:
             weights.
         rule: "sgd" or "adam". Adam has neither weight decay nor averages.
         beta_rate: factor on the learning rate of beta, the shift of a norm (see `optimizers.SGD`).
+        kernel_rate: factor on the learning rate of kernels that take orthogonal steps (see `optimizers.SGD`); None for plain SGD.
     """
 
     epochs: int
@@ -98,6 +99,7 @@ class Recipe:
     ema: float = 0.0
     rule: str = "sgd"
     beta_rate: float = 1.0
+    kernel_rate: float | None = None
 
     def scaled(self, epochs: int | None = None) -> "Recipe":
         """Returns the recipe for another number of epochs. Milestones and warm-up keep their share of the run.
@@ -152,7 +154,8 @@ class Recipe:
                 )
             return Adam(rate, beta_1=self.momentum)
         decay = {"coupled_weight_decay": self.weight_decay, "decayed": self.decayed, "ema_momentum": self.ema}
-        return SGD(rate, self.momentum, self.nesterov, beta_rate=self.beta_rate, **decay)
+        rates = {"beta_rate": self.beta_rate, "kernel_rate": self.kernel_rate}
+        return SGD(rate, self.momentum, self.nesterov, **rates, **decay)
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
         """Returns a Keras layer with the random crops and flips of the recipe. Each image of a batch is changed differently.
@@ -267,6 +270,7 @@ RECIPES = {
         augment="shift_flip",
         label_smoothing=0.2,
         beta_rate=16.0,
+        kernel_rate=0.2,
     ),
 }
 

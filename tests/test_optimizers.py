@@ -44,6 +44,24 @@ def test_shifts_of_norms_have_a_rate_of_their_own_and_the_same_product_of_rate_a
         SGD(beta_rate=0)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 4, 8), (1, 1, 8, 3)])
+def test_kernels_take_steps_of_equal_size_in_all_directions(shape):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=shape).astype("float32")
+    kernel, bias = keras.Variable(start), keras.Variable(np.ones(3, "float32"))
+    plain = keras.Variable(np.ones(3, "float32"))
+    gradient = rng.normal(size=shape).astype("float32")
+    SGD(0.5, momentum=0.9, coupled_weight_decay=0.1).apply([keras.ops.ones(3)], [plain])
+    optimizer = SGD(0.5, momentum=0.9, coupled_weight_decay=0.1, kernel_rate=0.2)
+    optimizer.apply([keras.ops.convert_to_tensor(gradient), keras.ops.ones(3)], [kernel, bias])
+    np.testing.assert_array_equal(bias, plain)
+    step = (np.sqrt(shape[-1]) * start / np.linalg.norm(start) - kernel.numpy()).reshape(-1, shape[-1]) / 0.1
+    u, _, v = np.linalg.svd(gradient.reshape(-1, shape[-1]), full_matrices=False)
+    np.testing.assert_allclose(u.T @ step @ v.T, np.eye(len(v)), atol=0.35)
+    with pytest.raises(ValueError, match=r"expected kernel_rate > 0 or None, and with it momentum > 0\."):
+        SGD(kernel_rate=0.2)
+
+
 OPTIONS = {
     "clipnorm": {"clipnorm": 0.5},
     "clipvalue": {"clipvalue": 0.1},

@@ -44,4 +44,6 @@ def _besides(recipe: Recipe) -> list[str]:
         f"averaged weights {recipe.ema:g}": recipe.ema,
         f"rate of beta times {recipe.beta_rate:g}": recipe.beta_rate != 1,
     }
+    if recipe.kernel_rate:
+        parts[f"orthogonal steps of kernels at {recipe.kernel_rate:g} of the rate"] = True
     return [words for words, value in parts.items() if value]

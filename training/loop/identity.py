@@ -8,7 +8,11 @@ from typing import Any
 from keras_mgnet.training.runs.run import OF_THE_MACHINE
 
 PARTS = ("config", "training", "data", "model")
-LATER = {"validation": None, "beta_rate": 1.0}  # fields that older records lack, with the value that means the same
+LATER = {
+    "validation": None,
+    "beta_rate": 1.0,
+    "kernel_rate": None,
+}  # fields that older records lack, with the value that means the same
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 

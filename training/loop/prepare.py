@@ -89,6 +89,7 @@ def record(prepared: Prepared) -> dict[str, Any]:
             "nesterov": prepared.recipe.nesterov,
             "decayed": prepared.recipe.decayed,
             "beta_rate": prepared.recipe.beta_rate,
+            "kernel_rate": prepared.recipe.kernel_rate,
             "milestones": list(prepared.recipe.milestones) if config.schedule == "step" else [],
             "replicas": prepared.strategy.replicas,
         },
