@@ -153,9 +153,16 @@ class Recipe:
                     f"Received: weight_decay={self.weight_decay}, ema={self.ema}"
                 )
             return Adam(rate, beta_1=self.momentum)
-        decay = {"coupled_weight_decay": self.weight_decay, "decayed": self.decayed, "ema_momentum": self.ema}
-        rates = {"beta_rate": self.beta_rate, "kernel_rate": self.kernel_rate}
-        return SGD(rate, self.momentum, self.nesterov, **rates, **decay)
+        return SGD(
+            rate,
+            self.momentum,
+            self.nesterov,
+            self.weight_decay,
+            self.decayed,
+            self.ema,
+            beta_rate=self.beta_rate,
+            kernel_rate=self.kernel_rate,
+        )
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
         """Returns a Keras layer with the random crops and flips of the recipe. Each image of a batch is changed differently.
