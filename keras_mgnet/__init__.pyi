@@ -1,6 +1,7 @@
 from . import analysis, layers, models, multigrid
 from .description import count_params, describe, features
 from .interop import load_torch_weights, save_torch_weights
+from .layers.operators.whitening import whiten
 from .models import (
     DenseNet,
     FBResNet,
@@ -66,4 +67,5 @@ __all__ = [
     "models",
     "multigrid",
     "save_torch_weights",
+    "whiten",
 ]

@@ -12,6 +12,7 @@ from keras_mgnet import compat
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.operators.conv import Conv, recorded_applications
+from keras_mgnet.layers.operators.whitening import whitenings
 
 FIELDS = ("system", "blocks")  # names of fields; in the path of a kernel they add nothing
 MANY = 6  # a table names the kernels of a level if there are at most so many
@@ -122,6 +123,10 @@ def describe(model: keras.Model) -> str:
         f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
         *map(_line, rows),
         *(f"no output reads {path}: {size:,} parameters" for path, size in unread_kernels(model).items()),
+        *(
+            f"not trained: {_size(layer.kernel):,} weights of {short_path(layer.path)}, apart from the parameters above"
+            for layer in whitenings(model)
+        ),
     ]
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """Stochastic gradient descent exactly as in the code of the papers, and an Adam for training a part of a model."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 
 DECAYED = ("all", "kernels")
+KERNEL_MOMENTUM = 0.6
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the quintic polynomial of Muon, steep at 0
+TINY = 1e-7
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -26,6 +30,15 @@ class SGD(keras.optimizers.SGD):
     - Keras applies `weight_decay` outside the momentum, w <- (1 - lr wd) w. With mu = 0.9 this decay is about ten times weaker
       than the coupled one.
     - Keras multiplies g by the learning rate before the momentum is updated. The results differ when the learning rate changes.
+
+    With `kernel_rate` the kernels w of convolutions take orthogonal steps instead. Written as a matrix with a column for each of
+    its c filters, a kernel changes as in Muon:
+
+        m <- 0.6 m + g
+        w <- sqrt(c) w / |w| - kernel_rate lr O(g + 0.6 m)
+
+    O makes a matrix orthogonal (see `orthogonal`). The step then has the same size whatever the size of the gradient, so a kernel
+    that is shared by several iterations needs no rate of its own. Kernels keep about the norm sqrt(c), in place of weight decay.
 
     With `ema_momentum` the optimiser also keeps an average a of every weight w. After each step,
 
@@ -45,6 +58,9 @@ class SGD(keras.optimizers.SGD):
         coupled_weight_decay: wd.
         decayed: the variables with weight decay. "all" includes biases and norms. "kernels" means convolutions and dense layers
             only.
+        beta_rate: factor on the learning rate of beta, the shift of a norm. Its wd is divided by the factor, so that lr wd is the
+            same for all variables.
+        kernel_rate: factor on the learning rate of the kernels of convolutions; None for steps as above.
         ema_momentum: ema, between 0 and 1; 0 for no average. None stands for 0, or with `use_ema` for Keras' 0.99.
         name: name of the optimiser.
         clipnorm, clipvalue, global_clipnorm, use_ema, ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: as
@@ -65,6 +81,8 @@ class SGD(keras.optimizers.SGD):
         ema_momentum: float | None = None,
         name: str = "sgd",
         *,
+        beta_rate: float = 1.0,
+        kernel_rate: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -93,8 +111,14 @@ class SGD(keras.optimizers.SGD):
             raise ValueError(f"expected coupled_weight_decay >= 0. Received: {coupled_weight_decay}")
         if not 0 <= ema_momentum <= 1:
             raise ValueError(f"expected ema_momentum between 0 and 1. Received: {ema_momentum}")
+        if beta_rate <= 0:
+            raise ValueError(f"expected beta_rate > 0. Received: {beta_rate}")
+        if kernel_rate is not None and (kernel_rate <= 0 or momentum <= 0):
+            received = f"kernel_rate={kernel_rate}, momentum={momentum}"
+            raise ValueError(f"expected kernel_rate > 0 or None, and with it momentum > 0. Received: {received}")
         check_known("decayed", decayed, DECAYED)
         self.coupled_weight_decay, self.decayed = coupled_weight_decay, decayed
+        self.beta_rate, self.kernel_rate = beta_rate, kernel_rate
         self.average_variables: list[keras.Variable] = []
 
     @property
@@ -137,13 +161,26 @@ class SGD(keras.optimizers.SGD):
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Any) -> None:
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
+        index = compat.variable_index(self, variable)
+        if self.kernel_rate and len(variable.shape) == 4:
+            self._orthogonal_step(gradient, variable, self.momentums[index], self.kernel_rate * learning_rate)
+            return
+        factor = self.beta_rate if compat.trained_variables(self)[index].name == "beta" else 1.0
         if self.decayed == "all" or len(variable.shape) > 1:  # biases, norms and k_n have one axis or none
-            gradient = gradient + self.coupled_weight_decay * variable
+            gradient = gradient + self.coupled_weight_decay / factor * variable
         if self.momentum:
-            m = self.momentums[compat.variable_index(self, variable)]
+            m = self.momentums[index]
             self.assign(m, self.momentum * m + gradient)
             gradient = gradient + self.momentum * m if self.nesterov else m
-        self.assign_sub(variable, learning_rate * gradient)
+        self.assign_sub(variable, factor * learning_rate * gradient)
+
+    def _orthogonal_step(self, gradient: Tensor, kernel: Tensor, m: keras.Variable, rate: Tensor) -> None:
+        """Updates a kernel (k, k, c_in, c)."""
+        self.assign(m, KERNEL_MOMENTUM * m + gradient)
+        matrix = ops.reshape(gradient + KERNEL_MOMENTUM * m, (-1, kernel.shape[-1]))
+        step = ops.reshape(orthogonal(matrix), kernel.shape)
+        kernel_norm = ops.sqrt(ops.sum(ops.square(kernel)))
+        self.assign(kernel, kernel * (math.sqrt(kernel.shape[-1]) / (kernel_norm + TINY)) - rate * step)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads a saved state. If the state was saved before the first step, there is nothing to load."""
@@ -153,7 +190,8 @@ class SGD(keras.optimizers.SGD):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["weight_decay"]  # Keras' own decay, which this class does not use
-        return config | {"coupled_weight_decay": self.coupled_weight_decay, "decayed": self.decayed}
+        own = ("coupled_weight_decay", "decayed", "beta_rate", "kernel_rate")
+        return config | {name: getattr(self, name) for name in own}
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -189,3 +227,26 @@ class Adam(keras.optimizers.Adam):
 def _has_stepped(optimizer: keras.optimizers.Optimizer, store: Any) -> bool:
     """Returns whether a saved state has more entries than the step counter and a constant rate."""
     return len(store.keys()) > 1 + isinstance(optimizer.learning_rate, keras.Variable)
+
+
+def orthogonal(matrix: Tensor, iterations: int = 3) -> Tensor:
+    """Returns a matrix with the singular vectors of the given matrix and with singular values near 1.
+
+    The Newton-Schulz iteration x <- a x + (b y + c y y) x with y = x x^T brings the singular values near 1, but for those that
+    are small compared with the norm of the matrix.
+
+    Source: Keller Jordan et al. 2024 (Muon), with the constants of KellerJordan/cifar10-airbench.
+
+    Example:
+        >>> x = orthogonal(ops.array([[3.0, 0.0], [0.0, -3.0]]), iterations=5)
+        >>> bool(abs(x[0, 0] - 1) < 0.3), bool(abs(x[1, 1] + 1) < 0.3)
+        (True, True)
+    """
+    rows, columns = matrix.shape
+    x = ops.transpose(matrix) if rows > columns else matrix
+    x = x / (ops.norm(x) + TINY)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(iterations):
+        y = x @ ops.transpose(x)
+        x = a * x + (b * y + c * y @ y) @ x
+    return ops.transpose(x) if rows > columns else x

@@ -18,8 +18,11 @@ class Augmentation:
     """A random change of the training images: pad and crop, flip, RandAugment and CutMix.
 
     Attributes:
-        pad: width of a frame of zeros around the image, in pixels. A random crop then has the size of the image.
+        pad: width of a frame around the image, in pixels. A random crop then has the size of the image.
         flip: whether to mirror half of the images left to right.
+        reflect: whether the frame continues the image as in a mirror. If not, the frame is zero.
+        alternate: whether each epoch mirrors exactly the images that the epoch before did not mirror. If not, each epoch draws
+            them anew.
         operations: number of RandAugment operations on each image (see `keras_mgnet.training.data.mixing`).
         cut_mix: whether to paste a box from another image. The labels are mixed in proportion to the area of the box.
 
@@ -32,6 +35,8 @@ class Augmentation:
     flip: bool
     operations: int = 0
     cut_mix: bool = False
+    reflect: bool = False
+    alternate: bool = False
 
     @property
     def views(self) -> int:
@@ -43,6 +48,7 @@ AUGMENTATIONS = {
     "none": Augmentation(0, False),
     "shift": Augmentation(2, False),
     "crop_flip": Augmentation(4, True),
+    "shift_flip": Augmentation(2, True, reflect=True, alternate=True),
     "rand_augment": Augmentation(4, True, operations=2),
     "cut_mix": Augmentation(4, True, cut_mix=True),
     "rand_augment_cut_mix": Augmentation(4, True, operations=2, cut_mix=True),
@@ -63,8 +69,9 @@ class Recipe:
         milestones: for a "step" curve. The rate is divided by 10 at the start of each of these epochs, counted from 0.
         source: the publication or code of the recipe.
         momentum, nesterov: arguments of SGD. Adam uses the momentum as beta_1 and ignores nesterov.
-        curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step) or "constant".
-        warmup_epochs: epochs over which the rate rises linearly from 0.
+        curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step), "constant" or "triangular"
+            (`schedules.Triangular`).
+        warmup_epochs: epochs over which the rate rises linearly, from a fifth for a triangular curve, else from 0.
         decayed: the variables with weight decay, "all" trainable variables or "kernels" only (see `optimizers.SGD`).
         augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops.
             This package does not.
@@ -72,6 +79,8 @@ class Recipe:
         ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged
             weights.
         rule: "sgd" or "adam". Adam has neither weight decay nor averages.
+        beta_rate: factor on the learning rate of beta, the shift of a norm (see `optimizers.SGD`).
+        kernel_rate: factor on the learning rate of kernels that take orthogonal steps (see `optimizers.SGD`); None for plain SGD.
     """
 
     epochs: int
@@ -89,6 +98,8 @@ class Recipe:
     label_smoothing: float = 0.0
     ema: float = 0.0
     rule: str = "sgd"
+    beta_rate: float = 1.0
+    kernel_rate: float | None = None
 
     def scaled(self, epochs: int | None = None) -> "Recipe":
         """Returns the recipe for another number of epochs. Milestones and warm-up keep their share of the run.
@@ -142,7 +153,16 @@ class Recipe:
                     f"Received: weight_decay={self.weight_decay}, ema={self.ema}"
                 )
             return Adam(rate, beta_1=self.momentum)
-        return SGD(rate, self.momentum, self.nesterov, self.weight_decay, self.decayed, self.ema)
+        return SGD(
+            rate,
+            self.momentum,
+            self.nesterov,
+            self.weight_decay,
+            self.decayed,
+            self.ema,
+            beta_rate=self.beta_rate,
+            kernel_rate=self.kernel_rate,
+        )
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:
         """Returns a Keras layer with the random crops and flips of the recipe. Each image of a batch is changed differently.
@@ -154,7 +174,8 @@ class Recipe:
             image_shape: (height, width, channels).
 
         Raises:
-            ValueError: if the recipe has RandAugment or CutMix. Only `keras-mgnet train` and `train` apply these.
+            ValueError: if the recipe has RandAugment, CutMix or flips that alternate. Only `keras-mgnet train` and `train` apply
+                these.
 
         Example:
             >>> augment = recipe("xuteam").augmentation((32, 32, 3))
@@ -163,8 +184,8 @@ class Recipe:
         """
         height, width, channels = image_shape
         form = AUGMENTATIONS["none" if channels == 1 else self.augment]
-        if form.operations or form.cut_mix:
-            raise ValueError(f"expected a recipe with crops and flips only. Received: augment={self.augment!r}")
+        if form.operations or form.cut_mix or form.alternate:
+            raise ValueError(f"expected a recipe with random crops and flips only. Received: augment={self.augment!r}")
         chosen = [layers.Rescaling(1.0)]  # to float32
         if form.pad:  # drawn in -pad - 1/2 .. pad + 1/2 pixels and rounded, which equals a crop in a frame of width pad
             reach = form.pad + 0.5
@@ -241,6 +262,22 @@ RECIPES = {
         augment="rand_augment_cut_mix",
         label_smoothing=0.1,
         ema=0.999,
+    ),
+    "fast": Recipe(
+        16,
+        500,
+        0.75,
+        1.3e-3,
+        (),
+        "this package, after KellerJordan/cifar10-airbench",
+        momentum=0.85,
+        nesterov=True,
+        curve="triangular",
+        warmup_epochs=4.0,
+        augment="shift_flip",
+        label_smoothing=0.2,
+        beta_rate=16.0,
+        kernel_rate=0.2,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Learning rates over the steps of a run: divisions by ten, cosine or constant, each with an optional warm-up."""
+"""Learning rates over the steps of a run: divisions by ten, cosine, constant or triangular."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay
+
+START = 0.2  # of a triangular rate, as a share of its peak
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -33,22 +35,54 @@ class WarmUp(LearningRateSchedule):
         return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "steps": self.steps}
 
 
-def _step(rate: float, steps: int, divisions: Sequence[int]) -> LearningRateSchedule:
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class Triangular(LearningRateSchedule):
+    """Rises linearly from a fifth of the rate to the rate, then falls linearly to 0.
+
+    Args:
+        rate: the highest learning rate.
+        peak: the step with the highest rate.
+        steps: length of the run in steps.
+
+    Example:
+        >>> curve = Triangular(1.0, peak=25, steps=100)
+        >>> [round(float(curve(step)), 2) for step in (0, 25, 100)]
+        [0.2, 1.0, 0.0]
+    """
+
+    def __init__(self, rate: float, peak: int, steps: int) -> None:
+        self.rate, self.peak, self.steps = rate, peak, steps
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        rise = START + (1 - START) * step / max(self.peak, 1)
+        fall = (self.steps - step) / max(self.steps - self.peak, 1)
+        return self.rate * ops.minimum(rise, fall) if self.peak else self.rate * fall
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
+
+
+def _step(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
     if not divisions:
-        return _constant(rate, steps, divisions)
+        return _constant(rate, steps, divisions, warmup)
     boundaries = [step - 1 for step in divisions]  # Keras changes the value after its boundary
     return PiecewiseConstantDecay(boundaries, [rate / 10**i for i in range(len(divisions) + 1)])
 
 
-def _cosine(rate: float, steps: int, divisions: Sequence[int]) -> LearningRateSchedule:
+def _cosine(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
     return CosineDecay(rate, steps)
 
 
-def _constant(rate: float, steps: int, divisions: Sequence[int]) -> LearningRateSchedule:
+def _constant(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
     return PiecewiseConstantDecay([steps], [rate, rate])
 
 
-SCHEDULES = {"step": _step, "cosine": _cosine, "constant": _constant}
+def _triangular(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
+    return Triangular(rate, warmup, steps)
+
+
+SCHEDULES = {"step": _step, "cosine": _cosine, "constant": _constant, "triangular": _triangular}
 
 
 def schedule(
@@ -61,11 +95,11 @@ def schedule(
         rate: the highest learning rate.
         steps: length of the run in steps.
         divisions: steps at which "step" divides the rate by 10.
-        warmup: length of the linear rise in steps; 0 for none.
+        warmup: length of the linear rise in steps; 0 for none. A triangular rate rises from a fifth, the others from 0.
 
     Example:
         >>> round(float(schedule("step", 0.1, 100, divisions=(50,))(50)), 6)
         0.01
     """
-    base = SCHEDULES[name](rate, steps, divisions)
-    return WarmUp(base, warmup) if warmup else base
+    base = SCHEDULES[name](rate, steps, divisions, warmup)
+    return WarmUp(base, warmup) if warmup and not isinstance(base, Triangular) else base

@@ -81,8 +81,7 @@ class HyperNetwork(keras_tuner.HyperModel):
         self.budget = {name: positive_integer(name, bound) for name, bound in bounds.items() if bound is not None}
         if not self.budget:
             raise ValueError("expected max_params, max_madds or both. Received: neither")
-        _, strides, pools = STEMS[row.kwargs["stem"]]
-        finest = min(self.input_shape[:2]) // (strides * (2 if pools else 1))
+        finest = min(self.input_shape[:2]) // STEMS[row.kwargs["stem"]].reduction
         self.most_levels = max(1, min(MOST_LEVELS, (finest // COARSEST).bit_length()))
         self._check_budget()
 

@@ -26,6 +26,42 @@ def test_sgd_equals_its_numpy_twin_while_the_rate_changes(momentum, nesterov):
     np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
 
 
+def test_shifts_of_norms_have_a_rate_of_their_own_and_the_same_product_of_rate_and_decay():
+    rng = np.random.default_rng(0)
+    fast, slow = keras.Variable(rng.normal(size=5), name="beta"), keras.Variable(rng.normal(size=5), name="gamma")
+    twins = [keras.Variable(variable.numpy()) for variable in (fast, slow)]
+    optimizers = [
+        SGD(0.01 * factor, momentum=0.9, nesterov=True, coupled_weight_decay=0.5 / factor) for factor in (8, 1)
+    ]
+    ours = SGD(0.01, momentum=0.9, nesterov=True, coupled_weight_decay=0.5, beta_rate=8)
+    for gradient in rng.normal(size=(4, 5)).astype("float32"):
+        ours.apply([keras.ops.convert_to_tensor(gradient)] * 2, [fast, slow])
+        for optimizer, twin in zip(optimizers, twins, strict=True):
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [twin])
+    for variable, twin in zip((fast, slow), twins, strict=True):
+        np.testing.assert_allclose(variable, twin, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"expected beta_rate > 0\. Received: 0"):
+        SGD(beta_rate=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 8), (1, 1, 8, 3)])
+def test_kernels_take_steps_of_equal_size_in_all_directions(shape):
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=shape).astype("float32")
+    kernel, bias = keras.Variable(start), keras.Variable(np.ones(3, "float32"))
+    plain = keras.Variable(np.ones(3, "float32"))
+    gradient = rng.normal(size=shape).astype("float32")
+    SGD(0.5, momentum=0.9, coupled_weight_decay=0.1).apply([keras.ops.ones(3)], [plain])
+    optimizer = SGD(0.5, momentum=0.9, coupled_weight_decay=0.1, kernel_rate=0.2)
+    optimizer.apply([keras.ops.convert_to_tensor(gradient), keras.ops.ones(3)], [kernel, bias])
+    np.testing.assert_array_equal(bias, plain)
+    step = (np.sqrt(shape[-1]) * start / np.linalg.norm(start) - kernel.numpy()).reshape(-1, shape[-1]) / 0.1
+    u, _, v = np.linalg.svd(gradient.reshape(-1, shape[-1]), full_matrices=False)
+    np.testing.assert_allclose(u.T @ step @ v.T, np.eye(len(v)), atol=0.35)
+    with pytest.raises(ValueError, match=r"expected kernel_rate > 0 or None, and with it momentum > 0\."):
+        SGD(kernel_rate=0.2)
+
+
 OPTIONS = {
     "clipnorm": {"clipnorm": 0.5},
     "clipvalue": {"clipvalue": 0.1},
@@ -61,7 +97,8 @@ def test_a_configuration_of_before_is_that_of_now():
     before = {"name": "sgd", "learning_rate": 0.25, "momentum": 0.9, "nesterov": True}
     before |= {"coupled_weight_decay": 5e-4, "decayed": "kernels", "ema_momentum": 0.0}
     config = SGD.from_config(dict(before)).get_config()
-    assert config.items() >= before.items() and not any(config[key] for key in config.keys() - before.keys())
+    assert config.items() >= before.items()
+    assert config.pop("beta_rate") == 1 and not any(config[key] for key in config.keys() - before.keys())
 
 
 def test_the_average_moves_with_the_weights_when_gradients_are_added_up():

@@ -16,6 +16,14 @@ def at(*milestones):
     return lambda epoch, step: 0.1 ** sum(epoch >= milestone for milestone in milestones)
 
 
+def triangle(epochs, peak):
+    def share(epoch, step):
+        passed = (epoch * STEPS + step) / (epochs * STEPS)
+        return 0.2 + 0.8 * passed / peak if passed < peak else (1 - passed) / (1 - peak)
+
+    return share
+
+
 def cosine(epochs):
     return lambda epoch, step: 0.5 * (1 + math.cos(math.pi * (epoch * STEPS + step) / (epochs * STEPS)))
 
@@ -42,6 +50,7 @@ SOURCES = {
     "poly_mgnet": cosine(400),
     "tnrd": cosine(40),
     "larsson2017": at(200, 300, 350, 375),  # whenever half of the epochs that are left have passed
+    "fast": triangle(16, peak=4 / 16),
     "modern": lambda epoch, step: min(1, (epoch * STEPS + step + 1) / (5 * STEPS)) * cosine(200)(epoch, step),
 }
 

@@ -43,7 +43,14 @@ def test_constant_schedule():
     np.testing.assert_allclose(rates("constant"), 0.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+def test_triangular_schedule_rises_from_a_fifth_to_its_peak_and_falls_to_zero():
+    rate = rates("triangular", warmup_epochs=3)
+    np.testing.assert_allclose(rate[:31], np.linspace(0.02, 0.1, 31), rtol=1e-5)
+    np.testing.assert_allclose(rate[30:], np.linspace(0.1, 0, 91)[:-1], rtol=1e-4)
+    np.testing.assert_allclose(rates("triangular"), np.linspace(0.1, 0, 121)[:-1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES.keys() - {"triangular"}))
 def test_warm_up_rises_linearly_to_the_schedule(name):
     warm, plain = rates(name, warmup_epochs=2), rates(name)
     np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)

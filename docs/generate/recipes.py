@@ -42,5 +42,8 @@ def _besides(recipe: Recipe) -> list[str]:
         f"warm-up {recipe.warmup_epochs:g} epochs": recipe.warmup_epochs,
         f"label smoothing {recipe.label_smoothing:g}": recipe.label_smoothing,
         f"averaged weights {recipe.ema:g}": recipe.ema,
+        f"rate of beta times {recipe.beta_rate:g}": recipe.beta_rate != 1,
     }
+    if recipe.kernel_rate:
+        parts[f"orthogonal steps of kernels at {recipe.kernel_rate:g} of the rate"] = True
     return [words for words, value in parts.items() if value]

@@ -54,6 +54,9 @@ def evaluate_command(
     run: RunArgument,
     checkpoint: CheckpointOption = "last",
     dataset: Annotated[str | None, typer.Option(help=f"data set to use instead of the run's: {DATASET_HELP}")] = None,
+    views: Annotated[
+        bool, typer.Option("--views", help="also average over shifted and mirrored copies of each image")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Evaluate the model of a run on the test images of the run's data set, or of --dataset.
@@ -62,7 +65,7 @@ def evaluate_command(
         keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
     """
     opened = open_run(run)
-    result = evaluate(opened, checkpoint, dataset)
+    result = evaluate(opened, checkpoint, dataset, views)
     if json_:
         print_json(result)
     else:
@@ -72,6 +75,8 @@ def evaluate_command(
             f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test images of {result['dataset']}: "
             f"{measure.text.format(result[measure.key])}, {measure.loss} {result['loss']:.4f}"
         )
+        if views:
+            say(f"averaged over shifted and mirrored copies: {measure.text.format(result['views_accuracy'])}")
 
 
 def compare_command(

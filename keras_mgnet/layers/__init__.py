@@ -20,6 +20,7 @@ from keras_mgnet.layers.operators.learned_stencil import CoefficientStencil, Ker
 from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
 from keras_mgnet.layers.operators.stencil import Inverse, Residual, Stencil, StencilField
+from keras_mgnet.layers.operators.whitening import Whitening
 from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerFromData, EulerSystem, Heun
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
@@ -101,6 +102,7 @@ __all__ = [
     "StochasticDepth",
     "Sum",
     "Weighted",
+    "Whitening",
     "ZeroPadding",
     "basic",
     "bottleneck",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from keras_mgnet.layers import FractalLevel, GlobalPath
+from keras_mgnet.layers.transfers.transfer import STEMS
 from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space
@@ -61,7 +62,7 @@ class FractalNet(Network):
         drop_path: probability that an input of a mean is left out.
         global_drop_path: probability that a training step uses only one column.
 
-    The paper uses init="xavier". With stem="imagenet" a stem comes before the first block. Other networks have no stem.
+    The paper uses init="xavier". Small images have no stem: stem="cifar" and "mnist" mean that there is none.
 
     Example:
         >>> model = FractalNet(3, (4, 8), input_shape=(8, 8, 1))
@@ -98,7 +99,7 @@ class FractalNet(Network):
         with Frame(**arguments) as frame:
             options = {"column": column, "drop_path": drop_path, **frame.common}
             grids = len(channels) + 1
-            x = frame.begin(channels[0], grids) if frame.stem == "imagenet" else frame.image(grids)
+            x = frame.begin(channels[0], grids) if STEMS[frame.stem].reduction > 1 else frame.image(grids)
             chosen = []
             if column is None and global_drop_path:
                 chosen = [GlobalPath(columns, global_drop_path, name="global_path", dtype=options["dtype"])(x)]

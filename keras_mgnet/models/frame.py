@@ -55,14 +55,17 @@ class Frame:
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
 
     Attributes:
-        stem: "cifar" or "mnist" (both 3x3), or "imagenet" (7x7 with stride 2 and max pooling).
+        stem: "cifar" or "mnist" (both 3x3), "imagenet" (7x7 with stride 2 and max pooling), "strided" (3x3 with stride 2), or
+            "whitening" (2x2 filters that whiten the image, 3x3, max pooling), see `keras_mgnet.layers.Stem`.
+            `keras_mgnet.whiten` computes the whitening filters from images; `keras-mgnet train` calls it.
         input_shape: (height, width, channels).
         input_tensor, include_top, pooling, classes, classifier_activation: as in keras.applications.
         activation: the activation sigma, a Keras activation.
         norm: "batch" for batch normalisation, or None for a network without norms. The activations stay in both cases.
         weights: None, the path of a .weights.h5 file, or a trained network of `keras_mgnet.trained.trained_names()`. Weights for
             another number of classes load without their classifier, with a warning.
-        init: kernel initialiser, "he_fan_out", "torch_default" or "xavier".
+        init: kernel initialiser, "he_fan_out", "torch_default", "xavier" or "identity"
+            (`keras_mgnet.layers.operators.conv.initializer`).
         remat: names of levels, such as "level1". In training these levels need less memory and more time, because the backward
             pass recomputes their iterations (`keras_mgnet.layers.Level`).
         recipe: the recipe with which the model is compiled, a key of `keras_mgnet.recipes.RECIPES`; None for the recipe of the
@@ -149,7 +152,7 @@ class Frame:
         return input_tensor(self.input_tensor)
 
     def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
-        """Returns the image after the stem, (N, H/s, W/s, channels). s is 4 for the stem "imagenet" and 1 for the other stems."""
+        """Returns the image after the stem, (N, H/s, W/s, channels). s is the `reduction` of the stem."""
         image = self.image(levels)
         return Stem(channels, self.stem, normalize=normalize, name="stem", **self.common)(image)
 
@@ -182,8 +185,7 @@ class Frame:
                 "expected input_shape=(height, width, channels): transpose images whose channels come first. "
                 f"Received: input_shape={shape}"
             )
-        _, strides, pools = STEMS[self.stem]
-        least = strides * (2 if pools else 1) * 2 ** (levels - 1)
+        least = STEMS[self.stem].reduction * 2 ** (levels - 1)
         for size in shape[:2]:
             if size is not None and not (is_integer(size) and size >= least):
                 raise ValueError(

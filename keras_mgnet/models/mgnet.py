@@ -49,6 +49,17 @@ ROWS = (
     _row("mgnet_2222_c64_128_256_512_shared_b", FOUR, WIDER, True, 9_381_706),
     _row("mgnet_2222_c64_128_256_512", FOUR, WIDER, False, 12_515_146),
 )
+
+
+def _fast_row(channels: tuple[int, int, int], params: int) -> Row:
+    restrictions = {"Pi": "average", "R": "conv_max"}
+    options = {"stem": "whitening", **restrictions, "init": "identity", "activation": "gelu"}
+    name = f"mgnet_111_c{'_'.join(map(str, channels))}_fast"
+    kwargs = {"nu": (1, 1, 1), "channels": channels, **options}
+    return Row(name, kwargs, params, source="this package", recipe="fast")
+
+
+FAST = (_fast_row((32, 96, 128), 643_042), _fast_row((64, 192, 256), 2_551_714))
 SMOOTHERS = ("residual_correction", "damped", "chebyshev", "multistep")
 
 
@@ -72,7 +83,8 @@ class MgNet(Network):
         form: "residual" updates the residual r in each iteration. "feature" computes r from f in each iteration. With a shared A
             both forms are the same function, and "feature" needs one more product with A on each coarser grid.
         smoother: "residual_correction", "damped", "chebyshev" or "multistep".
-        Pi, R: restriction of u and of r: "conv" or "depthwise" (learned), "average" or "full_weighting" (fixed).
+        Pi, R: restriction of u and of r: "conv", "conv_max" or "depthwise" (learned), "average", "max" or "full_weighting"
+            (fixed), see `keras_mgnet.layers.Restriction`.
 
     Raises:
         ValueError: if an argument is invalid. The error is raised before anything is built.
@@ -90,7 +102,7 @@ class MgNet(Network):
         small={"nu": (1,), "channels": 2},
         picture=smoothing("A", "B"),
         space=Space("channels", "nu", choices={"share_A": EITHER, "share_B": EITHER, "smoother": SMOOTHERS}),
-        rows=ROWS,
+        rows=(*ROWS, *FAST),
     )
 
     def __init__(

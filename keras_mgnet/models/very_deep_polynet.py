@@ -12,6 +12,7 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import Euler, Inception, InceptionStem, Level, Poly, Stem
 from keras_mgnet.layers.fields.inception import POOL
 from keras_mgnet.layers.fields.poly import module_kernels
+from keras_mgnet.layers.transfers.transfer import STEMS
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.datasets import IMAGENET
 from keras_mgnet.models.family import Family, Row, errors
@@ -40,7 +41,7 @@ REDUCTIONS = {  # grid -> the paths that lead to it
 CYCLES = (("2way",), ("poly3", "2way"), ("poly3", "2way"))  # per grid the kinds of module, in turn
 LAST_SCALE = 0.7
 DROPOUT = 0.2
-LEAST = {"imagenet": 75, "cifar": 7, "mnist": 7}  # stem -> image size that leaves one pixel on the last grid
+LEAST, LEAST_IMAGENET = 7, 75  # image sizes that leave one pixel on the last grid, without a reduction by the stem
 
 
 ROW = Row(
@@ -115,9 +116,9 @@ def schedule(modules: tuple[int, ...]) -> Iterator[tuple[list[str], list[float]]
 
 
 def begin(frame: Frame, width: float) -> Tensor:
-    """Returns the image after the stem. "imagenet" is the stem of Inception-ResNet-v2. Other stems are a 3x3 convolution."""
+    """Returns the image after the stem. "imagenet" is the stem of Inception-ResNet-v2. Other stems are those of `Stem`."""
     image, options = frame.image(levels=1), frame.common
-    least = LEAST[frame.stem]
+    least = LEAST_IMAGENET if frame.stem == "imagenet" else LEAST * STEMS[frame.stem].reduction
     if any(size is not None and size < least for size in image.shape[1:3]):
         raise ValueError(
             f"expected an image of at least {least}x{least} pixels. Received: input_shape={tuple(image.shape[1:])}"

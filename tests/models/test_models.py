@@ -6,6 +6,7 @@ import pytest
 
 import keras_mgnet
 from keras_mgnet.description import short_path, unread_kernels
+from keras_mgnet.layers.operators.whitening import whitenings
 from keras_mgnet.optimizers import SGD
 from support import catalogue
 from support.catalogue import every_family_first, forms_first
@@ -164,3 +165,10 @@ def test_other_precisions(name, dtype, images, tmp_path):
     np.testing.assert_array_equal(loaded(x), model(x))
     model.run_eagerly = not name.startswith("mgnet")  # to trace takes seconds
     model.fit(x, np.zeros(4), verbose=0)
+
+
+@pytest.mark.parametrize("name", catalogue.ONE_PER_FAMILY)
+def test_every_family_begins_with_whitening_on_half_the_grid(name):
+    model = catalogue.build(name, stem="whitening", input_shape=(32, 32, 3))
+    assert len(whitenings(model)) == 1
+    assert model.get_layer("stem").output.shape[1:3] == (16, 16)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Batches, Plan
+from keras_mgnet.training.data.views import alternated
 
 WORD = 2**32 - 1
 _held = WeakKeyDictionary()  # split -> its arrays on the device, kept while the split is alive
@@ -20,7 +21,10 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
 
     @lru_cache(maxsize=1)
     def drawn(epoch: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return _draw(jax.random.fold_in(seed, epoch), plan.count, form.augmentation.views)
+        order, view, key = _draw(jax.random.fold_in(seed, epoch), plan.count, form.augmentation.views)
+        if form.augmentation.alternate:
+            view = alternated(view, _first_mirrored(seed, plan.count)[order], epoch)
+        return order, view, key
 
     def batch(number: int) -> tuple[jax.Array, jax.Array]:
         epoch, step = plan.place(number)
@@ -53,6 +57,12 @@ def _draw(key: jax.Array, count: int, views: int) -> tuple[jax.Array, jax.Array,
     """Returns the order of an epoch, the view of each image in that order, and the key for all other draws."""
     order_key, view_key, batch_key = jax.random.split(key, 3)
     return jax.random.permutation(order_key, count), jax.random.randint(view_key, (count,), 0, views), batch_key
+
+
+@partial(jax.jit, static_argnums=1)
+def _first_mirrored(seed: jax.Array, count: int) -> jax.Array:
+    """Returns 1 for each image that is mirrored in the first epoch, and 0 for the others."""
+    return jax.random.randint(jax.random.fold_in(seed, WORD), (count,), 0, 2)  # a key that no epoch has
 
 
 @partial(jax.jit, static_argnames=("form", "size"))

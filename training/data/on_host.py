@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.views import alternated
 
 _held = WeakKeyDictionary()  # split -> its tensors, kept while the split is alive
 
@@ -23,6 +24,11 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
         order_key, view_key, batch_key = tf.unstack(tf.random.split(seed, 3))
         order = tf.random.experimental.stateless_shuffle(tf.range(plan.count), order_key)
         view = tf.random.stateless_uniform([plan.count], view_key, 0, form.augmentation.views, tf.int32)
+        if form.augmentation.alternate:
+            first = tf.random.stateless_uniform(
+                [plan.count], [plan.seed, -1], 0, 2, tf.int32
+            )  # a key that no epoch has
+            view = alternated(view, tf.gather(first, order), tf.cast(epoch, tf.int32))
 
         def place(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             start, end = step * plan.batch_size, (step + 1) * plan.batch_size

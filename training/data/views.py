@@ -26,11 +26,27 @@ def augmented(images, view, augmentation: Augmentation):
     top, left = offset // (2 * pad + 1), offset % (2 * pad + 1)
     rows = top[:, None] + ops.arange(height)
     columns = left[:, None] + ops.where(mirror[:, None] > 0, ops.arange(width)[::-1], ops.arange(width))
-    framed = ops.pad(images, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
+    frame = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+    framed = ops.pad(images, frame, mode="reflect" if augmentation.reflect else "constant")
     # One gather, by the index of each pixel in the whole batch: take_along_axis is eight times slower in tf.data.
     rows += (height + 2 * pad) * ops.arange(ops.shape(images)[0])[:, None]
     place = (width + 2 * pad) * rows[:, :, None] + columns[:, None, :]
     return ops.take(ops.reshape(framed, (-1, channels)), place, axis=0)
+
+
+def alternated(view, first, epoch):
+    """Returns views that are mirrored in every second epoch, and otherwise unchanged.
+
+    Args:
+        view: (B,) integers, as in `augmented`, of an augmentation with flips.
+        first: (B,) integers, 1 for the images that are mirrored in the epochs 0, 2, ..., and 0 for the others.
+        epoch: number of the epoch.
+
+    Example:
+        >>> [alternated(ops.array([4, 5]), ops.array([0, 1]), epoch).numpy().tolist() for epoch in (0, 1)]
+        [[4, 5], [5, 4]]
+    """
+    return view - view % 2 + (first + epoch) % 2
 
 
 def normalize(images, mean: tuple[float, ...], std: tuple[float, ...]):

@@ -51,10 +51,12 @@ class TrainConfig:
     batch_size: Count | None = option(None, "images per step")
     learning_rate: PositiveFloat | None = option(None, "peak learning rate")
     schedule: Literal[*SCHEDULES] | None = option(
-        None, "step (divided by 10 at the recipe's milestones), cosine or constant"
+        None, "step (divided by 10 at the recipe's milestones), cosine, constant or triangular"
     )
     warmup_epochs: NonNegativeFloat | None = option(
-        None, "epochs over which the learning rate rises linearly from 0; by default the recipe's, scaled with epochs"
+        None,
+        "epochs over which the learning rate rises linearly from 0, or with triangular from a fifth of the peak; by default the "
+        "recipe's, scaled with epochs",
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")

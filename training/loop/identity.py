@@ -8,7 +8,8 @@ from typing import Any
 from keras_mgnet.training.runs.run import OF_THE_MACHINE
 
 PARTS = ("config", "training", "data", "model")
-LATER = ("validation", "teacher", "temperature", "alpha")  # fields that older records lack; None means the same
+# Fields that older records lack, with the value that means the same.
+LATER = dict.fromkeys(("validation", "teacher", "temperature", "alpha", "kernel_rate")) | {"beta_rate": 1.0}
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 
@@ -24,7 +25,7 @@ def identity(record: Mapping[str, Any]) -> dict[str, Any]:
     fields = {"recipe": record.get("recipe")}
     for part in PARTS:
         fields |= {key: value for key, value in record.get(part, {}).items() if key not in MAY_DIFFER}
-    fields = {key: value for key, value in fields.items() if key not in LATER or value is not None}
+    fields = {key: value for key, value in fields.items() if key not in LATER or value != LATER[key]}
     if not fields.get("scale_learning_rate"):
         fields.pop("replicas", None)
     return fields

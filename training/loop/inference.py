@@ -13,12 +13,14 @@ from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
+from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.top_classes import top_classes
 from keras_mgnet.training.data.dataset import Dataset, is_denoising
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.samples import read_samples
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop import task
+from keras_mgnet.training.loop.averaging import averaged
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.runs.run import SAMPLES, Run
 
@@ -69,8 +71,18 @@ def export_arguments(run: Run, checkpoint: str = "last", dataset: str | None = N
         >>> export_model(**arguments, out_dir="exported", formats=["onnx"])  # doctest: +SKIP
     """
     served = {"class_names": run.class_names, "normalization": run.normalization} if run.class_names else {}
-    images, record = load_images(run, dataset).export_images(), {**run.record, "checkpoint": checkpoint}
-    return {"model": run.load_model(checkpoint), "record": record, **served, **images}
+    record = {**run.record, "checkpoint": checkpoint}
+    return {"model": run.load_model(checkpoint), "record": record, **served, **_export_images(run, dataset)}
+
+
+def _export_images(run: Run, dataset: str | None) -> dict[str, np.ndarray]:
+    """Returns images for an export. There are none if the data set of a trained network of the package is missing."""
+    try:
+        return load_images(run, dataset).export_images()
+    except (MissingDataError, ImportError):
+        if dataset or "trained" not in run.record:
+            raise
+        return {}
 
 
 def _config(run: Run, dataset: str | None) -> TrainConfig:
@@ -104,14 +116,25 @@ def _is_denoiser(run: Run) -> bool:
     return not run.class_names
 
 
-def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None) -> dict[str, Any]:
+def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, views: bool = False) -> dict[str, Any]:
     """Evaluates the model of a run on the test images of `dataset`, by default the run's data set.
 
-    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images.
+    With `views`, a classifier is also evaluated with its outputs averaged over several views of each image (see
+    `averaging.averaged`). Images are mirrored if the run's augmentation mirrors them.
+
+    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images. With
+    `views`, "views_loss" and "views_accuracy" follow.
     """
+    if views:
+        check_classifier(run)
+    config = _config(run, dataset)
     data, model = load_data(run, dataset), run.load_model(checkpoint)
-    batches = task.task(_config(run, dataset), data, model).test_batches()
+    batches = task.task(config, data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
+    if views:
+        mean = averaged(model, flip=AUGMENTATIONS[config.augment].flip)
+        again = mean.evaluate(batches, return_dict=True, verbose=0)
+        result |= {f"views_{key}": value for key, value in again.items()}
     return {"dataset": data.name, "checkpoint": checkpoint, "images": data.counts[1], **result}
 
 

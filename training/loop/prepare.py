@@ -13,11 +13,13 @@ import keras
 import numpy as np
 
 from keras_mgnet.description import count_params
+from keras_mgnet.images import normalize
 from keras_mgnet.interop import load_weights
 from keras_mgnet.layers.operators.norm import synchronize_norms
+from keras_mgnet.layers.operators.whitening import IMAGES, whiten, whitenings
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
-from keras_mgnet.training.data.dataset import Dataset
+from keras_mgnet.training.data.dataset import Dataset, draw
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.loop.distillation import distil, load_teacher
@@ -67,6 +69,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
+        if whitenings(model):
+            _whiten(model, data)
         if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
             load_weights(model, config.weights, other_classes=True)
         if config.is_denoising:
@@ -89,6 +93,8 @@ def record(prepared: Prepared) -> dict[str, Any]:
         "training": {
             "nesterov": prepared.recipe.nesterov,
             "decayed": prepared.recipe.decayed,
+            "beta_rate": prepared.recipe.beta_rate,
+            "kernel_rate": prepared.recipe.kernel_rate,
             "milestones": list(prepared.recipe.milestones) if config.schedule == "step" else [],
             "replicas": prepared.strategy.replicas,
         },
@@ -114,6 +120,11 @@ def record(prepared: Prepared) -> dict[str, Any]:
 def now() -> str:
     """Returns the current time in the format of run.json."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _whiten(model: keras.Model, data: Dataset) -> None:
+    images = data.train.images[draw(data.counts[0], IMAGES)]
+    whiten(model, normalize(images.astype("float32"), data.mean, data.std))
 
 
 def _check_turns(config: TrainConfig, stages: int) -> None:

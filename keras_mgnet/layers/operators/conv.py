@@ -1,23 +1,43 @@
 """The papers' convolution: without bias, padded on both sides as in PyTorch, with initialisers chosen by name."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from keras.initializers import VarianceScaling
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.serialization import serializable
 
-INITIALIZERS = {
-    "he_fan_out": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
-    "torch_default": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
-    "xavier": {"scale": 1.0, "mode": "fan_in", "distribution": "uniform"},
+
+class PartialIdentity(VarianceScaling):
+    """Makes the first filters the identity, one for each input channel. The other filters are uniform, as in "torch_default"."""
+
+    def __init__(self) -> None:
+        super().__init__(scale=1 / 3, mode="fan_in", distribution="uniform")
+
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
+        height, width, channels, filters = shape
+        n = min(channels, filters)
+        same = np.zeros(shape)
+        same[height // 2, width // 2, range(n), range(n)] = 1
+        values = super().__call__(shape, dtype)
+        return ops.where(np.arange(filters) < n, ops.cast(same, values.dtype), values)
+
+
+INITIALIZERS: dict[str, Callable[[], keras.initializers.Initializer]] = {
+    "he_fan_out": partial(VarianceScaling, scale=2.0, mode="fan_out", distribution="untruncated_normal"),
+    "torch_default": partial(VarianceScaling, scale=1 / 3, mode="fan_in", distribution="uniform"),
+    "xavier": partial(VarianceScaling, scale=1.0, mode="fan_in", distribution="uniform"),
+    "identity": PartialIdentity,
 }
 
 
@@ -27,13 +47,14 @@ def initializer(init: str) -> keras.initializers.Initializer:
     - "he_fan_out": normal with variance 2 / (k^2 c_out) for a k x k kernel with c_out output channels (He et al. 2015).
     - "torch_default": uniform in +-1/sqrt(fan_in), PyTorch's default. The released MgNet code keeps this default.
     - "xavier": uniform in +-sqrt(3/fan_in), as in Caffe.
+    - "identity": the first filters copy the input channels, the others are those of "torch_default", as in airbench.
 
     Example:
         >>> initializer("he_fan_out").mode
         'fan_out'
     """
     check_known("initialisation", init, INITIALIZERS)
-    return keras.initializers.VarianceScaling(**INITIALIZERS[init])
+    return INITIALIZERS[init]()
 
 
 def pad(x: Tensor, margin: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Transfers to the next grid, and the stem. The stem computes the data of the first grid from an image."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,14 +11,32 @@ from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.operators.conv import Conv, pad
-from keras_mgnet.layers.operators.families import build_all, identity
+from keras_mgnet.layers.operators.families import apply, build_all, identity
 from keras_mgnet.layers.operators.norm import norm_layer
+from keras_mgnet.layers.operators.whitening import Whitening
 from keras_mgnet.serialization import serializable
 
-STEMS = {  # kernel size, stride, followed by the 3x3 max pooling
-    "cifar": (3, 1, False),
-    "mnist": (3, 1, False),
-    "imagenet": (7, 2, True),
+
+class StemKind(NamedTuple):
+    """Describes a stem."""
+
+    kernel_size: int
+    strides: int = 1  # of the convolution
+    pool: int | None = None  # size of a max pooling with stride 2
+    whitening: int | None = None  # size of the patches that a whitening layer takes in front of the convolution
+
+    @property
+    def reduction(self) -> int:
+        """How many pixels of the image a grid point stands for, per side."""
+        return self.strides * (2 if self.pool else 1)
+
+
+STEMS = {
+    "cifar": StemKind(3),
+    "mnist": StemKind(3),
+    "imagenet": StemKind(7, 2, pool=3),
+    "strided": StemKind(3, 2),
+    "whitening": StemKind(3, pool=2, whitening=2),
 }
 
 
@@ -49,13 +67,16 @@ class FullWeighting(keras.layers.Layer):
         return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
 
 
+def _pooling(kind: type[keras.layers.Layer]) -> Callable[[DType], keras.layers.Layer]:
+    return lambda policy: kind(2, padding="same", data_format="channels_last", dtype=policy)
+
+
 FIXED_RESTRICTIONS: dict[str, Callable[[DType], keras.layers.Layer]] = {
-    "average": lambda policy: keras.layers.AveragePooling2D(
-        2, padding="same", data_format="channels_last", dtype=policy
-    ),
+    "average": _pooling(keras.layers.AveragePooling2D),
+    "max": _pooling(keras.layers.MaxPooling2D),
     "full_weighting": lambda policy: FullWeighting(dtype=policy),
 }
-RESTRICTIONS = ("conv", "depthwise", *FIXED_RESTRICTIONS)
+RESTRICTIONS = ("conv", "conv_max", "depthwise", *FIXED_RESTRICTIONS)
 
 
 @serializable
@@ -70,8 +91,11 @@ class Restriction(keras.layers.Layer):
 
             - "conv" is a learned 3x3 convolution with stride 2.
             - "depthwise" is a learned depthwise 3x3 convolution with stride 2. `channels` must be a multiple of c.
+            - "conv_max" is a learned 3x3 convolution, followed by the maximum of each 2x2 block on each channel. It costs four
+              times the multiply-adds of "conv".
             - "average" takes the mean of each 2x2 block on each channel. If `channels` differs from c, a learned 1x1 convolution
               follows.
+            - "max" takes the maximum in place of the mean.
             - "full_weighting" applies a fixed stencil (`FullWeighting`) to each channel. If `channels` differs from c, a learned
               1x1 convolution follows.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
@@ -93,17 +117,18 @@ class Restriction(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         check_known("restriction", kind, RESTRICTIONS)
         self.channels, self.kind, self.init = channels, kind, init
-        self.grid = FIXED_RESTRICTIONS[kind](self.dtype_policy) if kind in FIXED_RESTRICTIONS else None
+        fixed = "max" if kind == "conv_max" else kind
+        self.grid = FIXED_RESTRICTIONS[fixed](self.dtype_policy) if fixed in FIXED_RESTRICTIONS else None
         self.conv: Any = None  # `build` makes the convolution of the other kinds, if they need one
         self.options = {"init": init, "name": self.name, "dtype": self.dtype_policy}
-        if kind == "conv":
-            self.conv = Conv(channels, strides=2, **self.options)
+        if kind in ("conv", "conv_max"):
+            self.conv = Conv(channels, strides=2 if kind == "conv" else 1, **self.options)
 
     def build(self, input_shape: Shape) -> None:
         c = input_shape[-1]
         if self.kind == "depthwise":
             self.conv = Conv(self.channels, strides=2, groups=check_groups(c, self.channels), **self.options)
-        elif self.grid is not None and c != self.channels:
+        elif self.conv is None and c != self.channels:
             self.conv = Conv(self.channels, 1, **self.options)
         if self.conv is not None:
             self.conv.build(input_shape)
@@ -112,8 +137,8 @@ class Restriction(keras.layers.Layer):
         return coarser(input_shape, self.channels)
 
     def call(self, x: Tensor) -> Tensor:
-        x = x if self.grid is None else self.grid(x)
-        return x if self.conv is None else self.conv(x)
+        layers = [self.conv, self.grid] if self.kind == "conv_max" else [self.grid, self.conv]
+        return apply(filter(None, layers), x)
 
 
 def check_groups(c: int, channels: int) -> int:
@@ -213,8 +238,13 @@ class Stem(keras.layers.Layer):
 
     Args:
         channels: number of channels of the data.
-        kind: "cifar" and "mnist" have a 3x3 kernel, and s = 1. "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with
-            stride 2, so s = 4.
+        kind: the kind of stem.
+
+            - "cifar" and "mnist" have a 3x3 kernel, and s = 1.
+            - "imagenet" has a 7x7 kernel with stride 2 and 3x3 max pooling with stride 2, so s = 4.
+            - "strided" has a 3x3 kernel with stride 2, so s = 2.
+            - "whitening" has a `Whitening` of 2x2 patches, a 3x3 kernel and 2x2 max pooling before the norm, so s = 2:
+              f = sigma(norm(pool(theta * sigma(W * image + b)))).
         normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet for CIFAR has neither.
         activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
@@ -239,21 +269,29 @@ class Stem(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("stem", kind, STEMS)
-        kernel_size, strides, self.pools = STEMS[kind]
-        policy = self.dtype_policy
-        self.conv = Conv(channels, kernel_size, strides=strides, init=init, name="conv", dtype=policy)
+        self.kind, policy = STEMS[kind], self.dtype_policy
+        size, strides = self.kind.kernel_size, self.kind.strides
+        self.whitening: Any = identity
+        if self.kind.whitening:
+            self.whitening = Whitening(self.kind.whitening, activation=activation, name="whitening", dtype=policy)
+        self.conv = Conv(channels, size, strides=strides, init=init, name="conv", dtype=policy)
         self.s = norm_layer(norm, activation, name="s", dtype=policy) if normalize else None
 
     def build(self, input_shape: Shape) -> None:
+        if self.kind.whitening:
+            self.whitening.build(input_shape)
+            input_shape = self.whitening.compute_output_shape(input_shape)
         self.conv.build(input_shape)
         if self.s is not None:
             self.s.build(self.conv.compute_output_shape(input_shape))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = self.conv.compute_output_shape(input_shape)
-        return coarser(shape, shape[-1]) if self.pools else shape
+        return coarser(shape, shape[-1]) if self.kind.pool else shape
 
     def call(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+        x = self.conv(self.whitening(x))
+        if self.kind.pool == 2:
+            x = ops.max_pool(x, 2, 2, "same", "channels_last")
         x = x if self.s is None else self.s(x)
-        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.pools else x
+        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x

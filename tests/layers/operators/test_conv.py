@@ -185,3 +185,12 @@ def test_xavier_is_caffes():
     bound = np.sqrt(3 / (9 * 4))
     assert 0.99 * bound < np.abs(values).max() <= bound
     np.testing.assert_allclose(values.std(), bound / np.sqrt(3), rtol=0.05)
+
+
+@pytest.mark.parametrize("filters", [3, 6])
+def test_partial_identity_copies_its_input_first(filters):
+    conv, x = Conv(filters, init="identity"), normal(2, 5, 6, 4)
+    same = min(4, filters)
+    np.testing.assert_allclose(conv(x)[..., :same], x[..., :same], atol=1e-6)
+    random = np.abs(conv.kernel.numpy()[..., same:])
+    assert np.all((random > 0) & (random <= 1 / 6))

@@ -47,9 +47,36 @@ def test_averages_are_means_of_two_by_two_pixels():
     close(Restriction(3, "average", dtype="float64")(tensor(x)), x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)))
 
 
+def test_maxima_are_taken_before_or_after_a_convolution():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
+
+    def maxima(y):
+        return np.asarray(y).reshape(2, 2, 2, 3, 2, -1).max((2, 4))
+
+    close(Restriction(3, "max", dtype="float64")(tensor(x)), maxima(x))
+    restriction = Restriction(4, "conv_max", dtype="float64")
+    close(restriction(tensor(x)), maxima(twin_conv(x, restriction.conv.kernel.numpy(), 1)))
+    assert restriction.compute_output_shape((None, 5, None, 3)) == (None, 3, None, 4)
+
+
 def test_the_stem_of_imagenet_takes_maxima_of_three_by_three_pixels():
     stem = Stem(2, "imagenet", normalize=False, dtype="float64")
     x = tensor(np.random.default_rng(0).normal(size=(1, 12, 8, 1)))
     computed = stem(x)
     padded = np.pad(stem.conv(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
     close(computed, np.max([padded[:, i : i + 6 : 2, j : j + 4 : 2] for i in range(3) for j in range(3)], axis=0))
+
+
+def test_the_whitening_stem_pools_before_its_norm():
+    stem = Stem(2, "whitening", activation="tanh", dtype="float64")
+    x = np.random.default_rng(0).normal(size=(1, 5, 8, 3))
+    stem.build(x.shape)
+    randomize(stem)
+    white = stem.whitening
+    padded = np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+    patches = np.stack([padded[:, i : i + 5, j : j + 8] for i in (0, 1) for j in (0, 1)], axis=3)
+    y = np.tanh(np.einsum("nhwpc,pcf->nhwf", patches, white.kernel.numpy().reshape(4, 3, 24)) + white.bias.numpy())
+    y = np.pad(twin_conv(y, stem.conv.kernel.numpy(), 1), ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=-np.inf)
+    pooled = y.reshape(1, 3, 2, 4, 2, 2).max((2, 4))
+    close(stem(tensor(x), training=True), np.tanh(twin_norm(pooled, stem.s, training=True)))
+    assert stem.compute_output_shape((None, 5, None, 3)) == (None, 3, None, 2)

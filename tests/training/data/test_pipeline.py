@@ -75,7 +75,7 @@ def view(image, number, augmentation):
     side, pad = 2 * augmentation.pad + 1, augmentation.pad
     offset, mirrored = divmod(number, 2) if augmentation.flip else (number, 0)
     top, left = divmod(offset, side)
-    framed = np.pad(image, [(pad, pad), (pad, pad), (0, 0)])
+    framed = np.pad(image, [(pad, pad), (pad, pad), (0, 0)], "reflect" if augmentation.reflect else "constant")
     crop = framed[top : top + image.shape[0], left : left + image.shape[1]]
     return crop[:, ::-1] if mirrored else crop
 
@@ -99,6 +99,24 @@ def test_training_sees_every_view_about_equally_often(name):
     number = {view(image, n, augmentation).tobytes(): n for n in range(augmentation.views)}
     seen = np.bincount([number[x.tobytes()] for x in raw(images)], minlength=augmentation.views)
     assert each / 4 < seen.min() and seen.max() < 2.5 * each
+
+
+def test_alternating_flips_mirror_in_each_epoch_what_the_epoch_before_did_not():
+    """The first epoch mirrors about half of the images. A run that starts later mirrors the same ones."""
+    numbered, form = split(64), AUGMENTATIONS["shift_flip"]
+    options = {"seed": 3, "augment": "shift_flip"}
+    images, labels = collected(pipeline.train_batches(numbered, 20, **PLAIN, **options, epochs=3))
+    found = np.zeros((3, 64), int)
+    for place, (image, label) in enumerate(zip(raw(images), labels, strict=True)):
+        views = [view(numbered.images[label], number, form) for number in range(form.views)]
+        (number,) = [number for number, x in enumerate(views) if np.array_equal(x, image)]
+        found[place // 64, label] = number
+    mirrored, crops = found % 2, found // 2
+    assert 20 < mirrored[0].sum() < 44
+    assert np.array_equal(mirrored[1], 1 - mirrored[0]) and np.array_equal(mirrored[2], mirrored[0])
+    assert not np.array_equal(crops[0], crops[2])
+    later, _ = collected(pipeline.train_batches(numbered, 20, **PLAIN, **options, first_epoch=2, epochs=1))
+    assert np.array_equal(later, images[128:])
 
 
 @pytest.mark.parametrize("batched", [False, True])

@@ -11,9 +11,11 @@ from rich.console import Console
 
 from keras_mgnet import ResNet, count_params, create_model
 from keras_mgnet.images import normalize
+from keras_mgnet.layers.operators.whitening import whitening_kernel
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop import callbacks, loop, task
+from keras_mgnet.training.loop.averaging import averaged
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, predict
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
@@ -70,6 +72,31 @@ def test_evaluate_agrees_with_the_log(run):
     result = evaluate(run)
     assert result["accuracy"] == pytest.approx(run.record["result"]["last_test_accuracy"])
     assert evaluate(run, "best")["accuracy"] == pytest.approx(run.record["result"]["best_test_accuracy"])
+
+
+def test_views_are_reported_apart_from_the_plain_accuracy(run):
+    """The run shifts its images and does not mirror them."""
+    result = evaluate(run, views=True)
+    assert result.items() >= evaluate(run).items()
+    model, data = run.load_model(), load("digits")
+    images = normalize(data.test.images.astype("float32"), data.mean, data.std)
+    framed = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    views = {0.5: [images], 0.25: [framed[:, 2:, 2:], framed[:, :-2, :-2]]}
+    plain, mirrored = (
+        sum(weight * model.predict(x[:, :, ::step], verbose=0) for weight, several in views.items() for x in several)
+        for step in (1, -1)
+    )
+    expected = np.mean(plain.argmax(axis=-1) == data.test.labels)
+    assert result["views_accuracy"] == pytest.approx(expected, abs=2 / len(images))
+    np.testing.assert_allclose(averaged(model, flip=True)(images), (plain + mirrored) / 2, atol=1e-4)
+
+
+def test_a_run_whitens_its_stem_by_its_training_images_and_keeps_it(tmp_path):
+    run = digits_run(tmp_path / "w", epochs=1, recipe="fast", set={"nu": [1], "channels": 4, "stem": "whitening"})
+    data = load("digits")
+    images = normalize(data.train.images.astype("float32"), data.mean, data.std)
+    kernel = run.load_model().get_layer("stem").whitening.kernel
+    np.testing.assert_allclose(kernel, whitening_kernel(images, 2), rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_seed_gives_the_same_run(run, tmp_path):

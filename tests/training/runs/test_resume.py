@@ -34,6 +34,7 @@ RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dr
     "shake-shake": {"model": "shake_shake_26_2x32d", "set": {"depth": 8, "width": 2}},
     "average": {"set": {"nu": [1], "channels": 3}, "ema": 0.9, "label_smoothing": 0.1},
     "half precision": {"set": {"nu": [1], "channels": 3}, "dtype": "mixed_float16"},
+    "fast": {"recipe": "fast", "set": {"nu": [1], "channels": 3, "stem": "whitening"}, "augment": "shift_flip"},
 }
 RUNS |= {  # the same states in two networks
     "gates, schedule and augmentation": RUNS["mgnet"] | RUNS["stochastic depth"],
