@@ -232,8 +232,8 @@ def _has_stepped(optimizer: keras.optimizers.Optimizer, store: Any) -> bool:
 def orthogonal(matrix: Tensor, iterations: int = 3) -> Tensor:
     """Returns a matrix with the singular vectors of the given matrix and with singular values near 1.
 
-    The Newton-Schulz iteration x <- a x + (b y + c y y) x with y = x x^T brings the singular values near 1, but for those that
-    are small compared with the norm of the matrix.
+    The Newton-Schulz iteration x <- a x + (b y + c y y) x with y = x x^T brings the singular values near 1, except those
+    that are small compared with the matrix norm.
 
     Source: Keller Jordan et al. 2024 (Muon), with the constants of KellerJordan/cifar10-airbench.
 

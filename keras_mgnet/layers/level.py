@@ -107,7 +107,7 @@ class Level(keras.layers.Layer):
     def rematerialized_call(self, layer_call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Returns the function that Keras calls in place of `call` inside a `keras.RematScope`.
 
-        A level that is named in the scope returns `call` unchanged, because `evaluate` recomputes the single iterations.
+        A level that is named in the scope returns `call` unchanged: `Level.evaluate` recomputes each iteration.
         """
         return (
             layer_call if compat.is_named_for_remat(self) else super().rematerialized_call(layer_call, *args, **kwargs)

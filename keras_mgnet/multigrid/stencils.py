@@ -33,7 +33,7 @@ TRANSFERS = {
 def galerkin(K, transfer: Transfer) -> np.ndarray:
     """Returns the stencil of R K P for a stencil K (k_h, k_w, ...) of odd size.
 
-    R K P is the operator on the coarse grid for right-hand sides that are multiplied by h^2.
+    R K P is the coarse operator if each grid multiplies right-hand sides by its own h^2.
     """
     K = np.asarray(K, "float64")
     return _product(transfer, K.shape[:2], lambda i, j: K[j])
