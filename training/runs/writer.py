@@ -104,8 +104,7 @@ class RunWriter:
 
     def save(self, model: keras.Model, name: str) -> None:
         """Writes NAME.keras."""
-        with staged_file(self.directory / f"{name}.keras") as staged:
-            model.save(staged)
+        model.save(self.directory / f"{name}.keras")
 
     def log(self, progress: Progress) -> None:
         """Writes log.csv, which counts epochs from 1."""
