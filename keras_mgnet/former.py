@@ -46,7 +46,8 @@ def renamed(name: str) -> str:
     """
     name = _moved(name)
     for pattern, place in LISTS:
-        name = pattern.sub(lambda match, place=place: place.format(*map(_counted, match.groups())), name)
+        if match := pattern.search(name):
+            name = f"{name[: match.start()]}{place.format(*map(_counted, match.groups()))}{name[match.end() :]}"
     return name
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known, existing_file
-from keras_mgnet.extras import extra
+from keras_mgnet.extras import TRAIN, extra
 from keras_mgnet.layers import Branch, Conv, Norm
 from keras_mgnet.layers.sharing import instance
 from keras_mgnet.loading import load_model
@@ -249,9 +249,7 @@ def _read(source: Any) -> Mapping[str, Any]:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors.numpy import load_file
-
-    return load_file(path)
+    return extra("safetensors.numpy", TRAIN).load_file(path)
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:
