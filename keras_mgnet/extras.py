@@ -1,11 +1,11 @@
 """Optional packages, loaded on first use."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
-EXPORT, SERVE = "keras-mgnet[export]", "keras-mgnet[serve]"
-MLFLOW, WANDB = "keras-mgnet[mlflow]", "keras-mgnet[wandb]"
-SOLVE, TFDS, TUNE = "keras-mgnet[solve]", "keras-mgnet[tfds]", "keras-mgnet[tune]"
+CLI, TRAIN, EXPORT, SERVE = (f"keras-mgnet[{name}]" for name in ("cli", "train", "export", "serve"))
+SOLVE, TFDS, TUNE, MLFLOW, WANDB = (f"keras-mgnet[{name}]" for name in ("solve", "tfds", "tune", "mlflow", "wandb"))
 
 
 def extra(module: str, requirement: str) -> ModuleType:
@@ -25,6 +25,22 @@ def extra(module: str, requirement: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(
-            f"expected '{module}': install it with `pip install '{requirement}'`. Received: {error}"
-        ) from error
+        raise _missing(module, requirement, error) from error
+
+
+def require(requirement: str, *modules: str) -> None:
+    """Raises ImportError as `extra` does if a module is missing, without importing the modules.
+
+    Example:
+        >>> require("keras-mgnet[fast]", "json", "jsom")
+        Traceback (most recent call last):
+            ...
+        ImportError: expected 'jsom': install it with `pip install 'keras-mgnet[fast]'`. Received: No module named 'jsom'
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, requirement, f"No module named '{module}'")
+
+
+def _missing(module: str, requirement: str, reason: object) -> ImportError:
+    return ImportError(f"expected '{module}': install it with `pip install '{requirement}'`. Received: {reason}")

@@ -1,4 +1,8 @@
-"""Reads weights files of earlier versions. Their arrays have other names, because levels then had no scheme and no field."""
+"""Reads weights files of earlier versions, which have other array names.
+
+At first levels had no scheme and no field. Later the convolutions and norms of a chain, and the branches of a recurrent field,
+were lists inside lists.
+"""
 
 import re
 from collections.abc import Iterator
@@ -23,6 +27,11 @@ RENAMED = (  # former name, and its replacement
     (r"^layers/recurrent_level(_\d+)?/(?=K/)", r"layers/level\1/field/"),
     (r"^layers/diffusion_level(_\d+)?/(?=steps/)", r"layers/level\1/field/"),
 )
+LISTS = (  # former place of a layer in a list inside a list, its attribute now, and what remains of the name
+    (re.compile(r"/convs/container(?:_(\d+))?/(conv(?:_\d+)?/)"), "/K{}/{}"),
+    (re.compile(r"/norms/container(?:_(\d+))?/(norm(?:_\d+)?/)"), "/s{}/{}"),
+    (re.compile(r"/K/container(?:_(\d+))?/branch(?:_(\d+))?/"), "/K{}_{}/"),
+)
 PREVIOUS = re.compile(r"^layers/linear_multistep_level_(\d+)/R_previous/")
 LOST = re.compile(r"/paths/|^layers/inception")  # arrays of a VeryDeepPolyNet
 REORDERED = re.compile(r"^layers/linear_multistep_level")  # its k came first among the variables
@@ -33,8 +42,17 @@ def renamed(name: str) -> str:
 
     Example:
         >>> renamed("layers/residual_level_1/branch/convs/container/conv/vars/0")
-        'layers/level_1/field/branch/convs/container/conv/vars/0'
+        'layers/level_1/field/branch/K1/conv/vars/0'
     """
+    name = _moved(name)
+    for pattern, place in LISTS:
+        if match := pattern.search(name):
+            name = f"{name[: match.start()]}{place.format(*map(_counted, match.groups()))}{name[match.end() :]}"
+    return name
+
+
+def _moved(name: str) -> str:
+    """Returns the name of an array with the level, scheme or field that holds it now."""
     if match := PREVIOUS.match(name):
         number = int(match[1]) - 1
         return f"layers/conv{f'_{number}' if number else ''}/{name[match.end() :]}"
@@ -42,6 +60,11 @@ def renamed(name: str) -> str:
         if re.match(pattern, name):
             return re.sub(pattern, place, name, count=1)
     return name
+
+
+def _counted(part: str | None) -> str:
+    """Returns an index, which Keras leaves out if it is 0, counted from 1. Any other part of a name stays."""
+    return str(int(part or 0) + 1) if part is None or part.isdecimal() else part
 
 
 @contextmanager
@@ -91,7 +114,7 @@ def _translate(source: Path | IO[bytes], target: Path) -> bool:
         names = _arrays(old)
         if all(renamed(name) == name for name in names):
             return False
-        if any(LOST.search(name) for name in names):
+        if any(map(LOST.search, names)) and any(_moved(name) != name for name in names):
             raise ValueError(
                 "expected a file of this version for a VeryDeepPolyNet. Received: a file of an earlier version"
             )

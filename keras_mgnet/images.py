@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_mgnet.extras import CLI, extra
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # what Pillow decodes itself; PostScript is a program
 MAX_PIXELS = 2**26
 MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, and encoders write about ten
@@ -29,8 +31,7 @@ def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIX
         >>> look(b"P5 3 2 255 " + bytes(6))  # a grey PPM
         6
     """
-    from PIL import Image
-
+    Image = extra("PIL.Image", CLI)
     try:
         with Image.open(BytesIO(content), formats=formats) as image:
             pixels, jpeg = math.prod(image.size), image.format in ("JPEG", "MPO")
@@ -80,11 +81,10 @@ def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: 
 
 
 def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
-    from PIL import Image, ImageOps
-
+    Image, ImageOps = extra("PIL.Image", CLI), extra("PIL.ImageOps", CLI)
     look(content)
     with Image.open(BytesIO(content), formats=FORMATS) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
+        image = ImageOps.exif_transpose(file)
         if image.mode[0] in "IF":
             image = Image.fromarray(high_byte(np.asarray(image)))
         grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
@@ -98,9 +98,7 @@ def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) 
 
 def _on_white(image: Any) -> Any:
     """Returns an image without transparency, as it looks on a white page. Transparent pixels may hide any colour."""
-    from PIL import Image
-
-    page = Image.new("RGB", image.size, "white")
+    page = extra("PIL.Image", CLI).new("RGB", image.size, "white")
     page.paste(image, mask=image.getchannel("A"))
     return page
 

@@ -15,15 +15,18 @@ from keras_mgnet.models.network import Network
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MEMBERS = sorted((CONFIG, WEIGHTS, "metadata.json"))
+PROGRAMS = ("Lambda", "TFSMLayer", "TorchModuleWrapper")  # layers that run code from a file
+MODELING = ("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers")
+MODULES = ("builtins", *(f"keras.{name}" for name in MODELING))  # what a function in a configuration may come from
 MESSAGE = 300  # longest part of another library's error that is shown, in characters
 
 
 def load_model(path: str | Path) -> Network:
     """Loads a network of this package from a .keras file.
 
-    Keras itself refuses lambdas, classes that are not registered, and functions of other packages. In addition, the archive must
-    be as Keras writes it, its weights must be plain arrays (`hdf5.plain_arrays`), and its configuration must not name another
-    file.
+    Keras refuses classes that are not registered. Before that, this function checks that the archive is as Keras writes it, and
+    that its weights are plain arrays (`hdf5.plain_arrays`). The configuration must not name another file, a layer that runs a
+    program, or a function that is neither registered nor meant for models.
 
     Raises:
         ValueError: if the file is damaged, fails a check or holds no network of this package. The message is one line.
@@ -96,6 +99,15 @@ def _check_config(config: Any, allowed: Callable[[str], bool]) -> None:
         # A saved network has its own weights. The argument `weights` would read a file that the writer chose.
         if part.get("weights") is not None:
             raise ValueError(f"expected a configuration that names no other file. Received: {part['weights']!r}")
+        kind, function = part.get("class_name"), f"{part.get('module')}.{part.get('config')}"
+        if kind in PROGRAMS:
+            raise ValueError(f"expected layers that run no program. Received: {kind}")
+        if kind == "function" and not (part.get("module") in MODULES or _is_registered(part.get("config"))):
+            raise ValueError(f"expected a registered function, or a modeling function of Keras. Received: {function}")
+
+
+def _is_registered(name: Any) -> bool:
+    return isinstance(name, str) and keras.saving.get_registered_object(name) is not None
 
 
 def _dictionaries(tree: Any) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from keras_mgnet.extras import TRAIN, extra
 from keras_mgnet.files import staged_file
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")  # Okabe and Ito
@@ -30,9 +31,7 @@ def _line(cells: Iterable[object]) -> str:
 
 def new_figure(width: float, height: float, title: str | None = None) -> Any:
     """Returns an empty matplotlib figure. Width and height are in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = extra("matplotlib.figure", TRAIN).Figure(figsize=(width, height), layout="constrained")
     if title is not None:
         figure.suptitle(title)
     return figure

@@ -1,23 +1,30 @@
-"""Files that were written before levels had a scheme and a field: they load and go on, or a sentence says why not."""
+"""Files of earlier versions load and go on, or a sentence says why not.
+
+Those of files.zip were written before levels had a scheme and a field, those of lists.zip when chains had lists inside lists.
+"""
 
 import io
+import re
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from rich.console import Console
 
 from keras_mgnet.former import renamed
+from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.loading import load_model
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.loop import train
 from keras_mgnet.training.runs.run import read_log
 from support import ROOT
 from support.catalogue import build
-from support.numerics import assert_close
+from support.numerics import assert_close, randomize
 
-FILES = ROOT / "tests" / "support" / "former" / "files.zip"
+FORMER = ROOT / "tests" / "support" / "former"
+FILES = FORMER / "files.zip"
 LOST = "very_deep_polynet"
 
 
@@ -71,6 +78,40 @@ def test_keras_itself_refuses_models_of_then_with_a_sentence(name, folder):
 
 def test_a_layer_of_ones_own_is_not_taken_for_one_of_then():
     assert renamed("layers/dense_level/vars/0") == "layers/dense_level/vars/0"
+
+
+@pytest.mark.parametrize("name", ["resnet8.keras", "recurrent_resnet3.keras", "polynet_2way.weights.h5"])
+def test_lists_inside_lists_are_found(name, tmp_path):
+    with zipfile.ZipFile(FORMER / "lists.zip") as archive:
+        archive.extract(name, tmp_path)
+        expected = np.load(io.BytesIO(archive.read("expected.npz")))
+    key, _, suffix = name.partition(".")
+    model = load_model(tmp_path / name) if suffix == "keras" else build(key)
+    if suffix == "keras":
+        assert all(np.abs(v.numpy()).max() > 0 for v in model.optimizer.variables if len(v.shape) == 4)
+    else:
+        model.load_weights(tmp_path / name)
+    assert_close(model(expected[f"{key}/x"]), expected[f"{key}/y"], 1e-4)
+
+
+def test_lists_inside_lists_of_inceptions_are_not_those_of_then(tmp_path):
+    """A VeryDeepPolyNet of lists inside lists can be told from one of the files that cannot be read."""
+    model = randomize(build(LOST))
+    model.save_weights(tmp_path / "now.weights.h5")
+    with h5py.File(tmp_path / "now.weights.h5") as now, h5py.File(tmp_path / "then.weights.h5", "w") as then:
+        for name, _ in plain_arrays(tmp_path / "now.weights.h5"):
+            former = re.sub(r"/([Ks])(\d+)/(?=conv|norm)", in_lists, name)
+            now.copy(now[name], then, former)
+            assert renamed(former) == name
+    other = build(LOST)
+    other.load_weights(tmp_path / "then.weights.h5")
+    for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def in_lists(match):
+    place, number = {"K": "convs", "s": "norms"}[match[1]], int(match[2]) - 1
+    return f"/{place}/container{f'_{number}' if number else ''}/"
 
 
 def resumed(folder, name):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 from typing_extensions import TypedDict
 
 from keras_mgnet.cli.requirements import requirements, unmet
@@ -35,6 +36,11 @@ NO_CLUSTER = "TF_CONFIG names no other machine"
 PROGRAMS = {  # name -> arguments that print its version, and where to get it
     "tensorflow_model_server": (["--version"], "tensorflow.org/tfx/serving/setup"),
     "docker": (["version", "--format", "server {{.Server.Version}}"], "docs.docker.com/get-docker"),
+}
+KERAS_FIXES = {  # release of Keras -> what it has refused in files since then, of what 3.13.0 loads
+    "3.13.2": "a SavedModel as a layer, arrays in other files",
+    "3.14.1": "links and virtual arrays",
+    "3.15.1": "files that unpack to far more than their size, functions that are not for models",
 }
 ANSWERS_WITHIN = 10  # seconds
 
@@ -80,7 +86,16 @@ def _guarded(look: Callable[[], Section]) -> Section:
 def _versions() -> Section:
     own = {PACKAGE: Finding(True, metadata.version(PACKAGE)), "python": Finding(True, platform.python_version())}
     needed = {requirement.name: _needed(requirement) for requirement in requirements(PACKAGE)}
-    return own | needed | {name: Finding(True, version) for name, version in installed(["jax"]).items()}
+    others = {name: Finding(True, version) for name, version in installed(["jax"]).items()}
+    return own | needed | _unsafe_keras() | others
+
+
+def _unsafe_keras() -> Section:
+    """Returns what Keras itself accepts in a malicious file, if it is older than the newest of `KERAS_FIXES`."""
+    version = max(map(Version, installed(("keras", "keras-nightly")).values()), default=Version("0"))
+    missing = [what for release, what in KERAS_FIXES.items() if version < Version(release)]
+    advice = f"accepts {'; '.join(missing)}: load files of others with keras_mgnet.loading.load_model"
+    return {"keras.saving.load_model": Finding(False, advice)} if missing else {}
 
 
 def _needed(requirement: Requirement) -> Finding:

@@ -102,7 +102,7 @@ def _resnet_layout(model: ResNet) -> Named:
         if isinstance(level.field.R, Branch):
             yield from (
                 (f"{module}.0.shortcut.0", level.field.R.conv(0, 0)),
-                (f"{module}.0.shortcut.1", level.field.R.norms[0][0]),
+                (f"{module}.0.shortcut.1", level.field.R.norms()[0][0]),
             )
         elif isinstance(level.field.R, Conv):
             yield f"{module}.0.shortcut.0", level.field.R
@@ -119,14 +119,14 @@ def _lm_resnet_layout(model: LMResNet) -> Named:
         if isinstance(level.field.R, Branch):
             number = level.name.removeprefix("level")
             module = f"downsample{number}{'' if number == '1' else '1'}.downsample"
-            yield from ((f"{module}.0", level.field.R.norms[0][0]), (f"{module}.2", level.field.R.conv(0, 0)))
+            yield from ((f"{module}.0", level.field.R.norms()[0][0]), (f"{module}.2", level.field.R.conv(0, 0)))
         n += level.nu
     yield from (("bn", model.get_layer("s")), ("fc", model.get_layer("classifier")))
 
 
 def _block(module: str, branch: Branch, i: int) -> Named:
-    for p in range(len(branch.convs)):
-        yield from ((f"{module}.conv{p + 1}", branch.conv(p, i)), (f"{module}.bn{p + 1}", branch.norms[p][i]))
+    for p in range(len(branch.convs())):
+        yield from ((f"{module}.conv{p + 1}", branch.conv(p, i)), (f"{module}.bn{p + 1}", branch.norms()[p][i]))
 
 
 LAYOUTS: dict[type[Network], Callable[[Any], Named]] = {

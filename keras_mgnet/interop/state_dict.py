@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known, existing_file
-from keras_mgnet.extras import extra
+from keras_mgnet.extras import TRAIN, extra
 from keras_mgnet.interop.names import UNUSED, entries
 from keras_mgnet.loading import load_model
 from keras_mgnet.models.network import Network
@@ -82,15 +82,13 @@ def save_torch_weights(model: keras.Model, path: str | Path) -> Path:
         >>> with TemporaryDirectory() as folder:
         ...     load_torch_weights(model, save_torch_weights(model, f"{folder}/mgnet.safetensors"))
     """
-    from safetensors.numpy import save_file
-
     from keras_mgnet.files import staged_file
 
     found = [*entries(model)]
     _check_whole(model, {id(entry.variable) for entry in found})
     state = {entry.key: np.ascontiguousarray(entry.to_torch(entry.variable.numpy())) for entry in found}
     with staged_file(path, ".safetensors") as staged:
-        save_file(state, staged)
+        extra("safetensors.numpy", TRAIN).save_file(state, staged)
     return Path(path)
 
 
@@ -159,9 +157,7 @@ def _read(source: Any) -> Mapping[str, Any]:
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
-    from safetensors.numpy import load_file
-
-    return load_file(path)
+    return extra("safetensors.numpy", TRAIN).load_file(path)
 
 
 def _read_torch(path: Path) -> Mapping[str, Any]:

@@ -7,19 +7,21 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
 import keras
 
 from keras_mgnet import compat, former, recipes
+from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
 from keras_mgnet.models.frame import Frame, is_file
 from keras_mgnet.models.image_frame import ImageFrame
-from keras_mgnet.models.weights import load_file, load_trained
+from keras_mgnet.models.weights import complete, load_file, load_trained
 
 # Kernels that no output reads belong to published sizes (`description.unread_kernels`): that they have no gradient is no fault.
 UNREAD = r"Gradients do not exist for variables \[('\S*(system/A\d*|transfer1/(Pi/Pi|R/R))/kernel'(, )?)+\]"
@@ -92,11 +94,24 @@ class Network(keras.Model):
         """The numerical method of the last level: name, formula, order and equation."""
         return next(layer.method for layer in reversed(self.layers) if hasattr(layer, "method"))
 
+    @functools.wraps(keras.Model.save)
+    def save(self, filepath: Any, overwrite: bool = True, **options: Any) -> None:
+        with complete(self, filepath, ".keras", overwrite) as file:
+            super().save(file, overwrite=overwrite, **options)
+
+    @functools.wraps(keras.Model.save_weights)
+    def save_weights(self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None) -> None:
+        with complete(self, filepath, ".weights.h5" if max_shard_size is None else None, overwrite) as file:
+            super().save_weights(file, overwrite=overwrite, max_shard_size=max_shard_size)
+
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
         """Loads weights as `keras.Model.load_weights` does, with the same options.
 
-        Also reads .weights.h5 files that earlier versions of this package saved.
+        Also reads files that earlier versions of this package saved. The arrays of a .weights.h5 file must be plain
+        (`keras_mgnet.hdf5.plain_arrays`).
         """
+        if str(filepath).endswith(".weights.h5") and Path(filepath).is_file():
+            plain_arrays(filepath)
         with former.readable(filepath) as file:
             super().load_weights(file, skip_mismatch=skip_mismatch, **options)
 

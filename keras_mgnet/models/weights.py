@@ -1,19 +1,73 @@
-"""Loads weights that fit a network, or all of the network except its classifier."""
+"""Saves all weights of a network, and loads weights that fit a network, or all of the network except its classifier."""
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import keras
 import numpy as np
 
-from keras_mgnet import former
+from keras_mgnet import compat, former
 from keras_mgnet.hdf5 import plain_arrays
 from keras_mgnet.models.frame import CLASSIFIER
 from keras_mgnet.trained import WEIGHTS, read_weights, trained_folder, trained_record
 
 Shape = tuple[int, ...]
+
+
+@contextmanager
+def complete(model: keras.Model, path: Any, suffix: str | None, overwrite: bool = True) -> Iterator[Any]:
+    """Yields where to save a model. A file that ends in `suffix` replaces `path` only if it holds every weight of the model.
+
+    Keras leaves out layers that it does not find, without a message. Any other path is yielded unchanged. So is an existing file
+    if `overwrite` is False, because Keras then asks the user.
+
+    Args:
+        model: the model to save.
+        path: the argument of `keras.Model.save` or `keras.Model.save_weights`.
+        suffix: ".keras" or ".weights.h5".
+        overwrite: whether the file may replace an existing one.
+
+    Raises:
+        ValueError: if the file lacks weights. `path` is then as it was.
+    """
+    local = isinstance(path, (str, PathLike)) and "://" not in str(path)
+    if not (suffix and local and str(path).endswith(suffix)) or (Path(path).exists() and not overwrite):
+        yield path
+        return
+    from keras_mgnet.files import staged_file
+
+    with staged_file(path) as staged:
+        yield staged
+        _check_complete(model, staged)
+
+
+def _check_complete(model: keras.Model, file: Path) -> None:
+    """Raises ValueError unless a file has all arrays that the layers of a model save."""
+    own = Counter(shape for layer in compat.flatten_layers(model) for shape in _saved_shapes(layer))
+    if missing := own - Counter(shape for name, shape in _written(file) if not name.startswith("optimizer/")):
+        raise ValueError(
+            f"expected a file with all {own.total()} arrays of {model.name}: keep layers in attributes or in flat lists. "
+            f"Received: a file of Keras {keras.__version__} without {missing.total()} of them"
+        )
+
+
+def _saved_shapes(layer: keras.Layer) -> list[Shape]:
+    saved: dict[str, Any] = {}
+    layer.save_own_variables(saved)
+    return [tuple(array.shape) for array in saved.values()]
+
+
+def _written(file: Path) -> list[tuple[str, Shape]]:
+    if file.suffix != ".keras":
+        return plain_arrays(file)
+    with ZipFile(file) as archive, archive.open("model.weights.h5") as weights:
+        return plain_arrays(weights)
 
 
 def load_file(model: keras.Model, path: str | Path, other_classes: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_mgnet.errors import check_known
+from keras_mgnet.extras import TRAIN, extra
 
 FOLDER = Path(__file__).parent
 RECORD, WEIGHTS = "run.json", "weights.safetensors"
@@ -52,8 +53,6 @@ def write_weights(file: Path, names: list[str], weights: list[np.ndarray]) -> di
         ...     read_weights(Path(out, WEIGHTS), written["sha256"])
         [array([1., 1., 1.], dtype=float32)]
     """
-    from safetensors.numpy import save_file
-
     from keras_mgnet.files import file_digest, staged_file
 
     arrays = {
@@ -62,17 +61,15 @@ def write_weights(file: Path, names: list[str], weights: list[np.ndarray]) -> di
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("expected weights of at most 65504, which half precision can hold. Received: larger ones")
     with staged_file(file, ".safetensors") as staged:
-        save_file(arrays, staged)
+        extra("safetensors.numpy", TRAIN).save_file(arrays, staged)
     return file_digest(file)
 
 
 def read_weights(file: Path, sha256: str) -> list[np.ndarray]:
     """Returns the variables of a file of `write_weights`, in float32. Raises ValueError if the file has another SHA-256."""
-    from safetensors.numpy import load_file
-
     if sha256 != hashlib.sha256(file.read_bytes()).hexdigest():
         raise ValueError(
             f"expected the file with the SHA-256 of its run.json; install the package again. Received: '{file}'"
         )
-    arrays = load_file(file)
+    arrays = extra("safetensors.numpy", TRAIN).load_file(file)
     return [arrays[key].astype("float32") for key in sorted(arrays)]

@@ -1,5 +1,6 @@
 """The command line: what a user sees, and the errors as one line."""
 
+import importlib.util
 import inspect
 import json
 import os
@@ -18,6 +19,7 @@ import typer
 from PIL import Image
 
 from keras_mgnet import create_model, list_models, model_info
+from keras_mgnet.__main__ import start
 from keras_mgnet.cli import COMPLETION, GROUPS, command_line, main
 from keras_mgnet.cli.options import parse_pairs
 from keras_mgnet.export import check_card, open_artifact
@@ -450,6 +452,16 @@ def test_completion_offers_commands_and_their_options(monkeypatch, capsys):
     assert completed(monkeypatch, capsys, "keras-mgnet de") == ["describe", "demo"]
     assert completed(monkeypatch, capsys, "keras-mgnet export run --fo") == ["--format"]
     assert completed(monkeypatch, capsys, "keras-mgnet analyze run --what le") == ["lesion"]
+
+
+def test_an_installation_without_the_command_line_says_what_to_install(monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "typer" else found(name))
+    with pytest.raises(SystemExit) as stop:
+        start()
+    assert stop.value.code == 2
+    reason = "expected 'typer': install it with `pip install 'keras-mgnet[cli]'`. Received: No module named 'typer'"
+    assert capsys.readouterr().err == f"error: {reason}\n"
 
 
 def test_the_names_of_commands_are_completed_without_keras():

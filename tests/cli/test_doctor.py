@@ -41,6 +41,18 @@ def test_a_machine_that_trains_is_exit_code_0():
     assert found["backend"]["oneDNN"]["available"] == uses_onednn()
 
 
+@pytest.mark.parametrize(
+    ("version", "missing"), [("3.13.0", 3), ("3.13.2", 2), ("3.14.1", 1), ("3.15.1", 0), ("3.16.0.dev1", 0)]
+)
+def test_an_old_keras_is_told_from_one_that_checks_files(version, missing, monkeypatch):
+    monkeypatch.setattr(examination, "installed", lambda names: {"keras": version})
+    found = examine()["versions"].get("keras.saving.load_model", Finding(True))
+    assert found.available == (not missing)
+    assert [what in found.detail for what in examination.KERAS_FIXES.values()] == [False] * (3 - missing) + [
+        True
+    ] * missing
+
+
 def test_one_that_does_not_is_exit_code_1_and_says_why(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
     result = CliRunner().invoke(command_line(["doctor"]), ["doctor", "--json"])

@@ -90,7 +90,7 @@ def test_the_memory_free_gradient_in_mixed_precision(scheme):
 def test_the_statistics_move_and_move_once():
     level, draw = level_of("revnet", 2)
     state = draw()
-    norm = level.field.fields[1].norms[0][0]
+    norm = level.field.fields[1].norms()[0][0]
     x = level.field.fields[0](state[1], i=0, training=False)  # builds nothing, moves nothing
     assert not norm.moving_mean.numpy().any() and x.shape == state[1].shape
     gradients(level, state, "eager")
@@ -98,7 +98,7 @@ def test_the_statistics_move_and_move_once():
     again, _ = level_of("revnet", 2)
     again(*state, training=True)
     assert moved.any()
-    np.testing.assert_array_equal(moved, again.field.fields[1].norms[0][0].moving_mean)
+    np.testing.assert_array_equal(moved, again.field.fields[1].norms()[0][0].moving_mean)
 
 
 def test_a_frozen_level_keeps_its_statistics_and_passes_gradients():

@@ -91,7 +91,7 @@ def in_order(level):
     """Yields the weights of a level in the order in which they are used."""
     for f in level.field.branches:
         for p in (0, 1):
-            yield from f.norms[p][0].weights
+            yield from f.norms()[p][0].weights
             yield from f.conv(p, 0).weights
 
 

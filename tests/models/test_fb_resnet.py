@@ -97,7 +97,7 @@ def test_linear_A_with_both_is_the_modified_preactivation_iteration(training):
     branch.conv(1, 0).kernel.assign(-level.field.A[0].kernel)
     for i in range(3):
         branch.conv(0, i).kernel.assign(level.field.B[i].kernel)
-        for ours, theirs in ((branch.norms[0][i], level.field.s1[i]), (branch.norms[1][i], level.field.s2[i])):
+        for ours, theirs in ((branch.norms()[0][i], level.field.s1[i]), (branch.norms()[1][i], level.field.s2[i])):
             ours.set_weights(theirs.get_weights())
     close(residual(r, training=training), level(r, training=training)[1], 1e-12)
 

@@ -51,7 +51,7 @@ def test_widening_spares_the_stem():
 def test_with_a_projection_branches_and_shortcut_take_one_norm():
     """As in the source; sizes are then 10.2M and 20.4M where 200 and 398 layers have 5 branches."""
     level = MultiResNet(blocks=(2, 2), branches=3, bottleneck=True, **SMALL).get_layer("level2")
-    norms = [f.norms[0] for f in level.field.branch.branches]
+    norms = [f.norms()[0] for f in level.field.branch.branches]
     assert [norm[0] is None for norm in norms] == [False, True, True]
     assert len({id(norm[1]) for norm in norms}) == 3
 

@@ -38,14 +38,14 @@ def test_residual_level_equals_its_numpy_twin(preactivation, form, share_B):
 
     first = model.get_layer("transfer2") if restricts_first else level.field.R
     for i in range(2):
-        (B, s1), (A, s2) = ((f.conv(p, i), f.norms[p][i]) for p in (0, 1))
+        (B, s1), (A, s2) = ((f.conv(p, i), f.norms()[p][i]) for p in (0, 1))
         strides = 1 if i or restricts_first else 2
         if preactivation:
             if i == 0 and restricts_first and printed:
                 skip = r = conv(r, first, 2)
                 x = relu(norm(r, s1))
             elif i == 0 and restricts_first:
-                r = conv(relu(norm(r, first.norms[0][0])), first.conv(0, 0), 2)
+                r = conv(relu(norm(r, first.norms()[0][0])), first.conv(0, 0), 2)
                 x = skip = r
                 x = relu(x)
             else:
@@ -53,7 +53,7 @@ def test_residual_level_equals_its_numpy_twin(preactivation, form, share_B):
                 skip = r if i else conv(r if printed else x, first, 2)
             r = skip + conv(relu(norm(conv(x, B, strides), s2)), A)
         else:
-            skip = r if i else norm(conv(r, first.conv(0, 0), 2), first.norms[0][0])
+            skip = r if i else norm(conv(r, first.conv(0, 0), 2), first.norms()[0][0])
             r = relu(skip) if i == 0 and restricts_first else r
             skip = r if restricts_first else skip
             r = relu(skip + norm(conv(relu(norm(conv(r, B, strides), s1)), A), s2))

@@ -24,8 +24,8 @@ def test_the_convolutions_of_hamiltonian_74_have_their_exact_size():
 def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channels():
     model = RevNet(blocks=(2, 2), channels=(4, 6), input_shape=(8, 8, 1))
     first, second = model.get_layer("level1").field.fields
-    assert [norm is None for norm in first.norms[0]] == [True, False]
-    assert all(norm is not None for norm in second.norms[0])
+    assert [norm is None for norm in first.norms()[0]] == [True, False]
+    assert all(norm is not None for norm in second.norms()[0])
     x = np.arange(4.0).reshape(1, 1, 1, 4)
     assert [half.numpy().ravel().tolist() for half in Halves()(x)] == [[0, 1], [2, 3]]
 

@@ -1,11 +1,18 @@
-"""Weights of another number of classes, and files that do not exist."""
+"""Weights of another number of classes, files that do not exist, and layers that Keras does not save."""
 
+from typing import Unpack
+
+import h5py
 import keras
 import numpy as np
 import pytest
 
 from keras_mgnet import MgNet, ReactionDiffusion, ResNet
 from keras_mgnet.interop import load_weights
+from keras_mgnet.layers import Conv
+from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.network import Network
+from keras_mgnet.serialization import serializable
 from support.numerics import randomize
 
 SMALL = {"input_shape": (8, 8, 3)}
@@ -19,6 +26,30 @@ LEFT_OUT = (
     r"left out the classifier of '.*model{}': kernel \(4, 10\) and bias \(10,\) do not fit kernel \(4, 3\) and bias \(3,\) "
     "of mgnet$"
 )
+
+
+@serializable
+class Hiding(keras.layers.Layer):
+    """A layer with a set of layers, which Keras tracks and does not save."""
+
+    def __init__(self, *, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.convs = {Conv(2)}
+
+    def build(self, input_shape):
+        for conv in self.convs:
+            conv.build(input_shape)
+
+    def call(self, x):
+        return sum(conv(x) for conv in self.convs)
+
+
+@serializable
+class Incomplete(Network):
+    def __init__(self, **arguments: Unpack[FrameArguments]):
+        with Frame(**arguments) as frame:
+            features = Hiding()(frame.begin(2, levels=1))
+        super().__init__(frame, features, name="incomplete")
 
 
 def saved(model, path):
@@ -89,3 +120,30 @@ def test_weights_that_are_no_file_say_what_is_wrong(build, tmp_path):
 def test_a_missing_file_of_any_kind_is_named(name):
     with pytest.raises(ValueError, match=f"expected an existing file. Received: '{name}'"):
         load_weights(MgNet((1,), 4, **SMALL), name)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_a_file_without_all_weights_is_not_written(suffix, tmp_path):
+    path = saved(MgNet((1,), 2, input_shape=(8, 8, 1)), tmp_path / f"model{suffix}")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"expected a file with all \d+ arrays of incomplete: .* without 1 of them"):
+        saved(Incomplete(input_shape=(8, 8, 1)), path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_keras_is_asked_before_a_file_is_replaced(tmp_path, monkeypatch):
+    model = MgNet((1,), 2, input_shape=(8, 8, 1))
+    path = saved(model, tmp_path / "model.weights.h5")
+    before = path.read_bytes()
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    model.save_weights(path, overwrite=False)
+    assert path.read_bytes() == before
+
+
+def test_links_in_a_weights_file_are_not_followed(tmp_path):
+    model = MgNet((1,), 2, input_shape=(8, 8, 1))
+    path = saved(model, tmp_path / "model.weights.h5")
+    with h5py.File(path, "a") as file:
+        file["layers/elsewhere"] = h5py.ExternalLink("other.h5", "/")
+    with pytest.raises(ValueError, match="the ExternalLink 'layers/elsewhere'"):
+        model.load_weights(path)

@@ -111,8 +111,8 @@ class RunWriter:
 
     def save(self, model: Network, name: str) -> None:
         """Writes NAME.keras, compiled for use. The checkpoint has the state of the optimiser."""
-        with staged_file(self.directory / f"{name}.keras") as staged, fresh_optimizer(model):
-            model.save(staged)
+        with fresh_optimizer(model):
+            model.save(self.directory / f"{name}.keras")
 
     def samples(self, data: Dataset | CleanImages) -> None:
         """Writes samples.npz, unless it is there."""

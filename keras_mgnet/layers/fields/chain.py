@@ -76,12 +76,13 @@ class Chain(Field):
             self._family(f"s{n}", q, place, share_norms, activation, norm)
             for n, (q, place) in enumerate(normed, start=1)
         ]
-        self.convs, self.norms = [], []
-        for pair in itertools.zip_longest(
-            convs, norms
-        ):  # fixes the order of the variables, which is their order in files
-            self.convs += [] if pair[0] is None else [pair[0]]
-            self.norms += [] if pair[1] is None else [pair[1]]
+        self.lengths = len(convs), len(norms)
+        for n, families in enumerate(
+            itertools.zip_longest(convs, norms), start=1
+        ):  # the order of the variables in files
+            for symbol, family in zip("Ks", families, strict=True):
+                if family is not None:
+                    setattr(self, f"{symbol}{n}", family)  # Keras before 3.15 saves no layers of lists inside lists
 
     def _family(
         self, name: str, q: int, place: str, share_norms: bool, activation: Activation, norm: str | None
@@ -98,13 +99,21 @@ class Chain(Field):
         norms = norm_family(name, place, self.uses, activation, self.dtype_policy, foldable, missing, norm)
         return [None] * missing + norms
 
+    def convs(self) -> list[list[Conv]]:
+        """Returns the instances of each of the convolutions K_1, ..., K_P. They are the attributes K1, ..., KP."""
+        return [getattr(self, f"K{p}") for p in range(1, self.lengths[0] + 1)]
+
+    def norms(self) -> list[list[Any]]:
+        """Returns the norms of all iterations, for each of the places that have some. They are the attributes s1, s2, ..."""
+        return [getattr(self, f"s{n}") for n in range(1, self.lengths[1] + 1)]
+
     def kernels(self) -> list[Conv]:
         """Returns the convolutions. A shared convolution is in the list once."""
-        return [conv for family in self.convs for conv in family]
+        return [conv for family in self.convs() for conv in family]
 
     def conv(self, p: int, i: int) -> Conv:
         """Returns convolution K_{p+1} of iteration i."""
-        return self.convs[p][self.sharing[p][i]]
+        return self.convs()[p][self.sharing[p][i]]
 
     def build(self, input_shape: Shape) -> None:
         for use in range(self.uses):
@@ -115,7 +124,7 @@ class Chain(Field):
         build_chain([*self._leading(i), *self._trailing(i)], input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        for p in range(len(self.convs)):
+        for p in range(self.lengths[0]):
             input_shape = self.conv(p, 0).compute_output_shape(input_shape)
         return input_shape
 
@@ -133,12 +142,13 @@ class Chain(Field):
     def _leading(self, i: int) -> list[Any]:
         place = self.lead if i == 0 and self.lead else self.places[0]
         if place in ("norm", "sigma"):
-            return [self.norms[0][i]]
+            return [self.norms()[0][i]]
         return [self.sigma] if place == "activation" else []
 
     def _trailing(self, i: int) -> list[Any]:
         chain: list[Any] = []
-        norms = iter(self.norms[len(self.norms) - sum(place is not None for place in self.places[1:]) :])
+        first = self.lengths[1] - sum(place is not None for place in self.places[1:])
+        norms = iter(self.norms()[first:])
         for p, place in enumerate(self.places[1:]):
             chain.append(self.conv(p, i))
             if self.dropout is not None:

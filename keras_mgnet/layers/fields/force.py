@@ -34,7 +34,7 @@ class SkewConv(Conv):
         super().build(input_shape)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
-        adjoint = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
+        adjoint = ops.transpose(ops.flip(ops.flip(kernel, 0), 1), (0, 1, 3, 2))  # Keras before 3.15 flips one axis
         return super().convolution_op(inputs, kernel - adjoint)
 
 

@@ -1,5 +1,6 @@
 """The field of a recurrent residual network: several states on one grid, with kernels shared by all steps."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ class Recurrent(Field):
         self.uses, self.states, self.share_K = uses, states, share_K
         options = {"share_norms": share_norms, "activation": activation, "norm": norm, "init": init}
         options["dtype"] = self.dtype_policy
-        self.K = [[self._transition(channels, i, j, options) for j in range(states)] for i in range(states)]
+        for i, j in itertools.product(range(states), repeat=2):
+            setattr(self, f"K{i + 1}_{j + 1}", self._transition(channels, i, j, options))
 
     def _transition(self, channels: int, i: int, j: int, options: dict[str, Any]) -> Branch | None:
         """Returns K_ij for the steps in which x_j is not zero and f_i is needed, or None if there are no such steps."""
@@ -63,16 +65,21 @@ class Recurrent(Field):
         sharing = (shared(uses),) * 2 if self.share_K else None
         return basic(channels, uses=uses, sharing=sharing, name=f"K{i + 1}{j + 1}", **options) if uses > 0 else None
 
+    def row(self, i: int) -> list[Branch | None]:
+        """Returns K_i1, ..., K_iS, counted from i = 0. They are the attributes K1_1, ..., KS_S."""
+        return [getattr(self, f"K{i + 1}_{j + 1}") for j in range(self.states)]
+
     def build(self, input_shape: Shape) -> None:
-        for K in (K for row in self.K for K in row if K is not None):
-            K.build(input_shape)
+        for K in itertools.chain.from_iterable(map(self.row, range(self.states))):
+            if K is not None:
+                K.build(input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def call(self, states: Sequence[Tensor | None], i: int = 0) -> list[Tensor | None]:
         unread = self.states - 1 if i == self.uses - 1 else 0
-        return [None] * unread + [self._driven(row, states, i) for row in self.K[unread:]]
+        return [None] * unread + [self._driven(self.row(k), states, i) for k in range(unread, self.states)]
 
     def _driven(self, row: Sequence[Any], states: Sequence[Tensor | None], i: int) -> Tensor:
         return steps.superpose(

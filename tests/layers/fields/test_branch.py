@@ -13,8 +13,8 @@ def test_the_grouped_convolution_is_the_sum_over_explicit_branches():
     x = keras.ops.cast(normal(2, 5, 5, 4), "float32")
     branch(x)
     randomize(branch)
-    (first,), (second,), (third,) = branch.convs
-    n1, n2, n3 = (norms[0] for norms in branch.norms)
+    (first,), (second,), (third,) = branch.convs()
+    n1, n2, n3 = (norms[0] for norms in branch.norms())
     inside, total = n1(first(x)), 0.0
     for g in range(3):
         part = slice(2 * g, 2 * g + 2)

@@ -12,7 +12,7 @@ from support.twins import twin_conv
 
 def twin_link(chain, p, x, i):
     """n K_p x of use i: kernel by the sharing table, norm of its own; the activation is left to the caller."""
-    scale, shift = chain.norms[p][i].affine()
+    scale, shift = chain.norms()[p][i].affine()
     return scale * twin_conv(x, chain.conv(p, i).kernel.numpy()) + shift
 
 
@@ -33,7 +33,7 @@ def test_a_very_deep_module_equals_its_numpy_twin(kind):
         ends = []
         for path in F.paths:
             end = y if kind == "poly3" else x
-            for p in range(len(path.convs)):
+            for p in range(len(path.convs())):
                 end = np.maximum(twin_link(path, p, end, n), 0)
             ends.append(end)
         y = twin_link(F.A, 0, np.concatenate(ends, axis=-1), n)
@@ -41,6 +41,6 @@ def test_a_very_deep_module_equals_its_numpy_twin(kind):
     expected = np.maximum(x + 0.7 * total, 0)
 
     np.testing.assert_allclose(level(keras.ops.convert_to_tensor(x)), expected, rtol=1e-9, atol=1e-9)
-    kernels = [[len(convs) for convs in path.convs] for path in F.paths]
+    kernels = [[len(convs) for convs in path.convs()] for path in F.paths]
     assert kernels == ([[1, 1, 1], [1]] if kind == "poly3" else [[2, 2, 2], [2]])
     assert len(F.A.kernels()) == uses

@@ -68,7 +68,7 @@ def test_powers_approximate_the_resolvent(h, order, seed):
     """||(I - hF)^{-1} - (I + hF + ... + h^N F^N)|| <= h^{N+1} / (1 - h) for ||F|| = 1: backward Euler to order N + 1."""
     level = linear_level({1: "plain", 2: "poly2", 3: "poly3"}[order])
     random_kernels(level, seed)
-    (A,) = level.field.F.convs[1]
+    (A,) = level.field.F.convs()[1]
     A.kernel.assign(A.kernel * (h / np.linalg.norm(maps(level)[0], 2)))
     (hF,) = maps(level)
     error = np.linalg.norm(np.linalg.inv(np.eye(len(hF)) - hF) - matrix(level), 2)
@@ -79,7 +79,7 @@ def test_the_resolvent_to_the_third_power_of_the_step():
     """Section 5.2 of the reference: 5.4e-4 <= 1.1e-3 at h = 0.1; halving h divides the error of poly-2 by eight."""
     level, errors = linear_level("poly2"), []
     random_kernels(level, seed=1)
-    (A,) = level.field.F.convs[1]
+    (A,) = level.field.F.convs()[1]
     unit = A.kernel / np.linalg.norm(maps(level)[0], 2)
     for h in (0.1, 0.05, 0.025):
         A.kernel.assign(h * unit)
@@ -136,6 +136,6 @@ def test_each_order_has_norms_of_its_own(training):
 def test_kernels_are_those_of_the_maps_and_norms_those_of_the_orders():
     level = linear_level("poly3", "2way", "poly3")
     F = level.field.F
-    assert [len(family) for family in F.convs] == [4, 4]
-    assert [len({id(norm) for norm in family}) for family in F.norms] == [8, 8]
+    assert [len(family) for family in F.convs()] == [4, 4]
+    assert [len({id(norm) for norm in family}) for family in F.norms()] == [8, 8]
     assert [F.sharing[0][use] for use in range(8)] == [0, 0, 0, 1, 2, 3, 3, 3]

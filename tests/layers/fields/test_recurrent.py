@@ -12,14 +12,14 @@ def cell_of(K: Branch) -> Branch:
     cell = basic(2, **EXACT)
     cell.build((None, 4, 4, 2))
     for p in (0, 1):
-        cell.convs[p][0].set_weights(K.conv(p, 0).get_weights())
+        cell.convs()[p][0].set_weights(K.conv(p, 0).get_weights())
     return cell
 
 
 def with_norms(cell: Branch, K: Branch, use: int) -> Branch:
     """Gives the cell the norms that K has at a use."""
     for p in (0, 1):
-        cell.norms[p][0].set_weights(K.norms[p][use].get_weights())
+        cell.norms()[p][0].set_weights(K.norms()[p][use].get_weights())
     return cell
 
 
@@ -30,13 +30,13 @@ def test_the_unrolled_level_is_the_loop_over_one_cell(states, nu, share_norms):
     """h_i <- h_i + sum_j K_ij(h_j), the cells of one step reused; a state that is not reached yet drives nothing."""
     x = normal(2, 4, 4, 2)
     level = built(Level(EulerSystem(), Recurrent(2, nu, states, share_norms=share_norms, **EXACT), **EXACT), x)
-    cells = {K.name: cell_of(K) for row in level.field.K for K in row if K is not None}
+    cells = {K.name: cell_of(K) for i in range(states) for K in level.field.row(i) if K is not None}
     h = {0: x}
     for t in range(nu):
         after = dict(h)
         for i in range(states) if t < nu - 1 else [states - 1]:
             for j, h_j in h.items():
-                K = level.field.K[i][j]
+                K = level.field.row(i)[j]
                 drive = with_norms(cells[K.name], K, t if j == 0 else t - 1)(h_j)
                 after[i] = after[i] + drive if i in after else drive
         h = after
@@ -51,11 +51,11 @@ def test_the_shared_kernel_gets_the_gradients_of_all_times():
     shared = built(Level(EulerSystem(), Recurrent(2, 3, **EXACT), **EXACT), x)
     unshared = Level(EulerSystem(), Recurrent(2, 3, share_K=False, **EXACT), **EXACT)
     unshared.build(x.shape)
-    K, twin = shared.field.K[0][0], unshared.field.K[0][0]
+    K, twin = shared.field.row(0)[0], unshared.field.row(0)[0]
     for p in (0, 1):
         for t in range(3):
             twin.conv(p, t).set_weights(K.conv(p, t).get_weights())
-            twin.norms[p][t].set_weights(K.norms[p][t].get_weights())
+            twin.norms()[p][t].set_weights(K.norms()[p][t].get_weights())
 
     def gradients(level, kernels):
         with tf.GradientTape() as tape:
@@ -73,7 +73,7 @@ def test_the_shared_kernel_gets_the_gradients_of_all_times():
 def test_sharing_leaves_one_kernel_of_those_of_all_times(states, nu):
     def kernels(share_K):
         level = Level(EulerSystem(), Recurrent(4, nu, states, share_K=share_K))
-        return np.array([[len(K.kernels()) for K in row] for row in level.field.K])
+        return np.array([[len(K.kernels()) for K in level.field.row(i)] for i in range(states)])
 
     uses = [[nu - (j > 0) - (i < states - 1) for j in range(states)] for i in range(states)]
     assert (kernels(True) == 2).all()
@@ -84,11 +84,11 @@ def test_time_specific_norms_have_statistics_and_scales_of_their_own():
     x = normal(2, 4, 4, 2)
     level = Level(EulerSystem(), Recurrent(2, 3, **EXACT), **EXACT)
     level(x, training=True)
-    means = [norm.moving_mean.numpy() for norm in level.field.K[0][0].norms[0]]
+    means = [norm.moving_mean.numpy() for norm in level.field.row(0)[0].norms()[0]]
     assert len({tuple(mean) for mean in means}) == 3
 
     before = level(x).numpy()
-    level.field.K[0][0].norms[0][2].beta.assign([1.0, -1.0])
+    level.field.row(0)[0].norms()[0][2].beta.assign([1.0, -1.0])
     assert not np.allclose(level(x), before)
 
 
@@ -96,11 +96,11 @@ def test_shared_norms_see_every_step():
     """One moving mean, updated once a step, as in a loop over one layer."""
     x = normal(2, 4, 4, 2)
     level = built(Level(EulerSystem(), Recurrent(2, 3, share_norms=True, **EXACT), **EXACT), x)
-    K = level.field.K[0][0]
+    K = level.field.row(0)[0]
     assert sum(isinstance(layer, Norm) for layer in level._flatten_layers()) == 2
     one = with_norms(cell_of(K), K, 0)
     level(x, training=True)
     for _ in range(3):
         x = x + one(x, training=True)
-    np.testing.assert_allclose(K.norms[0][0].moving_mean, one.norms[0][0].moving_mean, rtol=1e-12)
-    np.testing.assert_allclose(K.norms[1][0].moving_variance, one.norms[1][0].moving_variance, rtol=1e-12)
+    np.testing.assert_allclose(K.norms()[0][0].moving_mean, one.norms()[0][0].moving_mean, rtol=1e-12)
+    np.testing.assert_allclose(K.norms()[1][0].moving_variance, one.norms()[1][0].moving_variance, rtol=1e-12)
