@@ -4,13 +4,14 @@
 loads neither Keras nor a backend.
 
 Keras loads a saved model only if the classes of the model are registered. `keras_mgnet.models` registers the classes of this
-package. It is loaded together with Keras: by `import keras_mgnet` if Keras is already there, or else by `import keras`.
+package. It is loaded as soon as both Keras and this package are, whichever is imported first.
 """
 
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -26,22 +27,27 @@ __all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import 
 
 
 class _WithKeras(MetaPathFinder):
-    """Loads `keras_mgnet.models` as soon as Keras is loaded."""
+    """Loads `keras_mgnet.models` once Keras is loaded, after the outermost of the modules that are being loaded."""
+
+    depth = 0
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "keras":
+        if name != "keras" and not name.startswith(f"{__name__}."):
             return None
         others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
         spec = next(filter(None, others), None)
         if spec and spec.loader:
-            load = spec.loader.exec_module
-
-            def load_both(module: ModuleType) -> None:
-                load(module)
-                import_module("keras_mgnet.models")
-
-            spec.loader.exec_module = load_both  # type: ignore[method-assign]
+            spec.loader.exec_module = partial(self.load, spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
+
+    def load(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+        self.depth += 1
+        try:
+            execute(module)
+        finally:
+            self.depth -= 1
+        if not self.depth and "keras" in sys.modules:
+            import_module(f"{__name__}.models")
 
 
 if sys.modules.get("keras"):

@@ -24,6 +24,7 @@ from support.package import MODULES, PACKAGES, classes
 
 ORDERS = (
     "import keras_mgnet, keras",
+    "import keras_mgnet.layers, keras",
     "import keras, keras_mgnet",
     "import keras_mgnet.serving.client, keras",
     "from keras_mgnet import MgNet; import keras",

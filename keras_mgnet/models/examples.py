@@ -37,7 +37,7 @@ def _check_labels(model: keras.Model, x: Any, y: Any) -> None:
 
 
 def _check_logits(model: keras.Model) -> None:
-    kind, takes_logits = cross_entropy(model.loss) or (None, True)
+    kind, takes_logits = cross_entropy(model.loss) or (keras.losses.Loss, True)
     if not takes_logits and getattr(model.layers[-1], "activation", None) is keras.activations.linear:
         advice = ", or build with classifier_activation='softmax'" if CROSS_ENTROPIES[kind][1] == SOFTMAX else ""
         warnings.warn(

@@ -47,15 +47,15 @@ def meaning(model: keras.Model, activation: str | None, asked: str | None = None
         >>> meaning(model, None)
         'sigmoid'
     """
-    has_probabilities = activation in (SOFTMAX, SIGMOID)
+    final = activation if activation in (SOFTMAX, SIGMOID) else None
     if asked is not None:
         check_known("meaning of answers", asked, MEANINGS)
-        if has_probabilities and asked not in (activation, NONE):
-            expected = f"answers='{activation}', as the last activation of {model.name}, or answers='none'"
+        if final and asked not in (final, NONE):
+            expected = f"answers='{final}', as the last activation of {model.name}, or answers='none'"
             raise ValueError(f"expected {expected}. Received: answers={asked!r}")
         return asked
-    if has_probabilities:
-        return activation
+    if final:
+        return final
     found = _trained_for(model) if model.compiled else set()
     if len(found) != 1:
         reason = (

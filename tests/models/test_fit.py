@@ -109,6 +109,15 @@ def test_a_loss_of_probabilities_on_logits_is_told(loss):
     softmax.fit(IMAGES, LABELS, verbose=0)
 
 
+def test_a_binary_loss_of_probabilities_on_logits_is_told():
+    model = network()
+    model.compile("sgd", "binary_crossentropy", metrics=["binary_accuracy"])
+    with pytest.warns(
+        UserWarning, match=r"returns logits: compile with keras\.losses\.BinaryCrossentropy\(from_logits=True\)$"
+    ):
+        model.fit(IMAGES, ONE_HOT, verbose=0)
+
+
 def test_a_model_loaded_without_compiling_is_not_compiled(tmp_path):
     model = network()
     model.fit(IMAGES, LABELS, verbose=0)
