@@ -125,6 +125,7 @@ def train(config: LearnConfig, report: Callable[[int, float], None] = lambda ste
         for variable, value in zip(model.non_trainable_variables, fields[problem], strict=True):
             variable.assign(value)
         u = errors[problem]
+        trainer.reset_metrics()  # else Keras before 3.15 returns the mean of all steps
         loss = float(trainer.train_on_batch(u, u)) / config.unrolled
         left = trainer.predict_on_batch(u)
         renewed = rng.random(config.errors) < 1 / RENEWED

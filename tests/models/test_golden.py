@@ -23,6 +23,11 @@ RUNS = {
 UNUSED = {"lm_resnet14_basic": 2 * 16 + (2 * 16 + 16 * 64) + 3}
 
 
+def loss_of_step(model, x, y):
+    model.reset_metrics()  # else Keras before 3.15 returns the mean of all steps
+    return float(np.ravel(model.train_on_batch(x, y))[0])
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_golden_run(name):
     path = GOLDEN / f"{name.partition('/')[0]}.npz"
@@ -37,7 +42,7 @@ def test_golden_run(name):
         model.set_weights(weights)
 
         model.compile(SGD(0.05, momentum=0.9, coupled_weight_decay=5e-4), model.loss)
-        losses = [float(np.ravel(model.train_on_batch(x, y))[0]) for _ in range(3)]
+        losses = [loss_of_step(model, x, y) for _ in range(3)]
         np.testing.assert_allclose(losses, golden["losses"], rtol=1e-4)
         expected = golden["logits_after_3_steps"]
         assert np.abs(model(x).numpy() - expected).max() <= 1e-2 * np.abs(expected).max()

@@ -6,6 +6,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from packaging.version import Version
 
 from keras_mgnet import MgNet, ReactionDiffusion, ResNet
 from keras_mgnet.interop import load_weights
@@ -30,25 +31,29 @@ LEFT_OUT = (
 
 @serializable
 class Hiding(keras.layers.Layer):
-    """A layer with a set of layers, which Keras tracks and does not save."""
+    """A layer with a container of layers, which some versions of Keras track and do not save."""
 
-    def __init__(self, *, name=None, dtype=None):
+    def __init__(self, kind, *, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.convs = {Conv(2)}
+        self.conv = Conv(2)
+        self.hidden = {"set": {Conv(2)}, "lists": [[Conv(2)]]}[kind]
+
+    def convs(self):
+        return [self.conv, *(self.hidden if isinstance(self.hidden, set) else self.hidden[0])]
 
     def build(self, input_shape):
-        for conv in self.convs:
+        for conv in self.convs():
             conv.build(input_shape)
 
     def call(self, x):
-        return sum(conv(x) for conv in self.convs)
+        return sum(conv(x) for conv in self.convs())
 
 
 @serializable
 class Incomplete(Network):
-    def __init__(self, **arguments: Unpack[FrameArguments]):
+    def __init__(self, kind="set", **arguments: Unpack[FrameArguments]):
         with Frame(**arguments) as frame:
-            features = Hiding()(frame.begin(2, levels=1))
+            features = Hiding(kind)(frame.begin(2, levels=1))
         super().__init__(frame, features, name="incomplete")
 
 
@@ -124,10 +129,12 @@ def test_a_missing_file_of_any_kind_is_named(name):
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_a_file_without_all_weights_is_not_written(suffix, tmp_path):
+    """Keras from 3.15 on saves lists inside lists, and it tracks sets. Older versions know nothing of sets."""
     path = saved(MgNet((1,), 2, input_shape=(8, 8, 1)), tmp_path / f"model{suffix}")
     before = path.read_bytes()
+    lost = Incomplete("set" if Version(keras.__version__) >= Version("3.15") else "lists", input_shape=(8, 8, 1))
     with pytest.raises(ValueError, match=r"expected a file with all \d+ arrays of incomplete: .* without 1 of them"):
-        saved(Incomplete(input_shape=(8, 8, 1)), path)
+        saved(lost, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
