@@ -158,7 +158,7 @@ def meanings(cls: type) -> str:
     """Returns the lines below "Args:" or "Attributes:" in the docstring of a class.
 
     Example:
-        >>> meanings(Frame).splitlines()[1]
+        >>> meanings(Frame).splitlines()[3]
         '    input_shape: (height, width, channels).'
     """
     text = inspect.cleandoc(cls.__doc__ or "")
