@@ -114,7 +114,7 @@ SECTIONS = [
     ),
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
-        "Symplectic and stable schemes",
+        "Reversible schemes",
         (
             *(layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
             *(stable.VelocityVerlet, stable.SecondOrder),

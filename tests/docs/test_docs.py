@@ -187,6 +187,16 @@ def test_every_equation_stands_beside_its_code():
     assert [step for step in STEPS if f"| `{step}` |" not in page] == []
     functions = [f for _, f in inspect.getmembers(steps, inspect.isfunction) if f.__module__ == steps.__name__]
     assert [f.__name__ for f in functions if inspect.getsource(f).strip() not in page] == []
+    source = inspect.getsource(steps)
+    he2019, lu2018 = (set(re.findall(pattern, source)) for pattern in (r"\(([2-6]\.\d)\)", r"Lu2018 \((\d)\)"))
+    counts = f"{len(functions)} pure functions", f"cite {len(he2019)} numbered", f"and {len(lu2018)} of Lu2018"
+    assert all(count in " ".join(page.split()) for count in counts), counts
+
+
+def test_an_iteration_for_A_u_equals_f_has_a_factor_and_no_order():
+    methods = {method for cls in CLASSES for method in vars(cls).values() if isinstance(method, Method)}
+    for method in methods:
+        assert (method.order == "none, it has a convergence factor") == method.equation.startswith("A"), method
 
 
 @pytest.mark.parametrize("row", table_rows((DOCS / "reference" / "symbols.md").read_text()), ids=lambda row: row[0])

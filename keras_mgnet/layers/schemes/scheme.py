@@ -14,7 +14,7 @@ class Method(NamedTuple):
 
     name: str
     step: str  # one iteration
-    order: str  # order of consistency, in words if it is not a number
+    order: str  # order of consistency, in words if it is not a number or does not exist
     equation: str  # the equation that the iteration discretises or solves
 
 

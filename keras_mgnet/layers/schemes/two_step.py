@@ -87,7 +87,7 @@ class Coupling(Scheme):
     """
 
     method = Method(
-        "symplectic Euler (additive coupling)",
+        "semi-implicit Euler (additive coupling)",
         "x_1 <- x_1 + F(x_2), x_2 <- x_2 + G(x_1)",
         "1; 2 with x_2 read at half steps",
         "x_1' = F(x_2), x_2' = G(x_1)",

@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import expm
 
 from keras_mgnet import HamiltonianNet
-from keras_mgnet.layers import Conv, Force, InTurn, Level, autodiff, steps
+from keras_mgnet.layers import Conv, Coupling, Force, InTurn, Level, autodiff, steps
 from keras_mgnet.layers.schemes.stable import SecondOrder
 from support.fields import Decay
 from support.numerics import randomize
@@ -75,6 +75,24 @@ def test_gamma_makes_forward_euler_stable_from_its_bound_on():
     for mu in (1.0, 1.988, 2.0):
         assert growth(mu, bound(mu)) <= 1 + 1e-12 < growth(mu, bound(mu) - 1e-3)
     assert growth(1.0, 0.0) == pytest.approx(np.sqrt(1 + h**2))
+
+
+def test_every_coupling_preserves_volume_and_gradients_make_it_symplectic():
+    """The Jacobian J of a block has det J = 1. J^T W J = W holds for the Hamiltonian network, and not for RevNet's F and G."""
+    W = np.kron([[0, 1], [-1, 0]], np.eye(12))
+    defects = {}
+    for scheme in ("hamiltonian", "verlet", "revnet"):
+        shape = {"channels": (4,), "input_shape": (2, 3, 1), "dtype": "float64", "activation": "tanh"}
+        level, draw = level_of(scheme, 1, **shape)
+        randomize(level)
+        state = [x[:1] for x in draw()]
+        basis = [[keras.ops.convert_to_tensor(part.reshape(1, 2, 3, 2)) for part in np.split(e, 2)] for e in np.eye(24)]
+        rows = [autodiff.vjp(lambda *x: level(*x), *state)[1](tuple(cotangents)) for cotangents in basis]
+        J = np.reshape([[keras.ops.convert_to_numpy(part) for part in row] for row in rows], (24, 24))
+        assert np.linalg.det(J) == pytest.approx(1, rel=1e-9)
+        defects[scheme] = np.abs(J.T @ W @ J - W).max()
+    assert defects["hamiltonian"] < 1e-12 and min(defects["verlet"], defects["revnet"]) > 1e-2
+    assert Coupling.method.name == "semi-implicit Euler (additive coupling)"
 
 
 def test_the_parabolic_network_lowers_its_energy_and_equals_its_equation():
