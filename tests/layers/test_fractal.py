@@ -50,7 +50,7 @@ def test_the_level_is_the_recursion(columns):
 
 
 def test_the_columns_have_equal_weights_and_not_those_of_nested_means():
-    """Lu2018 prints f_{C+1} = conv / 2 + (f_C o f_C) / 2: 1/2, 1/4, 1/4 for three columns. `test_the_level_is_the_recursion`: 1/3."""
+    """Lu2018 prints f_{C+1} = conv / 2 + (f_C o f_C) / 2: 1/2, 1/4, 1/4 for three columns. The level has 1/3 each."""
 
     def nested(columns):
         return [1.0] if columns == 1 else [0.5, *(share / 2 for share in nested(columns - 1))]

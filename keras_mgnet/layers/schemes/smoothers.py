@@ -39,7 +39,10 @@ class ResidualCorrection(Scheme):
     """
 
     method = Method(
-        "multigrid, residual correction", "u <- u + B(f - A u)", "none, it has a convergence factor", "A u = f, by u' = B(f - A u)"
+        "multigrid, residual correction",
+        "u <- u + B(f - A u)",
+        "none, it has a convergence factor",
+        "A u = f, by u' = B(f - A u)",
     )
     nonlinear = Method(
         "stationary iteration for the feature",

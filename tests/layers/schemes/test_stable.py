@@ -87,7 +87,7 @@ def test_every_coupling_preserves_volume_and_gradients_make_it_symplectic():
         randomize(level)
         state = [x[:1] for x in draw()]
         basis = [[keras.ops.convert_to_tensor(part.reshape(1, 2, 3, 2)) for part in np.split(e, 2)] for e in np.eye(24)]
-        rows = [autodiff.vjp(lambda *x: level(*x), *state)[1](tuple(cotangents)) for cotangents in basis]
+        rows = [autodiff.vjp(lambda *x, level=level: level(*x), *state)[1](tuple(cotangents)) for cotangents in basis]
         J = np.reshape([[keras.ops.convert_to_numpy(part) for part in row] for row in rows], (24, 24))
         assert np.linalg.det(J) == pytest.approx(1, rel=1e-9)
         defects[scheme] = np.abs(J.T @ W @ J - W).max()
