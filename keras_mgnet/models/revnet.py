@@ -54,7 +54,7 @@ class RevNet(Network):
     these blocks.
 
     Lu2018, Table 1, calls the block forward Euler for x_1' = F(x_2), x_2' = G(x_1). Since G reads the new x_1, the block is
-    semi-implicit Euler. The block is reversible and preserves volume. It would be symplectic if F and G were gradients, which they
+    semi-implicit Euler. The block is reversible and preserves volume. It would be symplectic if F and G were gradients. They
     are not.
 
     Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public. The norms have other constants, and in a
