@@ -17,6 +17,7 @@ from keras_mgnet import create_model, export, list_models, model_info
 from keras_mgnet.layers import Method, steps
 from keras_mgnet.models import FAMILIES
 from support import ROOT
+from support.pages import without_fences
 
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
@@ -255,6 +256,34 @@ def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
     pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "notebooks") for path in folder.rglob("*.md")}
     assert {page for page in pages if page.count("/") < 2 or page.endswith("README.md")} == listed
+
+
+CLAIMS = (DOCS / "records" / "claims" / "README.md").read_text()
+CLAIMED = ("README.md", "docs/index.md", "docs/zoo.md", "docs/equations.md", "docs/multigrid.md")
+
+
+@pytest.mark.parametrize("page", CLAIMED)
+def test_each_claim_of_a_page_names_tests_or_records_that_exist(page):
+    rows = table_rows(section(CLAIMS, page))
+    assert len(rows) >= 5
+    for claim, evidence in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", evidence)
+        records = re.findall(r"\]\((\S+)\)", evidence)
+        assert tests or records, claim
+        for file, name in tests:
+            assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), flags=re.MULTILINE), name
+        assert all((DOCS / "records" / "claims" / record).is_file() for record in records), claim
+
+
+@pytest.mark.parametrize("page", CLAIMED)
+def test_each_figure_of_a_page_is_among_its_claims(page):
+    """Numbers with a decimal point or a comma in what is written by hand; and the numbers of the claims are on the page."""
+    figure, claims = r"\d[\d,]*\.\d+|\d+,\d{3}", section(CLAIMS, page)
+    names = r"Apache-2\.0|arXiv \S+|3\.\d+ to 3\.\d+|https?:\S+|`[^`]*`"
+    text = re.sub(r"<!-- \w+: written.*?<!-- end -->", "", without_fences(page), flags=re.DOTALL)
+    assert set(re.findall(figure, re.sub(names, "", text))) <= set(re.findall(figure, claims))
+    claimed = " ".join(claim for claim, _ in table_rows(claims))
+    assert [number for number in re.findall(figure, claimed) if number not in (ROOT / page).read_text()] == []
 
 
 def test_each_promise_about_security_names_tests_that_exist():

@@ -5,6 +5,7 @@ import pytest
 
 from keras_mgnet.multigrid import anisotropic, convergence_factor, diffusion, jumps, solve, solver
 from keras_mgnet.multigrid.grids import matrix, rediscretised
+from keras_mgnet.multigrid.learn import LearnConfig
 from keras_mgnet.multigrid.stencils import FULL_WEIGHTING, transfer_stencil
 from support import ROOT, slow_unless
 
@@ -160,6 +161,15 @@ def test_the_example_of_jumps_needs_the_cycles_that_the_page_says():
     while not (np.linalg.norm(A @ e, axis=0) <= 1e-2 * np.linalg.norm(A @ u, axis=0)).all():
         e, cycles = E @ e, cycles + 1
     assert f"the solver needs {cycles} cycles" in PAGE
+
+
+def test_jacobi_needs_the_cycles_that_the_page_says():
+    """V(1,0) on 63 x 63 points, for the right-hand sides of the page; and the defaults with which B is trained."""
+    f = np.random.default_rng(0).normal(size=(8, 63, 63, 1))
+    _, history = solve(solver(63, nu=(1, 0)), f, tolerance=1e-8)
+    assert f"Jacobi {len(history) - 1}." in PAGE
+    config = LearnConfig()
+    assert (config.train_n, config.unrolled) == (31, 3)
 
 
 def test_R_P_is_not_the_identity_where_P_is_4_R_transposed():
