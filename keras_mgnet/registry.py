@@ -11,7 +11,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Published, Row
 from keras_mgnet.trained import trained_on
 
-# Arguments that adapt a network to other images or another use. With any other argument, the network loses its published name.
+# Arguments that adapt a network to other images or another use. With any other argument, the network loses its name.
 INTERFACE = {
     *("input_shape", "input_tensor", "stem", "include_top", "pooling", "classes", "classifier_activation"),
     *("weights", "recipe", "name", "dtype"),
@@ -20,7 +20,7 @@ INTERFACE = {
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One published network.
+    """One network of the zoo. Its source prints its size, an accuracy, or only its layout.
 
     Attributes:
         name: name of the network in `list_models`.
@@ -93,7 +93,7 @@ def families() -> dict[str, type[models.Network]]:
 
 
 def all_models() -> dict[str, ModelInfo]:
-    """Returns all published networks by name, family by family."""
+    """Returns all networks of the zoo by name, family by family."""
     return {row.name: _info(family, row) for family in families().values() for row in family.family.rows}
 
 
@@ -116,7 +116,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Returns the published network with this name. If there is none, raises ValueError, which suggests the nearest match.
+    """Returns the network of the zoo with this name. If there is none, raises ValueError, which suggests the nearest match.
 
     Example:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
@@ -127,12 +127,12 @@ def model_info(name: str) -> ModelInfo:
 
 
 def create_model(name: str, **overrides: Any) -> keras.Model:
-    """Builds a published network by name, compiled with its recipe.
+    """Builds a network of the zoo by name, compiled with its recipe.
 
     Args:
         name: a name in `list_models`.
-        overrides: arguments of the constructor that replace those of the published network. `weights` may also be the name of a
-            data set, such as "cifar10", if the package has weights of this network for it.
+        overrides: arguments of the constructor that replace those of the network. `weights` may also be the name of a data set,
+            such as "cifar10", if the package has weights of this network for it.
 
     Raises:
         ValueError: if a name or an argument is unknown. The message suggests the nearest match.

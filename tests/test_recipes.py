@@ -55,6 +55,13 @@ SOURCES = {
 }
 
 
+def test_what_lu2018_does_not_print_of_imagenet_is_named_ours():
+    """It prints the batch size, the weight decay and the momentum, and neither 90 epochs nor the steps at 30 and 60."""
+    recipe = RECIPES["lu2018_imagenet"]
+    assert (recipe.epochs, recipe.milestones) == (90, (30, 60))
+    assert recipe.source.endswith("this package: rate, epochs and their steps")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_rate_is_that_of_the_source(name):
     recipe = RECIPES[name]

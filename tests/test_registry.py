@@ -23,7 +23,7 @@ def test_names_and_recipes_of_rows_are_unique_and_known():
         ("preact_resnet110", [("cifar10", "1.7M", 93.63), ("cifar100", "1.7M", 72.24), ("cifar10", None, 93.63)]),
         ("resnet110", [("cifar10", None, 93.39)]),
         ("resnet18_shared_a", [("cifar10", "8.1M", 93.54), ("cifar100", "8.1M", 74.46)]),
-        ("tnrd5_5x5", [("bsd68", None, 28.78)]),
+        ("tnrd5_5x5", [("bsd68", "10,565", 28.78)]),
         ("revnet38", [("cifar10", None, None)]),
     ],
 )

@@ -1,7 +1,8 @@
-"""The zoo: a section for each family, with its diagram, its schemes and all of its published rows."""
+"""The zoo: a section for each family, with its diagram, its schemes and all of its rows."""
 
 import inspect
 import re
+from collections import Counter
 from functools import cache
 
 from diagram import draw
@@ -14,12 +15,37 @@ from keras_mgnet.registry import ModelInfo, list_models, model_info
 from keras_mgnet.reporting import table
 
 FOLDER = "zoo"  # of the diagrams
+COUNTS = """\
+The zoo has {all} networks. For {sizes} of them the source prints their size; {size_second_reading} of these are second readings
+of another row. For {another_size} it prints another size. For {accuracy} it prints an accuracy and no size. For {layout} it gives
+only the layout, and for {family} only the family: their layout is ours."""
 MARKS = {None: "", True: " ✓", False: " ✗"}
 
 
 def zoo() -> str:
-    """Returns the sections of all families."""
-    return "\n\n".join(_section(family) for family in FAMILIES)
+    """Returns the number of rows of each kind, and the sections of all families."""
+    return "\n\n".join([counts(), *(_section(family) for family in FAMILIES)])
+
+
+def counts() -> str:
+    """Returns the sentences that count the rows by what their source prints."""
+    kinds = Counter(kind(info) for info in map(model_info, list_models()))
+    return COUNTS.format(all=kinds.total(), sizes=kinds["size"] + kinds["size, second reading"], **_words(kinds))
+
+
+def _words(kinds: Counter) -> dict[str, int]:
+    return {name.replace(" ", "_").replace(",", ""): number for name, number in kinds.items()}
+
+
+def kind(info: ModelInfo) -> str:
+    """Returns what the source of a row prints."""
+    if info.size_matches:
+        return "size, second reading" if info.name.endswith("_published_size") else "size"
+    if info.size_matches is False:
+        return "another size"
+    if info.own and any(printed.figure for printed in info.own.values()):
+        return "accuracy"
+    return "family" if "ours" in info.source else "layout"
 
 
 def reference() -> str:
@@ -86,12 +112,13 @@ def _tables(rows: list[ModelInfo], several: bool) -> list[str]:
         dataset for dataset in DATASETS.values() if any(dataset.name in figures for figures in printed.values())
     ]
     titles = [dataset.title if dataset.classes else f"{dataset.title}, dB" for dataset in measured]
-    headings = ["name", "parameters", "printed", *titles, *["method"][:several], "source"]
+    headings = ["name", "parameters", "printed", "the source prints", *titles, *["method"][:several], "source"]
     cells = [
         [
             f"`{info.name}`",
             f"{info.params:,}",
             (info.published[0].size or "") + MARKS[info.size_matches],
+            kind(info),
             *(printed[info.name].get(dataset.name, "") for dataset in measured),
             *[method_of(info).name][:several],
             info.source,

@@ -121,7 +121,7 @@ class CycleLevel(Level):
     cycle = Method(
         "multigrid V-cycle",
         "u <- u + B(f - A u); u <- u + R^T e, e from the coarse grid for R(f - A u); u <- u + B(f - A u)",
-        "1 as forward Euler",
+        "none, it has a convergence factor",
         "A u = f on every grid, by u' = B(f - A u)",
     )
 

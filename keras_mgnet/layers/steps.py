@@ -1,4 +1,4 @@
-"""One pure function per equation of the papers.
+"""The equations of the papers as pure functions.
 
 Symbols: docs/reference/symbols.md. In the equations, K * x is a convolution and K *_2 x is a convolution with stride 2.
 

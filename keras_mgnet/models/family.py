@@ -18,7 +18,7 @@ class Published:
     Attributes:
         table: the source, such as "Lu2018 Table 2".
         dataset: the data set.
-        size: number of parameters as printed, such as "0.27M".
+        size: number of parameters as printed, such as "0.27M" or "10,565".
         accuracy, error: top-1 accuracy and top-1 error in percent. A source prints one of the two.
         top5_error: top-5 error in percent.
         psnr: peak signal-to-noise ratio in dB.
@@ -61,6 +61,8 @@ class Published:
         """
         if self.size is None:
             return None
+        if not self.size.endswith("M"):
+            return int(self.size.replace(",", "")) == (self.exact or params)
         printed = self.size.removesuffix("M")
         digits = len(printed.partition(".")[2])
         exact = (self.exact or params) / 1e6

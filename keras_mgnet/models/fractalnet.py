@@ -47,9 +47,10 @@ class FractalNet(Network):
         f_1 = conv
         f_{C+1} = join(conv, f_C o f_C)
 
-    All columns that end at the same depth have equal weights in one mean, such as 1/3 each for three columns. Each block ends
-    with 2x2 max pooling. Convolutions have biases, and norms have no gamma and beta. Source: gustavla/fractalnet. Lu2018, section
-    2.1, reads a block of three columns as a Runge-Kutta step.
+    All columns that end at the same depth have equal weights in one mean, such as 1/3 each for three columns, as in the released
+    code. Lu2018 prints f_{C+1} = conv / 2 + (f_C o f_C) / 2, which gives three columns the weights 1/2, 1/4 and 1/4. For two
+    columns both are the same. Each block ends with 2x2 max pooling. Convolutions have biases, and norms have no gamma and beta.
+    Source: gustavla/fractalnet. Lu2018, section 2.1, reads a block of three columns as a Runge-Kutta step.
 
     In training, drop-path leaves out inputs of the means at random. In some training steps only one column of the whole network
     is used. So each column also works as a network on its own, see `column_network`.

@@ -84,6 +84,24 @@ class HamiltonianNet(Network):
     All schemes except "antisymmetric" and "parabolic" are reversible: `get_layer("level1").inverse(*state)` computes the first
     state of a grid from its last state.
 
+    Let all blocks have the same K and b, and let s be nondecreasing. Then the Jacobian of the differential equation has imaginary
+    eigenvalues for "hamiltonian", "midpoint", "leapfrog" and "verlet". It has eigenvalues with real parts of at most 0 for
+    "antisymmetric" and "parabolic". It can have any eigenvalues for "second_order" and "velocity_verlet".
+
+    In a deep network each block has its own K, and the state can grow. 200 blocks with initial kernels multiply the norm of a
+    random state by the following factors, for 32 channels, 12x12 points and h = 0.1:
+
+    - "hamiltonian": 6.5 with relu, 1.8 with tanh
+    - "midpoint": 1e7 with relu, 1.9 with tanh
+    - "leapfrog": 1.8 with relu, 1.3 with tanh
+    - "verlet": 2.8e4 with relu, 1.2 with tanh
+    - "second_order": 1.1e6 with relu, 13 with tanh
+    - "velocity_verlet": 1.1e6 with relu, 13 with tanh
+    - "antisymmetric": 180 with relu, 0.06 with tanh
+    - "parabolic": 2.3e-5 with relu, 2.7e-9 with tanh
+
+    The default activation relu is that of LiliMeng/hamiltonian-revnet.
+
     Sources: Chang, Meng, Haber, Ruthotto, Begert, Holtham 2018 and Haber, Ruthotto 2017. "velocity_verlet" and "second_order"
     with c = 0 are from Lu2017, which calls "verlet" the leapfrog method. "parabolic" is from Ruthotto, Haber 2018.
 

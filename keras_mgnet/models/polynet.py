@@ -1,4 +1,4 @@
-"""PolyNet on small images: polynomials of residual branches as implicit steps (Zhang, Li, Loy, Lin 2017; Lu2018)."""
+"""PolyNet on small images: polynomials of residual branches as truncated Neumann series (Zhang, Li, Loy, Lin 2017; Lu2018)."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -24,10 +24,12 @@ ROWS = tuple(
 class PolyNet(Network):
     """PolyNet: each block is a polynomial of residual branches, such as x_{n+1} = (I + F + F^2) x_n.
 
-    This polynomial is the beginning of the Neumann series of (I - F)^{-1}, so a block approximates a step of backward Euler. F is
-    the branch of `PreActResNet`, on the same grids with the same channels. The powers of F share the kernels of F and have
+    This polynomial is the beginning of the Neumann series of (I - F)^{-1}, so for small F a block approximates a step of backward
+    Euler (Lu2018, section 2.1). For large F the block is not stable as backward Euler is, see `keras_mgnet.layers.Poly`.
+
+    F is the branch of `PreActResNet`, on the same grids with the same channels. The powers of F share the kernels of F and have
     separate norms. G and H are further branches with their own kernels. The first block of a coarser grid is
-    x_{n+1} = R x_n + F x_n with a shortcut R, because F changes the shape there and has no square. Source: Lu2018, section 2.1.
+    x_{n+1} = R x_n + F x_n with a shortcut R, because F changes the shape there and has no square.
 
     Args:
         kind: the polynomial. "poly2" is I + F + F^2, "poly3" is I + F + F^2 + F^3, "mpoly2" is I + F + GF, "mpoly3" is

@@ -14,7 +14,13 @@ from keras_mgnet.serialization import serializable
 
 README = "Chen, Pock 2017; VLOGroup README"  # prints the mean PSNR at noise of standard deviation 25
 ROWS = tuple(
-    Row(name, {"stages": 5, "filter_size": m}, params, (Published(README, BSD68, psnr=psnr),), dataset=BSD68)
+    Row(
+        name,
+        {"stages": 5, "filter_size": m},
+        params,
+        (Published(README, BSD68, f"{params:,}", psnr=psnr),),
+        dataset=BSD68,
+    )
     for name, m, params, psnr in (("tnrd5_5x5", 5, 10_565, 28.78), ("tnrd5_7x7", 7, 26_885, 28.92))
 )
 PICTURE = Picture(

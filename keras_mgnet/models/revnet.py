@@ -53,6 +53,10 @@ class RevNet(Network):
     undoes all blocks of a grid except the transfer. With `memory_free` the memory of training does not grow with the number of
     these blocks.
 
+    Lu2018, Table 1, calls the block forward Euler for x_1' = F(x_2), x_2' = G(x_1). Since G reads the new x_1, the block is
+    semi-implicit Euler. The block is reversible and preserves volume. It would be symplectic if F and G were gradients. They
+    are not.
+
     Source: Gomez et al. 2017. Two details differ from renmengye/revnet-public. The norms have other constants, and in a
     bottleneck the 3x3 convolution has the stride.
 

@@ -42,7 +42,8 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
 
     A is the operator on the first grid of n x n points. Other arguments as in `solver`. With "galerkin" the operator of the next
     grid is R A P, with restriction R and interpolation P. With "rediscretised" a coarse point takes the stencil of the fine point
-    at the same place, rescaled to the larger mesh size as in `rediscretised`.
+    at the same place, rescaled to the larger mesh size as in `rediscretised`. For smooth coefficients this is the discretisation
+    on the coarse grid up to a small error. For jumping coefficients it is not.
     """
     A = real_array("A", A)
     field = (n, n, 3, 3)

@@ -63,7 +63,8 @@ def solver(
         A: h^2 times the differential operator, as a stencil (3, 3) or as a stencil for each point (n, n, 3, 3). `anisotropic` and
             `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid.
         transfer: "full_weighting" or "injection", with bilinear interpolation, or "fem", with linear interpolation on triangles.
-        coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P).
+        coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P). "rediscretised" takes every second
+            stencil of a field. Use "galerkin" if the coefficients jump, because cycles can then diverge with "rediscretised".
         coarsest: "exact" for an exact solution on the coarsest grid, or "smooth" for nu[0] smoothing steps.
         degree: degree of the Chebyshev polynomial.
         cycle_dtype: dtype of the cycle; None for `dtype`. The first residual f - A * u and the last sum always use dtype. So with

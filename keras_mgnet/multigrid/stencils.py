@@ -128,6 +128,9 @@ def transfer_stencil(K, rule: str = "galerkin") -> np.ndarray:
     stencils. K includes its powers of h. For example, the five-point stencil divided by h^2 becomes a stencil divided by
     (2 h)^2. If stencils are multiplied by h^2, the stencil on the coarse grid is therefore 4 K_H.
 
+    Lu2017 asks for R P = I and P = 4 R^T. "galerkin" and "fem" have P = 4 R^T, which excludes R P = I for these P. For K = 1 the
+    result is R P.
+
     Args:
         K: stencil (k_h, k_w, ...) with odd k_h and k_w, such as a convolution kernel (k_h, k_w, c_in, c_out).
         rule: "galerkin", "fem" or "moment".

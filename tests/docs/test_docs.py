@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import sys
+from collections import Counter
 from functools import reduce
 from xml.etree import ElementTree
 
@@ -12,10 +13,11 @@ import pytest
 import yaml
 
 import keras_mgnet
-from keras_mgnet import create_model, export, model_info
+from keras_mgnet import create_model, export, list_models, model_info
 from keras_mgnet.layers import Method, steps
 from keras_mgnet.models import FAMILIES
 from support import ROOT
+from support.pages import without_fences
 
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
@@ -65,6 +67,33 @@ def test_the_zoo_has_every_row_with_its_exact_size():
         assert rows[f"`{info.name}`"][1] == f"{info.params:,}"
         printed = rows[f"`{info.name}`"][2]
         assert info.reported["params"] in printed if "params" in info.reported else printed == ""
+
+
+def test_the_zoo_counts_what_the_sources_print():
+    """In a sentence and in a column: 154 networks, 60 + 14 with a printed size, 37 with an accuracy, 43 with no number."""
+    page = (DOCS / "zoo.md").read_text()
+    rows = {row[0].strip("`"): row for row in table_rows(page)}
+    infos = [model_info(name) for name in list_models()]
+    infos = [info for info in infos if info.family in FAMILY_NAMES]
+    kinds = Counter(rows[info.name][3] for info in infos)
+    assert kinds == {
+        "size": 44,
+        "size, second reading": 16,
+        "another size": 14,
+        "accuracy": 37,
+        "layout": 41,
+        "family": 2,
+    }
+    sentence = " ".join(page.partition("<!-- zoo")[2].partition("\n\n")[2].partition("\n\n")[0].split())
+    assert [int(number) for number in re.findall(r"\d+", sentence)] == [154, 60, 16, 14, 37, 41, 2]
+    nothing = [info for info in infos if not any(p.size or p.figure for p in info.published)]
+    assert len(nothing) == 43 and len(infos) == 154 and len({info.family for info in infos}) == 19
+    assert all(rows[info.name][3] in ("layout", "family") for info in nothing)
+    readme, others = ((ROOT / path).read_text() for path in ("README.md", "docs/alternatives.md"))
+    assert "154 networks. For 74 of them the source prints a size, and 60 agree. 16 of the 60 are" in " ".join(
+        readme.split()
+    )
+    assert "154 networks of 19 families" in others
 
 
 @pytest.mark.parametrize(
@@ -161,6 +190,16 @@ def test_every_equation_stands_beside_its_code():
     assert [step for step in STEPS if f"| `{step}` |" not in page] == []
     functions = [f for _, f in inspect.getmembers(steps, inspect.isfunction) if f.__module__ == steps.__name__]
     assert [f.__name__ for f in functions if inspect.getsource(f).strip() not in page] == []
+    source = inspect.getsource(steps)
+    he2019, lu2018 = (set(re.findall(pattern, source)) for pattern in (r"\(([2-6]\.\d)\)", r"Lu2018 \((\d)\)"))
+    counts = f"{len(functions)} pure functions", f"cite {len(he2019)} numbered", f"and {len(lu2018)} of Lu2018"
+    assert all(count in " ".join(page.split()) for count in counts), counts
+
+
+def test_an_iteration_for_A_u_equals_f_has_a_factor_and_no_order():
+    methods = {method for cls in CLASSES for method in vars(cls).values() if isinstance(method, Method)}
+    for method in methods:
+        assert (method.order == "none, it has a convergence factor") == method.equation.startswith("A"), method
 
 
 @pytest.mark.parametrize("row", table_rows((DOCS / "reference" / "symbols.md").read_text()), ids=lambda row: row[0])
@@ -217,6 +256,34 @@ def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(), flags=re.MULTILINE))
     pages = {str(path.relative_to(DOCS)) for folder in (DOCS, DOCS / "notebooks") for path in folder.rglob("*.md")}
     assert {page for page in pages if page.count("/") < 2 or page.endswith("README.md")} == listed
+
+
+CLAIMS = (DOCS / "records" / "claims" / "README.md").read_text()
+CLAIMED = ("README.md", "docs/index.md", "docs/zoo.md", "docs/equations.md", "docs/multigrid.md")
+
+
+@pytest.mark.parametrize("page", CLAIMED)
+def test_each_claim_of_a_page_names_tests_or_records_that_exist(page):
+    rows = table_rows(section(CLAIMS, page))
+    assert len(rows) >= 5
+    for claim, evidence in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(\w+)`", evidence)
+        records = re.findall(r"\]\((\S+)\)", evidence)
+        assert tests or records, claim
+        for file, name in tests:
+            assert re.search(rf"^def {name}\(", (ROOT / "tests" / file).read_text(), flags=re.MULTILINE), name
+        assert all((DOCS / "records" / "claims" / record).is_file() for record in records), claim
+
+
+@pytest.mark.parametrize("page", CLAIMED)
+def test_each_figure_of_a_page_is_among_its_claims(page):
+    """Numbers with a decimal point or a comma in what is written by hand; and the numbers of the claims are on the page."""
+    figure, claims = r"\d[\d,]*\.\d+|\d+,\d{3}", section(CLAIMS, page)
+    names = r"Apache-2\.0|arXiv \S+|3\.\d+ to 3\.\d+|https?:\S+|`[^`]*`"
+    text = re.sub(r"<!-- \w+: written.*?<!-- end -->", "", without_fences(page), flags=re.DOTALL)
+    assert set(re.findall(figure, re.sub(names, "", text))) <= set(re.findall(figure, claims))
+    claimed = " ".join(claim for claim, _ in table_rows(claims))
+    assert [number for number in re.findall(figure, claimed) if number not in (ROOT / page).read_text()] == []
 
 
 def test_each_promise_about_security_names_tests_that_exist():

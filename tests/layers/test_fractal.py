@@ -49,6 +49,17 @@ def test_the_level_is_the_recursion(columns):
     assert not any(layers.values())
 
 
+def test_the_columns_have_equal_weights_and_not_those_of_nested_means():
+    """Lu2018 prints f_{C+1} = conv / 2 + (f_C o f_C) / 2: 1/2, 1/4, 1/4 for three columns. The level has 1/3 each."""
+
+    def nested(columns):
+        return [1.0] if columns == 1 else [0.5, *(share / 2 for share in nested(columns - 1))]
+
+    assert nested(2) == [0.5, 0.5] and nested(3) == [0.5, 0.25, 0.25]
+    join = Join(dtype="float64")
+    np.testing.assert_allclose(join([keras.ops.convert_to_tensor(row) for row in np.eye(3)]), [1 / 3] * 3)
+
+
 def test_pooling_precedes_the_last_join():
     level = level_of(2)
     x = images()

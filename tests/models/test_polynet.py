@@ -38,12 +38,7 @@ def test_plain_is_the_preactivation_resnet_bit_for_bit(images):
 
 def test_scheme_by_kind():
     method = {kind: PolyNet(kind, (1,), base_width=2).method.name for kind in KINDS}
-    assert {kind for kind, name in method.items() if name.startswith("backward Euler")} == {
-        "poly2",
-        "poly3",
-        "mpoly2",
-        "mpoly3",
-    }
+    assert {kind for kind, name in method.items() if "backward Euler" in name} == {"poly2", "poly3", "mpoly2", "mpoly3"}
 
 
 # the Very Deep PolyNet

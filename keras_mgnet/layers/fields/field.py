@@ -74,9 +74,9 @@ class Blocks(Field):
     """
 
     stochastic = Method(
-        "Euler-Maruyama",
+        "simplified weak Euler scheme",
         "x_{n+1} = x_n + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
-        "1/2 strong, 1 weak",
+        "weak: 1 for p_n = 1/2, else 1/2; strong: none",
         "dx = p f dt + (p (1 - p))^(1/2) f dW",
     )
 

@@ -1,4 +1,7 @@
-"""The functions f in x' = f(x) of the stable networks. Most combine a convolution K with its adjoint K^T for stability."""
+"""The functions f in x' = f(x) of the stable networks. Most combine a convolution K with its adjoint K^T.
+
+`keras_mgnet.HamiltonianNet` says what follows for the eigenvalues of the Jacobian, and what does not follow for deep networks.
+"""
 
 from collections.abc import Callable, Sequence
 

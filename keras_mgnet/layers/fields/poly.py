@@ -60,7 +60,8 @@ class Poly(Field):
     - "2way": F + G, and "3way": F + G + H.
 
     A step of backward Euler applies (I - F)^{-1}. I + F + F^2 and I + F + F^2 + F^3 are truncated Neumann series of (I - F)^{-1}
-    (Lu2018, section 2.1).
+    (Lu2018, section 2.1). They are close to (I - F)^{-1} only for small F, and they are not stable for large F as backward Euler
+    is. For F = -3 I a step of poly2 multiplies x by 7, and a step of backward Euler by 1/4.
 
     Args:
         F: a field that holds the maps of all modules. Iteration n of this field is the n-th map that the modules apply, counted
@@ -80,10 +81,10 @@ class Poly(Field):
     """
 
     neumann = Method(
-        "backward Euler, its resolvent as a truncated Neumann series",
+        "truncated Neumann series of backward Euler",
         "x_{n+1} = x_n + F(x_n) + F(F(x_n)) + ...",
         "1",
-        "x' = F(x), by x_{n+1} = (I - F)^{-1} x_n",
+        "x' = F(x); x_{n+1} = (I - F)^{-1} x_n for small F",
     )
 
     def __init__(

@@ -37,9 +37,9 @@ class Shake(Field):
     """
 
     unit = Method(
-        "Euler-Maruyama",
+        "simplified weak Euler scheme",
         "x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1)",
-        "1/2 strong, 1 weak",
+        "weak: 1; strong: none",
         "dx = (f_1 + f_2)/2 dt + 12^(-1/2) (f_1 - f_2) dW",
     )
     stepped = unit._replace(

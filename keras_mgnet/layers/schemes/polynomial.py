@@ -51,7 +51,7 @@ class PolynomialSmoother(ResidualCorrection):
     method = Method(
         "multigrid, polynomial (Richardson) smoother",
         "u <- u + q(A)(f - A u), I - A q(A) = prod (I - A / z)",
-        "1 as forward Euler",
+        "none, it has a convergence factor",
         "A u = f, by u' = q(A)(f - A u)",
     )
     needs_B = False

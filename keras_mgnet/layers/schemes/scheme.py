@@ -14,7 +14,7 @@ class Method(NamedTuple):
 
     name: str
     step: str  # one iteration
-    order: str  # order of consistency, in words if it is not a number
+    order: str  # order of consistency, in words if it is not a number or does not exist
     equation: str  # the equation that the iteration discretises or solves
 
 
@@ -68,7 +68,7 @@ class Scheme(keras.layers.Layer):
         return state[0] if len(state) == 1 else state
 
     def over(self, field: Any) -> Method:
-        """Returns the numerical method of this scheme with a field, such as Euler-Maruyama for Euler with stochastic depth."""
+        """Returns the numerical method of this scheme with a field, such as a stochastic one for Euler with stochastic depth."""
         return self.method
 
     def shapes(self, field: Any, *given: Any) -> Any:

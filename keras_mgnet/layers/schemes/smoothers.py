@@ -39,12 +39,15 @@ class ResidualCorrection(Scheme):
     """
 
     method = Method(
-        "multigrid, residual correction", "u <- u + B(f - A u)", "1 as forward Euler", "A u = f, by u' = B(f - A u)"
+        "multigrid, residual correction",
+        "u <- u + B(f - A u)",
+        "none, it has a convergence factor",
+        "A u = f, by u' = B(f - A u)",
     )
     nonlinear = Method(
         "stationary iteration for the feature",
         "u <- u + B(f - A(u))",
-        "1 as forward Euler",
+        "none, it has a convergence factor",
         "A(u) = f, by u' = B(f - A(u))",
     )
     needs_B: ClassVar[bool] = True
@@ -103,7 +106,7 @@ class Damped(ResidualCorrection):
     method = Method(
         "multigrid, damped Jacobi",
         "u <- u + s B(f - A u), 0 < s < 1",
-        "1 as forward Euler",
+        "none, it has a convergence factor",
         "A u = f, by u' = s B(f - A u)",
     )
 
@@ -141,7 +144,7 @@ class Chebyshev(ResidualCorrection):
     method = Method(
         "multigrid, Chebyshev semi-iteration",
         "u_{n+1} = omega (u_n + B(f - A u_n)) + (1 - omega) u_{n-1}",
-        "1 as a linear two-step method",
+        "none, it has a convergence factor",
         "A u = f, by (2 - omega) u' = omega B(f - A u)",
     )
 
@@ -203,7 +206,7 @@ class Multistep(ResidualCorrection):
     method = Method(
         "multigrid, multi-step residual correction",
         "u_{n+1} = sum_j alpha_j (u_j + B(f - A u_j)), sum_j alpha_j = 1",
-        "1 as a linear multistep method",
+        "none, it has a convergence factor",
         "A u = f",
     )
 

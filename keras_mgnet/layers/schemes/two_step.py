@@ -35,7 +35,7 @@ class LinearMultistep(Scheme):
     stochastic = Method(
         "stochastic linear two-step method",
         "x_{n+1} = (1 - k) x_n + k x_{n-1} + eta_n f(x_n), eta_n ~ Bernoulli(p_n)",
-        "1/2 strong, 1 weak",
+        "weak: 1 for p_n = 1/2, else 1/2; strong: none",
         "(1 + k) dx = p f dt + (p (1 - p))^(1/2) f dW",
     )
 
@@ -87,7 +87,7 @@ class Coupling(Scheme):
     """
 
     method = Method(
-        "symplectic Euler (additive coupling)",
+        "semi-implicit Euler (additive coupling)",
         "x_1 <- x_1 + F(x_2), x_2 <- x_2 + G(x_1)",
         "1; 2 with x_2 read at half steps",
         "x_1' = F(x_2), x_2' = G(x_1)",

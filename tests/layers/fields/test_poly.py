@@ -111,6 +111,14 @@ def test_every_kind_has_order_one(kind, rate):
     np.testing.assert_allclose(np.log2(np.divide(errors[:-1], errors[1:])), 1, atol=0.05)
 
 
+def test_the_series_is_not_stable_where_backward_euler_is():
+    """u' = z u with one step: 1 + z + z^2 is in [-1, 1] for -1 <= z <= 0 alone, 1 / (1 - z) for all z <= 0."""
+    for z, series in ((-3.0, 7.0), (-1.0, 1.0), (-0.5, 0.75), (-1.1, 1.11)):
+        assert integrated("poly2", z, 1) == pytest.approx(series)
+        assert abs(1 / (1 - z)) <= 1 and (abs(series) <= 1) is (z >= -1)
+    assert integrated("poly3", -3.0, 1) == pytest.approx(-20) and 1 / (1 + 3) == 0.25
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_order_costs_one_application_of_its_map(kind):
     level = linear_level(kind)

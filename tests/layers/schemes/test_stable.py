@@ -1,11 +1,14 @@
-"""The stable networks as numerical schemes: their equations, energies, growth and orders."""
+"""The stable networks as numerical schemes: their equations, eigenvalues, energies, growth and orders."""
+
+import re
 
 import keras
 import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from keras_mgnet.layers import Conv, Force, InTurn, Level, steps
+from keras_mgnet import HamiltonianNet
+from keras_mgnet.layers import Conv, Coupling, Force, InTurn, Level, autodiff, steps
 from keras_mgnet.layers.schemes.stable import SecondOrder
 from support.fields import Decay
 from support.numerics import randomize
@@ -72,6 +75,24 @@ def test_gamma_makes_forward_euler_stable_from_its_bound_on():
     for mu in (1.0, 1.988, 2.0):
         assert growth(mu, bound(mu)) <= 1 + 1e-12 < growth(mu, bound(mu) - 1e-3)
     assert growth(1.0, 0.0) == pytest.approx(np.sqrt(1 + h**2))
+
+
+def test_every_coupling_preserves_volume_and_gradients_make_it_symplectic():
+    """The Jacobian J of a block has det J = 1. J^T W J = W holds for the Hamiltonian network, and not for RevNet's F and G."""
+    W = np.kron([[0, 1], [-1, 0]], np.eye(12))
+    defects = {}
+    for scheme in ("hamiltonian", "verlet", "revnet"):
+        shape = {"channels": (4,), "input_shape": (2, 3, 1), "dtype": "float64", "activation": "tanh"}
+        level, draw = level_of(scheme, 1, **shape)
+        randomize(level)
+        state = [x[:1] for x in draw()]
+        basis = [[keras.ops.convert_to_tensor(part.reshape(1, 2, 3, 2)) for part in np.split(e, 2)] for e in np.eye(24)]
+        rows = [autodiff.vjp(lambda *x, level=level: level(*x), *state)[1](tuple(cotangents)) for cotangents in basis]
+        J = np.reshape([[keras.ops.convert_to_numpy(part) for part in row] for row in rows], (24, 24))
+        assert np.linalg.det(J) == pytest.approx(1, rel=1e-9)
+        defects[scheme] = np.abs(J.T @ W @ J - W).max()
+    assert defects["hamiltonian"] < 1e-12 and min(defects["verlet"], defects["revnet"]) > 1e-2
+    assert Coupling.method.name == "semi-implicit Euler (additive coupling)"
 
 
 def test_the_parabolic_network_lowers_its_energy_and_equals_its_equation():
@@ -155,6 +176,145 @@ def test_features_over_a_thousand_layers(sigma):
     for scheme in (midpoint, verlet):
         sizes = scheme(K_TURNS)
         assert max(sizes) < 1 and max(sizes[-100:]) > 0.3
+
+
+SIGMAS = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+SHAPE = (12, 12, 32)  # of the states of the growth over depth
+GROWTH = {  # scheme -> factors by which 200 new blocks change the norm of a state, and a small difference of two states
+    "hamiltonian": {"relu": (6.5, 6.0), "tanh": (1.8, 2.7)},
+    "midpoint": {"relu": (1.0e7, 4.5e5), "tanh": (1.9, 3.8)},
+    "leapfrog": {"relu": (1.8, 1.8), "tanh": (1.3, 1.6)},
+    "verlet": {"relu": (2.8e4, 600), "tanh": (1.2, 1.35)},
+    "second_order": {"relu": (1.1e6, 4.5e4), "tanh": (13, 26)},
+    "velocity_verlet": {"relu": (1.1e6, 4.5e4), "tanh": (13, 26)},
+    "antisymmetric": {"relu": (180, 9), "tanh": (0.06, 0.06)},
+    "parabolic": {"relu": (2.3e-5, 2.4e-5), "tanh": (2.7e-9, 2.9e-9)},
+}
+
+
+def convolved(x, k):
+    """The convolution of x (N, H, W, c) with k (3, 3, c, c), zero-padded."""
+    p = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return sum(p[:, i : i + x.shape[1], j : j + x.shape[2]] @ k[i, j] for i, j in np.ndindex(3, 3))
+
+
+def transposed(k):
+    return k[::-1, ::-1].swapaxes(2, 3)
+
+
+def numpy_block(scheme, s, j, kernels, first, x, h=0.1):
+    """Block j of a scheme with zero biases, as the docstring of HamiltonianNet prints it."""
+    k = kernels[0]
+    if scheme == "hamiltonian":
+        first = first + h * convolved(s(convolved(x, k)), transposed(k))
+        return first, x - h * convolved(s(convolved(first, kernels[1])), transposed(kernels[1]))
+    if scheme == "verlet":
+        first = first - h * s(convolved(x, transposed(k)))
+        return first, x + h * s(convolved(first, k))
+    if scheme == "midpoint":
+        return x, first + (2 if j else 1) * h * s(convolved(x, k - transposed(k)))
+    if scheme == "second_order":
+        return x, 2 * x - first + (1 if j else 1 / 2) * h**2 * s(convolved(x, k))
+    if scheme in ("leapfrog", "velocity_verlet"):
+        force = -convolved(s(convolved(x, k)), transposed(k)) if scheme == "leapfrog" else s(convolved(x, k))
+        first = first + (1 if j or scheme == "leapfrog" else 1 / 2) * h * force
+        return first, x + h * first
+    if scheme == "antisymmetric":
+        return first, x + h * s((convolved(x, k - transposed(k)) - 0.4 * x) / 2)
+    return first, x - h * convolved(s(convolved(x, k)), transposed(k))
+
+
+def package_block(level, j, kernels, state):
+    """Block j of a level: its first block for j = 0, else its second one, with these kernels."""
+    field = level.field
+    force = field.fields[min(j, 1)] if isinstance(field, InTurn) else field
+    for K, kernel in zip(force.K, kernels, strict=False):
+        K.kernel.assign(kernel)
+    for i in range(force.uses if isinstance(field, InTurn) else 1):
+        state = level.scheme.step(i, force.at(i), *state)
+    return state
+
+
+def deep(scheme, sigma, blocks, package=False):
+    """The pairs (first, x) of two close states after some blocks, each with new kernels of the default initialiser."""
+    rng, halves = np.random.default_rng(0), scheme in ("hamiltonian", "verlet")
+    shape = (*SHAPE[:2], SHAPE[2] // (2 if halves else 1))
+    first, x = (np.stack([y, y + 1e-6 * d]) for y, d in rng.normal(size=(2, 2, *shape)))
+    first = first if halves else 0 * x if scheme in ("leapfrog", "velocity_verlet") else x
+    if package:
+        options = {"channels": SHAPE[2:], "input_shape": (*SHAPE[:2], 1), "dtype": "float64", "activation": sigma}
+        level = network(scheme, 2, **options).get_layer("level1")
+        state = [keras.ops.convert_to_tensor(y) for y in ([first, x] if isinstance(level.field, InTurn) else [x])]
+    start = sizes(scheme, first, x)
+    for j in range(blocks):
+        kernels = rng.normal(size=(2, 3, 3, shape[2], shape[2])) * np.sqrt(2 / (9 * shape[2]))
+        if package:
+            state = package_block(level, j, kernels, state)
+        else:
+            first, x = numpy_block(scheme, SIGMAS[sigma], j, kernels, first, x)
+    if package:
+        first, x = (keras.ops.convert_to_numpy(y) for y in (state[0], state[-1]))
+    return x, np.divide(sizes(scheme, first, x), start)
+
+
+def sizes(scheme, first, x):
+    """The norm of a state, and of its difference from the state next to it. The state is x, or both halves."""
+    y = np.concatenate([first, x], axis=-1) if scheme in ("hamiltonian", "verlet") else x
+    return np.linalg.norm(y[0]), np.linalg.norm(y[1] - y[0])
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("scheme", GROWTH)
+def test_growth_over_two_hundred_blocks(scheme, sigma):
+    """As the docstring of HamiltonianNet has it, from the equations in numpy; the level is held to them over six blocks."""
+    _, (of_state, of_difference) = deep(scheme, sigma, 200)
+    state, difference = GROWTH[scheme][sigma]
+    assert 0.7 < of_state / state < 1.4 and 0.35 < of_difference / difference < 2
+    relu, tanh = re.search(rf'- "{scheme}": (\S+) with relu, (\S+) with tanh', HamiltonianNet.__doc__).groups()
+    assert float({"relu": relu, "tanh": tanh}[sigma]) == state
+    np.testing.assert_allclose(
+        deep(scheme, sigma, 6, package=True)[0], deep(scheme, sigma, 6)[0], rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_eigenvalues_of_the_jacobians(sigma):
+    """With one K for all times: imaginary, in the left half-plane, or any, at a random state and with a random bias."""
+    rng, shape = np.random.default_rng(0), (3, 4, 2)
+    x = keras.ops.convert_to_tensor(rng.normal(size=(1, *shape)))
+
+    def jacobian(form, gamma=0.0):
+        force = Force(2, (form,), (1.0,), gamma=gamma, activation=sigma, dtype="float64")
+        force.build((None, *shape))
+        randomize(force, seed=int(rng.integers(99)))
+        basis = [keras.ops.convert_to_tensor(row.reshape(x.shape)) for row in np.eye(np.prod(shape))]
+        rows = [autodiff.vjp(force, x)[1](row)[0] for row in basis]
+        return np.reshape([keras.ops.convert_to_numpy(row) for row in rows], (len(rows), -1)), force
+
+    def second_order(J):  # y'' = f(y) as a system
+        return np.block([[np.zeros_like(J), J], [np.eye(len(J)), np.zeros_like(J)]])
+
+    (one, _), (two, _) = jacobian("gradient"), jacobian("gradient")
+    zero = np.zeros_like(one)
+    single, force = jacobian("single")
+    K, b = matrix(force.K[0], shape), np.tile(force.b[0].numpy(), 12)
+    slope = {"relu": lambda z: (z > 0) * 1.0, "tanh": lambda z: 1 / np.cosh(z) ** 2}[sigma]
+    z = rng.normal(size=len(K))
+    np.testing.assert_allclose(single, slope(K @ x.numpy().ravel() + b)[:, None] * K, atol=1e-12)
+    imaginary = {
+        "hamiltonian": np.block([[zero, one], [-two, zero]]),
+        "verlet": np.block([[zero, single], [-slope(K.T @ z + b)[:, None] * K.T, zero]]),
+        "midpoint": jacobian("skew")[0],
+        "leapfrog": second_order(-one),
+    }
+    for J in imaginary.values():
+        values = np.linalg.eigvals(J)
+        assert np.abs(values.real).max() < 1e-6 * np.abs(values).max() and np.abs(values.imag).max() > 0.1
+    damped = np.linalg.eigvals(jacobian("damped_skew", gamma=0.4)[0])
+    assert damped.real.max() < 1e-9 and np.abs(damped.imag).max() > 0.1
+    np.testing.assert_allclose(one, one.T, atol=1e-12)
+    assert np.linalg.eigvalsh(one).min() > -1e-12  # the parabolic network has -K^T s'(...) K
+    assert np.linalg.eigvals(second_order(single)).real.max() > 0.1
 
 
 DENSE = {"input_shape": (1, 1, 1), "dtype": "float64", "activation": "linear"}
