@@ -11,8 +11,8 @@ from support import ROOT
 HERE = ROOT / "tests" / "environments"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-UNTRIED = {"bench", "gpu", "test"}
-LINES = [*PROJECT["dependencies"], *(line for name in EXTRAS.keys() - UNTRIED for line in EXTRAS[name])]
+UNTRIED = {"bench", "gpu", "test", "wandb", "mlflow"}
+LINES = [*PROJECT["dependencies"], *(line for name in sorted(EXTRAS.keys() - UNTRIED) for line in EXTRAS[name])]
 REQUIREMENTS = [requirement for requirement in map(Requirement, LINES) if requirement.name != "keras-mgnet"]
 
 

@@ -45,21 +45,20 @@ PREDICTED = {
 }
 
 
-@pytest.mark.parametrize("case", slow_unless(list(PREDICTED)[:1], PREDICTED))
-def test_two_grids_have_the_factors_of_fourier_analysis(case):
-    smoother, nu = case
-    assert of_two_grids(smoother, nu) == pytest.approx(PREDICTED[case], abs=0.001)
+@pytest.mark.parametrize(("smoother", "nu"), slow_unless(list(PREDICTED)[:1], PREDICTED))
+def test_two_grids_have_the_factors_of_fourier_analysis(smoother, nu):
+    predicted = PREDICTED[smoother, nu]
+    assert of_two_grids(smoother, nu) == pytest.approx(predicted, abs=0.001)
     computed = convergence_factor(solver(31, smoother=smoother, nu=nu, levels=2), 31, cycles=20)
-    assert computed == pytest.approx(PREDICTED[case], abs=0.01)
-    assert f"{PREDICTED[case]:.3f}" in PAGE
+    assert computed == pytest.approx(predicted, abs=0.01)
+    assert f"{predicted:.3f}" in PAGE
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", PREDICTED)
-def test_w_cycles_have_these_factors_too(case):
-    smoother, nu = case
+@pytest.mark.parametrize(("smoother", "nu"), PREDICTED)
+def test_w_cycles_have_these_factors_too(smoother, nu):
     computed = convergence_factor(solver(31, smoother=smoother, nu=nu, cycle="W"), 31, cycles=20)
-    assert computed == pytest.approx(PREDICTED[case], abs=0.01)
+    assert computed == pytest.approx(PREDICTED[smoother, nu], abs=0.01)
 
 
 def block(n=N, contrast=1000.0):
