@@ -24,32 +24,12 @@ def uses_onednn() -> bool:
     return _pywrap_util_port.IsMklEnabled()
 
 
-def differentiates_groups(dtype: str) -> bool:
-    """Returns whether TensorFlow can compute the gradient of a grouped convolution.
-
-    TensorFlow can on a GPU in any `dtype`, and on a CPU with oneDNN in float32 or bfloat16.
-
-    Tried with TensorFlow 2.21. Without oneDNN the error is "Gradients for grouped convolutions are not supported on CPU".
-    """
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU")) or (dtype in ("float32", "bfloat16") and uses_onednn())
-
-
-def flatten_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns a layer or model and all layers inside it, at any depth, each once.
+def flatten_layers(layer: keras.Layer, *, direct: bool = False) -> list[keras.Layer]:
+    """Returns a layer or model and all layers inside it, each once. With `direct`, only those that its attributes hold.
 
     Tried with Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
     """
-    return layer._flatten_layers()
-
-
-def direct_layers(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers directly inside a layer or model: its attributes, and the members of lists in its attributes.
-
-    Tried with Keras 3.15.1. A layer that is not a model has no public list of its layers.
-    """
-    return layer._flatten_layers(include_self=False, recursive=False)
+    return layer._flatten_layers(include_self=not direct, recursive=not direct)
 
 
 def graph(layer: Any) -> keras.Model | None:

@@ -129,7 +129,7 @@ def restore(layer: keras.Layer, frozen: Any = (), adapted: Any = (), quantized: 
 
 def _parts(whole: keras.Layer, path: str = "") -> Iterator[tuple[str, keras.Layer, keras.Layer]]:
     """Yields (path, part, layer directly around the part) for all layers inside `whole`. A layer comes before its parts."""
-    for part in compat.direct_layers(whole):
+    for part in compat.flatten_layers(whole, direct=True):
         yield path + part.name, part, whole
         yield from _parts(part, f"{path}{part.name}/")
 

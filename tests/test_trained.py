@@ -63,9 +63,9 @@ def test_a_constructor_takes_the_name(run):
 
 
 def test_a_published_network_takes_the_name_of_a_data_set(monkeypatch):
-    record = open_run(NAME).record
-    config = record["config"] | {"model": "mgnet_2222_c64_shared_b", "set": {}}
-    monkeypatch.setattr(trained, "trained_record", lambda name: record | {"config": config})
+    config = {"model": "mgnet_2222_c64_shared_b", "dataset": "digits", "set": {}}
+    monkeypatch.setattr(trained, "trained_names", lambda: [NAME])
+    monkeypatch.setattr(trained, "trained_record", lambda name: open_run(NAME).record | {"config": config})
     assert trained.trained_on("mgnet_2222_c64_shared_b", "digits") == NAME
     assert trained.trained_on("mgnet_2222_c64_shared_b", "mnist") is None
     with pytest.raises(ValueError, match=f"Received: .* variables in '{NAME}'"):  # the file is asked

@@ -47,9 +47,7 @@ def _row(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:
     flop = 3 * 2 * madds * run["data"]["train"] * result["epochs"]
     published = all_models()[config["model"]].own.get(config["dataset"]) if not config["set"] else None
     shipped = folder.parent == FOLDER
-    place = (
-        f"`{folder.name}`" if shipped else f"[{folder.name}](records/{folder.relative_to(DOCS / 'records')}/README.md)"
-    )
+    place = f"`{folder.name}`" if shipped else _link(folder)
     return (
         config["model"] + "".join(f" {key}={value}" for key, value in config["set"].items()),
         SETS[config["dataset"]].title,
@@ -62,6 +60,12 @@ def _row(folder: Path, run: dict[str, Any]) -> tuple[str, ...]:
         f"{published.figure:.2f} %" if published and published.figure else "",
         place,
     )
+
+
+def _link(folder: Path) -> str:
+    """Returns a link to the record in the folder or above it."""
+    record = next(place for place in (folder, *folder.parents) if (place / "README.md").is_file())
+    return f"[{record.name}](records/{record.relative_to(DOCS / 'records')}/README.md)"
 
 
 def multiply_adds(run: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ FOLDER = "zoo"  # of the diagrams
 COUNTS = """\
 The zoo has {all} networks. For {sizes} of them the source prints their size; {size_second_reading} of these are second readings
 of another row. For {another_size} it prints another size. For {accuracy} it prints an accuracy and no size. For {layout} it gives
-only the layout, and for {family} only the family: their layout is ours."""
+only the layout, and for {family} only the family: their layout is ours. {ours} networks are ours altogether."""
 MARKS = {None: "", True: " ✓", False: " ✗"}
 
 
@@ -45,6 +45,8 @@ def kind(info: ModelInfo) -> str:
         return "another size"
     if info.own and any(printed.figure for printed in info.own.values()):
         return "accuracy"
+    if info.source == "this package":
+        return "ours"
     return "family" if "ours" in info.source else "layout"
 
 

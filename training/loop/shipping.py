@@ -13,7 +13,7 @@ import typer
 
 from keras_mgnet.console import say
 from keras_mgnet.files import publish, workspace, write_json
-from keras_mgnet.trained import FOLDER, RECORD, WEIGHTS, read_weights, write_weights
+from keras_mgnet.trained import FOLDER, RECORD, WEIGHTS, write_weights
 from keras_mgnet.training.data.dataset import Dataset
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop.inference import check_classifier, load_data
@@ -25,21 +25,24 @@ BINS = 15  # of the calibration error
 def ship(run: Run, name: str, folder: Path = FOLDER) -> Run:
     """Writes the last weights of a run in half precision, with their figures on all test images, and opens the result.
 
+    The network of the result computes in float32, also if it was trained in another precision.
+
     Raises:
         ValueError: if the run did not finish, or is no classifier, or if the name is taken.
     """
     check_classifier(run)
     if (status := run.record["result"]["status"]) != "finished" or (folder / name).exists():
         raise ValueError(f"expected a finished run and a new name. Received: status={status!r}, name={name!r}")
-    model, data = run.load_model("last"), load_data(run)
+    model, record = run.load_model("last"), run.record | {"config": run.record["config"] | {"out": None}}
+    record["command"] = re.sub(r" --out \S+| --resume", "", record["command"])
+    record["model"] = record["model"] | {"config": record["model"]["config"] | {"dtype": "float32"}}
     with workspace(folder) as staged:
         place = staged / name
         place.mkdir()
-        written = write_weights(place / WEIGHTS, [weight.path for weight in model.weights], model.get_weights())
-        model.set_weights(read_weights(place / WEIGHTS, written["sha256"]))
-        record = run.record | {"trained": written | measured(model, data)}
-        record["config"] = record["config"] | {"out": None}
-        record["command"] = re.sub(r" --(out|resume)( \S+)?", "", record["command"])
+        record["trained"] = write_weights(
+            place / WEIGHTS, [weight.path for weight in model.weights], model.get_weights()
+        )
+        record["trained"] |= measured(Run(place, record).load_model(), load_data(run))
         write_json(place / RECORD, record)
         publish(place, folder / name)
     return open_run(folder / name)

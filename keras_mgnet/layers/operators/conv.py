@@ -179,7 +179,7 @@ class Conv(keras.layers.Conv2D):
             return ops.depthwise_conv(inputs, kernel, self.strides, self.padding, data_format="channels_last")
         if keras.backend.backend() != "tensorflow":
             return super().convolution_op(inputs, kernel)
-        if compat.differentiates_groups(keras.backend.standardize_dtype(inputs.dtype)):
+        if differentiates_groups(keras.backend.standardize_dtype(inputs.dtype)):
             return _unfused(inputs, kernel, self.strides, self.padding)
         pairs = zip(ops.split(inputs, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
         return ops.concatenate([super(Conv, self).convolution_op(*pair) for pair in pairs], axis=-1)
@@ -230,3 +230,15 @@ def _unfused(x: Tensor, kernel: Tensor, strides: Any, padding: Any) -> Tensor:
 
     y = tf.nn.conv2d(x, kernel, strides, padding.upper())
     return tf.ensure_shape(y, y.shape)
+
+
+def differentiates_groups(dtype: str) -> bool:
+    """Returns whether TensorFlow can compute the gradient of a grouped convolution.
+
+    TensorFlow can on a GPU in any `dtype`, and on a CPU with oneDNN in float32 or bfloat16. Without oneDNN the error is
+    "Gradients for grouped convolutions are not supported on CPU".
+    """
+    import tensorflow as tf
+
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return on_gpu or (dtype in ("float32", "bfloat16") and compat.uses_onednn())

@@ -57,7 +57,7 @@ def gradients(function, *values):
 def test_groups_are_a_dense_convolution_with_zeros_and_so_are_their_gradients(native, strides, monkeypatch):
     if native and not compat.uses_onednn():
         pytest.skip("TensorFlow computes without oneDNN here, so it has no gradient of its own")
-    monkeypatch.setattr(compat, "differentiates_groups", lambda dtype: native)
+    monkeypatch.setattr("keras_mgnet.layers.operators.conv.differentiates_groups", lambda dtype: native)
     groups, rng = 4, np.random.default_rng(0)
     conv = Conv(12, strides=strides, groups=groups)
     conv.build((None, 7, 6, 8))
