@@ -46,7 +46,7 @@ class Race:
             raise ValueError(f"expected batch >= 1. Received: batch={self.batch!r}")
 
     def contenders(self) -> list[Contender]:
-        """Returns all programs in the order of their turns: ours, stock Keras, PyTorch, and plain convolutions and products.
+        """Returns all programs in order of turns: ours, stock Keras if any, PyTorch, and plain convolutions and products.
 
         Example:
             >>> [contender.name for contender in Race("LM-ResNet56", 1, "train").contenders()][:3]

@@ -35,7 +35,7 @@ def augmented(images, view, augmentation: Augmentation):
 
 
 def alternated(view, first, epoch):
-    """Returns views that are mirrored in every second epoch, and otherwise unchanged.
+    """Returns the crops of the views, mirrored in every second epoch and only then.
 
     Args:
         view: (B,) integers, as in `augmented`, of an augmentation with flips.
