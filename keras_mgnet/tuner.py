@@ -40,8 +40,8 @@ class HyperNetwork(keras_tuner.HyperModel):
     The search varies the number of levels, the number of iterations nu_l on level l, the growth of the channels from level to
     level, the options that the family declares for a search, the learning rate and the weight decay. The width, such as the
     number of channels on level 1, is not drawn. Instead each draw has a `size`, a fraction of the budget. A network gets the
-    largest width within the fraction, or the least if none is. The search therefore never tries a network that exceeds the budget. The
-    cost of a network is exact, and it is computed before the network is built, without allocating a variable.
+    largest width within the fraction, or the least if none is. The search therefore never tries a network that exceeds the
+    budget. The cost of a network is exact, and it is computed before the network is built, without allocating a variable.
 
     Args:
         model: a name of `list_models`. The search covers the family of this model. Arguments that the search does not vary, and

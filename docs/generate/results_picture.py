@@ -34,9 +34,9 @@ def main() -> None:
         panel.semilogx(*zip(*published, strict=True), "o", color=GREY, markersize=4, label="published rows of the zoo")
         for params, accuracy, folder in ours:
             panel.semilogx(params, accuracy, "D", color=BLUE, label="trained here")
-            label = folder.name if folder.parent == FOLDER else "record"
+            label = folder.name if folder.parent == FOLDER else ""
             panel.annotate(
-                label, (params, accuracy), xytext=(6, -4), textcoords="offset points", fontsize=8, color=BLUE
+                label, (params, accuracy), xytext=(0, -14), textcoords="offset points", fontsize=8, color=BLUE
             )
         panel.set(title=SETS[name].title, xlabel="parameters", ylabel="test accuracy, %")
         handles = dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
