@@ -1,7 +1,7 @@
 """Makes a virtual environment with certain versions of Keras and TensorFlow, and runs the default tests in it.
 
-    python tests/environments/run.py lowest --in /tmp/environments
-    python3.13 tests/environments/run.py colab --in /tmp/environments -- tests/models tests/layers
+    python tests/environments/run.py lowest
+    python3.13 tests/environments/run.py colab -- tests/models tests/layers
 
 The environment has the Python that runs this script. What stands after "--" goes to pytest.
 """
