@@ -8,6 +8,7 @@ import pytest
 
 from keras_mgnet import MgNet, create_model, trained
 from keras_mgnet.models import weights
+from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, load_data
 from keras_mgnet.training.loop.shipping import calibration_error, measured, ship
 from keras_mgnet.training.runs.run import open_run
@@ -36,6 +37,13 @@ def test_a_record_is_that_of_the_file(name):
     assert found["loss"] == pytest.approx(facts["loss"], rel=1e-4)
     assert found["calibration_error"] == pytest.approx(facts["calibration_error"], abs=1e-4)
     assert run.record["model"]["params"] > 0 and run.record["command"].startswith("keras-mgnet train ")
+
+
+@pytest.mark.parametrize("name", trained.trained_names())
+def test_the_configuration_of_a_record_can_be_used(name):
+    """As `evaluate` and `export` do, from any directory."""
+    config = TrainConfig(**open_run(name).record["config"])
+    assert config.out is None and not config.resume
 
 
 def test_all_files_together_are_small():

@@ -33,7 +33,10 @@ def ship(run: Run, name: str, folder: Path = FOLDER) -> Run:
     check_classifier(run)
     if (status := run.record["result"]["status"]) != "finished" or (folder / name).exists():
         raise ValueError(f"expected a finished run and a new name. Received: status={status!r}, name={name!r}")
-    model, record = run.load_model("last"), run.record | {"config": run.record["config"] | {"out": None}}
+    model, record = (
+        run.load_model("last"),
+        run.record | {"config": run.record["config"] | {"out": None, "resume": False}},
+    )
     record["command"] = re.sub(r" --out \S+| --resume", "", record["command"])
     record["model"] = record["model"] | {"config": record["model"]["config"] | {"dtype": "float32"}}
     with workspace(folder) as staged:
