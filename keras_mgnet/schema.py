@@ -1,4 +1,4 @@
-"""Reads JSON files that others may have written or damaged: each is checked as a whole, against the type of its content."""
+"""Reads JSON files that others may have written or damaged. The whole content is checked against a type that the caller gives."""
 
 from functools import cache
 from pathlib import Path

@@ -16,9 +16,10 @@ from keras_mgnet.reporting import table
 
 FOLDER = "zoo"  # of the diagrams
 COUNTS = """\
-The zoo has {all} networks. For {sizes} of them the source prints their size; {size_second_reading} of these interpret a printed
-row in a second way. For {another_size} it prints another size. For {accuracy} it prints an accuracy and no size. For {layout}
-it gives only the layout, and for {family} only the family: their layout is ours. {ours} networks are ours altogether."""
+The zoo has {all} networks. For {sizes} of them the source prints their size; {size_second_reading} of these networks are a
+second reading of a row of the source's table. For {another_size} the source prints another size. For {accuracy} it prints an
+accuracy and no size. For {layout} it gives only the layout, and for {family} only the family: their layout is ours. {ours}
+networks are ours altogether."""
 MARKS = {None: "", True: " ✓", False: " ✗"}
 
 

@@ -24,7 +24,7 @@ class Module:
 
 
 def _residual(level, table, original, x, i):
-    """Replaces the branch f^i of a block R_i x + f^i(x) by f^j with j = table[i], or by zero if j is None."""
+    """Replaces block i, R_i x + f^i(x), by block j = table[i], or by R_i x alone if j is None."""
     j = table.get(i, i)
     shortcut, f = original(x, i if j is None else j)
     return (shortcut, ops.zeros_like(f)) if j is None else (shortcut, f)

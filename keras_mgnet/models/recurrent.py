@@ -38,11 +38,12 @@ ROWS = (
 
 @serializable
 class RecurrentResNet(Network):
-    """Recurrent ResNet: all steps on a grid share the same kernels, x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t).
+    """Recurrent ResNet: all steps on a grid share their kernels, x_i^{t+1} = x_i^t + sum_j K_ij(x_j^t).
 
-    x_i^t is state i after t steps. K_ij is a pre-activation branch of two 3x3 convolutions. As a method the network is forward
-    Euler for an autonomous equation. Between two grids there is a 3x3 convolution with stride 2, without a norm or activation. A
-    norm and the activation come before the classifier. Source: Lu2017, Fig. 6, after Liao & Poggio 2016.
+    x_i^t is state i after t steps. K_ij is a pre-activation branch of two 3x3 convolutions. With share_norms=True the network is
+    forward Euler for an autonomous equation; by default each step has norms of its own. Between two grids there is a 3x3
+    convolution with stride 2, without a norm or activation. A norm and the activation come before the classifier. Source:
+    Lu2017, Fig. 6, after Liao & Poggio 2016.
 
     Args:
         states: the states of Lu2017, Fig. 6. 1 is one state of 64 channels with 10 steps. 2 is two such states on one grid, each

@@ -31,9 +31,10 @@ class VCycleMgNet(Network):
         u^l <- u^l + R *_2^T (u^{l+1} - Pi u^l)
 
     R *_2 is the convolution with kernel R and stride 2, and R *_2^T is its transpose. Both ways use the same A^l, the same R and,
-    with share_B, the same B^l. The steps of a grid depend on r only, because A is linear. So u^{l+1} minus its start Pi u^l is
-    the same for every Pi. The network has no Pi and starts coarser grids from u = 0. Without norms and activations, and with
-    the stencils of multigrid, the network is the textbook V-cycle.
+    with share_B, the same B^l. Because A is linear, an iteration reads only r: it adds e = B(r) to u and subtracts A e from r.
+    The r with which a grid starts does not contain Pi. So u^{l+1} minus its start Pi u^l is the same for every Pi, and the
+    network has no Pi: unlike MgNet, it starts coarser grids from u = 0. Without norms and activations, and with the stencils of
+    multigrid, the network is the textbook V-cycle.
 
     The features of the network are u^1 on the first grid. With include_top=False and pooling=None the network returns these
     features, (N, H, W, channels), for example for dense prediction. `keras_mgnet.features` returns the states of the way down.

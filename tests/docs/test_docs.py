@@ -91,7 +91,7 @@ def test_the_zoo_counts_what_the_sources_print():
     assert len(nothing) == 45 and len(infos) == 156 and len({info.family for info in infos}) == 19
     assert all(rows[info.name][3] in ("layout", "family", "ours") for info in nothing)
     readme, others = ((ROOT / path).read_text() for path in ("README.md", "docs/alternatives.md"))
-    assert "156 networks. For 74 of them the source prints a size, and 60 agree. 16 of the 60 interpret" in " ".join(
+    assert "156 networks. For 74 of them the source prints a size, and 60 agree. 16 of the 60 are" in " ".join(
         readme.split()
     )
     assert "156 networks of 19 families" in others

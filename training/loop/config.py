@@ -76,8 +76,8 @@ class TrainConfig:
     seed: NonNegativeInt = option(0, "seed of the initial weights, the order of the images and the augmentation")
     validation: Annotated[float, Field(gt=0, le=0.5)] | None = option(
         None,
-        "share of the training images of each class, held out to choose the best epoch; by default the validation images of "
-        "the data set choose, or else the test images",
+        "share of the training images of each class, held out to choose the best epoch; by default the "
+        "validation images of the data set serve for it, or the test images if there are none",
     )
     dtype: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "float32, mixed_bfloat16 or mixed_float16"
@@ -122,7 +122,7 @@ class TrainConfig:
     greedy_epochs: NonNegativeInt | None = option(
         None,
         "denoise: epochs for each stage in turn, before all stages are trained together; by default 0. Meanwhile "
-        "earlier stages get no gradient and stay fixed. Only on JAX, the momentum of Adam still moves them",
+        "earlier stages get no gradient and stay fixed, except that on JAX the momentum of Adam still moves them",
     )
 
     def __post_init__(self):

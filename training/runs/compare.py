@@ -49,7 +49,7 @@ class Entry:
 
     @classmethod
     def of(cls, label: str, group: dict[int, Run], training: dict[str, Any] | None = None) -> "Entry":
-        """Returns the entry of one network from its finished runs, given by seed."""
+        """Returns the entry of one network. `group` maps each seed to the finished run with this seed."""
         runs = [group[seed] for seed in sorted(group)]
         logs = [read_log(run.path / "log.csv", ["val_accuracy"]) for run in runs]
         for run, log in zip(runs, logs, strict=True):
