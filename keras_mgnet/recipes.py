@@ -15,7 +15,7 @@ SHORT = 50  # epochs; in a run of at most this length, `Recipe.scaled` replaces 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random change of the training images: pad and crop, flip, RandAugment and CutMix.
+    """A random change of the training images: pad and crop, flip, RandAugment, CutMix and Cutout.
 
     Attributes:
         pad: width of a frame around the image, in pixels. A random crop then has the size of the image.
@@ -25,6 +25,7 @@ class Augmentation:
             them anew.
         operations: number of RandAugment operations on each image (see `keras_mgnet.training.data.mixing`).
         cut_mix: whether to paste a box from another image. The labels are mixed in proportion to the area of the box.
+        cut_out: side in pixels of a square that takes the mean colour of the data; 0 for no square.
 
     Example:
         >>> Augmentation(pad=4, flip=True).views
@@ -37,6 +38,7 @@ class Augmentation:
     cut_mix: bool = False
     reflect: bool = False
     alternate: bool = False
+    cut_out: int = 0
 
     @property
     def views(self) -> int:
@@ -49,6 +51,7 @@ AUGMENTATIONS = {
     "shift": Augmentation(2, False),
     "crop_flip": Augmentation(4, True),
     "shift_flip": Augmentation(2, True, reflect=True, alternate=True),
+    "shift_flip_cut": Augmentation(4, True, reflect=True, alternate=True, cut_out=8),
     "rand_augment": Augmentation(4, True, operations=2),
     "cut_mix": Augmentation(4, True, cut_mix=True),
     "rand_augment_cut_mix": Augmentation(4, True, operations=2, cut_mix=True),
@@ -174,8 +177,8 @@ class Recipe:
             image_shape: (height, width, channels).
 
         Raises:
-            ValueError: if the recipe has RandAugment, CutMix or flips that alternate. Only `keras-mgnet train` and `train` apply
-                these.
+            ValueError: if the recipe has RandAugment, CutMix, Cutout or flips that alternate. Only `keras-mgnet train` and
+                `train` apply these.
 
         Example:
             >>> augment = recipe("xuteam").augmentation((32, 32, 3))
@@ -184,7 +187,7 @@ class Recipe:
         """
         height, width, channels = image_shape
         form = AUGMENTATIONS["none" if channels == 1 else self.augment]
-        if form.operations or form.cut_mix or form.alternate:
+        if form.operations or form.cut_mix or form.cut_out or form.alternate:
             raise ValueError(f"expected a recipe with random crops and flips only. Received: augment={self.augment!r}")
         chosen = [layers.Rescaling(1.0)]  # to float32
         if form.pad:  # drawn in -pad - 1/2 .. pad + 1/2 pixels and rounded, which equals a crop in a frame of width pad

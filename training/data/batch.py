@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from keras import ops
 
 from keras_mgnet.recipes import AUGMENTATIONS, Augmentation
-from keras_mgnet.training.data.mixing import CutMix, RandAugment, Seeds
+from keras_mgnet.training.data.mixing import CutMix, RandAugment, Seeds, cut_out
 from keras_mgnet.training.data.views import augmented, normalize
 
 
@@ -49,6 +49,8 @@ class BatchForm:
         if self.rand_augment:
             images = self.rand_augment(images, seeds)
         images, labels = normalize(images, self.mean, self.std), self._labels(labels, self.label_smoothing)
+        if side := self.augmentation.cut_out:
+            images = cut_out(images, side, seeds)
         return self.cut_mix(images, labels, seeds) if self.cut_mix else (images, labels)
 
     def test(self, images, labels):

@@ -1,4 +1,4 @@
-"""RandAugment and CutMix, built from Keras' image layers. Their random numbers depend on a key, not on a generator's state."""
+"""RandAugment, CutMix and Cutout. Their random numbers depend on a key, not on a generator's state."""
 
 import keras
 from keras import layers, ops
@@ -83,3 +83,20 @@ class CutMix:
         pasted = ops.mean(ops.cast(mix["batch_masks"][..., 0], "float32"), axis=(1, 2))
         mix["mix_weight"] = 1.0 - pasted
         return self.layer.transform_images(images, mix), self.layer.transform_labels(labels, mix)
+
+
+def cut_out(images, side: int, seeds: Seeds):
+    """Returns normalised images (B, H, W, C) with a square of zeros each, at a random place inside the image.
+
+    Zero is the mean colour of the data. Source: DeVries & Taylor 2017, whose squares may also reach over the border.
+
+    Args:
+        side: of the square, in pixels.
+    """
+    count, height, width = ops.shape(images)[:3]
+    inside = 1.0
+    for axis, length in ((1, height), (2, width)):
+        first = keras.random.randint((count, 1, 1, 1), 0, max(length - side, 0) + 1, seed=seeds)
+        place = ops.reshape(ops.arange(length), [-1 if number == axis else 1 for number in range(4)])
+        inside = inside * ops.cast((place >= first) & (place < first + side), images.dtype)
+    return images * (1.0 - inside)

@@ -12,7 +12,7 @@ from keras_mgnet.training.data import dataset as data
 from keras_mgnet.training.data import mixing, pipeline, views
 
 PLAIN = {"mean": (0.0,), "std": (1.0,)}
-CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.operations or row.cut_mix)]
+CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.operations or row.cut_mix or row.cut_out)]
 GREY = data.Split(
     np.random.default_rng(3).integers(0, 256, (12, 8, 8, 1), dtype=np.uint8), np.arange(12, dtype=np.int32)
 )
@@ -234,6 +234,27 @@ def test_cut_mix_labels_are_the_areas_pasted():
     areas = np.array([np.bincount(image[..., 0].astype(int).ravel(), minlength=16) for image in np.asarray(mixed)]) / 64
     assert np.array_equal(np.asarray(labels), areas)
     assert (areas.max(axis=1) < 1).sum() > 8
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 10), (3, 2)])
+def test_cut_out_is_a_square_inside_the_image(height, width):
+    images = np.random.default_rng(0).uniform(1, 2, (64, height, width, 3)).astype("float32")
+    cut = np.asarray(mixing.cut_out(images, 3, mixing.Seeds(key(0))))
+    gone = cut[..., 0] == 0
+    assert np.array_equal(cut, np.where(gone[..., None], 0, images))
+    assert set(gone.any(axis=2).sum(axis=1)) == {3} and set(gone.any(axis=1).sum(axis=1)) == {min(3, width)}
+    corners = {tuple(np.argwhere(image)[0]) for image in gone}
+    assert np.ptp(list(corners), axis=0).tolist() == [height - 3, max(width - 3, 0)]
+    if width > 3:
+        assert not np.array_equal(cut, mixing.cut_out(images, 3, mixing.Seeds(key(1))))
+
+
+def test_batches_are_cut_after_normalisation():
+    batch = pipeline.train_batches(
+        split(20, 16, 3), 20, mean=(0.5,) * 3, std=(0.25,) * 3, seed=0, augment="shift_flip_cut", epochs=1
+    )
+    images, _ = collected(batch)
+    assert ((images == 0).all(axis=-1).sum(axis=(1, 2)) >= 64).all()
 
 
 def test_pipeline_rejects():
