@@ -1,4 +1,5 @@
 from .card import write_card
+from .classification import classify
 from .digests import check_card
 from .folder import export_model
 from .formats import FLOAT32, FORMATS, check_formats, export_formats
@@ -15,6 +16,7 @@ __all__ = [
     "Report",
     "check_card",
     "check_formats",
+    "classify",
     "export_formats",
     "export_model",
     "onnx",

@@ -1,6 +1,6 @@
 """Runs exported files as in deployment. Running a TFLite or ONNX file loads neither TensorFlow nor Keras."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from keras_mgnet.errors import one_line
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import without_brackets
 
+SAVED_MODEL = "saved_model.pb"
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
@@ -42,12 +43,30 @@ def open_artifact(path: str | Path) -> Runner:
 def artifact_format(path: str | Path) -> str:
     """Returns the format of an exported file or folder, a key of `OPENERS`. Raises ValueError for any other path."""
     path = Path(path)
-    if (path / "saved_model.pb").is_file():
+    if (path / SAVED_MODEL).is_file():
         return "savedmodel"
     if path.is_file() and path.suffix in SUFFIXES:
         return SUFFIXES[path.suffix]
     files = " or ".join(SUFFIXES)
-    raise ValueError(f"expected a folder with saved_model.pb or an existing {files} file. Received: '{path}'")
+    raise ValueError(f"expected a folder with {SAVED_MODEL} or an existing {files} file. Received: '{path}'")
+
+
+def image_shape(path: str | Path) -> tuple[int | None, ...]:
+    """Returns (height, width, channels) of the images that an exported file takes; None for a free axis.
+
+    Example:
+        >>> image_shape("exported/model.onnx")  # doctest: +SKIP
+        (32, 32, 3)
+    """
+    path = Path(path)
+    shape_of = SHAPES[artifact_format(path)]
+    with undamaged(path):
+        return tuple(size if isinstance(size, int) and size > 0 else None for size in shape_of(path)[1:])
+
+
+def is_artifact(path: Path) -> bool:
+    """Returns whether a path looks like an exported file or folder. The file may be damaged or missing."""
+    return path.suffix in SUFFIXES or (path / SAVED_MODEL).is_file()
 
 
 @contextmanager
@@ -124,10 +143,33 @@ def _open_onnx(path: Path) -> Runner:
     return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
 
 
+def _savedmodel_shape(path: Path) -> Sequence[int | None]:
+    import tensorflow as tf
+
+    with without_brackets(path) as folder:
+        loaded = tf.saved_model.load(str(folder))
+    return loaded.signatures["serving_default"].structured_input_signature[1]["image"].shape.as_list()
+
+
+def _tflite_shape(path: Path) -> Sequence[int]:
+    return (
+        tflite_interpreter(path)
+        .get_signature_runner("serving_default")
+        .get_input_details()["image"]["shape_signature"]
+        .tolist()
+    )
+
+
+def _onnx_shape(path: Path) -> Sequence[int | str]:
+    (image,) = onnx_session(path).get_inputs()
+    return image.shape
+
+
 def _check_input(names: Iterable[str]) -> None:
     if (received := list(names)) != ["image"]:
         raise ValueError(f"expected one input, image. Received: {', '.join(received)}")
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}
+SHAPES = {"savedmodel": _savedmodel_shape, "tflite": _tflite_shape, "onnx": _onnx_shape}
 SUFFIXES = {".tflite": "tflite", ".onnx": "onnx"}

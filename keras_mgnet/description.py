@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,22 +12,9 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.operators.conv import Conv, recorded_applications
 from keras_mgnet.layers.operators.whitening import whitenings
+from keras_mgnet.zoo import Description, LevelInfo, total
 
 FIELDS = ("system", "blocks")  # names of fields; in the path of a kernel they add nothing
-MANY = 6  # a table names the kernels of a level if there are at most so many
-
-
-@dataclass(frozen=True)
-class LevelInfo:
-    """One row of the table that `describe` prints. A row is a stem, a level, a transfer or the classifier."""
-
-    name: str  # name of the layer
-    grid: tuple[int, int] | None  # (height, width) of the output; None for the classifier
-    channels: tuple[int, ...]  # channels of the output; if u and r have different channels, (c_u, c_f)
-    nu: int | None  # number of iterations; None for a layer without iterations
-    params: int  # number of trainable parameters; a shared kernel counts once
-    multiply_adds: int | None  # per image; None if the image size is not fixed, or the layer is of another package
-    uses: dict[str, int]  # name of each convolution -> how often the convolution is applied
 
 
 def count_params(model: keras.Model) -> int:
@@ -114,28 +100,21 @@ def describe(model: keras.Model) -> str:
         >>> print(describe(MgNet((2, 2), 8, input_shape=(8, 8, 1), name="tiny")).splitlines()[0])
         tiny: MgNet, 3,794 parameters, 0.2 M multiply-adds per image
     """
-    rows = level_table(model)
-    total = _total([row.multiply_adds for row in rows])
-    lines = [
-        f"{model.name}: {type(model).__name__}, {count_params(model):,} parameters, {_mega(total)} multiply-adds per image",
-        *_scheme(model),
-        f"levels: {sum(row.nu is not None for row in rows)}",
-        f"{'':<12}{'grid':>11}{'channels':>12}{'nu':>4}{'parameters':>13}{'mult-adds':>12}   convolutions",
-        *map(_line, rows),
-        *(f"no output reads {path}: {size:,} parameters" for path, size in unread_kernels(model).items()),
-        *(
-            f"not trained: {_size(layer.kernel):,} weights of {short_path(layer.path)}, apart from the parameters above"
-            for layer in whitenings(model)
-        ),
-    ]
-    return "\n".join(lines)
+    return str(description(model))
 
 
-def _scheme(model: keras.Model) -> list[str]:
+def description(model: keras.Model) -> Description:
+    """Returns what `describe` prints, as data."""
     method = getattr(model, "method", None)  # a clone is a plain Keras model and has none
-    if method is None:
-        return []
-    return [f"scheme: {method.name}, {method.step}", f"order: {method.order}; equation: {method.equation}"]
+    return Description(
+        name=model.name,
+        family=type(model).__name__,
+        params=count_params(model),
+        method=method and method._asdict(),
+        levels=tuple(level_table(model)),
+        unread=unread_kernels(model),
+        untrained={short_path(layer.path): _size(layer.kernel) for layer in whitenings(model)},
+    )
 
 
 class _Trace(keras.Operation):
@@ -147,22 +126,6 @@ class _Trace(keras.Operation):
 
     def call(self, x: Tensor) -> Tensor:
         return self.model(x)
-
-
-def _line(row: LevelInfo) -> str:
-    grid = "" if row.grid is None else " x ".join(str(size or "?") for size in row.grid)
-    channels = "/".join(map(str, row.channels))
-    return (
-        f"{row.name:<12}{grid:>11}{channels:>12}{row.nu or '':>4}{row.params:>13,}{_mega(row.multiply_adds):>12}   "
-        f"{_reuse(row.uses)}"
-    ).rstrip()
-
-
-def _reuse(uses: dict[str, int]) -> str:
-    """Returns the names of the kernels, or the number of kernels if there are many."""
-    if len(uses) > MANY:
-        uses = {f"{count} kernels": times for times, count in Counter(uses.values()).items()}
-    return ", ".join(name if times == 1 else f"{name} reused {times} times" for name, times in uses.items())
 
 
 def _uses(layer: keras.layers.Layer, own: Sequence[tuple[keras.layers.Layer, int | None]]) -> dict[str, int]:
@@ -185,7 +148,7 @@ def _row(layer: keras.layers.Layer, applications: list[tuple[keras.layers.Layer,
         channels=tuple(dict.fromkeys(tensor.shape[-1] for tensor in outputs)),
         nu=getattr(layer, "nu", None),
         params=count_params(layer),
-        multiply_adds=_total(costs),
+        multiply_adds=total(costs),
         uses=_uses(layer, own),
     )
 
@@ -212,14 +175,5 @@ def _drop_unread_product(model: keras.Model, applications: list[tuple[keras.laye
         del applications[index]
 
 
-def _total(costs: list[int | None]) -> int | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
-
-
 def _size(variable: keras.Variable) -> int:
     return math.prod(variable.shape)
-
-
-def _mega(count: int | None) -> str:
-    return "?" if count is None else f"{count / 1e6:,.1f} M"

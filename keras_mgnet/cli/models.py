@@ -1,21 +1,24 @@
 """`list` and `describe`: show the networks that have a name, and the levels of a network."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import keras
 import typer
 
 from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs
+from keras_mgnet.cli.start import preload_keras
 from keras_mgnet.console import MARKS, print_json, say, show, table
-from keras_mgnet.description import count_params, describe, level_table
-from keras_mgnet.models.datasets import CIFAR10, CIFAR100, IMAGENET, MNIST
-from keras_mgnet.registry import ModelInfo, create_model, list_models, model_info
 from keras_mgnet.trained import trained_names, trained_record
+from keras_mgnet.zoo import Description, Entry, entry, matching
 
-SHOWN = (MNIST, CIFAR10, CIFAR100, IMAGENET)
+if TYPE_CHECKING:
+    import keras
+
+SHOWN = ("MNIST", "CIFAR-10", "CIFAR-100", "ImageNet")
 FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
 CAPTION = (
     f"{MARKS[True]} published size equals ours, rounded or truncated; {MARKS[False]} published size not reproducible; "
@@ -37,18 +40,18 @@ def list_command(
     if trained:
         _list_trained(pattern, json_)
         return
-    names = list_models(pattern)
-    if not names:
-        raise ValueError(f"expected a pattern that matches a model. Received: {pattern!r}")
-    rows = [model_info(name) for name in names]
+    rows = matching(pattern)
     if json_:
-        print_json([{name: getattr(info, name) for name in FACTS} for info in rows])
+        print_json([{name: getattr(row, name) for name in FACTS} for row in rows])
         return
-    headings = ("name", "parameters", "published", *(dataset.title for dataset in SHOWN), "source")
-    show(table(headings, map(_cells, rows), left=("source",), caption=CAPTION))
-    for info in rows:
-        if info.size_matches is False:
-            say(f"{MARKS[False]} {info.name}: published size not reproducible: {info.published[0].note}")
+    show(
+        table(
+            ("name", "parameters", "published", *SHOWN, "source"), map(_cells, rows), left=("source",), caption=CAPTION
+        )
+    )
+    for row in rows:
+        if row.size_matches is False:
+            say(f"{MARKS[False]} {row.name}: published size not reproducible: {row.note}")
 
 
 def _list_trained(pattern: str, json_: bool) -> None:
@@ -73,10 +76,10 @@ def _list_trained(pattern: str, json_: bool) -> None:
     show(table(headings, rows, left=("family", "data set"), caption="on all test images, without averaging over views"))
 
 
-def _cells(info: ModelInfo) -> tuple[str, ...]:
-    size = f"{info.published[0].size or ''} {MARKS[info.size_matches]}".strip()
-    figures = {name: f"{printed.figure:.2f}" for name, printed in info.own.items() if printed.figure is not None}
-    return (info.name, f"{info.params:,}", size, *(figures.get(dataset.name, "") for dataset in SHOWN), info.source)
+def _cells(row: Entry) -> tuple[str, ...]:
+    size = f"{row.size or ''} {MARKS[row.size_matches]}".strip()
+    figures = {title: f"{figure:.2f}" for title, figure in row.figures.items()}
+    return (row.name, f"{row.params:,}", size, *(figures.get(title, "") for title in SHOWN), row.source)
 
 
 def describe_command(
@@ -91,11 +94,19 @@ def describe_command(
         keras-mgnet describe runs/mnist-mgnet-001
     """
     of_a_run = Path(name).is_dir() or name in trained_names()
-    model = _model_of_run(Path(name), set) if of_a_run else create_model(name, **parse_pairs(set))
+    described = _built(name, of_a_run, set) if of_a_run or set else entry(name).description
     if json_:
-        print_json(_facts(model))
+        print_json(asdict(described))
     else:
-        say(describe(model))
+        say(str(described))
+
+
+def _built(name: str, of_a_run: bool, changed: list[str] | None) -> Description:
+    preload_keras()
+    from keras_mgnet.description import description
+    from keras_mgnet.registry import create_model
+
+    return description(_model_of_run(Path(name), changed) if of_a_run else create_model(name, **parse_pairs(changed)))
 
 
 def _model_of_run(path: Path, changed: list[str] | None) -> keras.Model:
@@ -104,13 +115,3 @@ def _model_of_run(path: Path, changed: list[str] | None) -> keras.Model:
     if changed:
         raise ValueError(f"expected set only with the name of a network. Received: set={changed}")
     return open_run(path).load_model()
-
-
-def _facts(model: keras.Model) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "family": type(model).__name__,
-        "params": count_params(model),
-        "method": model.method._asdict(),
-        "levels": [asdict(row) for row in level_table(model)],
-    }

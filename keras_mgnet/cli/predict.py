@@ -1,4 +1,4 @@
-"""`predict`: classifies image files with a run or a server, or removes noise from image files with the run of a denoiser."""
+"""`predict`: classifies image files with a run, an exported file or a server, or removes noise with the run of a denoiser."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,12 +7,18 @@ import typer
 from rich.table import Table
 
 from keras_mgnet.cli.options import CheckpointOption, JsonOption
+from keras_mgnet.cli.start import preload_keras
 from keras_mgnet.console import print_json, show, table
+from keras_mgnet.export.classification import classify as classify_with_file
+from keras_mgnet.export.runtimes import is_artifact
 from keras_mgnet.files import read_lines
 
 
 def predict_command(
-    paths: Annotated[list[Path], typer.Argument(metavar="[RUN] IMAGES...", help="a run directory, then image files")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="[RUN] IMAGES...", help="a run directory or an exported file, then image files"),
+    ],
     checkpoint: CheckpointOption = "last",
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="use a model at http://HOST:PORT/v1/models/NAME instead of a run")
@@ -31,12 +37,21 @@ def predict_command(
 ) -> None:
     """Classify image files: print class names and probabilities. With the run of a denoiser, remove the noise of the images.
 
+    With a .tflite or .onnx file the command starts fastest: it loads only the runtime of the file.
+
     Example:
         keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1
+        keras-mgnet predict exported/model.onnx digit.png
         keras-mgnet predict --server http://127.0.0.1:8501/v1/models/digits digit.png
     """
     if server is None:
-        predictions = _by_run(paths, checkpoint, top, out)
+        place, images = paths[0], [file for path in paths[1:] for file in _files(path)]
+        if not images:
+            raise ValueError(f"expected a run directory or an exported file, then image files. Received: '{place}'")
+        if is_artifact(place):
+            predictions = classify_with_file(place, images, top)
+        else:
+            predictions = _by_run(place, images, checkpoint, top, out)
     else:
         from keras_mgnet.serving.client import RemoteModel, classify
 
@@ -74,12 +89,10 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _by_run(paths: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:
+def _by_run(place: Path, images: list[Path], checkpoint: str, top: int, out: Path) -> list[dict[str, Any]]:
+    preload_keras()
     from keras_mgnet.training.loop.inference import denoise, predict
     from keras_mgnet.training.runs.run import open_run
 
-    place, *images = paths
-    if not images:
-        raise ValueError(f"expected a run directory and image files. Received: '{place}'")
-    run, images = open_run(place), [path for given in images for path in _files(given)]
+    run = open_run(place)
     return predict(run, images, checkpoint, top) if run.class_names else denoise(run, images, out, checkpoint)

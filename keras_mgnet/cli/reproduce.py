@@ -70,7 +70,7 @@ def _summarise(outcome: Outcome, rows: list[Result]) -> int:
 def _show_cost(asked: Reproduction) -> None:
     pending = pending_runs(asked, existing_runs(asked))
     runs = {row.key: sum(other.key == row.key for other, _ in pending) for row in asked.selected}
-    costs = list(track(estimate(asked, runs), "timing training steps", total=len(runs)))
+    costs = list(track(estimate(asked, runs), "counting", total=len(runs)))
     show(_cost_table(asked, costs))
     for name, reason in find_obstacles(asked, pending).items():
         say(f"{name} cannot be loaded here: {reason}")
@@ -83,7 +83,7 @@ def _cost_table(asked: Reproduction, costs: list[RowCost]) -> Table:
         map(_cost_row, costs),
         title=f"{asked.table}: {hours:,.2f} hours, {runs} runs to make\n{asked.headline}",
         caption="multiply-adds: forward pass of one image; hours: training steps of all runs on one device of this machine, "
-        "estimated from steps on noise images after warm-up, without input pipeline and evaluation",
+        "from their multiply-adds and the rate of a small MgNet, without input pipeline and evaluation",
     )
 
 

@@ -12,9 +12,12 @@ from contextlib import suppress
 from keras_mgnet.cli import COMPLETION, asked, main
 from keras_mgnet.notes import hidden_notes
 
+# Commands that start without Keras. If they need it, they call `preload_keras` themselves.
+LIGHT = (None, "list", "describe", "predict", "serve", "bench", "doctor")
+
 
 def needs_keras(words: list[str]) -> bool:
-    return asked(words) not in (None, "serve", "bench") and not any(word.startswith("--server") for word in words)
+    return asked(words) not in LIGHT
 
 
 def preload_keras() -> None:

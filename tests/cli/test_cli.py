@@ -189,6 +189,12 @@ def test_export_takes_several_formats_after_one_option(run, tmp_path):
     assert report["path"].endswith("digits.tflite")
     assert Path(report["path"]).stat().st_size == report["size_bytes"] and report["agreement"] == 1.0
     assert report["format"] == "tflite" and report["drop"] == report["keras_accuracy"] - report["accuracy"]
+    Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "x.png")
+    (told,) = document("predict", run, tmp_path / "x.png", "--top", 10)
+    for file in ("mgnet.tflite", "mgnet.onnx"):
+        (answer,) = document("predict", tmp_path / "out" / file, tmp_path / "x.png", "--top", 10)
+        assert answer["classes"] == pytest.approx(told["classes"], abs=1e-5)
+    assert without_keras("predict", str(tmp_path / "out" / "mgnet.onnx"), str(tmp_path / "x.png")).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -395,10 +401,22 @@ def test_the_list_of_commands_has_their_first_lines():
 
 @pytest.mark.parametrize("words", [["--help"], ["trian"], ["--version"], []])
 def test_what_needs_no_command_starts_without_keras(words):
-    program = "import sys; sys.argv[1:] = sys.argv[1:]; from keras_mgnet.cli.start import start\n"
-    program += "try: start()\nfinally: assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    shown = without_keras(*words, modules="keras tensorflow jax numpy")
+    assert (shown.returncode == 2) == (words == ["trian"])
+
+
+@pytest.mark.parametrize("words", ["list lm_*", "describe mgnet_2222_c64 --json", "doctor --fast"])
+def test_what_is_data_is_shown_without_keras(words):
+    assert without_keras(*words.split()).returncode == 0
+
+
+def without_keras(*words, modules="keras tensorflow jax"):
+    """Runs a command in a process of its own, which must not load any of the modules."""
+    program = "import sys; from keras_mgnet.cli.start import start\n"
+    program += f"try: start()\nfinally: assert not set({modules.split()}) & set(sys.modules)"
     shown = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
-    assert "AssertionError" not in shown.stderr and (shown.returncode == 2) == (words == ["trian"])
+    assert "AssertionError" not in shown.stderr, shown.stderr
+    return shown
 
 
 COMMANDS = [command for commands in GROUPS.values() for command in commands]

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from typer.testing import CliRunner
 
 from keras_mgnet import count_params, create_model, list_models, model_info
 from keras_mgnet.cli import command_line
-from keras_mgnet.description import level_table
+from keras_mgnet.description import description, level_table
 from keras_mgnet.files import write_json
 from keras_mgnet.recipes import RECIPES, recipe
 from keras_mgnet.training.runs.run import open_run
 from keras_mgnet.training.tables import reproduce as module
-from keras_mgnet.training.tables.cost import estimate
+from keras_mgnet.training.tables.cost import estimate, training_rate
 from keras_mgnet.training.tables.report import Outcome
 from keras_mgnet.training.tables.reproduce import reproduce
 from keras_mgnet.training.tables.request import Reproduction
@@ -363,7 +364,16 @@ def test_the_cost_counts_the_network_and_what_is_still_to_run(tmp_path):
     assert ten.params == count_params(model) and hundred.params == ten.params + 90 * (16 + 1)
     assert ten.multiply_adds == sum(level.multiply_adds for level in level_table(model))
     assert (ten.epochs, ten.steps, ten.runs) == (120, 500, 3)
+    assert ten.seconds_per_step == 3 * 100 * ten.multiply_adds / training_rate("float32")
     assert ten.hours == pytest.approx(3 * 120 * 500 * ten.seconds_per_step / 3600) and ten.hours > 0 == hundred.hours
+
+
+@pytest.mark.parametrize("name", ["resnet18_shared_a", "preact_resnet18_shared_ab"])
+def test_the_cost_of_a_network_as_published_is_that_of_the_network(name, tmp_path):
+    ten, hundred = estimate(Reproduction("he2019:3", tmp_path, (name,)), Counter())
+    for cost, classes in ((ten, 10), (hundred, 100)):
+        built = description(create_model(name, classes=classes))
+        assert (cost.params, cost.multiply_adds) == (built.params, built.multiply_adds)
 
 
 def test_a_dry_run_shows_the_cost_and_writes_nothing(tmp_path):
