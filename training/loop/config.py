@@ -67,6 +67,13 @@ class TrainConfig:
     ema: Share | None = option(
         None, "momentum of the average of the weights; the run evaluates and saves the average; 0 for no average"
     )
+    clip_norm: PositiveFloat | None = option(
+        None, "largest norm of the gradient of all weights together; a larger gradient is scaled down"
+    )
+    accumulate: Count = option(
+        1,
+        "number of steps whose mean gradient makes one update of the weights; one device, and norms see one step's images",
+    )
     teacher: str | None = option(
         None,
         "train on the soft targets of this network too: a run directory, or a name from `keras-mgnet list --trained`",
@@ -84,6 +91,9 @@ class TrainConfig:
     )
     jit_compile: Literal[*JIT_COMPILE] = option(
         "auto", "compile with XLA: on, off, or auto (on, except with TensorFlow on a CPU)"
+    )
+    steps_per_execution: Count = option(
+        1, "steps that run without returning to Python; checkpoints and signals wait for the last of them"
     )
     strategy: Literal[*STRATEGIES] = option(
         "auto",
@@ -200,9 +210,23 @@ class TrainConfig:
 
 
 PANELS = {  # panels of the help; the help shows the fields in no panel first
-    "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+    "Recipe": (
+        *("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+        *("clip_norm", "accumulate"),
+    ),
     "Distillation": ("teacher", *SOFT),
-    "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
+    "Machine": (
+        *(
+            "dtype",
+            "jit_compile",
+            "steps_per_execution",
+            "strategy",
+            "cpu_devices",
+            "sync_norms",
+            "scale_learning_rate",
+        ),
+        "reproducible",
+    ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt"),
     "Denoising": tuple(NOISE),
