@@ -12,6 +12,7 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, is_denoising
+from keras_mgnet.training.data.folder import STREAM
 from keras_mgnet.training.loop.strategy import STRATEGIES
 from keras_mgnet.training.runs.run import open_run
 
@@ -125,6 +126,9 @@ class TrainConfig:
     on_corrupt: Literal[*ON_CORRUPT] = option(
         "skip", "folder: skip unreadable images with a warning (skip), or stop at the first one (error)"
     )
+    stream: Literal[*STREAM] = option(
+        "auto", "folder: decode images when they are needed (on), all at first (off), or auto (on, if memory is short)"
+    )
     sigma: PositiveFloat | None = option(
         None, "denoise: standard deviation of the noise, in grey values 0..255; by default 25"
     )
@@ -228,7 +232,7 @@ PANELS = {  # panels of the help; the help shows the fields in no panel first
         "reproducible",
     ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
-    "Folders of images": ("image_size", "on_corrupt"),
+    "Folders of images": ("image_size", "on_corrupt", "stream"),
     "Denoising": tuple(NOISE),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "recipe", "dtype", "name")

@@ -128,7 +128,7 @@ class _Loop:
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
             log = self.config.log if self.strategy.is_chief else "none"
-            with tracked(log, self.writer.directory, content) as trackers:
+            with tracked(log, self.writer.directory, content) as trackers, self.task.reading():
                 result = self._epochs([*self.callbacks, *trackers])
         except DivergenceError as error:
             result = {"status": "diverged", "reason": str(error), "hint": HINT}
