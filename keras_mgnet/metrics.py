@@ -1,4 +1,4 @@
-"""Metrics: top-1 accuracy, and the quality of images."""
+"""Metrics: top-1 and top-5 accuracy, and the quality of images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.metrics import categorical_accuracy, sparse_categorical_accuracy
+from keras.metrics import (
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import DType, Tensor
@@ -48,9 +53,24 @@ def accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
         >>> accuracy([1, 1], outputs).numpy().tolist(), accuracy([[0, 1], [0, 1]], outputs).numpy().tolist()
         ([1.0, 0.0], [1.0, 0.0])
     """
+    return (categorical_accuracy if _are_one_hot(labels, outputs) else sparse_categorical_accuracy)(labels, outputs)
+
+
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+def top5_accuracy(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Returns for each image 1 if the output of the label is among the five largest, else 0, as (N,). Labels as in `accuracy`.
+
+    Example:
+        >>> top5_accuracy([0, 1], keras.ops.array([[0.0, 1, 2, 3, 4, 5]] * 2)).numpy().tolist()
+        [0.0, 1.0]
+    """
+    one_hot = _are_one_hot(labels, outputs)
+    return (top_k_categorical_accuracy if one_hot else sparse_top_k_categorical_accuracy)(labels, outputs, k=5)
+
+
+def _are_one_hot(labels: Tensor, outputs: Tensor) -> bool:
     labels = ops.convert_to_tensor(labels)
-    one_hot = len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
-    return (categorical_accuracy if one_hot else sparse_categorical_accuracy)(labels, outputs)
+    return len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
 
 
 class _Mean(keras.metrics.MeanMetricWrapper):
@@ -79,6 +99,21 @@ class Accuracy(_Mean):
 
     def __init__(self, name: str = "accuracy", dtype: DType = None) -> None:
         super().__init__(accuracy, name, dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class Top5Accuracy(_Mean):
+    """The mean of `top5_accuracy` over images.
+
+    Example:
+        >>> measure = Top5Accuracy()
+        >>> measure.update_state(keras.ops.array([0, 1]), keras.ops.array([[0.0, 1, 2, 3, 4, 5]] * 2))
+        >>> float(measure.result())
+        0.5
+    """
+
+    def __init__(self, name: str = "top5_accuracy", dtype: DType = None) -> None:
+        super().__init__(top5_accuracy, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")

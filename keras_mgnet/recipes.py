@@ -146,16 +146,25 @@ class Recipe:
         warmup = round(run.warmup_epochs * steps_per_epoch)
         return schedule(run.curve, run.learning_rate, run.epochs * steps_per_epoch, divisions, warmup)
 
-    def optimizer(self, rate: float | LearningRateSchedule | None = None) -> keras.optimizers.Optimizer:
-        """Returns the optimiser with a rate or a schedule. The default is the constant `learning_rate` of the recipe."""
+    def optimizer(
+        self, rate: float | LearningRateSchedule | None = None, clip_norm: float | None = None, accumulate: int = 1
+    ) -> keras.optimizers.Optimizer:
+        """Returns the optimiser.
+
+        Args:
+            rate: a learning rate or a schedule; None for the constant `learning_rate` of the recipe.
+            clip_norm: largest norm of the gradient of all weights together; a larger gradient is scaled down. None for no limit.
+            accumulate: number of steps whose mean gradient makes one update of the weights.
+        """
         rate = self.learning_rate if rate is None else rate
+        accumulated = accumulate if accumulate > 1 else None
         if self.rule == "adam":
             if self.weight_decay or self.ema:
                 raise ValueError(
                     "expected weight_decay=0 and ema=0 with Adam. "
                     f"Received: weight_decay={self.weight_decay}, ema={self.ema}"
                 )
-            return Adam(rate, beta_1=self.momentum)
+            return Adam(rate, beta_1=self.momentum, global_clipnorm=clip_norm, gradient_accumulation_steps=accumulated)
         return SGD(
             rate,
             self.momentum,
@@ -165,6 +174,8 @@ class Recipe:
             self.ema,
             beta_rate=self.beta_rate,
             kernel_rate=self.kernel_rate,
+            global_clipnorm=clip_norm,
+            gradient_accumulation_steps=accumulated,
         )
 
     def augmentation(self, image_shape: tuple[int, int, int]) -> layers.Pipeline:

@@ -12,7 +12,7 @@ from keras_mgnet.training.loop.config import DATASET_HELP, PANELS, TrainConfig
 from keras_mgnet.training.loop.inference import evaluate
 from keras_mgnet.training.loop.loop import STOPPED, train
 from keras_mgnet.training.runs.compare import compare, write_comparison
-from keras_mgnet.training.runs.measure import described, measure_of
+from keras_mgnet.training.runs.measure import TOP5, described, in_top5, measure_of
 from keras_mgnet.training.runs.run import open_run
 
 OF_A_NETWORK = ("mean", "spread")  # over its seeds
@@ -73,10 +73,11 @@ def evaluate_command(
         chosen = f", chosen by {opened.judge} images," if checkpoint == "best" else ""
         say(
             f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test images of {result['dataset']}: "
-            f"{measure.text.format(result[measure.key])}, {measure.loss} {result['loss']:.4f}"
+            f"{measure.text.format(result[measure.key])}{in_top5(result.get(TOP5))}, {measure.loss} {result['loss']:.4f}"
         )
         if views:
-            say(f"averaged over shifted and mirrored copies: {measure.text.format(result['views_accuracy'])}")
+            views_accuracy = measure.text.format(result["views_accuracy"]) + in_top5(result.get(f"views_{TOP5}"))
+            say(f"averaged over shifted and mirrored copies: {views_accuracy}")
 
 
 def compare_command(

@@ -7,7 +7,7 @@ from keras import losses
 
 from keras_mgnet import compat
 from keras_mgnet.errors import check_known
-from keras_mgnet.metrics import Accuracy, accuracy
+from keras_mgnet.metrics import Accuracy, Top5Accuracy, accuracy, top5_accuracy
 
 SOFTMAX, SIGMOID, NONE = MEANINGS = "softmax", "sigmoid", "none"
 CROSS_ENTROPIES = {  # class -> the same loss as a function, and the activation that turns logits into its probabilities
@@ -99,7 +99,7 @@ def _trained_for(model: keras.Model) -> set[str]:
 
 def _compared(metric: Any) -> str | None:
     """Returns the meaning that a metric gives to logits. The word "accuracy" gives none, because Keras decides by the labels."""
-    if isinstance(metric, Accuracy) or metric is accuracy:
+    if isinstance(metric, (Accuracy, Top5Accuracy)) or metric in (accuracy, top5_accuracy):
         return SOFTMAX
     name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
     return METRICS.get(name.replace("_", "").lower())

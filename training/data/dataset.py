@@ -13,7 +13,8 @@ from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.npz import read_npz
-from keras_mgnet.training.data.folder import read_folder
+from keras_mgnet.training.data.folder import STREAM, read_folder
+from keras_mgnet.training.data.streaming import Pictures, part_of
 from keras_mgnet.training.data.tfds import read_tfds
 
 FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
@@ -24,6 +25,7 @@ NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would need that many class names in memory
 CHUNK_BYTES = 2**22
+MEASURED = 2000  # images that give mean and deviation of a set that is not in memory
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
 
@@ -36,12 +38,12 @@ class Split:
         (2, 8, 8, 1)
     """
 
-    images: np.ndarray  # (N, H, W, C) uint8, N >= 1, C = 1 or 3
+    images: np.ndarray | Pictures  # (N, H, W, C) uint8, N >= 1, C = 1 or 3
     labels: np.ndarray  # (N,) int32
 
     def __post_init__(self):
         x, y = self.images, self.labels
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[-1] not in (1, 3) or not x.size:
+        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[-1] not in (1, 3) or not len(x):
             raise ValueError(f"expected at least one image, as uint8 (N, H, W, 1 or 3). Received: {x.dtype} {x.shape}")
         if y.dtype != np.int32 or y.shape != x.shape[:1]:
             raise ValueError(f"expected one int32 label per image, shape ({len(x)},). Received: {y.dtype} {y.shape}")
@@ -107,8 +109,18 @@ class Dataset:
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """All arrays of the data set: images and labels."""
-        return [array for split in self.splits.values() for array in (split.images, split.labels)]
+        """What tells the data set from others: images and labels, or in place of encoded images the names and sizes of files."""
+        parts = [(split.images, split.labels) for split in self.splits.values()]
+        return [
+            array
+            for images, labels in parts
+            for array in (images.fingerprint() if isinstance(images, Pictures) else images, labels)
+        ]
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether images are decoded when they are needed."""
+        return isinstance(self.train.images, Pictures)
 
     def hold_out(self, share: float) -> "Dataset":
         """Returns the data set with validation images: a share of the training images of each class, the same on every call.
@@ -135,8 +147,8 @@ class Dataset:
         return {"input_shape": self.input_shape, "classes": self.classes}
 
 
-def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") -> Dataset:
-    """Loads a data set into memory as uint8. Nothing is downloaded.
+def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip", stream: str = "auto") -> Dataset:
+    """Loads a data set as uint8, into memory or as files that are decoded when they are needed. Nothing is downloaded.
 
     Args:
         name: one of four forms.
@@ -152,6 +164,8 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
               test images, and validation the validation images. Without test, validation has the test images.
         image_size: for `folder:DIR`, the side in pixels of the square to which every image is resized.
         on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
+        stream: for `folder:DIR`, "on" to decode images when they are needed, "off" to decode all of them now, or "auto" for "on"
+            if the decoded images would fill more than half of the memory.
 
     Raises:
         ValueError: if the name is unknown, the data set has no classes, or the arrays do not fit together.
@@ -162,13 +176,14 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
         (1437, 8, 8, 1)
     """
     check_known("on_corrupt", on_corrupt, ON_CORRUPT)
+    check_known("stream", stream, STREAM)
     if is_denoising(name):
         raise ValueError(f"expected a data set with classes. Received: {name!r}")
     form, _, place = name.partition(":")
     if image_size is not None and (image_size < 1 or form != "folder"):
         raise ValueError(f"expected a positive image_size, only with folder:DIR. Received: {image_size} with {name!r}")
     if form == "folder" and place:
-        return _folder(name, expanded(place), image_size, on_corrupt)
+        return _folder(name, expanded(place), image_size, on_corrupt, stream)
     if form == "npz" and place:
         return _npz(name, expanded(place))
     return _digits() if name == "digits" else _tfds(name)
@@ -219,18 +234,23 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[flo
 def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:
     train, test, *validation = splits
     known = of_tfds(name)
-    mean, std = (known.mean, known.std) if known and known.mean else channel_statistics(train.images)
+    mean, std = (known.mean, known.std) if known and known.mean else _statistics(train.images)
     return Dataset(name, train, test, tuple(class_names), mean, std, *validation)
 
 
-def _hold_out(images: np.ndarray, labels: np.ndarray, share: float = HELD_OUT) -> list[Split]:
+def _statistics(images: np.ndarray | Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns `channel_statistics` of all images, or of some images of a set that is not in memory."""
+    return channel_statistics(images[draw(len(images), MEASURED)] if isinstance(images, Pictures) else images)
+
+
+def _hold_out(images: np.ndarray | Pictures, labels: np.ndarray, share: float = HELD_OUT) -> list[Split]:
     from sklearn.model_selection import train_test_split
 
     if (rarest := np.unique(labels, return_counts=True)[1].min()) * share < 1:
         expected = f"{math.ceil(1 / share)} or more images per class, to hold out {share:.0%}"
         raise ValueError(f"expected {expected}. Received: {rarest} in one class")
     parts = train_test_split(np.arange(len(labels)), test_size=share, stratify=labels, random_state=0)
-    return [Split(images[part], labels[part].astype(np.int32)) for part in parts]
+    return [Split(part_of(images, part), labels[part].astype(np.int32)) for part in parts]
 
 
 def _digits() -> Dataset:
@@ -269,8 +289,8 @@ def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
     return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
 
 
-def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str) -> Dataset:
-    parts, class_names = read_folder(root, image_size, on_corrupt)
+def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str, stream: str) -> Dataset:
+    parts, class_names = read_folder(root, image_size, on_corrupt, stream)
     splits = [Split(*part) for part in parts] if len(parts) > 1 else _hold_out(*parts[0])
     return _dataset(name, splits, class_names)
 

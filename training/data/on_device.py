@@ -1,14 +1,16 @@
-"""Batches for the JAX backend. The images stay on the device as bytes, and a jitted function makes each batch there."""
+"""Batches for the JAX backend. Images in memory stay on the device as bytes, and a jitted function makes each batch there."""
 
 from functools import lru_cache, partial
 from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Batches, Plan
+from keras_mgnet.training.data.streaming import Pictures
 from keras_mgnet.training.data.views import alternated
 
 WORD = 2**32 - 1
@@ -17,7 +19,7 @@ _held = WeakKeyDictionary()  # split -> its arrays on the device, kept while the
 
 def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
     """Returns the training batches of a plan."""
-    arrays, seed = _on_device(split), jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
+    seed = jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
 
     @lru_cache(maxsize=1)
     def drawn(epoch: int) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -30,20 +32,32 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
         epoch, step = plan.place(number)
         start = step * plan.batch_size
         size = min(plan.batch_size, plan.count - start)
-        return _train_batch(*arrays, *drawn(epoch), step, start, form=form, size=size)
+        if isinstance(split.images, Pictures):
+            return _streamed_batch(split, *drawn(epoch), step, slice(start, start + size), form)
+        return _train_batch(*_on_device(split), *drawn(epoch), step, start, form=form, size=size)
 
-    return Batches(batch, len(plan))
+    return Batches(batch, len(plan), ahead=isinstance(split.images, Pictures))
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
     """Returns the batches of a whole split, in the order of its images."""
-    arrays, count = _on_device(split), len(split.labels)
+    count, is_streamed = len(split.labels), isinstance(split.images, Pictures)
 
     def batch(number: int) -> tuple[jax.Array, jax.Array]:
         start = number * batch_size
-        return _test_batch(*arrays, start, form=form, size=min(batch_size, count - start))
+        if is_streamed:
+            places = np.arange(start, min(start + batch_size, count))
+            images, kept = split.images.read(places)
+            return _test_form(images, split.labels[places[kept]], form=form)
+        return _test_batch(*_on_device(split), start, form=form, size=min(batch_size, count - start))
 
-    return Batches(batch, -(-count // batch_size))
+    return Batches(batch, -(-count // batch_size), ahead=is_streamed)
+
+
+def _streamed_batch(split: Split, order, view, key, step: int, part: slice, form: BatchForm):
+    places = np.asarray(order[part])
+    images, kept = split.images.read(places)
+    return _train_form(images, split.labels[places[kept]], view[part][kept], jax.random.fold_in(key, step), form=form)
 
 
 def _on_device(split: Split) -> tuple[jax.Array, jax.Array]:
@@ -63,6 +77,16 @@ def _draw(key: jax.Array, count: int, views: int) -> tuple[jax.Array, jax.Array,
 def _first_mirrored(seed: jax.Array, count: int) -> jax.Array:
     """Returns 1 for each image that is mirrored in the first epoch, and 0 for the others."""
     return jax.random.randint(jax.random.fold_in(seed, WORD), (count,), 0, 2)  # a key that no epoch has
+
+
+@partial(jax.jit, static_argnames="form")
+def _train_form(images, labels, view, key, *, form: BatchForm):
+    return form.train(images, labels, view, key)
+
+
+@partial(jax.jit, static_argnames="form")
+def _test_form(images, labels, *, form: BatchForm):
+    return form.test(images, labels)
 
 
 @partial(jax.jit, static_argnames=("form", "size"))

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.streaming import Pictures
 from keras_mgnet.training.data.views import alternated
 
 _held = WeakKeyDictionary()  # split -> its tensors, kept while the split is alive
@@ -16,7 +17,7 @@ _held = WeakKeyDictionary()  # split -> its tensors, kept while the split is ali
 
 def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
     """Returns the training batches of a plan."""
-    images, labels = _on_host(split)
+    taken = _taking(split)
     made = _traced(form, split.images.shape[1:])
 
     def places(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -38,7 +39,8 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
         return tf.data.Dataset.range(plan.steps).map(place)
 
     def batch(place: tf.Tensor, view: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return made(tf.gather(images, place), tf.gather(labels, place), view, key)
+        images, labels, kept = taken(place)
+        return made(images, labels, view if kept is None else tf.boolean_mask(view, kept), key)
 
     epochs = tf.data.Dataset.range(plan.first_epoch, plan.first_epoch + plan.epochs)
     all_places = epochs.flat_map(places).skip(plan.first_step)
@@ -47,12 +49,28 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
 
 def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Dataset:
     """Returns the batches of a whole split, in the order of its images."""
-    images, labels = _on_host(split)
+    taken, count = _taking(split), len(split.labels)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return form.test(images[start : start + batch_size], labels[start : start + batch_size])
+        images, labels, _ = taken(tf.range(start, tf.minimum(start + batch_size, count)))
+        return form.test(images, labels)
 
-    return _batches(tf.data.Dataset.range(0, len(split.labels), batch_size), batch)
+    return _batches(tf.data.Dataset.range(0, count, batch_size), batch)
+
+
+def _taking(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]]:
+    """Returns a function of places (B,) that returns their images, labels, and which places have an image; None if all have."""
+    if not isinstance(split.images, Pictures):
+        images, labels = _on_host(split)
+        return lambda place: (tf.gather(images, place), tf.gather(labels, place), None)
+
+    def taken(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        images, kept = tf.numpy_function(split.images.read, [place], (tf.uint8, tf.bool), stateful=False)
+        images.set_shape([None, *split.images.shape[1:]])
+        kept.set_shape([None])
+        return images, tf.boolean_mask(tf.gather(split.labels, place), kept), kept
+
+    return taken
 
 
 def _on_host(split: Split) -> tuple[tf.Tensor, tf.Tensor]:

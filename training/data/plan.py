@@ -46,10 +46,10 @@ class Plan:
 
 
 class Batches(keras.utils.PyDataset):
-    """A sequence of `count` batches. `make(number)` returns one batch."""
+    """A sequence of `count` batches. `make(number)` returns one batch. With `ahead`, threads make the next batches in advance."""
 
-    def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int):
-        super().__init__()
+    def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int, ahead: bool = False):
+        super().__init__(workers=2 if ahead else 1, max_queue_size=4)
         self.make, self.count = make, count
 
     def __len__(self) -> int:

@@ -79,12 +79,12 @@ class StepWatch(keras.callbacks.Callback):
         self.begun, self.step = time.perf_counter(), self.start.step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
-        self.bar.advance(self._trained() / (time.perf_counter() - self.begun))
+        before, self.step = self.step, self.start.step + batch + 1  # several steps, if they run without returning here
+        self.bar.advance(self.step - before, self._trained() / (time.perf_counter() - self.begun))
         is_last = self.step * self.batch_size >= self.images  # the end of the epoch writes a checkpoint of its own
-        due = self.save_every is not None and self.step % self.save_every == 0 and not is_last
+        due = self.save_every is not None and _passed(self.save_every, before, self.step) and not is_last
         stop = self.stop_asked()
-        if not (stop or due or self.step % CHECK_EVERY == 0):
+        if not (stop or due or _passed(CHECK_EVERY, before, self.step)):
             return
         progress = self.progress(logs)
         if stop:
@@ -102,6 +102,11 @@ class StepWatch(keras.callbacks.Callback):
 
     def _trained(self) -> int:
         return min(self.step * self.batch_size, self.images) - self.start.step * self.batch_size
+
+
+def _passed(every: int, before: int, now: int) -> bool:
+    """Returns whether a multiple of `every` lies in before + 1, ..., now."""
+    return now // every > before // every
 
 
 @dataclass(eq=False)
@@ -139,9 +144,9 @@ class ProgressBar:
         done = progress.epoch * self.steps + progress.step
         self.bar.update(self.task, completed=done, description=f"epoch {progress.epoch + 1}/{self.epochs}")
 
-    def advance(self, images_per_second: float) -> None:
-        """Shows one more step."""
-        self.bar.update(self.task, advance=1, rate=f"{images_per_second:,.0f} images/s")
+    def advance(self, steps: int, images_per_second: float) -> None:
+        """Shows more steps."""
+        self.bar.update(self.task, advance=steps, rate=f"{images_per_second:,.0f} images/s")
 
     def end(self, row: dict[str, float]) -> None:
         """Prints one line for a finished epoch."""

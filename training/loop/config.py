@@ -12,6 +12,7 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, is_denoising
+from keras_mgnet.training.data.folder import STREAM
 from keras_mgnet.training.loop.strategy import STRATEGIES
 from keras_mgnet.training.runs.run import open_run
 
@@ -67,6 +68,13 @@ class TrainConfig:
     ema: Share | None = option(
         None, "momentum of the average of the weights; the run evaluates and saves the average; 0 for no average"
     )
+    clip_norm: PositiveFloat | None = option(
+        None, "largest norm of the gradient of all weights together; a larger gradient is scaled down"
+    )
+    accumulate: Count = option(
+        1,
+        "number of steps whose mean gradient makes one update of the weights; one device, and norms see one step's images",
+    )
     teacher: str | None = option(
         None,
         "train on the soft targets of this network too: a run directory, or a name from `keras-mgnet list --trained`",
@@ -84,6 +92,9 @@ class TrainConfig:
     )
     jit_compile: Literal[*JIT_COMPILE] = option(
         "auto", "compile with XLA: on, off, or auto (on, except with TensorFlow on a CPU)"
+    )
+    steps_per_execution: Count = option(
+        1, "steps that run without returning to Python; checkpoints and signals wait for the last of them"
     )
     strategy: Literal[*STRATEGIES] = option(
         "auto",
@@ -114,6 +125,9 @@ class TrainConfig:
     image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
     on_corrupt: Literal[*ON_CORRUPT] = option(
         "skip", "folder: skip unreadable images with a warning (skip), or stop at the first one (error)"
+    )
+    stream: Literal[*STREAM] = option(
+        "auto", "folder: decode images when they are needed (on), all at first (off), or auto (on, if memory is short)"
     )
     sigma: PositiveFloat | None = option(
         None, "denoise: standard deviation of the noise, in grey values 0..255; by default 25"
@@ -200,11 +214,25 @@ class TrainConfig:
 
 
 PANELS = {  # panels of the help; the help shows the fields in no panel first
-    "Recipe": ("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+    "Recipe": (
+        *("recipe", "schedule", "warmup_epochs", "momentum", "weight_decay", "augment", "label_smoothing", "ema"),
+        *("clip_norm", "accumulate"),
+    ),
     "Distillation": ("teacher", *SOFT),
-    "Machine": ("dtype", "jit_compile", "strategy", "cpu_devices", "sync_norms", "scale_learning_rate", "reproducible"),
+    "Machine": (
+        *(
+            "dtype",
+            "jit_compile",
+            "steps_per_execution",
+            "strategy",
+            "cpu_devices",
+            "sync_norms",
+            "scale_learning_rate",
+        ),
+        "reproducible",
+    ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
-    "Folders of images": ("image_size", "on_corrupt"),
+    "Folders of images": ("image_size", "on_corrupt", "stream"),
     "Denoising": tuple(NOISE),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "recipe", "dtype", "name")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_mgnet.description import count_params
+from keras_mgnet.training.data.dataset import Dataset
 from keras_mgnet.training.loop.prepare import Prepared
 from keras_mgnet.training.runs.state import Progress
 
@@ -32,6 +33,9 @@ def _images(counts: tuple[int, ...]) -> str:
 
 def _remarks(prepared: Prepared) -> Iterator[str]:
     config, recipe, strategy = prepared.config, prepared.recipe, prepared.strategy
+    if isinstance(prepared.data, Dataset) and prepared.data.is_streamed:
+        gigabytes = sum(split.images.nbytes for split in prepared.data.splits.values()) / 1e9
+        yield f"images are decoded when they are needed; in memory they would take {gigabytes:.2f} GB (--stream off)"
     if strategy.replicas > 1:
         yield strategy.outcome(prepared.model, config.sync_norms)
     if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:

@@ -22,7 +22,6 @@ from keras_mgnet.training.loop.observers import Observers, check_tracker, tracke
 from keras_mgnet.training.loop.prepare import Prepared, now, prepare, record
 from keras_mgnet.training.loop.strategy import Strategy, connect
 from keras_mgnet.training.runs.ema import averaged_weights
-from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, without_later
 from keras_mgnet.training.runs.state import DivergenceError, Progress
 from keras_mgnet.training.runs.writer import Follower, RunWriter
@@ -129,7 +128,7 @@ class _Loop:
         begun, result = time.perf_counter() - self.progress.seconds, {"status": "failed"}
         try:
             log = self.config.log if self.strategy.is_chief else "none"
-            with tracked(log, self.writer.directory, content) as trackers:
+            with tracked(log, self.writer.directory, content) as trackers, self.task.reading():
                 result = self._epochs([*self.callbacks, *trackers])
         except DivergenceError as error:
             result = {"status": "diverged", "reason": str(error), "hint": HINT}
@@ -203,7 +202,9 @@ class _Loop:
             "epoch": self.progress.epoch,
             **self.progress.means(),
             **{f"val_{key}": value for key, value in judged.items()},
-            "learning_rate": float(self.prepared.rate(self.progress.epoch * self.prepared.steps)),
+            "learning_rate": float(
+                self.prepared.rate(self.progress.epoch * self.prepared.steps // self.config.accumulate)
+            ),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 1),
         }
@@ -242,9 +243,9 @@ def _outcome(progress: Progress, judge: str) -> dict[str, Any]:
 
 
 def _results(images: str, last: dict[str, float], best: dict[str, float]) -> dict[str, float | None]:
-    key, loss = measure_of(last).key, last["loss"]
+    loss = last["loss"]
     return {
-        f"last_{images}_{key}": last[key],
-        f"best_{images}_{key}": best[key],
+        **{f"last_{images}_{key}": last[key] for key in last if key != "loss"},
+        **{f"best_{images}_{key}": best[key] for key in best if key != "loss"},
         f"last_{images}_loss": loss if math.isfinite(loss) else None,
     }

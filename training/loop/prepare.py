@@ -52,6 +52,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         raise ValueError(f"expected {expected} for {config.dataset}. Received: model={config.model!r}")
     if config.is_denoising and strategy.replicas > 1:
         raise ValueError(f"expected one device for denoise:DIR; choose strategy one. Received: {strategy.replicas}")
+    if config.accumulate > 1 and strategy.replicas > 1:
+        raise ValueError(f"expected one device with accumulate; choose strategy one. Received: {strategy.replicas}")
     if config.teacher and strategy.replicas > 1:
         raise ValueError(f"expected one device with a teacher; choose strategy one. Received: {strategy.replicas}")
     data = load_data(config)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import keras
@@ -11,6 +12,7 @@ from keras_mgnet.training.data import denoise, pipeline
 from keras_mgnet.training.data.dataset import Dataset, Split, load
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.streaming import named_failures
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.objective import label_classes
 
@@ -52,6 +54,10 @@ class Classification:
 
     def begin_epoch(self, epoch: int) -> None:
         """Does nothing: every epoch trains the whole model."""
+
+    def reading(self) -> AbstractContextManager:
+        """Returns a context in which an image that cannot be read is an error that names the image."""
+        return named_failures([split.images for split in self.data.splits.values()])
 
     def _batches(self, split: Split) -> Iterable:
         return pipeline.test_batches(split, self.config.batch_size, **self._form)
@@ -101,6 +107,10 @@ class Denoising:
         """Returns the test images: they choose the best epoch."""
         return self.test_batches()
 
+    def reading(self) -> AbstractContextManager:
+        """Returns a context that does nothing: all images are in memory."""
+        return nullcontext()
+
     def begin_epoch(self, epoch: int) -> None:
         """Makes the model end with the stage that this epoch trains alone. If it trains no stage alone, uses the whole model."""
         field, each = self.field, self.config.greedy_epochs
@@ -120,7 +130,7 @@ def load_data(config: TrainConfig) -> Dataset | CleanImages:
     """Loads the data set of a configuration."""
     if config.is_denoising:
         return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
-    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt, stream=config.stream)
     return data.hold_out(config.validation) if config.validation else data
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_mgnet.files import staged_file, workspace
 from keras_mgnet.reporting import finish, new_figure, save, table
-from keras_mgnet.training.runs.measure import measure_of
+from keras_mgnet.training.runs.measure import TOP5, measure_of
 from keras_mgnet.training.runs.run import OF_THE_MACHINE, Run, read_log
 
 # Fields that do not say how a network is trained. `recipe` is the option, which may be None; see `_training`.
@@ -27,6 +27,7 @@ class Entry:
     seeds: tuple[int, ...]  # of its runs
     last: tuple[float, ...]  # per seed, test accuracy of last.keras in [0, 1]
     best: tuple[float, ...]  # per seed, test accuracy of best.keras
+    top5: tuple[float, ...]  # per seed, top-5 accuracy of last.keras; empty if it was not measured
     judge: str  # the images that chose the best epoch: "validation" or "test"
     accuracies: tuple[tuple[float, ...], ...]  # per seed and epoch, accuracy on these images
     seconds: float  # mean time of a run
@@ -56,13 +57,16 @@ class Entry:
             if len(log) != run.record["result"]["epochs"]:
                 expected = f"log.csv to have a row for each of {run.record['result']['epochs']} epochs"
                 raise ValueError(f"expected {expected}. Received: {len(log)} rows in '{run.path}'")
-        last, best = (tuple(run.record["result"][f"{name}_test_accuracy"] for run in runs) for name in ("last", "best"))
+        results = [run.record["result"] for run in runs]
+        last, best = (tuple(result[f"{name}_test_accuracy"] for result in results) for name in ("last", "best"))
+        top5 = [result.get(f"last_test_{TOP5}") for result in results]
         return cls(
             label=label,
             params=runs[0].record["model"]["params"],
             seeds=tuple(sorted(group)),
             last=last,
             best=best,
+            top5=() if None in top5 else tuple(top5),
             judge=runs[0].judge,
             accuracies=tuple(tuple(row["val_accuracy"] for row in log) for log in logs),
             seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
@@ -142,7 +146,8 @@ def _differing(trainings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _cells(e: Entry) -> tuple[object, ...]:
-    accuracy = (f"**{100 * e.mean:.2f} %**", f"± {100 * e.spread:.2f}")
+    top5 = f" (top-5 {100 * statistics.fmean(e.top5):.2f} %)" if e.top5 else ""
+    accuracy = (f"**{100 * e.mean:.2f} %**{top5}", f"± {100 * e.spread:.2f}")
     return (e.label, f"{e.params:,}", len(e.seeds), *accuracy, f"{e.seconds:.0f} s", *filter(None, [e.trained]))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+TOP5 = "top5_accuracy"  # name of the top-5 accuracy, which is measured if there are many classes
+
 
 class Measure(NamedTuple):
     """A metric of quality. Higher is better."""
@@ -43,9 +45,20 @@ def described(result: Mapping[str, Any]) -> str:
     judge = "validation" if f"best_validation_{measure.key}" in result else "test"
 
     def text(name: str, images: str) -> str:
-        return f"{images} {measure.text.format(result[f'{name}_{images}_{measure.key}'])}"
+        top5 = result.get(f"{name}_{images}_{TOP5}")
+        return f"{images} {measure.text.format(result[f'{name}_{images}_{measure.key}'])}" + in_top5(top5)
 
     words = f"{text('last', judge)} (best {text('best', judge)} in epoch {result['best_epoch']})"
     if judge == "validation" and f"last_test_{measure.key}" in result:
         words += f"; {text('last', 'test')} ({text('best', 'test')} after epoch {result['best_epoch']})"
     return words
+
+
+def in_top5(share: float | None) -> str:
+    """Returns a top-5 accuracy in words that follow an accuracy. Returns nothing if it was not measured.
+
+    Example:
+        >>> in_top5(0.925), in_top5(None)
+        (', top-5 92.50%', '')
+    """
+    return "" if share is None else f", top-5 {share:.2%}"

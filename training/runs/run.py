@@ -34,7 +34,17 @@ from keras_mgnet.version import installed
 CHECKPOINTS = ("last", "best")
 SAMPLES = "samples.npz"
 # Fields of a configuration that may differ in a resumed run.
-OF_THE_MACHINE = ("out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps", "log")
+OF_THE_MACHINE = (
+    "out",
+    "resume",
+    "strategy",
+    "cpu_devices",
+    "keep",
+    "checkpoint_steps",
+    "log",
+    "steps_per_execution",
+    "stream",
+)
 PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 

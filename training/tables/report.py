@@ -49,10 +49,14 @@ class Result:
 
     @property
     def accuracies(self) -> dict[str, dict[str, float | None]]:
-        """Accuracies in percent: {"last": {"mean", "spread", "difference"}, "best": ...}. "spread" is None for a single seed."""
+        """Accuracies in percent: {"last": {"mean", "spread", "difference"}, "best": ...}. "spread" is None for a single seed.
+
+        If the top-5 accuracy was measured, "last" also has its mean, "top5".
+        """
         if self.entry is None:
             return {}
-        return {name: self._percent(values) for name, values in (("last", self.entry.last), ("best", self.entry.best))}
+        top5 = {"top5": round(100 * statistics.fmean(self.entry.top5), 3)} if self.entry.top5 else {}
+        return {"last": self._percent(self.entry.last) | top5, "best": self._percent(self.entry.best)}
 
     def _percent(self, values: list[float]) -> dict[str, float | None]:
         mean, published = 100 * statistics.fmean(values), self.row.published
@@ -131,7 +135,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["dataset"],
         "—" if row["params"] is None else f"{row['params']:,}",
         size,
-        "not printed" if row["published"] is None else f"{row['published']:.2f}",
+        "not printed" if row["published"] is None else f"{row['published']:.2f}{_top5(row['top5'])}",
         *_accuracy(row["accuracy"].get("last")),
         *_accuracy(row["accuracy"].get("best")),
         f"{done} of {row['seeds']} ({row['gap']})" if row["gap"] else str(done),
@@ -144,7 +148,11 @@ def _accuracy(values: dict[str, float | None] | None) -> tuple[str, str]:
         return "—", "—"
     spread = "" if values["spread"] is None else f" ± {values['spread']:.2f}"
     difference = "—" if values["difference"] is None else f"{values['difference']:+.2f}"
-    return f"{values['mean']:.2f}{spread}", difference
+    return f"{values['mean']:.2f}{spread}{_top5(values.get('top5'))}", difference
+
+
+def _top5(percent: float | None) -> str:
+    return "" if percent is None else f" (top-5 {percent:.2f})"
 
 
 def plot(table: Table, results: Sequence[Result], headline: str, path: Path) -> None:

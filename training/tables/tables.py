@@ -20,6 +20,7 @@ class Row:
     dataset: str  # a key of `models.datasets.DATASETS`
     recipe: str  # a key of `RECIPES`
     published: float | None  # top-1 accuracy in percent
+    top5: float | None  # top-5 accuracy in percent
     size: str | None  # number of parameters as printed
     size_matches: bool | None  # whether the printed size is the exact size, rounded or truncated
     note: str | None  # why the printed size cannot be reproduced
@@ -123,6 +124,7 @@ def _row(chosen: Table, info: ModelInfo, printed: Published) -> Row:
         dataset=printed.dataset.name,
         recipe=printed.recipe or info.recipe,
         published=printed.figure,
+        top5=printed.top5,
         size=printed.size,
         size_matches=printed.size_matches(info.params),
         note=printed.note,

@@ -18,6 +18,8 @@ from keras_mgnet.training.loop import callbacks, loop, task
 from keras_mgnet.training.loop.averaging import averaged
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, predict
+from keras_mgnet.training.runs.compare import compare, write_comparison
+from keras_mgnet.training.runs.measure import described
 from keras_mgnet.training.runs.run import Run, new_run_directory, open_run, read_log
 
 FILES = ["best.keras", "checkpoints", "curves.png", "last.keras", "log.csv", "run.json", "samples.npz", "tensorboard"]
@@ -97,6 +99,35 @@ def test_a_run_whitens_its_stem_by_its_training_images_and_keeps_it(tmp_path):
     images = normalize(data.train.images.astype("float32"), data.mean, data.std)
     kernel = run.load_model().get_layer("stem").whitening.kernel
     np.testing.assert_allclose(kernel, whitening_kernel(images, 2), rtol=1e-4, atol=1e-4)
+
+
+def test_steps_that_run_together_give_the_same_run(run, tmp_path):
+    together = digits_run(
+        tmp_path / "b", schedule="cosine", warmup_epochs=0.5, augment="shift", steps_per_execution=4, checkpoint_steps=5
+    )
+    for one, other in zip(run.load_model().get_weights(), together.load_model().get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    losses = [[row["loss"] for row in read_log(r.path / "log.csv")] for r in (run, together)]
+    np.testing.assert_allclose(*np.array(losses, float), rtol=1e-4)
+
+
+def test_with_many_classes_the_top_5_accuracy_is_measured_too(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": (300, 8, 8, 1), "x_test": (200, 8, 8, 1)}
+    images = {name: rng.integers(0, 256, shape, dtype=np.uint8) for name, shape in arrays.items()}
+    np.savez(tmp_path / "set.npz", **images, y_train=np.arange(300) % 100, y_test=np.arange(200) % 100)
+    run = digits_run(tmp_path / "run", dataset=f"npz:{tmp_path / 'set.npz'}", epochs=1)
+    outputs = run.load_model().predict(normalize(images["x_test"].astype("float32"), *run.normalization), verbose=0)
+    ranks = (outputs > outputs[np.arange(200), np.arange(200) % 100][:, None]).sum(axis=1)
+    result = run.record["result"]
+    assert result["last_test_top5_accuracy"] == pytest.approx((ranks < 5).mean())
+    assert result["last_test_accuracy"] == pytest.approx((ranks < 1).mean())
+    assert evaluate(run)["top5_accuracy"] == pytest.approx(result["last_test_top5_accuracy"])
+    assert f"top-5 {result['best_test_top5_accuracy']:.2%} in epoch 1" in described(result)
+    (entry,) = compare([run])
+    assert entry.top5 == (result["last_test_top5_accuracy"],)
+    (text, _) = write_comparison([entry], tmp_path / "comparison")
+    assert f"(top-5 {100 * entry.top5[0]:.2f} %)" in text.read_text()
 
 
 def test_the_same_seed_gives_the_same_run(run, tmp_path):

@@ -35,6 +35,16 @@ def test_the_loss_takes_one_hot_labels_where_they_are_smoothed_or_mixed(changes,
     assert result == pytest.approx(evaluated(model), rel=1e-4)
 
 
+def test_gradients_are_clipped_and_added_up():
+    model, _, rate = prepared("xuteam", epochs=2, accumulate=3, clip_norm=0.5, schedule="cosine")
+    optimizer = model.optimizer
+    assert (optimizer.gradient_accumulation_steps, optimizer.global_clipnorm) == (3, 0.5)
+    updates = 2 * 2  # of four steps each three make an update, and the last one goes on in the next epoch
+    assert float(rate(updates)) == pytest.approx(0, abs=1e-8) and float(rate(updates - 1)) > 0
+    plain, _, _ = prepared("xuteam")
+    assert plain.optimizer.gradient_accumulation_steps is None and plain.optimizer.global_clipnorm is None
+
+
 def evaluated(model):
     """The numpy twin of cross-entropy and accuracy on the test images of digits."""
     data = load("digits")

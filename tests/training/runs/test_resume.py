@@ -34,10 +34,13 @@ RUNS = {  # what a run may keep a state of: momentum, schedule, augmentation, dr
     "shake-shake": {"model": "shake_shake_26_2x32d", "set": {"depth": 8, "width": 2}},
     "average": {"set": {"nu": [1], "channels": 3}, "ema": 0.9, "label_smoothing": 0.1},
     "half precision": {"set": {"nu": [1], "channels": 3}, "dtype": "mixed_float16"},
+    "added gradients": {"set": {"nu": [1], "channels": 3}, "accumulate": 2, "clip_norm": 0.5},
     "fast": {"recipe": "fast", "set": {"nu": [1], "channels": 3, "stem": "whitening"}, "augment": "shift_flip"},
 }
 RUNS |= {  # the same states in two networks
-    "gates, schedule and augmentation": RUNS["mgnet"] | RUNS["stochastic depth"],
+    "gates, schedule, augmentation and added gradients": RUNS["added gradients"]
+    | RUNS["mgnet"]
+    | RUNS["stochastic depth"],
     "average in half precision, with validation images": RUNS["average"] | RUNS["half precision"] | {"validation": 0.2},
 }
 TOGETHER = list(RUNS)[-2:]

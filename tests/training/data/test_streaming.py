@@ -1,0 +1,151 @@
+"""Images that are decoded when they are needed, against the same images in memory."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from keras_mgnet.training.data import folder, pipeline
+from keras_mgnet.training.data.dataset import load
+from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.loop import train
+from keras_mgnet.training.runs.run import open_run, read_log
+from support.runs import stop_at
+
+SIDE = 8
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Pictures of two classes: of several sizes, formats, modes and orientations."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 5)):
+        for c in ("bright", "dark"):
+            (tmp_path / "images" / part / c).mkdir(parents=True)
+            for i in range(count):
+                low, high = (128, 256) if c == "bright" else (0, 128)
+                height, width = rng.integers(6, 20, 2)
+                picture = Image.fromarray(rng.integers(low, high, (height, width, 3), dtype=np.uint8))
+                exif = Image.Exif()
+                exif[274] = 1 + i % 8  # orientation
+                suffix, mode = (("jpg", "RGB"), ("png", "L"), ("png", "P"), ("webp", "RGB"))[i % 4]
+                options = {"exif": exif} if suffix == "jpg" else {}
+                picture.convert(mode).save(tmp_path / "images" / part / c / f"{i:02}.{suffix}", **options)
+    return tmp_path / "images"
+
+
+def both(root, **options):
+    return [load(f"folder:{root}", image_size=SIDE, stream=stream, **options) for stream in ("on", "off")]
+
+
+def collected(batches):
+    images, labels = zip(*((np.asarray(x), np.asarray(y)) for x, y in batches), strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def train_batches(data, **options):
+    form = {"mean": data.mean, "std": data.std, "seed": 3, "augment": "crop_flip", "epochs": 2}
+    return pipeline.train_batches(data.train, 5, **form | options)
+
+
+def test_streamed_images_are_those_in_memory(root):
+    streamed, held = both(root)
+    assert streamed.is_streamed and not held.is_streamed
+    assert (streamed.counts, streamed.input_shape, streamed.class_names) == (
+        held.counts,
+        held.input_shape,
+        held.class_names,
+    )
+    assert (streamed.mean, streamed.std) == (held.mean, held.std)
+    for ours, theirs in zip(*(data.splits.values() for data in (streamed, held)), strict=True):
+        np.testing.assert_array_equal(ours.images[:], theirs.images)
+        np.testing.assert_array_equal(ours.images[3], theirs.images[3])
+        form = {"mean": held.mean, "std": held.std}
+        for a, b in zip(*(collected(pipeline.test_batches(part, 4, **form)) for part in (ours, theirs)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("start", [{}, {"first_epoch": 1, "first_step": 3, "epochs": 1}])
+def test_streamed_batches_are_those_in_memory(start, root):
+    for a, b in zip(*(collected(train_batches(data, **start)) for data in both(root)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_set_is_streamed_if_memory_is_short(root, monkeypatch):
+    assert not load(f"folder:{root}", image_size=SIDE).is_streamed
+    asked = []
+    monkeypatch.setattr(folder, "fits_in_memory", lambda nbytes: asked.append(nbytes) or nbytes < 6000)
+    assert load(f"folder:{root}", image_size=SIDE).is_streamed and asked == [34 * SIDE * SIDE * 3]
+    assert not load(f"folder:{root}", image_size=4).is_streamed
+
+
+def test_held_out_images_stay_encoded(root):
+    streamed, held = (load(f"folder:{root / 'train'}", image_size=SIDE, stream=stream) for stream in ("on", "off"))
+    assert streamed.counts == held.counts and streamed.is_streamed
+    np.testing.assert_array_equal(streamed.test.images[:], held.test.images)
+
+
+def test_images_of_several_sizes_are_named(root):
+    with pytest.raises(ValueError, match=r"expected images of one size; --image-size N resizes.*01\.png"):
+        collected(train_batches(load(f"folder:{root}", stream="on"), augment="none"))
+
+
+def test_a_broken_image_is_skipped_and_named(root):
+    broken = root / "train" / "dark" / "05.png"
+    streamed, _ = both(root)
+    broken.write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"skipped an unreadable image: .*05\.png"):
+        images, labels = collected(train_batches(streamed, epochs=1))
+    assert len(images) == len(labels) == 23 and (labels == 1).sum() == 11
+
+
+def digits(root, out, **changes):
+    config = {
+        "dataset": f"folder:{root}",
+        "image_size": SIDE,
+        "set": {"nu": [1], "channels": 2},
+        "epochs": 2,
+        "out": str(out),
+    }
+    config |= {"batch_size": 8, "reproducible": True, "checkpoint_steps": 2, "augment": "crop_flip"}
+    return train(TrainConfig(**config | changes), Console(file=io.StringIO()))
+
+
+def test_a_streamed_run_is_that_in_memory_and_goes_on_bit_for_bit(root, tmp_path, monkeypatch):
+    held = digits(root, tmp_path / "held", stream="off")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        digits(root, tmp_path / "run", stream="on")
+    streamed = digits(root, tmp_path / "run", stream="on", resume=True)
+    assert streamed.record["result"]["status"] == "finished"
+    for ours, theirs in zip(streamed.load_model().get_weights(), held.load_model().get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    losses = [[float(row["loss"]) for row in read_log(run.path / "log.csv")] for run in (streamed, held)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_a_set_that_changed_is_refused(root, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5)
+        digits(root, tmp_path / "run", stream="on")
+    Image.new("L", (9, 9)).save(root / "test" / "dark" / "01.png")
+    with pytest.raises(ValueError, match="expected sha256="):
+        digits(root, tmp_path / "run", stream="on", resume=True)
+
+
+def test_a_vanished_image_ends_a_strict_run_with_its_name(root, tmp_path):
+    gone = root / "train" / "dark" / "05.png"
+
+    class Vanish(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                gone.unlink()
+
+    config = {"dataset": f"folder:{root}", "image_size": SIDE, "set": {"nu": [1], "channels": 2}, "epochs": 3}
+    config |= {"batch_size": 8, "stream": "on", "on_corrupt": "error", "out": str(tmp_path / "run")}
+    with pytest.raises(ValueError, match=r"expected a readable image\. Received: .*05\.png"):
+        train(TrainConfig(**config), Console(file=io.StringIO()), callbacks=[Vanish()])
+    assert open_run(tmp_path / "run").record["result"]["status"] == "failed"
