@@ -1,10 +1,13 @@
-"""Writes keras_mgnet/zoo.json, which `keras-mgnet list` and `describe` read: `python docs/generate/entries.py`.
+"""Writes keras_mgnet/zoo.json, which `keras-mgnet list` and `describe` read: `python docs/generate/entries.py [PATTERN...]`.
 
-The program builds each network of the zoo once, which takes some minutes. A slow test compares the file with the networks.
+The program builds each network of the zoo once, which takes some minutes, or only those whose name matches a shell pattern. A
+slow test compares the file with the networks.
 """
 
 import json
+import sys
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from typing import Any
 
 from rich.progress import track
@@ -36,6 +39,11 @@ def described(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    told = [facts(name) | {"description": described(name)} for name in track(list_models(), "describing the zoo")]
+    patterns = sys.argv[1:] or ["*"]
+    old = {entry["name"]: entry["description"] for entry in json.loads(FILE.read_text())} if FILE.exists() else {}
+    told = [
+        facts(name) | {"description": described(name) if any(fnmatchcase(name, p) for p in patterns) else old[name]}
+        for name in track(list_models(), "describing the zoo")
+    ]
     with staged_file(FILE) as file:
         file.write_text("[\n" + ",\n".join(map(json.dumps, told)) + "\n]\n")
