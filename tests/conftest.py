@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
@@ -47,12 +48,26 @@ def no_power_cut():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_layout_of_figures():
+    """To look for the places where labels do not overlap takes more time than to draw a figure."""
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("matplotlib"):
+            patch.setattr("matplotlib.figure.Figure.set_layout_engine", lambda figure, layout=None: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test starts from the same random state."""
+    """Every test starts from the same random state. TensorFlow keeps its kernels, which a new seed discards otherwise."""
     import keras  # here, since the process that hands out the tests runs none
 
-    keras.utils.set_random_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        if keras.backend.backend() == "tensorflow":
+            from tensorflow.python import pywrap_tfe
+
+            patch.setattr(pywrap_tfe, "TFE_ContextClearCaches", lambda context: None)
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
