@@ -21,7 +21,12 @@ PRECISE = (
     "hamiltonian",
 )  # with code for a precision
 LEARNERS = ("mgnet", "mgnet_multistep", "mgnet_unshared_a", "resnet18_shared_ab")
-EAGER = set(catalogue.ONE_PER_FAMILY) - set(catalogue.FORMS)  # to trace takes seconds: slow models of their family do
+EAGER = set(catalogue.ONE_PER_FAMILY) - {
+    "mgnet",
+    "resnet8",
+    "vcycle_mgnet",
+    "hamiltonian",
+}  # to trace takes seconds: slow models of their family do
 CANCELLED = ("scheme/a", "scheme/alpha0")  # by the norm behind them, but for round-off
 
 
