@@ -2,13 +2,16 @@
 
 import gc
 import os
+import random
 import sys
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")  # else tf2onnx copies the graph before each of its fifty passes
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -47,12 +50,23 @@ def no_power_cut():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_layout_of_figures():
+    """To look for the places where labels do not overlap takes more time than to draw a figure."""
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("matplotlib"):
+            patch.setattr("matplotlib.figure.Figure.set_layout_engine", lambda figure, layout=None: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test starts from the same random state."""
-    import keras  # here, since the process that hands out the tests runs none
+    """Every test starts from the same random state. Python's is that of Keras, too: it gives the seeds of layers.
 
-    keras.utils.set_random_seed(0)
+    `keras.utils.set_random_seed` would make TensorFlow discard its kernels.
+    """
+    random.seed(0)
+    np.random.seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -50,13 +50,13 @@ def names(suffix):
 def test_weights_give_the_predictions_of_then(name, folder, expected):
     model = build(name)
     model.load_weights(folder / f"{name}.weights.h5")
-    assert_close(model.predict(expected[f"{name}/x"], verbose=0), expected[f"{name}/y"], 1e-4)
+    assert_close(model(expected[f"{name}/x"], training=False), expected[f"{name}/y"], 1e-4)
 
 
 @pytest.mark.parametrize("name", names(".keras"))
 def test_models_give_the_predictions_of_then_and_train_on(name, folder, expected):
     model = load_model(folder / f"{name}.keras")
-    assert_close(model.predict(expected[f"{name}/x"], verbose=0), expected[f"{name}/y"], 1e-4)
+    assert_close(model(expected[f"{name}/x"], training=False), expected[f"{name}/y"], 1e-4)
     kept = [v for v in model.optimizer.variables if len(v.shape) == 4 and np.abs(v.numpy()).max() > 0]
     assert bool(kept) == (name != "lm_resnet14")  # the momentum of convolutions
     assert np.isfinite(model.train_on_batch(expected[f"{name}/x"], np.arange(4) % 3)[0])

@@ -1,21 +1,15 @@
 """The schedules: their values at each step, their warm-up, and files that name them."""
 
 import json
-import os
-import subprocess
-import sys
-import zipfile
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
-from keras_mgnet import MgNet
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES
 from keras_mgnet.schedules import SCHEDULES
-from support.compiled import STEPS
 
 
 def rates(name, **changes):
@@ -63,36 +57,3 @@ def test_an_optimizer_with_a_schedule_survives_its_config(name):
     copy = keras.optimizers.deserialize(json.loads(json.dumps(keras.optimizers.serialize(optimizer))))
     assert copy.get_config() == optimizer.get_config()
     assert float(copy._learning_rate(5)) == float(rate(5))
-
-
-LIBRARY_ALONE = """
-import sys
-import keras
-import keras_mgnet
-for path in sys.argv[1:]:
-    model = keras.saving.load_model(path)
-    print(float(model.optimizer.learning_rate))
-assert "keras_mgnet.training" not in sys.modules
-"""
-OLD_AND_NEW = {"before": b"keras_mgnet.training.schedule", "now": b"keras_mgnet.schedules"}
-
-
-def test_a_model_with_a_schedule_loads_without_the_training_package(tmp_path):
-    """A file written before the schedules moved names their old module."""
-    model = MgNet(nu=(1,), channels=2, input_shape=(8, 8, 1))
-    model.optimizer.learning_rate = RECIPES["modern"].schedule(STEPS, epochs=200)
-    model.fit(np.ones((4, 8, 8, 1)), np.zeros(4), verbose=0)
-    model.save(tmp_path / "written.keras")
-    paths = [tmp_path / f"{name}.keras" for name in OLD_AND_NEW]
-    for path, module in zip(paths, OLD_AND_NEW.values(), strict=True):
-        with zipfile.ZipFile(tmp_path / "written.keras") as written, zipfile.ZipFile(path, "w") as file:
-            for name in written.namelist():
-                content = written.read(name)
-                assert name != "config.json" or b'"keras_mgnet.schedules"' in content
-                file.writestr(name, content.replace(b'"keras_mgnet.schedules"', b'"%s"' % module))
-    environment = os.environ | {"KERAS_BACKEND": "numpy"}
-    command = [sys.executable, "-c", LIBRARY_ALONE, *paths]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    rates = [float(line) for line in result.stdout.splitlines()[-2:]]
-    np.testing.assert_allclose(rates, 0.1 * 2 / (5 * STEPS), rtol=1e-3)

@@ -1,9 +1,5 @@
 """Search spaces: every draw keeps within its budget, and KerasTuner's own tuners take them."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import keras_tuner
 import numpy as np
@@ -156,16 +152,3 @@ def test_the_stock_tuners_take_it(method, tmp_path):
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}
     assert len(tuner.oracle.trials) == arguments.get("max_trials", 5)
     assert count_params(tuner.get_best_models()[0]) <= 4_000
-
-
-def test_the_package_and_its_commands_need_no_keras_tuner():
-    program = (
-        "import sys; sys.modules['keras_tuner'] = None; import keras_mgnet, keras_mgnet.cli\n"
-        "for commands in keras_mgnet.cli.GROUPS.values(): keras_mgnet.cli.command_line(commands)\n"
-        "try: keras_mgnet.HyperMgNet\n"
-        "except ImportError as error: print(error)"
-    )
-    environment = os.environ | {"KERAS_BACKEND": "numpy"}
-    command = [sys.executable, "-c", program]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "expected 'keras_tuner': install it with `pip install 'keras-mgnet[tune]'`" in result.stdout

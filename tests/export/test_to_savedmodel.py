@@ -28,18 +28,13 @@ NAMES = ["cat", "dog", "fish"]
 CONFIGS = ["batching.config", "models.config", "monitoring.config"]
 SCORES = {"logits": ((None, 3), "float32"), "probabilities": ((None, 3), "float32"), "classes": ((None,), "int64")}
 IMAGE = (None, 8, 8, 3)
-FAST = (  # one for each kind of levels
+FAST = (
     "mgnet",
-    "resnet8",
-    "lm_resnet14",
     "resnext11",
     "densenet_10",
-    "highway_conv",
-    "recurrent_resnet1",
     "vcycle_mgnet",
     "revnet",
-    "hamiltonian",
-)
+)  # others are TFLite and ONNX files in test_export
 
 
 def tiny(nu=(1,), **overrides):

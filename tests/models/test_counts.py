@@ -6,15 +6,25 @@ from collections import defaultdict
 from functools import reduce
 from operator import getitem
 
+import keras
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keras.initializers import VarianceScaling
 
 from keras_mgnet import LMResNeXt, MgNet, PreActResNet, ResNet, count_params, create_model, list_models, model_info
 from support import SHARED, slow_unless
 
 EXPECTED = SHARED / "reference" / "expected_counts.json"
 needs_reference = pytest.mark.skipif(not EXPECTED.is_file(), reason=f"no {EXPECTED.name} beside the checkout")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def zeros():
+    """A count does not need the random numbers of a kernel, of which large networks draw many millions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VarianceScaling, "__call__", lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype))
+        yield
 
 
 # preset -> its integers in the reference, as (path, classes, parameters that the reference counts though nothing uses them)

@@ -11,7 +11,8 @@ from keras_mgnet.layers import Conv
 from keras_mgnet.multigrid import rescale, transfer_stencil
 from keras_mgnet.multigrid.rescaling import stencil_map
 from keras_mgnet.multigrid.stencils import RULES
-from support.catalogue import ONE_PER_FAMILY, build
+from support import slow_unless
+from support.catalogue import FORMS, ONE_PER_FAMILY, build
 
 LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], "float32")
 OTHER_KERNELS = {"preact_resnet18_imagenet", "very_deep_polynet"}
@@ -35,7 +36,7 @@ def randomized(model, seed=0):
     return model
 
 
-@pytest.mark.parametrize("name", RESCALED)
+@pytest.mark.parametrize("name", slow_unless((*FORMS, RESCALED[-1]), RESCALED))
 def test_every_family_keeps_all_but_its_3x3_kernels(name):
     model = randomized(build(name, input_shape=(16, 16, 1)))
     before = model.get_weights()

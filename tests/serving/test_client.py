@@ -37,38 +37,26 @@ KERAS_MGNET = Path(sys.executable).with_name("keras-mgnet")
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory):
-    """One small network as ONNX file and as SavedModel."""
-    folder = tmp_path_factory.mktemp("artifacts")
+def artifact(tmp_path_factory):
+    """A small network as ONNX file."""
     model = randomize(MgNet((1,), 4, input_shape=(8, 8, 3), classes=3))
-    options = {"class_names": NAMES, "normalization": (0.5, 0.25)}
-    return export.onnx(model, folder / "tiny.onnx", **options), export.savedmodel(model, folder / "saved", **options)
+    path = tmp_path_factory.mktemp("artifact") / "tiny.onnx"
+    return export.onnx(model, path, class_names=NAMES, normalization=(0.5, 0.25))
 
 
 @pytest.fixture(scope="module")
-def addresses(artifacts):
-    """Of the ONNX file and of the SavedModel in embedded servers."""
-    processes, found = [], []
+def server(artifact):
+    """Its address in an embedded server."""
+    rest, grpc = free_ports()
+    words = [KERAS_MGNET, "serve", artifact, "--rest-port", rest, "--grpc-port", grpc, "--drain-seconds", 0]
+    process = subprocess.Popen([str(w) for w in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for artifact in artifacts:
-            rest, ports = free_ports()
-            words = [KERAS_MGNET, "serve", artifact if artifact.is_file() else artifact.parent]
-            words += ["--rest-port", rest, "--grpc-port", ports, "--drain-seconds", 0]
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            processes.append(subprocess.Popen([str(word) for word in words], **quiet))
-            name = artifact.stem if artifact.is_file() else artifact.parent.name
-            found.append(f"http://127.0.0.1:{rest}/v1/models/{name}")
-            RemoteModel(found[-1], retries=8)  # tries again until it is there
-        yield found
+        address = f"http://127.0.0.1:{rest}/v1/models/tiny"
+        RemoteModel(address, retries=8)  # tries again until it is there
+        yield address
     finally:
-        for process in processes:
-            process.terminate()
-        assert [process.wait(timeout=60) for process in processes] == [0, 0]
-
-
-@pytest.fixture(scope="module")
-def server(addresses):
-    return addresses[0]
+        process.terminate()
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +75,14 @@ def pictures(tmp_path_factory):
     return [folder / name for name in shapes]
 
 
+def probabilities(artifact, pictures):
+    """Returns those of the artifact itself, decoded here."""
+    return export.open_artifact(artifact)(np.stack([decode(path, (8, 8), 3) for path in pictures]))["probabilities"]
+
+
 @pytest.fixture(scope="module")
-def expected(artifacts, pictures):
-    """The probabilities of the pictures by the artifact itself, decoded here."""
-    return export.open_artifact(artifacts[0])(np.stack([decode(path, (8, 8), 3) for path in pictures]))["probabilities"]
+def expected(artifact, pictures):
+    return probabilities(artifact, pictures)
 
 
 def rows(predictions, names=NAMES):
@@ -116,12 +108,11 @@ def test_rest_gives_what_the_artifact_gives(server, pictures, expected, signatur
 
 
 @pytest.mark.parametrize("signature", ["serving_bytes", "serving_uint8", "serving_default"])
-def test_a_savedmodel_too(addresses, pictures, expected, signature):
-    model = RemoteModel(addresses[1])
+def test_a_savedmodel_too(savedmodel_server, bases, pictures, signature):
+    model, expected = RemoteModel(savedmodel_server.model_url), probabilities(bases["savedmodel"] / "1", pictures)
     assert set(model.signatures) == {"serving_default", "serving_uint8", "serving_bytes"}  # not `features`
-    np.testing.assert_allclose(
-        rows(classify(model, pictures, signature=signature)), expected, atol=2e-2
-    )  # resizes unrounded
+    found = rows(classify(model, pictures, signature=signature), "012")
+    np.testing.assert_allclose(found, expected, atol=2e-2)  # resizes unrounded
 
 
 def test_pixels_in_memory_are_asked_in_order(server):

@@ -272,7 +272,7 @@ HOSTILE = hostile()  # what a server with the default limits receives
 
 @pytest.fixture(scope="module")
 def open_server(bases):
-    with served(bases["savedmodel"]) as server:
+    with served(bases["onnx"]) as server:
         yield server
 
 

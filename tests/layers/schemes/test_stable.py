@@ -382,5 +382,5 @@ def errors(scheme, blocks, exact_start):
     ],
 )
 def test_observed_orders(scheme, exact_start, order):
-    coarse, fine = (errors(scheme, blocks, exact_start) for blocks in (40, 80))
+    coarse, fine = (errors(scheme, blocks, exact_start) for blocks in (20, 40))
     assert np.log2(coarse / fine) == pytest.approx(order, abs=0.15)

@@ -10,8 +10,10 @@ from keras_mgnet.models.datasets import CIFAR10
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES
 from keras_mgnet.training.data import dataset as data
 from keras_mgnet.training.data import mixing, pipeline, views
+from support import slow_unless
 
 PLAIN = {"mean": (0.0,), "std": (1.0,)}
+APART = [name for name in AUGMENTATIONS if name != "rand_augment"]  # which is in rand_augment_cut_mix
 CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.operations or row.cut_mix or row.cut_out)]
 GREY = data.Split(
     np.random.default_rng(3).integers(0, 256, (12, 8, 8, 1), dtype=np.uint8), np.arange(12, dtype=np.int32)
@@ -165,7 +167,7 @@ def test_test_batches_are_the_split_in_order(count, batch_size):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of tf.data")
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("augment", slow_unless(APART, AUGMENTATIONS))
 def test_shapes_are_known_before_the_data(augment):
     train = pipeline.train_batches(GREY, 8, **PLAIN, seed=0, augment=augment, classes=12, epochs=1)
     test = pipeline.test_batches(GREY, 8, **PLAIN, classes=12)
@@ -173,7 +175,7 @@ def test_shapes_are_known_before_the_data(augment):
         assert images.shape.as_list() == [None, 8, 8, 1] and labels.shape.as_list() == [None, 12]
 
 
-@pytest.mark.parametrize("augment", AUGMENTATIONS)
+@pytest.mark.parametrize("augment", slow_unless(APART, AUGMENTATIONS))
 def test_a_run_from_within_an_epoch_sees_what_the_whole_run_sees(augment):
     def batches(**where):
         options = {"seed": 7, "augment": augment, "classes": 12, "label_smoothing": 0.1}

@@ -27,23 +27,22 @@ TOLERANCE = {
 PIXELS = 64  # of every level of the network of the halves
 
 
-def start(program, **environment):
+def start(program, *arguments, **environment):
     environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, str(PROGRAM), program], env=environment, **pipes)
+    return subprocess.Popen([sys.executable, str(PROGRAM), program, *arguments], env=environment, **pipes)
 
 
 def results(process, lines=1):
     output, errors = process.communicate()
     assert "Traceback" not in errors, errors
+    return documents(output, lines, errors)
+
+
+def documents(output, lines, errors):
     found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert len(found) == lines, errors[-3000:]
     return found
-
-
-@pytest.fixture(scope="module")
-def mirrored():
-    return results(start("mirrored"))[0]
 
 
 def two_workers():
@@ -58,10 +57,22 @@ def two_workers():
 
 
 @pytest.fixture(scope="module")
-def pair():
-    """The reports of two workers, of which the second kills itself in the end."""
-    processes = [start("worker", TF_CONFIG=config) for config in two_workers()]
-    return [results(process, lines) for process, lines in zip(processes, (2, 1), strict=True)]
+def reports(tmp_path_factory):
+    """The reports of one process with two devices, and of two workers, of which the second kills itself in the end."""
+    out = tmp_path_factory.mktemp("reports")
+    _, errors = start("quick", str(out), *two_workers()).communicate()
+    assert "Traceback" not in errors, errors
+    return [documents((out / str(i)).read_text(), lines, errors) for i, lines in enumerate((1, 2, 1))]
+
+
+@pytest.fixture(scope="module")
+def mirrored(reports):
+    return reports[0][0]
+
+
+@pytest.fixture(scope="module")
+def pair(reports):
+    return reports[1:]
 
 
 def assert_same(expected, received, case):
