@@ -28,7 +28,7 @@ CHECKS = {  # notebook -> number of its pictures, and what holds at its end
     "multigrid": (
         6,
         "assert difference < 1e-8 and len(history) < 20 and np.mean(losses[-20:]) < np.log(0.4)",
-        "assert residuals[-1] < 1e-10 and len(residuals) < 30",
+        "assert varying_history[-1] < 1e-10 and len(varying_history) < 30",
     ),
     "own_images": (
         2,
