@@ -16,7 +16,6 @@ from support import ROOT, TFDS
 NOTEBOOKS = {path.stem: path for path in (ROOT / "notebooks").glob("*.md")}
 MNIST = pytest.mark.skipif(not (TFDS / "mnist").is_dir(), reason=f"{TFDS} has no mnist, which TFDS prepares")
 WITHOUT_NOTES = "--IPKernelApp.capture_fd_output=False"  # those of TensorFlow's libraries, which no program can stop
-
 REPLACING = {"all", "serve", "test", "tfds"}  # extras that can replace packages of Colab, see docs/installation.md
 
 CHECKS = {  # notebook -> number of its pictures, and what holds at its end
