@@ -12,6 +12,7 @@ from outputs import with_outputs
 DOCS = Path(__file__).parent
 BUILD = DOCS.parent / "build"
 PAGES, SITE = BUILD / "docs", BUILD / "site"
+UNTRIED = '```python tags=["skip-execution"]'  # a cell that only readers run; Zensical does not know such a fence
 
 
 def copy_pages() -> None:
@@ -19,7 +20,8 @@ def copy_pages() -> None:
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(DOCS, PAGES, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for page in PAGES.glob("notebooks/*.md"):
-        page.write_text(with_outputs(page.read_text(), BUILD / "notebooks" / f"{page.stem}.ipynb"))
+        text = page.read_text().replace(UNTRIED, "```python")
+        page.write_text(with_outputs(text, BUILD / "notebooks" / f"{page.stem}.ipynb"))
 
 
 def missing(pages: Path, site: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ The results are kept in the repository, so that they can be read there; a test c
 
 from importlib.util import find_spec
 
+from colab import colab
 from equations import equations
 from marked import DOCS, filled
 from options import option_table
@@ -31,7 +32,7 @@ def generated() -> dict[str, str]:
     if HAS_GRIMP:
         pages.append(("architecture.md", "folders", folders()))
         pictures["images/architecture.svg"] = architecture()
-    return {page: filled(page, name, text) for page, name, text in pages} | pictures
+    return {page: filled(page, name, text) for page, name, text in pages} | pictures | colab()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The Python of the README and of every page of the documentation runs as it is written, from top to bottom."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import keras_tuner
@@ -51,6 +54,27 @@ def an_edge(patch):
     return {"image": (127 + 100 * np.sign(rows - columns)).astype("float32")}
 
 
+def a_folder_as_hub(patch):
+    """The functions of huggingface_hub that Keras and the page call, with a folder hub/USER/NAME for a repository."""
+
+    def create_repo(repo_id, exist_ok):
+        Path("hub", repo_id).mkdir(parents=True, exist_ok=exist_ok)
+        return SimpleNamespace(repo_id=repo_id)
+
+    def upload_folder(repo_id, folder_path, commit_message=""):
+        shutil.copytree(folder_path, Path("hub", repo_id), dirs_exist_ok=True)
+
+    api = SimpleNamespace(create_repo=create_repo, upload_folder=upload_folder)
+    hub = SimpleNamespace(
+        HfApi=lambda library_name, library_version: api,
+        upload_folder=upload_folder,
+        snapshot_download=lambda repo_id, library_name, library_version: str(Path("hub", repo_id)),
+    )
+    patch.setitem(sys.modules, "huggingface_hub", hub)
+    patch.setattr("keras.src.saving.saving_lib.huggingface_hub", hub)
+    return {}
+
+
 def a_network_of_colour_images(patch):
     model = catalogue.MgNet((2, 2), 4, input_shape=(32, 32, 3))
     return {"model": model, "images": pixels(8, 32, 32, 3) / 255}
@@ -59,6 +83,7 @@ def a_network_of_colour_images(patch):
 GRANTED = {  # page -> what makes the files and names that it takes for granted, besides `images` and `labels`
     "docs/analysis.md": a_network_of_colour_images,
     "docs/denoising.md": an_edge,
+    "docs/export.md": a_folder_as_hub,
     "docs/equations.md": lambda patch: dict(vars(layers.steps)),  # whose functions it prints
     "docs/gpu.md": a_prepared_set,
     "docs/zoo.md": weights_of_others,
@@ -71,7 +96,13 @@ def readme_leaves_files(names):
 
 
 def export_leaves_files(names):
+    """And the Hub has the model with all its weights, and the card in place of Keras' template."""
     assert len([*Path("exported").iterdir()]) >= 3
+    shared = {path.name for path in Path("hub/user/mgnet").iterdir()}
+    assert shared >= {"config.json", "metadata.json", "model.weights.h5", "README.md", "card.json", "mgnet.onnx"}
+    assert "\n# mgnet\n" in Path("hub/user/mgnet/README.md").read_text()
+    for saved, loaded in zip(names["model"].get_weights(), names["loaded"].get_weights(), strict=True):
+        np.testing.assert_array_equal(saved, loaded)
 
 
 def solvers_converge(names):
