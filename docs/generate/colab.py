@@ -17,7 +17,7 @@ def colab() -> dict[str, str]:
     repository = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
     pages = {
         page: LINK.sub(repository.removeprefix("https://github.com/"), (DOCS / page).read_text())
-        for page in ("../README.md", "index.md", *(f"notebooks/{name}.md" for name in names))
+        for page in (f"notebooks/{name}.md" for name in names)
     }
     files = {f"notebooks/{name}.ipynb": notebook(pages[f"notebooks/{name}.md"]) for name in names}
     return pages | files
