@@ -105,6 +105,7 @@ def describe(model: keras.Model) -> str:
 
 def description(model: keras.Model) -> Description:
     """Returns what `describe` prints, as data."""
+    _check_model(model)
     method = getattr(model, "method", None)  # a clone is a plain Keras model and has none
     return Description(
         name=model.name,

@@ -16,7 +16,7 @@ import pytest
 
 from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
-from keras_mgnet.metrics import PSNR, Accuracy, accuracy, psnr
+from keras_mgnet.metrics import PSNR, Accuracy, accuracy, psnr, top5_accuracy
 from keras_mgnet.models import Frame, ImageFrame
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES, recipe
@@ -69,7 +69,7 @@ def saved(tmp_path_factory):
 def test_keras_loads_our_classes(order, saved):
     loaded, registered = output(order + LOADS, *saved, KERAS_BACKEND="numpy")
     assert loaded == "['MgNet', 'Norm', 'SGD', 'WarmUp', 'PSNR']"
-    names = map(keras.saving.get_registered_name, (*classes(), accuracy, psnr))
+    names = map(keras.saving.get_registered_name, (*classes(), accuracy, psnr, top5_accuracy))
     assert registered == str(sorted({name for name in names if name.startswith("keras_mgnet>")}))
 
 

@@ -319,7 +319,7 @@ def test_an_error_of_ours_is_one_line_too(monkeypatch, capsys):
     def fail(pattern):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("keras_mgnet.cli.models.list_models", fail)
+    monkeypatch.setattr("keras_mgnet.cli.models.matching", fail)
     monkeypatch.setattr(sys, "argv", ["keras-mgnet", "list"])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -335,7 +335,7 @@ def test_a_command_that_a_signal_ends_has_its_code_and_cleans_up(number, monkeyp
             signal.pause()
 
     ignoring = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
-    monkeypatch.setattr("keras_mgnet.cli.models.list_models", stop)
+    monkeypatch.setattr("keras_mgnet.cli.models.matching", stop)
     monkeypatch.setattr(sys, "argv", ["keras-mgnet", "list"])
     with pytest.raises(SystemExit) as stopped:
         main()

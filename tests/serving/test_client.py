@@ -382,7 +382,7 @@ def test_wrong_requests(server, pictures, tmp_path, refused):
             ["--server", server, "--class-names", latin, pictures[0]],
             f"expected text in UTF-8. Received: b'gr\\xfcn' in line 2 of '{latin}'",
         ),
-        ([pictures[0]], "expected a run directory and image files"),
+        ([pictures[0]], "expected a run directory or an exported file, then image files"),
     ]:
         assert message in refused("predict", *arguments)
 
