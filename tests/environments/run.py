@@ -9,13 +9,12 @@ The environment has the Python that runs this script. What stands after "--" goe
 import argparse
 import subprocess
 import sys
-import tempfile
 import venv
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FIXED = ("colab", "kaggle")  # here the packages are installed first, and this package must not change them
+FIXED = ("colab", "kaggle")  # here the packages are installed first, and `all` of this package must not change them
 PREREQUISITES = {"prerelease": ["tensorflow>=2.22.0rc0"]}  # what is wanted beside this package
 ENVIRONMENTS = ("lowest", *FIXED, "newest", "prerelease")
 
@@ -39,17 +38,20 @@ def made(name: str, folder: Path) -> Path:
     constraints = HERE / f"{name}.txt"
     if name in FIXED:
         pip(python, "-r", constraints)
-        with tempfile.TemporaryDirectory() as scratch:
-            kept = Path(scratch) / "kept.txt"
-            kept.write_text(pip(python, command="freeze --exclude-editable --exclude keras-mgnet"))
-            pip(python, "-e", f"{ROOT}[all,test]", "-c", kept)
-    else:
-        limits = ["-c", constraints] if constraints.exists() else []
-        pip(python, "-e", f"{ROOT}[all,test]", *PREREQUISITES.get(name, []), *limits)
+        before = frozen(python)
+        pip(python, "-e", f"{ROOT}[all]")
+        if lost := before - frozen(python):
+            raise SystemExit(f"expected an installation that changes no version. Received: another of {sorted(lost)}")
+    limits = ["-c", constraints] if constraints.exists() else []
+    pip(python, "-e", f"{ROOT}[all,test]", *PREREQUISITES.get(name, []), *limits)
     if name == "prerelease":  # keras and keras-nightly are the same folder, and requirements name keras
         pip(python, "keras", command="uninstall -y")
         pip(python, "--pre", "--force-reinstall", "--no-deps", "keras-nightly")
     return python
+
+
+def frozen(python: Path) -> set[str]:
+    return set(pip(python, command="freeze --exclude-editable").splitlines())
 
 
 def pip(python: Path, *words: str | Path, command: str = "install --quiet") -> str:
