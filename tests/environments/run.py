@@ -23,11 +23,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("environment", choices=ENVIRONMENTS)
     parser.add_argument("--in", dest="folder", type=Path, default=Path("build/environments"), help="where to make it")
-    parser.add_argument("tests", nargs="*", help="arguments of pytest, after --")
-    options = parser.parse_args()
+    words, tests = split(sys.argv[1:])
+    options = parser.parse_args(words)
     python = made(options.environment, options.folder / options.environment)
     show(python)
-    return subprocess.run([python, "-m", "pytest", *options.tests], cwd=ROOT).returncode
+    return subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT).returncode
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Returns the words before and after the first "--"."""
+    place = words.index("--") if "--" in words else len(words)
+    return words[:place], words[place + 1 :]
 
 
 def made(name: str, folder: Path) -> Path:
