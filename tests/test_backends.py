@@ -86,7 +86,7 @@ def test_a_file_of_tensorflow_gives_the_same_logits_and_trains_alike(names, back
     np.save(tmp_path / "u.npy", solve(solver(15, smoother="red_black", dtype="float32"), f, tolerance=1e-5)[0])
     program = PROGRAM.format(folder=tmp_path, names=names)
     result = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", "-c", program],
+        [sys.executable, "-W", "error::UserWarning", "-W", "ignore::DeprecationWarning", "-c", program],
         env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,

@@ -42,7 +42,16 @@ print(sorted(name for name in keras.saving.get_custom_objects() if name.startswi
 
 
 def output(program, *arguments, **environment):
-    command = [sys.executable, "-W", "error::UserWarning", "-c", program, *arguments]
+    command = [
+        sys.executable,
+        "-W",
+        "error::UserWarning",
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        program,
+        *arguments,
+    ]
     result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
