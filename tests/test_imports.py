@@ -8,11 +8,13 @@ import subprocess
 import sys
 from itertools import cycle
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
 import pytest
 
+import keras_mgnet
 from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
 from keras_mgnet.metrics import PSNR, Accuracy, accuracy, psnr
@@ -107,6 +109,19 @@ loaded = {name.partition(".")[0] for name in set(sys.modules) - before} - set(sy
 print(loaded, {"keras_mgnet.training", "keras_mgnet.export", "tensorflow"} & set(sys.modules))
 """
     assert output(program, KERAS_BACKEND="numpy") == ["set()", "{'keras_mgnet'} set()"]
+
+
+def test_without_a_backend_the_first_use_names_the_choices():
+    def execute(module):
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    choices = (
+        r"pip install 'keras-mgnet\[tensorflow\]'.* jax or torch .*KERAS_BACKEND.* Received: No module named 'jax'"
+    )
+    with pytest.raises(ImportError, match=choices):
+        keras_mgnet._WithKeras().load(execute, ModuleType("keras"))
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'jax'$"):
+        keras_mgnet._WithKeras().load(execute, ModuleType("keras_mgnet.a"))
 
 
 def offered(package):
