@@ -37,11 +37,12 @@ for name in {names!r}:
             np.testing.assert_allclose(new - old, expected, rtol=0, atol=1e-3 * np.abs(expected).max() + 1e-6, err_msg=name)
     keras_mgnet.describe(model)
 small, again = (keras_mgnet.MgNet((1,), 4, input_shape=(8, 8, 1), classes=3) for _ in range(2))
-small.fit(found["images"], found["labels"], verbose=0)
+x = np.ones((4, 8, 8, 1), "float32")
+small.fit(x, np.arange(4) % 3, verbose=0)
 keras_mgnet.save_torch_weights(small, f"{folder}/small.safetensors")
 keras_mgnet.load_torch_weights(again, f"{folder}/small.safetensors")
 assert all((a == b).all() for a, b in zip(again.get_weights(), small.get_weights(), strict=True))
-assert resized(found["images"], 0.5).shape[1:3] == (4, 4)
+assert resized(x, 0.5).shape[1:3] == (4, 4)
 try:
     raise SystemExit(f"an export without TensorFlow: {{export.onnx(small, '{folder}/small.onnx')}}")
 except ImportError as error:
