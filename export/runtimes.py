@@ -96,8 +96,7 @@ def onnx_session(path: str | Path):
 
 
 def _open_savedmodel(path: Path) -> Runner:
-    import tensorflow as tf
-
+    tf = extra("tensorflow", EXPORT)
     with without_brackets(path) as folder:
         loaded = tf.saved_model.load(str(folder))
     _, named = loaded.signatures["serving_default"].structured_input_signature

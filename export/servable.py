@@ -8,6 +8,7 @@ import numpy as np
 from keras_mgnet import compat
 from keras_mgnet.export.answers import CLASSES, answer_of
 from keras_mgnet.export.twin import float32_twin
+from keras_mgnet.extras import EXPORT, require
 from keras_mgnet.images import is_scale, normalize
 from keras_mgnet.models.meaning import NONE
 from keras_mgnet.models.network import Network
@@ -17,6 +18,15 @@ Normalization = tuple[float | Sequence[float], float | Sequence[float]]
 CALIBRATED = 256  # most images to measure the ranges of activations on; more images hardly change a range
 RANDOM_IMAGES = 4
 UNKNOWN_SIZE = 64  # side of a random image if the model takes any size
+
+
+def check_backend() -> None:
+    """Raises an error unless TensorFlow is installed and Keras runs on it, because TensorFlow traces the model."""
+    require(EXPORT, "tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"
+        )
 
 
 class Servable:
@@ -36,7 +46,8 @@ class Servable:
 
     Raises:
         ValueError: if the model is of another kind, the normalization does not fit the model, or the meaning of the output is
-            not known.
+            not known. Also if Keras runs on another backend than TensorFlow.
+        ImportError: if TensorFlow is not installed.
 
     Example:
         >>> from keras_mgnet import MgNet
@@ -46,6 +57,7 @@ class Servable:
     """
 
     def __init__(self, model: keras.Model, normalization: Normalization | None = None, answers: str | None = None):
+        check_backend()
         _check(model)
         self.model, activation = (model, None) if _serves_as_it_is(model) else float32_twin(model, answers)
         self.image_shape = self.model.input_shape[1:]

@@ -39,7 +39,6 @@ def served_signatures(servable: Servable) -> tuple[tf.train.Checkpoint, dict[str
         >>> served.trainable_variables[0].name
         'stem/conv/kernel:0'
     """
-    check_backend()
     import tensorflow as tf
 
     model, shape, answer = servable.model, servable.image_shape, servable.answer
@@ -89,11 +88,3 @@ def image_spec(image_shape: tuple[int | None, ...], dtype: str) -> tf.TensorSpec
     import tensorflow as tf
 
     return tf.TensorSpec((None, *image_shape), dtype, name="image")
-
-
-def check_backend() -> None:
-    """Raises ValueError unless Keras runs on TensorFlow, because TensorFlow traces the model."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"expected the Keras backend 'tensorflow' for an export. Received: {keras.backend.backend()!r}"
-        )

@@ -19,6 +19,8 @@ from types import ModuleType
 
 import lazy_loader
 
+from keras_mgnet.extras import BACKENDS, no_backend
+
 if platform.machine() in ("x86_64", "AMD64"):  # TensorFlow leaves its fast convolutions off without AVX-512
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -27,7 +29,10 @@ __all__ = [name for name in __all__ if not name.startswith("Hyper")]  # `import 
 
 
 class _WithKeras(MetaPathFinder):
-    """Loads `keras_mgnet.models` once Keras is loaded, after the outermost of the modules that are being loaded."""
+    """Loads `keras_mgnet.models` once Keras is loaded, after the outermost of the modules that are being loaded.
+
+    If Keras does not find its backend, the error names the choices.
+    """
 
     depth = 0
 
@@ -44,6 +49,10 @@ class _WithKeras(MetaPathFinder):
         self.depth += 1
         try:
             execute(module)
+        except ModuleNotFoundError as error:
+            if module.__name__ == "keras" and error.name in BACKENDS:
+                raise no_backend(error) from error
+            raise
         finally:
             self.depth -= 1
         if not self.depth and "keras" in sys.modules:

@@ -1,6 +1,6 @@
 """Every private name of Keras, TensorFlow and KerasTuner that this package uses, one function for each purpose.
 
-Each docstring gives the version with which the name was tried, and says why no public feature does the same.
+Tried with Keras 3.13.0 and 3.15.1, TensorFlow 2.20 and 2.21, KerasTuner 1.4.8. Each docstring says why no public name will do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # `doctor` asks for oneDNN without Keras, and KerasTuner is a
 def uses_onednn() -> bool:
     """Returns whether TensorFlow computes with oneDNN on the CPU. This is decided when TensorFlow is imported.
 
-    Tried with TensorFlow 2.21. There is no public function; tensorflow/tensorflow#17176 asks for one.
+    There is no public function; tensorflow/tensorflow#17176 asks for one.
     """
     from tensorflow.python.util import _pywrap_util_port
 
@@ -27,7 +27,7 @@ def uses_onednn() -> bool:
 def flatten_layers(layer: keras.Layer, *, direct: bool = False) -> list[keras.Layer]:
     """Returns a layer or model and all layers inside it, each once. With `direct`, only those that its attributes hold.
 
-    Tried with Keras 3.15.1. `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
+    `Model.layers` goes one level deep, and Keras 3 dropped `submodules` (tensorflow/tensorflow#97403).
     """
     return layer._flatten_layers(include_self=not direct, recursive=not direct)
 
@@ -35,7 +35,7 @@ def flatten_layers(layer: keras.Layer, *, direct: bool = False) -> list[keras.La
 def graph(layer: Any) -> keras.Model | None:
     """Returns a functional or sequential model as a functional model, and None for any other layer.
 
-    Tried with Keras 3.15.1. `keras.Model(inputs, outputs)` makes functional models, but their class has no public name.
+    `keras.Model(inputs, outputs)` makes functional models, but their class has no public name.
     For a subclass with its own `call`, returns None, because this `call` need not run the graph.
     """
     import keras
@@ -49,7 +49,7 @@ def graph(layer: Any) -> keras.Model | None:
 def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any], call: Callable[..., Any]) -> Any:
     """Returns the outputs of a functional model, computed by call(copy(layer), *arguments) for each layer in order.
 
-    Tried with Keras 3.15.1. `keras.models.clone_model` takes the same two functions, but disconnects the result from `inputs`.
+    `keras.models.clone_model` takes the same two functions, but disconnects the result from `inputs`.
     """
     return model._run_through_graph(inputs, operation_fn=copy, call_fn=call)
 
@@ -57,7 +57,7 @@ def run_through_graph(model: keras.Model, inputs: Any, copy: Callable[[Any], Any
 def parameters(layer: keras.Layer) -> list[keras.Variable]:
     """Returns the trainable variables of a layer, also frozen ones, but none of the layers inside it.
 
-    Tried with Keras 3.15.1. The public `trainable_variables` leaves out frozen variables.
+    The public `trainable_variables` leaves out frozen variables.
     """
     return layer._trainable_variables
 
@@ -65,7 +65,7 @@ def parameters(layer: keras.Layer) -> list[keras.Variable]:
 def is_named_for_remat(layer: keras.Layer) -> bool:
     """Returns whether `keras.RematScope("list_of_layers", ...)` named the layer when it was built.
 
-    Tried with Keras 3.15.1. keras-team/keras#20743 added the scope, but no public way to ask a layer for its mode.
+    keras-team/keras#20743 added the scope, but no public way to ask a layer for its mode.
     """
     mode = layer._remat_mode
     return mode is not None and mode.mode == "list_of_layers" and layer.name in mode.layer_names
@@ -74,8 +74,7 @@ def is_named_for_remat(layer: keras.Layer) -> bool:
 def mark_higher_is_better(metric: keras.Metric) -> None:
     """Makes mode="auto" mean "max" in a callback that monitors the metric.
 
-    Tried with Keras 3.15.1. Keras has no public attribute for whether a higher value of a metric is better
-    (keras-team/keras#18798).
+    Keras has no public attribute for whether a higher value of a metric is better (keras-team/keras#18798).
     """
     metric._direction = "up"
 
@@ -83,7 +82,7 @@ def mark_higher_is_better(metric: keras.Metric) -> None:
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
     """Returns the variables that an optimiser was built for. The list is empty before the optimiser is built.
 
-    Tried with Keras 3.15.1. The public `Optimizer.variables` holds the optimiser's state and not the model's variables.
+    The public `Optimizer.variables` holds the optimiser's state and not the model's variables.
     """
     return optimizer._trainable_variables
 
@@ -91,8 +90,8 @@ def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:
 def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
     """Returns the index of a variable in the list of variables that the optimiser was built for.
 
-    Tried with Keras 3.15.1. The docstring of `Optimizer` uses the private name. `update_step` gets a variable of the backend,
-    which has no public key (keras-team/keras#21924).
+    The docstring of `Optimizer` uses the private name. `update_step` gets a variable of the backend, which has no
+    public key (keras-team/keras#21924).
     """
     return optimizer._get_variable_index(variable)
 
@@ -100,7 +99,7 @@ def variable_index(optimizer: keras.Optimizer, variable: Any) -> int:
 def compiled_with(model: keras.Model, argument: str) -> list[Any]:
     """Returns the losses or metrics in an argument of the last `compile`, as they were given: objects, functions or names.
 
-    Tried with Keras 3.15.1. `Model.loss` and `Model.metrics` keep those of an earlier `compile` if the last one names none.
+    `Model.loss` and `Model.metrics` keep those of an earlier `compile` if the last one names none.
     """
     import keras
 
@@ -110,7 +109,7 @@ def compiled_with(model: keras.Model, argument: str) -> list[Any]:
 def is_loading() -> bool:
     """Returns whether Keras is rebuilding a model from a file. Keras then compiles the model itself, unless compile=False.
 
-    Tried with Keras 3.15.1. Keras does not tell `from_config` whether to compile.
+    Keras does not tell `from_config` whether to compile.
     """
     from keras.src.backend.common.global_state import get_global_attribute
 
@@ -120,8 +119,8 @@ def is_loading() -> bool:
 def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
     """Makes `fit` and `evaluate` build the metrics and the optimiser with first_batch(iterator): (images, labels, weights).
 
-    Tried with Keras 3.15.1. By default Keras builds them with the mean of a batch over the replicas. That fails with several
-    workers (keras-team/keras#20585).
+    By default Keras builds them with the mean of a batch over the replicas. That fails with several workers
+    (keras-team/keras#20585).
     """
 
     def build(iterator: Any) -> None:
@@ -135,8 +134,8 @@ def build_by(model: keras.Model, first_batch: Callable[[Any], Any]) -> None:
 def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
     """Sets the number of steps that Keras reads from a distributed data set.
 
-    Tried with TensorFlow 2.21. The public `assert_cardinality` sets the number of elements of a worker, not of steps: in
-    each step, every replica of the worker takes one element.
+    The public `assert_cardinality` sets the number of elements of a worker, not of steps: in each step, every
+    replica of the worker takes one element.
     """
     batches._cardinality = steps
 
@@ -144,7 +143,7 @@ def set_steps(batches: tf.distribute.DistributedDataset, steps: int) -> None:
 def save_trials_by(oracle: keras_tuner.Oracle, save: Callable[[keras_tuner.engine.trial.Trial], None]) -> None:
     """Makes an oracle save each trial by save(trial).
 
-    Tried with KerasTuner 1.4.8. KerasTuner itself overwrites the file in place, so a kill can leave half a file. The public
-    `Oracle.save` saves no trials.
+    KerasTuner itself overwrites the file in place, so a kill can leave half a file. The public `Oracle.save` saves no
+    trials.
     """
     oracle._save_trial = save

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from types import ModuleType
 
+BACKENDS = ("tensorflow", "jax", "torch")  # that Keras computes with
 CLI, TRAIN, EXPORT, SERVE = (f"keras-mgnet[{name}]" for name in ("cli", "train", "export", "serve"))
 SOLVE, TFDS, TUNE, MLFLOW, WANDB = (f"keras-mgnet[{name}]" for name in ("solve", "tfds", "tune", "mlflow", "wandb"))
 
@@ -40,6 +41,19 @@ def require(requirement: str, *modules: str) -> None:
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise _missing(module, requirement, f"No module named '{module}'")
+
+
+def no_backend(error: ModuleNotFoundError) -> ImportError:
+    """Returns the error for an installation in which Keras does not find its backend.
+
+    Example:
+        >>> print(no_backend(ModuleNotFoundError("No module named 'jax'")))
+        expected a backend of Keras: install it with `pip install 'keras-mgnet[tensorflow]'`, or install jax or torch and set \
+KERAS_BACKEND to that name. Received: No module named 'jax'
+    """
+    others = " or ".join(BACKENDS[1:])
+    choices = f"`pip install 'keras-mgnet[{BACKENDS[0]}]'`, or install {others} and set KERAS_BACKEND to that name"
+    return ImportError(f"expected a backend of Keras: install it with {choices}. Received: {error}")
 
 
 def _missing(module: str, requirement: str, reason: object) -> ImportError:

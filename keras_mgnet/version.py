@@ -1,10 +1,13 @@
 """The version of this package and of others, readable without importing Keras."""
 
 import importlib.metadata
+import platform
 from collections.abc import Iterable
 from contextlib import suppress
 
 __version__ = "0.1.0"
+
+PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
@@ -19,3 +22,11 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def versions() -> dict[str, str | None]:
+    """Returns the versions that a result depends on, with None for a missing package, and the name of Keras' backend."""
+    import keras
+
+    found = dict.fromkeys(PACKAGES) | installed(PACKAGES)
+    return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}

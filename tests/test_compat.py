@@ -136,12 +136,11 @@ def test_foreign_names_are_found():
 def test_compat_is_a_page_that_says_what_was_tried():
     assert len((ROOT / "keras_mgnet" / "compat.py").read_text().splitlines()) <= 150
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [*project["dependencies"], *project["optional-dependencies"]["tune"]]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["tensorflow"], *extras["tune"]]
     declared = {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
+    tried = re.findall(rf"({'|'.join(VERSIONS)}) ([\d.]+\d)(?: and\s([\d.]+\d))?", compat.__doc__)
+    assert [name for name, *_ in tried] == list(VERSIONS)
+    assert all(declared[VERSIONS[name]].contains(version) for name, *found in tried for version in filter(None, found))
     functions = [f for _, f in inspect.getmembers(compat, inspect.isfunction) if f.__module__ == compat.__name__]
-    for function in functions:
-        name, version = re.search(
-            rf"^ *Tried with ({'|'.join(VERSIONS)}) ([\d.]*\d)\.", function.__doc__, re.MULTILINE
-        ).groups()
-        assert declared[VERSIONS[name]].contains(version), function.__name__
-    assert len(functions) >= 5
+    assert len(functions) >= 5 and all("\n\n" in function.__doc__ for function in functions)

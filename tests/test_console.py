@@ -58,7 +58,7 @@ def test_progress_is_shown_on_a_terminal_alone():
         assert list(track(iter("ab"), "items", console, total=2)) == ["a", "b"]
         written = console.file.getvalue()
         assert ("1/2" in written) == ("items" in written) == terminal
-        assert "a line\n" in written and (terminal or written == "a line\n")
+        assert "a line\n" in written and (terminal or written.rstrip() == "a line")  # rich 13 ends a bar with a line
 
 
 def test_consoles_and_bars_are_made_in_one_file():

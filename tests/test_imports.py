@@ -9,11 +9,13 @@ import sys
 import zipfile
 from itertools import cycle
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
 import pytest
 
+import keras_mgnet
 from keras_mgnet import MgNet
 from keras_mgnet.layers import Norm
 from keras_mgnet.metrics import PSNR, Accuracy, accuracy, psnr, top5_accuracy
@@ -45,7 +47,16 @@ print(sorted(name for name in keras.saving.get_custom_objects() if name.startswi
 
 
 def output(program, *arguments, **environment):
-    command = [sys.executable, "-W", "error::UserWarning", "-c", program, *arguments]
+    command = [
+        sys.executable,
+        "-W",
+        "error::UserWarning",
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        program,
+        *arguments,
+    ]
     result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
@@ -129,6 +140,19 @@ except ImportError as error:
     *loaded, error = output(program, KERAS_BACKEND="numpy")
     assert loaded == ["set()", "{'keras_mgnet'} set()"]
     assert "expected 'keras_tuner': install it with `pip install 'keras-mgnet[tune]'`" in error
+
+
+def test_without_a_backend_the_first_use_names_the_choices():
+    def execute(module):
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    choices = (
+        r"pip install 'keras-mgnet\[tensorflow\]'.* jax or torch .*KERAS_BACKEND.* Received: No module named 'jax'"
+    )
+    with pytest.raises(ImportError, match=choices):
+        keras_mgnet._WithKeras().load(execute, ModuleType("keras"))
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'jax'$"):
+        keras_mgnet._WithKeras().load(execute, ModuleType("keras_mgnet.a"))
 
 
 def offered(package):

@@ -76,7 +76,7 @@ def resized(images: np.ndarray, factor: float) -> np.ndarray:
 
     def resize(x):
         if factor < 1:
-            return ops.average_pool(x, 2, data_format="channels_last")
+            return ops.average_pool(x, 2, strides=2, data_format="channels_last")
         size = [int(factor * length) for length in x.shape[1:3]]
         return ops.image.resize(x, size, interpolation="bilinear", data_format="channels_last")
 

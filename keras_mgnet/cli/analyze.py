@@ -14,7 +14,8 @@ from keras_mgnet.files import workspace
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop.inference import load_images
-from keras_mgnet.training.runs.run import Run, open_run, versions
+from keras_mgnet.training.runs.run import Run, open_run
+from keras_mgnet.version import versions
 
 ALL = "all"
 SIDE = 128  # of the central squares cut from a denoiser's test images

@@ -10,6 +10,7 @@ from keras_mgnet.cli.export import report_table
 from keras_mgnet.console import say, show, stdout
 from keras_mgnet.description import describe
 from keras_mgnet.export import export_model
+from keras_mgnet.export.servable import check_backend
 from keras_mgnet.notes import hidden_notes
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import export_arguments
@@ -36,6 +37,7 @@ def demo_command(out: Annotated[Path, typer.Option(help="folder to write to, new
     Example:
         keras-mgnet demo --out demo/first
     """
+    check_backend()  # of the export
     run = train(TrainConfig(**CONFIG, out=str(out / "run")), stdout())
     if (status := run.record["result"]["status"]) != "finished":
         say(f"expected the training to finish. Received: {status}, in {run.path}", error=True)

@@ -67,11 +67,13 @@ def from_fields(
 
     def parameter(field) -> inspect.Parameter:
         hint, about = hints[field.name], {"help": field.metadata["help"], "rich_help_panel": panel_of.get(field.name)}
-        default, option = field.default, typer.Option(**about)
+        word = field.name.replace("_", "-")
+        names = f"--{word}/--no-{word}" if hint is bool else f"--{word}"  # typer before 0.27 would lower their letters
+        default, option = field.default, typer.Option(names, **about)
         if field.name == positional:
             default, option = inspect.Parameter.empty, typer.Argument(**about)
         if get_origin(hint) is dict:
-            hint, option = list[str] | None, typer.Option(metavar=PAIR, **about)
+            hint, option = list[str] | None, typer.Option(names, metavar=PAIR, **about)
         elif Literal in map(get_origin, (hint, *get_args(hint))):
             hint = str | None  # a wrong word is left to the configuration, whose error names the nearest
         return inspect.Parameter(

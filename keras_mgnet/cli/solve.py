@@ -18,7 +18,7 @@ from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smooth
 from keras_mgnet.multigrid.learned_report import plot_learned
 from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
 from keras_mgnet.multigrid.smoothers import SMOOTHERS
-from keras_mgnet.training.runs.run import versions
+from keras_mgnet.version import versions
 
 
 @from_fields(LearnConfig, positional="problem")

@@ -10,7 +10,7 @@ import keras
 from keras_mgnet.analysis.states import recorded
 from keras_mgnet.description import features
 from keras_mgnet.export.servable import Servable
-from keras_mgnet.export.signatures import check_backend, image_spec
+from keras_mgnet.export.signatures import image_spec
 from keras_mgnet.layers import Level, ResidualCorrection
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def traced(servable: Servable) -> tuple[tf.types.experimental.PolymorphicFunctio
         >>> [(row.symbol, row.first, row.outputs) for row in levels[0].rows]
         [('u', 1, ('level1_u_1',)), ('r', 0, ('level1_r_0', 'level1_r_1'))]
     """
-    check_backend()
     if "classes" not in servable.answer.outputs:
         raise ValueError(f"expected a classifier. Received: {servable.model.name}, {type(servable.model).__name__}")
     import tensorflow as tf

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_mgnet.errors import one_line
+from keras_mgnet.extras import SERVE, extra
 from keras_mgnet.files import read_lines, without_brackets
 from keras_mgnet.images import decode
 from keras_mgnet.notes import hidden_notes
@@ -35,12 +36,17 @@ def versions(base: Path) -> dict[int, Path]:
 
 
 def open_engine(path: Path):
-    """Opens a version folder or an .onnx file and runs every signature once. Raises ValueError if the model is damaged."""
+    """Opens a version folder or an .onnx file and runs every signature once.
+
+    Raises ValueError if the model is damaged, and ImportError if its runtime is not installed.
+    """
     try:
         is_savedmodel = (path / SAVED_MODEL).is_file()
         engine = SavedModelEngine(path) if is_savedmodel else OnnxEngine(path if path.is_file() else path / ONNX)
         for name, signature in engine.signatures.items():
             engine.run(name, _zero(signature.input))
+    except ImportError:
+        raise
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"expected a whole model in '{path}'. Received: {one_line(error)}") from error
     return engine
@@ -51,8 +57,7 @@ class SavedModelEngine:
 
     def __init__(self, folder: Path):
         with hidden_notes(), without_brackets(folder) as place:
-            import tensorflow as tf
-
+            tf = extra("tensorflow", SERVE)
             self._loaded = tf.saved_model.load(str(place))  # owns the variables
         names = folder / "assets/class_names.txt"
         self.class_names = read_lines(names) if names.is_file() else None

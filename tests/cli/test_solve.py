@@ -1,7 +1,9 @@
 """The command `solve`: tables, picture, record, PyAMG beside it, and errors before anything is computed."""
 
+import inspect
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,11 @@ def test_tables_picture_and_record(tmp_path):
 def test_problems(options):
     output = invoke("solve", *options.split(), "--n", 15)
     assert "keras_mgnet" in output and " yes " in output
+
+
+def test_it_needs_nothing_of_training():
+    """The extra `solve` brings none of the packages that training needs."""
+    assert "keras_mgnet.training" not in inspect.getsource(sys.modules[comparison_table.__module__])
 
 
 def test_products_are_those_that_a_cycle_makes():

@@ -9,13 +9,12 @@ The environment has the Python that runs this script. What stands after "--" goe
 import argparse
 import subprocess
 import sys
-import tempfile
 import venv
 from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FIXED = ("colab", "kaggle")  # here the packages are installed first, and this package must not change them
+FIXED = ("colab", "kaggle")  # here the packages are installed first, and `all` of this package must not change them
 PREREQUISITES = {"prerelease": ["tensorflow>=2.22.0rc0"]}  # what is wanted beside this package
 ENVIRONMENTS = ("lowest", *FIXED, "newest", "prerelease")
 
@@ -24,11 +23,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("environment", choices=ENVIRONMENTS)
     parser.add_argument("--in", dest="folder", type=Path, default=Path("build/environments"), help="where to make it")
-    parser.add_argument("tests", nargs="*", help="arguments of pytest, after --")
-    options = parser.parse_args()
+    words, tests = split(sys.argv[1:])
+    options = parser.parse_args(words)
     python = made(options.environment, options.folder / options.environment)
     show(python)
-    return subprocess.run([python, "-m", "pytest", *options.tests], cwd=ROOT).returncode
+    return subprocess.run([python, "-m", "pytest", *tests], cwd=ROOT).returncode
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Returns the words before and after the first "--"."""
+    place = words.index("--") if "--" in words else len(words)
+    return words[:place], words[place + 1 :]
 
 
 def made(name: str, folder: Path) -> Path:
@@ -39,17 +44,20 @@ def made(name: str, folder: Path) -> Path:
     constraints = HERE / f"{name}.txt"
     if name in FIXED:
         pip(python, "-r", constraints)
-        with tempfile.TemporaryDirectory() as scratch:
-            kept = Path(scratch) / "kept.txt"
-            kept.write_text(pip(python, command="freeze --exclude-editable --exclude keras-mgnet"))
-            pip(python, "-e", f"{ROOT}[all,test]", "-c", kept)
-    else:
-        limits = ["-c", constraints] if constraints.exists() else []
-        pip(python, "-e", f"{ROOT}[all,test]", *PREREQUISITES.get(name, []), *limits)
+        before = frozen(python)
+        pip(python, "-e", f"{ROOT}[all]")
+        if lost := before - frozen(python):
+            raise SystemExit(f"expected an installation that changes no version. Received: another of {sorted(lost)}")
+    limits = ["-c", constraints] if constraints.exists() else []
+    pip(python, "-e", f"{ROOT}[all,test]", *PREREQUISITES.get(name, []), *limits)
     if name == "prerelease":  # keras and keras-nightly are the same folder, and requirements name keras
         pip(python, "keras", command="uninstall -y")
         pip(python, "--pre", "--force-reinstall", "--no-deps", "keras-nightly")
     return python
+
+
+def frozen(python: Path) -> set[str]:
+    return set(pip(python, command="freeze --exclude-editable").splitlines())
 
 
 def pip(python: Path, *words: str | Path, command: str = "install --quiet") -> str:

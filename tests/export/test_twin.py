@@ -299,9 +299,23 @@ def average_of_softmaxes():
     return keras.Model(x, layers.Average()([head(features), head(features)]))
 
 
-def with_a_lambda():
+class Scaling(layers.Layer):
+    """A layer that `from_config` cannot rebuild, since its configuration lacks an argument."""
+
+    def __init__(self, largest, **options):
+        super().__init__(**options)
+        self.largest = largest
+
+    def call(self, pixels):
+        return pixels / self.largest
+
+    def get_config(self):
+        return super().get_config()
+
+
+def with_a_layer_of_ones_own():
     x = image()
-    return keras.Model(x, head(backbone()(layers.Lambda(lambda pixels: pixels / 255, name="scaling")(x))))
+    return keras.Model(x, head(backbone()(Scaling(255, name="scaling")(x))))
 
 
 FORM = r"expected a functional model from one image \(N, H, W, C\) to one output \(N, classes\) .*Received: "
@@ -328,7 +342,7 @@ REFUSED = {
         r"expected 'mgnet' to be called with training=False\. Received: training=True",
     ),
     "a layer that cannot be rebuilt": (
-        with_a_lambda,
+        with_a_layer_of_ones_own,
         r"expected layers that from_config rebuilds\. Received: scaling \(",
     ),
 }

@@ -109,7 +109,7 @@ def train(strategy, images=None, batch_size=8, spoiled=None, **options):
         before = _copies(model)
         with averaged_weights(model):
             found["moved"].append(not np.array_equal(_copies(model), before))
-            found["tested"].append(model.evaluate(strategy.distribute(data(17, 7)), verbose=0))
+            found["tested"].append([float(x) for x in model.evaluate(strategy.distribute(data(17, 7)), verbose=0)])
         found["restored"].append(np.array_equal(_copies(model), before))
     for part, variables in (("model", model.variables), ("optimizer", model.optimizer.variables)):
         found |= {f"{part} {i} {variable.name}": variable.numpy().tolist() for i, variable in enumerate(variables)}

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import numpy as np
@@ -14,6 +15,7 @@ from keras_mgnet.errors import MissingDataError, one_line, unknown
 from keras_mgnet.extras import TFDS, extra
 from keras_mgnet.files import expanded, without_brackets
 from keras_mgnet.schema import open_ended, read_json
+from keras_mgnet.version import installed
 
 REPREPARE = "delete its folder and prepare it again with `tfds build`"
 
@@ -52,7 +54,7 @@ def read_tfds(name: str, forms: Sequence[str]) -> tuple[list[tuple[np.ndarray, n
 def _read(
     name: str, forms: Sequence[str], data_dir: Path | None
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[str]]:
-    tfds = extra("tensorflow_datasets", TFDS)
+    tfds = _tfds()
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # what is unknown or damaged ends in several errors of TFDS and protobuf
@@ -82,6 +84,15 @@ def _read(
             f"expected {name} as TFDS prepares it; {REPREPARE}. Received: '{builder.data_path}' ({reason})"
         ) from error
     return [(part["image"], part["label"].astype(np.int32)) for part in parts], features["label"].names
+
+
+def _tfds() -> ModuleType:
+    tfds = extra("tensorflow_datasets", TFDS)
+    if not hasattr(tfds, "builder"):  # it prints an error of its own import, and goes on
+        fits = "for protobuf 5 install it with `pip install 'tensorflow-metadata<1.18'`"
+        found = installed(("tensorflow-metadata", "protobuf"))
+        raise ImportError(f"expected a tensorflow-metadata that fits protobuf; {fits}. Received: {found}")
+    return tfds
 
 
 def _check_infos(root: Path, name: str) -> None:

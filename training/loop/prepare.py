@@ -26,7 +26,8 @@ from keras_mgnet.training.loop.distillation import distil, load_teacher
 from keras_mgnet.training.loop.objective import compile_model
 from keras_mgnet.training.loop.strategy import Strategy, connect
 from keras_mgnet.training.loop.task import Task, load_data, task
-from keras_mgnet.training.runs.run import model_config, versions
+from keras_mgnet.training.runs.run import model_config
+from keras_mgnet.version import versions
 
 
 @dataclass(frozen=True)

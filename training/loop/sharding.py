@@ -27,7 +27,7 @@ def connect_devices(cluster: Cluster | None) -> Strategy:
     if cluster:
         keras.distribution.initialize(",".join(cluster.addresses), len(cluster.addresses), cluster.index)
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
-    strategy = Sharded("multiworker" if cluster else "mirrored", distribution.num_model_replicas, cluster)
+    strategy = Sharded("multiworker" if cluster else "mirrored", distribution.device_mesh.devices.size, cluster)
     if strategy.replicas > 1:
         keras.distribution.set_distribution(distribution)
     return strategy

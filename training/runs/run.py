@@ -14,7 +14,6 @@ checkpoints/  a stopped run resumes from here (see `checkpoint`)
 import csv
 import inspect
 import json
-import platform
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -29,23 +28,13 @@ from keras_mgnet.registry import families
 from keras_mgnet.schema import read_json
 from keras_mgnet.trained import RECORD, WEIGHTS, read_weights, trained_folder, trained_names
 from keras_mgnet.training.runs.record import Record
-from keras_mgnet.version import installed
 
 CHECKPOINTS = ("last", "best")
 SAMPLES = "samples.npz"
 # Fields of a configuration that may differ in a resumed run.
 OF_THE_MACHINE = (
-    "out",
-    "resume",
-    "strategy",
-    "cpu_devices",
-    "keep",
-    "checkpoint_steps",
-    "log",
-    "steps_per_execution",
-    "stream",
+    *("out", "resume", "strategy", "cpu_devices", "keep", "checkpoint_steps", "log", "steps_per_execution", "stream"),
 )
-PACKAGES = ("keras-mgnet", "keras", "tensorflow", "jax", "numpy")
 
 
 @dataclass(frozen=True)
@@ -176,12 +165,6 @@ def read_log(path: Path, needed: Collection[str] = ()) -> list[dict[str, float]]
     except (ValueError, TypeError, csv.Error) as error:  # a surplus value is a list, a missing one None
         raise ValueError(f"expected log.csv to have numbers for each epoch. Received: '{path}' ({error})") from error
     return rows
-
-
-def versions() -> dict[str, str | None]:
-    """Returns the versions that a result depends on, with None for a missing package."""
-    found = dict.fromkeys(PACKAGES) | installed(PACKAGES)
-    return {"python": platform.python_version(), **found, "backend": keras.backend.backend()}
 
 
 def _owner(path: Path) -> str:

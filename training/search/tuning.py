@@ -23,11 +23,12 @@ from keras_mgnet.console import stderr
 from keras_mgnet.files import clear_staged, staged_file, write_json
 from keras_mgnet.training.data.dataset import Dataset, load
 from keras_mgnet.training.loop.loop import STOPPED, train
-from keras_mgnet.training.runs.run import Run, open_run, versions
+from keras_mgnet.training.runs.run import Run, open_run
 from keras_mgnet.training.search.config import TuneConfig
 from keras_mgnet.training.search.local_search import CHIEF, POLL, run_processes
 from keras_mgnet.training.search.trial_tuner import TrialTuner, hypermodel, known_trials
 from keras_mgnet.training.search.trials import Trial, doubt, markdown, plot_pareto, read_trials
+from keras_mgnet.version import versions
 
 PATIENCE = 3600  # seconds that a worker waits for its chief, as in KerasTuner
 

@@ -12,8 +12,9 @@ from keras_mgnet.recipes import recipe
 from keras_mgnet.reporting import new_figure, save
 from keras_mgnet.reporting import table as markdown_table
 from keras_mgnet.training.runs.compare import Entry, deviation
-from keras_mgnet.training.runs.run import Run, versions
+from keras_mgnet.training.runs.run import Run
 from keras_mgnet.training.tables.tables import Row, Table
+from keras_mgnet.version import versions
 
 COLUMNS = (
     *("row", "data", "parameters", "printed", "published", "last epoch", "difference", "best epoch", "difference"),

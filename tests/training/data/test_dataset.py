@@ -1,7 +1,9 @@
 """Real data sets as they are loaded."""
 
 import shutil
+import sys
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -133,6 +135,12 @@ def test_split_rejects(images, labels, message):
 def test_dataset_rejects(train, test, names, message):
     with pytest.raises(ValueError, match=f"expected .*{message}"):
         data.Dataset("x", train, test, tuple(names), (0.5,), (0.5,))
+
+
+def test_a_tfds_that_cannot_be_imported_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", ModuleType("tensorflow_datasets"))  # so it goes on
+    with pytest.raises(ImportError, match=r"fits protobuf; .*tensorflow-metadata<1.18.* Received: .*'protobuf': '"):
+        data.load("mnist")
 
 
 @pytest.mark.parametrize(
