@@ -302,6 +302,7 @@ LAYERS = {
     "kernel_chain": (lambda: KernelChain(("cross", "column:2"), 3, scale=0.25), [(2, 5, 4, 1)]),
     "coefficient_stencil": (lambda: CoefficientStencil(3), [(2, 5, 4, 1)]),
     "stencil_field": (lambda: StencilField(3), [(2, 5, 4, 2)]),
+    "stencil_field_of_a_batch": (lambda: StencilField(3, batch=2), [(2, 5, 4, 2)]),
     "stencil_transfer": (
         lambda: StencilTransfer([[0, 1, 1], [1, 2, 1], [1, 1, 0]], divisor=2.0),
         [(2, 7, 5, 2), (2, 3, 2, 2)],
