@@ -111,6 +111,7 @@ class Frame(Recomputing):
     recipe: str | None = None
     name: str | None = None
     dtype: Any = None
+    kind = "classifier"
 
     def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)

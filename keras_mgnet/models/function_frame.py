@@ -68,6 +68,7 @@ class FunctionFrame(Recomputing):
     recipe: str | None = None
     name: str | None = None
     dtype: Any = None
+    kind = "network of functions"
     include_top = True  # there is no head to leave out
 
     def __post_init__(self) -> None:

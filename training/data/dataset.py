@@ -16,8 +16,9 @@ from keras_mgnet.npz import read_npz
 from keras_mgnet.training.data.folder import read_folder
 from keras_mgnet.training.data.tfds import read_tfds
 
-FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
+FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR", "pde:PROBLEM")
 DENOISING = "denoise"  # clean images without classes
+PDE = "pde"  # pairs of functions
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -162,7 +163,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip") 
         (1437, 8, 8, 1)
     """
     check_known("on_corrupt", on_corrupt, ON_CORRUPT)
-    if is_denoising(name):
+    if is_denoising(name) or form_of(name) == PDE:
         raise ValueError(f"expected a data set with classes. Received: {name!r}")
     form, _, place = name.partition(":")
     if image_size is not None and (image_size < 1 or form != "folder"):
@@ -181,7 +182,12 @@ def is_denoising(name: str) -> bool:
         >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
         (True, False)
     """
-    return name.partition(":")[0] == DENOISING
+    return form_of(name) == DENOISING
+
+
+def form_of(name: str) -> str:
+    """Returns the part of a name in front of the colon, such as "npz"; the whole name if it has none."""
+    return name.partition(":")[0]
 
 
 def draw(available: int, wanted: int) -> np.ndarray:

@@ -9,7 +9,9 @@ from keras_mgnet.training.runs.run import OF_THE_MACHINE
 
 PARTS = ("config", "training", "data", "model")
 # Fields that older records lack, with the value that means the same.
-LATER = dict.fromkeys(("validation", "teacher", "temperature", "alpha", "kernel_rate")) | {"beta_rate": 1.0}
+LATER = dict.fromkeys(("validation", "teacher", "temperature", "alpha", "kernel_rate", "grid", "pairs")) | {
+    "beta_rate": 1.0
+}
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 

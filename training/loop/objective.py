@@ -17,15 +17,16 @@ def compile_model(
 ) -> LearningRateSchedule:
     """Compiles a model for a run and returns the learning rate as a function of the step.
 
-    Call this function inside the scope of the run's strategy. `model.recipe` becomes the recipe of the run. A denoiser keeps its
-    own loss and metric. The loss of a classifier is the cross-entropy with integer labels. With label smoothing or CutMix, the
-    labels are one-hot. Only training labels are smoothed, so the test loss is a plain cross-entropy. The recipe decides what is
-    not in the configuration: SGD or Adam, the milestones, Nesterov momentum, and which variables decay.
+    Call this function inside the scope of the run's strategy. `model.recipe` becomes the recipe of the run. A denoiser and a
+    network of functions keep their own loss and metrics. The loss of a classifier is the cross-entropy with integer labels. With
+    label smoothing or CutMix, the labels are one-hot. Only training labels are smoothed, so the test loss is a plain
+    cross-entropy. The recipe decides what is not in the configuration: SGD or Adam, the milestones, Nesterov momentum, and which
+    variables decay.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     model.recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
     rate = model.recipe.schedule(steps_per_epoch)
-    loss = model.loss if config.is_denoising else _cross_entropy(model, config)
+    loss = model.loss if config.kind != "classifier" else _cross_entropy(model, config)
     measures, jit_compile = type(model).frame.measures(), JIT_COMPILE[config.jit_compile]
     model.compile(model.recipe.optimizer(rate), loss, metrics=measures, jit_compile=jit_compile)
     return rate
