@@ -1,4 +1,4 @@
-"""Describes the outputs of exported networks: classes, labels, numbers or denoised images, and how their quality is measured."""
+"""Describes the outputs of exported networks: classes, labels, numbers, images or functions, and their quality."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import keras
 import numpy as np
 
 from keras_mgnet.metrics import mean_psnr
+from keras_mgnet.models.function_frame import FunctionFrame
 from keras_mgnet.models.image_frame import ImageFrame
 from keras_mgnet.models.meaning import NONE, SIGMOID, SOFTMAX, meaning
 from keras_mgnet.models.network import Network
+from keras_mgnet.relative_errors import mean_relative_l2
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -162,6 +164,30 @@ IMAGES = Answer(
     quality=lambda images, clean: mean_psnr(clean, images),
     truth=_true_images,
 )
+FUNCTIONS = replace(
+    IMAGES,
+    name="function",
+    value="a value",
+    read="function",
+    outputs={"function": "(N, H, W, c), float32, the output function on the grid of the input"},
+    compute=lambda function: {"function": function},
+    images="the input function on its grid, in the units of the training data",
+    decided=np.sign,
+    same="same sign",
+    unseen=(),
+    noise={"float16": 0.01, "int8": 0.2},
+    measure="l2",
+    label="relative L2 error",
+    text="{:.2%}",
+    scale=100.0,
+    unit="points",
+    quality=lambda functions, truth: mean_relative_l2(truth, functions),
+    truth=lambda truth, shape, outputs: (
+        f"functions {(*shape[:3], 'c')} of finite numbers",
+        truth.ndim == 4 and truth.shape[:3] == shape[:3] and bool(np.isfinite(truth).all()),
+    ),
+)
+FRAMES = {ImageFrame: ("a denoiser", IMAGES), FunctionFrame: ("a network of functions", FUNCTIONS)}
 ANSWERS = {SOFTMAX: CLASSES, SIGMOID: LABELS, NONE: NUMBERS}
 
 
@@ -174,7 +200,7 @@ def answer_of(model: keras.Model, activation: str | None = None, answers: str | 
         answers: "softmax", "sigmoid" or "none", see `export_formats`; None for what activation, loss and metrics say.
 
     Raises:
-        ValueError: if they do not say what the outputs mean, or a denoiser has `answers`.
+        ValueError: if they do not say what the outputs mean, or a network without classes has `answers`.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion
@@ -183,8 +209,9 @@ def answer_of(model: keras.Model, activation: str | None = None, answers: str | 
         >>> answer_of(MgNet((1,), 4), answers="sigmoid").read
         'labels'
     """
-    if not (isinstance(model, Network) and model.frame is ImageFrame):
+    kind, answer = FRAMES.get(model.frame, ("", None)) if isinstance(model, Network) else ("", None)
+    if answer is None:
         return ANSWERS[meaning(model, activation, answers)]
     if answers is not None:
-        raise ValueError(f"expected answers=None for a denoiser. Received: answers={answers!r}")
-    return IMAGES
+        raise ValueError(f"expected answers=None for {kind}. Received: answers={answers!r}")
+    return answer

@@ -40,9 +40,9 @@ def onnx(
     """Writes a model as a .onnx file and returns its path. An existing file is replaced in one step.
 
     The input is `image` (batch, H, W, C), float32. The outputs are `logits` and `probabilities` (batch, classes) and `classes`
-    (batch,), or those of `answers`; for a denoiser, `denoised` (batch, H, W, C). If the model takes images of any size, the axes
-    H and W are named `height` and `width`. The file also contains the class names, the normalisation and the input range, see
-    `export.read_metadata`.
+    (batch,), or those of `answers`; for a denoiser, `denoised` (batch, H, W, C); for functions, `function`.
+    If the model takes images of any size, the axes H and W are named `height` and `width`. The file also contains the class
+    names, the normalisation and the input range, see `export.read_metadata`.
 
     Args:
         model: a network of this package with its classifier, a denoiser, or any functional Keras model with one image as input

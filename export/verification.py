@@ -48,6 +48,8 @@ class Report:
         accuracy, keras_accuracy: accuracy of the artifact and of the float32 Keras model; None without labels.
         psnr, keras_psnr: for denoisers, mean PSNR in dB of the artifact and of the float32 Keras model; None without clean
             images.
+        l2, keras_l2: for networks of functions, mean relative L2 error of the artifact and of the float32 Keras model; None
+            without the true functions.
     """
 
     format: str
@@ -65,15 +67,17 @@ class Report:
     keras_accuracy: float | None = None
     psnr: float | None = None
     keras_psnr: float | None = None
+    l2: float | None = None
+    keras_l2: float | None = None
 
     @property
     def quality(self) -> tuple[float | None, float | None]:
-        """(accuracy or PSNR of the artifact, accuracy or PSNR of Keras). Both are None without labels."""
+        """The measure of quality (accuracy, PSNR or relative L2 error) of the artifact and of Keras. Both None without labels."""
         return getattr(self, self.answer.measure), getattr(self, f"keras_{self.answer.measure}")
 
     @property
     def drop(self) -> float | None:
-        """Loss of quality: accuracy or PSNR of Keras minus accuracy or PSNR of the artifact. None without labels."""
+        """The measure of Keras minus that of the artifact: negative for a relative L2 error that grows. None without labels."""
         own, of_keras = self.quality
         return None if own is None else of_keras - own
 
@@ -145,6 +149,8 @@ def verify(
       int8 and 0.03 for float16.
     - int8 and float16, denoisers: The same quotient for pixels, with the mean over the pixels of an image. The limit is 0.1 for
       int8 and 0.01 for float16.
+    - int8 and float16, networks of functions: The same quotient for values, and no mean is subtracted. The limit is 0.2 for int8
+      and 0.01 for float16.
 
     With int8 and float16, the largest difference between batch sizes, divided by scale, has the same limit as the quotient.
     Random outputs exceed the limits. One sample is enough, and the model may be untrained. With labels, the report also contains
@@ -156,7 +162,7 @@ def verify(
         samples: images (N, H, W, C), in the form that the file takes.
         normalization: the argument `normalization` of the export.
         labels: the classes (N,), for answers="sigmoid" 0 or 1 for each label (N, labels), for denoisers the clean images
-            (N, H, W, C).
+            (N, H, W, C), for networks of functions the true functions (N, H, W, c).
         tolerance: largest absolute difference of a logit or a pixel; None for the limits above.
         answers: the argument `answers` of the export.
 

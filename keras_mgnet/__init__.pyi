@@ -1,6 +1,7 @@
 from . import analysis, layers, models, multigrid
 from .description import count_params, describe, features
 from .interop import load_torch_weights, save_torch_weights
+from .layers.operators.grid_norm import adapt_normalizers
 from .layers.operators.whitening import whiten
 from .models import (
     DenseNet,
@@ -11,6 +12,7 @@ from .models import (
     LMResNet,
     LMResNeXt,
     MgNet,
+    MgNO,
     MultiResNet,
     PolyMgNet,
     PolyNet,
@@ -39,6 +41,7 @@ __all__ = [
     "HyperNetwork",
     "LMResNeXt",
     "LMResNet",
+    "MgNO",
     "MgNet",
     "ModelInfo",
     "MultiResNet",
@@ -54,6 +57,7 @@ __all__ = [
     "VCycleMgNet",
     "VeryDeepPolyNet",
     "__version__",
+    "adapt_normalizers",
     "analysis",
     "count_params",
     "create_model",

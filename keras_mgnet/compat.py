@@ -71,12 +71,12 @@ def is_named_for_remat(layer: keras.Layer) -> bool:
     return mode is not None and mode.mode == "list_of_layers" and layer.name in mode.layer_names
 
 
-def mark_higher_is_better(metric: keras.Metric) -> None:
-    """Makes mode="auto" mean "max" in a callback that monitors the metric.
+def mark_direction(metric: keras.Metric, direction: str) -> None:
+    """Makes mode="auto" mean "max" in a callback that monitors the metric if `direction` is "up", and "min" if it is "down".
 
     Keras has no public attribute for whether a higher value of a metric is better (keras-team/keras#18798).
     """
-    metric._direction = "up"
+    metric._direction = direction
 
 
 def trained_variables(optimizer: keras.Optimizer) -> list[keras.Variable]:

@@ -78,7 +78,7 @@ class _Mean(keras.metrics.MeanMetricWrapper):
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, dtype: DType) -> None:
         super().__init__(function, name=name, dtype=dtype)
-        compat.mark_higher_is_better(self)
+        compat.mark_direction(self, "up")
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

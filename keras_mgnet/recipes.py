@@ -72,9 +72,10 @@ class Recipe:
         milestones: for a "step" curve. The rate is divided by 10 at the start of each of these epochs, counted from 0.
         source: the publication or code of the recipe.
         momentum, nesterov: arguments of SGD. Adam uses the momentum as beta_1 and ignores nesterov.
-        curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step), "constant" or "triangular"
-            (`schedules.Triangular`).
-        warmup_epochs: epochs over which the rate rises linearly, from a fifth for a triangular curve, else from 0.
+        curve: curve of the learning rate: "step", "cosine" (half a period over the run, step by step), "constant", "triangular"
+            (`schedules.Triangular`) or "one_cycle" (`schedules.OneCycle`).
+        warmup_epochs: epochs over which the rate rises linearly, from a fifth for a triangular curve, else from 0. With
+            "one_cycle" the rise is half a period of a cosine, from half of the rate.
         decayed: the variables with weight decay, "all" trainable variables or "kernels" only (see `optimizers.SGD`).
         augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops.
             This package does not.
@@ -259,6 +260,18 @@ RECIPES = {
         (),
         "this package: Adam; the paper has L-BFGS over all images at once",
         curve="cosine",
+        augment="none",
+        rule="adam",
+    ),
+    "mgno": Recipe(
+        500,
+        8,
+        5e-4,
+        0.0,
+        (),
+        "xlliu2017/MgNO, without its weight decay and its cycle of beta_1; its rate changes once an epoch",
+        curve="one_cycle",
+        warmup_epochs=100.0,
         augment="none",
         rule="adam",
     ),

@@ -51,6 +51,16 @@ class ModelInfo:
         return self.kwargs.get("classes")
 
     @property
+    def kind(self) -> str:
+        """What the network is for: "classifier", "denoiser" or "network of functions".
+
+        Example:
+            >>> model_info("mgno_darcy_rough").kind
+            'network of functions'
+        """
+        return families()[self.family].frame.kind
+
+    @property
     def own(self) -> dict[str, Published]:
         """The results in `published` that come from the first source, keyed by the name of the data set."""
         return {printed.dataset.name: printed for printed in self.published if printed.table == self.published[0].table}

@@ -1,5 +1,6 @@
-"""Learning rates over the steps of a run: divisions by ten, cosine, constant or triangular."""
+"""Learning rates over the steps of a run: divisions by ten, cosine, constant, triangular or one cycle."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from keras import ops
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule, PiecewiseConstantDecay
 
 START = 0.2  # of a triangular rate, as a share of its peak
+FIRST, LAST = 1 / 2, 1 / 200  # of a rate of one cycle, as shares of its peak
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
@@ -63,6 +65,39 @@ class Triangular(LearningRateSchedule):
         return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
 
 
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class OneCycle(LearningRateSchedule):
+    """Rises from half of the rate to the rate, then falls to 1/200 of the rate, each as half a period of a cosine.
+
+    Args:
+        rate: the highest learning rate.
+        peak: the step with the highest rate.
+        steps: length of the run in steps. The last step has the lowest rate.
+
+    Example:
+        >>> curve = OneCycle(1.0, peak=20, steps=101)
+        >>> [round(float(curve(step)), 4) for step in (0, 10, 20, 60, 100)]
+        [0.5, 0.75, 1.0, 0.5025, 0.005]
+    """
+
+    def __init__(self, rate: float, peak: int, steps: int) -> None:
+        self.rate, self.peak, self.steps = rate, peak, steps
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        up = ops.minimum(step / max(self.peak, 1), 1.0)
+        down = (step - self.peak) / max(self.steps - 1 - self.peak, 1)
+        return self.rate * ops.where(step < self.peak, _turn(FIRST, 1.0, up), _turn(1.0, LAST, down))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
+
+
+def _turn(start: float, end: float, share: Any) -> Any:
+    """Returns the value after a share of half a period of a cosine from start to end."""
+    return end + (start - end) * (1 + ops.cos(math.pi * share)) / 2
+
+
 def _step(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
     if not divisions:
         return _constant(rate, steps, divisions, warmup)
@@ -82,7 +117,17 @@ def _triangular(rate: float, steps: int, divisions: Sequence[int], warmup: int) 
     return Triangular(rate, warmup, steps)
 
 
-SCHEDULES = {"step": _step, "cosine": _cosine, "constant": _constant, "triangular": _triangular}
+def _one_cycle(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
+    return OneCycle(rate, warmup, steps)
+
+
+SCHEDULES = {
+    "step": _step,
+    "cosine": _cosine,
+    "constant": _constant,
+    "triangular": _triangular,
+    "one_cycle": _one_cycle,
+}
 
 
 def schedule(
@@ -91,15 +136,16 @@ def schedule(
     """Returns the learning rate over the steps of a run.
 
     Args:
-        name: "step", "cosine" or "constant".
+        name: a key of `SCHEDULES`.
         rate: the highest learning rate.
         steps: length of the run in steps.
         divisions: steps at which "step" divides the rate by 10.
-        warmup: length of the linear rise in steps; 0 for none. A triangular rate rises from a fifth, the others from 0.
+        warmup: length of the linear rise in steps; 0 for none. A triangular rate rises from a fifth, the others from 0. The rise
+            of "one_cycle" is a cosine that starts from half of the rate.
 
     Example:
         >>> round(float(schedule("step", 0.1, 100, divisions=(50,))(50)), 6)
         0.01
     """
     base = SCHEDULES[name](rate, steps, divisions, warmup)
-    return WarmUp(base, warmup) if warmup and not isinstance(base, Triangular) else base
+    return WarmUp(base, warmup) if warmup and not isinstance(base, (Triangular, OneCycle)) else base

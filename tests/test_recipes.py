@@ -24,6 +24,18 @@ def triangle(epochs, peak):
     return share
 
 
+def one_cycle(epochs, peak):
+    """The rate over that of the beginning, which is half of the highest one."""
+
+    def share(epoch, step):
+        now, top, end = epoch * STEPS + step, peak * STEPS, epochs * STEPS - 1
+        rise = 0.75 - 0.25 * math.cos(math.pi * now / top)
+        fall = (1 + 1 / 200) / 2 + (1 - 1 / 200) / 2 * math.cos(math.pi * (now - top) / (end - top))
+        return rise if now < top else fall
+
+    return share
+
+
 def cosine(epochs):
     return lambda epoch, step: 0.5 * (1 + math.cos(math.pi * (epoch * STEPS + step) / (epochs * STEPS)))
 
@@ -50,6 +62,7 @@ SOURCES = {
     "poly_mgnet": cosine(400),
     "tnrd": cosine(40),
     "larsson2017": at(200, 300, 350, 375),  # whenever half of the epochs that are left have passed
+    "mgno": one_cycle(500, peak=100),  # of a schedule that changes the rate once an epoch
     "fast": triangle(16, peak=4 / 16),
     "modern": lambda epoch, step: min(1, (epoch * STEPS + step + 1) / (5 * STEPS)) * cosine(200)(epoch, step),
 }

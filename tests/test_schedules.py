@@ -44,7 +44,14 @@ def test_triangular_schedule_rises_from_a_fifth_to_its_peak_and_falls_to_zero():
     np.testing.assert_allclose(rates("triangular"), np.linspace(0.1, 0, 121)[:-1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULES.keys() - {"triangular"}))
+def test_one_cycle_rises_from_half_of_its_peak_and_falls_to_a_two_hundredth():
+    rate = rates("one_cycle", warmup_epochs=3)
+    np.testing.assert_allclose(rate[:31], 0.075 - 0.025 * np.cos(np.pi * np.arange(31) / 30), rtol=1e-5)
+    np.testing.assert_allclose(rate[[30, 119]], [0.1, 0.0005], rtol=1e-5)
+    assert (np.diff(rate[30:]) < 0).all()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES.keys() - {"triangular", "one_cycle"}))
 def test_warm_up_rises_linearly_to_the_schedule(name):
     warm, plain = rates(name, warmup_epochs=2), rates(name)
     np.testing.assert_allclose(warm, plain * np.minimum(1, np.arange(1, 121) / 20), rtol=1e-5)

@@ -90,7 +90,7 @@ SECTIONS = [
         "Residual correction",
         (
             *(layers.ResidualCorrection, layers.Damped, layers.Chebyshev, layers.Multistep, layers.PolynomialSmoother),
-            layers.CycleLevel,
+            *(layers.DataCorrection, layers.CycleLevel),
         ),
         (
             *(steps.plus, steps.residual, steps.mapping, steps.residual_correction, steps.combine, steps.root_pair),

@@ -26,6 +26,7 @@ GROUPS = {  # file -> its commands, in the order of the help
     "analyze": ("analyze",),
     "explore": ("explore",),
     "solve": ("solve",),
+    "generate": ("generate",),
     "serve": ("serve",),
     "bench": ("bench",),
     "demo": ("demo",),

@@ -12,6 +12,7 @@ from keras_mgnet.cli.options import CheckpointOption, DatasetOption, RunArgument
 from keras_mgnet.console import say
 from keras_mgnet.files import workspace
 from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.functions import FunctionPairs
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop.inference import load_images
 from keras_mgnet.training.runs.run import Run, open_run
@@ -74,5 +75,7 @@ def subject_of(run: Run, checkpoint: str, images: int, seed: int, dataset: str |
     if isinstance(data, CleanImages):
         noisy, clean = data.test_squares(SIDE)
         return Subject(model, noisy[chosen], clean[chosen], seed=seed)
+    if isinstance(data, FunctionPairs):
+        return Subject(model, data.test.x[chosen], data.test.y[chosen], seed=seed)
     pixels = np.asarray(normalize(data.test.images[chosen], *run.normalization))
     return Subject(model, pixels, data.test.labels[chosen], tuple(run.class_names), seed)

@@ -1,4 +1,7 @@
-"""Names, shapes and axes of our weights in PyTorch's code: XuTeam/MgNet_Code, 2prime/LM-ResNet and kuangliu/pytorch-cifar."""
+"""Names, shapes and axes of our weights in PyTorch's code.
+
+The code is XuTeam/MgNet_Code, 2prime/LM-ResNet, kuangliu/pytorch-cifar and xlliu2017/MgNO.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,9 +10,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_mgnet.layers import Branch, Conv, Norm
+from keras_mgnet.layers import Affine, Branch, Conv, GridNorm, Norm, Normalizer
 from keras_mgnet.layers.sharing import instance
-from keras_mgnet.models import LMResNet, MgNet, ResNet
+from keras_mgnet.models import LMResNet, MgNet, MgNO, ResNet
 from keras_mgnet.models.network import Network
 
 Named = Iterator[tuple[str, keras.layers.Layer | keras.Variable]]
@@ -18,7 +21,9 @@ Convert = Callable[[np.ndarray], np.ndarray]
 ENTRIES: dict[
     Any, dict[str, tuple[str, tuple[int, ...]]]
 ] = {  # PyTorch's name -> (our variable, permutation of axes to our order)
+    Affine: {"weight": ("kernel", (2, 3, 1, 0)), "bias": ("bias", (0,))},
     Conv: {"weight": ("kernel", (2, 3, 1, 0))},
+    GridNorm: {"weight": ("gamma", (1, 2, 0)), "bias": ("beta", (1, 2, 0))},
     keras.layers.Dense: {"weight": ("kernel", (1, 0)), "bias": ("bias", (0,))},
     Norm: {
         "weight": ("gamma", (0,)),
@@ -30,6 +35,7 @@ ENTRIES: dict[
 UNUSED = {  # entries that the code registers and never uses, by family; keras.Model is all families
     keras.Model: r"(.*\.)?num_batches_tracked",  # PyTorch's step counter of a norm with fixed momentum
     LMResNet: r"bn1\..*|downsample1\..*|ks\.\d+",  # no norm follows the stem, and a transition has no k
+    MgNO: r"(conv_list\.\d+|last_layer)\.(RTlayers\.\d+|layer0\.0\.A)\..*",  # of grids that are not there, and of u = 0
 }
 
 
@@ -52,6 +58,11 @@ def entries(model: keras.Model) -> Iterator[Entry]:
     for prefix, part in _layout(model):
         if isinstance(part, keras.Variable):
             yield Entry(prefix, (1,), part, lambda ks: 1 - ks[0], lambda k: 1 - np.array([k], "float64"))
+        elif isinstance(part, Normalizer):  # of functions with one channel, which PyTorch's code leaves out
+            for name in ("mean", "std"):
+                shape = tuple(getattr(part, name).shape[:-1])
+                add, drop = partial(np.expand_dims, axis=-1), partial(np.squeeze, axis=-1)
+                yield Entry(f"{prefix}.{name}", shape, getattr(part, name), add, drop)
         elif part is not None:  # a fixed restriction has no kernel
             for name, (attribute, axes) in ENTRIES[_kind(part)].items():
                 variable, back = getattr(part, attribute), np.argsort(axes)
@@ -64,9 +75,9 @@ def _layout(model: keras.Model) -> Named:
     """Yields (torch prefix, layer) for every use of every layer."""
     for family, layout in LAYOUTS.items():
         if isinstance(model, family):
-            if not model.get_config()["include_top"]:
+            if not model.get_config().get("include_top", True):
                 raise ValueError(f"expected a model with its classifier. Received: {model.name} with include_top=False")
-            if not model.get_config()["norm"]:
+            if not model.get_config().get("norm", True):
                 raise ValueError(f"expected a model with norms. Received: {model.name} with norm=None")
             return layout(model)
     names = ", ".join(family.__name__ for family in LAYOUTS)
@@ -129,15 +140,52 @@ def _block(module: str, branch: Branch, i: int) -> Named:
         yield from ((f"{module}.conv{p + 1}", branch.conv(p, i)), (f"{module}.bn{p + 1}", branch.norms()[p][i]))
 
 
+def _mgno_layout(model: MgNO) -> Named:
+    config = model.get_config()
+    layers, steps = config["layers"], config["steps"]
+    for k in range(1, layers + 1):
+        yield from _mgno_cycle(model, f"conv_list.{k - 1}", k, steps)
+    for k in range(1, layers + 1):
+        yield from ((f"linear_list.{k - 1}", part) for part in _named(model, f"K{k}"))
+        yield from ((f"norm_layer_list.{k - 1}", part) for part in _named(model, f"norm{k}"))
+    yield from _mgno_cycle(model, "last_layer", layers + 1, steps)
+    last = "last_layer" if config["variant"] == "navier_stokes" else "linear"
+    yield from ((last, part) for part in _named(model, "q"))
+    if config["normalize_y"] == "pointwise":
+        yield "normalizer", model.get_layer("decode")
+
+
+def _mgno_cycle(model: MgNO, prefix: str, k: int, steps: Any) -> Named:
+    """Yields the layers of V-cycle k; none if the network has no such V-cycle."""
+    for l in range(len(steps)):  # noqa: E741
+        place = f"{k}_{l + 1}"
+        for part in _named(model, f"transfer{place}"):
+            yield from ((f"{prefix}.layer{l}.0.Pi", part.Pi.conv), (f"{prefix}.layer{l}.0.R", part.R.conv))
+        yield from ((f"{prefix}.layer{l}.0.A", part.A) for part in _named(model, f"residual{place}"))
+        for level, module, first in (("", f"layer{l}", int(l > 0)), ("_up", f"post_smooth_layer{l}", 0)):
+            for part in _named(model, f"level{place}{level}"):
+                system = part.field
+                yield from ((f"{prefix}.{module}.{i + first}.S", B) for i, B in enumerate(system.B))
+                yield from ((f"{prefix}.{module}.{i + first}.A", A) for i, A in enumerate(system.A, system.first))
+        yield from ((f"{prefix}.norm_layer_list.{l}", part) for part in _named(model, f"norm{place}"))
+        yield from ((f"{prefix}.RTlayers.{l}", part.T) for part in _named(model, f"up{place}"))
+
+
 LAYOUTS: dict[type[Network], Callable[[Any], Named]] = {
     MgNet: _mgnet_layout,
     ResNet: _resnet_layout,
     LMResNet: _lm_resnet_layout,
+    MgNO: _mgno_layout,
 }
 
 
 def _numbered(model: keras.Model, prefix: str) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name.rstrip("0123456789") == prefix]
+
+
+def _named(model: keras.Model, name: str) -> list[Any]:
+    """Returns the layer of a model with this name, in a list that is empty if there is none."""
+    return [layer for layer in model.layers if layer.name == name]
 
 
 def _kind(layer: keras.layers.Layer) -> Any:

@@ -1,7 +1,7 @@
-"""Loads and saves weights of PyTorch: state dicts of the authors' code for MgNet and LM-ResNet, and of kuangliu's ResNets."""
+"""Loads and saves weights of PyTorch: state dicts of the authors' code, and of kuangliu's ResNets."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras_mgnet.errors import check_known, existing_file
 from keras_mgnet.extras import TRAIN, extra
 from keras_mgnet.interop.names import UNUSED, entries
+from keras_mgnet.layers.operators.grid_norm import normalizers
 from keras_mgnet.loading import load_model
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.weights import load_arrays, load_file
@@ -21,11 +22,12 @@ def load_torch_weights(model: keras.Model, state_dict_or_path: Mapping[str, Any]
     """Loads the weights of a PyTorch state dict into a model.
 
     Args:
-        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier, or an MgNO. PyTorch's code of MgNO keeps the
+            statistics of inputs, and those of a "scalar" normaliser, outside of its network: they stay as they are.
         state_dict_or_path: a mapping of names to arrays, or the path of a .npz, .safetensors, .pth or .pt file. The last two need
-            torch, which reads them with `weights_only`. The names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet or
-            kuangliu/pytorch-cifar. The ks of 2prime/LM-ResNet are 1 - k, and its unused entries are skipped. The prefixes "w/"
-            and "module." are dropped. If `model` shares a tensor, all names of this tensor must hold equal values.
+            torch, which reads them with `weights_only`. The names are those of XuTeam/MgNet_Code, 2prime/LM-ResNet,
+            kuangliu/pytorch-cifar or xlliu2017/MgNO. The ks of 2prime/LM-ResNet are 1 - k. Unused entries are skipped. The
+            prefixes "w/" and "module." are dropped. If `model` shares a tensor, all names of this tensor must hold equal values.
 
     Raises:
         ValueError: if a key is missing or unexpected, or if its array has another shape or differs from another array of the same
@@ -64,7 +66,7 @@ def save_torch_weights(model: keras.Model, path: str | Path) -> Path:
     """Writes the weights of a model as a PyTorch state dict. This is the inverse of `load_torch_weights`.
 
     Args:
-        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier.
+        model: an MgNet, ResNet, PreActResNet or LMResNet with its classifier, or an MgNO.
         path: path of the .safetensors file. In PyTorch, `module.load_state_dict(safetensors.torch.load_file(path), strict=False)`
             loads it. The file has no entries that the module registers and never uses, so `strict` must be False. A shared tensor
             has one entry for each of its names. The ks of 2prime/LM-ResNet are in float64, so that k = 1 - ks is exact.
@@ -117,8 +119,11 @@ def _load_keras(model: Network, path: Path, other_classes: bool) -> None:
     load_arrays(model, load_model(path).get_weights(), path, other_classes)
 
 
-def _check_whole(model: keras.Model, known: Container[int]) -> None:
-    if alien := [variable.path for variable in model.weights if id(variable) not in known]:
+def _check_whole(model: keras.Model, known: Iterable[int]) -> None:
+    kept = {
+        id(variable) for layer in normalizers(model) for variable in layer.weights
+    }  # PyTorch's code has them elsewhere
+    if alien := [variable.path for variable in model.weights if id(variable) not in {*known, *kept}]:
         raise ValueError(f"expected a model whose variables all exist in PyTorch's code. Received: {_some(alien)}")
 
 

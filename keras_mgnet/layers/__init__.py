@@ -2,6 +2,7 @@
 
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain
+from keras_mgnet.layers.fields.data_system import DataSystem
 from keras_mgnet.layers.fields.dense import DenseStates
 from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep, PeronaMalik
 from keras_mgnet.layers.fields.field import Blocks, Field, InTurn, Sum
@@ -16,6 +17,7 @@ from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardi
 from keras_mgnet.layers.grid_level import CycleLevel, GridLevel
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.operators.conv import Affine, Conv
+from keras_mgnet.layers.operators.grid_norm import GridNorm, Normalizer
 from keras_mgnet.layers.operators.learned_stencil import CoefficientStencil, KernelChain
 from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
@@ -24,7 +26,15 @@ from keras_mgnet.layers.operators.whitening import Whitening
 from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerFromData, EulerSystem, Heun
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
-from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
+from keras_mgnet.layers.schemes.smoothers import (
+    Chebyshev,
+    Damped,
+    DataCorrection,
+    Multistep,
+    RedBlack,
+    ResidualCorrection,
+    Weighted,
+)
 from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
@@ -32,6 +42,7 @@ from keras_mgnet.layers.stochastic import StochasticDepth
 from keras_mgnet.layers.transfers.coupling import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.transfers.cycle import CycleTransfer
 from keras_mgnet.layers.transfers.dense import DenseTransition
+from keras_mgnet.layers.transfers.prolongation import Prolongation
 from keras_mgnet.layers.transfers.stencil import StencilTransfer
 from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 
@@ -49,6 +60,8 @@ __all__ = [
     "CycleLevel",
     "CycleTransfer",
     "Damped",
+    "DataCorrection",
+    "DataSystem",
     "Dense",
     "DenseStates",
     "DenseTransition",
@@ -63,6 +76,7 @@ __all__ = [
     "FullWeighting",
     "GlobalPath",
     "GridLevel",
+    "GridNorm",
     "GridTransfer",
     "Halves",
     "Heun",
@@ -80,9 +94,11 @@ __all__ = [
     "Method",
     "Multistep",
     "Norm",
+    "Normalizer",
     "PeronaMalik",
     "Poly",
     "PolynomialSmoother",
+    "Prolongation",
     "RadialBasis",
     "Recurrent",
     "RedBlack",

@@ -4,11 +4,13 @@ from keras_mgnet.models.densenet import DenseNet
 from keras_mgnet.models.fb_resnet import FBResNet
 from keras_mgnet.models.fractalnet import FractalNet
 from keras_mgnet.models.frame import Frame, FrameArguments
+from keras_mgnet.models.function_frame import FunctionFrame, FunctionFrameArguments
 from keras_mgnet.models.hamiltonian import HamiltonianNet
 from keras_mgnet.models.highway import HighwayNet
 from keras_mgnet.models.image_frame import ImageFrame, ImageFrameArguments
 from keras_mgnet.models.lm_resnet import LMResNet, LMResNeXt, k_values
 from keras_mgnet.models.mgnet import MgNet
+from keras_mgnet.models.mgno import MgNO
 from keras_mgnet.models.multi_resnet import MultiResNet
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.poly_mgnet import PolyMgNet
@@ -43,6 +45,7 @@ FAMILIES = (
     RevNet,
     HamiltonianNet,
     ReactionDiffusion,
+    MgNO,
 )
 
 __all__ = [
@@ -52,12 +55,15 @@ __all__ = [
     "FractalNet",
     "Frame",
     "FrameArguments",
+    "FunctionFrame",
+    "FunctionFrameArguments",
     "HamiltonianNet",
     "HighwayNet",
     "ImageFrame",
     "ImageFrameArguments",
     "LMResNeXt",
     "LMResNet",
+    "MgNO",
     "MgNet",
     "MultiResNet",
     "Network",

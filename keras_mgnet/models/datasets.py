@@ -60,8 +60,15 @@ CIFAR100 = DatasetInfo(
 SVHN = DatasetInfo("svhn", "SVHN", (32, 32, 3), 10, "cifar", "svhn_cropped", 73_257, flips=False)
 IMAGENET = DatasetInfo("imagenet", "ImageNet", (224, 224, 3), 1000, "imagenet", "imagenet2012", 1_281_167)
 BSD68 = DatasetInfo("bsd68", "BSD68", (None, None, 1))
+# Pairs of functions: the input functions of MgNO's networks
+DARCY_SMOOTH = DatasetInfo("darcy", "Darcy, smooth", (211, 211, 1))
+DARCY_ROUGH = DatasetInfo("darcy_rough", "Darcy, rough", (256, 256, 1))
+PIPE = DatasetInfo("pipe", "Pipe", (128, 128, 2))
+NAVIER_STOKES = DatasetInfo("navier_stokes", "Navier-Stokes", (64, 64, 1))
+HELMHOLTZ = DatasetInfo("helmholtz", "Helmholtz", (101, 101, 1))
+FUNCTIONS = (DARCY_SMOOTH, DARCY_ROUGH, PIPE, NAVIER_STOKES, HELMHOLTZ)
 
-DATASETS = {info.name: info for info in (MNIST, CIFAR10, CIFAR100, SVHN, IMAGENET, BSD68)}
+DATASETS = {info.name: info for info in (MNIST, CIFAR10, CIFAR100, SVHN, IMAGENET, BSD68, *FUNCTIONS)}
 
 
 def of_tfds(name: str) -> DatasetInfo | None:

@@ -48,8 +48,25 @@ class FrameArguments(TypedDict, total=False):
     dtype: Any
 
 
+class Recomputing:
+    """A context for the construction of levels. The levels in `remat` are made in a `keras.RematScope`."""
+
+    remat: Sequence[str] = ()
+
+    def __enter__(self) -> Self:
+        self._rematerialized.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._rematerialized.__exit__(*error)
+
+    @cached_property
+    def _rematerialized(self) -> keras.RematScope:
+        return keras.RematScope("list_of_layers" if self.remat else None, layer_names=self.remat)
+
+
 @dataclass(frozen=True)
-class Frame:
+class Frame(Recomputing):
     """The arguments that all classifiers share. The constructors of classifiers take these arguments by keyword.
 
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
@@ -94,6 +111,7 @@ class Frame:
     recipe: str | None = None
     name: str | None = None
     dtype: Any = None
+    kind = "classifier"
 
     def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
@@ -104,10 +122,7 @@ class Frame:
                 "expected classes to be an integer >= 2; for a single output use include_top=False and add a Dense(1) layer. "
                 f"Received: classes={self.classes!r}"
             )
-        if not isinstance(self.remat, (tuple, list)) or not all(isinstance(name, str) for name in self.remat):
-            raise ValueError(
-                f"expected remat to be names of levels, such as ('level1',). Received: remat={self.remat!r}"
-            )
+        check_level_names(self.remat)
         if self.pooling is not None and not is_known(self.pooling, POOLINGS):
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
         if not is_known(self.norm, NORMS):
@@ -117,17 +132,6 @@ class Frame:
         check_input_tensor(self.input_tensor)
         check_weights(self.weights)
         check_recipe(self.recipe)
-
-    def __enter__(self) -> Self:
-        self._rematerialized.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._rematerialized.__exit__(*error)
-
-    @cached_property
-    def _rematerialized(self) -> keras.RematScope:
-        return keras.RematScope("list_of_layers" if self.remat else None, layer_names=self.remat)
 
     @property
     def common(self) -> dict[str, Any]:
@@ -220,6 +224,12 @@ def check_input_tensor(given: Any) -> None:
     """Raises ValueError unless an input tensor is None, a symbolic tensor or the configuration of one."""
     if not (given is None or isinstance(given, (keras.KerasTensor, dict))):
         raise ValueError(f"expected input_tensor to be None or a keras.Input. Received: input_tensor={given!r}")
+
+
+def check_level_names(remat: Any) -> None:
+    """Raises ValueError unless `remat` is a sequence of names."""
+    if not isinstance(remat, (tuple, list)) or not all(isinstance(name, str) for name in remat):
+        raise ValueError(f"expected remat to be names of levels, such as ('level1',). Received: remat={remat!r}")
 
 
 def is_file(weights: str | Path) -> bool:

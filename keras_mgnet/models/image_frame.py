@@ -47,6 +47,7 @@ class ImageFrame:
     recipe: str | None = None
     name: str | None = None
     dtype: Any = None
+    kind = "denoiser"
     include_top = True  # there is no head to leave out
     remat = ()
 

@@ -20,6 +20,7 @@ from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
 from keras_mgnet.models.frame import Frame, is_file
+from keras_mgnet.models.function_frame import FunctionFrame
 from keras_mgnet.models.image_frame import ImageFrame
 from keras_mgnet.models.weights import complete, load_file, load_trained
 
@@ -33,17 +34,19 @@ class Network(keras.Model):
 
     The constructor compiles the network with its recipe, so you can call `fit` at once. A network with include_top=False is not
     compiled, and neither is a network that Keras loads with compile=False. With `Frame` a network maps images (N, H, W, C) to
-    logits (N, classes). With `ImageFrame` a network maps images to images.
+    logits (N, classes). With `ImageFrame` a network maps images to images, and with `FunctionFrame` functions to functions.
 
     To define a family, subclass `Network` and decorate the subclass with `keras_mgnet.serialization.serializable`. The
     constructor takes the arguments of the family, and then `**arguments: Unpack[FrameArguments]`. `help` and
     `inspect.signature` list the arguments of the frame one by one.
 
     Args:
-        frame: a `Frame` or `ImageFrame`, which gives the input image, the output layers and the loss.
+        frame: a frame, which gives the input, the output layers and the loss.
         features: output of the last level, (N, H, W, c).
         name: name of the model. A name in the frame takes precedence.
         recipe: key of the recipe to compile with; None for the recipe of the family. A recipe in the frame takes precedence.
+        image: the input image; None to search for it from `features`. Pass it if the graph forks and joins on many grids: Keras'
+            search follows every path, and their number doubles with each fork.
 
     Attributes:
         frame: class of the frame, `Frame` or another class with the same methods.
@@ -64,7 +67,7 @@ class Network(keras.Model):
         (None, 3)
     """
 
-    frame: ClassVar[type[Frame] | type[ImageFrame]] = Frame
+    frame: ClassVar[type[Frame] | type[ImageFrame] | type[FunctionFrame]] = Frame
     family: ClassVar[Family] = Family(recipe="xuteam")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -73,9 +76,15 @@ class Network(keras.Model):
             list_arguments(cls.__init__, cls)
 
     def __init__(
-        self, frame: Frame | ImageFrame, features: keras.KerasTensor, *, name: str, recipe: str | None = None
+        self,
+        frame: Frame | ImageFrame | FunctionFrame,
+        features: keras.KerasTensor,
+        *,
+        name: str,
+        recipe: str | None = None,
+        image: keras.KerasTensor | None = None,
     ) -> None:
-        inputs = keras.utils.get_source_inputs(features)
+        inputs = keras.utils.get_source_inputs(features if image is None else image)
         inputs = inputs[0] if len(inputs) == 1 else inputs
         super().__init__(inputs=inputs, outputs=frame.head(features), name=frame.name or name)
         self.dtype_policy = frame.common["dtype"]  # Keras decides by it whether to scale the loss

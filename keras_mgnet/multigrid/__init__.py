@@ -2,16 +2,19 @@
 
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
 from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
+from keras_mgnet.multigrid.problems import ProblemConfig, generate
 from keras_mgnet.multigrid.rescaling import rescale
 from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.stencils import transfer_stencil
 
 __all__ = [
     "Iteration",
+    "ProblemConfig",
     "anisotropic",
     "convergence_factor",
     "diffusion",
     "five_point",
+    "generate",
     "jumps",
     "rescale",
     "solve",

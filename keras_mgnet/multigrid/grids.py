@@ -44,8 +44,13 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
     grid is R A P, with restriction R and interpolation P. With "rediscretised" a coarse point takes the stencil of the fine point
     at the same place, rescaled to the larger mesh size as in `rediscretised`. For smooth coefficients this is the discretisation
     on the coarse grid up to a small error. For jumping coefficients it is not.
+
+    An array (N, n, n, 3, 3) has the operators of N problems. So has each array of the result.
     """
     A = real_array("A", A)
+    if A.ndim == 5:
+        grids = [operators(one, n, levels, transfer, coarse) for one in A]
+        return [np.stack(alike) for alike in zip(*grids, strict=True)]
     field = (n, n, 3, 3)
     if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
         raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")
@@ -99,21 +104,29 @@ def operator_layer(A: np.ndarray, name: str, dtype):
     """Returns a layer that computes A * u."""
     if A.ndim == 2:
         return Stencil(A.tolist(), name=name, dtype=dtype)
-    return assigned(StencilField(3, name=name, dtype=dtype), "kernel", A, len(A))
+    return _field(3, A, name, dtype)
 
 
 def diagonal_layer(A: np.ndarray, weight: float, dtype):
     """Returns a layer B = weight D^{-1}, where D is the diagonal of A."""
     if A.ndim == 2:
         return Stencil([[weight / diagonal(A)]], None, name="B", dtype=dtype)
-    values = (weight / diagonal(A))[:, :, None, None]
-    return assigned(StencilField(1, name="B", dtype=dtype), "kernel", values, len(A))
+    return _field(1, (weight / diagonal(A))[..., None, None], "B", dtype)
+
+
+def _field(size: int, stencils: np.ndarray, name: str, dtype) -> StencilField:
+    """Returns a layer with stencils (n, n, k, k), or with stencils (N, n, n, k, k) for the grids of a batch."""
+    batch = len(stencils) if stencils.ndim == 5 else None
+    layer = StencilField(size, batch=batch, name=name, dtype=dtype)
+    return assigned(layer, "kernel", stencils, stencils.shape[-3])
 
 
 def inverse_layer(A: np.ndarray, n: int, dtype):
     """Returns a layer B = A^{-1} on a grid of n x n points. Raises ValueError if n exceeds `LARGEST_INVERSE`."""
     if n == 1:
         return diagonal_layer(A, 1.0, dtype)
+    if A.ndim == 5:
+        raise ValueError(f"expected all grids down to a single point for a batch of operators. Received: {n} points")
     if n > LARGEST_INVERSE:
         raise ValueError(
             f"expected at most {LARGEST_INVERSE} points per side on the coarsest grid, which is solved exactly. Received: {n}"

@@ -61,7 +61,8 @@ def solver(
             two are variants of the full approximation scheme. In exact arithmetic all three give the same result.
         dtype: dtype of u, f and the result.
         A: h^2 times the differential operator, as a stencil (3, 3) or as a stencil for each point (n, n, 3, 3). `anisotropic` and
-            `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid.
+            `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid. With N operators
+            (N, n, n, 3, 3) the model takes batches of N problems, each with its own operator.
         transfer: "full_weighting" or "injection", with bilinear interpolation, or "fem", with linear interpolation on triangles.
         coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P). "rediscretised" takes every second
             stencil of a field. Use "galerkin" if the coefficients jump, because cycles can then diverge with "rediscretised".

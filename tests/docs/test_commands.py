@@ -20,6 +20,7 @@ from keras_mgnet.analysis import check_names
 from keras_mgnet.benchmarks.bench import MEASUREMENTS
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.cli import GROUPS, command_line
+from keras_mgnet.cli.generate import GenerateConfig
 from keras_mgnet.cli.models import list_command
 from keras_mgnet.cli.options import parse_pairs
 from keras_mgnet.export import check_formats
@@ -68,6 +69,7 @@ CHECKS = {  # command -> what it checks of its options besides their types; it d
     "train": check_train,
     "tune": lambda **values: TuneConfig(**values),
     "solve": lambda **values: LearnConfig(**values),
+    "generate": lambda **values: GenerateConfig(**values),
     "export": lambda format, **others: check_formats(format),
     "analyze": lambda what, **others: check_names(name for name in what if name != "all"),
     "reproduce": check_reproduction,

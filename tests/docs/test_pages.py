@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 import keras_mgnet
 from keras_mgnet import count_params, layers, training
 from keras_mgnet.export import export_formats
-from keras_mgnet.models import FAMILIES, Frame, ImageFrame
+from keras_mgnet.models import FAMILIES, Frame, FunctionFrame, ImageFrame
 from keras_mgnet.models.network import UNREAD
 from keras_mgnet.training.data import dataset as data
 from support import ROOT, catalogue
@@ -133,6 +133,12 @@ def a_network_of_ones_own_is_like_any_other(names):
     assert count_params(space.build(keras_tuner.HyperParameters())) <= 5000
 
 
+def a_network_of_functions_learns(names):
+    before, after = names["before"], names["after"]
+    assert set(after) == {"loss", "l2", "h1"} and after["h1"] < before["h1"]
+    assert names["other"].output_shape == (None, 24, 24, 1)
+
+
 def files_are_data_sets(names):
     assert data.load("npz:cifar10.npz").std == (0.2,) * 3 and data.load("npz:digits.npz").counts == (1200, 597)
 
@@ -156,6 +162,7 @@ CHECKS = {  # page -> what holds of its names, and of the folder it ran in, at i
     "docs/fine_tuning.md": trained_weights_help,
     "docs/gpu.md": files_are_data_sets,
     "docs/multigrid.md": solvers_converge,
+    "docs/operators.md": a_network_of_functions_learns,
     "docs/new_network.md": a_network_of_ones_own_is_like_any_other,
 }
 
@@ -176,7 +183,9 @@ def test_pages_that_run_elsewhere_do():
         assert f'"{page}"' in (ROOT / "tests" / file).read_text()
 
 
-@pytest.mark.parametrize(("page", "things"), [("models", (*FAMILIES, Frame, ImageFrame)), ("layers", layers.__all__)])
+@pytest.mark.parametrize(
+    ("page", "things"), [("models", (*FAMILIES, Frame, FunctionFrame, ImageFrame)), ("layers", layers.__all__)]
+)
 def test_the_reference_is_complete(page, things):
     shown = re.findall(
         r"^::: \S+\.(\w+)$", (ROOT / "docs" / "reference" / f"{page}.md").read_text(), flags=re.MULTILINE

@@ -12,7 +12,15 @@ import pytest
 import keras_mgnet
 from keras_mgnet import MgNet, PreActResNet, create_model
 from keras_mgnet.loading import load_model
-from keras_mgnet.models import FAMILIES, Frame, FrameArguments, ImageFrame, ImageFrameArguments
+from keras_mgnet.models import (
+    FAMILIES,
+    Frame,
+    FrameArguments,
+    FunctionFrame,
+    FunctionFrameArguments,
+    ImageFrame,
+    ImageFrameArguments,
+)
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.training.loop.config import TrainConfig
@@ -39,7 +47,10 @@ def test_every_argument_is_listed_with_its_meaning(family):
     assert sorted(described) == sorted(parameter.name for parameter in parameters)
 
 
-@pytest.mark.parametrize(("frame", "arguments"), [(Frame, FrameArguments), (ImageFrame, ImageFrameArguments)])
+@pytest.mark.parametrize(
+    ("frame", "arguments"),
+    [(Frame, FrameArguments), (ImageFrame, ImageFrameArguments), (FunctionFrame, FunctionFrameArguments)],
+)
 def test_what_checkers_see_of_a_frame_is_what_it_takes(frame, arguments):
     assert arguments.__annotations__ == inspect.get_annotations(frame)
     assert arguments.__total__ is False

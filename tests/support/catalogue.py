@@ -14,6 +14,7 @@ from keras_mgnet import (
     LMResNet,
     LMResNeXt,
     MgNet,
+    MgNO,
     MultiResNet,
     PolyMgNet,
     PolyNet,
@@ -38,6 +39,8 @@ from keras_mgnet.layers import (
     CouplingTransfer,
     CycleLevel,
     CycleTransfer,
+    DataCorrection,
+    DataSystem,
     Dense,
     DenseStates,
     DenseTransition,
@@ -51,6 +54,7 @@ from keras_mgnet.layers import (
     FullWeighting,
     GlobalPath,
     GridLevel,
+    GridNorm,
     GridTransfer,
     Halves,
     Heun,
@@ -64,9 +68,11 @@ from keras_mgnet.layers import (
     Level,
     LinearMultistep,
     Norm,
+    Normalizer,
     PeronaMalik,
     Poly,
     PolynomialSmoother,
+    Prolongation,
     RadialBasis,
     Recurrent,
     Residual,
@@ -205,6 +211,23 @@ MODELS = {
     "antisymmetric": (HamiltonianNet, REV | {"scheme": "antisymmetric", "gamma": 0.3}),
 }
 
+SMALL = {"channels": 3, "layers": 2, "steps": ((1, 0), (1, 1), (2, 0)), "input_shape": (8, 8, 1)}
+
+# networks from functions to functions, which have neither classes nor batch normalisation
+MAPS = {
+    "mgno": (MgNO, SMALL | {"normalize_x": "scalar", "normalize_y": "pointwise"}),
+    "mgno_odd_grids": (MgNO, SMALL | {"input_shape": (11, 7, 2), "padding": "reflect", "out_channels": 2}),
+    "mgno_residual": (MgNO, SMALL | {"restrict": "residual", "coarse_points": "odd", "input_shape": (7, 7, 1)}),
+    "mgno_navier_stokes": (MgNO, SMALL | {"variant": "navier_stokes", "padding": "periodic"}),
+    "mgno_helmholtz": (
+        MgNO,
+        SMALL
+        | {"channels": (2, 4, 6), "variant": "helmholtz", "padding": "reflect", "coarse_points": "odd"}
+        | {"input_shape": (11, 11, 1)},
+    ),
+}
+every_map = pytest.mark.parametrize("name", MAPS)
+
 # the first model of each family, for what takes long
 ONE_PER_FAMILY = list({family: name for name, (family, _) in reversed(MODELS.items())}.values())[::-1]
 SMALL_FAMILIES = [
@@ -279,6 +302,7 @@ LAYERS = {
     "kernel_chain": (lambda: KernelChain(("cross", "column:2"), 3, scale=0.25), [(2, 5, 4, 1)]),
     "coefficient_stencil": (lambda: CoefficientStencil(3), [(2, 5, 4, 1)]),
     "stencil_field": (lambda: StencilField(3), [(2, 5, 4, 2)]),
+    "stencil_field_of_a_batch": (lambda: StencilField(3, batch=2), [(2, 5, 4, 2)]),
     "stencil_transfer": (
         lambda: StencilTransfer([[0, 1, 1], [1, 2, 1], [1, 1, 0]], divisor=2.0),
         [(2, 7, 5, 2), (2, 3, 2, 2)],
@@ -312,19 +336,32 @@ LAYERS = {
     "radial_basis": (lambda: RadialBasis(9, 40.0, slope=0.5, scale=20.0), [(2, 5, 4, 3)]),
     "diffusion_step": (lambda: DiffusionStep(3, 4, 9, reaction=0.2), [(2, 5, 4, 1)] * 2),
     "diffusion_level": (lambda: Level(EulerFromData(), Diffusion(2, 3, 4, 9, reaction=0.2)), [(2, 5, 4, 1)]),
+    "data_level": (
+        lambda: Level(DataCorrection(2), DataSystem(4, 3, 2, padded="periodic", bias=True)),
+        [(2, 5, 4, 3), (2, 5, 4, 4)],
+    ),
+    "data_level_from_zero": (
+        lambda: Level(DataCorrection(2), DataSystem(4, 3, 2, from_zero=True, padded="reflect")),
+        [(2, 5, 4, 3)],
+    ),
+    "prolongation": (Prolongation, [(2, 5, 7, 3), (2, 3, 4, 2)]),
+    "prolongation_even": (lambda: Prolongation(padded=False), [(2, 6, 8, 3), (2, 2, 3, 2)]),
+    "unpadded_transfer": (lambda: GridTransfer(4, 5, normalize=False, padded=False), [(2, 7, 7, 2), (2, 7, 7, 3)]),
+    "grid_norm": (GridNorm, [(2, 5, 4, 3)]),
+    "normalizer": (lambda: Normalizer("pointwise", inverse=True), [(2, 5, 4, 3)]),
     "perona_malik": (lambda: PeronaMalik(3, 0.1, dt=0.2), [(2, 5, 4, 1)]),
 }
 
 
 def build(name: str, **overrides) -> keras.Model:
-    """Returns a new model for a key of `MODELS`. `overrides` replace its arguments."""
-    family, arguments = MODELS[name]
+    """Returns a new model for a key of `MODELS` or `MAPS`. `overrides` replace its arguments."""
+    family, arguments = (MODELS | MAPS)[name]
     return family(**arguments | overrides)
 
 
 @cache
 def built(name):
-    """Returns the model for a key of `MODELS`, built once for all tests. Tests must not change this model."""
+    """Returns the model for a key of `MODELS` or `MAPS`, built once for all tests. Tests must not change this model."""
     return build(name)
 
 

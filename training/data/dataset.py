@@ -17,8 +17,9 @@ from keras_mgnet.training.data.folder import STREAM, read_folder
 from keras_mgnet.training.data.streaming import Pictures, part_of
 from keras_mgnet.training.data.tfds import read_tfds
 
-FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR")
+FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR", "pde:PROBLEM")
 DENOISING = "denoise"  # clean images without classes
+PDE = "pde"  # pairs of functions
 ON_CORRUPT = ("skip", "error")
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
@@ -177,7 +178,7 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip", 
     """
     check_known("on_corrupt", on_corrupt, ON_CORRUPT)
     check_known("stream", stream, STREAM)
-    if is_denoising(name):
+    if is_denoising(name) or form_of(name) == PDE:
         raise ValueError(f"expected a data set with classes. Received: {name!r}")
     form, _, place = name.partition(":")
     if image_size is not None and (image_size < 1 or form != "folder"):
@@ -196,7 +197,12 @@ def is_denoising(name: str) -> bool:
         >>> is_denoising("denoise:images"), is_denoising("cifar10:3.0.2")
         (True, False)
     """
-    return name.partition(":")[0] == DENOISING
+    return form_of(name) == DENOISING
+
+
+def form_of(name: str) -> str:
+    """Returns the part of a name in front of the colon, such as "npz"; the whole name if it has none."""
+    return name.partition(":")[0]
 
 
 def draw(available: int, wanted: int) -> np.ndarray:

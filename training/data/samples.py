@@ -1,6 +1,7 @@
 """A few images of a data set. A run keeps them, so that later commands work without the data set.
 
-For classes the file has the form of `npz:FILE`. For denoisers it has the arrays train and test, squares (N, S, S) uint8.
+For classes and for functions the file has the form of `npz:FILE`. For denoisers it has the arrays train and test, squares
+(N, S, S) uint8.
 """
 
 from collections.abc import Sequence
@@ -12,14 +13,16 @@ from keras_mgnet.files import staged_file
 from keras_mgnet.npz import read_npz
 from keras_mgnet.training.data.dataset import Dataset, Split, draw, load
 from keras_mgnet.training.data.denoise import PARTS, CleanImages
+from keras_mgnet.training.data.functions import FunctionPairs
 
 MOST, MOST_BYTES = 64, 2**22  # of training images, and of test images
 SIDE = 128  # of the squares cut from images for denoisers
 
 
-def write_samples(file: Path, data: Dataset | CleanImages) -> None:
+def write_samples(file: Path, data: Dataset | CleanImages | FunctionPairs) -> None:
     """Writes a few training images and a few test images. The first test image of each class is among them, up to 32 classes."""
-    arrays = _squares(data) if isinstance(data, CleanImages) else _classified(data)
+    few = {CleanImages: _squares, FunctionPairs: _functions}
+    arrays = few.get(type(data), _classified)(data)
     with staged_file(file) as staged:
         np.savez(staged, **arrays)
 
@@ -50,6 +53,12 @@ def _few(split: Split) -> tuple[np.ndarray, np.ndarray]:
     _, first = np.unique(split.labels, return_index=True)
     chosen = sorted([*dict.fromkeys([*first[: most // 2], *draw(len(split.labels), most)])][:most])
     return split.images[chosen], split.labels[chosen]
+
+
+def _functions(data: FunctionPairs) -> dict[str, np.ndarray]:
+    most = _most(data.train.x[0].nbytes + data.train.y[0].nbytes)
+    (x, y), (x_test, y_test) = ((part.x[:most], part.y[:most]) for part in (data.train, data.test))
+    return {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
 
 
 def _squares(data: CleanImages) -> dict[str, np.ndarray]:

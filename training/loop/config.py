@@ -10,21 +10,24 @@ from keras_mgnet.configuration import Count, Share, check, option
 from keras_mgnet.files import expanded
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
+from keras_mgnet.registry import all_models
 from keras_mgnet.schedules import SCHEDULES
-from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, is_denoising
+from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, PDE, form_of, is_denoising
 from keras_mgnet.training.data.folder import STREAM
 from keras_mgnet.training.loop.strategy import STRATEGIES
 from keras_mgnet.training.runs.run import open_run
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
-CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR or denoise:DIR"
+CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR, denoise:DIR or pde:PROBLEM"
 WEIGHTS_HELP = "PyTorch weights (.pth, .npz or .safetensors) or Keras weights (.weights.h5 or .keras)"
 OF_FILES = ("npz", "folder", DENOISING)  # a path follows the colon; after the name of a TFDS set, a version follows
 
-CLASSIFIER, DENOISER = "mgnet_2222_c64_shared_b", "tnrd5_5x5"
+CLASSIFIER, DENOISER, OPERATOR = DEFAULTS = "mgnet_2222_c64_shared_b", "tnrd5_5x5", "mgno_darcy_rough"
+KINDS = "classifier", "denoiser", "network of functions"
 JIT_COMPILE = {"auto": "auto", "on": True, "off": False}  # option -> argument of Keras' compile
 SOFT = {"temperature": 4.0, "alpha": 0.9}  # the options of distillation and their defaults
 NOISE = {"sigma": 25.0, "patch_size": 64, "greedy_epochs": 0}  # the options of denoising and their defaults
+PROBLEM = {"grid": 64, "pairs": 1250}  # the options of pde:PROBLEM and their defaults
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class TrainConfig:
 
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(
-        None, f"a name from `keras-mgnet list`; by default {CLASSIFIER}, or {DENOISER} to denoise"
+        None,
+        f"a name from `keras-mgnet list`; by default {CLASSIFIER}, {DENOISER} to denoise, or {OPERATOR} for pde:PROBLEM",
     )
     weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
     recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's recipe")
@@ -52,12 +56,12 @@ class TrainConfig:
     batch_size: Count | None = option(None, "images per step")
     learning_rate: PositiveFloat | None = option(None, "peak learning rate")
     schedule: Literal[*SCHEDULES] | None = option(
-        None, "step (divided by 10 at the recipe's milestones), cosine, constant or triangular"
+        None, "step (divided by 10 at the recipe's milestones), cosine, constant, triangular or one_cycle"
     )
     warmup_epochs: NonNegativeFloat | None = option(
         None,
-        "epochs over which the learning rate rises linearly from 0, or with triangular from a fifth of the peak; by default the "
-        "recipe's, scaled with epochs",
+        "epochs over which the learning rate rises, linearly from 0; with triangular from a fifth of the peak, with one_cycle "
+        "from half of it; by default the recipe's, scaled with epochs",
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
@@ -139,10 +143,15 @@ class TrainConfig:
         "earlier stages get no gradient and stay fixed, except that on JAX the momentum of Adam still moves them",
     )
 
+    grid: Count | None = option(None, "pde: points per side of the functions, a power of 2; by default 64")
+    pairs: Count | None = option(
+        None, "pde: number of pairs, of which the last fifth are for the test; by default 1250"
+    )
+
     def __post_init__(self):
         object.__setattr__(self, "set", dict(self.set or {}))
         check(self)
-        self._settle_denoising()
+        self._settle_kind()
         self._settle_teacher()
         if self.resume and self.out is None:
             raise ValueError("expected out, the directory of the run to resume. Received: resume=True, out=None")
@@ -158,8 +167,8 @@ class TrainConfig:
         given = {name: getattr(self, name) for name in SOFT if getattr(self, name) is not None}
         if self.teacher is None and given:
             raise ValueError(f"expected {', '.join(SOFT)} only with a teacher. Received: {given}")
-        if self.teacher and self.is_denoising:
-            raise ValueError(f"expected no teacher of a denoiser. Received: teacher={self.teacher!r}")
+        if self.teacher and self.kind != "classifier":
+            raise ValueError(f"expected no teacher of a {self.kind}. Received: teacher={self.teacher!r}")
         for name, default in SOFT.items() if self.teacher else ():
             object.__setattr__(self, name, given.get(name, default))
 
@@ -172,7 +181,8 @@ class TrainConfig:
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
         known = of_tfds(self.dataset)
-        if "augment" in values and (channels == 1 or (known and not known.flips)):  # a mirrored digit is another
+        mirrors_mean_something_else = self.kind == KINDS[2] or (known and not known.flips)  # as of digits
+        if "augment" in values and (channels == 1 or mirrors_mean_something_else):
             values["augment"] = "none"
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
@@ -194,19 +204,34 @@ class TrainConfig:
         """Whether the run trains a denoiser, which maps images to images."""
         return is_denoising(self.dataset)
 
-    def _settle_denoising(self) -> None:
+    @property
+    def kind(self) -> str:
+        """What the run trains, one of `KINDS`. For npz:FILE the network decides."""
+        form, row = form_of(self.dataset), all_models().get(self.model)
+        if self.is_denoising:
+            return "denoiser"
+        return KINDS[2] if form == PDE or (form == "npz" and row and row.kind == KINDS[2]) else "classifier"
+
+    def _settle_kind(self) -> None:
+        kind, form = self.kind, form_of(self.dataset)
         if self.model is None:
-            object.__setattr__(self, "model", DENOISER if self.is_denoising else CLASSIFIER)
-        for name, value in NOISE.items():
-            if self.is_denoising and getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-            elif not self.is_denoising and getattr(self, name) is not None:
-                raise ValueError(f"expected {name} only with denoise:DIR. Received: {name}={getattr(self, name)!r}")
-        if self.is_denoising and self.validation:
-            raise ValueError(f"expected no validation with denoise:DIR. Received: validation={self.validation}")
-        if self.is_denoising and (self.augment not in (None, "none") or self.label_smoothing):
+            object.__setattr__(self, "model", dict(zip(KINDS, DEFAULTS, strict=True))[kind])
+        self._settle_options(NOISE, self.is_denoising, "denoise:DIR")
+        self._settle_options(PROBLEM, form == PDE, "pde:PROBLEM")
+        of = {"denoiser": "denoise:DIR"}.get(kind, f"a {kind}")
+        if kind != "classifier" and self.validation:
+            raise ValueError(f"expected no validation with {of}. Received: validation={self.validation}")
+        if kind != "classifier" and (self.augment not in (None, "none") or self.label_smoothing):
             received = f"augment={self.augment!r}, label_smoothing={self.label_smoothing!r}"
-            raise ValueError(f"expected no augment or label_smoothing with denoise:DIR. Received: {received}")
+            raise ValueError(f"expected no augment or label_smoothing with {of}. Received: {received}")
+
+    def _settle_options(self, defaults: dict[str, Any], apply: bool, form: str) -> None:
+        """Gives options that are None their defaults, if they apply. Raises ValueError if they do not apply and are given."""
+        for name, value in defaults.items():
+            if apply and getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+            elif not apply and getattr(self, name) is not None:
+                raise ValueError(f"expected {name} only with {form}. Received: {name}={getattr(self, name)!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values."""
@@ -234,5 +259,6 @@ PANELS = {  # panels of the help; the help shows the fields in no panel first
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt", "stream"),
     "Denoising": tuple(NOISE),
+    "Functions": tuple(PROBLEM),
 }
 DECIDED_BY_RUN = ("input_shape", "input_tensor", "classes", "include_top", "recipe", "dtype", "name")

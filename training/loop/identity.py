@@ -9,10 +9,9 @@ from keras_mgnet.training.runs.run import OF_THE_MACHINE
 
 PARTS = ("config", "training", "data", "model")
 # Fields that older records lack, with the value that means the same.
-LATER = dict.fromkeys(("validation", "teacher", "temperature", "alpha", "kernel_rate", "clip_norm")) | {
-    "beta_rate": 1.0,
-    "accumulate": 1,
-}
+LATER = dict.fromkeys(
+    ("validation", "teacher", "temperature", "alpha", "kernel_rate", "clip_norm", "grid", "pairs")
+) | {"beta_rate": 1.0, "accumulate": 1}
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)
 

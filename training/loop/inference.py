@@ -14,18 +14,26 @@ from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
 from keras_mgnet.recipes import AUGMENTATIONS
+from keras_mgnet.registry import families
 from keras_mgnet.top_classes import top_classes
-from keras_mgnet.training.data.dataset import Dataset, is_denoising
-from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.dataset import DENOISING, PDE, form_of
+from keras_mgnet.training.data.functions import load_pairs
 from keras_mgnet.training.data.samples import read_samples
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.loop import task
 from keras_mgnet.training.loop.averaging import averaged
-from keras_mgnet.training.loop.config import TrainConfig
+from keras_mgnet.training.loop.config import PROBLEM, TrainConfig
+from keras_mgnet.training.loop.task import Data
 from keras_mgnet.training.runs.run import SAMPLES, Run
 
+SETS = {  # kind of a network -> its data sets, in words
+    "classifier": "a data set with classes",
+    "denoiser": "denoise:DIR",
+    "network of functions": "pde:PROBLEM or npz:FILE",
+}
 
-def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
+
+def load_data(run: Run, dataset: str | None = None) -> Data:
     """Loads `dataset`, by default the run's data set. Raises ValueError if the images or classes do not fit the run's model."""
     try:
         data = task.load_data(_config(run, dataset))
@@ -35,7 +43,7 @@ def load_data(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
     return _fitting(run, data)
 
 
-def load_images(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
+def load_images(run: Run, dataset: str | None = None) -> Data:
     """Loads `dataset`, by default the run's data set, or else the few images of it that the run keeps.
 
     Warns if these images stand in for the data set. Raises ValueError as `load_data` does.
@@ -48,10 +56,12 @@ def load_images(run: Run, dataset: str | None = None) -> Dataset | CleanImages:
             raise
         warnings.warn(f"{error}. Used the images in '{file}' instead", stacklevel=2)
     config = _config(run, None)
+    if _kind(run) == "network of functions":
+        return _fitting(run, load_pairs(f"npz:{file}"))
     return _fitting(run, read_samples(file, sigma=config.sigma, patch_size=config.patch_size))
 
 
-def _fitting(run: Run, data: Dataset | CleanImages) -> Dataset | CleanImages:
+def _fitting(run: Run, data: Data) -> Data:
     expected, received = (run.input_shape, run.class_names), (data.input_shape, list(data.class_names))
     if expected != received:
         raise ValueError(
@@ -88,13 +98,16 @@ def _export_images(run: Run, dataset: str | None) -> dict[str, np.ndarray]:
 def _config(run: Run, dataset: str | None) -> TrainConfig:
     recorded = run.record["config"]
     name = dataset or recorded["dataset"]
-    if is_denoising(name) != _is_denoiser(run):
-        expected = "denoise:DIR" if _is_denoiser(run) else "a data set with classes"
+    kind, form = _kind(run), form_of(name)
+    takes = {"denoiser": form == DENOISING, "network of functions": form in (PDE, "npz")}
+    if not takes.get(kind, form not in (DENOISING, PDE)):
+        expected = SETS[kind]
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
     square = height if name.startswith("folder:") and height == width else None
+    made = {} if form_of(name) == PDE else dict.fromkeys(PROBLEM)
     try:
-        return TrainConfig(**{**recorded, "dataset": name, "image_size": square, "validation": None})
+        return TrainConfig(**{**recorded, **made, "dataset": name, "image_size": square, "validation": None})
     except (ValueError, TypeError) as error:  # a TypeError for an unknown field
         raise ValueError(
             f"expected the configuration of a run of this version. Received: '{run.path / 'run.json'}' ({error})"
@@ -102,18 +115,18 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
 
 
 def check_classifier(run: Run) -> None:
-    """Raises ValueError if the run trained a denoiser."""
+    """Raises ValueError unless the run trained a classifier."""
     _check(run, "classifier")
 
 
 def _check(run: Run, kind: str) -> None:
-    if _is_denoiser(run) != (kind == "denoiser"):
+    if _kind(run) != kind:
         model = run.record["config"]["model"]
         raise ValueError(f"expected the run of a {kind}. Received: '{run.path}', a run of {model}")
 
 
-def _is_denoiser(run: Run) -> bool:
-    return not run.class_names
+def _kind(run: Run) -> str:
+    return "classifier" if run.class_names else families()[run.record["model"]["family"]].frame.kind
 
 
 def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, views: bool = False) -> dict[str, Any]:
@@ -122,8 +135,8 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, vie
     With `views`, a classifier is also evaluated with its outputs averaged over several views of each image (see
     `averaging.averaged`). Images are mirrored if the run's augmentation mirrors them.
 
-    Returns {"dataset", "checkpoint", "images", "loss", "accuracy" or "psnr"}. "images" is the number of test images. With
-    `views`, "views_loss" and "views_accuracy" follow.
+    Returns {"dataset", "checkpoint", "images", "loss"} with "accuracy", with "psnr", or with "l2" and "h1". "images" is
+    the number of test images. With `views`, "views_loss" and "views_accuracy" follow.
     """
     if views:
         check_classifier(run)

@@ -19,18 +19,19 @@ def compile_model(
 ) -> LearningRateSchedule:
     """Compiles a model for a run and returns the learning rate as a function of the update.
 
-    An update of the weights comes after each `accumulate` steps. From 100 classes on, the top-5 accuracy is measured too.
-    Call this function inside the scope of the run's strategy. `model.recipe` becomes the recipe of the run. A denoiser keeps its
-    own loss and metric. The loss of a classifier is the cross-entropy with integer labels. With label smoothing or CutMix, the
-    labels are one-hot. Only training labels are smoothed, so the test loss is a plain cross-entropy. The recipe decides what is
-    not in the configuration: SGD or Adam, the milestones, Nesterov momentum, and which variables decay.
+    An update of the weights comes after each `accumulate` steps. From 100 classes on, the top-5 accuracy is measured too. Call
+    this function inside the scope of the run's strategy. `model.recipe` becomes the recipe of the run. A denoiser and a network
+    of functions keep their own loss and metrics. The loss of a classifier is the cross-entropy with integer labels. With label
+    smoothing or CutMix, the labels are one-hot. Only training labels are smoothed, so the test loss is a plain cross-entropy.
+    The recipe decides what is not in the configuration: SGD or Adam, the milestones, Nesterov momentum, and which variables
+    decay.
     """
     numbers = {name: getattr(config, name) for name in NUMBERS}
     model.recipe = replace(recipe.scaled(config.epochs), curve=config.schedule, **numbers)
     rate = model.recipe.schedule(-(-steps_per_epoch // config.accumulate))
     model.compile(
         model.recipe.optimizer(rate, config.clip_norm, config.accumulate),
-        model.loss if config.is_denoising else _cross_entropy(model, config),
+        model.loss if config.kind != "classifier" else _cross_entropy(model, config),
         metrics=[*type(model).frame.measures(), *_more_measures(model, config)],
         jit_compile=JIT_COMPILE[config.jit_compile],
         steps_per_execution=config.steps_per_execution,
@@ -39,7 +40,7 @@ def compile_model(
 
 
 def _more_measures(model: keras.Model, config: TrainConfig) -> list[keras.metrics.Metric]:
-    many = not config.is_denoising and model.output_shape[-1] >= MANY_CLASSES
+    many = config.kind == "classifier" and model.output_shape[-1] >= MANY_CLASSES
     return [Top5Accuracy()] if many else []
 
 

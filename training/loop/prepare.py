@@ -15,17 +15,17 @@ import numpy as np
 from keras_mgnet.description import count_params
 from keras_mgnet.images import normalize
 from keras_mgnet.interop import load_weights
+from keras_mgnet.layers.operators.grid_norm import adapt_normalizers, normalizers
 from keras_mgnet.layers.operators.norm import synchronize_norms
 from keras_mgnet.layers.operators.whitening import IMAGES, whiten, whitenings
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.training.data.dataset import Dataset, draw
-from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.loop.distillation import distil, load_teacher
 from keras_mgnet.training.loop.objective import compile_model
 from keras_mgnet.training.loop.strategy import Strategy, connect
-from keras_mgnet.training.loop.task import Task, load_data, task
+from keras_mgnet.training.loop.task import Data, Task, load_data, task
 from keras_mgnet.training.runs.run import model_config
 from keras_mgnet.version import versions
 
@@ -35,7 +35,7 @@ class Prepared:
     """All that a run needs."""
 
     config: TrainConfig  # with the recipe's values filled in
-    data: Dataset | CleanImages
+    data: Data
     model: keras.Model  # compiled in the strategy's scope
     recipe: Recipe
     steps: int  # per epoch
@@ -48,11 +48,11 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
     """Checks a configuration, loads its data and builds its compiled model, by default for one device. Writes nothing."""
     strategy = strategy or connect("one")
     row = model_info(config.model)
-    if (row.classes is None) != config.is_denoising:
-        expected = "a denoiser" if config.is_denoising else "a classifier"
-        raise ValueError(f"expected {expected} for {config.dataset}. Received: model={config.model!r}")
-    if config.is_denoising and strategy.replicas > 1:
-        raise ValueError(f"expected one device for denoise:DIR; choose strategy one. Received: {strategy.replicas}")
+    if row.kind != config.kind:
+        raise ValueError(f"expected a {config.kind} for {config.dataset}. Received: model={config.model!r}")
+    if config.kind != "classifier" and strategy.replicas > 1:
+        what = "denoise:DIR" if config.is_denoising else f"a {config.kind}"
+        raise ValueError(f"expected one device for {what}; choose strategy one. Received: {strategy.replicas}")
     if config.accumulate > 1 and strategy.replicas > 1:
         raise ValueError(f"expected one device with accumulate; choose strategy one. Received: {strategy.replicas}")
     if config.teacher and strategy.replicas > 1:
@@ -74,6 +74,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
             synchronize_norms(model)
         if whitenings(model):
             _whiten(model, data)
+        if normalizers(model):
+            adapt_normalizers(model, data.train.x, data.train.y)
         if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
             load_weights(model, config.weights, other_classes=True)
         if config.is_denoising:
@@ -144,7 +146,7 @@ def _make_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _digest(data: Dataset | CleanImages) -> str:
+def _digest(data: Data) -> str:
     digest = hashlib.sha256()
     for array in data.arrays:
         digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))

@@ -1,4 +1,4 @@
-"""The task a network is trained for: classification or denoising. A run takes its batches from here."""
+"""The task a network is trained for: classification, denoising or maps of functions. A run takes its batches from here."""
 
 import math
 from collections.abc import Iterable
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import keras
 
 from keras_mgnet.layers import Diffusion
-from keras_mgnet.training.data import denoise, pipeline
+from keras_mgnet.training.data import denoise, functions, pipeline
 from keras_mgnet.training.data.dataset import Dataset, Split, load
 from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.functions import FunctionPairs
 from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.data.streaming import named_failures
 from keras_mgnet.training.loop.config import TrainConfig
@@ -123,17 +124,52 @@ class Denoising:
             self.model.make_test_function(force=True)
 
 
-Task = Classification | Denoising
+@dataclass(frozen=True)
+class Mapping:
+    """Maps functions x to functions y."""
+
+    config: TrainConfig
+    data: FunctionPairs
+    model: keras.Model
+
+    trivial_loss = math.inf  # the scale of y is unknown to a network without normalisers, which may begin far from it
+
+    def train_batches(self, epoch: int, step: int) -> Iterable:
+        """Returns the training batches of an epoch, from `step` on."""
+        plan = Plan(self.config.seed, self.data.counts[0], self.config.batch_size, epoch, step, epochs=1)
+        return functions.train_batches(self.data, plan)
+
+    def test_batches(self) -> Iterable:
+        """Returns the test pairs in batches."""
+        return functions.test_batches(self.data, self.config.batch_size)
+
+    def judge_batches(self) -> Iterable:
+        """Returns the test pairs: they choose the best epoch."""
+        return self.test_batches()
+
+    def reading(self) -> AbstractContextManager:
+        """Returns a context that does nothing: all functions are in memory."""
+        return nullcontext()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Does nothing: every epoch trains the whole model."""
 
 
-def load_data(config: TrainConfig) -> Dataset | CleanImages:
+Task = Classification | Denoising | Mapping
+Data = Dataset | CleanImages | FunctionPairs
+TASKS = {"classifier": Classification, "denoiser": Denoising, "network of functions": Mapping}
+
+
+def load_data(config: TrainConfig) -> Data:
     """Loads the data set of a configuration."""
+    if TASKS[config.kind] is Mapping:
+        return functions.load_pairs(config.dataset, grid=config.grid, pairs=config.pairs)
     if config.is_denoising:
         return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
     data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt, stream=config.stream)
     return data.hold_out(config.validation) if config.validation else data
 
 
-def task(config: TrainConfig, data: Dataset | CleanImages, model: keras.Model) -> Task:
+def task(config: TrainConfig, data: Data, model: keras.Model) -> Task:
     """Returns the task of a run, given its data and its compiled model."""
-    return (Denoising if config.is_denoising else Classification)(config, data, model)
+    return TASKS[config.kind](config, data, model)

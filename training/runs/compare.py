@@ -104,8 +104,8 @@ def compare(runs: Iterable[Run]) -> list[Entry]:
         config, result = run.record["config"], run.record["result"]
         if result["status"] != "finished":
             raise ValueError(f"expected finished runs. Received: '{run.path}', {result['status']}")
-        if measure_of(result).key != "accuracy":
-            raise ValueError(f"expected runs of classifiers. Received: '{run.path}', a denoiser")
+        if (kind := measure_of(result).kind) != "classifier":
+            raise ValueError(f"expected runs of classifiers. Received: '{run.path}', a {kind}")
         reference = reference or run
         _check_images(reference, run)
         group = groups[_label(config), json.dumps(_training(run.record), sort_keys=True)]

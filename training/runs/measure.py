@@ -1,22 +1,25 @@
-"""The measures of quality in a log: accuracy for classifiers, PSNR for denoisers."""
+"""The measures of quality in a log: accuracy for classifiers, PSNR for denoisers, the L2 error for networks of functions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 TOP5 = "top5_accuracy"  # name of the top-5 accuracy, which is measured if there are many classes
 
 
 class Measure(NamedTuple):
-    """A metric of quality. Higher is better."""
+    """A metric of quality."""
 
     key: str  # name in the log; with the prefix "val_", the value on the images that choose the best epoch
     text: str  # format of a value
     loss: str  # name of the loss
+    kind: str  # what has this measure
+    best: Callable[[list[float]], float] = max  # picks the best value
 
 
 MEASURES = (
-    Measure("accuracy", "accuracy {:.2%}", "cross-entropy"),
-    Measure("psnr", "PSNR {:.2f} dB", "mean squared error"),
+    Measure("accuracy", "accuracy {:.2%}", "cross-entropy", "classifier"),
+    Measure("psnr", "PSNR {:.2f} dB", "mean squared error", "denoiser"),
+    Measure("l2", "relative L2 error {:.4f}", "relative H1 error", "network of functions", min),
 )
 
 
@@ -31,7 +34,7 @@ def measure_of(keys: Iterable[str]) -> Measure:
     for measure in MEASURES:
         if any(key.endswith(measure.key) for key in keys):
             return measure
-    raise ValueError(f"expected an accuracy or a PSNR. Received: {', '.join(keys) or 'nothing'}")
+    raise ValueError(f"expected an accuracy, a PSNR or an L2 error. Received: {', '.join(keys) or 'nothing'}")
 
 
 def described(result: Mapping[str, Any]) -> str:

@@ -15,11 +15,12 @@ from keras_mgnet.training.runs.run import read_log
 QUALITY = {  # key of the measure -> title of its panel, value to draw from a logged value, scale of the axis
     "accuracy": ("error in percent", lambda accuracy: 100 * (1 - accuracy), "log"),
     "psnr": ("PSNR in dB", lambda psnr: psnr, "linear"),
+    "l2": ("relative L2 error", lambda error: error, "log"),
 }
 
 
 def plot_curves(log: Path, path: Path, title: str, judge: str) -> None:
-    """Draws a PNG of the loss, the error or PSNR, and the learning rate per epoch, from log.csv.
+    """Draws a PNG of the loss, the measure of quality, and the learning rate per epoch, from log.csv.
 
     `judge` names the images of the columns val_*: "validation" or "test".
     """

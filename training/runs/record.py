@@ -62,6 +62,8 @@ class Result(TypedDict):
     best_test_accuracy: NotRequired[float]
     last_test_psnr: NotRequired[float]
     best_test_psnr: NotRequired[float]
+    last_test_l2: NotRequired[float]
+    best_test_l2: NotRequired[float]
     last_test_loss: NotRequired[float | None]
     reason: NotRequired[str]
     hint: NotRequired[str]

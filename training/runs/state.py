@@ -43,12 +43,12 @@ class Progress:
 
     @property
     def best(self) -> int | None:
-        """Index of the epoch with the best accuracy or PSNR on the images that choose (`Dataset.judge`), the first in a tie.
+        """Index of the epoch with the best measure on the images that choose (`Dataset.judge`), the first in a tie.
 
         None before the first epoch ends.
         """
         values = self.judged()
-        return values.index(max(values)) if values else None
+        return values.index(measure_of(self.rows[0]).best(values)) if values else None
 
     @property
     def best_name(self) -> str | None:
@@ -56,7 +56,7 @@ class Progress:
         return None if self.best is None else _name(self.best + 1)
 
     def judged(self) -> list[float]:
-        """Returns the accuracy or PSNR of each finished epoch on the images that choose the best one."""
+        """Returns the measure of each finished epoch on the images that choose the best one."""
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":

@@ -18,6 +18,7 @@ from keras_mgnet.files import clear_staged, room_on_disk, staged_file, write_jso
 from keras_mgnet.models.network import Network
 from keras_mgnet.training.data.dataset import Dataset
 from keras_mgnet.training.data.denoise import CleanImages
+from keras_mgnet.training.data.functions import FunctionPairs
 from keras_mgnet.training.data.samples import write_samples
 from keras_mgnet.training.runs.checkpoint import Checkpoints, DamagedCheckpointError
 from keras_mgnet.training.runs.ema import averaged_weights
@@ -114,7 +115,7 @@ class RunWriter:
         with fresh_optimizer(model):
             model.save(self.directory / f"{name}.keras")
 
-    def samples(self, data: Dataset | CleanImages) -> None:
+    def samples(self, data: Dataset | CleanImages | FunctionPairs) -> None:
         """Writes samples.npz, unless it is there."""
         if not (self.directory / SAMPLES).exists():
             write_samples(self.directory / SAMPLES, data)

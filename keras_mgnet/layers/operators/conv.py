@@ -57,9 +57,21 @@ def initializer(init: str) -> keras.initializers.Initializer:
     return INITIALIZERS[init]()
 
 
-def pad(x: Tensor, margin: int) -> Tensor:
-    """Zero-pads the two grid axes of x (N, H, W, C) by `margin` on both sides."""
-    return ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+PADDINGS = ("zeros", "periodic", "reflect")
+
+
+def pad(x: Tensor, margin: int, padding: str = "zeros") -> Tensor:
+    """Continues x (N, H, W, C) by `margin` points on all four sides.
+
+    `padding` is "zeros", "periodic", or "reflect" for a mirror in the outermost points, which are not repeated.
+    """
+    if padding == "periodic":
+        for axis, part in ((1, (slice(None),)), (2, (slice(None), slice(None)))):
+            first, last = x[(*part, slice(margin))], x[(*part, slice(-margin, None))]
+            x = ops.concatenate([last, x, first], axis=axis)
+        return x
+    mode = "constant" if padding == "zeros" else padding
+    return ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode)
 
 
 _applications: ContextVar[list[tuple[keras.layers.Layer, int | None]] | None] = ContextVar("applications", default=None)
@@ -95,7 +107,7 @@ def record(layer: keras.layers.Layer, grid: Shape, kernel_shape: Shape) -> None:
 
 @serializable
 class Conv(keras.layers.Conv2D):
-    """k x k convolution without bias, zero-padded by k // 2 on both sides.
+    """k x k convolution without bias, padded by (k - 1) // 2 on both sides, by default with zeros.
 
     Maps (N, H, W, c) to (N, ceil(H/s), ceil(W/s), filters).
 
@@ -104,10 +116,11 @@ class Conv(keras.layers.Conv2D):
 
     Args:
         filters: output channels.
-        kernel_size: k, odd. With s = 1 or without padding it can also be (k_h, k_w).
+        kernel_size: k, odd with s = 1. With s = 1 or without padding it can also be (k_h, k_w).
         strides: s, 1 or 2.
         groups: number of groups of input channels. Each group is convolved to filters / groups channels.
-        padded: whether zeros surround the image. Without zeros the output has the height (H - k) // s + 1.
+        padded: what surrounds the image: True for zeros, "periodic" or "reflect" (see `pad`), or False for nothing. With False
+            the output has the height (H - k) // s + 1.
         init: kernel initialiser, a key of `INITIALIZERS`.
 
     Example:
@@ -122,7 +135,7 @@ class Conv(keras.layers.Conv2D):
         *,
         strides: int = 1,
         groups: int = 1,
-        padded: bool = True,
+        padded: bool | str = True,
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -130,30 +143,39 @@ class Conv(keras.layers.Conv2D):
         self._begin(filters, kernel_size, strides, padded, init, groups=groups, use_bias=False, name=name, dtype=dtype)
 
     def _begin(
-        self, filters: int, kernel_size: int | tuple[int, int], strides: int, padded: bool, init: str, **options: Any
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int,
+        padded: bool | str,
+        init: str,
+        **options: Any,
     ) -> None:
         """Initialises the layer. `options` are further arguments of `keras.layers.Conv2D`."""
-        if padded and strides > 1 and not isinstance(kernel_size, int):
+        self.continued = "zeros" if isinstance(padded, bool) else padded
+        check_known("padding", self.continued, PADDINGS)
+        by_keras = bool(padded) and strides == 1 and self.continued == "zeros"
+        if padded and not by_keras and not isinstance(kernel_size, int):
             raise ValueError(f"expected an integer kernel_size with strides > 1. Received: {kernel_size!r}")
         super().__init__(
             filters,
             kernel_size,
             strides=strides,
-            padding="same" if padded and strides == 1 else "valid",
+            padding="same" if by_keras else "valid",
             data_format="channels_last",
             kernel_initializer=initializer(init),
             **options,
         )
-        self.margin = self.kernel_size[0] // 2 if padded and strides > 1 else 0
+        self.margin = (self.kernel_size[0] - 1) // 2 if padded and not by_keras else 0
 
     def call(self, x: Tensor) -> Tensor:
         record(self, self.compute_output_shape(tuple(x.shape))[1:3], self.kernel.shape)
-        return super().call(pad(x, self.margin) if self.margin else x)
+        return super().call(pad(x, self.margin, self.continued) if self.margin else x)
 
     def adjoint(self, y: Tensor, grid: Sequence[int]) -> Tensor:
         """Applies the adjoint of the convolution: <conv x, y> = <x, adjoint y> for every x on `grid`.
 
-        The convolution must have no groups and no bias.
+        The convolution must have no groups and no bias, and zeros or nothing around the image.
 
         Args:
             y: (N, h, w, filters).
@@ -195,8 +217,8 @@ class Affine(Conv):
     """A convolution with bias and activation: sigma(W * x + b). With a 1x1 kernel on a 1x1 grid, the layer is a dense layer.
 
     Args:
-        filters, kernel_size, strides, init: as in `Conv`.
-        bias: initial value of b.
+        filters, kernel_size, strides, padded, init: as in `Conv`.
+        bias: initial value of b; None for uniform numbers in +-1/sqrt(fan_in), PyTorch's default.
         activation: sigma, or None.
 
     Example:
@@ -210,15 +232,22 @@ class Affine(Conv):
         kernel_size: int = 3,
         *,
         strides: int = 1,
-        bias: float = 0.0,
+        padded: bool | str = True,
+        bias: float | None = 0.0,
         activation: Activation = None,
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
-        initial = keras.initializers.Constant(bias)
+        initial = None if bias is None else keras.initializers.Constant(bias)
         options = {"bias_initializer": initial, "activation": activation, "name": name, "dtype": dtype}
-        self._begin(filters, kernel_size, strides, True, init, **options)
+        self._begin(filters, kernel_size, strides, padded, init, **options)
+
+    def build(self, input_shape: Shape) -> None:
+        if self.bias_initializer is None:
+            bound = 1 / math.sqrt(math.prod(self.kernel_size) * input_shape[-1])
+            self.bias_initializer = keras.initializers.RandomUniform(-bound, bound)
+        super().build(input_shape)
 
 
 def _unfused(x: Tensor, kernel: Tensor, strides: Any, padding: Any) -> Tensor:

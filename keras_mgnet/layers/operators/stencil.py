@@ -43,11 +43,12 @@ def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
 def by_offset(field: Tensor) -> dict[tuple[int, int], Tensor]:
     """Returns the weights of `shifted_sum` for a stencil at each point, given as a tensor (H, W, k_h, k_w).
 
-    The sizes k_h and k_w are odd.
+    The sizes k_h and k_w are odd. A tensor (N, H, W, k_h, k_w) has another field for each of N grids.
     """
     *_, height, width = field.shape
+    field = field[None] if len(field.shape) == 4 else field
     places = [(i, j) for i in range(height) for j in range(width)]
-    return {(i - height // 2, j - width // 2): field[None, :, :, i, j, None] for i, j in places}
+    return {(i - height // 2, j - width // 2): field[:, :, :, i, j, None] for i, j in places}
 
 
 def offsets(kernel: Any) -> dict[tuple[int, int], float]:
@@ -124,6 +125,7 @@ class StencilField(keras.layers.Layer):
 
     Args:
         size: k_h and k_w, odd.
+        batch: number of grids in a batch, each with stencils of its own; None for one field of stencils for all grids.
 
     Example:
         >>> double = StencilField(1)
@@ -133,13 +135,15 @@ class StencilField(keras.layers.Layer):
         2.0
     """
 
-    def __init__(self, size: int = 3, *, name: str | None = None, dtype: DType = None) -> None:
+    def __init__(
+        self, size: int = 3, *, batch: int | None = None, name: str | None = None, dtype: DType = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.size = size
+        self.size, self.batch = size, batch
 
     def build(self, input_shape: Shape) -> None:
         _, h, w, _ = input_shape
-        shape = (h, w, self.size, self.size)
+        shape = (*(() if self.batch is None else (self.batch,)), h, w, self.size, self.size)
         self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -98,6 +98,8 @@ class Restriction(keras.layers.Layer):
             - "max" takes the maximum in place of the mean.
             - "full_weighting" applies a fixed stencil (`FullWeighting`) to each channel. If `channels` differs from c, a learned
               1x1 convolution follows.
+        padded: what surrounds the grid in a "conv", as in `Conv`. With False the next grid has (H - 1) // 2 rows, at the rows
+            1, 3, 5 and so on of this one.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
@@ -110,6 +112,7 @@ class Restriction(keras.layers.Layer):
         channels: int,
         kind: str = "conv",
         *,
+        padded: bool | str = True,
         init: str = "he_fan_out",
         name: str | None = None,
         dtype: DType = None,
@@ -122,7 +125,8 @@ class Restriction(keras.layers.Layer):
         self.conv: Any = None  # `build` makes the convolution of the other kinds, if they need one
         self.options = {"init": init, "name": self.name, "dtype": self.dtype_policy}
         if kind in ("conv", "conv_max"):
-            self.conv = Conv(channels, strides=2 if kind == "conv" else 1, **self.options)
+            strides, padded = (2, padded) if kind == "conv" else (1, True)
+            self.conv = Conv(channels, strides=strides, padded=padded, **self.options)
 
     def build(self, input_shape: Shape) -> None:
         c = input_shape[-1]
@@ -134,6 +138,8 @@ class Restriction(keras.layers.Layer):
             self.conv.build(input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if self.kind == "conv":
+            return self.conv.compute_output_shape(input_shape)
         return coarser(input_shape, self.channels)
 
     def call(self, x: Tensor) -> Tensor:
@@ -162,6 +168,7 @@ class GridTransfer(keras.layers.Layer):
         channels, channels_f: numbers of channels of u and of r on the next grid.
         Pi, R: the kinds of the two restrictions, see `Restriction`.
         normalize: whether to apply s1 and s2. Without s1 and s2 the transfer is He2019 (4.4) as printed.
+        padded: what surrounds the grid in a "conv", as in `Restriction`.
         activation: the activation sigma.
         norm: "batch" for batch normalisation, None for no norm.
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
@@ -180,6 +187,7 @@ class GridTransfer(keras.layers.Layer):
         Pi: str = "conv",
         R: str = "conv",
         normalize: bool = True,
+        padded: bool | str = True,
         activation: Activation = "relu",
         norm: str | None = "batch",
         init: str = "he_fan_out",
@@ -188,8 +196,8 @@ class GridTransfer(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         policy = self.dtype_policy
-        self.Pi = Restriction(channels, Pi, init=init, name="Pi", dtype=policy)
-        self.R = Restriction(channels_f, R, init=init, name="R", dtype=policy)
+        self.Pi = Restriction(channels, Pi, padded=padded, init=init, name="Pi", dtype=policy)
+        self.R = Restriction(channels_f, R, padded=padded, init=init, name="R", dtype=policy)
         self.s1 = norm_layer(norm, activation, name="s1", dtype=policy) if normalize else identity
         self.s2 = norm_layer(norm, activation, name="s2", dtype=policy) if normalize else identity
 

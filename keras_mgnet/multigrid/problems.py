@@ -1,0 +1,146 @@
+"""Pairs of functions as data: coefficients or right-hand sides, and the solutions that multigrid computes for them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from keras_mgnet.configuration import Count, Fraction, check, option
+from keras_mgnet.files import staged_file
+from keras_mgnet.models.checks import is_integer
+from keras_mgnet.multigrid.iteration import Iteration
+from keras_mgnet.multigrid.operators import diffusion, five_point
+from keras_mgnet.multigrid.solvers import solver
+
+BATCH = 32  # problems that are solved together
+CYCLES = 100
+
+
+class Field(NamedTuple):
+    """The distribution of the random functions x of a problem.
+
+    Attributes:
+        alpha, tau: parameters of the Gaussian field, see `gaussian_fields`.
+        values: the values of x where the Gaussian field is negative, and elsewhere; None for x that is the field itself.
+    """
+
+    alpha: float
+    tau: float
+    values: tuple[float, float] | None = None
+
+
+FIELDS = {
+    "darcy": Field(2.0, 3.0, (3.0, 12.0)),
+    "darcy_rough": Field(2.0, 5.0, (2.0, 12.0)),
+    "poisson": Field(2.0, 3.0),
+}
+
+
+@dataclass(frozen=True)
+class ProblemConfig:
+    """A set of boundary value problems on the unit square. The fields are the options of `keras-mgnet generate`.
+
+    - "darcy" and "darcy_rough" are -div(x grad y) = 1. The coefficient x takes two values, by the sign of a Gaussian field.
+    - "poisson" is -Laplace y = x. The right-hand side x is a Gaussian field.
+
+    y is 0 on the boundary.
+    """
+
+    problem: Literal["darcy", "darcy_rough", "poisson"] = option("darcy", "darcy, darcy_rough or poisson")
+    samples: Count = option(1000, "number of pairs")
+    grid: int = option(64, "points per side of x and y, a power of 2")
+    seed: int = option(0, "seed of the random functions")
+    tolerance: Fraction = option(1e-10, "largest relative residual of a solution")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not is_integer(self.grid) or self.grid < 4 or self.grid & (self.grid - 1):
+            raise ValueError(f"expected grid to be a power of 2, such as 64. Received: grid={self.grid!r}")
+        if self.seed < 0:
+            raise ValueError(f"expected seed >= 0. Received: seed={self.seed}")
+
+
+def generate(config: ProblemConfig) -> dict[str, np.ndarray]:
+    """Returns pairs of functions "x" and "y", (samples, grid, grid, 1) in float64, and their relative "residual", (samples,).
+
+    A square of grid x grid cells has (grid - 1)^2 inner corners. `solver` computes y there in batches, until every relative
+    residual is at most `tolerance`. x and y of the result belong to the centres of the cells: y is the mean of the four corners.
+    Pair i depends on the problem, the grid, the seed and i, and not on the number of samples.
+
+    Raises:
+        ValueError: if a residual does not reach the tolerance.
+
+    Example:
+        >>> pairs = generate(ProblemConfig("poisson", samples=3, grid=8))
+        >>> pairs["x"].shape, pairs["y"].shape, bool(pairs["residual"].max() <= 1e-10)
+        ((3, 8, 8, 1), (3, 8, 8, 1), True)
+    """
+    parts = list(_batches(config))
+    return {key: np.concatenate([part[key] for part in parts])[: config.samples] for key in ("x", "y", "residual")}
+
+
+def write_pairs(config: ProblemConfig, path: str | Path) -> dict[str, Any]:
+    """Writes `generate(config)` to an .npz file, whole or not at all. Returns the largest residual and the numbers of points."""
+    with staged_file(path, ".npz") as staged:
+        pairs = generate(config)
+        np.savez(staged, **pairs)
+    return {"residual": float(pairs["residual"].max()), "shape": pairs["x"].shape}
+
+
+def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: float) -> np.ndarray:
+    """Returns Gaussian fields with the covariance operator tau^(2 alpha - 2) (-Laplace + tau^2)^(-alpha) on the unit square.
+
+        u(x, y) = sum_{k, l} tau^(alpha - 1) (pi^2 (k^2 + l^2) + tau^2)^(-alpha / 2) noise_{k, l} e_k(x) e_l(y)
+
+    Here e_0 = 1 and e_k(x) = sqrt(2) cos(pi k x), so the normal derivative is zero on the boundary. The term k = l = 0 is left
+    out. Source: the generator of the data of the Fourier neural operator (Li et al. 2021).
+
+    Args:
+        noise: independent normally distributed numbers (N, m, m).
+        points: coordinates (p,) in [0, 1], the same for both axes.
+
+    Returns:
+        The fields at all pairs of coordinates, (N, p, p).
+
+    Example:
+        >>> gaussian_fields(np.ones((2, 4, 4)), np.array([0.25, 0.5, 0.75]), 2.0, 3.0).shape
+        (2, 3, 3)
+    """
+    k = np.arange(noise.shape[-1])
+    scale = tau ** (alpha - 1) * (np.pi**2 * (k[:, None] ** 2 + k**2) + tau**2) ** (-alpha / 2)
+    scale[0, 0] = 0
+    basis = np.where(k == 0, 1, np.sqrt(2)) * np.cos(np.pi * k * points[:, None])
+    return basis @ (scale * noise) @ basis.T
+
+
+def _batches(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
+    n, law = config.grid, FIELDS[config.problem]
+    centres, corners = (np.arange(n) + 0.5) / n, np.arange(1, n) / n
+    size = min(BATCH, config.samples)
+    model = None
+    for start in range(0, config.samples, size):
+        numbers = range(start, start + size)
+        noise = np.stack([np.random.default_rng([config.seed, i]).normal(size=(n, n)) for i in numbers])
+        x = gaussian_fields(noise, centres, law.alpha, law.tau)
+        if law.values is None:
+            A, f = five_point(), gaussian_fields(noise, corners, law.alpha, law.tau) / n**2
+        else:
+            x = np.where(x < 0, *law.values)
+            A, f = np.stack([diffusion(a) for a in x]), np.full((size, n - 1, n - 1), 1 / n**2)
+        if model is None or law.values:
+            again = solver(n - 1, A=A, smoother="red_black", coarse="galerkin")
+            if model is None:
+                model, iteration = again, Iteration(again)
+            else:
+                model.set_weights(again.get_weights())
+        u, history = iteration(f[..., None], tolerance=config.tolerance, cycles=CYCLES)
+        if not (history[-1] <= config.tolerance).all():
+            raise ValueError(
+                f"expected residuals of at most tolerance={config.tolerance:g}. "
+                f"Received: {history[-1].max():.3g} after {len(history) - 1} cycles"
+            )
+        padded = np.pad(u, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        y = (padded[:, 1:, 1:] + padded[:, 1:, :-1] + padded[:, :-1, 1:] + padded[:, :-1, :-1]) / 4
+        yield {"x": x[..., None], "y": y, "residual": history[-1]}
