@@ -264,7 +264,7 @@ class Cycle:
             return u
         dtype, options = self.common["dtype"], {"padded": self.padding, "bias": self.kind.bias, **self.common}
         system = DataSystem(channels, f.shape[-1], count, from_zero=u is None, name="system", **options)
-        level = Level(DataCorrection(count, dtype=dtype), system, name=name, dtype=dtype)
+        level = Level(DataCorrection(dtype=dtype), system, name=name, dtype=dtype)
         return (level(f) if u is None else level(f, u))[0]
 
     def _restricted(self, place: str, c_u: int, c_f: int, f: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

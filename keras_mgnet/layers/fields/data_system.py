@@ -1,6 +1,5 @@
 """The field of a level that gets and returns the data f of its grid, with maps A and B of their own in each iteration."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from keras_mgnet.annotations import DType, Shape, Tensor
@@ -30,14 +29,11 @@ class DataSystem(Field):
     Example:
         >>> import keras
         >>> from keras_mgnet.layers import DataCorrection, Level
-        >>> level = Level(DataCorrection(2), DataSystem(4, 3, 2, from_zero=True))
+        >>> level = Level(DataCorrection(), DataSystem(4, 3, 2, from_zero=True))
         >>> u, f = level(keras.ops.ones((1, 8, 8, 3)))
         >>> tuple(u.shape), level.count_params() == 9 * 3 * 4 * 3
         ((1, 8, 8, 4), True)
     """
-
-    form = "data"
-    is_linear = True
 
     def __init__(
         self,
@@ -78,14 +74,7 @@ class DataEquation(NamedTuple):
     system: DataSystem
     i: int
 
-    def smooth(self, r: Tensor) -> Tensor:
-        """Returns B_i * r."""
+    def correction(self, u: Tensor | None, f: Tensor) -> Tensor:
+        """Returns B_i * (f - A_i * u)."""
+        r = steps.residual(f, u, lambda u: self.system.A[self.i - self.system.first](u))
         return self.system.B[self.i](r)
-
-    def correction(self, r: Tensor, smooth: Callable[[Tensor], Tensor]) -> Tensor:
-        """Returns the correction of u, smooth(r)."""
-        return smooth(r)
-
-    def residual(self, data: tuple[Tensor], u: Tensor | None) -> Tensor:
-        """Returns f - A_i * u."""
-        return steps.residual(data[0], u, lambda u: self.system.A[self.i - self.system.first](u))
