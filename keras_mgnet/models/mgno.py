@@ -286,7 +286,7 @@ def check_steps(steps: Any) -> tuple[tuple[int, int], ...]:
             ...
         ValueError: expected (before, 0) as the steps of the coarsest grid, ... Received: steps=[[1, 0], [2, 1]]
     """
-    pairs = steps if isinstance(steps, (tuple, list)) and steps else [()]
+    pairs: Sequence[Any] = steps if isinstance(steps, (tuple, list)) and steps else [()]
     for pair in pairs:
         is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
         if not is_pair or not all(is_integer(count) and 0 <= count <= 1_000 for count in pair):

@@ -1,6 +1,7 @@
 """The field of a level that gets and returns the data f of its grid, with maps A and B of their own in each iteration."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
@@ -50,11 +51,10 @@ class DataSystem(Field):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.channels, self.uses, self.first = channels, uses, int(from_zero)
-        options = {"padded": padded, "init": init, "dtype": self.dtype_policy}
-        conv = Affine if bias else Conv
-        extra = {"bias": None} if bias else {}
-        self.A = [conv(channels_f, name=f"A{i}", **options, **extra) for i in range(self.first, uses)]
-        self.B = [conv(channels, name=f"B{i}", **options, **extra) for i in range(uses)]
+        options: dict[str, Any] = {"padded": padded, "init": init, "dtype": self.dtype_policy}
+        conv = partial(Affine, bias=None) if bias else Conv
+        self.A = [conv(channels_f, name=f"A{i}", **options) for i in range(self.first, uses)]
+        self.B = [conv(channels, name=f"B{i}", **options) for i in range(uses)]
 
     def build(self, f_shape: Shape) -> None:
         u_shape, f_shape = self.compute_output_shape(f_shape)
