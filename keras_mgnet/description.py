@@ -9,7 +9,7 @@ import keras
 
 from keras_mgnet import compat
 from keras_mgnet.annotations import Tensor
-from keras_mgnet.layers import CycleLevel, Level, LinearSystem, ResidualCorrection
+from keras_mgnet.layers import CycleLevel, Level, ResidualCorrection
 from keras_mgnet.layers.operators.conv import Conv, recorded_applications
 from keras_mgnet.layers.operators.whitening import whitenings
 from keras_mgnet.zoo import Description, LevelInfo, total
@@ -169,11 +169,7 @@ def _applications(model: keras.Model) -> list[tuple[keras.layers.Layer, int | No
 
 def _drop_unread_product(model: keras.Model, applications: list[tuple[keras.layers.Layer, int | None]]) -> None:
     levels = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, Level)
-        and isinstance(layer.scheme, ResidualCorrection)
-        and isinstance(layer.field, LinearSystem)
+        layer for layer in model.layers if isinstance(layer, Level) and isinstance(layer.scheme, ResidualCorrection)
     ]
     for level in [level for level in levels if isinstance(level, CycleLevel)] or levels[-1:]:
         index = max(i for i, (conv, _) in enumerate(applications) if conv is level.field.A[-1])

@@ -42,7 +42,7 @@ def fourier_h1_norm(e: Tensor, a: float = 1.0, cutoff: float | None = CUT_OFF) -
         >>> round(float(fourier_h1_norm(ops.ones((1, 4, 4, 1)))[0]), 4)
         16.0
     """
-    weights = ops.convert_to_tensor(_frequency_weights(*e.shape[1:3], a, cutoff), dtype=e.dtype)
+    weights = ops.convert_to_tensor(_frequency_weights(e.shape[1], e.shape[2], a, cutoff), dtype=e.dtype)
     planes = ops.transpose(e, (0, 3, 1, 2))
     real, imaginary = ops.fft2((planes, ops.zeros_like(planes)))
     return _root(ops.sum(weights * (ops.square(real) + ops.square(imaginary)), axis=(1, 2, 3)))
@@ -62,7 +62,7 @@ def difference_h1_norm(e: Tensor, weight: float = 1.0) -> Tensor:
     return _root(ops.sum(squares, axis=(1, 2, 3)))
 
 
-H1_NORMS = {"fourier": fourier_h1_norm, "differences": difference_h1_norm}
+H1_NORMS: dict[str, Callable[[Tensor], Tensor]] = {"fourier": fourier_h1_norm, "differences": difference_h1_norm}
 
 
 def relative_l2(truth: Tensor, values: Tensor) -> Tensor:

@@ -23,18 +23,10 @@ from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
 from keras_mgnet.layers.operators.stencil import Inverse, Residual, Stencil, StencilField
 from keras_mgnet.layers.operators.whitening import Whitening
-from keras_mgnet.layers.schemes.one_step import Dense, Euler, EulerFromData, EulerSystem, Heun
+from keras_mgnet.layers.schemes.one_step import DataCorrection, Dense, Euler, EulerFromData, EulerSystem, Heun
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
-from keras_mgnet.layers.schemes.smoothers import (
-    Chebyshev,
-    Damped,
-    DataCorrection,
-    Multistep,
-    RedBlack,
-    ResidualCorrection,
-    Weighted,
-)
+from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
 from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding

@@ -264,7 +264,7 @@ class Cycle:
             return u
         dtype, options = self.common["dtype"], {"padded": self.padding, "bias": self.kind.bias, **self.common}
         system = DataSystem(channels, f.shape[-1], count, from_zero=u is None, name="system", **options)
-        level = Level(DataCorrection(count, dtype=dtype), system, name=name, dtype=dtype)
+        level = Level(DataCorrection(dtype=dtype), system, name=name, dtype=dtype)
         return (level(f) if u is None else level(f, u))[0]
 
     def _restricted(self, place: str, c_u: int, c_f: int, f: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -286,7 +286,7 @@ def check_steps(steps: Any) -> tuple[tuple[int, int], ...]:
             ...
         ValueError: expected (before, 0) as the steps of the coarsest grid, ... Received: steps=[[1, 0], [2, 1]]
     """
-    pairs = steps if isinstance(steps, (tuple, list)) and steps else [()]
+    pairs: Sequence[Any] = steps if isinstance(steps, (tuple, list)) and steps else [()]
     for pair in pairs:
         is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
         if not is_pair or not all(is_integer(count) and 0 <= count <= 1_000 for count in pair):

@@ -49,8 +49,8 @@ def operators(A, n: int, levels: int, transfer: Transfer, coarse: str) -> list[n
     """
     A = real_array("A", A)
     if A.ndim == 5:
-        grids = [operators(one, n, levels, transfer, coarse) for one in A]
-        return [np.stack(alike) for alike in zip(*grids, strict=True)]
+        alike = zip(*(operators(one, n, levels, transfer, coarse) for one in A), strict=True)
+        return [np.stack(grid) for grid in alike]
     field = (n, n, 3, 3)
     if A.shape not in ((3, 3), field) or not np.isfinite(A).all():
         raise ValueError(f"expected A to be a stencil (3, 3), or one per point, {field}. Received: shape {A.shape}")

@@ -85,7 +85,7 @@ def write_pairs(config: ProblemConfig, path: str | Path) -> dict[str, Any]:
     """Writes `generate(config)` to an .npz file, whole or not at all. Returns the largest residual and the numbers of points."""
     with staged_file(path, ".npz") as staged:
         pairs = generate(config)
-        np.savez(staged, **pairs)
+        np.savez(staged, x=pairs["x"], y=pairs["y"], residual=pairs["residual"])
     return {"residual": float(pairs["residual"].max()), "shape": pairs["x"].shape}
 
 

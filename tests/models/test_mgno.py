@@ -19,6 +19,7 @@ from keras_mgnet import (
     model_info,
     save_torch_weights,
 )
+from keras_mgnet.analysis import ANALYSES, inapplicable
 from keras_mgnet.description import level_table, unread_kernels
 from keras_mgnet.interop.names import entries
 from keras_mgnet.layers import Prolongation
@@ -264,3 +265,9 @@ def test_the_published_networks():
 def test_arguments_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
         MgNO(**{"channels": 4, "layers": 1, "steps": ((1, 0), (1, 0), (1, 0)), "input_shape": (8, 8, 1)} | arguments)
+
+
+@every_map
+def test_the_analyses_of_other_networks_say_that_they_do_not_apply(name):
+    reasons = inapplicable(catalogue.built(name))
+    assert set(ANALYSES) - set(reasons) == {"moments"} and all(text.startswith("expected") for text in reasons.values())

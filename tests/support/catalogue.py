@@ -337,11 +337,11 @@ LAYERS = {
     "diffusion_step": (lambda: DiffusionStep(3, 4, 9, reaction=0.2), [(2, 5, 4, 1)] * 2),
     "diffusion_level": (lambda: Level(EulerFromData(), Diffusion(2, 3, 4, 9, reaction=0.2)), [(2, 5, 4, 1)]),
     "data_level": (
-        lambda: Level(DataCorrection(2), DataSystem(4, 3, 2, padded="periodic", bias=True)),
+        lambda: Level(DataCorrection(), DataSystem(4, 3, 2, padded="periodic", bias=True)),
         [(2, 5, 4, 3), (2, 5, 4, 4)],
     ),
     "data_level_from_zero": (
-        lambda: Level(DataCorrection(2), DataSystem(4, 3, 2, from_zero=True, padded="reflect")),
+        lambda: Level(DataCorrection(), DataSystem(4, 3, 2, from_zero=True, padded="reflect")),
         [(2, 5, 4, 3)],
     ),
     "prolongation": (Prolongation, [(2, 5, 7, 3), (2, 3, 4, 2)]),

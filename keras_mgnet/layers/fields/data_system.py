@@ -1,7 +1,7 @@
 """The field of a level that gets and returns the data f of its grid, with maps A and B of their own in each iteration."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.layers import steps
@@ -30,14 +30,11 @@ class DataSystem(Field):
     Example:
         >>> import keras
         >>> from keras_mgnet.layers import DataCorrection, Level
-        >>> level = Level(DataCorrection(2), DataSystem(4, 3, 2, from_zero=True))
+        >>> level = Level(DataCorrection(), DataSystem(4, 3, 2, from_zero=True))
         >>> u, f = level(keras.ops.ones((1, 8, 8, 3)))
         >>> tuple(u.shape), level.count_params() == 9 * 3 * 4 * 3
         ((1, 8, 8, 4), True)
     """
-
-    form = "data"
-    is_linear = True
 
     def __init__(
         self,
@@ -54,11 +51,10 @@ class DataSystem(Field):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.channels, self.uses, self.first = channels, uses, int(from_zero)
-        options = {"padded": padded, "init": init, "dtype": self.dtype_policy}
-        conv = Affine if bias else Conv
-        extra = {"bias": None} if bias else {}
-        self.A = [conv(channels_f, name=f"A{i}", **options, **extra) for i in range(self.first, uses)]
-        self.B = [conv(channels, name=f"B{i}", **options, **extra) for i in range(uses)]
+        options: dict[str, Any] = {"padded": padded, "init": init, "dtype": self.dtype_policy}
+        conv = partial(Affine, bias=None) if bias else Conv
+        self.A = [conv(channels_f, name=f"A{i}", **options) for i in range(self.first, uses)]
+        self.B = [conv(channels, name=f"B{i}", **options) for i in range(uses)]
 
     def build(self, f_shape: Shape) -> None:
         u_shape, f_shape = self.compute_output_shape(f_shape)
@@ -78,14 +74,7 @@ class DataEquation(NamedTuple):
     system: DataSystem
     i: int
 
-    def smooth(self, r: Tensor) -> Tensor:
-        """Returns B_i * r."""
+    def correction(self, u: Tensor | None, f: Tensor) -> Tensor:
+        """Returns B_i * (f - A_i * u)."""
+        r = steps.residual(f, u, lambda u: self.system.A[self.i - self.system.first](u))
         return self.system.B[self.i](r)
-
-    def correction(self, r: Tensor, smooth: Callable[[Tensor], Tensor]) -> Tensor:
-        """Returns the correction of u, smooth(r)."""
-        return smooth(r)
-
-    def residual(self, data: tuple[Tensor], u: Tensor | None) -> Tensor:
-        """Returns f - A_i * u."""
-        return steps.residual(data[0], u, lambda u: self.system.A[self.i - self.system.first](u))

@@ -244,7 +244,7 @@ class Affine(Conv):
         self._begin(filters, kernel_size, strides, padded, init, **options)
 
     def build(self, input_shape: Shape) -> None:
-        if self.bias_initializer is None:
+        if self.bias_initializer is None:  # type: ignore[has-type]
             bound = 1 / math.sqrt(math.prod(self.kernel_size) * input_shape[-1])
             self.bias_initializer = keras.initializers.RandomUniform(-bound, bound)
         super().build(input_shape)

@@ -128,3 +128,24 @@ class EulerFromData(Scheme):
 
     def end(self, f: Any, u: Tensor, data: Tensor) -> Tensor:
         return u
+
+
+@serializable
+class DataCorrection(Scheme):
+    """The iteration u <- u + B_i (f - A_i u) of a level that gets and returns the data f of its grid, He, Liu, Xu 2024.
+
+    Call the level with f and u, or with f alone for u = 0. The level returns (u, f). The field is a `DataSystem`.
+    """
+
+    method = Method(
+        "non-stationary residual correction",
+        "u_{n+1} = u_n + B_n(f - A_n u_n)",
+        "none, it has a convergence factor",
+        "A_n u = f, with another A_n in each iteration",
+    )
+
+    def begin(self, system: Any, f: Tensor, u: Tensor | None = None) -> State:
+        return u, f
+
+    def step(self, i: int, system: Any, u: Tensor | None, f: Tensor) -> State:
+        return steps.plus(u, system.correction(u, f)), f

@@ -8,8 +8,8 @@ The state of a smoother is (current, f, past):
 - `past` is a tuple of the earlier pairs that the smoother still needs.
 
 The next u of a smoother is a weighted sum of candidates u^j + e^j and earlier u^j. The weights sum to one, so r = f - A * u stays
-true. Before training, all smoothers of this file compute the same as `ResidualCorrection`, except `Damped`, `RedBlack`,
-`DataCorrection` and a `Chebyshev` with given omega.
+true. Before training, all smoothers of this file compute the same as `ResidualCorrection`, except `Damped`, `RedBlack` and a
+`Chebyshev` with given omega.
 """
 
 from collections.abc import Callable, Sequence
@@ -94,27 +94,6 @@ class ResidualCorrection(Scheme):
 
     def over(self, field: Any) -> Method:
         return self.method if field.is_linear else self.nonlinear
-
-
-@serializable
-class DataCorrection(ResidualCorrection):
-    """The iteration of `ResidualCorrection` for a level that gets and returns the data f of its grid instead of the residual.
-
-    Every iteration computes f - A u, so A may be another one in each. The field is a `DataSystem`.
-    """
-
-    method = Method(
-        "non-stationary residual correction",
-        "u_{n+1} = u_n + B_n(f - A_n u_n)",
-        "none, it has a convergence factor",
-        "A_n u = f, with another A_n in each iteration",
-    )
-
-    def begin(self, system: Any, f: Tensor, u: Tensor | None = None) -> State:
-        return (u, None), (f,), ()
-
-    def end(self, system: Any, current: Pair, f: Any, past: tuple[Any, ...]) -> Any:
-        return current[0], f[0]
 
 
 @serializable
