@@ -104,9 +104,10 @@ def comparison_table(rows: list[Row]) -> Table:
 
 def level_table(rows: list[LevelRow]) -> Table:
     """Returns a table with one row per grid."""
-    total = f"{sum(row.points**2 for row in rows):,}", f"{sum(row.work for row in rows):.2f}"
+    unknowns = [math.prod(row.points) for row in rows]
+    total = f"{sum(unknowns):,}", f"{sum(row.work for row in rows):.2f}"
     levels = [
-        (n, f"{r.points} x {r.points}", f"{r.points**2:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
+        (n, f"{r.points[0]} x {r.points[1]}", f"{unknowns[n - 1]:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
         for n, r in enumerate(rows, 1)
     ]
     return table(

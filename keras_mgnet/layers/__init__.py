@@ -32,7 +32,7 @@ from keras_mgnet.layers.stochastic import StochasticDepth
 from keras_mgnet.layers.transfers.coupling import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.transfers.cycle import CycleTransfer
 from keras_mgnet.layers.transfers.dense import DenseTransition
-from keras_mgnet.layers.transfers.stencil import StencilTransfer
+from keras_mgnet.layers.transfers.stencil import StencilFieldTransfer, StencilTransfer
 from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "Stem",
     "Stencil",
     "StencilField",
+    "StencilFieldTransfer",
     "StencilTransfer",
     "StochasticDepth",
     "Sum",

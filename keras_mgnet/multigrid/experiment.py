@@ -32,8 +32,9 @@ class SolveConfig:
     smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or a smoother.keras file that --learn wrote")
     omega: float = option(0.8, "damping factor of jacobi")
     degree: int = option(2, "degree of the polynomial of chebyshev")
-    transfer: str = option("full_weighting", "full_weighting, fem or injection")
+    transfer: str = option("full_weighting", "full_weighting, fem, injection or black_box")
     coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for jumps]")
+    coarsening: str = option("full", "full, or strong to halve only the axis of strong couplings")
     levels: int | None = option(None, "number of grids [default: down to a single point]")
     eps: float = option(0.01, "eps of the problem anisotropic")
     contrast: float = option(1000.0, "contrast of the problem jumps")
@@ -65,7 +66,7 @@ class SolveConfig:
 
     def components(self) -> dict[str, Any]:
         """Returns the arguments that `solver` and `pyamg_solver` share."""
-        names = ("smoother", "omega", "degree", "transfer", "levels")
+        names = ("smoother", "omega", "degree", "transfer", "coarsening", "levels")
         coarse = self.coarse or ("galerkin" if self.problem == "jumps" else "rediscretised")
         return {name: getattr(self, name) for name in names} | {"coarse": coarse, "A": self.operator()}
 

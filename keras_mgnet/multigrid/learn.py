@@ -226,4 +226,4 @@ def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
     stencils.assign(A)
     S = ops.convert_to_numpy(stencils.field()).astype("float64")
     around = neighbours(diagonal(A), outside=1.0)
-    return assigned(StencilField(3, name="B", dtype=dtype), "kernel", S / around, n)
+    return assigned(StencilField(3, name="B", dtype=dtype), S / around, (n, n))

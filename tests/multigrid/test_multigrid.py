@@ -335,6 +335,12 @@ def test_refinement_in_single_precision_reaches_double():
         {"smoother": "chebyshev", "cycle": "W"},
         {"smoother": "red_black", "Pi": "random"},
         {"A": diffusion(np.random.default_rng(0).uniform(1, 2, (8, 8))), "levels": 2},
+        {
+            "A": diffusion(np.random.default_rng(0).uniform(1, 99, (8, 8))),
+            "transfer": "black_box",
+            "coarse": "galerkin",
+        },
+        {"A": anisotropic(0.01), "coarsening": "strong", "coarse": "galerkin"},
     ],
 )
 def test_saved_and_compiled_by_xla(options, tmp_path):
