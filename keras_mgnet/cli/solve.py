@@ -17,7 +17,7 @@ from keras_mgnet.multigrid.experiment import Solution, build, run, run_pyamg
 from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
 from keras_mgnet.multigrid.learned_report import plot_learned
 from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
-from keras_mgnet.multigrid.smoothers import SMOOTHERS
+from keras_mgnet.multigrid.smoothers import POINTWISE
 from keras_mgnet.training.runs.run import versions
 
 
@@ -39,7 +39,7 @@ def solve_command(config: LearnConfig) -> None:
         show(level_table(levels))
         solutions = [run(config, model)]
         if config.against:
-            solutions += run_pyamg(config, config.smoother in SMOOTHERS and not config.learn)
+            solutions += run_pyamg(config, config.smoother in POINTWISE and not config.learn)
         show(history_table(solutions))
         show(solver_table(solutions, config.tolerance))
         if learned:

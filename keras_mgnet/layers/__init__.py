@@ -17,6 +17,7 @@ from keras_mgnet.layers.grid_level import CycleLevel, GridLevel
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.operators.conv import Affine, Conv
 from keras_mgnet.layers.operators.learned_stencil import CoefficientStencil, KernelChain
+from keras_mgnet.layers.operators.lines import LineSolver
 from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
 from keras_mgnet.layers.operators.stencil import Inverse, Residual, Stencil, StencilField
@@ -75,6 +76,7 @@ __all__ = [
     "Join",
     "KernelChain",
     "Level",
+    "LineSolver",
     "LinearMultistep",
     "LinearSystem",
     "Method",

@@ -29,7 +29,10 @@ class SolveConfig:
     n: int = option(255, "points per side, 2^k - 1")
     cycle: str = option("V", "V, W or backslash")
     nu: tuple[int, int] = option((1, 1), "smoothing steps on the way down and on the way up")
-    smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or a smoother.keras file that --learn wrote")
+    smoother: str = option(
+        "jacobi",
+        "jacobi, red_black, chebyshev, zebra_x, zebra_y, zebra, patches, or a smoother.keras file that --learn wrote",
+    )
     omega: float = option(0.8, "damping factor of jacobi")
     degree: int = option(2, "degree of the polynomial of chebyshev")
     transfer: str = option("full_weighting", "full_weighting, fem, injection or black_box")

@@ -16,7 +16,7 @@ from keras_mgnet.layers.operators.learned_stencil import taps
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
 from keras_mgnet.multigrid.experiment import SolveConfig, build
-from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
+from keras_mgnet.multigrid.grids import Grid, assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
 from keras_mgnet.multigrid.solvers import cycle_levels
 
@@ -72,7 +72,8 @@ def learnable(config: LearnConfig) -> Smoother:
     """Returns the smoother to train, with one B per grid or one B for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
-    def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
+    def B(j: int, grid: Grid, dtype) -> keras.layers.Layer:
+        A = grid.A
         if A.ndim == 4:
             net = made[0].net if config.share_B and made else None
             layer = CoefficientStencil(config.channels or 8, net=net, name="B", dtype=dtype)
@@ -204,7 +205,7 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
 
-    smoother = Smoother(lambda j, A, dtype: _transferred(source(j).field.B[0], A, dtype), _weighted)
+    smoother = Smoother(lambda j, grid, dtype: _transferred(source(j).field.B[0], grid.A, dtype), _weighted)
     model = build(config, smoother=smoother)
     for j, level in enumerate(smoothed_levels(model)):
         for scheme, of in ((level.scheme, source(j).scheme), (level.post_scheme, source(j).post_scheme)):

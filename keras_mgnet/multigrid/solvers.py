@@ -1,6 +1,7 @@
 """The multigrid solver as a Keras model: one cycle maps (u, f) to the next u."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.grids import Grid, assigned, hierarchy, inverse_layer, operator_layer
 from keras_mgnet.multigrid.operators import five_point
-from keras_mgnet.multigrid.smoothers import smoother_of
+from keras_mgnet.multigrid.smoothers import Smoother, smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION
 
 VISITS = {"backslash": 1, "V": 1, "W": 2}  # kind of cycle -> how often a grid visits the next coarser grid
@@ -52,7 +53,8 @@ def solver(
         nu: (down, up), the smoothing steps on each grid on the way from fine to coarse grids, and on the way back.
         smoother: one of three.
 
-            - a name: "jacobi", "red_black" (Gauss-Seidel) or "chebyshev"
+            - a name: "jacobi", "red_black" (Gauss-Seidel) or "chebyshev"; "zebra_x", "zebra_y" or "zebra" (lines along x, along
+              y, or both in turn); "patches"
             - an array (k, k): the kernel B on all grids
             - a list of layers (N, m, m, 1) -> (N, m, m, 1): the B of each grid that smooths, from fine to coarse. The layers may
               be trainable.
@@ -98,9 +100,7 @@ def solver(
     smoothed = len(grids) - (coarsest == "exact")
     rule = smoother_of(smoother, omega, degree, smoothed)
 
-    parts = [
-        (rule.B(j, g.A, inner), [rule.scheme(count, inner) for count in nu]) for j, g in enumerate(grids[:smoothed])
-    ]
+    parts = [_smoothing(rule, j, grid, nu, inner) for j, grid in enumerate(grids[:smoothed])]
     if coarsest == "exact":  # one step with B = A^{-1}
         once = [ResidualCorrection(count, dtype=inner) for count in (1, 0)]
         parts.append((inverse_layer(grids[-1], inner), once))
@@ -123,6 +123,13 @@ def cycle_levels(model: keras.Model) -> list[CycleLevel]:
     """Returns the levels of a solver, from the finest to the coarsest."""
     levels = [layer for layer in model.layers if isinstance(layer, CycleLevel)]
     return sorted(levels, key=lambda level: int(level.name.removeprefix("level")))
+
+
+def _smoothing(rule: Smoother, j: int, grid: Grid, nu: tuple[int, int], dtype) -> tuple[Any, list[ResidualCorrection]]:
+    """Returns B on one grid, and the schemes on the way down and up."""
+    B = rule.B(j, grid, dtype)
+    iterations = len(B) if isinstance(B, list) else 1
+    return B, [rule.scheme(count * iterations, dtype) for count in nu]
 
 
 def _level(j: int, A: np.ndarray, B, schemes: list[ResidualCorrection], form: str, dtype) -> CycleLevel:

@@ -341,6 +341,7 @@ def test_refinement_in_single_precision_reaches_double():
             "coarse": "galerkin",
         },
         {"A": anisotropic(0.01), "coarsening": "strong", "coarse": "galerkin"},
+        {"A": anisotropic(0.01), "smoother": "zebra"},
     ],
 )
 def test_saved_and_compiled_by_xla(options, tmp_path):
