@@ -35,11 +35,12 @@ def solve_command(config: LearnConfig) -> None:
     with workspace(config.out) if config.out else nullcontext():  # reports an unwritable folder before it computes
         learned = _learn(config) if config.learn else None
         model = learned.model if learned else _model(config)
+        say(config.headline())
         levels = level_rows(model, config.cycle)
         show(level_table(levels))
         solutions = [run(config, model)]
         if config.against:
-            solutions += run_pyamg(config, config.smoother in POINTWISE and not config.learn)
+            solutions += run_pyamg(config, config.components()["smoother"] in POINTWISE and not config.learn)
         show(history_table(solutions))
         show(solver_table(solutions, config.tolerance))
         if learned:
@@ -81,7 +82,7 @@ def _learn(config: LearnConfig) -> Learned:
 
 def _model(config: LearnConfig) -> keras.Model:
     """Returns the solver of a configuration. Loads a learned smoother if `config.smoother` is a .keras file."""
-    if config.smoother.endswith(".keras"):
+    if (config.smoother or "").endswith(".keras"):
         return learned_solver(load_smoother(config.smoother), config)
     return build(config)
 
@@ -157,8 +158,7 @@ def _write(
 ) -> None:
     record = {"config": asdict(config), "levels": [asdict(row) for row in levels]}
     record |= {"solutions": [asdict(solution) for solution in solutions], "versions": versions()}
-    smoother = "a learned smoother" if learned else config.smoother
-    title = f"{config.problem}, {config.n} x {config.n}: {config.cycle}-cycle{tuple(config.nu)}, {smoother}"
+    title = config.headline()
     plot_histories({solution.name: solution.history for solution in solutions}, title, out / "residuals.png")
     files = ["residuals.png", "solve.json"]
     if learned:

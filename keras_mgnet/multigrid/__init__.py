@@ -1,7 +1,7 @@
 """Multigrid solvers made of the layers of MgNet without norms and activations, with fixed or learned smoothers."""
 
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
-from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
+from keras_mgnet.multigrid.operators import anisotropic, block, diffusion, five_point, jumps
 from keras_mgnet.multigrid.rescaling import rescale
 from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.stencils import transfer_stencil
@@ -9,6 +9,7 @@ from keras_mgnet.multigrid.stencils import transfer_stencil
 __all__ = [
     "Iteration",
     "anisotropic",
+    "block",
     "convergence_factor",
     "diffusion",
     "five_point",

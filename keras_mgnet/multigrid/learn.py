@@ -15,6 +15,7 @@ from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, Sten
 from keras_mgnet.layers.operators.learned_stencil import taps
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
+from keras_mgnet.multigrid.defaults import Components
 from keras_mgnet.multigrid.experiment import SolveConfig, build
 from keras_mgnet.multigrid.grids import Grid, assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
@@ -62,6 +63,12 @@ class LearnConfig(SolveConfig):
             )
         for kernel in self.chain():
             taps(kernel)
+
+    def defaults(self, A: np.ndarray) -> Components:
+        """Returns the components of the textbook if the smoother is a learned one. It alone is to cope with the problem."""
+        if not (self.learn or (self.smoother or "").endswith(".keras")):
+            return super().defaults(A)
+        return Components("jacobi", "full_weighting", "galerkin" if A.ndim == 4 else "rediscretised", "none")
 
     def chain(self) -> tuple[str, ...]:
         """Returns the kernels of B, an empty tuple for jumps."""

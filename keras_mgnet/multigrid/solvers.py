@@ -11,7 +11,8 @@ from keras_mgnet.layers import CycleLevel, Residual, StencilFieldTransfer, Stenc
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection
 from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.multigrid.grids import Grid, assigned, hierarchy, inverse_layer, operator_layer
+from keras_mgnet.multigrid.defaults import suited
+from keras_mgnet.multigrid.grids import BLACK_BOX, Grid, assigned, checked, hierarchy, inverse_layer, operator_layer
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import Smoother, smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION
@@ -26,14 +27,14 @@ def solver(
     *,
     cycle: str = "V",
     nu: tuple[int, int] = (1, 1),
-    smoother="jacobi",
+    smoother=None,
     omega: float = 0.8,
     levels: int | None = None,
     Pi: str = "zero",
     dtype="float64",
     A=None,
-    transfer: str = "full_weighting",
-    coarse: str = "rediscretised",
+    transfer: str | None = None,
+    coarse: str | None = None,
     coarsening: str = "full",
     coarsest: str = "exact",
     degree: int = 2,
@@ -45,6 +46,8 @@ def solver(
     Each grid iterates u <- u + B * (f - A * u), He2019 (4.3), without norms and activations. Residuals are restricted by R to
     coarser grids. Corrections are prolongated by P to finer grids (KAUST m6_01, Algorithm 10). All stencils are fixed. The model
     can be saved, has gradients, and compiles with XLA. If u solves A * u = f, the model returns u, with any smoother.
+
+    `smoother`, `transfer` and `coarse` have defaults that depend on A, see `keras_mgnet.multigrid.defaults.suited`.
 
     Args:
         n: number of points per side in the interior of the unit square, 2^k - 1. The mesh size is h = 1 / (n + 1), and f is h^2
@@ -96,7 +99,11 @@ def solver(
             f"expected Pi='zero' with a cycle_dtype: the cycle then carries corrections. Received: Pi={Pi!r}"
         )
     inner = keras.dtype_policies.get(cycle_dtype or dtype)
-    grids = hierarchy(five_point() if A is None else A, n, levels, transfer, coarse, coarsening)
+    A = checked(five_point() if A is None else A, n)
+    default = suited(A)
+    smoother = default.smoother if smoother is None else smoother
+    coarse = coarse or ("galerkin" if coarsening == "strong" or transfer == BLACK_BOX else default.coarse)
+    grids = hierarchy(A, n, levels, transfer or default.transfer, coarse, coarsening)
     smoothed = len(grids) - (coarsest == "exact")
     rule = smoother_of(smoother, omega, degree, smoothed)
 

@@ -123,7 +123,7 @@ def test_a_cycle_is_that_of_sparse_matrices(options):
     pytest.importorskip("pyamg")
     u, f = np.random.default_rng(0).normal(size=(2, 1, 15, 15, 1))
     expected = pyamg_solver(15, **options).solve(f.ravel(), x0=u.ravel(), maxiter=1, tol=1e-300)
-    computed = solver(15, **options)([tensor(u), tensor(f)]).numpy()
+    computed = solver(15, **options, smoother="jacobi")([tensor(u), tensor(f)]).numpy()
     np.testing.assert_allclose(computed.ravel(), expected, atol=1e-11 * np.abs(expected).max())
 
 
