@@ -65,30 +65,6 @@ def transfer(u: Tensor, r: Tensor, Pi: Map, R: Map, s1: Map, s2: Map) -> tuple[T
     return s1(Pi(u)), s2(R(r))
 
 
-def conjugate_direction(z: Tensor, r: Tensor, before: Tensor, p: Tensor, zr: Tensor) -> Tensor:
-    """Returns z + beta p, beta = <z, r - r'> / <z', r'>: the next direction of flexible conjugate gradients, Notay 2000.
-
-    r is the residual and z = B r, where B is the preconditioner. r' (`before`) is the previous residual, p the previous direction
-    and `zr` the previous <z', r'>. The preconditioner need not be symmetric. If it is, this is the usual direction.
-    """
-    return z + quotient(inner(z, r - before), zr) * p
-
-
-def steepest(u: Tensor, r: Tensor, p: Tensor, Ap: Tensor) -> Tensor:
-    """Returns u + alpha p, alpha = <p, r> / <p, A p>. The error is the smallest along p, in the norm of a symmetric A."""
-    return u + quotient(inner(p, r), inner(p, Ap)) * p
-
-
-def inner(x: Tensor, y: Tensor) -> Tensor:
-    """Returns the inner product of each image, (N, 1, 1, 1)."""
-    return ops.sum(x * y, axis=(1, 2, 3), keepdims=True)
-
-
-def quotient(a: Tensor, b: Tensor) -> Tensor:
-    """Returns a / b, and 0 where b is 0."""
-    return ops.where(b == 0, ops.zeros_like(a), a / ops.where(b == 0, ops.ones_like(b), b))
-
-
 def euler(x: Tensor, f: Tensor) -> Tensor:
     """Returns x + f with f = f^i(x), one step of forward Euler, He2019 (2.1).
 

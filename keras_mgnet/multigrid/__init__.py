@@ -1,5 +1,6 @@
 """Multigrid solvers made of the layers of MgNet without norms and activations, with fixed or learned smoothers."""
 
+from keras_mgnet.multigrid.fourier import plot_factors, smoothing_factor, two_grid_factor
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
 from keras_mgnet.multigrid.operators import anisotropic, block, diffusion, five_point, jumps
 from keras_mgnet.multigrid.rescaling import rescale
@@ -14,8 +15,11 @@ __all__ = [
     "diffusion",
     "five_point",
     "jumps",
+    "plot_factors",
     "rescale",
+    "smoothing_factor",
     "solve",
     "solver",
     "transfer_stencil",
+    "two_grid_factor",
 ]

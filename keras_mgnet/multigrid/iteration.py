@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import StencilField, steps
+from keras_mgnet.layers import StencilField
 from keras_mgnet.models.checks import is_integer, is_real
+from keras_mgnet.multigrid.conjugate_gradients import conjugate_direction, inner, steepest
 from keras_mgnet.multigrid.defaults import suited
 
 ACCELERATIONS = ("none", "cg")
@@ -49,10 +50,10 @@ class Iteration:
 
         def conjugate(f, u, r, before, p, zr):
             z = model([ops.zeros_like(r), r], training=False)
-            p = steps.conjugate_direction(z, r, before, p, zr)
-            u = steps.steepest(u, r, p, residual.A(p))
+            p = conjugate_direction(z, r, before, p, zr)
+            u = steepest(u, r, p, residual.A(p))
             following = residual(f, u)
-            return (u, following, r, p, steps.inner(z, r)), ops.sqrt(ops.sum(ops.square(following), axis=(1, 2, 3)))
+            return (u, following, r, p, inner(z, r)), ops.sqrt(ops.sum(ops.square(following), axis=(1, 2, 3)))
 
         def begin(f, u):
             if self.accelerate == "none":

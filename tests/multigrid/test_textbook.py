@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_mgnet.multigrid import anisotropic, convergence_factor, diffusion, jumps, solve, solver
+from keras_mgnet.multigrid import anisotropic, convergence_factor, diffusion, jumps, solve, solver, two_grid_factor
 from keras_mgnet.multigrid.grids import matrix, rediscretised_field
 from keras_mgnet.multigrid.learn import LearnConfig
 from keras_mgnet.multigrid.stencils import FULL_WEIGHTING, transfer_stencil
@@ -50,6 +50,7 @@ PREDICTED = {
 def test_two_grids_have_the_factors_of_fourier_analysis(smoother, nu):
     predicted = PREDICTED[smoother, nu]
     assert of_two_grids(smoother, nu) == pytest.approx(predicted, abs=0.001)
+    assert two_grid_factor(smoother=smoother, nu=nu) == pytest.approx(predicted, abs=0.001)
     computed = convergence_factor(solver(31, smoother=smoother, nu=nu, levels=2), 31, cycles=20)
     assert computed == pytest.approx(predicted, abs=0.01)
     assert f"{predicted:.3f}" in PAGE
