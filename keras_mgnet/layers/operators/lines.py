@@ -9,7 +9,7 @@ from keras import ops
 from keras_mgnet.annotations import DType, Shape, Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers.operators.stencil import by_offset
-from keras_mgnet.layers.transfers.stencil import interpolate, restrict
+from keras_mgnet.layers.operators.strided import interpolate, restrict
 from keras_mgnet.serialization import serializable
 
 AXES = ("x", "y")
