@@ -42,7 +42,7 @@ def predict_command(
     Example:
         keras-mgnet predict runs/mnist-mgnet-001 digit.png --top 1
         keras-mgnet predict exported/model.onnx digit.png
-        keras-mgnet predict --server http://localhost:8501/v1/models/mgnet digit.png
+        keras-mgnet predict --server http://localhost:8501/v1/models/mgnet 3.png
     """
     if server is None:
         place, images = paths[0], [file for path in paths[1:] for file in _files(path)]

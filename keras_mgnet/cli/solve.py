@@ -17,7 +17,7 @@ from keras_mgnet.multigrid.experiment import Solution, build, run, run_pyamg
 from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
 from keras_mgnet.multigrid.learned_report import plot_learned
 from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
-from keras_mgnet.multigrid.smoothers import SMOOTHERS
+from keras_mgnet.multigrid.smoothers import POINTWISE
 from keras_mgnet.version import versions
 
 
@@ -35,11 +35,12 @@ def solve_command(config: LearnConfig) -> None:
     with workspace(config.out) if config.out else nullcontext():  # reports an unwritable folder before it computes
         learned = _learn(config) if config.learn else None
         model = learned.model if learned else _model(config)
+        say(config.headline())
         levels = level_rows(model, config.cycle)
         show(level_table(levels))
         solutions = [run(config, model)]
         if config.against:
-            solutions += run_pyamg(config, config.smoother in SMOOTHERS and not config.learn)
+            solutions += run_pyamg(config, config.components()["smoother"] in POINTWISE and not config.learn)
         show(history_table(solutions))
         show(solver_table(solutions, config.tolerance))
         if learned:
@@ -81,7 +82,7 @@ def _learn(config: LearnConfig) -> Learned:
 
 def _model(config: LearnConfig) -> keras.Model:
     """Returns the solver of a configuration. Loads a learned smoother if `config.smoother` is a .keras file."""
-    if config.smoother.endswith(".keras"):
+    if (config.smoother or "").endswith(".keras"):
         return learned_solver(load_smoother(config.smoother), config)
     return build(config)
 
@@ -104,9 +105,10 @@ def comparison_table(rows: list[Row]) -> Table:
 
 def level_table(rows: list[LevelRow]) -> Table:
     """Returns a table with one row per grid."""
-    total = f"{sum(row.points**2 for row in rows):,}", f"{sum(row.work for row in rows):.2f}"
+    unknowns = [math.prod(row.points) for row in rows]
+    total = f"{sum(unknowns):,}", f"{sum(row.work for row in rows):.2f}"
     levels = [
-        (n, f"{r.points} x {r.points}", f"{r.points**2:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
+        (n, f"{r.points[0]} x {r.points[1]}", f"{unknowns[n - 1]:,}", r.stencil, r.visits, r.products, f"{r.work:.3f}")
         for n, r in enumerate(rows, 1)
     ]
     return table(
@@ -156,8 +158,7 @@ def _write(
 ) -> None:
     record = {"config": asdict(config), "levels": [asdict(row) for row in levels]}
     record |= {"solutions": [asdict(solution) for solution in solutions], "versions": versions()}
-    smoother = "a learned smoother" if learned else config.smoother
-    title = f"{config.problem}, {config.n} x {config.n}: {config.cycle}-cycle{tuple(config.nu)}, {smoother}"
+    title = config.headline()
     plot_histories({solution.name: solution.history for solution in solutions}, title, out / "residuals.png")
     files = ["residuals.png", "solve.json"]
     if learned:

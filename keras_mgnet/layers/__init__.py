@@ -19,6 +19,7 @@ from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.operators.conv import Affine, Conv
 from keras_mgnet.layers.operators.grid_norm import GridNorm, Normalizer
 from keras_mgnet.layers.operators.learned_stencil import CoefficientStencil, KernelChain
+from keras_mgnet.layers.operators.lines import LineSolver
 from keras_mgnet.layers.operators.norm import Norm
 from keras_mgnet.layers.operators.rbf import RadialBasis
 from keras_mgnet.layers.operators.stencil import Inverse, Residual, Stencil, StencilField
@@ -35,7 +36,7 @@ from keras_mgnet.layers.transfers.coupling import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.transfers.cycle import CycleTransfer
 from keras_mgnet.layers.transfers.dense import DenseTransition
 from keras_mgnet.layers.transfers.prolongation import Prolongation
-from keras_mgnet.layers.transfers.stencil import StencilTransfer
+from keras_mgnet.layers.transfers.stencil import StencilFieldTransfer, StencilTransfer
 from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "Join",
     "KernelChain",
     "Level",
+    "LineSolver",
     "LinearMultistep",
     "LinearSystem",
     "Method",
@@ -106,6 +108,7 @@ __all__ = [
     "Stem",
     "Stencil",
     "StencilField",
+    "StencilFieldTransfer",
     "StencilTransfer",
     "StochasticDepth",
     "Sum",

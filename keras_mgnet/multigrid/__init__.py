@@ -1,7 +1,8 @@
 """Multigrid solvers made of the layers of MgNet without norms and activations, with fixed or learned smoothers."""
 
+from keras_mgnet.multigrid.fourier import plot_factors, smoothing_factor, two_grid_factor
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
-from keras_mgnet.multigrid.operators import anisotropic, diffusion, five_point, jumps
+from keras_mgnet.multigrid.operators import anisotropic, block, diffusion, five_point, jumps
 from keras_mgnet.multigrid.problems import ProblemConfig, generate
 from keras_mgnet.multigrid.rescaling import rescale
 from keras_mgnet.multigrid.solvers import solver
@@ -11,13 +12,17 @@ __all__ = [
     "Iteration",
     "ProblemConfig",
     "anisotropic",
+    "block",
     "convergence_factor",
     "diffusion",
     "five_point",
     "generate",
     "jumps",
+    "plot_factors",
     "rescale",
+    "smoothing_factor",
     "solve",
     "solver",
     "transfer_stencil",
+    "two_grid_factor",
 ]

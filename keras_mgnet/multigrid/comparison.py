@@ -9,11 +9,10 @@ import numpy as np
 
 from keras_mgnet.layers import KernelChain
 from keras_mgnet.multigrid.experiment import SolveConfig
-from keras_mgnet.multigrid.grids import operators, sizes
+from keras_mgnet.multigrid.grids import hierarchy
 from keras_mgnet.multigrid.iteration import convergence_factor, spectral_radius
 from keras_mgnet.multigrid.learn import LearnConfig, smoothed_levels
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
-from keras_mgnet.multigrid.stencils import TRANSFERS
 
 CYCLES = 30  # of the power iteration
 POINTWISE_STEPS = ((1, 0), (1, 1), (2, 1), (2, 2), (3, 3), (4, 4))
@@ -57,11 +56,12 @@ def cycle_work(config: SolveConfig, steps: int, cost: int) -> float:
         >>> cycle_work(SolveConfig(n=3), steps=2, cost=1)  # (5 + 2 (5 + 1)) / 5
         3.4
     """
-    components, points = config.components(), sizes(config.n)
-    grids = operators(components["A"], config.n, len(points), TRANSFERS[config.transfer], components["coarse"])
-    entries = [int(np.any(A != 0, axis=tuple(range(A.ndim - 2))).sum()) for A in grids]
-    smoothing = sum(steps * (a + cost) * m**2 for a, m in zip(entries[:-1], points[:-1], strict=True))
-    return 1 + smoothing / (entries[0] * points[0] ** 2)
+    components = config.components()
+    names = ("transfer", "coarse", "coarsening")
+    grids = hierarchy(components["A"], config.n, **{name: components[name] for name in names})
+    entries = [int(np.any(grid.A != 0, axis=tuple(range(grid.A.ndim - 2))).sum()) for grid in grids]
+    smoothing = sum(steps * (a + cost) * np.prod(grid.shape) for a, grid in zip(entries[:-1], grids[:-1], strict=True))
+    return 1 + float(smoothing) / (entries[0] * config.n**2)
 
 
 def compare(config: LearnConfig, model: keras.Model) -> list[Row]:

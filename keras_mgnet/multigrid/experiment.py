@@ -10,9 +10,10 @@ import keras
 import numpy as np
 
 from keras_mgnet.configuration import Count, Fraction, check, option
-from keras_mgnet.multigrid.grids import grid_count
+from keras_mgnet.multigrid.defaults import Components, suited
+from keras_mgnet.multigrid.grids import BLACK_BOX, grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
-from keras_mgnet.multigrid.operators import anisotropic, five_point, jumps
+from keras_mgnet.multigrid.operators import anisotropic, block, five_point, jumps
 from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
@@ -23,20 +24,34 @@ FACTOR_CYCLES = 20
 class SolveConfig:
     """A problem and the cycle that solves the problem. The fields are the options of `keras-mgnet solve`."""
 
-    problem: Literal["poisson", "anisotropic", "jumps"] = option(
-        "poisson", "poisson, anisotropic (-eps u_xx - u_yy) or jumps (-div(a grad u), where a is 1 or the contrast)"
+    problem: Literal["poisson", "anisotropic", "block", "jumps"] = option(
+        "poisson",
+        "poisson, anisotropic (-eps u_xx - u_yy), block or jumps (-div(a grad u), a is 1, and the contrast in a square or "
+        "in random tiles)",
     )
     n: int = option(255, "points per side, 2^k - 1")
     cycle: str = option("V", "V, W or backslash")
     nu: tuple[int, int] = option((1, 1), "smoothing steps on the way down and on the way up")
-    smoother: str = option("jacobi", "jacobi, red_black, chebyshev, or a smoother.keras file that --learn wrote")
+    smoother: str | None = option(
+        None,
+        "jacobi, red_black, chebyshev, zebra_x, zebra_y, zebra (lines along x, y or both), patches, or a smoother.keras file "
+        "of --learn [default: jacobi; lines along strong couplings for anisotropic; patches for block and jumps]",
+    )
     omega: float = option(0.8, "damping factor of jacobi")
     degree: int = option(2, "degree of the polynomial of chebyshev")
-    transfer: str = option("full_weighting", "full_weighting, fem or injection")
-    coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for jumps]")
+    transfer: str | None = option(
+        None,
+        "full_weighting, fem, injection or black_box [default: black_box for block and jumps, else full_weighting]",
+    )
+    coarse: str | None = option(None, "rediscretised or galerkin [default: galerkin for block and jumps]")
+    accelerate: Literal["none", "cg"] | None = option(
+        None, "cg: the cycle is the preconditioner of conjugate gradients [default: cg for block and jumps, else none]"
+    )
+    coarsening: str = option("full", "full, or strong to halve only the axis of strong couplings")
     levels: int | None = option(None, "number of grids [default: down to a single point]")
     eps: float = option(0.01, "eps of the problem anisotropic")
-    contrast: float = option(1000.0, "contrast of the problem jumps")
+    contrast: float = option(1000.0, "contrast of the problems block and jumps")
+    tiles: Count = option(8, "tiles per side of the problem jumps; n + 1 for a random coefficient in each cell")
     tolerance: Fraction = option(1e-8, "relative residual to reach")
     cycles: Count = option(50, "largest number of cycles")
     batch: Count = option(1, "number of random right-hand sides")
@@ -65,9 +80,31 @@ class SolveConfig:
 
     def components(self) -> dict[str, Any]:
         """Returns the arguments that `solver` and `pyamg_solver` share."""
-        names = ("smoother", "omega", "degree", "transfer", "levels")
-        coarse = self.coarse or ("galerkin" if self.problem == "jumps" else "rediscretised")
-        return {name: getattr(self, name) for name in names} | {"coarse": coarse, "A": self.operator()}
+        A = self.operator()
+        default = self.defaults(A)
+        galerkin = self.coarsening == "strong" or self.transfer == BLACK_BOX
+        chosen = {
+            "smoother": self.smoother or default.smoother,
+            "transfer": self.transfer or default.transfer,
+            "coarse": self.coarse or ("galerkin" if galerkin else default.coarse),
+        }
+        return {name: getattr(self, name) for name in ("omega", "degree", "coarsening", "levels")} | chosen | {"A": A}
+
+    def defaults(self, A: np.ndarray) -> Components:
+        """Returns the components for an operator that the options leave out."""
+        return suited(A)
+
+    def acceleration(self) -> str:
+        """Returns "cg" or "none"."""
+        return self.accelerate or self.defaults(self.operator()).accelerate
+
+    def headline(self) -> str:
+        """Returns the problem and the method in one line."""
+        parts = self.components()
+        smoother = "a learned smoother" if parts["smoother"].endswith(".keras") else parts["smoother"]
+        accelerated = " in conjugate gradients" if self.acceleration() == "cg" else ""
+        method = f"{self.cycle}{self.smoothing_steps}{accelerated}, {smoother}, {parts['transfer']}, {parts['coarse']}"
+        return f"{self.problem}, {self.n} x {self.n}: {method}"
 
     def right_hand_sides(self) -> np.ndarray:
         """Returns random right-hand sides f, (batch, n, n, 1), normally distributed."""
@@ -77,7 +114,8 @@ class SolveConfig:
 PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
     "poisson": lambda config: five_point(),
     "anisotropic": lambda config: anisotropic(config.eps),
-    "jumps": lambda config: jumps(config.n, config.contrast, seed=config.seed),
+    "block": lambda config: block(config.n, config.contrast),
+    "jumps": lambda config: jumps(config.n, config.contrast, config.tiles, config.seed),
 }
 
 
@@ -102,7 +140,7 @@ def run(config: SolveConfig, model) -> Solution:
     """Solves the problem with a model of `build`."""
     f = config.right_hand_sides()
     start = time.perf_counter()
-    iteration = Iteration(model)
+    iteration = Iteration(model, accelerate=config.acceleration())
     iteration(f, cycles=1)
     setup = time.perf_counter()
     _, history = iteration(f, tolerance=config.tolerance, cycles=config.cycles)
@@ -124,10 +162,12 @@ def _run_pyamg(config: SolveConfig, name: str, make: Callable) -> Solution:
     ml = make()
     setup = time.perf_counter()
     kind = "W" if config.cycle == "W" else "V"
+    accelerate = "cg" if config.acceleration() == "cg" else None
     histories = []
     for f in config.right_hand_sides().reshape(config.batch, -1):
         residuals: list[float] = []
-        ml.solve(f, tol=config.tolerance, maxiter=config.cycles, cycle=kind, residuals=residuals)
+        options = {"tol": config.tolerance, "maxiter": config.cycles, "cycle": kind, "accel": accelerate}
+        ml.solve(f, residuals=residuals, **options)
         histories.append(np.array(residuals) / np.linalg.norm(f))
     seconds = (time.perf_counter() - setup) / config.batch
     longest = max(map(len, histories))

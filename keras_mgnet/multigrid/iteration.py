@@ -7,8 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import StencilField
 from keras_mgnet.models.checks import is_integer, is_real
+from keras_mgnet.multigrid.conjugate_gradients import conjugate_direction, inner, steepest
+from keras_mgnet.multigrid.defaults import suited
 
+ACCELERATIONS = ("none", "cg")
 HOPELESS = 1e6
 COMPILED_FROM = 127  # points per side below which compiling takes longer than it saves
 
@@ -19,6 +24,7 @@ class Iteration:
     Args:
         model: a model that `solver` returned.
         jit_compile: on TensorFlow, whether XLA compiles the cycle. None for XLA from 127 points per side on.
+        accelerate: as in `solve`.
 
     Example:
         >>> from keras_mgnet.multigrid import solver
@@ -27,8 +33,10 @@ class Iteration:
         [18, 18]
     """
 
-    def __init__(self, model: keras.Model, jit_compile: bool | None = None):
+    def __init__(self, model: keras.Model, jit_compile: bool | None = None, accelerate: str | None = None):
         check_solver(model)
+        self.accelerate = _acceleration(model) if accelerate is None else accelerate
+        check_known("acceleration", self.accelerate, ACCELERATIONS)
         self.model = model
         jit = model.inputs[0].shape[1] >= COMPILED_FROM if jit_compile is None else jit_compile
         residual = model.get_layer("residual")
@@ -36,12 +44,26 @@ class Iteration:
         def norms(u, f):
             return ops.sqrt(ops.sum(ops.square(residual(f, u)), axis=(1, 2, 3)))
 
-        def step(u, f):
+        def stationary(f, u):
             u = model([u, f], training=False)
-            return u, norms(u, f)
+            return (u,), norms(u, f)
+
+        def conjugate(f, u, r, before, p, zr):
+            z = model([ops.zeros_like(r), r], training=False)
+            p = conjugate_direction(z, r, before, p, zr)
+            u = steepest(u, r, p, residual.A(p))
+            following = residual(f, u)
+            return (u, following, r, p, inner(z, r)), ops.sqrt(ops.sum(ops.square(following), axis=(1, 2, 3)))
+
+        def begin(f, u):
+            if self.accelerate == "none":
+                return (u,)
+            r = residual(f, u)
+            return u, r, r, ops.zeros_like(r), ops.ones_like(r[:, :1, :1])
 
         self._norms = norms  # computed alone only once per solve, which is not worth a trace
-        self._step = compiled(step, jit)
+        self._begin = begin
+        self._step = compiled(stationary if self.accelerate == "none" else conjugate, jit)
 
     def __call__(self, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100) -> tuple[np.ndarray, np.ndarray]:
         """Iterates until the residual of every right-hand side is small. Arguments and result as in `solve`."""
@@ -51,10 +73,11 @@ class Iteration:
         scale = ops.convert_to_numpy(ops.sqrt(ops.sum(ops.square(f), axis=(1, 2, 3))))
         scale = np.where(scale > 0, scale, 1.0)
         history = [ops.convert_to_numpy(self._norms(u, f)) / scale]
+        state = self._begin(f, u)
         while len(history) <= cycles and not (history[-1] <= tolerance).all() and not _diverges(history):
-            u, norms = self._step(u, f)
+            state, norms = self._step(f, *state)
             history.append(ops.convert_to_numpy(norms) / scale)
-        return ops.convert_to_numpy(u), np.stack(history)
+        return ops.convert_to_numpy(state[0]), np.stack(history)
 
     def _check(self, f, u) -> None:
         shape = tuple(self.model.inputs[1].shape[1:])
@@ -78,8 +101,14 @@ def _diverges(history: list[np.ndarray]) -> bool:
     return not np.isfinite(history[-1]).all() or bool((history[-1] > HOPELESS * np.maximum(history[0], 1.0)).any())
 
 
+def _acceleration(model: keras.Model) -> str:
+    """Returns "cg" for variable coefficients if A is symmetric, else "none"."""
+    A = model.get_layer("residual").A
+    return suited(ops.convert_to_numpy(A.kernel)).accelerate if isinstance(A, StencilField) else "none"
+
+
 def solve(
-    model: keras.Model, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100
+    model: keras.Model, f, u=None, *, tolerance: float = 1e-8, cycles: int = 100, accelerate: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Iterates a solver until the relative residual of every right-hand side is at most `tolerance`.
 
@@ -91,6 +120,8 @@ def solve(
         u: the initial guess, of the same shape; None for zero.
         tolerance: bound for ||f - A * u|| / ||f|| in the Euclidean norm. If f = 0, the bound is for ||A * u||.
         cycles: largest number of cycles.
+        accelerate: "none" repeats the cycle. "cg" makes the cycle the preconditioner of conjugate gradients, for a symmetric A,
+            with one cycle per iteration. None for "cg" if A is symmetric with variable coefficients, else "none".
 
     Returns:
         u, (N, n, n, 1), and the relative residuals before the first cycle and after each cycle, (cycles + 1, N).
@@ -108,7 +139,7 @@ def solve(
         raise ValueError(f"expected tolerance > 0. Received: tolerance={tolerance!r}")
     if not (is_integer(cycles) and cycles >= 0):
         raise ValueError(f"expected cycles to be an integer >= 0. Received: cycles={cycles!r}")
-    u, history = Iteration(model)(f, u, tolerance=tolerance, cycles=cycles)
+    u, history = Iteration(model, accelerate=accelerate)(f, u, tolerance=tolerance, cycles=cycles)
     if not (history[-1] <= tolerance).all():
         warnings.warn(
             f"the residual is {history[-1].max():.3g} after {len(history) - 1} cycles, and not below {tolerance:g}",

@@ -15,8 +15,9 @@ from keras_mgnet.layers import CoefficientStencil, CycleLevel, KernelChain, Sten
 from keras_mgnet.layers.operators.learned_stencil import taps
 from keras_mgnet.layers.schemes.smoothers import ResidualCorrection, Weighted
 from keras_mgnet.loading import load_checked
+from keras_mgnet.multigrid.defaults import Components
 from keras_mgnet.multigrid.experiment import SolveConfig, build
-from keras_mgnet.multigrid.grids import assigned, diagonal, grid_count, neighbours
+from keras_mgnet.multigrid.grids import Grid, assigned, diagonal, grid_count, neighbours
 from keras_mgnet.multigrid.smoothers import Smoother
 from keras_mgnet.multigrid.solvers import cycle_levels
 
@@ -63,6 +64,12 @@ class LearnConfig(SolveConfig):
         for kernel in self.chain():
             taps(kernel)
 
+    def defaults(self, A: np.ndarray) -> Components:
+        """Returns the components of the textbook if the smoother is a learned one. It alone is to cope with the problem."""
+        if not (self.learn or (self.smoother or "").endswith(".keras")):
+            return super().defaults(A)
+        return Components("jacobi", "full_weighting", "galerkin" if A.ndim == 4 else "rediscretised", "none")
+
     def chain(self) -> tuple[str, ...]:
         """Returns the kernels of B, an empty tuple for jumps."""
         return tuple((self.kernels or KERNELS.get(self.problem, "")).split())
@@ -72,7 +79,8 @@ def learnable(config: LearnConfig) -> Smoother:
     """Returns the smoother to train, with one B per grid or one B for all grids, and a weight for each smoothing step."""
     made: list[keras.layers.Layer] = []
 
-    def B(j: int, A: np.ndarray, dtype) -> keras.layers.Layer:
+    def B(j: int, grid: Grid, dtype) -> keras.layers.Layer:
+        A = grid.A
         if A.ndim == 4:
             net = made[0].net if config.share_B and made else None
             layer = CoefficientStencil(config.channels or 8, net=net, name="B", dtype=dtype)
@@ -204,7 +212,7 @@ def learned_solver(trained: keras.Model, config: SolveConfig) -> keras.Model:
     def source(j: int) -> CycleLevel:
         return sources[max(0, j - depth + len(sources))]
 
-    smoother = Smoother(lambda j, A, dtype: _transferred(source(j).field.B[0], A, dtype), _weighted)
+    smoother = Smoother(lambda j, grid, dtype: _transferred(source(j).field.B[0], grid.A, dtype), _weighted)
     model = build(config, smoother=smoother)
     for j, level in enumerate(smoothed_levels(model)):
         for scheme, of in ((level.scheme, source(j).scheme), (level.post_scheme, source(j).post_scheme)):
@@ -226,4 +234,4 @@ def _transferred(B, A: np.ndarray, dtype) -> keras.layers.Layer:
     stencils.assign(A)
     S = ops.convert_to_numpy(stencils.field()).astype("float64")
     around = neighbours(diagonal(A), outside=1.0)
-    return assigned(StencilField(3, name="B", dtype=dtype), "kernel", S / around, n)
+    return assigned(StencilField(3, name="B", dtype=dtype), S / around, (n, n))

@@ -58,15 +58,36 @@ def diffusion(a) -> np.ndarray:
     return field
 
 
+def block(n: int, contrast: float = 1000.0) -> np.ndarray:
+    """Returns the stencils (n, n, 3, 3) of `diffusion` with the coefficient `contrast` in a square in the middle, and 1 outside.
+
+    The square has a third of the points per side. For n = 2^k - 1 its sides are not on lines of the coarser grids.
+
+    Example:
+        >>> block(15)[7, 7, 1].tolist(), block(15)[0, 0, 1].tolist()
+        ([-1000.0, 4000.0, -1000.0], [-1.0, 4.0, -1.0])
+    """
+    a = np.ones((n + 1, n + 1))
+    a[n // 3 : n - n // 3 + 1, n // 3 : n - n // 3 + 1] = _checked(contrast)
+    return diffusion(a)
+
+
 def jumps(n: int, contrast: float = 1000.0, tiles: int = 8, seed: int = 0) -> np.ndarray:
     """Returns the stencils (n, n, 3, 3) of `diffusion` with coefficient 1 or `contrast`, drawn for each of tiles x tiles squares.
+
+    tiles = n + 1 draws a coefficient for each cell of the grid.
 
     Example:
         >>> sorted({float(d) for d in jumps(15, 10.0)[:, :, 1, 1].ravel()} & {4.0, 40.0})
         [4.0, 40.0]
     """
-    if not 0 < contrast < np.inf:
-        raise ValueError(f"expected a positive contrast. Received: contrast={contrast!r}")
+    contrast = _checked(contrast)
     high = np.random.default_rng(seed).random((tiles, tiles)) < 0.5
     place = np.arange(n + 1) * tiles // (n + 1)
     return diffusion(np.where(high[np.ix_(place, place)], contrast, 1.0))
+
+
+def _checked(contrast: float) -> float:
+    if not 0 < contrast < np.inf:
+        raise ValueError(f"expected a positive contrast. Received: contrast={contrast!r}")
+    return contrast

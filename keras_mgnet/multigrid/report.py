@@ -15,7 +15,7 @@ from keras_mgnet.reporting import finish, new_figure, save, style
 class LevelRow:
     """One grid of a solver."""
 
-    points: int  # per side
+    points: tuple[int, int]  # rows and columns
     stencil: str  # kind of A, such as "5-point"
     visits: int  # in one cycle
     products: int  # with A, in one cycle; those whose result is never used are left out
@@ -26,13 +26,16 @@ def level_rows(model: keras.Model, cycle: str) -> list[LevelRow]:
     """Returns one row per grid of a model of `solver`, fine to coarse."""
     levels, rows, visits = cycle_levels(model), [], 1
     n = model.inputs[0].shape[1]
+    shape = (None, n, n, 1)
     for j, level in enumerate(levels):
         last = j == len(levels) - 1
-        points = (n + 1) // 2**j - 1
+        if j:
+            shape = model.get_layer(f"transfer{j + 1}").compute_output_shape(shape)
         products = visits * (level.nu - 1 if last else level.nu + level.post_nu)
         products += visits // 2 if cycle == "W" and not last else 0  # a residual between two visits
         products += 1 if j == 0 else 0  # the first residual
-        rows.append(LevelRow(points, _stencil(level.field.A[0]), visits, products, products * (points / n) ** 2))
+        h, w = shape[1:3]
+        rows.append(LevelRow((h, w), _stencil(level.field.A[0]), visits, products, products * h * w / n**2))
         visits *= VISITS[cycle] if j < len(levels) - 2 else 1
     return rows
 

@@ -14,13 +14,20 @@ INJECTION = np.array([[0, 0, 0], [0, 4, 0], [0, 0, 0]], "float64")
 
 
 class Transfer(NamedTuple):
-    """The kernels of a restriction R and an interpolation P.
+    """The stencils of a restriction R and an interpolation P: a kernel (3, 3), or one for each coarse point, (m, n, 3, 3).
 
-    R has the sum 4, because right-hand sides are multiplied by h^2, which is (2 h)^2 on the next grid. P preserves constants.
+    Kernels of size (3, 1) halve only the rows, and kernels of size (1, 3) only the columns. P preserves constants. R has the sum
+    4, because right-hand sides are multiplied by h^2, which is (2 h)^2 on the next grid. If only one axis is halved, R has the
+    sum 2, and right-hand sides are multiplied by the product of both mesh sizes.
     """
 
     R: np.ndarray
     P: np.ndarray
+
+    @property
+    def halves(self) -> tuple[bool, bool]:
+        """Whether the transfer halves the rows, and whether it halves the columns."""
+        return self.P.shape[-2] > 1, self.P.shape[-1] > 1
 
 
 TRANSFERS = {
@@ -31,39 +38,56 @@ TRANSFERS = {
 
 
 def galerkin(K, transfer: Transfer) -> np.ndarray:
-    """Returns the stencil of R K P for a stencil K (k_h, k_w, ...) of odd size.
+    """Returns the stencil of R K P for a stencil K (k_h, k_w, ...) of odd size and constant R and P.
 
     R K P is the coarse operator if each grid multiplies right-hand sides by its own h^2.
     """
     K = np.asarray(K, "float64")
-    return _product(transfer, K.shape[:2], lambda i, j: K[j])
+    R, P = transfer
+    return _product(transfer.halves, K.shape[:2], lambda i, j, p, D: R[i] * P[p] * K[j])
 
 
-def galerkin_field(field: np.ndarray, transfer: Transfer) -> np.ndarray:
-    """Returns the stencils (m, m, 3, 3) of R K P at the coarse points, from the stencils (2 m + 1, 2 m + 1, 3, 3) of K.
+def galerkin_field(A: np.ndarray, transfer: Transfer) -> np.ndarray:
+    """Returns the stencils (m, n, 3, 3) of R A P at the coarse points, from the stencils (h, w, 3, 3) of A.
 
-    Entries of K outside the grid are not used.
+    R and P may be constant or have a stencil at each coarse point. Entries of A outside the grid are not used.
     """
-    last = len(field) - 2
-    coarse = _product(transfer, (3, 3), lambda i, j: field[i[0] : last + i[0] : 2, i[1] : last + i[1] : 2, *j])
-    return np.moveaxis(coarse, (0, 1), (2, 3))
+    halves, (h, w) = transfer.halves, A.shape[:2]
+    R = transfer.R
+    around = np.pad(transfer.P, [(1, 1), (1, 1), (0, 0), (0, 0)]) if transfer.P.ndim == 4 else None
+
+    def P(p, D):
+        if around is None:
+            return transfer.P[p]
+        m, n = (size - 2 for size in around.shape[:2])
+        return around[1 + D[0] : 1 + D[0] + m, 1 + D[1] : 1 + D[1] + n, *p]
+
+    def term(i, j, p, D):
+        rows, columns = (
+            slice(k, size - 2 + k, 2) if half else slice(None) for k, size, half in zip(i, (h, w), halves, strict=True)
+        )
+        return R[..., *i] * P(p, D) * A[rows, columns, *j]
+
+    return np.moveaxis(_product(halves, (3, 3), term), (0, 1), (2, 3))
 
 
-def _product(transfer: Transfer, size: tuple[int, int], at: Callable) -> np.ndarray:
-    """Returns the stencil with the entry sum_{i,j} R[i] K[j] P[i + j - 2 D] for each offset D on the coarse grid.
+def _product(halves: tuple[bool, bool], size: tuple[int, int], term: Callable) -> np.ndarray:
+    """Returns the stencil of R K P. Its entry for an offset D on the coarse grid is the sum of term(i, j, p, D).
 
-    i and j are offsets on the fine grid. `at(i, j)` returns the entry K[j] of the stencil at point i.
+    i, j and p are places in the kernels of R, K and P, such that the offsets satisfy p = i + j - s D. s is 2 along an axis that
+    is halved, else 1. `size` is the size of K.
     """
+    width = [3 if half else 1 for half in halves]
     reach = [length // 2 for length in size]
-    coarse = [(r + 2) // 2 for r in reach]
+    coarse = [(r + 2) // 2 if half else r for r, half in zip(reach, halves, strict=True)]
 
     def entry(D):
         total = 0.0
-        for i in itertools.product(range(3), repeat=2):
+        for i in itertools.product(*map(range, width)):
             for j in itertools.product(*map(range, size)):
-                p = tuple(i[a] + j[a] - reach[a] - 2 * D[a] for a in (0, 1))
-                if min(p) >= 0 and max(p) <= 2:
-                    total = total + transfer.R[i] * transfer.P[p] * at(i, j)
+                p = tuple(i[a] + j[a] - reach[a] - (2 if halves[a] else 1) * D[a] for a in (0, 1))
+                if all(0 <= p[a] < width[a] for a in (0, 1)):
+                    total = total + term(i, j, p, D)
         return total
 
     rows, columns = (range(-c, c + 1) for c in coarse)

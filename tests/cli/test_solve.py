@@ -27,7 +27,7 @@ def test_tables_picture_and_record(tmp_path):
     assert ours["history"][-1] <= 1e-8 < ours["history"][-2] and abs(ours["factor"] - 0.364) < 0.01
     assert (
         record["config"]["nu"] == [1, 1]
-        and sum(row["points"] ** 2 for row in record["levels"]) == 961 + 225 + 49 + 9 + 1
+        and sum(h * w for h, w in (row["points"] for row in record["levels"])) == 961 + 225 + 49 + 9 + 1
     )
     assert f"{ours['history'][3]:.2e}  {factors(ours['history'])[2]:.3f}" in output
     assert (out / "residuals.png").stat().st_size > 10_000

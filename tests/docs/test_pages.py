@@ -109,7 +109,10 @@ def solvers_converge(names):
     """The page's figures: of one grid alone, red-black, Jacobi, and what twenty steps have learned."""
     assert abs(names["factor"] - 0.119) < 0.001 and (names["history"][-1] <= 1e-8).all()
     assert round(names["slow"], 3) == 0.999 and round(names["fixed"], 2) == 0.60 and abs(names["learned"] - 0.31) < 0.05
-    assert abs(len(names["history"]) - 1 - 15) <= 2
+    assert abs(len(names["history"]) - 1 - 15) <= 2 and names["jumping"] <= 20
+    assert (
+        round(names["smoothing"], 2) == 0.25 and round(names["predicted"], 3) == 0.074 and Path("factors.png").is_file()
+    )
 
 
 def a_network_of_ones_own_is_like_any_other(names):

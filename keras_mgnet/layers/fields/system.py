@@ -1,9 +1,7 @@
 """The field of an MgNet level: the map A from the feature to the data, the smoother B, and the norms of every iteration."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import keras
+from typing import Any, NamedTuple
 
 from keras_mgnet.annotations import Activation, DType, Shape, Tensor
 from keras_mgnet.errors import check_known
@@ -41,7 +39,8 @@ class LinearSystem(Field):
         A, B: the pairs (t1, t2) and (s1, s2). Each entry is None, "norm" or "sigma" (a norm followed by the activation).
         form: "residual" or "feature".
         has_B: whether the system has a B. `PolynomialSmoother` works without a B.
-        operators: a pair of layers that replaces the 3x3 convolutions A and B. All iterations share these layers.
+        operators: a pair (A, B) of layers that replaces the 3x3 convolutions A and B. All iterations share A. B may be a list of
+            layers, which the iterations use in turn.
         last: whether the rest of the network ignores the residual of the last u. The moving statistics of t1 and t2 then ignore
             the last evaluation of A(u), too.
         activation: the activation sigma.
@@ -49,9 +48,10 @@ class LinearSystem(Field):
         init: kernel initialiser, a key of `conv.INITIALIZERS`.
 
     Example:
+        >>> from keras import ops
         >>> system = LinearSystem(4, 3, 2)
         >>> system.build((None, 8, 8, 3))
-        >>> tuple(system.at(0).correction(keras.ops.ones((1, 8, 8, 3))).shape)
+        >>> tuple(system.at(0).correction(ops.ones((1, 8, 8, 3))).shape)
         (1, 8, 8, 4)
     """
 
@@ -67,7 +67,7 @@ class LinearSystem(Field):
         B: Sequence[str | None] = ("sigma", "sigma"),
         form: str = "residual",
         has_B: bool = True,
-        operators: Sequence[keras.layers.Layer] | None = None,
+        operators: Sequence[Any] | None = None,
         last: bool = False,
         activation: Activation = "relu",
         norm: str | None = "batch",
@@ -83,7 +83,8 @@ class LinearSystem(Field):
         self.channels, self.uses, self.last = channels, uses, last
         self.form, self.is_linear = form, not any(A)
         if operators is not None:
-            self.A, self.B = ([layer] for layer in operators)
+            A_layer, B_layers = operators
+            self.A, self.B = [A_layer], B_layers if isinstance(B_layers, (list, tuple)) else [B_layers]
         else:
             self.A = conv_family("A", Kernel(channels_f), 1 if share_A else uses, init, policy)
             self.B = conv_family("B", Kernel(channels), 1 if share_B else uses, init, policy) if has_B else []
@@ -121,7 +122,7 @@ class Equation(NamedTuple):
 
     def smooth(self, r: Tensor) -> Tensor:
         """Returns B * r."""
-        return instance(self.system.B, self.i)(r)
+        return self.system.B[self.i % len(self.system.B)](r)
 
     def product(self, e: Tensor) -> Tensor:
         """Returns A * e."""

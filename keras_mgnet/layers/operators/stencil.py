@@ -17,17 +17,6 @@ from keras_mgnet.layers.operators.families import build_all
 from keras_mgnet.serialization import serializable
 
 
-def shifted(x: Tensor, offset: int, axis: int) -> Tensor:
-    """Shifts a grid along one axis: returns x(i + offset) at each point i. Values from outside of the grid are zero."""
-    offset = max(-x.shape[axis], min(offset, x.shape[axis]))
-    if offset == 0:
-        return x
-    part = slice(offset, None) if offset > 0 else slice(None, offset)
-    margins = [(0, 0)] * len(x.shape)
-    margins[axis] = (0, offset) if offset > 0 else (-offset, 0)
-    return ops.pad(x[(slice(None),) * axis + (part,)], margins)
-
-
 def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
     """Applies a zero-padded stencil: returns sum_{d,e} weights[d, e] x(i + d, j + e) at each point (i, j).
 
@@ -35,9 +24,11 @@ def shifted_sum(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
         x: (N, H, W, c).
         weights: maps an offset (d, e) to a number, or to a tensor that can be multiplied with x. Missing offsets count as zero.
     """
-    rows = {d: shifted(x, d, 1) for d in sorted({d for d, _ in weights})}
-    terms = [weight * shifted(rows[d], e, 2) for (d, e), weight in weights.items()]
-    return steps.superpose(terms)
+    _, h, w, _ = x.shape
+    rows, columns = (max(abs(offset[axis]) for offset in weights) for axis in (0, 1))
+    x = ops.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)))
+    parts = {(d, e): x[:, rows + d : rows + d + h, columns + e : columns + e + w] for d, e in weights}
+    return steps.superpose([weight * parts[offset] for offset, weight in weights.items()])
 
 
 def by_offset(field: Tensor) -> dict[tuple[int, int], Tensor]:

@@ -1,48 +1,16 @@
-"""Multigrid transfers with fixed stencils, between grids of 2 m + 1 and m points per side."""
+"""Multigrid transfers with fixed stencils: the same stencil at all points, or one stencil for each coarse point."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
 from keras_mgnet.annotations import DType, Shape, Tensor
-from keras_mgnet.layers import steps
-from keras_mgnet.layers.operators.stencil import Divided, offsets, shifted_sum
+from keras_mgnet.layers.operators.stencil import Divided, by_offset, offsets
+from keras_mgnet.layers.operators.strided import Halves, interpolate, restrict
 from keras_mgnet.serialization import serializable
-
-
-def restrict(x: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Restricts x by a stride-2 stencil without padding.
-
-    Returns sum_{d,e} weights[d, e] x(2 i + 1 + d, 2 j + 1 + e) at each coarse point (i, j).
-
-    Args:
-        x: (N, 2 m + 1, 2 m + 1, c). The result is (N, m, m, c).
-        weights: maps an offset (d, e) with |d|, |e| <= 1 to a number.
-    """
-    _, h, w, _ = x.shape
-    terms = [weight * x[:, 1 + d : h - 1 + d : 2, 1 + e : w - 1 + e : 2] for (d, e), weight in weights.items()]
-    return steps.superpose(terms)
-
-
-def interpolate(e: Tensor, weights: Mapping[tuple[int, int], Any]) -> Tensor:
-    """Applies the adjoint of `restrict` to e (N, m, m, c). Returns (N, 2 m + 1, 2 m + 1, c).
-
-    The fine points form four grids: even or odd rows with even or odd columns. Each of these grids is a sum of shifted coarse
-    grids. The function computes the four grids and interlaces them.
-    """
-    e = ops.pad(e, ((0, 0), (0, 1), (0, 1), (0, 0)))  # a row and a column of zeros, removed at the end
-    _, m, n, c = e.shape
-    rows = [ops.stack([_parity(e, weights, (a, b)) for b in (0, 1)], axis=3) for a in (0, 1)]
-    x = ops.reshape(ops.stack(rows, axis=2), (-1, 2 * m, 2 * n, c))
-    return x[:, :-1, :-1]
-
-
-def _parity(e: Tensor, weights: Mapping[tuple[int, int], Any], parity: tuple[int, int]) -> Tensor:
-    """Returns the values at the fine points (2 i + a, 2 j + b), (a, b) = `parity`. Coarse point j is at fine point 2 j + 1."""
-    shifts = {tuple((p - 1 - d) / 2 for p, d in zip(parity, offset, strict=True)): w for offset, w in weights.items()}
-    own = {(int(a), int(b)): weight for (a, b), weight in shifts.items() if a % 1 == b % 1 == 0}
-    return shifted_sum(e, own) if own else ops.zeros_like(e)
 
 
 @serializable
@@ -54,8 +22,8 @@ class StencilTransfer(Divided):
     the same place on both grids.
 
     Args:
-        R: kernel of the restriction, (3, 3).
-        P: kernel of the interpolation, (3, 3); None for P = R^T.
+        R: kernel of the restriction: (3, 3), or (3, 1) to halve only the rows, or (1, 3) to halve only the columns.
+        P: kernel of the interpolation, of the same shape; None for P = R^T.
         divisor: divisor of both kernels.
 
     Example:
@@ -70,13 +38,59 @@ class StencilTransfer(Divided):
     ) -> None:
         super().__init__(divisor, name, dtype)
         self.R, self.P = offsets(R), offsets(R if P is None else P)
+        self.halves = _halves(np.shape(R))
 
     def build(self, r_shape: Shape, e_shape: Shape | None = None) -> None:
         super().build(r_shape)
 
     def compute_output_shape(self, r_shape: Shape, e_shape: Shape | None = None) -> Shape:
-        n, h, w, c = r_shape
-        return (n, h // 2, w // 2, c) if e_shape is None else tuple(r_shape)
+        return _coarser(r_shape, self.halves) if e_shape is None else tuple(r_shape)
 
     def call(self, r: Tensor, e: Tensor | None = None) -> Tensor:
-        return self.divided(restrict(r, self.R) if e is None else interpolate(e, self.P))
+        return self.divided(restrict(r, self.R, self.halves) if e is None else interpolate(e, self.P, self.halves))
+
+
+def _halves(size: Sequence[int]) -> Halves:
+    """Returns which axes a transfer halves, from the size of its kernel."""
+    if tuple(size) not in ((3, 3), (3, 1), (1, 3)):
+        raise ValueError(f"expected a kernel of size (3, 3), (3, 1) or (1, 3). Received: size {tuple(size)}")
+    return size[0] > 1, size[1] > 1
+
+
+def _coarser(shape: Shape, halves: Halves) -> Shape:
+    n, h, w, c = shape
+    return n, h // 2 if halves[0] else h, w // 2 if halves[1] else w, c
+
+
+@serializable
+class StencilFieldTransfer(keras.layers.Layer):
+    """Transfers between two grids of a multigrid cycle with its own stencil P at each coarse point, and R = P^T.
+
+    Call the layer like `StencilTransfer`. P[x, y, d, e] is the weight of the coarse point (x, y) in the fine point that is
+    (d - 1, e - 1) from it. The stencils are initially zero and are not trained. `kernel.assign` sets them, and files store them.
+
+    Args:
+        size: (3, 3), or (3, 1) to halve only the rows, or (1, 3) to halve only the columns.
+
+    Example:
+        >>> transfer, r = StencilFieldTransfer(), ops.ones((1, 3, 3, 1))
+        >>> transfer.build(r.shape)
+        >>> _ = transfer.kernel.assign([[[[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]]]])
+        >>> float(transfer(r)[0, 0, 0, 0]), float(transfer(r, transfer(r))[0, 0, 0, 0])
+        (4.0, 1.0)
+    """
+
+    def __init__(self, size: tuple[int, int] = (3, 3), *, name: str | None = None, dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.size, self.halves = tuple(size), _halves(size)
+
+    def build(self, r_shape: Shape, e_shape: Shape | None = None) -> None:
+        shape = (*_coarser(r_shape, self.halves)[1:3], *self.size)
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
+
+    def compute_output_shape(self, r_shape: Shape, e_shape: Shape | None = None) -> Shape:
+        return _coarser(r_shape, self.halves) if e_shape is None else tuple(r_shape)
+
+    def call(self, r: Tensor, e: Tensor | None = None) -> Tensor:
+        weights = by_offset(ops.convert_to_tensor(self.kernel))
+        return restrict(r, weights, self.halves) if e is None else interpolate(e, weights, self.halves)
