@@ -1,7 +1,7 @@
 """The grids of a solver: the operator A on each grid, and the layers made from it."""
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Grid(NamedTuple):
 
     A: np.ndarray  # a stencil (3, 3), one stencil per point (h, w, 3, 3), or those of N problems (N, h, w, 3, 3)
     shape: tuple[int, int]  # rows and columns of points
-    transfer: Transfer | None  # to the next coarser grid; None on the coarsest grid
+    transfer: Any  # the `Transfer` to the next coarser grid; None on the coarsest grid
 
 
 def hierarchy(
@@ -92,7 +92,8 @@ def hierarchy(
         is_integer(levels) and 1 <= levels <= (depth if coarsening == "full" else 2 * depth)
     ):
         raise ValueError(f"expected 1 to {depth} levels for n={n}. Received: levels={levels!r}")
-    grids, shape = [], (n, n)
+    grids: list[Grid] = []
+    shape = (n, n)
     while shape != (1, 1) and len(grids) + 1 != levels:
         halves = (True, True) if coarsening == "full" else strong(A, shape)
         kernels = _kernels(A, transfer, halves)
@@ -101,7 +102,7 @@ def hierarchy(
             A = (galerkin if A.ndim == 2 and kernels.P.ndim == 2 else galerkin_field)(A, kernels)
         else:
             A = rediscretised(A) if A.ndim == 2 else rediscretised_field(A)
-        shape = tuple(size // 2 if half else size for size, half in zip(shape, halves, strict=True))
+        shape = (shape[0] // (1 + halves[0]), shape[1] // (1 + halves[1]))
     return [*grids, Grid(A, shape, None)]
 
 

@@ -1,5 +1,6 @@
 """Line relaxation: tridiagonal systems along the lines of a grid, solved by cyclic reduction."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -126,7 +127,7 @@ class LineSolver(keras.layers.Layer):
         x = self._solved(r[chosen], self.reductions)
         return x if self.colour is None else self._spread(x, across, r.shape[across])
 
-    def _solved(self, r: Tensor, reductions: list) -> Tensor:
+    def _solved(self, r: Tensor, reductions: Sequence[tuple[np.ndarray, ...]]) -> Tensor:
         if not reductions:
             return r * ops.convert_to_tensor(self.last)[None, :, :, 0]
         R, P, D = map(ops.convert_to_tensor, reductions[0])
