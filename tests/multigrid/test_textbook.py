@@ -134,7 +134,7 @@ def test_for_anisotropy_the_smoother_is_at_fault():
     assert "{:.2f} with V(1,1) and {:.2f} with V(20,20)".format(*factors) in PAGE
 
 
-def test_rediscretised_fields_are_every_second_stencil_and_no_discretisation_of_jumps():
+def test_bilinear_interpolation_diverges_on_jumps_of_a_rediscretised_field():
     """They are the stencils of the coarse grid if a is smooth. If a jumps they are not, cycles diverge, and `solve` says so."""
     a = np.where(np.random.default_rng(0).random((8, 8)) < 0.5, 1.0, 1000.0)
     fine, coarse = diffusion(a), diffusion(a[::2, ::2])
