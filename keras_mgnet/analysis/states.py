@@ -56,7 +56,7 @@ def _computed(model: keras.Model, images: np.ndarray, which: int) -> Iterator[St
 
 @contextmanager
 def recorded(model: keras.Model) -> Iterator[tuple[dict[str, list[Any]], dict[str, list[Any]]]]:
-    """Records the states of `iterates` and the residuals of `residuals_of`, as tensors, within the `with` block.
+    """Within the `with` block, records as tensors the states that `iterates` yields and the residuals that `residuals_of` yields.
 
     Yields two dictionaries, each from the name of a level to a list of tensors. Levels without such tensors are missing. Call the
     model once and directly, see `intercepted`. The call may be inside a traced function.

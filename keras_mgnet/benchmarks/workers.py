@@ -26,7 +26,7 @@ OWN, STOCK = "own", "stock"
 
 
 def measure(out: Path) -> None:
-    """Measures in turns, and writes the medians over the rounds."""
+    """Times a training step with each number of workers in turn, for several rounds, and writes the median of each number."""
     times = [[_run(count, OWN)["ms"] for count in WORKERS] for _ in range(ROUNDS)]
     by_count = [median(column) for column in zip(*times, strict=True)]
     rows = [

@@ -22,7 +22,8 @@ class Smoother(NamedTuple):
     """A smoother: functions that make its layer B on each grid and its schemes.
 
     B(j, grid, dtype) returns the layer r -> B * r of grid j, counted from 0, or a list of layers, which a smoothing step applies
-    one after the other. scheme(steps, dtype) returns a scheme with one iteration per product with A.
+    one after the other. scheme(steps, dtype) returns the scheme for a number of smoothing steps. A step that needs several
+    products with A, such as red-black with two, counts as that many iterations of the scheme.
     """
 
     B: Callable[[int, Grid, Any], keras.layers.Layer | list[keras.layers.Layer]]

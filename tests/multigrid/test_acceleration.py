@@ -98,9 +98,17 @@ def test_iterations_beside_pyamg(problem):
 @pytest.mark.parametrize(
     ("options", "headline"),
     [
-        ("anisotropic --eps 0.01", "anisotropic, 15 x 15: V(1, 1), zebra_y, full_weighting, rediscretised"),
+        pytest.param(
+            "anisotropic --eps 0.01",
+            "anisotropic, 15 x 15: V(1, 1), zebra_y, full_weighting, rediscretised",
+            marks=pytest.mark.slow,
+        ),
         ("block", "block, 15 x 15: V(1, 1) in conjugate gradients, patches, black_box, galerkin"),
-        ("jumps --tiles 16 --accelerate none", "jumps, 15 x 15: V(1, 1), patches, black_box, galerkin"),
+        pytest.param(
+            "jumps --tiles 16 --accelerate none",
+            "jumps, 15 x 15: V(1, 1), patches, black_box, galerkin",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_headline_names_the_method(options, headline):

@@ -344,8 +344,8 @@ def test_refinement_in_single_precision_reaches_double():
             "transfer": "black_box",
             "coarse": "galerkin",
         },
-        {"A": anisotropic(0.01), "coarsening": "strong", "coarse": "galerkin"},
-        {"A": anisotropic(0.01), "smoother": "zebra"},
+        pytest.param({"A": anisotropic(0.01), "coarsening": "strong", "coarse": "galerkin"}, marks=pytest.mark.slow),
+        pytest.param({"A": anisotropic(0.01), "smoother": "zebra"}, marks=pytest.mark.slow),
     ],
 )
 def test_saved_and_compiled_by_xla(options, tmp_path):

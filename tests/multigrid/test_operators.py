@@ -28,7 +28,7 @@ def test_a_coarser_operator_is_that_of_twice_the_h(b, c, k):
     np.testing.assert_allclose(rediscretised_field(field)[0, 0], expected, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("b", "c"), [(0, 100), (10, 100)])
+@pytest.mark.parametrize(("b", "c"), [pytest.param(0, 100, marks=pytest.mark.slow), (10, 100)])
 @pytest.mark.parametrize("field", [False, True])
 def test_lower_order_terms_cost_no_convergence(field, b, c):
     A = operator(1 / 32, b, c)

@@ -68,7 +68,7 @@ def test_a_pair_does_not_depend_on_the_number_of_samples_and_a_batch_solves_othe
     both = solver(7, A=A)([np.zeros((2, 7, 7, 1)), np.repeat(f, 2, axis=0)]).numpy()
     np.testing.assert_allclose(both, np.concatenate([once, once / 2]), rtol=1e-10)
     with pytest.raises(
-        ValueError, match=r"all grids down to a single point for a batch of operators. Received: 3 points"
+        ValueError, match=r"all grids down to a single point for a batch of operators. Received: 3 x 3 points"
     ):
         solver(7, A=A, levels=2)
 

@@ -65,8 +65,8 @@ def test_patches_are_solved_exactly_and_averaged(size):
     ("A", "options", "factor"),
     [
         (anisotropic(1e-3), {"smoother": "zebra_y"}, 0.003),
-        (anisotropic(1e3), {"smoother": "zebra_x"}, 0.003),
-        (anisotropic(1e3), {"smoother": "zebra"}, 0.003),
+        pytest.param(anisotropic(1e3), {"smoother": "zebra_x"}, 0.003, marks=pytest.mark.slow),
+        pytest.param(anisotropic(1e3), {"smoother": "zebra"}, 0.003, marks=pytest.mark.slow),
         (jumping(15), {"smoother": "patches", "transfer": "black_box", "coarse": "galerkin"}, 0.31),
     ],
 )

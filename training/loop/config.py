@@ -77,7 +77,8 @@ class TrainConfig:
     )
     accumulate: Count = option(
         1,
-        "number of steps whose mean gradient makes one update of the weights; one device, and norms see one step's images",
+        "number of steps whose mean gradient makes one update of the weights. Works on one device only. The statistics of norms "
+        "are those of the images of one step",
     )
     teacher: str | None = option(
         None,
