@@ -16,7 +16,7 @@ def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
     config, data, model, replicas = prepared.config, prepared.data, prepared.model, prepared.strategy.replicas
     first = (
         f"{model.name} ({count_params(model):,} parameters) on {config.dataset} "
-        f"({_images(data.counts)}), {config.epochs} epochs of {prepared.steps} steps"
+        f"({_counted(data.counts, prepared.task.examples)}), {config.epochs} epochs of {prepared.steps} steps"
         + (f" on {replicas} replicas" if replicas > 1 else "")
         + (f", from {progress.name}" if progress.epoch or progress.step else "")
         + f" -> {directory}"
@@ -24,11 +24,11 @@ def headline(prepared: Prepared, directory: Path, progress: Progress) -> str:
     return "\n".join([first, *_remarks(prepared)])
 
 
-def _images(counts: tuple[int, ...]) -> str:
+def _counted(counts: tuple[int, ...], examples: str) -> str:
     *first, last = (
         f"{count:,} {part}" for count, part in zip(counts, ("training", "test", "validation"), strict=False)
     )
-    return f"{', '.join(first)} and {last} images"
+    return f"{', '.join(first)} and {last} {examples}"
 
 
 def _remarks(prepared: Prepared) -> Iterator[str]:

@@ -26,6 +26,8 @@ class Classification:
     data: Dataset
     model: keras.Model  # compiled
 
+    examples = "images"
+
     @property
     def trivial_loss(self) -> float:
         """The cross-entropy of a model that has learned nothing: log(classes)."""
@@ -76,6 +78,8 @@ class Denoising:
     config: TrainConfig
     data: CleanImages
     model: keras.Model
+
+    examples = "images"
 
     def __post_init__(self):
         least = self.field.least
@@ -132,6 +136,7 @@ class Mapping:
     data: FunctionPairs
     model: keras.Model
 
+    examples = "pairs"
     trivial_loss = math.inf  # the scale of y is unknown to a network without normalisers, which may begin far from it
 
     def train_batches(self, epoch: int, step: int) -> Iterable:

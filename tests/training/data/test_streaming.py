@@ -102,7 +102,7 @@ def test_a_broken_image_is_skipped_and_named(root):
     assert len(images) == len(labels) == 23 and (labels == 1).sum() == 11
 
 
-def digits(root, out, **changes):
+def digits(root, out, console=None, **changes):
     config = {
         "dataset": f"folder:{root}",
         "image_size": SIDE,
@@ -111,7 +111,7 @@ def digits(root, out, **changes):
         "out": str(out),
     }
     config |= {"batch_size": 8, "reproducible": True, "checkpoint_steps": 2, "augment": "crop_flip"}
-    return train(TrainConfig(**config | changes), Console(file=io.StringIO()))
+    return train(TrainConfig(**config | changes), console or Console(file=io.StringIO()))
 
 
 def test_a_streamed_run_is_that_in_memory_and_goes_on_bit_for_bit(root, tmp_path, monkeypatch):
@@ -119,7 +119,12 @@ def test_a_streamed_run_is_that_in_memory_and_goes_on_bit_for_bit(root, tmp_path
     with monkeypatch.context() as patch:
         stop_at(patch, 5)
         digits(root, tmp_path / "run", stream="on")
-    streamed = digits(root, tmp_path / "run", stream="on", resume=True)
+    shown = io.StringIO()
+    streamed = digits(root, tmp_path / "run", Console(file=shown, width=200), stream="on", resume=True)
+    assert (
+        "(24 training and 10 test images)" in shown.getvalue()
+        and "in memory they would take 0.00 GB" in shown.getvalue()
+    )
     assert streamed.record["result"]["status"] == "finished"
     for ours, theirs in zip(streamed.load_model().get_weights(), held.load_model().get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
