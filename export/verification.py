@@ -149,11 +149,11 @@ def verify(
       int8 and 0.03 for float16.
     - int8 and float16, denoisers: The same quotient for pixels, with the mean over the pixels of an image. The limit is 0.1 for
       int8 and 0.01 for float16.
-    - int8 and float16, networks of functions: The same quotient for values, and no mean is subtracted. The limit is 0.2 for int8
-      and 0.01 for float16.
+    - int8 and float16, networks from functions to functions: The same quotient for values, and no mean is subtracted. The limit
+      is 0.2 for int8 and 0.01 for float16.
 
     With int8 and float16, the largest difference between batch sizes, divided by scale, has the same limit as the quotient.
-    Random outputs exceed the limits. One sample is enough, and the model may be untrained. With labels, the report also contains
+    A file with random outputs fails. One sample is enough, and the model may be untrained. With labels, the report also contains
     the accuracy or PSNR.
 
     Args:

@@ -19,7 +19,7 @@ OF_A_NETWORK = ("mean", "spread")  # over its seeds
 
 
 def _configured(dataset: str, **values: Any) -> TrainConfig:
-    """Returns the configuration of the options. With --resume RUN, changes the configuration of the run by them."""
+    """Returns the configuration of the options. With --resume RUN, returns that of the run, with the options given."""
     if not (values["resume"] and values["out"] is None and Path(dataset).is_dir()):
         return TrainConfig(dataset, **values)
     defaults = {field.name: field.default for field in fields(TrainConfig)}

@@ -1,4 +1,4 @@
-"""A form of channel scalings that lets export converters store a shared kernel once."""
+"""Writes the scale per channel of a norm as a depthwise convolution, so that export converters store a shared kernel once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -27,8 +27,8 @@ METRICS = {  # name in lower case -> the activation that turns logits into the p
 def meaning(model: keras.Model, activation: str | None, asked: str | None = None) -> str:
     """Returns "softmax", "sigmoid" or "none": how the logits of a classifier become probabilities.
 
-    The last activation decides. Without a softmax or sigmoid there, the loss and the metrics decide with which the model is
-    compiled.
+    The last activation decides. Without a softmax or sigmoid there, the loss and the metrics of the compiled model
+    decide.
 
     Args:
         model: the classifier.

@@ -83,7 +83,7 @@ class Progress:
         return asdict(self)
 
     def next_epoch(self, row: dict[str, float], seconds: float) -> "Progress":
-        """Returns the progress after an epoch with the log row `row`, whose evaluation took `seconds`."""
+        """Returns the progress after one more epoch. `row` is its row of the log, and `seconds` the time of its evaluation."""
         return Progress([*self.rows, row], seconds=self.seconds + seconds)
 
 
