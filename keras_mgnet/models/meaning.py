@@ -79,7 +79,7 @@ def cross_entropy(loss: Any) -> tuple[type[losses.Loss], bool] | None:
     loss = losses.get(loss) if isinstance(loss, str) else loss
     for kind, (function, _) in CROSS_ENTROPIES.items():
         if isinstance(loss, kind):
-            return kind, loss.from_logits
+            return kind, loss.get_config()["from_logits"]  # Keras 3.16 has no attribute
         if loss is function:
             return kind, False
     return None

@@ -46,7 +46,8 @@ def _more_measures(model: keras.Model, config: TrainConfig) -> list[keras.metric
 
 def _cross_entropy(model: keras.Model, config: TrainConfig) -> keras.losses.Loss:
     one_hot = config.label_smoothing > 0 or AUGMENTATIONS[config.augment].cut_mix
-    return (CategoricalCrossentropy if one_hot else SparseCategoricalCrossentropy)(from_logits=model.loss.from_logits)
+    kind = CategoricalCrossentropy if one_hot else SparseCategoricalCrossentropy
+    return kind(from_logits=model.loss.get_config()["from_logits"])
 
 
 def label_classes(model: keras.Model, classes: int) -> int | None:
