@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from keras_mgnet.export.metadata import read_metadata
-from keras_mgnet.export.runtimes import image_shape, open_artifact
+from keras_mgnet.export.runtimes import open_with_shape
 from keras_mgnet.images import decode
-from keras_mgnet.top_classes import top_classes
+from keras_mgnet.top_classes import predictions
 
 BATCH = 64
 
@@ -29,16 +29,13 @@ def classify(path: str | Path, images: Sequence[str | Path], top: int = 3) -> li
         >>> classify("exported/model.onnx", ["cat.png"], top=1)  # doctest: +SKIP
         [{'image': 'cat.png', 'classes': {'cat': 0.98}}]
     """
-    told, (height, width, channels) = read_metadata(path), image_shape(path)
+    told, (run, (height, width, channels)) = read_metadata(path), open_with_shape(path)
     if "input_range" not in told or None in (height, width):
         raise ValueError(f"expected a file that normalises its images, of a fixed size. Received: '{path}'")
-    run = open_artifact(path)
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     answers = [run(np.stack([decode(Path(image), (width, height), channels) for image in batch])) for batch in batches]
     if "probabilities" not in answers[0]:
         raise ValueError(f"expected a file that returns probabilities. Received: '{path}', {', '.join(answers[0])}")
     rows = np.concatenate([answer["probabilities"] for answer in answers])
     names = told.get("class_names") or [str(number) for number in range(rows.shape[1])]
-    return [
-        {"image": str(image), "classes": top_classes(row, names, top)} for image, row in zip(images, rows, strict=True)
-    ]
+    return predictions(images, rows, names, top)

@@ -12,6 +12,9 @@ from keras_mgnet.files import without_brackets
 
 SAVED_MODEL = "saved_model.pb"
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
+Opened = tuple[
+    Runner, Sequence[int | str | None]
+]  # with the shape of its input; an axis of any length is no positive integer
 
 
 def open_artifact(path: str | Path) -> Runner:
@@ -33,11 +36,18 @@ def open_artifact(path: str | Path) -> Runner:
         >>> run(np.zeros((5, 8, 8, 1)))["classes"].shape
         (5,)
     """
+    run, _ = open_with_shape(path)
+    return run
+
+
+def open_with_shape(path: str | Path) -> tuple[Runner, tuple[int | None, ...]]:
+    """Opens a file as `open_artifact` does. Also returns (height, width, channels) of its images, with None for any length."""
     path = Path(path)
     opened = OPENERS[artifact_format(path)]
     with undamaged(path):
-        run = opened(path)
-    return lambda images: run(np.asarray(images, dtype="float32"))
+        run, axes = opened(path)
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in axes[1:])
+    return lambda images: run(np.asarray(images, dtype="float32")), shape
 
 
 def artifact_format(path: str | Path) -> str:
@@ -49,19 +59,6 @@ def artifact_format(path: str | Path) -> str:
         return SUFFIXES[path.suffix]
     files = " or ".join(SUFFIXES)
     raise ValueError(f"expected a folder with {SAVED_MODEL} or an existing {files} file. Received: '{path}'")
-
-
-def image_shape(path: str | Path) -> tuple[int | None, ...]:
-    """Returns (height, width, channels) of the images that an exported file takes; None for a free axis.
-
-    Example:
-        >>> image_shape("exported/model.onnx")  # doctest: +SKIP
-        (32, 32, 3)
-    """
-    path = Path(path)
-    shape_of = SHAPES[artifact_format(path)]
-    with undamaged(path):
-        return tuple(size if isinstance(size, int) and size > 0 else None for size in shape_of(path)[1:])
 
 
 def is_artifact(path: Path) -> bool:
@@ -95,7 +92,7 @@ def onnx_session(path: str | Path):
     return extra("onnxruntime", EXPORT).InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def _open_savedmodel(path: Path) -> Runner:
+def _open_savedmodel(path: Path) -> Opened:
     tf = extra("tensorflow", EXPORT)
     with without_brackets(path) as folder:
         loaded = tf.saved_model.load(str(folder))
@@ -106,10 +103,10 @@ def _open_savedmodel(path: Path) -> Runner:
         outputs = loaded.signatures["serving_default"](image=tf.constant(images))  # `loaded` keeps the variables alive
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    return run
+    return run, named["image"].shape.as_list()
 
 
-def _open_tflite(path: Path) -> Runner:
+def _open_tflite(path: Path) -> Opened:
     serve = tflite_interpreter(path).get_signature_runner("serving_default")
     _check_input(serve.get_input_details())
     image, answers = serve.get_input_details()["image"], serve.get_output_details()
@@ -118,7 +115,7 @@ def _open_tflite(path: Path) -> Runner:
         outputs = serve(image=_quantized(images, image))
         return {name: _dequantized(values, answers[name]) for name, values in outputs.items()}
 
-    return run
+    return run, image["shape_signature"].tolist()
 
 
 def _quantized(x: np.ndarray, tensor: dict) -> np.ndarray:
@@ -135,33 +132,12 @@ def _dequantized(stored: np.ndarray, tensor: dict) -> np.ndarray:
     return stored if scale == 0 else np.float32(scale) * (stored.astype("float32") - zero)
 
 
-def _open_onnx(path: Path) -> Runner:
+def _open_onnx(path: Path) -> Opened:
     session = onnx_session(path)
     _check_input(given.name for given in session.get_inputs())
     names = [output.name for output in session.get_outputs()]
-    return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True))
-
-
-def _savedmodel_shape(path: Path) -> Sequence[int | None]:
-    import tensorflow as tf
-
-    with without_brackets(path) as folder:
-        loaded = tf.saved_model.load(str(folder))
-    return loaded.signatures["serving_default"].structured_input_signature[1]["image"].shape.as_list()
-
-
-def _tflite_shape(path: Path) -> Sequence[int]:
-    return (
-        tflite_interpreter(path)
-        .get_signature_runner("serving_default")
-        .get_input_details()["image"]["shape_signature"]
-        .tolist()
-    )
-
-
-def _onnx_shape(path: Path) -> Sequence[int | str]:
-    (image,) = onnx_session(path).get_inputs()
-    return image.shape
+    shape = session.get_inputs()[0].shape
+    return lambda images: dict(zip(names, session.run(names, {"image": images}), strict=True)), shape
 
 
 def _check_input(names: Iterable[str]) -> None:
@@ -170,5 +146,4 @@ def _check_input(names: Iterable[str]) -> None:
 
 
 OPENERS = {"savedmodel": _open_savedmodel, "tflite": _open_tflite, "onnx": _open_onnx}
-SHAPES = {"savedmodel": _savedmodel_shape, "tflite": _tflite_shape, "onnx": _onnx_shape}
 SUFFIXES = {".tflite": "tflite", ".onnx": "onnx"}

@@ -73,19 +73,21 @@ def _are_one_hot(labels: Tensor, outputs: Tensor) -> bool:
     return len(labels.shape) == len(outputs.shape) and labels.shape[-1] == outputs.shape[-1]
 
 
-class _Mean(keras.metrics.MeanMetricWrapper):
-    """The mean of a function over images. Higher is better."""
+class Mean(keras.metrics.MeanMetricWrapper):
+    """The mean of a function over images or functions. Higher is better if `direction` is "up", lower if it is "down"."""
+
+    direction = "up"
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, dtype: DType) -> None:
         super().__init__(function, name=name, dtype=dtype)
-        compat.mark_direction(self, "up")
+        compat.mark_direction(self, self.direction)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class Accuracy(_Mean):
+class Accuracy(Mean):
     """The mean of `accuracy` over images.
 
     Keras' "accuracy" computes the same, but creates its variables only in the first step.
@@ -102,7 +104,7 @@ class Accuracy(_Mean):
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class Top5Accuracy(_Mean):
+class Top5Accuracy(Mean):
     """The mean of `top5_accuracy` over images.
 
     Example:
@@ -117,7 +119,7 @@ class Top5Accuracy(_Mean):
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class PSNR(_Mean):
+class PSNR(Mean):
     """The mean of `psnr` over images.
 
     Example:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_mgnet.errors import MissingDataError
+
 MAX_EXPANSION, ALWAYS_ALLOWED = 100, 2**20  # unpacked bytes: per packed byte (arrays hardly compress), and in any case
 
 
@@ -30,3 +32,18 @@ def read_npz(path: str | Path, names: Container[str] | None = None) -> dict[str,
                     "write it with np.savez, which does not compress"
                 )
         return {name: archive[name] for name in archive.files if names is None or name in names}
+
+
+def read_arrays(file: Path, names: Container[str]) -> dict[str, np.ndarray]:
+    """Returns the arrays in `names` of a user's .npz file.
+
+    Raises:
+        MissingDataError: if there is no such file.
+        ValueError: if the file is damaged or has pickled objects.
+    """
+    if not file.exists():
+        raise MissingDataError(f"no such file: '{file}'")
+    try:
+        return read_npz(file, names)
+    except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
+        raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error

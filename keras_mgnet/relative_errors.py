@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mgnet import compat
 from keras_mgnet.annotations import DType, Tensor
 from keras_mgnet.errors import check_known
+from keras_mgnet.metrics import Mean
 
 CUT_OFF = 20  # frequencies from here on have the weight 1 in the H1 norm of the paper
 TINY = 1e-30  # the square of a norm is at least this, so that a norm of zero has a gradient
@@ -138,19 +138,8 @@ class RelativeH1(keras.losses.Loss):
         return super().get_config() | {"form": self.form}
 
 
-class _MeanError(keras.metrics.MeanMetricWrapper):
-    """The mean of an error over functions. Lower is better."""
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, dtype: DType) -> None:
-        super().__init__(function, name=name, dtype=dtype)
-        compat.mark_direction(self, "down")
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "dtype": self.dtype}
-
-
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class L2Error(_MeanError):
+class L2Error(Mean):
     """The mean of `relative_l2` over functions, as a metric.
 
     Example:
@@ -160,12 +149,14 @@ class L2Error(_MeanError):
         0.5
     """
 
+    direction = "down"
+
     def __init__(self, name: str = "l2", dtype: DType = None) -> None:
         super().__init__(relative_l2, name, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class H1Error(_MeanError):
+class H1Error(Mean):
     """The mean of `relative_h1` in the form "fourier" over functions, as a metric.
 
     Example:
@@ -174,6 +165,8 @@ class H1Error(_MeanError):
         >>> float(measure.result())
         0.5
     """
+
+    direction = "down"
 
     def __init__(self, name: str = "h1", dtype: DType = None) -> None:
         super().__init__(relative_h1, name, dtype)

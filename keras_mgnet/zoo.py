@@ -14,6 +14,16 @@ from typing import Any
 from keras_mgnet.errors import check_known
 
 FILE = Path(__file__).with_suffix(".json")
+FACTS = (
+    "name",
+    "family",
+    "kwargs",
+    "params",
+    "source",
+    "reported",
+    "recipe",
+    "size_matches",
+)  # as in `registry.ModelInfo`
 MANY = 6  # a table names the kernels of a level if there are at most so many
 
 

@@ -16,9 +16,7 @@ from keras_mgnet.description import description
 from keras_mgnet.files import staged_file
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.registry import create_model, list_models, model_info
-from keras_mgnet.zoo import FILE
-
-FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
+from keras_mgnet.zoo import FACTS, FILE
 
 
 def facts(name: str) -> dict[str, Any]:

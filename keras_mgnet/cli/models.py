@@ -13,13 +13,12 @@ from keras_mgnet.cli.options import JsonOption, SetOption, parse_pairs
 from keras_mgnet.cli.start import preload_keras
 from keras_mgnet.console import MARKS, print_json, say, show, table
 from keras_mgnet.trained import trained_names, trained_record
-from keras_mgnet.zoo import Description, Entry, entry, matching
+from keras_mgnet.zoo import FACTS, Description, Entry, entry, matching
 
 if TYPE_CHECKING:
     import keras
 
 SHOWN = ("MNIST", "CIFAR-10", "CIFAR-100", "ImageNet")
-FACTS = ("name", "family", "kwargs", "params", "source", "reported", "recipe", "size_matches")
 CAPTION = (
     f"{MARKS[True]} published size equals ours, rounded or truncated; {MARKS[False]} published size not reproducible; "
     "top-1 accuracy in percent as published"

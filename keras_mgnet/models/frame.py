@@ -149,11 +149,9 @@ class Frame(Recomputing):
             raise ValueError(f"expected at most {MOST_GRIDS} grids. Received: {levels}")
         if self.input_tensor is None:
             self._check_shape(self.input_shape, levels)
-            dtype = self.common["dtype"].compute_dtype
-            return keras.Input(tuple(self.input_shape), dtype=dtype, name="image")
-        if not isinstance(self.input_tensor, dict):
+        elif not isinstance(self.input_tensor, dict):
             self._check_shape(self.input_tensor.shape[1:], levels)
-        return input_tensor(self.input_tensor)
+        return image_of(self)
 
     def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
         """Returns the image after the stem, (N, H/s, W/s, channels). s is the `reduction` of the stem."""
@@ -208,6 +206,13 @@ class Frame(Recomputing):
             dtype="float64" if dtype == "float64" else "float32",
             name=CLASSIFIER,
         )
+
+
+def image_of(frame: Any) -> Tensor:
+    """Returns the input tensor of a frame, or a new symbolic image of its input shape and dtype."""
+    if frame.input_tensor is not None:
+        return input_tensor(frame.input_tensor)
+    return keras.Input(tuple(frame.input_shape), dtype=frame.common["dtype"].compute_dtype, name="image")
 
 
 def input_tensor(given: Any) -> Tensor:

@@ -15,7 +15,7 @@ from keras_mgnet.models.frame import (
     check_level_names,
     check_recipe,
     check_weights,
-    input_tensor,
+    image_of,
 )
 from keras_mgnet.relative_errors import H1Error, L2Error, RelativeH1
 
@@ -94,9 +94,7 @@ class FunctionFrame(Recomputing):
 
     def image(self) -> Tensor:
         """Returns the symbolic input functions (N, H, W, c)."""
-        if self.input_tensor is not None:
-            return input_tensor(self.input_tensor)
-        return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
+        return image_of(self)
 
     def head(self, functions: Tensor) -> Tensor:
         """Returns the functions unchanged."""

@@ -8,7 +8,7 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.metrics import PSNR
-from keras_mgnet.models.frame import check_input_tensor, check_recipe, check_weights, input_tensor
+from keras_mgnet.models.frame import check_input_tensor, check_recipe, check_weights, image_of
 
 
 class ImageFrameArguments(TypedDict, total=False):
@@ -66,9 +66,7 @@ class ImageFrame:
 
     def image(self) -> Tensor:
         """Returns the symbolic image (N, H, W, 1)."""
-        if self.input_tensor is not None:
-            return input_tensor(self.input_tensor)
-        return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
+        return image_of(self)
 
     def head(self, image: Tensor) -> Tensor:
         """Returns the image unchanged."""

@@ -1,6 +1,6 @@
 """The components with which a solver converges for an operator, where the caller leaves them out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,10 +12,24 @@ SYMMETRIC = 1e-12  # largest difference of the couplings of two points, relative
 class Components(NamedTuple):
     """Arguments of `solver`, and the acceleration of `solve`."""
 
-    smoother: str
+    smoother: Any  # a name, or one of the other forms
     transfer: str
     coarse: str
     accelerate: str  # "cg" or "none"
+
+    def with_given(
+        self, smoother: Any = None, transfer: str | None = None, coarse: str | None = None, coarsening: str = "full"
+    ) -> "Components":
+        """Returns the components with the arguments that are not None. Some of them are possible only with coarse="galerkin".
+
+        Example:
+            >>> suited(np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])).with_given(coarsening="strong").coarse
+            'galerkin'
+        """
+        if coarse is None and (coarsening == "strong" or transfer == BLACK_BOX):
+            coarse = "galerkin"
+        given = {"smoother": smoother, "transfer": transfer, "coarse": coarse}
+        return self._replace(**{name: value for name, value in given.items() if value is not None})
 
 
 def suited(A: np.ndarray) -> Components:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import keras
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.multigrid.defaults import Components, suited
-from keras_mgnet.multigrid.grids import BLACK_BOX, grid_count
+from keras_mgnet.multigrid.grids import grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
 from keras_mgnet.multigrid.operators import anisotropic, block, five_point, jumps
 from keras_mgnet.multigrid.solvers import solver
@@ -76,19 +76,21 @@ class SolveConfig:
 
     def operator(self) -> np.ndarray:
         """Returns h^2 times the differential operator, as a stencil (3, 3) or one stencil per point (n, n, 3, 3)."""
+        return self._operator
+
+    @cached_property
+    def _operator(self) -> np.ndarray:
         return PROBLEMS[self.problem](self)
+
+    @cached_property
+    def _chosen(self) -> Components:
+        return self.defaults(self._operator).with_given(self.smoother, self.transfer, self.coarse, self.coarsening)
 
     def components(self) -> dict[str, Any]:
         """Returns the arguments that `solver` and `pyamg_solver` share."""
-        A = self.operator()
-        default = self.defaults(A)
-        galerkin = self.coarsening == "strong" or self.transfer == BLACK_BOX
-        chosen = {
-            "smoother": self.smoother or default.smoother,
-            "transfer": self.transfer or default.transfer,
-            "coarse": self.coarse or ("galerkin" if galerkin else default.coarse),
-        }
-        return {name: getattr(self, name) for name in ("omega", "degree", "coarsening", "levels")} | chosen | {"A": A}
+        shared = {name: getattr(self, name) for name in ("omega", "degree", "coarsening", "levels")}
+        chosen = {name: getattr(self._chosen, name) for name in ("smoother", "transfer", "coarse")}
+        return shared | chosen | {"A": self._operator}
 
     def defaults(self, A: np.ndarray) -> Components:
         """Returns the components for an operator that the options leave out."""
@@ -96,7 +98,7 @@ class SolveConfig:
 
     def acceleration(self) -> str:
         """Returns "cg" or "none"."""
-        return self.accelerate or self.defaults(self.operator()).accelerate
+        return self.accelerate or self._chosen.accelerate
 
     def headline(self) -> str:
         """Returns the problem and the method in one line."""

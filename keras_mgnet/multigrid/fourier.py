@@ -8,7 +8,7 @@ import numpy as np
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
 from keras_mgnet.multigrid.defaults import suited
-from keras_mgnet.multigrid.grids import BLACK_BOX, COARSENING, hierarchy, rediscretised, strong
+from keras_mgnet.multigrid.grids import COARSENING, hierarchy, rediscretised, strong
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.patches import additive_schwarz
 from keras_mgnet.multigrid.smoothers import PATCHES, SMOOTHERS, SPECTRUM
@@ -115,13 +115,12 @@ def _problem(A, smoother, options: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"expected A to be a stencil (3, 3): Fourier analysis is for constant coefficients. Received: {A.shape}"
         )
-    default = suited(A)
-    given = {"omega": 0.8, "degree": 2, "transfer": default.transfer, "coarsening": "full"} | options
+    given = {"omega": 0.8, "degree": 2, "transfer": None, "coarse": None, "coarsening": "full"} | options
     check_known("coarsening", given["coarsening"], COARSENING)
     given["halves"] = strong(A, (3, 3)) if given["coarsening"] == "strong" else (True, True)
-    galerkin_only = given["coarsening"] == "strong" or given["transfer"] == BLACK_BOX
-    given.setdefault("coarse", "galerkin" if galerkin_only else default.coarse)
-    smoother = default.smoother if smoother is None else smoother
+    smoother, given["transfer"], given["coarse"], _ = suited(A).with_given(
+        smoother, given["transfer"], given["coarse"], given["coarsening"]
+    )
     if isinstance(smoother, str):
         check_known("smoother", smoother, SMOOTHERS)
     name = smoother if isinstance(smoother, str) else "a kernel"

@@ -12,7 +12,7 @@ from keras_mgnet.layers.schemes.smoothers import ResidualCorrection
 from keras_mgnet.models import vcycle
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.multigrid.defaults import suited
-from keras_mgnet.multigrid.grids import BLACK_BOX, Grid, assigned, checked, hierarchy, inverse_layer, operator_layer
+from keras_mgnet.multigrid.grids import Grid, assigned, checked, hierarchy, inverse_layer, operator_layer
 from keras_mgnet.multigrid.operators import five_point
 from keras_mgnet.multigrid.smoothers import Smoother, smoother_of
 from keras_mgnet.multigrid.stencils import INJECTION
@@ -101,12 +101,10 @@ def solver(
         )
     inner = keras.dtype_policies.get(cycle_dtype or dtype)
     A = checked(five_point() if A is None else A, n)
-    default = suited(A)
-    smoother = default.smoother if smoother is None else smoother
-    coarse = coarse or ("galerkin" if coarsening == "strong" or transfer == BLACK_BOX else default.coarse)
-    grids = hierarchy(A, n, levels, transfer or default.transfer, coarse, coarsening)
+    chosen = suited(A).with_given(smoother, transfer, coarse, coarsening)
+    grids = hierarchy(A, n, levels, chosen.transfer, chosen.coarse, coarsening)
     smoothed = len(grids) - (coarsest == "exact")
-    rule = smoother_of(smoother, omega, degree, smoothed)
+    rule = smoother_of(chosen.smoother, omega, degree, smoothed)
 
     parts = [_smoothing(rule, j, grid, nu, inner) for j, grid in enumerate(grids[:smoothed])]
     if coarsest == "exact":  # one step with B = A^{-1}

@@ -18,7 +18,7 @@ from PIL import Image as Picture
 from keras_mgnet.errors import unknown
 from keras_mgnet.extras import SERVE, extra
 from keras_mgnet.images import MAX_PIXELS, decode
-from keras_mgnet.top_classes import top_classes
+from keras_mgnet.top_classes import predictions
 
 URL = re.compile(r"https?://[^/?#]+?(?::(-?\d+))?(?:/[^?#]*)?/v1/models/[^/:?#]+(?:/versions/\d+)?")
 DTYPES = ("DT_STRING", "DT_UINT8", "DT_FLOAT")  # fewest bytes first
@@ -125,8 +125,7 @@ def classify(
     names = class_names or model.class_names or [str(c) for c in range(rows.shape[-1])]
     if len(names) != rows.shape[-1]:
         raise ValueError(f"expected {rows.shape[-1]} class names, one per class. Received: {len(names)}")
-    pairs = zip(images, rows, strict=True)
-    return [{"image": str(path), "classes": top_classes(row, names, top)} for path, row in pairs]
+    return predictions(images, rows, names, top)
 
 
 def _described(told: Any) -> tuple[dict[str, tuple[str, str, list[int]]], list[str] | None]:

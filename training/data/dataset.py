@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_mgnet.errors import MissingDataError, check_known
+from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
-from keras_mgnet.npz import read_npz
+from keras_mgnet.npz import read_arrays
 from keras_mgnet.training.data.folder import STREAM, read_folder
 from keras_mgnet.training.data.streaming import Pictures, part_of
 from keras_mgnet.training.data.tfds import read_tfds
@@ -268,12 +268,7 @@ def _digits() -> Dataset:
 
 
 def _npz(name: str, file: Path) -> Dataset:
-    if not file.exists():
-        raise MissingDataError(f"no such file: '{file}'")
-    try:
-        arrays = read_npz(file, (*NPZ_KEYS, *NPZ_OPTIONS))
-    except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
-        raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
+    arrays = read_arrays(file, (*NPZ_KEYS, *NPZ_OPTIONS))
     if missing := [key for key in NPZ_KEYS if key not in arrays]:
         raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
     splits = [_npz_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mgnet.errors import MissingDataError, check_known
+from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.multigrid.problems import FIELDS, ProblemConfig, write_pairs
-from keras_mgnet.npz import read_npz
+from keras_mgnet.npz import read_arrays
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, HELD_OUT, draw, form_of
 from keras_mgnet.training.data.plan import Batches, Plan
 
@@ -156,12 +156,7 @@ def _batches(data: FunctionPairs, make: Any, count: int) -> Iterable:
 
 
 def _read(name: str, file: Path) -> FunctionPairs:
-    if not file.exists():
-        raise MissingDataError(f"no such file: '{file}'")
-    try:
-        arrays = read_npz(file, (*KEYS, *TEST_KEYS))
-    except Exception as error:  # damaged files raise OSError, BadZipFile, zlib.error, EOFError, TypeError, ...
-        raise ValueError(f"expected an .npz file without pickled objects. Received: {file} ({error})") from error
+    arrays = read_arrays(file, (*KEYS, *TEST_KEYS))
     has_test = any(key in arrays for key in TEST_KEYS)
     if missing := [key for key in (*KEYS, *(TEST_KEYS if has_test else ())) if key not in arrays]:
         raise ValueError(f"expected the arrays x and y in {file}. Received: no {', '.join(missing)}")

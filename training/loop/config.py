@@ -246,16 +246,8 @@ PANELS = {  # panels of the help; the help shows the fields in no panel first
     ),
     "Distillation": ("teacher", *SOFT),
     "Machine": (
-        *(
-            "dtype",
-            "jit_compile",
-            "steps_per_execution",
-            "strategy",
-            "cpu_devices",
-            "sync_norms",
-            "scale_learning_rate",
-        ),
-        "reproducible",
+        *("dtype", "jit_compile", "steps_per_execution", "strategy", "cpu_devices", "sync_norms"),
+        *("scale_learning_rate", "reproducible"),
     ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
     "Folders of images": ("image_size", "on_corrupt", "stream"),

@@ -15,7 +15,7 @@ from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
 from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.registry import families
-from keras_mgnet.top_classes import top_classes
+from keras_mgnet.top_classes import predictions
 from keras_mgnet.training.data.dataset import DENOISING, PDE, form_of
 from keras_mgnet.training.data.functions import load_pairs
 from keras_mgnet.training.data.samples import read_samples
@@ -161,10 +161,7 @@ def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int
     model, size = run.load_model(checkpoint), run.record["config"]["batch_size"]
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     probabilities = np.concatenate([_probabilities(run, model, batch) for batch in batches])
-    return [
-        {"image": str(path), "classes": top_classes(row, run.class_names, top)}
-        for path, row in zip(images, probabilities, strict=True)
-    ]
+    return predictions(images, probabilities, run.class_names, top)
 
 
 def denoise(run: Run, images: Sequence[Path], out: Path, checkpoint: str = "last") -> list[dict[str, Any]]:

@@ -17,16 +17,36 @@ from keras_mgnet.training.data.streaming import named_failures
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.objective import label_classes
 
+Data = Dataset | CleanImages | FunctionPairs
+
 
 @dataclass(frozen=True)
-class Classification:
-    """Predicts the labels of images."""
+class Task:
+    """What a run trains a network for. Subclasses give `train_batches`, `test_batches` and `trivial_loss`."""
 
     config: TrainConfig  # resolved, see `TrainConfig.resolve`
-    data: Dataset
+    data: Data
     model: keras.Model  # compiled
 
     examples = "images"
+
+    def judge_batches(self) -> Iterable:
+        """Returns, in batches, the examples that choose the best epoch: the test examples."""
+        return self.test_batches()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Does nothing: every epoch trains the whole model."""
+
+    def reading(self) -> AbstractContextManager:
+        """Returns a context that does nothing: all examples are in memory."""
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """Predicts the labels of images."""
+
+    data: Dataset
 
     @property
     def trivial_loss(self) -> float:
@@ -55,9 +75,6 @@ class Classification:
         """Returns, in batches, the images that choose the best epoch: the validation images, or else the test images."""
         return self._batches(self.data.validation or self.data.test)
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Does nothing: every epoch trains the whole model."""
-
     def reading(self) -> AbstractContextManager:
         """Returns a context in which an image that cannot be read is an error that names the image."""
         return named_failures([split.images for split in self.data.splits.values()])
@@ -72,14 +89,10 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class Denoising:
+class Denoising(Task):
     """Recovers clean images from noisy ones. With `greedy_epochs`, first trains the stages of the model one after the other."""
 
-    config: TrainConfig
     data: CleanImages
-    model: keras.Model
-
-    examples = "images"
 
     def __post_init__(self):
         least = self.field.least
@@ -108,14 +121,6 @@ class Denoising:
         """Returns the test images, one per batch."""
         return denoise.test_batches(self.data)
 
-    def judge_batches(self) -> Iterable:
-        """Returns the test images: they choose the best epoch."""
-        return self.test_batches()
-
-    def reading(self) -> AbstractContextManager:
-        """Returns a context that does nothing: all images are in memory."""
-        return nullcontext()
-
     def begin_epoch(self, epoch: int) -> None:
         """Makes the model end with the stage that this epoch trains alone. If it trains no stage alone, uses the whole model."""
         field, each = self.field, self.config.greedy_epochs
@@ -129,12 +134,10 @@ class Denoising:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class Mapping(Task):
     """Maps functions x to functions y."""
 
-    config: TrainConfig
     data: FunctionPairs
-    model: keras.Model
 
     examples = "pairs"
     trivial_loss = math.inf  # the scale of y is unknown to a network without normalisers, which may begin far from it
@@ -148,20 +151,7 @@ class Mapping:
         """Returns the test pairs in batches."""
         return functions.test_batches(self.data, self.config.batch_size)
 
-    def judge_batches(self) -> Iterable:
-        """Returns the test pairs: they choose the best epoch."""
-        return self.test_batches()
 
-    def reading(self) -> AbstractContextManager:
-        """Returns a context that does nothing: all functions are in memory."""
-        return nullcontext()
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Does nothing: every epoch trains the whole model."""
-
-
-Task = Classification | Denoising | Mapping
-Data = Dataset | CleanImages | FunctionPairs
 TASKS = {"classifier": Classification, "denoiser": Denoising, "network of functions": Mapping}
 
 
