@@ -12,7 +12,7 @@ import keras
 from keras_mgnet.description import count_params, level_table
 from keras_mgnet.errors import check_known
 from keras_mgnet.extras import TUNE, extra
-from keras_mgnet.layers.transfers.transfer import STEMS
+from keras_mgnet.layers.transfers.stem import STEMS
 from keras_mgnet.models.checks import positive_integer, positive_integers
 from keras_mgnet.models.family import EITHER
 from keras_mgnet.registry import create_model, families, model_info

@@ -12,7 +12,7 @@ COLUMNS = {"augment": "augmentation", "images_per_second": "images/s", "ms": "ms
 
 def measure(seconds: float) -> tuple[list[dict], dict[str, str]]:
     """Returns one row per augmentation, and the headings."""
-    from keras_mgnet.recipes import AUGMENTATIONS
+    from keras_mgnet.augmentations import AUGMENTATIONS
 
     return [in_process(rate, augment, seconds) for augment in AUGMENTATIONS], COLUMNS
 

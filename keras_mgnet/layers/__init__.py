@@ -36,8 +36,9 @@ from keras_mgnet.layers.transfers.coupling import CouplingTransfer, Halves, Rest
 from keras_mgnet.layers.transfers.cycle import CycleTransfer
 from keras_mgnet.layers.transfers.dense import DenseTransition
 from keras_mgnet.layers.transfers.prolongation import Prolongation
+from keras_mgnet.layers.transfers.stem import Stem
 from keras_mgnet.layers.transfers.stencil import StencilFieldTransfer, StencilTransfer
-from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction, Stem
+from keras_mgnet.layers.transfers.transfer import FullWeighting, GridTransfer, IdleTransfer, Restriction
 
 __all__ = [
     "Affine",

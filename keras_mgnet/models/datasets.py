@@ -13,7 +13,7 @@ class DatasetInfo:
         title: name in the papers, such as "CIFAR-10".
         input_shape: (height, width, channels). A height or width of None stands for any size.
         classes: number of classes; None for a data set of images without classes.
-        stem: stem of the networks for this data set, a key of `keras_mgnet.layers.transfers.transfer.STEMS`; None for no stem.
+        stem: stem of the networks for this data set, a key of `keras_mgnet.layers.transfers.stem.STEMS`; None for no stem.
         tfds: name in TensorFlow Datasets (TFDS); None for a data set that is not in TFDS.
         train: number of training images; None if unknown.
         mean, std: mean and standard deviation of each channel, for pixels scaled to [0, 1]; None to compute both from the

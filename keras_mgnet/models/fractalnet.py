@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from keras_mgnet.layers import FractalLevel, GlobalPath
-from keras_mgnet.layers.transfers.transfer import STEMS
+from keras_mgnet.layers.transfers.stem import STEMS
 from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space

@@ -17,7 +17,7 @@ import numpy as np
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, existing_file, is_known, unknown
 from keras_mgnet.layers.operators.norm import NORMS, norm_layer
-from keras_mgnet.layers.transfers.transfer import STEMS, Stem
+from keras_mgnet.layers.transfers.stem import STEMS, Stem
 from keras_mgnet.metrics import Accuracy
 from keras_mgnet.models.checks import is_integer
 from keras_mgnet.recipes import RECIPES

@@ -12,7 +12,7 @@ from keras_mgnet.annotations import Tensor
 from keras_mgnet.layers import Euler, Inception, InceptionStem, Level, Poly, Stem
 from keras_mgnet.layers.fields.inception import POOL
 from keras_mgnet.layers.fields.poly import module_kernels
-from keras_mgnet.layers.transfers.transfer import STEMS
+from keras_mgnet.layers.transfers.stem import STEMS
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.datasets import IMAGENET
 from keras_mgnet.models.family import Family, Row, errors

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from keras_mgnet import count_params, create_model, save_torch_weights
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.benchmarks import gains, stock_networks
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench, multiply_adds
 from keras_mgnet.benchmarks.networks import NETWORKS
 from keras_mgnet.benchmarks.race import Contender, Lane, race
 from keras_mgnet.benchmarks.races import LIMITS, MADDS, Race
-from keras_mgnet.recipes import AUGMENTATIONS
 from support.numerics import assert_close, randomize
 
 STEPS = {"networks": ["MgNet[2,2,2,2]-64"], "batches": [32], "rounds": 1, "seconds": 1.0, "told": print}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from keras_mgnet.recipes import AUGMENTATIONS, Augmentation
+from keras_mgnet.augmentations import AUGMENTATIONS, Augmentation
 from keras_mgnet.training.data.mixing import CutMix, RandAugment, Seeds, cut_out
 from keras_mgnet.training.data.views import augmented, normalize
 

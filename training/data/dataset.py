@@ -14,6 +14,7 @@ from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.npz import read_arrays
 from keras_mgnet.training.data.folder import STREAM, read_folder
+from keras_mgnet.training.data.statistics import channel_statistics
 from keras_mgnet.training.data.streaming import Pictures, part_of
 from keras_mgnet.training.data.tfds import read_tfds
 
@@ -25,7 +26,6 @@ NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 NPZ_OPTIONS = ("class_names", "mean", "std")
 HELD_OUT = 0.2
 MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would need that many class names in memory
-CHUNK_BYTES = 2**22
 MEASURED = 2000  # images that give mean and deviation of a set that is not in memory
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
@@ -213,28 +213,6 @@ def draw(available: int, wanted: int) -> np.ndarray:
         array([0, 1, 2])
     """
     return np.sort(np.random.default_rng(0).permutation(available)[:wanted])
-
-
-def channel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation per channel of uint8 images (N, H, W, C), for pixels scaled to [0, 1].
-
-    A histogram of the 256 values gives the exact result without a float copy of the images. A constant channel gets a deviation
-    of 1.
-
-    Example:
-        >>> channel_statistics(np.full((2, 4, 4, 1), 51, np.uint8))
-        ((0.2,), (1.0,))
-    """
-    channels = images.shape[-1]
-    chunk = max(1, CHUNK_BYTES // images[0].size)
-    counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(images), chunk):
-        for c in range(channels):
-            counts[c] += np.bincount(images[start : start + chunk, ..., c].ravel(), minlength=256)
-    pixels, levels = counts[0].sum(), np.arange(256)
-    mean = counts @ levels / pixels
-    std = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels)
-    return tuple((mean / 255).tolist()), tuple(np.where(std > 0, std / 255, 1.0).tolist())
 
 
 def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import keras
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.errors import check_known
-from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import Plan

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_mgnet import images as pixels
-from keras_mgnet.recipes import Augmentation
+from keras_mgnet.augmentations import Augmentation
 
 
 def augmented(images, view, augmentation: Augmentation):

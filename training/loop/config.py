@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.configuration import Count, Share, check, option
 from keras_mgnet.files import expanded
 from keras_mgnet.models.datasets import of_tfds
-from keras_mgnet.recipes import AUGMENTATIONS, RECIPES, Recipe
+from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.registry import all_models
 from keras_mgnet.schedules import SCHEDULES
 from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, PDE, form_of, is_denoising

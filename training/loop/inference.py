@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
-from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.registry import families
 from keras_mgnet.top_classes import predictions
 from keras_mgnet.training.data.dataset import DENOISING, PDE, form_of

@@ -6,8 +6,9 @@ import keras
 from keras.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.metrics import Top5Accuracy
-from keras_mgnet.recipes import AUGMENTATIONS, Recipe
+from keras_mgnet.recipes import Recipe
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 
 MANY_CLASSES = 100  # from so many on, the top-5 accuracy is measured too

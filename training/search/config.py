@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import NonNegativeInt
 from typing_extensions import TypedDict
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.configuration import Count, Fraction, check, option
-from keras_mgnet.recipes import AUGMENTATIONS
 from keras_mgnet.registry import model_info
 from keras_mgnet.schema import open_ended, read_json
 from keras_mgnet.training.loop.config import CLASSES_HELP, TrainConfig

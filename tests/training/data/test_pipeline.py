@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.models.datasets import CIFAR10
-from keras_mgnet.recipes import AUGMENTATIONS, RECIPES
+from keras_mgnet.recipes import RECIPES
 from keras_mgnet.training.data import dataset as data
 from keras_mgnet.training.data import mixing, pipeline, views
 from support import slow_unless
