@@ -30,6 +30,9 @@ class Entry:
     top5: tuple[float, ...]  # per seed, top-5 accuracy of last.keras; empty if it was not measured
     judge: str  # the images that chose the best epoch: "validation" or "test"
     accuracies: tuple[tuple[float, ...], ...]  # per seed and epoch, accuracy on these images
+    learned: tuple[
+        tuple[float, ...], ...
+    ]  # per seed and epoch, accuracy on the training images, as they were augmented
     seconds: float  # mean time of a run
     training: dict[str, Any] = field(default_factory=dict)  # fields in which the training of compared networks differs
 
@@ -52,7 +55,7 @@ class Entry:
     def of(cls, label: str, group: dict[int, Run], training: dict[str, Any] | None = None) -> "Entry":
         """Returns the entry of one network. `group` maps each seed to the finished run with this seed."""
         runs = [group[seed] for seed in sorted(group)]
-        logs = [read_log(run.path / "log.csv", ["val_accuracy"]) for run in runs]
+        logs = [read_log(run.path / "log.csv", ["val_accuracy", "accuracy"]) for run in runs]
         for run, log in zip(runs, logs, strict=True):
             if len(log) != run.record["result"]["epochs"]:
                 expected = f"log.csv to have a row for each of {run.record['result']['epochs']} epochs"
@@ -69,6 +72,7 @@ class Entry:
             top5=() if None in top5 else tuple(top5),
             judge=runs[0].judge,
             accuracies=tuple(tuple(row["val_accuracy"] for row in log) for log in logs),
+            learned=tuple(tuple(row["accuracy"] for row in log) for log in logs),
             seconds=statistics.fmean(run.record["result"]["seconds"] for run in runs),
             training=training or {},
         )
@@ -158,28 +162,34 @@ def write_comparison(entries: list[Entry], directory: Path) -> list[Path]:
         with staged_file(text) as staged:
             headings = (*HEADINGS, "training") if entries[0].training else HEADINGS
             staged.write_text(table(headings, map(_cells, entries)) + "\n")
-        plot_comparison(entries, picture)
+        save(drawn(entries), picture)
     return [text, picture]
 
 
-def plot_comparison(entries: list[Entry], path: Path) -> None:
-    """Draws a PNG with two panels: the final test accuracies with their mean, and the mean accuracy over the epochs.
+def drawn(entries: list[Entry]) -> Any:
+    """Returns a matplotlib figure with three panels. A network has one colour in all of them.
 
-    The second panel shows the test accuracy, or the validation accuracy if there are validation images.
+    - The test accuracies after the last epoch, one per seed, and their mean.
+    - The mean error over the epochs, as in figures 3 and 5 of Lu2018: dashed on the training images, solid on the test images,
+      or on the validation images if there are any.
+    - The mean test error after the last epoch over the number of parameters, as in figure 2 of Lu2018.
     """
-    figure = new_figure(12, 1.8 + 0.4 * len(entries))
-    points, curves = figure.subplots(1, 2, width_ratios=[1.3, 1])
+    figure = new_figure(16, max(3.6, 1.8 + 0.4 * len(entries)))
+    points, curves, sizes = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
     for row, entry in enumerate(reversed(entries)):
         color = f"C{row}"
         points.plot([100 * a for a in entry.last], [row] * len(entry.last), "o", color=color, alpha=0.6)
         points.plot(100 * entry.mean, row, "|", color=color, markersize=24, markeredgewidth=2.5)
-        means = [100 * statistics.fmean(epoch) for epoch in zip(*entry.accuracies, strict=True)]
-        curves.plot(range(1, len(means) + 1), means, marker=".", color=color, label=entry.label)
+        for accuracies, line in ((entry.learned, "--"), (entry.accuracies, "-")):
+            errors = [100 - 100 * statistics.fmean(epoch) for epoch in zip(*accuracies, strict=True)]
+            curves.plot(range(1, len(errors) + 1), errors, line, color=color)
+        sizes.errorbar(entry.params, 100 - 100 * entry.mean, 100 * entry.spread, fmt="o", color=color)
     points.set_yticks(range(len(entries)), ["\n".join(filter(None, [e.label, e.trained])) for e in reversed(entries)])
     points.margins(y=0.12)
     finish(points, xlabel="test accuracy, %, after the last epoch")
-    finish(curves, legend=False, xlabel="epoch", ylabel=f"mean {entries[0].judge} accuracy, %")
-    save(figure, path)
+    finish(curves, title=f"dashed: training, solid: {entries[0].judge}", xlabel="epoch", ylabel="mean error, %")
+    finish(sizes, xlabel="parameters", ylabel="mean test error, %", xscale="log")
+    return figure
 
 
 def _label(config) -> str:
