@@ -11,6 +11,7 @@ from marked import DOCS, filled
 from options import option_table
 from recipes import recipe_table
 from results import results
+from scaling import scaling_table
 from zoo import diagrams, layer_reference, reference, zoo
 
 if HAS_GRIMP := find_spec("grimp") is not None:  # which comes with import-linter
@@ -24,6 +25,7 @@ def generated() -> dict[str, str]:
         ("recipes.md", "recipes", recipe_table()),
         ("training.md", "options", option_table()),
         ("results.md", "results", results()),
+        ("scaling.md", "scaling", scaling_table()),
         ("equations.md", "equations", equations()),
         ("reference/models.md", "families", reference()),
         ("reference/layers.md", "layers", layer_reference()),
