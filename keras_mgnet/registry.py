@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 import keras
@@ -104,7 +105,12 @@ def families() -> dict[str, type[models.Network]]:
 
 def all_models() -> dict[str, ModelInfo]:
     """Returns all networks of the zoo by name, family by family."""
-    return {row.name: _info(family, row) for family in families().values() for row in family.family.rows}
+    return {name: info for family in families().values() for name, info in _rows(family).items()}
+
+
+@cache
+def _rows(family: type[models.Network]) -> dict[str, ModelInfo]:
+    return {row.name: _info(family, row) for row in family.family.rows}
 
 
 def _info(family: type[models.Network], row: Row) -> ModelInfo:
@@ -132,8 +138,9 @@ def model_info(name: str) -> ModelInfo:
         >>> model_info("mgnet_2222_c256_shared_b").reported["cifar10"]
         96.0
     """
-    check_known("model", name, sorted(all_models()))
-    return all_models()[name]
+    known = all_models()
+    check_known("model", name, sorted(known))
+    return known[name]
 
 
 def create_model(name: str, **overrides: Any) -> keras.Model:

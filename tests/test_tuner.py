@@ -135,7 +135,8 @@ STOCK = {
 }
 
 
-@pytest.mark.parametrize("method", slow_unless(["random"], STOCK))
+@pytest.mark.slow
+@pytest.mark.parametrize("method", STOCK)
 def test_the_stock_tuners_take_it(method, tmp_path):
     kind, arguments = STOCK[method]
     digits = load("digits")

@@ -86,6 +86,7 @@ def run(command, file, env):
     return subprocess.run(command, cwd=file.parent, env={**os.environ, **env}, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_right_calls_pass_and_wrong_ones_do_not(checker, tmp_path):
     file = tmp_path / "program.py"

@@ -23,7 +23,6 @@ from support.numerics import assert_close, randomize
 FORMATS = ("savedmodel", "tflite", "onnx")
 FAST = (  # with an operation each that no network of test_sharing has
     "mgnet_softmax_gelu",
-    "preact_resnet_imagenet",
     "resnext11",
     "densenet_10",
     "highway_conv",

@@ -37,7 +37,7 @@ def mixed_signs(model):
 
 
 @every_format
-@pytest.mark.parametrize("name", slow_unless(FAST[::2], FAST))
+@pytest.mark.parametrize("name", slow_unless(FAST[::4], FAST))
 def test_a_file_holds_as_many_numbers_as_the_model(name, format, tmp_path):
     model = mixed_signs(sharing.CASES[name](THIN))
     held = sharing.constants(EXPORTERS[format](model, tmp_path / f"m.{format}"))

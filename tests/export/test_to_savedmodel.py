@@ -28,13 +28,7 @@ NAMES = ["cat", "dog", "fish"]
 CONFIGS = ["batching.config", "models.config", "monitoring.config"]
 SCORES = {"logits": ((None, 3), "float32"), "probabilities": ((None, 3), "float32"), "classes": ((None,), "int64")}
 IMAGE = (None, 8, 8, 3)
-FAST = (
-    "mgnet",
-    "resnext11",
-    "densenet_10",
-    "vcycle_mgnet",
-    "revnet",
-)  # others are TFLite and ONNX files in test_export
+FAST = ("mgnet", "vcycle_mgnet", "revnet")  # others are TFLite and ONNX files in test_export
 
 
 def tiny(nu=(1,), **overrides):

@@ -56,8 +56,8 @@ CASES = [
     for name in NETWORKS
     if name != "bfloat16"  # there graphs may round otherwise
 ]
-CASES += [("bfloat16", "eager"), ("stochastic depth", "eager"), ("MgNet", "xla")]
-CASES += [pytest.param("stochastic LM-ResNet", "xla", marks=pytest.mark.slow)]
+CASES += [("bfloat16", "eager"), ("stochastic depth", "eager")]
+CASES += [pytest.param(name, "xla", marks=pytest.mark.slow) for name in ("MgNet", "stochastic LM-ResNet")]
 
 
 def gradients(network, remat, mode):

@@ -73,8 +73,8 @@ def test_it_survives_files_and_copies_and_takes_any_size(tmp_path):
             np.testing.assert_array_equal(other(x), model(x))
 
 
-def test_it_fits_as_it_comes_in_any_precision():
-    for dtype in ("float32", "mixed_bfloat16", "mixed_float16"):
+def test_it_fits_as_it_comes_and_in_half_precision():
+    for dtype in ("float32", "mixed_float16"):
         model = ReactionDiffusion(2, 3, dtype=dtype)
         clean = np.repeat(np.linspace(0, 255, 16)[None, :, None, None], 16, axis=2)
         noisy = clean + draw((8, 16, 16, 1), scale=25.0)

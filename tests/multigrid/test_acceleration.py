@@ -95,6 +95,7 @@ def test_iterations_beside_pyamg(problem):
     assert convergence_factor(model, 127) <= largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "headline"),
     [

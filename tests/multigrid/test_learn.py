@@ -67,6 +67,7 @@ def test_training_begins_as_weighted_jacobi(problem):
     np.testing.assert_allclose(begun([tensor(u), tensor(f)]), jacobi([tensor(u), tensor(f)]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_beats_what_it_begins_with():
     losses = []
     config = quick(n=31, nu=(1, 0), train_n=7, steps=60, unrolled=2, errors=8, learning_rate=0.03)

@@ -67,7 +67,12 @@ def test_patches_are_solved_exactly_and_averaged(size):
         (anisotropic(1e-3), {"smoother": "zebra_y"}, 0.003),
         pytest.param(anisotropic(1e3), {"smoother": "zebra_x"}, 0.003, marks=pytest.mark.slow),
         pytest.param(anisotropic(1e3), {"smoother": "zebra"}, 0.003, marks=pytest.mark.slow),
-        (jumping(15), {"smoother": "patches", "transfer": "black_box", "coarse": "galerkin"}, 0.31),
+        pytest.param(
+            jumping(15),
+            {"smoother": "patches", "transfer": "black_box", "coarse": "galerkin"},
+            0.31,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_factors(A, options, factor):

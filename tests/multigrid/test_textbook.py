@@ -115,6 +115,7 @@ def galerkin(A, interpolations):
 GRIDS = [bilinear(n) for n in (15, 7, 3)]
 
 
+@pytest.mark.slow
 def test_for_jumps_the_interpolation_is_at_fault():
     A = matrix(block(), N)
     factors = [factor(galerkin(A, GRIDS), GRIDS, steps) for steps in (1, 20)]
@@ -126,6 +127,7 @@ def test_for_jumps_the_interpolation_is_at_fault():
     assert "0.62 with bilinear interpolation, and 0.11 with the interpolation that" in PAGE
 
 
+@pytest.mark.slow
 def test_for_anisotropy_the_smoother_is_at_fault():
     operators = [matrix(anisotropic(0.001), n) for n in (15, 7, 3, 1)]
     factors = [factor(operators, GRIDS, steps) for steps in (1, 20)]

@@ -228,7 +228,8 @@ MAPS = {
         | {"input_shape": (11, 11, 1)},
     ),
 }
-every_map = pytest.mark.parametrize("name", MAPS)
+FORMS_OF_MAPS = ("mgno", "mgno_residual", "mgno_helmholtz")
+every_map = pytest.mark.parametrize("name", slow_unless(FORMS_OF_MAPS, MAPS))
 
 # the first model of each family, for what takes long
 ONE_PER_FAMILY = list({family: name for name, (family, _) in reversed(MODELS.items())}.values())[::-1]

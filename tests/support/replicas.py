@@ -30,7 +30,6 @@ SHAPE, CLASSES, EPOCHS = (8, 8, 1), 3, 2
 DEPTH = {"network": "stochastic_depth"}
 UNEVEN = {"images": 17, "batch_size": 7}  # shares of 3 and 4, and of 1 and 2
 CASES = {
-    "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
     "sync_stochastic_depth": UNEVEN | DEPTH | {"sync": True, "ema": 0.5},
     "uneven_xla": UNEVEN | {"network": "no_norms", "jit": True},
 }
@@ -44,6 +43,7 @@ SLOW_CASES = {
     "halves_stochastic_depth_xla": DEPTH | {"jit": True},
     "halves_float16_xla": {"dtype": "mixed_float16", "jit": True},
     "overflow_in_first_share": {"dtype": "mixed_float16", "spoiled": 0},
+    "overflow_in_last_share": {"dtype": "mixed_float16", "spoiled": -1},
 }
 WORKER_CASES = ("sync_stochastic_depth",)
 SLOW_WORKER_CASES = ("halves_float16", "sync", "uneven_xla")

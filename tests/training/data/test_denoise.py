@@ -16,7 +16,6 @@ from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, predict
 from keras_mgnet.training.loop.prepare import prepare
 from keras_mgnet.training.runs.run import read_log
-from support import slow_unless
 from support.command import invoke
 from support.denoising import config, train
 from support.runs import checkpoints_of, stop_at
@@ -175,7 +174,8 @@ def test_greedy_training_takes_one_stage_after_the_other(folder, tmp_path):
         assert turns == [[True, False], [False, True], [True, True]]
 
 
-@pytest.mark.parametrize("step", slow_unless([7], [3, 7, 10]))
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 7, 10])
 def test_a_stopped_run_goes_on_bit_for_bit(folder, tmp_path, monkeypatch, step):
     options = {"reproducible": True, "greedy_epochs": 1, "checkpoint_steps": 2}
     whole = train(folder, tmp_path / "whole", **options)

@@ -16,7 +16,6 @@ from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.inference import evaluate, export_arguments, predict
 from keras_mgnet.training.loop.prepare import prepare
 from keras_mgnet.training.runs.run import read_log
-from support import slow_unless
 from support.command import invoke
 from support.runs import checkpoints_of, stop_at
 
@@ -95,7 +94,8 @@ def test_without_its_data_a_run_has_a_few_pairs_of_its_own(cache, tmp_path):
         assert export_arguments(mine)["samples"].shape == (1, 8, 8, 1)
 
 
-@pytest.mark.parametrize("step", slow_unless([4], [2, 4]))
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 4])
 def test_a_resumed_run_gives_the_same_bits(step, run, cache, tmp_path, monkeypatch):
     """Three steps an epoch: step 4 is within the second epoch."""
     whole = train(tmp_path / "whole", epochs=2, reproducible=True)

@@ -92,6 +92,15 @@ def assert_same(expected, received, case):
         np.testing.assert_allclose(many, one, rtol=0, atol=atol, err_msg=key)
 
 
+def assert_skipped_by_all(found):
+    """The step that overflows in one share is skipped on all replicas."""
+    iterations = max(value for key, value in found.items() if key.endswith("iteration"))  # of the wrapped optimiser
+    scale = next(value for key, value in found.items() if key.endswith("dynamic_scale"))
+    assert iterations == len(found["steps"]) - replicas.EPOCHS
+    assert scale == 2**15 / 2**replicas.EPOCHS
+    assert all(np.isfinite(value).all() for key, value in found.items() if key.endswith(("kernel", "gamma")))
+
+
 @pytest.mark.parametrize("name", replicas.CASES)
 def test_two_replicas_train_as_one_device(mirrored, name):
     assert_same(*mirrored[name], replicas.CASES[name])
@@ -102,19 +111,13 @@ def test_more_of_the_same():
     found = results(start("mirrored_slow"))[0]
     for name, case in replicas.SLOW_CASES.items():
         assert_same(*found[name], case)
+    for overflowing in ("overflow_in_first_share", "overflow_in_last_share"):
+        for trained in found[overflowing]:
+            assert_skipped_by_all(trained)
     for process in [start("worker_slow", TF_CONFIG=config) for config in two_workers()]:
         (trained,) = results(process)
         for name in replicas.SLOW_WORKER_CASES:
             assert_same(found[name][0], trained[name], (replicas.CASES | replicas.SLOW_CASES)[name])
-
-
-def test_a_step_that_overflows_in_one_share_is_skipped_by_all(mirrored):
-    for found in mirrored["overflow_in_last_share"]:
-        iterations = max(value for key, value in found.items() if key.endswith("iteration"))  # of the wrapped optimiser
-        scale = next(value for key, value in found.items() if key.endswith("dynamic_scale"))
-        assert iterations == len(found["steps"]) - replicas.EPOCHS
-        assert scale == 2**15 / 2**replicas.EPOCHS
-        assert all(np.isfinite(value).all() for key, value in found.items() if key.endswith(("kernel", "gamma")))
 
 
 def test_averages_come_and_go_on_every_replica(mirrored):
@@ -288,6 +291,7 @@ def start_jax(devices, *strategies, **environment):
     return subprocess.Popen(command, env=environment | {"KERAS_BACKEND": "jax"}, **pipes)
 
 
+@pytest.mark.slow
 def test_two_jax_devices_train_as_one():
     one, two = results(start_jax("2", "one", "auto"), lines=2)
     assert [one["connected"], two["connected"]] == [["one", 1, 1, True], ["mirrored", 2, 1, True]]

@@ -153,7 +153,8 @@ def test_the_script_for_slurm_requeues_what_sigterm_has_stopped(code, requeued, 
     assert (process.returncode, process.stdout) == ((0, "requeue 7\n") if requeued else (code, ""))
 
 
-@pytest.mark.parametrize(("kills", "epochs"), [(1, 2), pytest.param(50, 6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "epochs"), [(1, 2), (50, 6)])
 def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, epochs, tmp_path):
     command = [sys.executable, ROOT / "tests" / "support" / "crash.py", tmp_path, kills, epochs, 0]
     process = subprocess.run(list(map(str, command)), capture_output=True, text=True)

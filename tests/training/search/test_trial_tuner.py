@@ -86,7 +86,7 @@ def fake_run(config):
     return SimpleNamespace(record={"result": result})
 
 
-@pytest.mark.parametrize("method", slow_unless(set(METHODS) - {"bayesian"}, METHODS))
+@pytest.mark.parametrize("method", slow_unless(["hyperband"], METHODS))
 def test_a_search_killed_at_any_write_goes_on_as_if_it_had_not_been(method, stubs, monkeypatch):
     """The process ends in place of the nth file, for every n; the trials are those of an undisturbed search."""
     begun, trained = stubs
