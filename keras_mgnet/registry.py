@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -105,11 +105,11 @@ def families() -> dict[str, type[models.Network]]:
 
 def all_models() -> dict[str, ModelInfo]:
     """Returns all networks of the zoo by name, family by family."""
-    return {name: info for family in families().values() for name, info in _rows(family).items()}
+    return {name: info for family in families().values() for name, info in _rows(cast(Any, family)).items()}
 
 
 @cache
-def _rows(family: type[models.Network]) -> dict[str, ModelInfo]:
+def _rows(family: Any) -> dict[str, ModelInfo]:
     return {row.name: _info(family, row) for row in family.family.rows}
 
 

@@ -13,9 +13,10 @@ from keras_mgnet.console import say, show, stderr, table
 from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.files import staged_file, workspace, write_json
 from keras_mgnet.multigrid.comparison import Row, compare, strongest
-from keras_mgnet.multigrid.experiment import Solution, build, run, run_pyamg
+from keras_mgnet.multigrid.experiment import Solution, build, run, run_network, run_pyamg
 from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
 from keras_mgnet.multigrid.learned_report import plot_learned
+from keras_mgnet.multigrid.neural import load_network
 from keras_mgnet.multigrid.report import LevelRow, factors, level_rows, plot_histories
 from keras_mgnet.multigrid.smoothers import POINTWISE
 from keras_mgnet.version import versions
@@ -39,6 +40,8 @@ def solve_command(config: LearnConfig) -> None:
         levels = level_rows(model, config.cycle)
         show(level_table(levels))
         solutions = [run(config, model)]
+        if config.initial:
+            solutions += run_network(config, model, load_network(config.initial))
         if config.against:
             solutions += run_pyamg(config, config.components()["smoother"] in POINTWISE and not config.learn)
         show(history_table(solutions))

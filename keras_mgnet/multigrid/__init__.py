@@ -2,6 +2,7 @@
 
 from keras_mgnet.multigrid.fourier import plot_factors, smoothing_factor, two_grid_factor
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor, solve
+from keras_mgnet.multigrid.neural import initial_guess, preconditioned
 from keras_mgnet.multigrid.operators import anisotropic, block, diffusion, five_point, jumps
 from keras_mgnet.multigrid.problems import ProblemConfig, generate
 from keras_mgnet.multigrid.rescaling import rescale
@@ -17,8 +18,10 @@ __all__ = [
     "diffusion",
     "five_point",
     "generate",
+    "initial_guess",
     "jumps",
     "plot_factors",
+    "preconditioned",
     "rescale",
     "smoothing_factor",
     "solve",

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import keras
 import numpy as np
@@ -13,21 +13,24 @@ from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.multigrid.defaults import Components, suited
 from keras_mgnet.multigrid.grids import grid_count
 from keras_mgnet.multigrid.iteration import Iteration, convergence_factor
+from keras_mgnet.multigrid.neural import initial_guess, preconditioned
 from keras_mgnet.multigrid.operators import anisotropic, block, five_point, jumps
+from keras_mgnet.multigrid.problems import FIELDS, Drawn, ProblemConfig, draw_problems
 from keras_mgnet.multigrid.solvers import solver
 from keras_mgnet.multigrid.sparse import operator_matrix, pyamg_methods, pyamg_solver
 
 FACTOR_CYCLES = 20
+DARCY = ("darcy", "darcy_rough")
 
 
 @dataclass(frozen=True)
 class SolveConfig:
     """A problem and the cycle that solves the problem. The fields are the options of `keras-mgnet solve`."""
 
-    problem: Literal["poisson", "anisotropic", "block", "jumps"] = option(
+    problem: Literal["poisson", "anisotropic", "block", "jumps", "darcy", "darcy_rough"] = option(
         "poisson",
         "poisson, anisotropic (-eps u_xx - u_yy), block or jumps (-div(a grad u), a is 1, and the contrast in a square or "
-        "in random tiles)",
+        "in random tiles), darcy or darcy_rough (-div(a grad u) = 1, a as in the data pde:darcy or pde:darcy_rough)",
     )
     n: int = option(255, "points per side, 2^k - 1")
     cycle: str = option("V", "V, W or backslash")
@@ -63,11 +66,20 @@ class SolveConfig:
     against: Literal["pyamg"] | None = option(
         None, "pyamg: compare with PyAMG: Ruge-Stuben, smoothed aggregation and a cycle of the same components"
     )
+    initial: str | None = option(
+        None,
+        "run of a network trained on pde:PROBLEM, for the problems darcy, darcy_rough and poisson: compare the solver with and "
+        "without it",
+    )
     out: str | None = option(None, "folder for solve.json and residuals.png")
 
     def __post_init__(self):
         check(self)
         grid_count(self.n)
+        if self.initial and self.problem not in FIELDS:
+            raise ValueError(f"expected initial only for {', '.join(FIELDS)}. Received: problem={self.problem!r}")
+        if self.batch > 1 and self.problem in FIELDS and self.problem != "poisson":
+            raise ValueError(f"expected batch=1 for {self.problem}: f is 1. Received: batch={self.batch}")
 
     @property
     def smoothing_steps(self) -> tuple[int, int]:
@@ -81,6 +93,12 @@ class SolveConfig:
     @cached_property
     def _operator(self) -> np.ndarray:
         return PROBLEMS[self.problem](self)
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        """Problems of `pde:PROBLEM` with another seed than that of training data."""
+        config = ProblemConfig(cast(Any, self.problem), samples=self.batch, grid=self.n + 1, seed=self.seed + 1)
+        return draw_problems(config, range(self.batch))
 
     @cached_property
     def _chosen(self) -> Components:
@@ -109,7 +127,9 @@ class SolveConfig:
         return f"{self.problem}, {self.n} x {self.n}: {method}"
 
     def right_hand_sides(self) -> np.ndarray:
-        """Returns random right-hand sides f, (batch, n, n, 1), normally distributed."""
+        """Returns random f, (batch, n, n, 1), normally distributed; for darcy and with `initial` those of `drawn`."""
+        if self.initial or self.problem in DARCY:
+            return self.drawn.f
         return np.random.default_rng(self.seed).normal(size=(self.batch, self.n, self.n, 1))
 
 
@@ -118,6 +138,7 @@ PROBLEMS: dict[str, Callable[[SolveConfig], np.ndarray]] = {
     "anisotropic": lambda config: anisotropic(config.eps),
     "block": lambda config: block(config.n, config.contrast),
     "jumps": lambda config: jumps(config.n, config.contrast, config.tiles, config.seed),
+    **dict.fromkeys(DARCY, lambda config: config.drawn.A[0]),
 }
 
 
@@ -138,17 +159,38 @@ def build(config: SolveConfig, **changes) -> keras.Model:
     return solver(config.n, **{name: getattr(config, name) for name in names} | config.components() | changes)
 
 
-def run(config: SolveConfig, model) -> Solution:
+def run(config: SolveConfig, model: keras.Model) -> Solution:
     """Solves the problem with a model of `build`."""
+    factor = convergence_factor(model, config.n, FACTOR_CYCLES, config.seed)
+    return _run("keras_mgnet", config, Iteration(model, accelerate=config.acceleration()), factor=factor)
+
+
+def run_network(config: SolveConfig, model: keras.Model, network: keras.Model) -> list[Solution]:
+    """Solves the problem with a network as the initial guess, and for poisson also as a part of the preconditioner."""
+    guess = partial(initial_guess, network, config.drawn.x)
+    found = [_run("initial guess", config, Iteration(model, accelerate=config.acceleration()), guess)]
+    if config.problem == "poisson":
+        found += [
+            _run("conjugate gradients", config, Iteration(model, accelerate="cg")),
+            _run("preconditioner", config, Iteration(preconditioned(network, model), accelerate="cg")),
+        ]
+    return found
+
+
+def _run(
+    name: str,
+    config: SolveConfig,
+    iteration: Iteration,
+    guess: Callable[[], np.ndarray | None] = lambda: None,
+    factor: float | None = None,
+) -> Solution:
     f = config.right_hand_sides()
     start = time.perf_counter()
-    iteration = Iteration(model, accelerate=config.acceleration())
-    iteration(f, cycles=1)
+    iteration(f, guess(), cycles=1)
     setup = time.perf_counter()
-    _, history = iteration(f, tolerance=config.tolerance, cycles=config.cycles)
+    _, history = iteration(f, guess(), tolerance=config.tolerance, cycles=config.cycles)
     seconds = (time.perf_counter() - setup) / config.batch
-    factor = convergence_factor(model, config.n, FACTOR_CYCLES, config.seed)
-    return Solution("keras_mgnet", history.max(axis=1).tolist(), setup - start, seconds, factor)
+    return Solution(name, history.max(axis=1).tolist(), setup - start, seconds, factor)
 
 
 def run_pyamg(config: SolveConfig, fixed: bool = True) -> list[Solution]:

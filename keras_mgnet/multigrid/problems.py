@@ -1,6 +1,6 @@
 """Pairs of functions as data: coefficients or right-hand sides, and the solutions that multigrid computes for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +16,7 @@ from keras_mgnet.multigrid.solvers import solver
 
 BATCH = 32  # problems that are solved together
 CYCLES = 100
+AROUND = ((0, 0), (1, 1), (1, 1), (0, 0))  # a frame of zeros
 
 
 class Field(NamedTuple):
@@ -89,6 +90,54 @@ def write_pairs(config: ProblemConfig, path: str | Path) -> dict[str, Any]:
     return {"residual": float(pairs["residual"].max()), "shape": pairs["x"].shape}
 
 
+class Drawn(NamedTuple):
+    """Problems of a set before they are solved. n x n cells have (n - 1)^2 inner corners.
+
+    Attributes:
+        x: the functions x at the centres of the cells, (N, n, n, 1).
+        A: h^2 times the operator, a stencil (3, 3) for all problems or (N, n - 1, n - 1, 3, 3).
+        f: h^2 times the right-hand sides at the inner corners, (N, n - 1, n - 1, 1).
+    """
+
+    x: np.ndarray
+    A: np.ndarray
+    f: np.ndarray
+
+
+def draw_problems(config: ProblemConfig, numbers: Sequence[int]) -> Drawn:
+    """Returns the problems of a set with these numbers.
+
+    Example:
+        >>> draw_problems(ProblemConfig("darcy", grid=8), [0, 1]).A.shape
+        (2, 7, 7, 3, 3)
+    """
+    n, law = config.grid, FIELDS[config.problem]
+    centres, corners = (np.arange(n) + 0.5) / n, np.arange(1, n) / n
+    noise = np.stack([np.random.default_rng([config.seed, i]).normal(size=(n, n)) for i in numbers])
+    x = gaussian_fields(noise, centres, law.alpha, law.tau)
+    if law.values is None:
+        A, f = five_point(), gaussian_fields(noise, corners, law.alpha, law.tau) / n**2
+    else:
+        x = np.where(x < 0, *law.values)
+        A, f = np.stack([diffusion(a) for a in x]), np.full((len(x), n - 1, n - 1), 1 / n**2)
+    return Drawn(x[..., None], A, f[..., None])
+
+
+def at_centres(u: np.ndarray) -> np.ndarray:
+    """Returns the means of the four corners of each cell, (N, n, n, c), of functions at inner corners that are 0 on the boundary.
+
+    Example:
+        >>> at_centres(np.ones((1, 1, 1, 1))).squeeze().tolist()
+        [[0.25, 0.25], [0.25, 0.25]]
+    """
+    return at_corners(np.pad(u, AROUND))
+
+
+def at_corners(y: Any) -> Any:
+    """Returns the means of the four cells around each inner corner, (N, n - 1, n - 1, c), of functions (N, n, n, c)."""
+    return (y[:, 1:, 1:] + y[:, 1:, :-1] + y[:, :-1, 1:] + y[:, :-1, :-1]) / 4
+
+
 def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: float) -> np.ndarray:
     """Returns Gaussian fields with the covariance operator tau^(2 alpha - 2) (-Laplace + tau^2)^(-alpha) on the unit square.
 
@@ -116,31 +165,20 @@ def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: fl
 
 
 def _batches(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
-    n, law = config.grid, FIELDS[config.problem]
-    centres, corners = (np.arange(n) + 0.5) / n, np.arange(1, n) / n
     size = min(BATCH, config.samples)
     model = None
     for start in range(0, config.samples, size):
-        numbers = range(start, start + size)
-        noise = np.stack([np.random.default_rng([config.seed, i]).normal(size=(n, n)) for i in numbers])
-        x = gaussian_fields(noise, centres, law.alpha, law.tau)
-        if law.values is None:
-            A, f = five_point(), gaussian_fields(noise, corners, law.alpha, law.tau) / n**2
-        else:
-            x = np.where(x < 0, *law.values)
-            A, f = np.stack([diffusion(a) for a in x]), np.full((size, n - 1, n - 1), 1 / n**2)
-        if model is None or law.values:
-            again = solver(n - 1, A=A, smoother="red_black", coarse="galerkin")
+        x, A, f = draw_problems(config, range(start, start + size))
+        if model is None or A.ndim > 2:
+            again = solver(config.grid - 1, A=A, smoother="red_black", coarse="galerkin")
             if model is None:
                 model, iteration = again, Iteration(again)
             else:
                 model.set_weights(again.get_weights())
-        u, history = iteration(f[..., None], tolerance=config.tolerance, cycles=CYCLES)
+        u, history = iteration(f, tolerance=config.tolerance, cycles=CYCLES)
         if not (history[-1] <= config.tolerance).all():
             raise ValueError(
                 f"expected residuals of at most tolerance={config.tolerance:g}. "
                 f"Received: {history[-1].max():.3g} after {len(history) - 1} cycles"
             )
-        padded = np.pad(u, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        y = (padded[:, 1:, 1:] + padded[:, 1:, :-1] + padded[:, :-1, 1:] + padded[:, :-1, :-1]) / 4
-        yield {"x": x[..., None], "y": y, "residual": history[-1]}
+        yield {"x": x, "y": at_centres(u), "residual": history[-1]}

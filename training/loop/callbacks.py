@@ -127,9 +127,10 @@ class StopInEvaluation(keras.callbacks.Callback):
 class ProgressBar:
     """A context that shows a progress bar over the steps of the run and prints one line per epoch."""
 
-    def __init__(self, console: Console, epochs: int, steps: int, judge: str):
+    def __init__(self, console: Console, epochs: int, steps: int, judge: str, examples: str):
         self.bar = progress_bar(console, TextColumn("steps"), TextColumn("{task.fields[rate]}"))
         self.epochs, self.steps, self.judge = epochs, steps, judge
+        self.examples = examples  # "images" or "pairs"
 
     def __enter__(self) -> "ProgressBar":
         self.task = self.bar.add_task("", total=self.epochs * self.steps, rate="")
@@ -146,7 +147,7 @@ class ProgressBar:
 
     def advance(self, steps: int, images_per_second: float) -> None:
         """Shows more steps."""
-        self.bar.update(self.task, advance=steps, rate=f"{images_per_second:,.0f} images/s")
+        self.bar.update(self.task, advance=steps, rate=f"{images_per_second:,.0f} {self.examples}/s")
 
     def end(self, row: dict[str, float]) -> None:
         """Prints one line for a finished epoch."""
@@ -155,6 +156,6 @@ class ProgressBar:
         self.bar.console.out(
             f"epoch {row['epoch'] + 1:>{len(str(self.epochs))}}  loss {row['loss']:.4f}  {trained}  "
             f"{self.judge} loss {row['val_loss']:.4f}  {self.judge} {tested}  "
-            f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} images/s",
+            f"rate {row['learning_rate']:.2g}  {row['images_per_second']:,.0f} {self.examples}/s",
             highlight=False,
         )

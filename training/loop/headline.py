@@ -42,6 +42,6 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
         yield f"{config.schedule} schedule instead of the recipe's {recipe.curve}; --schedule {recipe.curve} keeps the recipe's"
     if prepared.steps < FEW:
         yield (
-            f"{prepared.steps} steps per epoch, from {prepared.data.counts[0]:,} images in batches of {config.batch_size}; "
-            "a smaller batch size gives more steps"
+            f"{prepared.steps} steps per epoch, from {prepared.data.counts[0]:,} {prepared.task.examples} in batches of "
+            f"{config.batch_size}; a smaller batch size gives more steps"
         )

@@ -146,7 +146,7 @@ class _Loop:
         try:
             with (
                 Observers(callbacks, self.model, epochs, steps) as observers,
-                ProgressBar(self.console, epochs, steps, self.judge) as bar,
+                ProgressBar(self.console, epochs, steps, self.judge, self.task.examples) as bar,
             ):
                 for epoch in range(self.progress.epoch, epochs):
                     bar.begin(self.progress)

@@ -81,3 +81,17 @@ def test_the_figures_of_the_server_are_those_of_its_record():
         f"took {one['memory']:.0f} MB, and one with the SavedModel {rows['savedmodel', 32, 1]['memory']:.0f} MB",
     ):
         assert figure in page, figure
+
+
+def test_the_errors_of_the_predictions_are_those_of_the_record():
+    record = json.loads((ROOT / "docs" / "records" / "distributed" / "workers.json").read_text())
+    times = {(row["channels"], row["workers"]): row for row in record["rows"]}
+    errors = []
+    for row in record["rows"]:
+        if row["predicted"]:
+            rate = 3 * 32 / (times[row["channels"], 1]["ms"] / 1e3) / row["workers"]  # the processes share the cores
+            step = Cluster(row["workers"], rate=rate, **record["network"]).step(1, row["params"], 32)
+            assert row["predicted"] == pytest.approx(1e3 * step)
+            errors.append(step / (row["ms"] / 1e3) - 1)
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    assert f"an error of {min(errors):.0%} to {max(errors):+.0%}".replace("%", " %") in page
