@@ -57,6 +57,9 @@ def evaluate_command(
     views: Annotated[
         bool, typer.Option("--views", help="also average over shifted and mirrored copies of each image")
     ] = False,
+    grid: Annotated[
+        int | None, typer.Option(help="points per side of pde:PROBLEM, by default those of the run")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Evaluate the model of a run on the test images of the run's data set, or of --dataset.
@@ -65,7 +68,7 @@ def evaluate_command(
         keras-mgnet evaluate runs/mnist-mgnet-001 --checkpoint best
     """
     opened = open_run(run)
-    result = evaluate(opened, checkpoint, dataset, views)
+    result = evaluate(opened, checkpoint, dataset, views, grid)
     if json_:
         print_json(result)
     else:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
 from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
+from keras_mgnet.models.network import Network
 from keras_mgnet.registry import families
 from keras_mgnet.top_classes import predictions
 from keras_mgnet.training.data.dataset import DENOISING, PDE, form_of
@@ -129,19 +131,27 @@ def _kind(run: Run) -> str:
     return "classifier" if run.class_names else families()[run.record["model"]["family"]].frame.kind
 
 
-def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, views: bool = False) -> dict[str, Any]:
+def evaluate(
+    run: Run, checkpoint: str = "last", dataset: str | None = None, views: bool = False, grid: int | None = None
+) -> dict[str, Any]:
     """Evaluates the model of a run on the test images of `dataset`, by default the run's data set.
 
     With `views`, a classifier is also evaluated with its outputs averaged over several views of each image (see
-    `averaging.averaged`). Images are mirrored if the run's augmentation mirrors them.
+    `averaging.averaged`). Images are mirrored if the run's augmentation mirrors them. With `grid`, a network of functions is
+    evaluated on grid x grid points of `pde:PROBLEM`, see `on_grid`.
 
     Returns {"dataset", "checkpoint", "images", "loss"} with "accuracy", with "psnr", or with "l2" and "h1". "images" is
     the number of test images. With `views`, "views_loss" and "views_accuracy" follow.
     """
     if views:
         check_classifier(run)
-    config = _config(run, dataset)
-    data, model = load_data(run, dataset), run.load_model(checkpoint)
+    config, model = _config(run, dataset), run.load_model(checkpoint)
+    if grid is None:
+        data = load_data(run, dataset)
+    else:
+        _check(run, "network of functions")
+        data = task.load_data(replace(config, grid=grid))
+        model = on_grid(model, data.input_shape)
     batches = task.task(config, data, model).test_batches()
     result = model.evaluate(batches, return_dict=True, verbose=0)
     if views:
@@ -149,6 +159,23 @@ def evaluate(run: Run, checkpoint: str = "last", dataset: str | None = None, vie
         again = mean.evaluate(batches, return_dict=True, verbose=0)
         result |= {f"views_{key}": value for key, value in again.items()}
     return {"dataset": data.name, "checkpoint": checkpoint, "images": data.counts[1], **result}
+
+
+def on_grid(model: Network, input_shape: tuple[int, int, int]) -> Network:
+    """Returns a network of functions with the weights of `model` for functions on another grid, compiled.
+
+    Raises:
+        ValueError: if a weight belongs to the points of a grid, or a transfer does not divide the grid.
+    """
+    other = model.from_config(model.get_config() | {"input_shape": input_shape})
+    ours, theirs = ([w.shape for w in network.weights] for network in (other, model))
+    if ours != theirs:
+        raise ValueError(
+            "expected a network without pointwise normalisers and without layer normalisation for another grid. "
+            f"Received: {model.name} for {model.input_shape[1:]}, and {input_shape}"
+        )
+    other.set_weights(model.get_weights())
+    return other
 
 
 def predict(run: Run, images: Sequence[Path], checkpoint: str = "last", top: int = 3) -> list[dict[str, Any]]:

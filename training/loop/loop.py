@@ -138,7 +138,7 @@ class _Loop:
             seconds = round(time.perf_counter() - begun, 1)
             content = content | {"result": {**result, "seconds": seconds, **_outcome(self.progress, self.judge)}}
             self.writer.record(content)
-        self.writer.draw(f"{self.model.name} on {self.config.dataset}", self.judge)
+        self.writer.draw(f"{self.model.name} on {self.config.dataset}", self.judge, self.task.draw)
         return content
 
     def _epochs(self, callbacks: Sequence[keras.callbacks.Callback]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
@@ -16,8 +17,10 @@ from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.data.streaming import named_failures
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.objective import label_classes
+from keras_mgnet.training.runs.plots import plot_functions
 
 Data = Dataset | CleanImages | FunctionPairs
+DRAWN = 3  # pairs in a picture
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Task:
     def reading(self) -> AbstractContextManager:
         """Returns a context that does nothing: all examples are in memory."""
         return nullcontext()
+
+    def draw(self, directory: Path) -> None:
+        """Draws nothing besides the curves."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,10 @@ class Mapping(Task):
     def test_batches(self) -> Iterable:
         """Returns the test pairs in batches."""
         return functions.test_batches(self.data, self.config.batch_size)
+
+    def draw(self, directory: Path) -> None:
+        """Draws functions.png with the first test pairs."""
+        plot_functions(self.model, self.data.test.x[:DRAWN], self.data.test.y[:DRAWN], directory / "functions.png")
 
 
 TASKS = {"classifier": Classification, "denoiser": Denoising, "network of functions": Mapping}

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_mgnet.description import features
-from keras_mgnet.reporting import finish, new_figure, save
+from keras_mgnet.reporting import DIVERGING, SEQUENTIAL, finish, new_figure, save
 from keras_mgnet.training.data.views import normalize
 from keras_mgnet.training.runs.measure import measure_of
 from keras_mgnet.training.runs.run import read_log
@@ -38,6 +38,33 @@ def plot_curves(log: Path, path: Path, title: str, judge: str) -> None:
             values = [value(row[column]) for row in rows]
             axes.plot(range(1, len(values) + 1), values, marker=".", label=label)
         finish(axes, title=name, xlabel="epoch", yscale=scale)
+    save(figure, path)
+
+
+def plot_functions(model: keras.Model, x: np.ndarray, y: np.ndarray, path: Path) -> None:
+    """Draws a PNG with one row per pair: x, y, what the model computes of x, and the error of it. Shows the first channels.
+
+    x and y are (N, H, W, c). The error has the relative L2 norm of the pair in its title.
+    """
+    found = keras.ops.convert_to_numpy(model(x, training=False))
+    figure = new_figure(13, 3 * len(x))
+    for row, axes in enumerate(figure.subplots(len(x), 4, squeeze=False)):
+        error = found[row] - y[row]
+        limits = {"vmin": y[row, ..., 0].min(), "vmax": y[row, ..., 0].max()}
+        most = np.abs(error[..., 0]).max()
+        columns = {
+            "x": (x[row], {}),
+            "y": (y[row], limits),
+            "network": (found[row], limits),
+            f"error, {np.linalg.norm(error) / np.linalg.norm(y[row]):.2%}": (
+                error,
+                {"vmin": -most, "vmax": most, "cmap": DIVERGING},
+            ),
+        }
+        for cell, (title, (values, options)) in zip(axes, columns.items(), strict=True):
+            drawn = cell.imshow(values[..., 0], **{"cmap": SEQUENTIAL} | options)
+            cell.set(xticks=[], yticks=[], title=title)
+            figure.colorbar(drawn, ax=cell, shrink=0.8)
     save(figure, path)
 
 

@@ -7,6 +7,7 @@ best.keras    the model after the epoch with the best accuracy or PSNR on the va
 samples.npz   a few training and test images, for commands that run without the data set (see `data.samples`)
 log.csv       one row per epoch
 curves.png    loss, error or PSNR, and learning rate
+functions.png the first test pairs and what the network makes of them, if it maps functions to functions
 tensorboard/  event files
 checkpoints/  a stopped run resumes from here (see `checkpoint`)
 """

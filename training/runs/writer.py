@@ -4,7 +4,7 @@ import csv
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -141,10 +141,11 @@ class RunWriter:
                     self._events.add_scalar(f"epoch_{key}", value, epoch)
             self._events.flush()
 
-    def draw(self, title: str, judge: str) -> None:
-        """Draws the curves of the finished epochs (see `plot_curves`)."""
+    def draw(self, title: str, judge: str, more: Callable[[Path], None]) -> None:
+        """Draws the curves of the finished epochs (see `plot_curves`), and what `more` draws into the directory."""
         if (self.directory / "log.csv").is_file():
             plot_curves(self.directory / "log.csv", self.directory / "curves.png", title, judge)
+            more(self.directory)
 
     def _save(self, model: keras.Model, name: str) -> None:
         with averaged_weights(model):  # in all workers: they assign mirrored variables together

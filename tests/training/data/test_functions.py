@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from keras_mgnet import MgNO
 from keras_mgnet.multigrid import ProblemConfig, generate
 from keras_mgnet.relative_errors import mean_relative_l2
 from keras_mgnet.training.data import functions
 from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.loop import loop
 from keras_mgnet.training.loop.config import TrainConfig
-from keras_mgnet.training.loop.inference import evaluate, export_arguments, predict
+from keras_mgnet.training.loop.inference import evaluate, export_arguments, on_grid, predict
 from keras_mgnet.training.loop.prepare import prepare
 from keras_mgnet.training.runs.run import read_log
 from support.command import invoke
@@ -60,7 +61,8 @@ def test_the_run_has_the_recipe_the_curves_and_normalisers_of_its_training_data(
     errors = [row["val_l2"] for row in rows]
     assert len(rows) == 3 and {"loss", "l2", "h1", "val_h1"} <= rows[0].keys()
     assert result["best_test_l2"] == min(errors) and result["best_epoch"] == 1 + errors.index(min(errors))
-    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("curves.png", "functions.png"):
+        assert (run.path / picture).read_bytes().startswith(b"\x89PNG")
     data, model = functions.load_pairs("pde:poisson", grid=8, pairs=15), run.load_model()
     np.testing.assert_allclose(model.get_layer("encode").mean, [data.train.x.mean()], atol=1e-6)
     np.testing.assert_allclose(model.get_layer("decode").std, [data.train.y.std(ddof=1)], rtol=1e-5)
@@ -73,6 +75,19 @@ def test_evaluate_agrees_with_the_log_and_with_numpy(run):
     assert result["l2"] == pytest.approx(mean_relative_l2(data.test.y, model(data.test.x).numpy()), rel=1e-5)
     output = invoke("evaluate", run.path)
     assert f"relative L2 error {result['l2']:.4f}, relative H1 error {result['loss']:.4f}" in output
+
+
+def test_a_network_answers_on_another_grid(run, refused):
+    """Poisson's equation in units of points: the network has no mesh width, so its error there is large, but it is its error."""
+    result = evaluate(run, grid=16)
+    data, model = functions.load_pairs("pde:poisson", grid=16, pairs=15), run.load_model()
+    other = on_grid(model, (16, 16, 1))
+    assert result["images"] == 3
+    assert result["l2"] == pytest.approx(mean_relative_l2(data.test.y, other(data.test.x).numpy()), rel=1e-5)
+    np.testing.assert_array_equal(on_grid(other, (8, 8, 1))(data.test.x[:, :8, :8]), model(data.test.x[:, :8, :8]))
+    assert "expected grid to be a power of 2" in refused("evaluate", run.path, "--grid", 12)
+    with pytest.raises(ValueError, match=r"without pointwise normalisers .*Received: mgno for \(8, 8, 1\), and"):
+        on_grid(MgNO.from_config(model.get_config() | {"normalize_y": "pointwise"}), (16, 16, 1))
 
 
 def test_other_commands_know_what_the_run_is(run, tmp_path, refused):
