@@ -42,7 +42,7 @@ def fourier_h1_norm(e: Tensor, a: float = 1.0, cutoff: float | None = CUT_OFF) -
         >>> round(float(fourier_h1_norm(ops.ones((1, 4, 4, 1)))[0]), 4)
         16.0
     """
-    weights = ops.convert_to_tensor(_frequency_weights(e.shape[1], e.shape[2], a, cutoff), dtype=e.dtype)
+    weights = ops.convert_to_tensor(frequency_weights(e.shape[1], e.shape[2], a, cutoff), dtype=e.dtype)
     planes = ops.transpose(e, (0, 3, 1, 2))
     real, imaginary = ops.fft2((planes, ops.zeros_like(planes)))
     return _root(ops.sum(weights * (ops.square(real) + ops.square(imaginary)), axis=(1, 2, 3)))
@@ -183,7 +183,7 @@ def _relative(norm: Callable[[Tensor], Tensor], truth: Tensor, values: Tensor) -
     return norm(values - truth) / norm(truth)
 
 
-def _frequency_weights(height: int, width: int, a: float, cutoff: float | None) -> np.ndarray:
+def frequency_weights(height: int, width: int, a: float, cutoff: float | None) -> np.ndarray:
     """Returns w^2 of `fourier_h1_norm`, (height, width)."""
     rows, columns = (_frequencies(n, cutoff) for n in (height, width))
     return 1 + a**2 * (rows[:, None] ** 2 + columns**2)
