@@ -197,10 +197,10 @@ def answer_of(model: keras.Model, activation: str | None = None, answers: str | 
     Args:
         model: the model.
         activation: name of its last activation; None for none.
-        answers: "softmax", "sigmoid" or "none", see `export_formats`; None for what activation, loss and metrics say.
+        answers: "softmax", "sigmoid" or "none", see `export_formats`. If None, activation, loss and metrics decide.
 
     Raises:
-        ValueError: if they do not say what the outputs mean, or a network without classes has `answers`.
+        ValueError: if nothing says what the outputs mean, or `answers` is given for a network without classes.
 
     Example:
         >>> from keras_mgnet import MgNet, ReactionDiffusion

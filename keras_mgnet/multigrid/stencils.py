@@ -18,7 +18,7 @@ class Transfer(NamedTuple):
 
     Kernels of size (3, 1) halve only the rows, and kernels of size (1, 3) only the columns. P preserves constants. R has the sum
     4, because right-hand sides are multiplied by h^2, which is (2 h)^2 on the next grid. If only one axis is halved, R has the
-    sum 2, and right-hand sides are multiplied by the product of both mesh sizes.
+    sum 2, because right-hand sides are multiplied by h_x h_y, and only one of the two doubles.
     """
 
     R: np.ndarray

@@ -92,8 +92,8 @@ def test_the_zoo_counts_what_the_sources_print():
     assert all(rows[info.name][3] in ("layout", "family", "ours") for info in nothing)
     readme, others = ((ROOT / path).read_text() for path in ("README.md", "docs/alternatives.md"))
     assert (
-        "161 networks. For 78 of them the source prints a size, and 62 agree. 16 of the 62 agree only if"
-        in " ".join(readme.split())
+        "161 networks. For 78 of them the publication prints a size, and our size agrees with 62 of these. "
+        "16 of the 62 agree only if" in " ".join(readme.split())
     )
     assert "161 networks of 20 families" in others
 

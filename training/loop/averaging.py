@@ -10,8 +10,8 @@ def averaged(model: keras.Model, flip: bool) -> keras.Model:
     """Returns a compiled model whose outputs are the mean outputs of a classifier over several views of an image.
 
     The views are the image with weight 1/2, and the image shifted by one pixel to the upper left and to the lower right with
-    weight 1/4 each. The image is continued as in a mirror. With `flip`, each view is replaced by the mean of the view and its
-    mirror image.
+    weight 1/4 each. The pixels that a shift brings in from outside are a reflection of those inside. With `flip`, each view is
+    replaced by the mean of the view and its mirror image.
 
     Source: KellerJordan/cifar10-airbench.
 

@@ -61,8 +61,8 @@ class TrainConfig:
     )
     warmup_epochs: NonNegativeFloat | None = option(
         None,
-        "epochs over which the learning rate rises, linearly from 0; with triangular from a fifth of the peak, with one_cycle "
-        "from half of it; by default the recipe's, scaled with epochs",
+        "epochs in which the learning rate rises to its peak: with triangular linearly from a fifth of the peak, with one_cycle "
+        "along a cosine from half of the peak, else linearly from 0; by default the recipe's number, scaled with epochs",
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")

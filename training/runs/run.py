@@ -63,7 +63,7 @@ class Run:
 
     @property
     def judge(self) -> str:
-        """The images that chose the best epoch, to which the columns val_* of the log belong: "validation" or "test"."""
+        """Which images choose the best epoch and give the columns val_* of the log: "validation" or "test"."""
         return "validation" if "val" in self.record["data"] else "test"
 
     def load_model(self, checkpoint: str = "last") -> keras.Model:

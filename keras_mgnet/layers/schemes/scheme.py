@@ -68,7 +68,7 @@ class Scheme(keras.layers.Layer):
         return state[0] if len(state) == 1 else state
 
     def over(self, field: Any) -> Method:
-        """Returns the numerical method of this scheme with a field, such as a stochastic one for Euler with stochastic depth."""
+        """Returns the numerical method of this scheme with a field. With stochastic depth, for example, Euler is stochastic."""
         return self.method
 
     def shapes(self, field: Any, *given: Any) -> Any:
