@@ -47,7 +47,7 @@ def unet(shape: tuple[int, int, int], width: int = 17) -> Any:
     x, kept = Normalizer("scalar", name="encode")(inputs), []
     for channels in (width, 2 * width):
         kept.append(block(x, channels))
-        x = layers.AveragePooling2D()(kept[-1])
+        x = layers.AveragePooling2D(2)(kept[-1])
     x = block(x, 3 * width)
     for skip in reversed(kept):
         x = block(layers.Concatenate()([layers.UpSampling2D(interpolation="bilinear")(x), skip]), skip.shape[-1])
@@ -66,7 +66,8 @@ def train_keras(name: str, pairs: dict[str, np.ndarray], epochs: int, seed: int)
     """Trains MgNO or the U-Net, and returns its parameters, errors and times."""
     import keras
 
-    from keras_mgnet import adapt_normalizers, count_params, recipe
+    from keras_mgnet import adapt_normalizers, count_params
+    from keras_mgnet.recipes import recipe
     from keras_mgnet.relative_errors import RelativeH1
 
     keras.utils.set_random_seed(seed)

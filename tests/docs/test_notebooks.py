@@ -34,6 +34,7 @@ CHECKS = {  # notebook -> number of its pictures, and what holds at its end
         "assert accuracy > max(0.85, before) and confusion.trace() == round(accuracy * 64)",
         "assert data.class_names[probabilities.argmax()] == 'star'",
     ),
+    "pde": (2, "assert mean_relative_l2(y[test], found) < 0.1 and residuals[-1].max() <= 1e-8"),
     "search_and_serve": (1, "assert server.returncode == 0 and len(answer['probabilities']) == 10"),
 }
 
@@ -44,12 +45,12 @@ def test_every_notebook_is_checked_and_shown():
     assert [name for name in NOTEBOOKS if f"notebooks/{name}.md" not in navigation] == []
 
 
-def test_three_notebooks_open_in_colab_and_begin_with_their_installation():
+def test_four_notebooks_open_in_colab_and_begin_with_their_installation():
     """`test_generated_files_are_up_to_date` compares the .ipynb files with the pages."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     owner_and_name = project["urls"]["Repository"].removeprefix("https://github.com/")
     files = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert [file.stem for file in files] == ["mnist", "multigrid", "own_images"]
+    assert [file.stem for file in files] == ["mnist", "multigrid", "own_images", "pde"]
     for file in files:
         link = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{file.name}"
         title, *cells = nbformat.read(file, as_version=4).cells
