@@ -75,7 +75,7 @@ def evaluate_command(
         measure = measure_of(result)
         chosen = f", chosen by {opened.judge} images," if checkpoint == "best" else ""
         say(
-            f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test images of {result['dataset']}: "
+            f"{result['checkpoint']} of {run}{chosen} on {result['images']:,} test {measure.examples} of {result['dataset']}: "
             f"{measure.text.format(result[measure.key])}{in_top5(result.get(TOP5))}, {measure.loss} {result['loss']:.4f}"
         )
         if views:

@@ -13,13 +13,14 @@ class Measure(NamedTuple):
     text: str  # format of a value
     loss: str  # name of the loss
     kind: str  # what has this measure
+    examples: str = "images"
     best: Callable[[list[float]], float] = max  # picks the best value
 
 
 MEASURES = (
     Measure("accuracy", "accuracy {:.2%}", "cross-entropy", "classifier"),
     Measure("psnr", "PSNR {:.2f} dB", "mean squared error", "denoiser"),
-    Measure("l2", "relative L2 error {:.4f}", "relative H1 error", "network of functions", min),
+    Measure("l2", "relative L2 error {:.4f}", "relative H1 error", "network of functions", "pairs", min),
 )
 
 
