@@ -1,4 +1,4 @@
-"""Multilevel training: trained networks become initial networks of twice the depth or twice the resolution (Lu2017)."""
+"""Multilevel training: a trained network becomes the initial network of twice the depth (Lu2017; Haber, Ruthotto 2017)."""
 
 import json
 
@@ -8,8 +8,6 @@ from keras import ops
 
 from keras_mgnet.layers import InTurn, Level
 from keras_mgnet.models import HamiltonianNet
-from keras_mgnet.models.network import Network
-from keras_mgnet.multigrid.rescaling import rescale
 
 NOT_COMPUTED = {"name", "weights", "dtype", "recipe", "memory_free", "remat", "trainable", "frozen", "input_tensor"}
 
@@ -55,40 +53,30 @@ def deepen(model: HamiltonianNet) -> HamiltonianNet:
     return other
 
 
-def prolong(coarse: Network, like: Network) -> Network:
-    """Returns a network with the input and the depth of `like`, made of a trained one by `deepen` and `rescale`, in this order.
-
-    Args:
-        coarse: a network as `like`, for images of half the height and width, or of half as many blocks with twice the step size,
-            or both.
-        like: a network whose weights are not used.
+def prolong(coarse: HamiltonianNet, like: HamiltonianNet) -> HamiltonianNet:
+    """Returns `deepen(coarse)`, and checks that the result has the arguments of `like`.
 
     Raises:
-        ValueError: if the two networks differ in another way, or in none.
+        ValueError: if `coarse` is not the network `like` with half as many blocks and twice the step size.
 
     Example:
-        >>> coarse, fine = (HamiltonianNet(blocks=(n,), channels=2, dt=1 / n, input_shape=(4 * n, 4 * n, 1)) for n in (1, 2))
-        >>> prolong(coarse, fine).input_shape
-        (None, 8, 8, 1)
+        >>> coarse, fine = (HamiltonianNet(blocks=(n,), channels=2, dt=1 / n, input_shape=(4, 4, 1)) for n in (1, 2))
+        >>> prolong(coarse, fine).name == fine.name
+        True
     """
-    found = coarse
-    if _changed(found, like, "blocks"):
-        found = deepen(found)
-    if _changed(found, like, "input_shape"):
-        found = rescale(found, 2)
-    if found is coarse or type(coarse) is not type(like) or _changed(found, like):
-        names = ", ".join(_changed(found, like)) or "nothing"
+    found = deepen(coarse)
+    if changed := _changed(found, like):
         raise ValueError(
-            f"expected {like.name} with half the height and width, or with half the blocks and twice dt. "
-            f"Received: {coarse.name}, which differs in {names} if prolonged"
+            f"expected {like.name} with half the blocks and twice dt. Received: {coarse.name}, which with twice the blocks and "
+            f"half of dt differs in {', '.join(changed)}"
         )
     return found
 
 
-def _changed(one: Network, other: Network, *names: str) -> list[str]:
-    """Returns the arguments in which two networks differ, of these names or of all that say what a network computes."""
+def _changed(one: HamiltonianNet, other: HamiltonianNet) -> list[str]:
+    """Returns the arguments in which two networks compute something else."""
     configs = [json.loads(json.dumps(model.get_config(), default=str)) for model in (one, other)]
-    names = names or tuple(sorted({*configs[0], *configs[1]} - NOT_COMPUTED))
+    names = sorted({*configs[0], *configs[1]} - NOT_COMPUTED)
     return [name for name in names if configs[0].get(name) != configs[1].get(name)]
 
 
