@@ -12,7 +12,8 @@ from keras_mgnet.cli.options import from_fields
 from keras_mgnet.console import say, show, stderr, table
 from keras_mgnet.extras import SOLVE, extra
 from keras_mgnet.files import staged_file, workspace, write_json
-from keras_mgnet.multigrid.comparison import Row, compare, strongest
+from keras_mgnet.multigrid.comparison import Row, compare, error_curves, strongest
+from keras_mgnet.multigrid.discretisation import plot_errors
 from keras_mgnet.multigrid.experiment import Solution, build, run, run_network, run_pyamg
 from keras_mgnet.multigrid.learn import LearnConfig, learned_solver, load_smoother, train
 from keras_mgnet.multigrid.learned_report import plot_learned
@@ -101,7 +102,7 @@ def comparison_table(rows: list[Row]) -> Table:
         ("smoother", "settings", "factor", "work", "rate", "learned / this"),
         map(cells, strongest(rows)),
         left=("settings",),
-        caption="work: multiply-adds of A and B in a cycle, divided by those of one product with A on the first grid; "
+        caption="work: multiply-adds of a cycle, divided by those of one product with A on the first grid; "
         "rate: -ln(factor) / work",
     )
 
@@ -173,5 +174,12 @@ def _write(
         with staged_file(out / "smoother.keras", ".keras") as staged:
             learned.trained.save(staged)
         files += ["smoother.keras", "smoother.png"]
+        if config.operator().ndim == 2:
+            curves = error_curves(config, learned.model)
+            record["learned"]["errors"] = {
+                name: {"work": work} | asdict(found) for name, (work, found) in curves.items()
+            }
+            plot_errors(curves, title, out / "errors.png")
+            files.append("errors.png")
     write_json(out / "solve.json", record)
     say(f"wrote {out}: {', '.join(files)}")

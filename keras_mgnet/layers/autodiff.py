@@ -126,6 +126,25 @@ def _vjp(f: Callable[..., Any], primals: Sequence[Tensor]) -> tuple[Any, Callabl
     return y, lambda cotangent: tape.gradient(y, primals, cotangent, tf.UnconnectedGradients.ZERO)
 
 
+def jvp(f: Callable[[Tensor], Tensor], primal: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns f(primal) and the derivative of f at the primal along the tangent, the product with the Jacobian.
+
+    Example:
+        >>> y, dy = jvp(lambda a: a * a, keras.ops.array(3.0), keras.ops.array(1.0))
+        >>> float(y), float(dy)
+        (9.0, 6.0)
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jvp(f, (primal,), (tangent,))
+    import tensorflow as tf
+
+    with tf.autodiff.ForwardAccumulator(primal, tangent) as accumulator:
+        y = f(primal)
+    return y, accumulator.jvp(y, tf.UnconnectedGradients.ZERO)
+
+
 def after(events: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """Returns `tensors` in such a way that a compiled program computes `events` before it uses the returned tensors.
 

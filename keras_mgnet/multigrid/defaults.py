@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_mgnet.multigrid.grids import BLACK_BOX, neighbours, strong
+from keras_mgnet.multigrid.grids import BLACK_BOX, Interpolation, neighbours, strong
 
 SYMMETRIC = 1e-12  # largest difference of the couplings of two points, relative to the largest coupling
 
@@ -13,12 +13,16 @@ class Components(NamedTuple):
     """Arguments of `solver`, and the acceleration of `solve`."""
 
     smoother: Any  # a name, or one of the other forms
-    transfer: str
+    transfer: str | Interpolation
     coarse: str
     accelerate: str  # "cg" or "none"
 
     def with_given(
-        self, smoother: Any = None, transfer: str | None = None, coarse: str | None = None, coarsening: str = "full"
+        self,
+        smoother: Any = None,
+        transfer: str | Interpolation | None = None,
+        coarse: str | None = None,
+        coarsening: str = "full",
     ) -> "Components":
         """Returns the components with the arguments that are not None. Some of them are possible only with coarse="galerkin".
 
@@ -26,7 +30,7 @@ class Components(NamedTuple):
             >>> suited(np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])).with_given(coarsening="strong").coarse
             'galerkin'
         """
-        if coarse is None and (coarsening == "strong" or transfer == BLACK_BOX):
+        if coarse is None and (coarsening == "strong" or transfer == BLACK_BOX or callable(transfer)):
             coarse = "galerkin"
         given = {"smoother": smoother, "transfer": transfer, "coarse": coarse}
         return self._replace(**{name: value for name, value in given.items() if value is not None})

@@ -1,6 +1,7 @@
 """The grids of a solver: the operator A on each grid, and the layers made from it."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ DOMINANT = (
 )
 BLACK_BOX = "black_box"
 CHOICES = (*TRANSFERS, BLACK_BOX)
+Interpolation = Callable[[np.ndarray, tuple[bool, bool]], np.ndarray]  # as `black_box`
 
 
 def grid_count(n: int) -> int:
@@ -59,7 +61,7 @@ def hierarchy(
     A,
     n: int,
     levels: int | None = None,
-    transfer: str = "full_weighting",
+    transfer: str | Interpolation = "full_weighting",
     coarse: str = "rediscretised",
     coarsening: str = "full",
 ) -> list[Grid]:
@@ -69,23 +71,25 @@ def hierarchy(
     grid has the same differential operator, discretised with the larger mesh size, see `rediscretised`.
     """
     A = checked(A, n)
+    by_operator = transfer == BLACK_BOX or callable(transfer)
     if A.ndim == 5:
-        if transfer == BLACK_BOX or coarsening == "strong":
+        if by_operator or coarsening == "strong":
             given = f"transfer={transfer!r}, coarsening={coarsening!r}"
             raise ValueError(f"expected the same transfer and full coarsening for all operators. Received: {given}")
         alike = zip(*(hierarchy(one, n, levels, transfer, coarse, coarsening) for one in A), strict=True)
         return [grids[0]._replace(A=np.stack([grid.A for grid in grids])) for grids in alike]
     check_known("coarse operator", coarse, COARSE)
     check_known("coarsening", coarsening, COARSENING)
-    check_known("transfer", transfer, CHOICES)
-    if coarse == "rediscretised" and (coarsening == "strong" or transfer == BLACK_BOX):
-        given = "coarsening='strong'" if coarsening == "strong" else f"transfer={BLACK_BOX!r}"
+    if not callable(transfer):
+        check_known("transfer", transfer, CHOICES)
+    if coarse == "rediscretised" and (coarsening == "strong" or by_operator):
+        given = "coarsening='strong'" if coarsening == "strong" else f"transfer={transfer!r}"
         raise ValueError(f"expected coarse='galerkin' with {given}. Received: coarse={coarse!r}")
-    if coarsening == "strong" and transfer not in ("full_weighting", BLACK_BOX):
+    if coarsening == "strong" and not (by_operator or transfer == "full_weighting"):
         raise ValueError(
             f"expected full_weighting or {BLACK_BOX} with coarsening='strong'. Received: transfer={transfer!r}"
         )
-    if transfer == BLACK_BOX:
+    if by_operator:
         A = np.broadcast_to(A, (n, n, 3, 3))
     depth = grid_count(n)
     if levels is not None and not (
@@ -123,10 +127,10 @@ def checked(A, n: int) -> np.ndarray:
     return A
 
 
-def _kernels(A: np.ndarray, transfer: str, halves: tuple[bool, bool]) -> Transfer:
+def _kernels(A: np.ndarray, transfer: str | Interpolation, halves: tuple[bool, bool]) -> Transfer:
     """Returns the stencils of a transfer from the grid of A that halves these axes."""
-    if transfer == BLACK_BOX:
-        P = black_box(A, halves)
+    if not isinstance(transfer, str) or transfer == BLACK_BOX:
+        P = black_box(A, halves) if isinstance(transfer, str) else transfer(A, halves)
         return Transfer(P, P)
     if all(halves):
         return TRANSFERS[transfer]

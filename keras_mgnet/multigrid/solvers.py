@@ -69,8 +69,9 @@ def solver(
         A: h^2 times the differential operator, as a stencil (3, 3) or as a stencil for each point (n, n, 3, 3). `anisotropic` and
             `diffusion` return such stencils. None stands for -Laplace u. u is zero outside the grid. With N operators
             (N, n, n, 3, 3) the model takes batches of N problems, each with its own operator.
-        transfer: "full_weighting" or "injection", with bilinear interpolation; "fem", with linear interpolation on triangles; or
-            "black_box", with an interpolation that depends on A, for coefficients that jump (Dendy 1982).
+        transfer: "full_weighting" or "injection", with bilinear interpolation; "fem", with linear interpolation on triangles;
+            "black_box", with an interpolation that depends on A, for coefficients that jump (Dendy 1982); or a function as
+            `keras_mgnet.multigrid.black_box.black_box`, such as `learned_interpolation` returns.
         coarse: the operators of the coarser grids, "rediscretised" or "galerkin" (R A P). "rediscretised" takes harmonic means of
             the couplings of a field. Use "galerkin" with "black_box" and with strong coarsening.
         coarsening: "full" halves the points per side from grid to grid. "strong" halves only the axis of strong couplings, until

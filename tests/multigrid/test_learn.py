@@ -9,10 +9,10 @@ import pytest
 from keras.ops import convert_to_tensor as tensor
 from scipy.sparse.linalg import spsolve
 
-from keras_mgnet.layers import CoefficientStencil, KernelChain
+from keras_mgnet.layers import CoefficientStencil, KernelChain, LineSolver
 from keras_mgnet.layers.operators.learned_stencil import odd_extension
-from keras_mgnet.multigrid import convergence_factor, diffusion, five_point, solver
-from keras_mgnet.multigrid.comparison import cycle_work, factor
+from keras_mgnet.multigrid import comparison, convergence_factor, diffusion, five_point, solver
+from keras_mgnet.multigrid.comparison import LINE, cycle_work, factor, fixed_cost
 from keras_mgnet.multigrid.experiment import SolveConfig
 from keras_mgnet.multigrid.learn import LearnConfig, learnable, learned_solver, load_smoother, smoothed_levels, train
 from keras_mgnet.multigrid.learned_report import responses
@@ -158,7 +158,32 @@ def test_work_counts_the_products_of_the_level_table(problem):
     rows = level_rows(model, "V")[:-1]
     A = sum(row.products * entry * np.prod(row.points) for row, entry in zip(rows, entries, strict=False))
     B = sum(3 * np.prod(row.points) for row in rows)
-    np.testing.assert_allclose(cycle_work(config, 3, 1), (A + B) / (5 * 31**2))
+    transfers = 2 * 9 * sum(n**2 for n in (15, 7, 3, 1))  # R and P, and a single point in the end
+    np.testing.assert_allclose(cycle_work(config, 3, 1), (A + B + transfers + 1) / (5 * 31**2))
+    more = cycle_work(config, 3, (1, 6)) - cycle_work(config, 3, 1)
+    np.testing.assert_allclose(more, 3 * 5 * sum(n**2 for n in (15, 7, 3)) / (5 * 31**2))
+
+
+def test_lines_cost_what_cyclic_reduction_takes():
+    """Multiply-adds of R and P, three per point that is left, and of D, which is zero there; then the last point."""
+    layer = LineSolver("x")
+    layer.build((None, 1, 127, 1))
+    count = sum(R.shape[1] * 3 + P.shape[1] * 3 + D.shape[1] - R.shape[1] for R, P, D in layer.reductions) + 1
+    assert LINE - 1 < count / 127 <= LINE == fixed_cost("zebra_x")
+
+
+def test_textbook_remedies_are_rows_of_the_comparison(monkeypatch):
+    chosen = {name: comparison.TEXTBOOK[name] for name in ("lines along x", "black box, red-black")}
+    monkeypatch.setattr(comparison, "TEXTBOOK", chosen)
+    monkeypatch.setattr(comparison, "TEXTBOOK_STEPS", ((1, 1),))
+    monkeypatch.setattr(comparison, "CYCLES", 5)
+    config = quick("jumps", n=7)
+    lines, points = comparison._textbook(config)
+    model = solver(7, A=config.operator(), smoother="red_black", transfer="black_box", coarse="galerkin")
+    np.testing.assert_allclose(points.factor, convergence_factor(model, 7, 5), rtol=1e-9)
+    assert points.factor < lines.factor and points.settings == "nu (1, 1)"  # jumps need the interpolation
+    poisson = quick(n=3)  # where the interpolation is bilinear
+    assert [row.name for row in comparison._textbook(poisson)] == ["lines along x"]
 
 
 def test_factors_of_the_sparse_twin_are_those_of_the_layers():
@@ -177,8 +202,10 @@ def test_responses_are_the_symbol():
     np.testing.assert_allclose(gain, abs(symbol), atol=1e-12)
 
 
-def test_command(tmp_path):
+def test_command(tmp_path, monkeypatch):
     pytest.importorskip("pyamg")
+    monkeypatch.setattr(comparison, "TEXTBOOK", {"lines along x": comparison.TEXTBOOK["lines along x"]})
+    monkeypatch.setattr(comparison, "CURVE", 2)
     options = ["--n", 7, "--nu", 1, 0, "--train-n", 3, "--steps", 3, "--errors", 4, "--unrolled", 1]
     output = invoke("solve", "poisson", "--learn", *options, "--against", "pyamg", "--out", tmp_path)
     assert (
@@ -193,7 +220,9 @@ def test_command(tmp_path):
     assert all(
         0 < row["factor"] < 1 and abs(row["rate"] + np.log(row["factor"]) / row["work"]) < 1e-12 for row in others
     )
-    assert (tmp_path / "smoother.png").stat().st_size > 10_000
+    assert (tmp_path / "smoother.png").stat().st_size > 10_000 and (tmp_path / "errors.png").stat().st_size > 10_000
+    curves = record["learned"]["errors"]
+    assert all(len(curve["total"]) == 3 for curve in curves.values()) and "learned" in curves
 
     again = ["--n", 7, "--nu", 1, 0, "--smoother", tmp_path / "smoother.keras", "--out", tmp_path / "again"]
     invoke("solve", "poisson", *again)

@@ -50,6 +50,11 @@ class TrainConfig:
         f"a name from `keras-mgnet list`; by default {CLASSIFIER}, {DENOISER} to denoise, or {OPERATOR} for pde:PROBLEM",
     )
     weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
+    prolong: str | None = option(
+        None,
+        "a .keras file of this HamiltonianNet with half the blocks and twice dt: start from it, with layers interpolated over "
+        "the depth (multilevel training)",
+    )
     recipe: Literal[*RECIPES] | None = option(None, "a recipe of `keras_mgnet.recipes`; by default the model's recipe")
     set: dict[str, Any] = option(None, "an argument of the model, such as nu=[2,2] or channels=16; may be repeated")
     out: str | None = option(None, "run directory, new or empty; by default runs/DATASET-MODEL-NUMBER")
@@ -128,7 +133,10 @@ class TrainConfig:
         "tensorboard", "what follows the run besides log.csv: tensorboard, wandb, mlflow or none"
     )
     keep: Count = option(2, "number of newest checkpoints to keep; the checkpoint of the best epoch is kept too")
-    image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
+    image_size: Count | None = option(
+        None,
+        "resize every image to a square of this many pixels a side; except for folders, a divisor of the images' own size",
+    )
     on_corrupt: Literal[*ON_CORRUPT] = option(
         "skip", "folder: skip unreadable images with a warning (skip), or stop at the first one (error)"
     )
@@ -157,6 +165,10 @@ class TrainConfig:
         self._settle_teacher()
         if self.resume and self.out is None:
             raise ValueError("expected out, the directory of the run to resume. Received: resume=True, out=None")
+        if self.prolong and (self.weights or self.kind != "classifier"):
+            raise ValueError(
+                f"expected prolong only for a classifier, without weights. Received: prolong={self.prolong!r}"
+            )
         if self.reproducible and self.jit_compile == "on":
             raise ValueError("expected jit_compile auto or off in a reproducible run. Received: jit_compile='on'")
         if decided := [key for key in self.set if key in DECIDED_BY_RUN]:
@@ -251,7 +263,7 @@ PANELS = {  # panels of the help; the help shows the fields in no panel first
         *("scale_learning_rate", "reproducible"),
     ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
-    "Folders of images": ("image_size", "on_corrupt", "stream"),
+    "Folders of images": ("on_corrupt", "stream"),
     "Denoising": tuple(NOISE),
     "Functions": tuple(PROBLEM),
 }

@@ -106,7 +106,8 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
         expected = SETS[kind]
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
-    square = height if name.startswith("folder:") and height == width else None
+    resized = name.startswith("folder:") or recorded.get("image_size")
+    square = height if resized and height == width else None
     made = {} if form_of(name) == PDE else dict.fromkeys(PROBLEM)
     try:
         return TrainConfig(**{**recorded, **made, "dataset": name, "image_size": square, "validation": None})

@@ -13,11 +13,14 @@ import keras
 import numpy as np
 
 from keras_mgnet.description import count_params
+from keras_mgnet.errors import existing_file
 from keras_mgnet.images import normalize
 from keras_mgnet.interop import load_weights
 from keras_mgnet.layers.operators.grid_norm import adapt_normalizers, normalizers
 from keras_mgnet.layers.operators.norm import synchronize_norms
 from keras_mgnet.layers.operators.whitening import IMAGES, whiten, whitenings
+from keras_mgnet.loading import load_model
+from keras_mgnet.multigrid.prolongation import prolong
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.training.data.dataset import Dataset, draw
@@ -76,8 +79,8 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
             _whiten(model, data)
         if normalizers(model):
             adapt_normalizers(model, data.train.x, data.train.y)
-        if config.weights and not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
-            load_weights(model, config.weights, other_classes=True)
+        if not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
+            _start(model, config)
         if config.is_denoising:
             _check_turns(config, model.get_layer("level1").nu)
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
@@ -125,6 +128,14 @@ def record(prepared: Prepared) -> dict[str, Any]:
 def now() -> str:
     """Returns the current time in the format of run.json."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _start(model: keras.Model, config: TrainConfig) -> None:
+    """Sets the weights that the configuration names to start from, if any."""
+    if config.weights:
+        load_weights(model, config.weights, other_classes=True)
+    if config.prolong:
+        model.set_weights(prolong(load_model(existing_file(config.prolong)), model).get_weights())
 
 
 def _whiten(model: keras.Model, data: Dataset) -> None:

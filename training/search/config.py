@@ -44,7 +44,10 @@ class TuneConfig:
     seed: NonNegativeInt = option(
         0, "seed of the search, the held-out images, the initial weights and the order of the images"
     )
-    image_size: Count | None = option(None, "folder: resize every image to a square of this many pixels a side")
+    image_size: Count | None = option(
+        None,
+        "resize every image to a square of this many pixels a side; except for folders, a divisor of the images' own size",
+    )
     out: str = option("tuning", "directory of the search, new or empty; the machines of a cluster share it")
     resume: bool = option(False, "continue the search in --out where it stopped; start a new search if --out has none")
 

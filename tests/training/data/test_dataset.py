@@ -231,9 +231,21 @@ def test_a_damaged_tfds_set_is_named_with_what_to_do(case, tmp_path, monkeypatch
         data.load("mnist")
 
 
-@pytest.mark.parametrize(("name", "size"), [("digits", 8), ("folder:x", 0)])
-def test_image_size_belongs_to_folders(name, size):
-    with pytest.raises(ValueError, match=f"positive image_size, only with folder:DIR. Received: {size} with '{name}'"):
+def test_images_in_memory_are_reduced_to_means():
+    whole, reduced = data.load("digits"), data.load("digits", image_size=4)
+    image = whole.test.images[5, :, :, 0].astype(float)
+    means = [[image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for j in range(4)] for i in range(4)]
+    np.testing.assert_array_equal(reduced.test.images[5, :, :, 0], np.rint(means))
+    assert (reduced.mean, reduced.std, reduced.counts) == (whole.mean, whole.std, whole.counts)
+    np.testing.assert_array_equal(reduced.train.labels, whole.train.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [("digits", 3, "divides their size. Received: image_size=3 for images of 8x8"), ("folder:x", 0, "Received: 0")],
+)
+def test_image_sizes_that_do_not_fit(name, size, message):
+    with pytest.raises(ValueError, match=message):
         data.load(name, image_size=size)
 
 
