@@ -19,6 +19,7 @@ from keras_mgnet.analysis.influence_functions import Influence, influence
 from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, optimal_combination
 from keras_mgnet.analysis.lesion import Lesions, lesions
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
+from keras_mgnet.analysis.pooling import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
 from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
 from keras_mgnet.analysis.rewiring import Module, modules, rewired
@@ -41,6 +42,7 @@ __all__ = [
     "Module",
     "Moments",
     "Paths",
+    "Pooling",
     "Randomization",
     "Residuals",
     "Resolution",
@@ -59,6 +61,7 @@ __all__ = [
     "inapplicable",
     "influence",
     "initialization",
+    "interpolated",
     "interpolating_network",
     "kernel_of_moments",
     "lesions",
@@ -66,10 +69,12 @@ __all__ = [
     "moment_matrix",
     "moments",
     "nearest_stencil",
+    "one_pixel",
     "optimal_combination",
     "path_gradient",
     "path_lengths",
     "paths",
+    "pooling",
     "randomization",
     "residuals",
     "resolution",

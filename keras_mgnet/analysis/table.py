@@ -18,6 +18,7 @@ from keras_mgnet.analysis.influence_functions import diffusion_level, influence,
 from keras_mgnet.analysis.iterative_estimation import estimation, plot_estimation
 from keras_mgnet.analysis.lesion import lesions, plot_lesions
 from keras_mgnet.analysis.multilevel_learning import check_resolution, plot_resolution, resolution
+from keras_mgnet.analysis.pooling import plot_pooling, pooling, strided_convolutions
 from keras_mgnet.analysis.random_labels import plot_randomization, randomization
 from keras_mgnet.analysis.residual_paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.result import to_json
@@ -78,6 +79,7 @@ ANALYSES = {
     "resolution": Analysis(
         resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, without retraining"
     ),
+    "pooling": Analysis(pooling, plot_pooling, strided_convolutions, "what convolutions with stride 2 read"),
     "initialization": Analysis(
         initialization,
         plot_initialization,
@@ -121,7 +123,7 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
     Example:
         >>> from keras_mgnet import MgNet
         >>> sorted(inapplicable(MgNet((1,), 4, input_shape=(8, 8, 1))))
-        ['influence', 'k_values', 'paths']
+        ['influence', 'k_values', 'paths', 'pooling']
     """
     reasons = {}
     for name, analysis in ANALYSES.items():

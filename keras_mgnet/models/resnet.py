@@ -10,7 +10,7 @@ import keras
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, is_known, unknown
 from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, Scheme, shortcut
-from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
+from keras_mgnet.layers.sharing import PUBLISHED_SIZE, RESTRICTION_FIRST, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -165,7 +165,7 @@ class ResNet(Network):
         share_B: whether all blocks on a grid except the pooling block share one B. With False every block has its own B. Sharing
             needs basic blocks. share_A and share_B can also be "published_size", which gives the sizes in the tables of He2019.
             This rule shares nothing on the first grid. With share_B="published_size" the pooling block restricts r first and then
-            uses the shared B, He2019 (6.4).
+            uses the shared B, He2019 (6.4). share_B="restriction_first" does so, and shares B on the first grid as well.
         base_width: number of channels inside the blocks of the first grid. Each coarser grid has twice as many. None for 64 on
             four grids and 16 on any other number.
         blocks: number of blocks on each grid; None for those that `depth` gives.
@@ -242,7 +242,7 @@ class ResNet(Network):
                         sharing_B(share_B, stage.blocks, coarse),
                         sharing_A(share_A, stage.blocks, coarse),
                     )
-                if coarse and share_B == PUBLISHED_SIZE:
+                if coarse and share_B in (PUBLISHED_SIZE, RESTRICTION_FIRST):
                     r, stage = restrict_first(r, stage, frame, self.preactivation, released)
                     options["lead"] = "activation" if released else None
                 elif not coarse and frame.stem == "imagenet" and not classic and released:
@@ -336,7 +336,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
 def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
     """Raises ValueError for an unknown value, and for bottlenecks that share A or B."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
-    check_share("share_B", share_B, PUBLISHED_SIZE)
+    check_share("share_B", share_B, PUBLISHED_SIZE, RESTRICTION_FIRST)
     if (share_A or share_B) and plan.bottleneck:
         raise ValueError(
             f"expected share_A=False and share_B=False with bottlenecks. Received: share_A={share_A!r}, share_B={share_B!r}"
