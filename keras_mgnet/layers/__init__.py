@@ -28,7 +28,7 @@ from keras_mgnet.layers.schemes.one_step import DataCorrection, Dense, Euler, Eu
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
-from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
+from keras_mgnet.layers.schemes.two_step import CoupledMultistep, Coupling, LinearMultistep
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import StochasticDepth
@@ -49,6 +49,7 @@ __all__ = [
     "CoefficientStencil",
     "Conv",
     "CosineFilters",
+    "CoupledMultistep",
     "Coupling",
     "CouplingTransfer",
     "CycleLevel",

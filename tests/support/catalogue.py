@@ -35,6 +35,7 @@ from keras_mgnet.layers import (
     CoefficientStencil,
     Conv,
     CosineFilters,
+    CoupledMultistep,
     Coupling,
     CouplingTransfer,
     CycleLevel,
@@ -143,6 +144,7 @@ MODELS = {
         RES | {"blocks": (1, 2), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
     "preact_resnet8_no_norm": (PreActResNet, RES | {"depth": 8, "norm": None}),
+    "resnet_linear_multistep": (ResNet, RES | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "lm_resnet14": (LMResNet, RES | {"depth": 14}),
     "lm_resnet_bottleneck": (LMResNet, RES | {"blocks": (2, 1, 2), "bottleneck": True}),
     "lm_resnet_project_survival": (
@@ -202,6 +204,7 @@ MODELS = {
     "poly_mgnet_conv": (PolyMgNet, POLY | {"B": "conv"}),
     "revnet": (RevNet, REV),
     "revnet_bottleneck": (RevNet, REV | {"blocks": (2, 2), "bottleneck": True, "memory_free": False}),
+    "revnet_linear_multistep": (RevNet, REV | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "hamiltonian": (HamiltonianNet, REV),
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
@@ -318,6 +321,10 @@ LAYERS = {
     "idle_transfer": (lambda: IdleTransfer(4, 4, Pi="depthwise", R="depthwise"), [(2, 5, 5, 2)]),
     "reversible_level": (
         lambda: Level(Coupling(), InTurn([basic(4, uses=2) for _ in range(2)]), memory_free=True),
+        [(2, 5, 5, 4)] * 2,
+    ),
+    "coupled_multistep_level": (
+        lambda: Level(CoupledMultistep(4), InTurn([basic(4, uses=2) for _ in range(2)])),
         [(2, 5, 5, 4)] * 2,
     ),
     "leapfrog_level": (
