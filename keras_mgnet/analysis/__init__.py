@@ -18,9 +18,11 @@ from keras_mgnet.analysis.fourier import Spectra, smoothing_factor, spectra, ste
 from keras_mgnet.analysis.influence_functions import Influence, influence
 from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, optimal_combination
 from keras_mgnet.analysis.lesion import Lesions, lesions
+from keras_mgnet.analysis.modified_equations import observed_orders, plot_transport, solution, transported
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
 from keras_mgnet.analysis.pooling import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
+from keras_mgnet.analysis.refinement import Refinement, refined, refinement
 from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
 from keras_mgnet.analysis.rewiring import Module, modules, rewired
 from keras_mgnet.analysis.signal_propagation import Initialization, chain_variances, initialization
@@ -44,6 +46,7 @@ __all__ = [
     "Paths",
     "Pooling",
     "Randomization",
+    "Refinement",
     "Residuals",
     "Resolution",
     "Spectra",
@@ -69,20 +72,26 @@ __all__ = [
     "moment_matrix",
     "moments",
     "nearest_stencil",
+    "observed_orders",
     "one_pixel",
     "optimal_combination",
     "path_gradient",
     "path_lengths",
     "paths",
+    "plot_transport",
     "pooling",
     "randomization",
+    "refined",
+    "refinement",
     "residuals",
     "resolution",
     "rewired",
     "smoothing_factor",
+    "solution",
     "spectra",
     "stability",
     "step_symbol",
     "symbol",
+    "transported",
     "vanishing_order",
 ]

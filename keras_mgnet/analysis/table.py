@@ -20,6 +20,7 @@ from keras_mgnet.analysis.lesion import lesions, plot_lesions
 from keras_mgnet.analysis.multilevel_learning import check_resolution, plot_resolution, resolution
 from keras_mgnet.analysis.pooling import plot_pooling, pooling, strided_convolutions
 from keras_mgnet.analysis.random_labels import plot_randomization, randomization
+from keras_mgnet.analysis.refinement import one_step_levels, plot_refinement, refinement
 from keras_mgnet.analysis.residual_paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.rewiring import modules
@@ -76,6 +77,9 @@ ANALYSES = {
     "stability": Analysis(
         stability, plot_stability, stepping_levels, "eigenvalues of Jacobians and the stability region of the scheme"
     ),
+    "refinement": Analysis(
+        refinement, plot_refinement, one_step_levels, "output with smaller steps and as many more of them"
+    ),
     "resolution": Analysis(
         resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, without retraining"
     ),
@@ -123,7 +127,7 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
     Example:
         >>> from keras_mgnet import MgNet
         >>> sorted(inapplicable(MgNet((1,), 4, input_shape=(8, 8, 1))))
-        ['influence', 'k_values', 'paths', 'pooling']
+        ['influence', 'k_values', 'paths', 'pooling', 'refinement']
     """
     reasons = {}
     for name, analysis in ANALYSES.items():
