@@ -178,6 +178,10 @@ MODELS = {
         DENSE | {"blocks": (1, 2, 1), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
     "highway_conv": (HighwayNet, {"nu": (2, 1), "channels": (3, 4), "input_shape": (9, 8, 1), "classes": 3}),
+    "highway_carry_gate": (
+        HighwayNet,
+        {"nu": (2,), "channels": 3, "carry_gate": True, "input_shape": (9, 8, 1), "classes": 3},
+    ),
     "highway_dense": (
         HighwayNet,
         {"nu": (1, 2), "channels": (6, 5), "kind": "dense", "input_shape": (4, 4, 1), "classes": 3},
