@@ -20,6 +20,7 @@ from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, op
 from keras_mgnet.analysis.lesion import Lesions, lesions
 from keras_mgnet.analysis.modified_equations import observed_orders, plot_transport, solution, transported
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
+from keras_mgnet.analysis.phase_plane import PhasePlanes, phase_planes, plot_phase_planes
 from keras_mgnet.analysis.pooling import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
 from keras_mgnet.analysis.refinement import Refinement, refined, refinement
@@ -44,6 +45,7 @@ __all__ = [
     "Module",
     "Moments",
     "Paths",
+    "PhasePlanes",
     "Pooling",
     "Randomization",
     "Refinement",
@@ -78,6 +80,8 @@ __all__ = [
     "path_gradient",
     "path_lengths",
     "paths",
+    "phase_planes",
+    "plot_phase_planes",
     "plot_transport",
     "pooling",
     "randomization",
