@@ -21,12 +21,12 @@ from keras_mgnet.analysis.lesion import Lesions, lesions
 from keras_mgnet.analysis.modified_equations import observed_orders, plot_transport, solution, transported
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
 from keras_mgnet.analysis.phase_plane import PhasePlanes, phase_planes, plot_phase_planes
-from keras_mgnet.analysis.pooling import Pooling, interpolated, one_pixel, pooling
+from keras_mgnet.analysis.pooling_block import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
-from keras_mgnet.analysis.refinement import Refinement, refined, refinement
 from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
 from keras_mgnet.analysis.rewiring import Module, modules, rewired
 from keras_mgnet.analysis.signal_propagation import Initialization, chain_variances, initialization
+from keras_mgnet.analysis.smaller_steps import Refinement, refined, refinement
 from keras_mgnet.analysis.smoothing import Residuals, residuals
 from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
 from keras_mgnet.analysis.two_step import Coefficients, coefficients

@@ -18,13 +18,13 @@ from keras_mgnet.analysis.influence_functions import diffusion_level, influence,
 from keras_mgnet.analysis.iterative_estimation import estimation, plot_estimation
 from keras_mgnet.analysis.lesion import lesions, plot_lesions
 from keras_mgnet.analysis.multilevel_learning import check_resolution, plot_resolution, resolution
-from keras_mgnet.analysis.pooling import plot_pooling, pooling, strided_convolutions
+from keras_mgnet.analysis.pooling_block import plot_pooling, pooling, strided_convolutions
 from keras_mgnet.analysis.random_labels import plot_randomization, randomization
-from keras_mgnet.analysis.refinement import one_step_levels, plot_refinement, refinement
 from keras_mgnet.analysis.residual_paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.rewiring import modules
 from keras_mgnet.analysis.signal_propagation import initialization, plot_initialization
+from keras_mgnet.analysis.smaller_steps import one_step_levels, plot_refinement, refinement
 from keras_mgnet.analysis.smoothing import plot_residuals, residuals
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
 from keras_mgnet.analysis.two_step import coefficients, plot_coefficients

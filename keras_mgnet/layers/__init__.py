@@ -2,9 +2,10 @@
 
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain
+from keras_mgnet.layers.fields.conservation import Burgers, ConservationLaw, PeronaMalik
 from keras_mgnet.layers.fields.data_system import DataSystem
 from keras_mgnet.layers.fields.dense import DenseStates
-from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep, PeronaMalik
+from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep
 from keras_mgnet.layers.fields.field import Blocks, Field, InTurn, Sum
 from keras_mgnet.layers.fields.force import Force, SkewConv
 from keras_mgnet.layers.fields.highway import Highway
@@ -44,9 +45,11 @@ __all__ = [
     "Affine",
     "Blocks",
     "Branch",
+    "Burgers",
     "Chain",
     "Chebyshev",
     "CoefficientStencil",
+    "ConservationLaw",
     "Conv",
     "CosineFilters",
     "CoupledMultistep",

@@ -31,6 +31,7 @@ from keras_mgnet.layers import (
     Affine,
     Blocks,
     Branch,
+    Burgers,
     Chain,
     CoefficientStencil,
     Conv,
@@ -364,6 +365,7 @@ LAYERS = {
     "unpadded_transfer": (lambda: GridTransfer(4, 5, normalize=False, padded=False), [(2, 7, 7, 2), (2, 7, 7, 3)]),
     "grid_norm": (GridNorm, [(2, 5, 4, 3)]),
     "normalizer": (lambda: Normalizer("pointwise", inverse=True), [(2, 5, 4, 3)]),
+    "burgers": (lambda: Burgers(2, (0.5, -1.0), dt=0.2), [(2, 5, 4, 1)]),
     "perona_malik": (lambda: PeronaMalik(3, 0.1, dt=0.2), [(2, 5, 4, 1)]),
 }
 

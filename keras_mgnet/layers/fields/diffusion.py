@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.annotations import DType, Map, Shape, Tensor
-from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.layers.operators.conv import record
 from keras_mgnet.layers.operators.rbf import RadialBasis
@@ -241,64 +240,3 @@ class Diffusion(Field):
         u, f = states
         u = ops.stop_gradient(u) if i == self.greedy else u
         return u, self.steps[i](u, f)
-
-
-class Differences(FilterBank):
-    """The gradient by forward differences. A difference across an edge is zero (Neumann). The adjoint is minus the divergence.
-
-    Example:
-        >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
-        [2.0, 1.0]
-    """
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return (*shape[:-1], 2)
-
-    def kernel(self) -> Tensor:
-        kernel = np.zeros((3, 3, 1, 2))
-        kernel[1, 1], kernel[2, 1, 0, 0], kernel[1, 2, 0, 1] = -1, 1, 1
-        return ops.array(kernel, self.compute_dtype)
-
-
-@serializable
-class PeronaMalik(keras.layers.Layer):
-    """Edge-preserving diffusion of an image u by nu steps of explicit Euler: u_t = div(g(|grad u|) grad u).
-
-    The diffusivity is g(x) = 1 / (1 + k x^2). The layer has no weights. Maps (N, H, W, 1) to the same shape. The mean of the
-    image does not change. For dt <= 1/4 all values stay between the smallest and the largest value of the image. Source: Perona,
-    Malik 1990; Lu2017.
-
-    A step is `reaction_diffusion` with lambda = 0. Its filters compute d = grad u, and psi(d) = dt g(|d|) d.
-
-    Args:
-        nu: number of steps.
-        k: sets the contrast of edges. Gradients larger than 1 / k^(1/2) grey values per pixel count as edges and are preserved.
-            Smaller gradients are smoothed.
-        dt: step size.
-
-    Example:
-        >>> image = keras.ops.reshape(keras.ops.arange(16.0), (1, 4, 4, 1))
-        >>> float(keras.ops.mean(PeronaMalik(10)(image)))
-        7.5
-    """
-
-    def __init__(
-        self, nu: int, k: float = 0.01, *, dt: float = 0.25, name: str | None = None, dtype: DType = None
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.nu, self.k, self.dt = nu, k, dt
-        self.K = Differences(name="K", dtype=self.dtype_policy)
-
-    def build(self, shape: Shape) -> None:
-        self.K.build(shape)
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return tuple(shape)
-
-    def call(self, u: Tensor) -> Tensor:
-        for _ in range(self.nu):
-            u = steps.euler(u, reaction_diffusion(u, u, self.K, self._flux, 0.0))
-        return u
-
-    def _flux(self, d: Tensor) -> Tensor:
-        return self.dt * d / (1 + self.k * ops.sum(d**2, axis=-1, keepdims=True))

@@ -7,7 +7,7 @@ from scipy.linalg import expm
 
 from keras_mgnet import LMResNet, PreActResNet, ResNet
 from keras_mgnet.analysis import refined, refinement
-from keras_mgnet.analysis.refinement import one_step_levels
+from keras_mgnet.analysis.smaller_steps import one_step_levels
 from support.numerics import randomize
 
 TINY = {"blocks": (2, 2), "base_width": 2, "input_shape": (6, 6, 1), "classes": 3}

@@ -7,7 +7,7 @@ from scipy.signal import correlate2d
 
 from keras_mgnet import DenseNet, MgNet, PreActResNet, ResNet, RevNet
 from keras_mgnet.analysis import interpolated, one_pixel, pooling
-from keras_mgnet.analysis.pooling import PLACES, strided_convolutions
+from keras_mgnet.analysis.pooling_block import PLACES, strided_convolutions
 from support.numerics import randomize
 from support.twins import twin_conv
 
