@@ -21,6 +21,7 @@ from keras_mgnet.analysis.lesion import Lesions, lesions
 from keras_mgnet.analysis.modified_equations import observed_orders, plot_transport, solution, transported
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
 from keras_mgnet.analysis.phase_plane import PhasePlanes, phase_planes, plot_phase_planes
+from keras_mgnet.analysis.plain_networks import Curves, plain_network, plot_curves, training_curves
 from keras_mgnet.analysis.pooling_block import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
 from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
@@ -38,6 +39,7 @@ __all__ = [
     "ActivationMaps",
     "Analysis",
     "Coefficients",
+    "Curves",
     "Estimation",
     "Influence",
     "Initialization",
@@ -81,6 +83,8 @@ __all__ = [
     "path_lengths",
     "paths",
     "phase_planes",
+    "plain_network",
+    "plot_curves",
     "plot_phase_planes",
     "plot_transport",
     "pooling",
@@ -96,6 +100,7 @@ __all__ = [
     "stability",
     "step_symbol",
     "symbol",
+    "training_curves",
     "transported",
     "vanishing_order",
 ]
