@@ -211,6 +211,7 @@ MODELS = {
     "revnet_bottleneck": (RevNet, REV | {"blocks": (2, 2), "bottleneck": True, "memory_free": False}),
     "revnet_linear_multistep": (RevNet, REV | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "hamiltonian": (HamiltonianNet, REV),
+    "hamiltonian_inner": (HamiltonianNet, REV | {"inner": (3, 4)}),
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
     "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),
