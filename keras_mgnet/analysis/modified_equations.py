@@ -84,7 +84,7 @@ def observed_orders(name: str, r: float = 0.8, points: int = 128) -> dict[str, f
         profile, steps = np.sin(2 * np.pi * np.arange(n) / n), round(n / 2 / r)
         found = transported(profile, name, r, steps)
         errors.append([np.abs(found - solution(profile, r, steps, equation)).max() for equation in (None, name)])
-    transport, modified = np.log2(np.divide(*errors))
+    transport, modified = np.log2(np.array(errors[0]) / np.array(errors[1]))
     return {"transport": float(transport), "modified": float(modified)}
 
 

@@ -86,8 +86,8 @@ def training_curves(
         for init in INITIALIZATIONS:
             for name, norm in NORMS.items():
                 keras.utils.set_random_seed(seed)
-                options = {"init": init, "norm": norm, "input_shape": images.shape[1:]}
-                model = plain_network(depth, channels, int(labels.max()) + 1, **options)
+                classes, shape = int(labels.max()) + 1, images.shape[1:]
+                model = plain_network(depth, channels, classes, init=init, norm=norm, input_shape=shape)
                 model.compile(
                     SGD(learning_rate, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
                 )
