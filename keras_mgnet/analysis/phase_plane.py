@@ -52,7 +52,7 @@ def _path(K: np.ndarray, layers: int, h: float, activation: str) -> np.ndarray:
     kernel = np.zeros((3, 3, 2, 2))
     kernel[1, 1] = K
     force.K[0].kernel.assign(kernel)
-    states = [(ops.reshape(ops.array(STARTS, "float64"), (-1, 1, 1, 2)),)]
+    states = [(ops.convert_to_tensor(np.array(STARTS)[:, None, None]),)]
     for i in range(layers):
         states.append(level.scheme.step(i, force.at(i), *states[-1]))
     return np.stack([ops.convert_to_numpy(y)[:, 0, 0] for (y,) in states], axis=1)

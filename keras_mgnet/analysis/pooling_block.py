@@ -68,12 +68,12 @@ def interpolated(x: Tensor) -> Tensor:
     """
     for axis in (1, 2):
         length = x.shape[axis]
-        kept = ops.take(x, range(0, length, 2), axis)
-        following = ops.take(x, [min(i + 2, 2 * ((length - 1) // 2)) for i in range(0, length, 2)], axis)
+        even = np.arange(0, length, 2)
+        kept, following = ops.take(x, even, axis), ops.take(x, np.minimum(even + 2, even[-1]), axis)
         pairs = ops.stack([kept, (kept + following) / 2], axis + 1)
         shape = [-1, *x.shape[1:]]
         shape[axis] = 2 * kept.shape[axis]
-        x = ops.take(ops.reshape(pairs, shape), range(length), axis)
+        x = ops.take(ops.reshape(pairs, shape), np.arange(length), axis)
     return x
 
 
