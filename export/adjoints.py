@@ -23,7 +23,8 @@ def store_adjoints_once(model) -> int:
     adjoints = {
         tensor: kernels[_identity(K)]
         for tensor, K in _kernels(schema, model, "TRANSPOSE_CONV")
-        if _identity(K) in kernels
+        if kernels.get(_identity(K), tensor)
+        != tensor  # the converter has already joined a kernel that equals its adjoint
     }
     if adjoints:
         code, axes = _add_transpose(schema, model), _add_axes(schema, model)

@@ -67,6 +67,12 @@ For k < 0 the factor of x'' is larger than in ResNet, and that of x' is smaller.
 an acceleration, which speeds up convergence if g is a negative gradient. The paper reports that most trained k lie in (-1, 1),
 and that the last ones are negative and close to -1.
 
+### The two-step method in any residual network
+
+`ResNet`, `PreActResNet`, `ResNeXt`, `PolyNet`, `MultiResNet` and `RevNet` have it as `scheme="linear_multistep"`. With k = 0 they
+are the networks without it. FractalNet has no such form: it has one block per grid, so there is no earlier state of the same
+shape.
+
 ### The two-step method with stochastic depth
 
 Lu2018, section 3.2, adds noise to the second-order equation `X'' + g X' = f(X)`:
@@ -108,7 +114,7 @@ SECTIONS = [
     ),
     Section(
         "Several states at once",
-        (layers.LinearMultistep, layers.Dense),
+        (layers.LinearMultistep, layers.CoupledMultistep, layers.Dense),
         (steps.linear_multistep, steps.dense),
         note=TWO_STEP,
     ),

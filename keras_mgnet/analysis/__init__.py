@@ -18,11 +18,16 @@ from keras_mgnet.analysis.fourier import Spectra, smoothing_factor, spectra, ste
 from keras_mgnet.analysis.influence_functions import Influence, influence
 from keras_mgnet.analysis.iterative_estimation import Estimation, estimation, optimal_combination
 from keras_mgnet.analysis.lesion import Lesions, lesions
+from keras_mgnet.analysis.modified_equations import observed_orders, plot_transport, solution, transported
 from keras_mgnet.analysis.multilevel_learning import Resolution, resolution
+from keras_mgnet.analysis.phase_plane import PhasePlanes, phase_planes, plot_phase_planes
+from keras_mgnet.analysis.plain_networks import Curves, plain_network, plot_curves, training_curves
+from keras_mgnet.analysis.pooling_block import Pooling, interpolated, one_pixel, pooling
 from keras_mgnet.analysis.random_labels import Randomization, interpolating_network, randomization
 from keras_mgnet.analysis.residual_paths import Paths, path_gradient, path_lengths, paths
 from keras_mgnet.analysis.rewiring import Module, modules, rewired
 from keras_mgnet.analysis.signal_propagation import Initialization, chain_variances, initialization
+from keras_mgnet.analysis.smaller_steps import Refinement, refined, refinement
 from keras_mgnet.analysis.smoothing import Residuals, residuals
 from keras_mgnet.analysis.table import ANALYSES, Analysis, Subject, analyze, check_names, inapplicable
 from keras_mgnet.analysis.two_step import Coefficients, coefficients
@@ -34,6 +39,7 @@ __all__ = [
     "ActivationMaps",
     "Analysis",
     "Coefficients",
+    "Curves",
     "Estimation",
     "Influence",
     "Initialization",
@@ -41,7 +47,10 @@ __all__ = [
     "Module",
     "Moments",
     "Paths",
+    "PhasePlanes",
+    "Pooling",
     "Randomization",
+    "Refinement",
     "Residuals",
     "Resolution",
     "Spectra",
@@ -59,6 +68,7 @@ __all__ = [
     "inapplicable",
     "influence",
     "initialization",
+    "interpolated",
     "interpolating_network",
     "kernel_of_moments",
     "lesions",
@@ -66,18 +76,31 @@ __all__ = [
     "moment_matrix",
     "moments",
     "nearest_stencil",
+    "observed_orders",
+    "one_pixel",
     "optimal_combination",
     "path_gradient",
     "path_lengths",
     "paths",
+    "phase_planes",
+    "plain_network",
+    "plot_curves",
+    "plot_phase_planes",
+    "plot_transport",
+    "pooling",
     "randomization",
+    "refined",
+    "refinement",
     "residuals",
     "resolution",
     "rewired",
     "smoothing_factor",
+    "solution",
     "spectra",
     "stability",
     "step_symbol",
     "symbol",
+    "training_curves",
+    "transported",
     "vanishing_order",
 ]

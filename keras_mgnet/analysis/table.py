@@ -18,11 +18,13 @@ from keras_mgnet.analysis.influence_functions import diffusion_level, influence,
 from keras_mgnet.analysis.iterative_estimation import estimation, plot_estimation
 from keras_mgnet.analysis.lesion import lesions, plot_lesions
 from keras_mgnet.analysis.multilevel_learning import check_resolution, plot_resolution, resolution
+from keras_mgnet.analysis.pooling_block import plot_pooling, pooling, strided_convolutions
 from keras_mgnet.analysis.random_labels import plot_randomization, randomization
 from keras_mgnet.analysis.residual_paths import euler_levels, paths, plot_paths
 from keras_mgnet.analysis.result import to_json
 from keras_mgnet.analysis.rewiring import modules
 from keras_mgnet.analysis.signal_propagation import initialization, plot_initialization
+from keras_mgnet.analysis.smaller_steps import one_step_levels, plot_refinement, refinement
 from keras_mgnet.analysis.smoothing import plot_residuals, residuals
 from keras_mgnet.analysis.states import grid_levels, recorded_levels
 from keras_mgnet.analysis.two_step import coefficients, plot_coefficients
@@ -75,9 +77,13 @@ ANALYSES = {
     "stability": Analysis(
         stability, plot_stability, stepping_levels, "eigenvalues of Jacobians and the stability region of the scheme"
     ),
+    "refinement": Analysis(
+        refinement, plot_refinement, one_step_levels, "output with smaller steps and as many more of them"
+    ),
     "resolution": Analysis(
         resolution, plot_resolution, check_resolution, "accuracy at half and twice the resolution, without retraining"
     ),
+    "pooling": Analysis(pooling, plot_pooling, strided_convolutions, "what convolutions with stride 2 read"),
     "initialization": Analysis(
         initialization,
         plot_initialization,
@@ -121,7 +127,7 @@ def inapplicable(model: keras.Model) -> dict[str, str]:
     Example:
         >>> from keras_mgnet import MgNet
         >>> sorted(inapplicable(MgNet((1,), 4, input_shape=(8, 8, 1))))
-        ['influence', 'k_values', 'paths']
+        ['influence', 'k_values', 'paths', 'pooling', 'refinement']
     """
     reasons = {}
     for name, analysis in ANALYSES.items():

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_mgnet.analysis.intercept import levels
 from keras_mgnet.errors import required
-from keras_mgnet.layers import LinearMultistep
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, chebyshev_omegas
+from keras_mgnet.layers.schemes.two_step import TwoStep
 from keras_mgnet.reporting import COLORS, finish, new_figure, save
 
 RHOS = (0.5, 0.9, 0.99)
@@ -50,7 +50,7 @@ def coefficients(model: keras.Model) -> Coefficients:
         ([2, 2, 2], 1.0, 1.0)
     """
     k, first = {}, {}
-    for level in levels(model, LinearMultistep):
+    for level in levels(model, TwoStep):
         k[level.name] = [float(ops.convert_to_numpy(value)) for value in level.scheme.k]
         first[level.name] = level.scheme.first
     for level in levels(model, Chebyshev):

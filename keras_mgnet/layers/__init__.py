@@ -2,9 +2,10 @@
 
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
 from keras_mgnet.layers.fields.chain import Chain
+from keras_mgnet.layers.fields.conservation import Burgers, ConservationLaw, PeronaMalik
 from keras_mgnet.layers.fields.data_system import DataSystem
 from keras_mgnet.layers.fields.dense import DenseStates
-from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep, PeronaMalik
+from keras_mgnet.layers.fields.diffusion import CosineFilters, Diffusion, DiffusionStep
 from keras_mgnet.layers.fields.field import Blocks, Field, InTurn, Sum
 from keras_mgnet.layers.fields.force import Force, SkewConv
 from keras_mgnet.layers.fields.highway import Highway
@@ -28,7 +29,7 @@ from keras_mgnet.layers.schemes.one_step import DataCorrection, Dense, Euler, Eu
 from keras_mgnet.layers.schemes.polynomial import PolynomialSmoother
 from keras_mgnet.layers.schemes.scheme import Method, Scheme
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, Damped, Multistep, RedBlack, ResidualCorrection, Weighted
-from keras_mgnet.layers.schemes.two_step import Coupling, LinearMultistep
+from keras_mgnet.layers.schemes.two_step import CoupledMultistep, Coupling, LinearMultistep
 from keras_mgnet.layers.separable import separable_scales
 from keras_mgnet.layers.shortcut import ShiftedProjection, ZeroPadding
 from keras_mgnet.layers.stochastic import StochasticDepth
@@ -44,11 +45,14 @@ __all__ = [
     "Affine",
     "Blocks",
     "Branch",
+    "Burgers",
     "Chain",
     "Chebyshev",
     "CoefficientStencil",
+    "ConservationLaw",
     "Conv",
     "CosineFilters",
+    "CoupledMultistep",
     "Coupling",
     "CouplingTransfer",
     "CycleLevel",

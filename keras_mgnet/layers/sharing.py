@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_mgnet.errors import is_known, unknown
 
-PUBLISHED_SIZE = "published_size"
+PUBLISHED_SIZE, RESTRICTION_FIRST = "published_size", "restriction_first"
 
 
 def instance(convs: Sequence[Any], i: int) -> Any:
@@ -48,8 +48,9 @@ def sharing_B(share: bool | str, blocks: int, pooling: bool) -> tuple[int, ...]:
     - `share` True, the text of He2019: the pooling block has its own B^{l,0}. The other blocks share one B.
     - "published_size": on coarser grids all blocks share one B, and the pooling block restricts x first, He2019 (6.4). On the
       first grid each block has its own B.
+    - "restriction_first", He2019 (6.4): on every grid all blocks share one B, and the pooling block restricts x first.
     - False: each block has its own B.
     """
     if share is True:
         return (0,) + (1,) * (blocks - 1) if pooling else shared(blocks)
-    return shared(blocks) if share == PUBLISHED_SIZE and pooling else own(blocks)
+    return shared(blocks) if share == RESTRICTION_FIRST or (share == PUBLISHED_SIZE and pooling) else own(blocks)

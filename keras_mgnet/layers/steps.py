@@ -129,12 +129,13 @@ def dense(x: Tensor, f: Map) -> Tensor:
     return ops.concatenate([x, f(x)], axis=-1)
 
 
-def highway(x: Tensor, H: Tensor, T: Tensor) -> Tensor:
-    """Returns T (H - x), the increment of a highway layer, Srivastava et al. 2015, Lu2017.
+def highway(x: Tensor, H: Tensor, T: Tensor, C: Tensor | None = None) -> Tensor:
+    """Returns T (H - x) or T H - (1 - C) x, the increment of a highway layer, Srivastava et al. 2015, Lu2017.
 
-    H is the output of a plain layer and T is the gate. The highway layer is x + T (H - x) = H T + x (1 - T).
+    H is the output of a plain layer, T is the transform gate and C the carry gate. The highway layer is H T + x C. None stands
+    for C = 1 - T.
     """
-    return T * (H - x)
+    return T * (H - x) if C is None else T * H - (1 - C) * x
 
 
 def superpose(fs: Sequence[Tensor]) -> Tensor:

@@ -29,6 +29,11 @@ class Form(NamedTuple):
     shared: bool = False  # whether the forces of a block share K and b
 
     @property
+    def rectangular(self) -> bool:
+        """Whether K need not be square: the forces are K^T s(K x + b)."""
+        return set(self.forms) <= {"gradient", "identity"}
+
+    @property
     def reversible(self) -> bool:
         """Whether the level can compute its first state from its last state."""
         return issubclass(self.scheme, Coupling)
@@ -114,6 +119,8 @@ class HamiltonianNet(Network):
         blocks: number of blocks on each grid.
         channels: number of channels on each grid, an integer or one per grid. With "hamiltonian" and "verlet" this is
             the number of both halves together, and must be even. The stem has as many channels as the first grid.
+        inner: number of channels of K Y on each grid, an integer or one per grid, for the schemes with K^T s(K Y + b):
+            "hamiltonian", "leapfrog" and "parabolic". K is then not square. None for as many as Y has.
         dt: step size h.
         gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes need gamma=None. Let the eigenvalues of
             (K - K^T) / 2 lie between -i mu and i mu, and q = sqrt(1 - h^2 mu^2). If s is the identity, forward Euler is stable
@@ -141,6 +148,7 @@ class HamiltonianNet(Network):
         *,
         blocks: Sequence[int] = (6, 6, 6),
         channels: int | Sequence[int] = (32, 64, 112),
+        inner: int | Sequence[int] | None = None,
         dt: float = 0.1,
         gamma: float | None = None,
         damping: float | None = None,
@@ -159,12 +167,16 @@ class HamiltonianNet(Network):
         row = SCHEMES[scheme]
         blocks = positive_integers("blocks", blocks)
         channels = (even_integers if row.halves else positive_integers)("channels", channels, len(blocks))
+        if inner is not None and not row.rectangular:
+            names = ", ".join(repr(name) for name, form in SCHEMES.items() if form.rectangular)
+            raise ValueError(f"expected inner only with scheme {names}. Received: inner={inner!r}, scheme={scheme!r}")
+        inners = [None] * len(blocks) if inner is None else positive_integers("inner", inner, len(blocks))
 
         with Frame(**arguments) as frame:
             policy = frame.common["dtype"]
             parts = [frame.begin(channels[0], len(blocks))]
             parts = Halves(name="halves", dtype=policy)(*parts) if row.halves else parts
-            for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
+            for level, (n, c, m) in enumerate(zip(blocks, channels, inners, strict=True), start=1):
                 c //= len(parts)
                 if level > 1:
                     restrict = ZeroPadding(
@@ -172,7 +184,7 @@ class HamiltonianNet(Network):
                     )
                     parts = [restrict(part) for part in parts]
                 rule = row.scheme(*[q] * (scheme == "second_order"), dtype=policy)
-                iterate = _level(row, rule, n, c, dt, gamma, memory_free, f"level{level}", frame)
+                iterate = _level(row, rule, n, c, m, dt, gamma, memory_free, f"level{level}", frame)
                 pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
                 parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
             x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
@@ -185,6 +197,7 @@ def _level(
     rule: Scheme,
     blocks: int,
     channels: int,
+    inner: int | None,
     dt: float,
     gamma: float,
     memory_free: bool,
@@ -192,7 +205,7 @@ def _level(
     frame: Frame,
 ) -> Level:
     """Returns the level of one grid. The level takes a pair of states if the scheme is reversible, and one state if not."""
-    policy, options = frame.common["dtype"], {"shared": row.shared, "gamma": gamma, **frame.plain}
+    policy, options = frame.common["dtype"], {"shared": row.shared, "inner": inner, "gamma": gamma, **frame.plain}
     factors = [row.factors(dt, i) for i in range(blocks)]
     if not row.reversible:
         force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)

@@ -23,9 +23,9 @@ KINDS = ("conv", "dense")
 class HighwayNet(Network):
     """Highway network: a gate T mixes each layer's output H with its input, x_{n+1} = H(x_n) T(x_n) + x_n (1 - T(x_n)).
 
-    H(x) = sigma(W x + b) is a plain layer, where sigma is the activation. T(x) = sigmoid(W_T x + b_T) is the transform gate.
-    There are no norms. Between two grids there is a plain layer with the new number of channels. A convolution there has
-    stride 2. Source: Lu2017 and Srivastava et al. 2015.
+    H(x) = sigma(W x + b) is a plain layer, where sigma is the activation. T(x) = sigmoid(W_T x + b_T) is the transform gate. A
+    carry gate C(x) = sigmoid(W_C x + b_C) can replace 1 - T(x). There are no norms. Between two grids there is a plain layer with
+    the new number of channels. A convolution there has stride 2. Source: Lu2017 and Srivastava et al. 2015.
 
     Args:
         nu: number of highway layers on each grid.
@@ -33,6 +33,7 @@ class HighwayNet(Network):
         kind: "conv" for 3x3 convolutions, or "dense" for fully connected layers on the flattened image. With "dense" a grid has
             one pixel, and a plain layer replaces the stem.
         transfer_bias: initial b_T. The deeper the network, the more negative this value should be.
+        carry_gate: whether layers have the carry gate C, x_{n+1} = H(x_n) T(x_n) + x_n C(x_n). Initially b_C = -b_T.
 
     Example:
         >>> HighwayNet((48,), 50, kind="dense", input_shape=(8, 8, 1)).get_layer("level1").output.shape
@@ -48,6 +49,7 @@ class HighwayNet(Network):
         *,
         kind: str = "conv",
         transfer_bias: float = -4.0,
+        carry_gate: bool = False,
         **arguments: Unpack[FrameArguments],
     ) -> None:
         nu = positive_integers("nu", nu)
@@ -63,7 +65,7 @@ class HighwayNet(Network):
                 if level > 1 or dense:
                     name = "stem" if level == 1 else f"transfer{level}"
                     x = Affine(c, kernel_size, strides=strides, name=name, **options)(x)
-                gate = {"transfer_bias": transfer_bias, **options}
+                gate = {"transfer_bias": transfer_bias, "carry_gate": carry_gate, **options}
                 field = Highway(c, n, kernel_size=kernel_size, name="f", **gate)
                 x = Level(Euler(dtype=options["dtype"]), field, name=f"level{level}", dtype=options["dtype"])(x)
         name = f"highway_{kind}_{'x'.join(map(str, nu))}"

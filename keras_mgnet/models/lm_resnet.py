@@ -10,6 +10,7 @@ import numpy as np
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, shortcut
+from keras_mgnet.layers.schemes.two_step import TwoStep
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -182,7 +183,7 @@ def k_values(model: keras.Model) -> np.ndarray:
         >>> bool(np.all(k_values(LMResNet(14)) <= 0))
         True
     """
-    schemes = [layer.scheme for layer in model.layers if isinstance(getattr(layer, "scheme", None), LinearMultistep)]
+    schemes = [layer.scheme for layer in model.layers if isinstance(getattr(layer, "scheme", None), TwoStep)]
     if not schemes:
         raise ValueError(f"expected a network with k, such as LMResNet. Received: {type(model).__name__}")
     return np.array([float(keras.ops.convert_to_numpy(k)) for scheme in schemes for k in scheme.k])

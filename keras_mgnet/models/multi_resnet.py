@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Unpack
 
-from keras_mgnet.layers import Blocks, Euler, Level, Sum, shortcut
+from keras_mgnet.errors import check_known
+from keras_mgnet.layers import Blocks, Sum, shortcut
 from keras_mgnet.models.checks import positive_integer
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space
@@ -13,6 +14,7 @@ from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.models.resnet import pads
+from keras_mgnet.models.stepping import SCHEMES, iterated
 from keras_mgnet.serialization import serializable
 
 TRANSPOSED = "the published layout has 144.9M; 154M may have two digits exchanged"
@@ -61,6 +63,7 @@ class MultiResNet(Network):
         shortcut: the shortcut of a block that changes the shape. "projection" is a 1x1 convolution. All branches and
             this convolution share one norm and activation. "padding" adds zero channels. None for "padding" with basic
             blocks on three grids, and for "projection" in all other cases.
+        scheme: "euler", "heun" or "linear_multistep", as in `ResNet`.
 
     Example:
         >>> MultiResNet(20, 3).name
@@ -85,26 +88,28 @@ class MultiResNet(Network):
         blocks: Sequence[int] | None = None,
         bottleneck: bool | None = None,
         shortcut: str | None = None,
+        scheme: str = "euler",
         **arguments: Unpack[FrameArguments],
     ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         k, w = positive_integer("branches", branches), positive_integer("widen", widen)
         padding = pads(shortcut, plan)
+        check_known("scheme", scheme, SCHEMES)
         plan = replace(plan, inner=tuple(w * c for c in plan.inner), channels=tuple(w * c for c in plan.channels))
 
         with Frame(**arguments) as frame:
             imagenet = frame.stem == "imagenet"
             x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet)
             for stage in plan.stages():
-                x = multi_level(plan, stage, frame, k, padding)(x)
+                x = iterated(scheme, multi_blocks(plan, stage, frame, k, padding), x, f"level{stage.level}")
             x = frame.end(x)
         wide = f"_w{w}" if w > 1 else ""
         name = f"multi_resnet{plan.label(depth if blocks is None else None)}_k{k}{wide}"
         super().__init__(frame, x, name=name, recipe="lu2018_imagenet" if imagenet else None)
 
 
-def multi_level(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool) -> Level:
-    """Returns the level of one grid. Each of its blocks adds the sum of k branches."""
+def multi_blocks(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool) -> Blocks:
+    """Returns the blocks of one grid. Each block adds the sum of k branches."""
     options = frame.common
     normalized = frame.stem == "imagenet" and stage.level == 1  # by the stem
     common = stage.changes_shape and not padding
@@ -113,5 +118,4 @@ def multi_level(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool)
     make = shortcut.padding if padding else shortcut.projection
     policy = options["dtype"]
     R = make(stage.channels, stage.strides, options) if stage.changes_shape else None
-    blocks = Blocks(Sum(fs, name="f", dtype=policy), R=R, R_activated=not padding, name="blocks", dtype=policy)
-    return Level(Euler(dtype=policy), blocks, name=f"level{stage.level}", dtype=policy)
+    return Blocks(Sum(fs, name="f", dtype=policy), R=R, R_activated=not padding, name="blocks", dtype=policy)

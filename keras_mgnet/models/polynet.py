@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Blocks, Euler, Level, Poly, shortcut
+from keras_mgnet.layers import Blocks, Poly, shortcut
 from keras_mgnet.layers.fields.poly import KINDS, module_kernels
 from keras_mgnet.models.checks import positive_integers
 from keras_mgnet.models.family import Family, Row, Space
@@ -12,6 +12,7 @@ from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.models.stepping import SCHEMES, iterated
 from keras_mgnet.serialization import serializable
 
 SIZES = {"poly2": 270_682, "poly3": 271_642, "mpoly2": 468_826, "2way": 468_826}
@@ -36,6 +37,7 @@ class PolyNet(Network):
             I + F + GF + HGF, "2way" is I + F + G, "3way" is I + F + G + H, and "plain" is I + F.
         blocks: number of blocks on each grid.
         base_width: number of channels of the first grid. Each coarser grid has twice as many.
+        scheme: "euler", "heun" or "linear_multistep", as in `ResNet`.
 
     Example:
         >>> sizes = {kind: PolyNet(kind, (2, 2), base_width=4).count_params() for kind in ("poly2", "mpoly2", "2way")}
@@ -57,25 +59,26 @@ class PolyNet(Network):
         blocks: Sequence[int] = (3, 3, 3),
         *,
         base_width: int = 16,
+        scheme: str = "euler",
         **arguments: Unpack[FrameArguments],
     ) -> None:
         check_known("kind", kind, KINDS)
+        check_known("scheme", scheme, SCHEMES)
         plan = layout(0, positive_integers("blocks", blocks), bottleneck=False, base_width=base_width)
 
         with Frame(**arguments) as frame:
             x = frame.begin(plan.stem, len(plan.blocks), normalize=False)
             for stage in plan.stages():
-                x = poly_level(plan, stage, kind, frame.common)(x)
+                x = iterated(scheme, poly_blocks(plan, stage, kind, frame.common), x, f"level{stage.level}")
             x = frame.end(x)
         super().__init__(frame, x, name=f"polynet_{kind}_{plan.label(None)}")
 
 
-def poly_level(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) -> Level:
-    """Returns the level of one grid. Its blocks have the given kind, but a first block that changes the shape is "plain"."""
+def poly_blocks(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) -> Blocks:
+    """Returns the blocks of one grid. They have the given kind, but a first block that changes the shape is "plain"."""
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)
     F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)
     policy = options["dtype"]
     R = shortcut.padding(stage.channels, stage.strides, options) if stage.changes_shape else None
-    blocks = Blocks(Poly(F, kinds, name="f", dtype=policy), R=R, name="blocks", dtype=policy)
-    return Level(Euler(dtype=policy), blocks, name=f"level{stage.level}", dtype=policy)
+    return Blocks(Poly(F, kinds, name="f", dtype=policy), R=R, name="blocks", dtype=policy)

@@ -39,8 +39,9 @@ class ReactionDiffusion(Network):
         u_{t+1} = u_t - (sum_i K_i^T psi_i(K_i u_t) + lambda (u_t - f))
 
     Each stage has its own filters K_i, influence functions psi_i and weight lambda. K_i first mirrors the image at its edges.
-    K_i^T is the exact adjoint of K_i, mirroring included. Input and output are grey values from 0 to 255, without clipping or
-    rounding. The height and the width of an image must be at least `filter_size` - 1.
+    K_i^T is the exact adjoint of K_i, mirroring included. With several scales the sum also has such terms on coarser grids, see
+    `keras_mgnet.layers.DiffusionStep`. Input and output are grey values from 0 to 255, without clipping or rounding. The height
+    and the width of an image must be at least `filter_size` - 1, and 2 (`filter_size` - 2) + 1 with two scales.
 
     Source: Chen, Pock 2017 (TNRD). As in VLOGroup's README, the number of parameters includes m^2 coefficients for each filter.
     One of these coefficients has no effect, because filters have zero mean. See `keras_mgnet.layers.Diffusion`.
@@ -51,6 +52,8 @@ class ReactionDiffusion(Network):
         filters: number of filters in each stage; None for m^2 - 1.
         functions: number of Gaussians that make up each influence function.
         reaction: initial lambda.
+        scales: number of grids of a stage. Each coarser grid has its own filters and functions, and half the width of the one
+            before.
 
     Example:
         >>> from keras_mgnet import count_params
@@ -70,15 +73,17 @@ class ReactionDiffusion(Network):
         filters: int | None = None,
         functions: int = 63,
         reaction: float = 0.1,
+        scales: int = 1,
         **arguments: Unpack[ImageFrameArguments],
     ) -> None:
-        sizes = {"stages": stages, "filter_size": filter_size, "functions": functions}
-        stages, filter_size, functions = (positive_integer(name, value) for name, value in sizes.items())
+        sizes = {"stages": stages, "filter_size": filter_size, "functions": functions, "scales": scales}
+        stages, filter_size, functions, scales = (positive_integer(name, value) for name, value in sizes.items())
         filters = filters if filters is None else positive_integer("filters", filters)
         reaction = within("reaction", reaction, -math.inf, math.inf)
 
         frame = ImageFrame(**arguments)
-        field = Diffusion(stages, filter_size, filters, functions, reaction=reaction, name="f", **frame.common)
+        options = {"reaction": reaction, "scales": scales, "name": "f", **frame.common}
+        field = Diffusion(stages, filter_size, filters, functions, **options)
         level = Level(EulerFromData(**frame.common), field, name="level1", **frame.common)
-        name = f"reaction_diffusion{stages}_{filter_size}x{filter_size}"
+        name = f"reaction_diffusion{stages}_{filter_size}x{filter_size}{f'_scales{scales}' if scales > 1 else ''}"
         super().__init__(frame, level(frame.image()), name=name)

@@ -1,6 +1,6 @@
 """ResNet and pre-activation ResNet, with shared data-feature maps A and smoothers B (He2019, sections 2, 3, 5)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Unpack
@@ -9,17 +9,17 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, is_known, unknown
-from keras_mgnet.layers import Blocks, Branch, Conv, Euler, Heun, Level, Scheme, shortcut
-from keras_mgnet.layers.sharing import PUBLISHED_SIZE, check_share, sharing_A, sharing_B
+from keras_mgnet.layers import Blocks, Branch, Conv, shortcut
+from keras_mgnet.layers.sharing import PUBLISHED_SIZE, RESTRICTION_FIRST, check_share, sharing_A, sharing_B
 from keras_mgnet.models.datasets import CIFAR10, CIFAR100, DATASETS, IMAGENET
 from keras_mgnet.models.family import EITHER, Family, Published, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
+from keras_mgnet.models.stepping import SCHEMES, iterated
 from keras_mgnet.serialization import serializable
 
-ONE_STEP: dict[str, Callable[..., Scheme]] = {"euler": Euler, "heun": Heun}
 SHORTCUTS = ("projection", "padding")
 FORMS = ("released", "printed")
 
@@ -165,7 +165,7 @@ class ResNet(Network):
         share_B: whether all blocks on a grid except the pooling block share one B. With False every block has its own B. Sharing
             needs basic blocks. share_A and share_B can also be "published_size", which gives the sizes in the tables of He2019.
             This rule shares nothing on the first grid. With share_B="published_size" the pooling block restricts r first and then
-            uses the shared B, He2019 (6.4).
+            uses the shared B, He2019 (6.4). share_B="restriction_first" does so, and shares B on the first grid as well.
         base_width: number of channels inside the blocks of the first grid. Each coarser grid has twice as many. None for 64 on
             four grids and 16 on any other number.
         blocks: number of blocks on each grid; None for those that `depth` gives.
@@ -176,7 +176,9 @@ class ResNet(Network):
         survival: probability that the branch of the last block is kept in a training step (stochastic depth, Huang et al. 2016).
         survival_schedule: how this probability depends on the depth, "huang" or "lm_release", see
             `keras_mgnet.layers.stochastic`.
-        scheme: "euler", or "heun" for Heun's method of order 2 with the same branches. "heun" needs survival=1.
+        scheme: "euler"; "heun" for Heun's method of order 2 with the same branches, which needs survival=1; or
+            "linear_multistep" for the two-step method x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f_n(x_n) of Lu2018 (1), with s
+            after the sum in `ResNet`. The first block of a grid has no k_n.
         form: the activations of `PreActResNet`; `ResNet` is the same network in both forms. "released" follows the released code.
             "printed" follows He2019: the stem ends with a norm and s, every block begins with both, shortcuts act on r itself,
             and nothing comes between the last r and the pooling.
@@ -216,8 +218,8 @@ class ResNet(Network):
     ) -> None:
         plan = layout(depth, blocks, bottleneck, base_width)
         check_sharing(share_A, share_B, plan)
-        check_known("scheme", scheme, ONE_STEP)
-        if scheme != "euler" and survival != 1:
+        check_known("scheme", scheme, SCHEMES)
+        if scheme == "heun" and survival != 1:
             raise ValueError(f"expected survival=1 with scheme={scheme!r}. Received: survival={survival!r}")
         check_known("form", form, FORMS)
         padding = pads(shortcut, plan)
@@ -242,12 +244,12 @@ class ResNet(Network):
                         sharing_B(share_B, stage.blocks, coarse),
                         sharing_A(share_A, stage.blocks, coarse),
                     )
-                if coarse and share_B == PUBLISHED_SIZE:
+                if coarse and share_B in (PUBLISHED_SIZE, RESTRICTION_FIRST):
                     r, stage = restrict_first(r, stage, frame, self.preactivation, released)
                     options["lead"] = "activation" if released else None
                 elif not coarse and frame.stem == "imagenet" and not classic and released:
                     options["lead"] = "none"  # the stem's norm and sigma serve the first block
-                r = residual_level(plan, stage, frame, **options)(r)
+                r = residual_level(plan, stage, frame, r, **options)
             if released and not classic:
                 r = frame.end(r)
         name = ("preact_" if self.preactivation else "") + "resnet" + plan.label(depth if blocks is None else None)
@@ -276,6 +278,7 @@ def residual_level(
     plan: Layout,
     stage: Stage,
     frame: Frame,
+    x: Tensor,
     *,
     preactivation: bool,
     R_activated: bool = True,
@@ -285,8 +288,8 @@ def residual_level(
     survival: Sequence[float] | None = None,
     inverted: bool = False,
     scheme: str = "euler",
-) -> Level:
-    """Returns the level of one grid: the branch of its blocks and, if the first block changes the shape, a shortcut."""
+) -> Tensor:
+    """Applies the level of one grid to x. The level has a branch and, if its first block changes the shape, a shortcut."""
     options = frame.common
     order = "preactivation" if preactivation else "postactivation"
     branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
@@ -300,8 +303,7 @@ def residual_level(
         name="blocks",
         dtype=options["dtype"],
     )
-    rule = ONE_STEP[scheme](None if preactivation else frame.activation, dtype=options["dtype"])
-    return Level(rule, blocks, name=f"level{stage.level}", dtype=options["dtype"])
+    return iterated(scheme, blocks, x, f"level{stage.level}", None if preactivation else frame.activation)
 
 
 def restrict_first(r: Tensor, stage: Stage, frame: Frame, preactivation: bool, activated: bool) -> tuple[Tensor, Stage]:
@@ -336,7 +338,7 @@ def pads(shortcut: str | None, plan: Layout) -> bool:
 def check_sharing(share_A: bool | str, share_B: bool | str, plan: Layout) -> None:
     """Raises ValueError for an unknown value, and for bottlenecks that share A or B."""
     check_share("share_A", share_A, PUBLISHED_SIZE)
-    check_share("share_B", share_B, PUBLISHED_SIZE)
+    check_share("share_B", share_B, PUBLISHED_SIZE, RESTRICTION_FIRST)
     if (share_A or share_B) and plan.bottleneck:
         raise ValueError(
             f"expected share_A=False and share_B=False with bottlenecks. Received: share_A={share_A!r}, share_B={share_B!r}"

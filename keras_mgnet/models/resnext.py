@@ -2,12 +2,14 @@
 
 from typing import Unpack
 
+from keras_mgnet.errors import check_known
 from keras_mgnet.models.family import Family, Row, Space, errors
 from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import aggregated
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import added, one_state
 from keras_mgnet.models.resnet import residual_level
+from keras_mgnet.models.stepping import SCHEMES
 from keras_mgnet.serialization import serializable
 
 TABLE = "Lu2018 Table 2"
@@ -33,6 +35,7 @@ class ResNeXt(Network):
         group_width: channels of a group on the first grid.
         preactivation: whether a norm and the activation come before each convolution, and no activation follows the sum. Lu2018
             compares LM-ResNeXt with this form.
+        scheme: "euler", "heun" or "linear_multistep", as in `ResNet`.
 
     Example:
         >>> ResNeXt(11, cardinality=2, group_width=4, input_shape=(8, 8, 1)).name
@@ -54,14 +57,16 @@ class ResNeXt(Network):
         cardinality: int = 8,
         group_width: int = 64,
         preactivation: bool = False,
+        scheme: str = "euler",
         **arguments: Unpack[FrameArguments],
     ) -> None:
         plan = aggregated(depth, cardinality, group_width)
+        check_known("scheme", scheme, SCHEMES)
 
         with Frame(**arguments) as frame:
             x = frame.begin(plan.stem, len(plan.blocks), normalize=not preactivation)
             for stage in plan.stages():
-                x = residual_level(plan, stage, frame, preactivation=preactivation)(x)
+                x = residual_level(plan, stage, frame, x, preactivation=preactivation, scheme=scheme)
             if preactivation:
                 x = frame.end(x)
         name = f"{'preact_' if preactivation else ''}resnext{depth}_{cardinality}x{group_width}d"

@@ -5,10 +5,11 @@ from typing import Any, Unpack
 
 import keras
 
-from keras_mgnet.errors import is_known, unknown
+from keras_mgnet.errors import check_known, is_known, unknown
 from keras_mgnet.layers import (
     Branch,
     Conv,
+    CoupledMultistep,
     Coupling,
     CouplingTransfer,
     Halves,
@@ -32,6 +33,7 @@ DEPTHS = {  # blocks and channels per grid, and whether blocks are bottlenecks
 }
 
 
+SCHEMES = ("coupling", "linear_multistep")
 SIZES = {38: 464_890, 110: 1_729_194, 164: 1_748_778}
 ROWS = tuple(
     Row(f"revnet{depth}", {"depth": depth}, params, source="renmengye/revnet-public") for depth, params in SIZES.items()
@@ -67,8 +69,11 @@ class RevNet(Network):
             has as many channels as the first grid. With bottlenecks this is the number inside the blocks, and the state has four
             times as many.
         bottleneck: whether branches are 1x1 - 3x3 - 1x1 instead of two 3x3 convolutions. None lets `depth` decide.
+        scheme: "coupling" as above, or "linear_multistep": x_1 and x_2 each take the two-step method of Lu2018 (1), such as
+            y_1 = (1 - k) x_1 + k x_1^- + F(x_2), where x_1^- is x_1 before the last block. k is trainable. The first block
+            of a grid after the transfer has no k. This scheme is not reversible.
         memory_free: whether training stores only the last state of a grid and recovers the earlier states, see
-            `keras_mgnet.layers.Level`.
+            `keras_mgnet.layers.Level`. This option has no effect on "linear_multistep".
 
     Example:
         >>> model = RevNet(38)
@@ -91,6 +96,7 @@ class RevNet(Network):
         blocks: Sequence[int] | None = None,
         channels: int | Sequence[int] | None = None,
         bottleneck: bool | None = None,
+        scheme: str = "coupling",
         memory_free: bool = True,
         **arguments: Unpack[FrameArguments],
     ) -> None:
@@ -103,13 +109,14 @@ class RevNet(Network):
             raise unknown("bottleneck", deep, ["True", "False", "None"])
         blocks = positive_integers("blocks", default_blocks if blocks is None else blocks)
         channels = even_integers("channels", default_channels if channels is None else channels, len(blocks))
+        check_known("scheme", scheme, SCHEMES)
         if any(n == 1 and (deep or level > 1) for level, n in enumerate(blocks, start=1)):
             raise ValueError(
                 f"expected at least 2 blocks on a grid that begins with a transfer. Received: blocks={blocks}"
             )
 
         with Frame(**arguments) as frame:
-            policy = frame.common["dtype"]
+            policy, coupled = frame.common["dtype"], scheme == "coupling"
             state = Halves(name="halves", dtype=policy)(frame.begin(channels[0], len(blocks)))
             for level, (n, c) in enumerate(zip(blocks, channels, strict=True), start=1):
                 half = 2 * c if deep else c // 2
@@ -118,8 +125,9 @@ class RevNet(Network):
                     state = _transfer(level, half, deep, frame, **first)(*state)
                     n, first = n - 1, {}
                 branches = [_branch(i, half, deep, frame, **(first if i == 0 else {})) for i in range(n)]
-                scheme, field = Coupling(dtype=policy), InTurn(branches, name="f", dtype=policy)
-                state = Level(scheme, field, memory_free=memory_free, name=f"level{level}", dtype=policy)(*state)
+                rule = Coupling(dtype=policy) if coupled else CoupledMultistep(2 * n, dtype=policy)
+                field, free = InTurn(branches, name="f", dtype=policy), memory_free and coupled
+                state = Level(rule, field, memory_free=free, name=f"level{level}", dtype=policy)(*state)
             x = keras.layers.Concatenate(name="state", dtype=policy)(list(state))
             x = frame.end(x)
         super().__init__(frame, x, name=f"revnet{depth if named else 'x'.join(map(str, blocks))}")

@@ -16,7 +16,7 @@ NETWORKS = {
     "mgnet": ["--set", "nu=[2,2]", "--set", "channels=4", "--set", "smoother=chebyshev"],
     "resnet": ["--model", "resnet20", "--set", "blocks=2,1", "--set", "base_width=2"],
 }
-ABSENT = {"mgnet": {"influence", "paths"}, "resnet": {"influence", "residuals", "k_values", "spectra"}}
+ABSENT = {"mgnet": {"influence", "paths", "refinement"}, "resnet": {"influence", "residuals", "k_values", "spectra"}}
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from keras_mgnet.export import verification
 from keras_mgnet.export.answers import IMAGES
 from keras_mgnet.serving.engines import open_engine
 from keras_mgnet.training.data.denoise import CleanImages
+from support import slow_unless
 from support.command import invoke
 from support.denoising import train
 from support.numerics import randomize
@@ -71,6 +72,16 @@ def test_of_one_size_and_of_other_precisions(format, tmp_path):
     path = row.export(model, tmp_path / row.target.format(name=model.name))
     expected = keras.ops.convert_to_numpy(twin(x))
     np.testing.assert_allclose(export.open_artifact(path)(x)["denoised"], expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("format", slow_unless(["tflite"], export.FLOAT32))
+def test_several_scales_of_any_size(format, tmp_path):
+    """In TFLite the coarsening and its adjoint read one kernel, which equals its own adjoint."""
+    model, row = tiny(scales=2), export.FORMATS[format]
+    run = export.open_artifact(row.export(model, tmp_path / row.target.format(name=model.name)))
+    for shape in ((1, 12, 10), (2, 9, 7), (1, 3, 4)):
+        x, _ = noisy(*shape)
+        np.testing.assert_allclose(run(x)["denoised"], keras.ops.convert_to_numpy(model(x)), rtol=1e-4, atol=1e-2)
 
 
 def test_quality_is_psnr_and_falls_little_in_eight_bits(exported):

@@ -43,6 +43,7 @@ EQUATIONS = [  # a step, its arguments, and what it is
     (steps.join, ((x, y, z), (1.0, 0.0, 1.0)), (x + z) / 2),
     (steps.dense, (x, A), np.concatenate([x, x @ P], axis=-1)),
     (steps.highway, (x, y, 0.2), 0.2 * y - 0.2 * x),
+    (steps.highway, (x, y, 0.2, 0.7), 0.2 * y - 0.3 * x),
     (steps.superpose, ((x, y, z),), x + y + z),
     (steps.coupling, (x, y), x + y),
     (steps.central_differences, (x, y, z, 0.2), (2 * x - 0.8 * y + z) / 1.2),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_mgnet import LMResNet, LMResNeXt, PreActResNet, ResNet, ResNeXt, k_values
+from keras_mgnet import LMResNet, LMResNeXt, MultiResNet, PolyNet, PreActResNet, ResNet, ResNeXt, RevNet, k_values
 from support.numerics import randomize
 
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
@@ -39,6 +39,33 @@ def test_k_zero_is_the_preactivation_network_bit_for_bit(lm, plain, training, im
     assign_k(lm, 0.0)
     x = images(lm)
     np.testing.assert_array_equal(lm(x, training=training), plain(x, training=training))
+
+
+TINY = {"input_shape": (8, 8, 1), "classes": 3}
+FAMILIES = {  # the network of a scheme, and how many k the two-step method has
+    "resnet": (lambda **scheme: ResNet(blocks=(2, 3), **scheme, **SMALL), 3),
+    "preact_resnet": (lambda **scheme: PreActResNet(blocks=(2, 3), **scheme, **SMALL), 3),
+    "resnext": (lambda **scheme: ResNeXt(20, cardinality=2, group_width=2, **scheme, **TINY), 3),
+    "polynet": (lambda **scheme: PolyNet("mpoly2", (2, 3), **scheme, **SMALL), 3),
+    "multi_resnet": (lambda **scheme: MultiResNet(blocks=(2, 3), **scheme, **SMALL), 3),
+    "revnet": (lambda **scheme: RevNet(blocks=(2, 3), channels=(4, 6), **scheme, **TINY), 4),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_residual_family_takes_the_two_step_method(name, images):
+    """Lu2018: "It can be applied to any ResNet-like networks." With k = 0 it is the network of the family."""
+    family, count = FAMILIES[name]
+    lm, plain = family(scheme="linear_multistep"), family()
+    assert k_values(lm).shape == (count,) and "two-step" in lm.method.name
+    assert lm.count_params() - plain.count_params() == count
+    copy_by_path(randomize(lm), plain)
+    x = images(lm)
+    assert np.max(np.abs(lm(x) - plain(x))) > 1e-3
+    assign_k(lm, 0.0)
+    np.testing.assert_array_equal(lm(x), plain(x))
+    with pytest.raises(ValueError, match="unknown scheme 'multistep'; did you mean 'linear_multistep'"):
+        family(scheme="multistep")
 
 
 def test_k_values_are_one_per_block_that_has_one(images):

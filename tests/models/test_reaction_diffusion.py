@@ -31,11 +31,11 @@ def test_every_size_of_the_reference():
     assert sizes <= {value for value in json.loads(EXPECTED.read_text())["tnrd"].values() if isinstance(value, int)}
 
 
-@given(st.integers(1, 6), st.integers(1, 40), st.integers(2, 70))
-def test_the_size_in_closed_form(stages, filters, functions):
+@given(st.integers(1, 6), st.integers(1, 40), st.integers(2, 70), st.integers(1, 3))
+def test_the_size_in_closed_form(stages, filters, functions, scales):
     m = 7
-    model = ReactionDiffusion(stages, m, filters=filters, functions=functions)
-    assert count_params(model) == stages * (filters * (m * m + functions) + 1)
+    model = ReactionDiffusion(stages, m, filters=filters, functions=functions, scales=scales)
+    assert count_params(model) == stages * (scales * filters * (m * m + functions) + 1)
 
 
 def test_a_model_is_its_equation():
@@ -53,8 +53,31 @@ def test_a_model_is_its_equation():
     np.testing.assert_allclose(ops.convert_to_numpy(single(f)).ravel(), u, rtol=1e-4)
 
 
+def full_weighting(n):
+    """The matrix of full weighting on a line of n mirrored points."""
+    return matrix(np.outer([0, 1, 0], [1, 2, 1]) / 4, (1, n))[::2]
+
+
+def test_several_scales_are_their_equation():
+    """Also on grids of odd size. A^T and K^T are transposed matrices."""
+    model = randomize(ReactionDiffusion(1, 3, filters=2, scales=3, dtype="float64"))
+    (step,) = model.get_layer("level1").field.steps
+    shape, f = (9, 10), 128 + draw((1, 9, 10, 1), scale=60.0)
+    u, A, expected = f.ravel(), np.eye(90), f.ravel()
+    for K, psi in ((step.K, step.psi), *zip(step.coarse_K, step.coarse_psi, strict=True)):
+        kernel, w = (ops.convert_to_numpy(x) for x in (K.kernel(), psi.w))
+        for i in range(2):
+            KA = matrix(kernel[:, :, 0, i], shape) @ A
+            expected = expected - KA.T @ psi_twin((KA @ u)[:, None], w[:, i : i + 1])[:, 0]
+        A = np.kron(full_weighting(shape[0]), full_weighting(shape[1])) @ A
+        shape = tuple(-(-n // 2) for n in shape)
+    np.testing.assert_allclose(ops.convert_to_numpy(model(f)).ravel(), expected, rtol=1e-10)
+    assert model.get_layer("level1").field.least == 5 and model.name == "reaction_diffusion1_3x3_scales3"
+    assert ReactionDiffusion(1, 5).get_layer("level1").field.least == 4
+
+
 def test_it_survives_files_and_copies_and_takes_any_size(tmp_path):
-    model = randomize(ReactionDiffusion(2, 3, filters=2, functions=9, reaction=0.2, name="small"))
+    model = randomize(ReactionDiffusion(2, 3, filters=2, functions=9, reaction=0.2, scales=2, name="small"))
     model.save(tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     config = json.loads(json.dumps(model.get_config()))
@@ -62,7 +85,7 @@ def test_it_survives_files_and_copies_and_takes_any_size(tmp_path):
     others = [
         keras.saving.load_model(tmp_path / "model.keras"),
         keras.models.clone_model(model),
-        ReactionDiffusion(2, 3, filters=2, functions=9, weights=tmp_path / "model.weights.h5"),
+        ReactionDiffusion(2, 3, filters=2, functions=9, scales=2, weights=tmp_path / "model.weights.h5"),
         ReactionDiffusion.from_config(config),
     ]
     for other in (others[1], others[3]):
@@ -102,6 +125,7 @@ def test_it_describes_itself():
         ({"filter_size": "abc"}, "filter_size to be an integer"),
         ({"filters": 2.5}, "filters to be an integer"),
         ({"filters": 25}, "1 to 24 filters"),
+        ({"scales": 0}, "expected scales to be an integer >= 1"),
         ({"functions": 1}, "at least 2 Gaussians"),
         ({"reaction": "much"}, "reaction"),
         ({"input_shape": (8, 8, 3)}, "input_shape"),

@@ -11,14 +11,14 @@ from support.twins import twin_conv
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
 
 
-@pytest.mark.parametrize("share_B", [False, True, "published_size"])
+@pytest.mark.parametrize("share_B", [False, True, "published_size", "restriction_first"])
 @pytest.mark.parametrize(("preactivation", "form"), [(False, "released"), (True, "released"), (True, "printed")])
 def test_residual_level_equals_its_numpy_twin(preactivation, form, share_B):
-    """He2019 (2.1)-(2.4), (6.1), and (6.4) where the size is as published; printed, R takes r itself."""
+    """He2019 (2.1)-(2.4), (6.1), and (6.4) with restriction first or the published size; printed, R takes r itself."""
     family, printed = PreActResNet if preactivation else ResNet, form == "printed"
     options = {"share_A": True, "share_B": share_B, "base_width": 2, "input_shape": (8, 8, 1), "dtype": "float64"}
     model = randomize(family(18, form=form, **options))
-    restricts_first = share_B == "published_size"
+    restricts_first = share_B in ("published_size", "restriction_first")
     chain = ["transfer2", *([] if preactivation else ["sigma2"])] if restricts_first else []
     level, f = model.get_layer("level2"), model.get_layer("level2").field.branch
     r = np.random.default_rng(0).normal(size=(2, 6, 6, 2))
@@ -82,6 +82,15 @@ def test_released_and_printed_differ_by_the_pooling_block_alone_where_norms_and_
     options = {"base_width": 2, "input_shape": (8, 8, 1)}
     configs = [ResNet(18, form=form, **options) for form in ("released", "printed")]
     assert [w.path for w in configs[0].weights] == [w.path for w in configs[1].weights]
+
+
+@pytest.mark.parametrize("family", [ResNet, PreActResNet])
+def test_restriction_first_shares_B_on_the_first_grid_as_well(family):
+    """One 3x3 kernel from c to c channels less than the published size, for each block of the first grid but one."""
+    first, published = (family(18, share_B=rule, base_width=4) for rule in ("restriction_first", "published_size"))
+    kernels = [len(first.get_layer(f"level{j}").field.branch.K1) for j in (1, 2, 3, 4)]
+    assert kernels == [1, 1, 1, 1] and count_params(published) - count_params(first) == 9 * 4 * 4
+    assert first.get_layer("transfer2").compute_output_shape((1, 8, 8, 4)) == (1, 4, 4, 8)
 
 
 @pytest.mark.parametrize("family", [ResNet, PreActResNet, LMResNet])

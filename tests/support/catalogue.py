@@ -31,10 +31,12 @@ from keras_mgnet.layers import (
     Affine,
     Blocks,
     Branch,
+    Burgers,
     Chain,
     CoefficientStencil,
     Conv,
     CosineFilters,
+    CoupledMultistep,
     Coupling,
     CouplingTransfer,
     CycleLevel,
@@ -143,6 +145,7 @@ MODELS = {
         RES | {"blocks": (1, 2), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
     "preact_resnet8_no_norm": (PreActResNet, RES | {"depth": 8, "norm": None}),
+    "resnet_linear_multistep": (ResNet, RES | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "lm_resnet14": (LMResNet, RES | {"depth": 14}),
     "lm_resnet_bottleneck": (LMResNet, RES | {"blocks": (2, 1, 2), "bottleneck": True}),
     "lm_resnet_project_survival": (
@@ -176,6 +179,10 @@ MODELS = {
         DENSE | {"blocks": (1, 2, 1), "bottleneck": True, "stem": "imagenet", "input_shape": (32, 32, 3)},
     ),
     "highway_conv": (HighwayNet, {"nu": (2, 1), "channels": (3, 4), "input_shape": (9, 8, 1), "classes": 3}),
+    "highway_carry_gate": (
+        HighwayNet,
+        {"nu": (2,), "channels": 3, "carry_gate": True, "input_shape": (9, 8, 1), "classes": 3},
+    ),
     "highway_dense": (
         HighwayNet,
         {"nu": (1, 2), "channels": (6, 5), "kind": "dense", "input_shape": (4, 4, 1), "classes": 3},
@@ -202,7 +209,9 @@ MODELS = {
     "poly_mgnet_conv": (PolyMgNet, POLY | {"B": "conv"}),
     "revnet": (RevNet, REV),
     "revnet_bottleneck": (RevNet, REV | {"blocks": (2, 2), "bottleneck": True, "memory_free": False}),
+    "revnet_linear_multistep": (RevNet, REV | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "hamiltonian": (HamiltonianNet, REV),
+    "hamiltonian_inner": (HamiltonianNet, REV | {"inner": (3, 4)}),
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
     "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),
@@ -321,6 +330,10 @@ LAYERS = {
         lambda: Level(Coupling(), InTurn([basic(4, uses=2) for _ in range(2)]), memory_free=True),
         [(2, 5, 5, 4)] * 2,
     ),
+    "coupled_multistep_level": (
+        lambda: Level(CoupledMultistep(4), InTurn([basic(4, uses=2) for _ in range(2)])),
+        [(2, 5, 5, 4)] * 2,
+    ),
     "leapfrog_level": (
         lambda: Level(Coupling(), Force(4, ("gradient", "identity"), (-0.1, 0.1), shared=True)),
         [(2, 5, 5, 4)] * 2,
@@ -354,6 +367,7 @@ LAYERS = {
     "unpadded_transfer": (lambda: GridTransfer(4, 5, normalize=False, padded=False), [(2, 7, 7, 2), (2, 7, 7, 3)]),
     "grid_norm": (GridNorm, [(2, 5, 4, 3)]),
     "normalizer": (lambda: Normalizer("pointwise", inverse=True), [(2, 5, 4, 3)]),
+    "burgers": (lambda: Burgers(2, (0.5, -1.0), dt=0.2), [(2, 5, 4, 1)]),
     "perona_malik": (lambda: PeronaMalik(3, 0.1, dt=0.2), [(2, 5, 4, 1)]),
 }
 

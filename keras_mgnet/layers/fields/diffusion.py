@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from keras_mgnet.annotations import DType, Map, Shape, Tensor
-from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.field import Field
 from keras_mgnet.layers.operators.conv import record
 from keras_mgnet.layers.operators.rbf import RadialBasis
@@ -134,16 +133,39 @@ class CosineFilters(FilterBank):
         return ops.reshape(kernel, (self.size, self.size, 1, self.count))
 
 
+class Coarsening(keras.layers.Layer):
+    """Full weighting A of an image that is mirrored at its edges: (N, H, W, 1) -> (N, ceil(H/2), ceil(W/2), 1)."""
+
+    def kernel(self) -> Tensor:
+        """Returns the stencil [1 2 1; 2 4 2; 1 2 1] / 16, (3, 3, 1, 1)."""
+        hat = np.array([1, 2, 1]) / 4
+        return ops.array(np.outer(hat, hat)[:, :, None, None], self.compute_dtype)
+
+    def call(self, u: Tensor) -> Tensor:
+        return ops.conv(mirrored(u, 1), self.kernel(), 2, "valid", data_format="channels_last")
+
+    def adjoint(self, v: Tensor, grid: Tensor) -> Tensor:
+        """Returns A^T v, (N, H, W, 1) for a grid (H, W). A^T is the exact adjoint, <A u, v> = <u, A^T v>."""
+        spread = ops.conv_transpose(v, self.kernel(), 2, "valid", data_format="channels_last")
+        spread = ops.pad(spread, ((0, 0), (0, 1), (0, 1), (0, 0)))  # an even H has a row that the kernels do not reach
+        return mirrored_adjoint(spread[:, : grid[0] + 2, : grid[1] + 2], 1)
+
+
 @serializable
 class DiffusionStep(keras.layers.Layer):
     """Computes `reaction_diffusion` with learned filters K, learned influence functions psi and a learned lambda.
 
-    Call the layer with u and f, each (N, H, W, 1). The result has the same shape.
+    Call the layer with u and f, each (N, H, W, 1). The result has the same shape. With several scales the result is
+
+        -sum_l (A^l)^T K_l^T psi_l(K_l A^l u) - lambda (u - f),    l = 0, ..., scales - 1
+
+    where A^l u is u on a grid that is coarser by 2^l, by full weighting. Each scale has its own filters and functions.
 
     Args:
         size, filters: size and count of `CosineFilters`.
         functions: number of Gaussians of each influence function, see `RadialBasis`.
         reaction: initial value of lambda.
+        scales: number of scales.
 
     Example:
         >>> u = keras.ops.ones((1, 8, 8, 1))
@@ -158,17 +180,23 @@ class DiffusionStep(keras.layers.Layer):
         functions: int = 63,
         *,
         reaction: float = 0.1,
+        scales: int = 1,
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.K = CosineFilters(size, filters, name="K", dtype=self.dtype_policy)
-        self.psi = RadialBasis(functions, name="psi", dtype=self.dtype_policy)
+        policy, coarse = self.dtype_policy, range(1, scales)
+        self.K = CosineFilters(size, filters, name="K", dtype=policy)
+        self.psi = RadialBasis(functions, name="psi", dtype=policy)
+        self.A = Coarsening(name="A", dtype=policy)
+        self.coarse_K = [CosineFilters(size, filters, name=f"K{scale}", dtype=policy) for scale in coarse]
+        self.coarse_psi = [RadialBasis(functions, name=f"psi{scale}", dtype=policy) for scale in coarse]
         self.reaction = reaction
 
     def build(self, u_shape: Shape, f_shape: Shape | None = None) -> None:
-        self.K.build(u_shape)
-        self.psi.build(self.K.compute_output_shape(u_shape))
+        for K, psi in ((self.K, self.psi), *zip(self.coarse_K, self.coarse_psi, strict=True)):
+            K.build(u_shape)
+            psi.build(K.compute_output_shape(u_shape))
         self.lambda_ = self.add_weight(shape=(), initializer=self._start, name="lambda")
 
     def _start(self, shape: Shape, dtype: DType) -> Tensor:
@@ -178,7 +206,16 @@ class DiffusionStep(keras.layers.Layer):
         return tuple(u_shape)
 
     def call(self, u: Tensor, f: Tensor) -> Tensor:
-        return reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
+        increment = reaction_diffusion(u, f, self.K, self.psi, self.lambda_)
+        return increment + self._coarse(u, 0) if self.coarse_K else increment
+
+    def _coarse(self, u: Tensor, scale: int) -> Tensor:
+        """Returns the increment of u by the scales after the given one."""
+        v, K, psi = self.A(u), self.coarse_K[scale], self.coarse_psi[scale]
+        increment = -K.adjoint(psi(K(v)))
+        if scale + 1 < len(self.coarse_K):
+            increment = increment + self._coarse(v, scale + 1)
+        return self.A.adjoint(increment, ops.shape(u)[1:3])
 
 
 @serializable
@@ -187,7 +224,7 @@ class Diffusion(Field):
 
     Args:
         uses: number of steps.
-        size, filters, functions, reaction: as in `DiffusionStep`.
+        size, filters, functions, reaction, scales: as in `DiffusionStep`.
 
     Attributes:
         greedy: the argument of the last call of `end_with`; None for all steps.
@@ -206,13 +243,14 @@ class Diffusion(Field):
         functions: int = 63,
         *,
         reaction: float = 0.1,
+        scales: int = 1,
         name: str | None = None,
         dtype: DType = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.uses = uses
         self.greedy: int | None = None
-        options = {"reaction": reaction, "dtype": self.dtype_policy}
+        options = {"reaction": reaction, "scales": scales, "dtype": self.dtype_policy}
         self.steps = [DiffusionStep(size, filters, functions, name=f"step{i}", **options) for i in range(uses)]
 
     def end_with(self, step: int | None) -> None:
@@ -224,8 +262,8 @@ class Diffusion(Field):
 
     @property
     def least(self) -> int:
-        """The smallest height and width of an image: m - 1 for filters of size m, see `FilterBank.adjoint`."""
-        return self.steps[0].K.size - 1
+        """The smallest height and width of an image. On the coarsest grid they are m - 1, see `FilterBank.adjoint`."""
+        return 2 ** len(self.steps[0].coarse_K) * (self.steps[0].K.size - 2) + 1
 
     def build(self, shape: Shape) -> None:
         for step in self.steps:
@@ -241,64 +279,3 @@ class Diffusion(Field):
         u, f = states
         u = ops.stop_gradient(u) if i == self.greedy else u
         return u, self.steps[i](u, f)
-
-
-class Differences(FilterBank):
-    """The gradient by forward differences. A difference across an edge is zero (Neumann). The adjoint is minus the divergence.
-
-    Example:
-        >>> Differences()(keras.ops.reshape(keras.ops.arange(4.0), (1, 2, 2, 1)))[0, 0, 0].numpy().tolist()
-        [2.0, 1.0]
-    """
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return (*shape[:-1], 2)
-
-    def kernel(self) -> Tensor:
-        kernel = np.zeros((3, 3, 1, 2))
-        kernel[1, 1], kernel[2, 1, 0, 0], kernel[1, 2, 0, 1] = -1, 1, 1
-        return ops.array(kernel, self.compute_dtype)
-
-
-@serializable
-class PeronaMalik(keras.layers.Layer):
-    """Edge-preserving diffusion of an image u by nu steps of explicit Euler: u_t = div(g(|grad u|) grad u).
-
-    The diffusivity is g(x) = 1 / (1 + k x^2). The layer has no weights. Maps (N, H, W, 1) to the same shape. The mean of the
-    image does not change. For dt <= 1/4 all values stay between the smallest and the largest value of the image. Source: Perona,
-    Malik 1990; Lu2017.
-
-    A step is `reaction_diffusion` with lambda = 0. Its filters compute d = grad u, and psi(d) = dt g(|d|) d.
-
-    Args:
-        nu: number of steps.
-        k: sets the contrast of edges. Gradients larger than 1 / k^(1/2) grey values per pixel count as edges and are preserved.
-            Smaller gradients are smoothed.
-        dt: step size.
-
-    Example:
-        >>> image = keras.ops.reshape(keras.ops.arange(16.0), (1, 4, 4, 1))
-        >>> float(keras.ops.mean(PeronaMalik(10)(image)))
-        7.5
-    """
-
-    def __init__(
-        self, nu: int, k: float = 0.01, *, dt: float = 0.25, name: str | None = None, dtype: DType = None
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.nu, self.k, self.dt = nu, k, dt
-        self.K = Differences(name="K", dtype=self.dtype_policy)
-
-    def build(self, shape: Shape) -> None:
-        self.K.build(shape)
-
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return tuple(shape)
-
-    def call(self, u: Tensor) -> Tensor:
-        for _ in range(self.nu):
-            u = steps.euler(u, reaction_diffusion(u, u, self.K, self._flux, 0.0))
-        return u
-
-    def _flux(self, d: Tensor) -> Tensor:
-        return self.dt * d / (1 + self.k * ops.sum(d**2, axis=-1, keepdims=True))

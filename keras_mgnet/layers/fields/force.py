@@ -77,6 +77,8 @@ class Force(Field):
         forms: the name of g_i for each iteration, as above.
         factors: w_i for each iteration, including the step size.
         shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
+        inner: number of channels of K x, for "gradient" alone or with "identity"; None for `channels`. With another number K is
+            not square.
         gamma: gamma of "damped_skew".
         activation: s.
         init: kernel initialiser, a key of `conv.INITIALIZERS`. b starts at zero.
@@ -102,6 +104,7 @@ class Force(Field):
         factors: Sequence[float],
         *,
         shared: bool = False,
+        inner: int | None = None,
         gamma: float = 0.0,
         activation: Activation = "relu",
         init: str = "he_fan_out",
@@ -111,21 +114,22 @@ class Force(Field):
         super().__init__(name=name, dtype=dtype)
         for form in forms:
             check_known("force", form, FORMS)
-        self.channels, self.forms, self.factors, self.gamma = channels, tuple(forms), tuple(factors), gamma
+        if inner is not None and not set(forms) <= {"gradient", "identity"}:
+            raise ValueError(f"expected inner only with 'gradient' and 'identity'. Received: forms={tuple(forms)!r}")
+        self.channels, self.inner = channels, channels if inner is None else inner
+        self.forms, self.factors, self.gamma = tuple(forms), tuple(factors), gamma
         self.uses, self.sigma = len(self.forms), keras.activations.get(activation)
         known = {"gradient": self.parabolic, "damped_skew": self.damped}
         self.by_euler = known.get("".join(set(self.forms)))
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
         kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
         options = {"init": init, "dtype": self.dtype_policy}
-        self.K = [K(channels, name=name, **options) for K, name in zip(kinds, names, strict=True)]
+        self.K = [K(self.inner, name=name, **options) for K, name in zip(kinds, names, strict=True)]
 
     def build(self, input_shape: Shape) -> None:
         for K in self.K:
             K.build(input_shape)
-        self.b = [
-            self.add_weight(shape=(self.channels,), initializer="zeros", name=f"b{i}") for i in range(len(self.K))
-        ]
+        self.b = [self.add_weight(shape=(self.inner,), initializer="zeros", name=f"b{i}") for i in range(len(self.K))]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -5,24 +5,49 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mgnet.annotations import DType, Map, Shape, Tensor
+from keras_mgnet.annotations import Activation, DType, Map, Shape, Tensor
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.schemes.scheme import Method, Scheme, State
 from keras_mgnet.serialization import serializable
 
 
-@serializable
-class LinearMultistep(Scheme):
-    """The linear two-step method of Lu2018 (1): x^{i+1} = (1 - k_i) x^i + k_i x^{i-1} + f^i(x^i).
+class TwoStep(Scheme):
+    """Base class of schemes with a trainable k_i in iteration i, for the iterations first, ..., nu - 1.
 
-    f^i is the field at iteration i, and each k_i is a trainable scalar. Call the level with x^0 and, if `k_first` is set, with
-    x^{-1}. Leave x^{-1} out if x^{-1} is zero. The level returns the last two states, the last one first. If an iteration has a
-    shortcut R, then R x^i replaces x^i, also as the previous state of the next iteration.
+    Args:
+        nu: number of iterations.
+        first: number of iterations without k_i.
+    """
+
+    def __init__(self, nu: int, first: int, *, name: str | None = "scheme", dtype: DType = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.nu, self.first = nu, first
+
+    def build(self, *shapes: Shape) -> None:
+        self.k = [self._add_k(i) for i in range(self.first, self.nu)]
+
+    def _add_k(self, i: int) -> keras.Variable:
+        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # one per k: an initialiser repeats its values
+        return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
+
+    def advance(self, i: int, x: Tensor, previous: Tensor | None, f: Tensor) -> Tensor:
+        """Returns (1 - k_i) x + k_i previous + f, or x + f if iteration i has no k_i."""
+        return steps.euler(x, f) if i < self.first else steps.linear_multistep(x, previous, f, self.k[i - self.first])
+
+
+@serializable
+class LinearMultistep(TwoStep):
+    """The linear two-step method of Lu2018 (1): x^{i+1} = sigma((1 - k_i) x^i + k_i x^{i-1} + f^i(x^i)).
+
+    f^i is the field at iteration i, and each k_i is a trainable scalar. sigma is the identity in Lu2018. Call the level with x^0
+    and, if `k_first` is set, with x^{-1}. Leave x^{-1} out if x^{-1} is zero. The level returns the last two states, the last one
+    first. If an iteration has a shortcut R, then R x^i replaces x^i, also as the previous state of the next iteration.
 
     Args:
         nu: number of iterations.
         k_first: whether the first iteration has a k_i. If not, the first iteration is a step of `Euler`, as in the released code
             of LM-ResNet.
+        activation: sigma after the sum; None for the identity.
 
     Example:
         >>> from keras_mgnet.layers import Level, basic
@@ -39,31 +64,74 @@ class LinearMultistep(Scheme):
         "(1 + k) dx = p f dt + (p (1 - p))^(1/2) f dW",
     )
 
-    def __init__(self, nu: int, *, k_first: bool = False, name: str | None = "scheme", dtype: DType = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.nu, self.first = nu, 0 if k_first else 1
-
-    def build(self, *shapes: Shape) -> None:
-        self.k = [self._add_k(i) for i in range(self.first, self.nu)]
-
-    def _add_k(self, i: int) -> keras.Variable:
-        near_zero = keras.initializers.RandomUniform(-0.1, 0.0)  # one per k: an initialiser repeats its values
-        return self.add_weight(shape=(), initializer=near_zero, name=f"k{i}")
+    def __init__(
+        self,
+        nu: int,
+        *,
+        k_first: bool = False,
+        activation: Activation = None,
+        name: str | None = "scheme",
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(nu, 0 if k_first else 1, name=name, dtype=dtype)
+        self.sigma = keras.activations.get(activation)
 
     def begin(self, f: Any, x: Tensor, previous: Tensor | None = None) -> State:
         return x, previous
 
     def step(self, i: int, f: Any, x: Tensor, previous: Tensor) -> State:
         x, increment = f.parts(x)
-        if i < self.first:
-            return steps.euler(x, increment), x
-        return steps.linear_multistep(x, previous, increment, self.k[i - self.first]), x
+        return self.sigma(self.advance(i, x, previous, increment)), x
 
     def over(self, field: Any) -> Method:
         return self.stochastic if field.draws else self.method
 
     def shapes(self, field: Any, x_shape: Shape, previous_shape: Shape | None = None) -> Any:
         return (field.compute_output_shape(x_shape),) * 2
+
+
+@serializable
+class CoupledMultistep(TwoStep):
+    """The linear two-step method of Lu2018 (1) on two states in turn, for the equations x_1' = F(x_2), x_2' = G(x_1) of RevNet.
+
+    With the additive coupling of `Coupling` written as y_{j+2} = y_j + f^j(y_{j+1}), a step is
+    y_{j+2} = (1 - k_j) y_j + k_j y_{j-2} + f^j(y_{j+1}), so x_1 and x_2 each take the two-step method. The first two steps have
+    no k_j. The scheme has no inverse for k_j = 0, so it has no `undo`.
+
+    Call the level with (x_1, x_2), each (N, H, W, c). The level returns the last pair.
+
+    Args:
+        nu: number of iterations, two per block of RevNet.
+
+    Example:
+        >>> from keras_mgnet.layers import InTurn, Level, basic
+        >>> level = Level(CoupledMultistep(6), InTurn([basic(4, uses=2) for _ in range(3)]))
+        >>> x1, x2 = level(ops.ones((1, 8, 8, 4)), ops.zeros((1, 8, 8, 4)))
+        >>> tuple(x2.shape), len(level.scheme.k)
+        ((1, 8, 8, 4), 4)
+    """
+
+    method = Method(
+        "semi-implicit linear two-step method",
+        "x_1 <- (1 - k) x_1 + k x_1^- + F(x_2), x_2 <- (1 - k) x_2 + k x_2^- + G(x_1), x^- the state before x",
+        "1",
+        "(1 + k) x_1' = F(x_2), (1 + k) x_2' = G(x_1)",
+    )
+
+    def __init__(self, nu: int, *, name: str | None = "scheme", dtype: DType = None) -> None:
+        super().__init__(nu, 2, name=name, dtype=dtype)
+
+    def begin(self, f: Any, x1: Tensor, x2: Tensor) -> State:
+        return None, None, x1, x2
+
+    def step(self, i: int, f: Any, before: Any, between: Any, x: Tensor, y: Tensor) -> State:
+        return between, x, y, self.advance(i, x, before, f(y))
+
+    def end(self, f: Any, *states: Any) -> Any:
+        return states[2:]
+
+    def shapes(self, field: Any, x1_shape: Shape, x2_shape: Shape) -> Any:
+        return tuple(x1_shape), tuple(x2_shape)
 
 
 @serializable

@@ -8,7 +8,8 @@ from keras import ops
 from scipy.ndimage import correlate
 
 from keras_mgnet.layers import CosineFilters, Diffusion, DiffusionStep, EulerFromData, Level, PeronaMalik, autodiff
-from keras_mgnet.layers.fields.diffusion import Differences, cosines
+from keras_mgnet.layers.fields.conservation import Differences
+from keras_mgnet.layers.fields.diffusion import cosines
 from support.diffusion import CENTRES, GAMMA, draw, matrix
 from support.numerics import randomize
 

@@ -17,6 +17,19 @@ def test_the_adjoint_is_the_transposed_matrix(shape):
     assert np.abs(KT - K.T).max() <= 1e-14
 
 
+@pytest.mark.parametrize("inner", [1, 5])
+def test_a_gradient_has_a_symmetric_jacobian_with_any_number_of_inner_channels(inner):
+    """K^T K is symmetric and has no negative eigenvalues; its rank is at most that of K."""
+    shape = (2, 3, 2)
+    force = Force(2, ("gradient",), (1.0,), inner=inner, activation="linear", dtype="float64")
+    force.build((None, *shape))
+    K = matrix(force.K[0], shape)
+    assert K.shape == (6 * inner, 12) and force.b[0].shape == (inner,)
+    np.testing.assert_allclose(matrix(force, shape), K.T @ K, atol=1e-13)
+    with pytest.raises(ValueError, match=r"expected inner only with 'gradient' and 'identity'\. Received: forms="):
+        Force(2, ("single",), (1.0,), inner=inner)
+
+
 def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalues():
     shape = (3, 4, 2)
     K = SkewConv(2, dtype="float64")

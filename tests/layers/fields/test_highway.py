@@ -17,15 +17,19 @@ def built(x, *arguments, **options):
     return level
 
 
-@given(nu=st.integers(1, 3), channels=st.integers(1, 3), kernel_size=st.sampled_from([1, 3]))
-def test_the_level_is_the_recursion_written_out(nu, channels, kernel_size):
+@given(nu=st.integers(1, 3), channels=st.integers(1, 3), kernel_size=st.sampled_from([1, 3]), carry_gate=st.booleans())
+def test_the_level_is_the_recursion_written_out(nu, channels, kernel_size, carry_gate):
     x = normal(2, 4, 5, channels)
-    level = randomize(built(x, nu, kernel_size=kernel_size))
+    level = randomize(built(x, nu, kernel_size=kernel_size, carry_gate=carry_gate))
     y = x.numpy()
-    for H, T in zip(level.field.H, level.field.T, strict=True):
-        W_H, W_T = (keras.ops.conv(y, layer.kernel, padding="same").numpy() for layer in (H, T))
-        H, T = np.maximum(W_H + H.bias.numpy(), 0), 1 / (1 + np.exp(-W_T - T.bias.numpy()))
-        y = H * T + y * (1 - T)
+
+    def gate(layer, y):
+        return 1 / (1 + np.exp(-keras.ops.conv(y, layer.kernel, padding="same").numpy() - layer.bias.numpy()))
+
+    for i, (H, T) in enumerate(zip(level.field.H, level.field.T, strict=True)):
+        W_H, T = keras.ops.conv(y, H.kernel, padding="same").numpy(), gate(T, y)
+        C = gate(level.field.C[i], y) if carry_gate else 1 - T
+        y = np.maximum(W_H + H.bias.numpy(), 0) * T + y * C
     np.testing.assert_allclose(level(x), y, rtol=1e-12, atol=1e-12)
 
 
@@ -54,6 +58,20 @@ def test_a_highway_layer_has_twice_the_parameters_of_a_plain_one(kernel_size):
     plain = Affine(3, kernel_size)
     plain.build(x.shape)
     assert count_params(built(x, 5, kernel_size=kernel_size)) == 5 * 2 * count_params(plain)
+
+
+def test_a_carry_gate_with_minus_the_weights_of_the_transform_gate_changes_nothing():
+    """sigmoid(-z) = 1 - sigmoid(z), and b_C starts at -b_T."""
+    x = normal(2, 4, 4, 3)
+    coupled, own = (built(x, 2, transfer_bias=-1.5, carry_gate=carry_gate) for carry_gate in (False, True))
+    assert all((C.bias.numpy() == 1.5).all() for C in own.field.C)
+    for i in range(2):
+        for mine, theirs in ((own.field.H, coupled.field.H), (own.field.T, coupled.field.T)):
+            mine[i].set_weights(theirs[i].get_weights())
+        own.field.C[i].kernel.assign(-coupled.field.T[i].kernel)
+    np.testing.assert_allclose(own(x), coupled(x), rtol=1e-12, atol=1e-12)
+    assert "carry gate" in own.method.name and "carry gate" not in coupled.method.name
+    assert count_params(own) == count_params(coupled) * 3 / 2
 
 
 def test_biases_start_where_they_are_told():

@@ -47,9 +47,10 @@ def twin(scheme, level, previous, x, dt):
     return previous, x
 
 
-@pytest.mark.parametrize("scheme", STABLE)
-def test_levels_equal_their_numpy_twins(scheme):
-    level, draw = level_of(scheme, 3, dt=0.3, dtype="float64", channels=(4,), input_shape=(3, 4, 1))
+@pytest.mark.parametrize(("scheme", "inner"), [*((s, None) for s in STABLE), ("hamiltonian", 5), ("leapfrog", 3)])
+def test_levels_equal_their_numpy_twins(scheme, inner):
+    options = {} if inner is None else {"inner": inner}  # K is not square
+    level, draw = level_of(scheme, 3, dt=0.3, dtype="float64", channels=(4,), input_shape=(3, 4, 1), **options)
     randomize(level)
     state = draw()
     flat = [x.numpy().reshape(len(x), -1) for x in state]
@@ -95,9 +96,11 @@ def test_every_coupling_preserves_volume_and_gradients_make_it_symplectic():
     assert Coupling.method.name == "semi-implicit Euler (additive coupling)"
 
 
-def test_the_parabolic_network_lowers_its_energy_and_equals_its_equation():
+@pytest.mark.parametrize("inner", [None, 3])
+def test_the_parabolic_network_lowers_its_energy_and_equals_its_equation(inner):
     """Y' = Y - h K^T s(K Y + b): with sigma = max(x, 0) a gradient step of |max(K Y + b, 0)|^2 / 2, which falls for small h."""
-    model = randomize(network("parabolic", 3, dt=0.05, channels=(2,), input_shape=(3, 4, 1), dtype="float64"))
+    shape = {"channels": (2,), "inner": inner, "input_shape": (3, 4, 1)}
+    model = randomize(network("parabolic", 3, dt=0.05, dtype="float64", **shape))
     level = model.get_layer("level1")
     x = np.random.default_rng(0).normal(size=(4, 3, 4, 2))
     expected, (h, shape) = x.reshape(4, -1), (0.05, x.shape[1:])

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from keras_mgnet.layers import Coupling, InTurn, Level, LinearMultistep, basic, steps
+from keras_mgnet.layers import CoupledMultistep, Coupling, InTurn, Level, LinearMultistep, basic, steps
 from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
 from support.fields import Decay
 from support.numerics import normal, randomize
 from support.reversible import relative
 
 
-@given(blocks=st.integers(1, 4), k_first=st.booleans(), gives_previous=st.booleans())
-def test_the_level_is_the_recursion_written_out(blocks, k_first, gives_previous):
+@given(blocks=st.integers(1, 4), k_first=st.booleans(), gives_previous=st.booleans(), rectified=st.booleans())
+def test_the_level_is_the_recursion_written_out(blocks, k_first, gives_previous, rectified):
     level = Level(
-        LinearMultistep(blocks, k_first=k_first, dtype="float64"),
+        LinearMultistep(blocks, k_first=k_first, activation="relu" if rectified else None, dtype="float64"),
         basic(2, uses=blocks, dtype="float64"),
         dtype="float64",
     )
@@ -29,9 +29,45 @@ def test_the_level_is_the_recursion_written_out(blocks, k_first, gives_previous)
     for i in range(blocks):
         f = level.field(x, i=i)
         x, previous = x + f if ks[i] is None else (1 - ks[i]) * x + ks[i] * previous + f, x
+        x = np.maximum(x, 0) if rectified else x
     ours = level(*states)
     np.testing.assert_allclose(ours[0], x, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(ours[1], previous, rtol=1e-12, atol=1e-12)
+
+
+def coupled(n, k, F, G):
+    """A level of `CoupledMultistep` with n steps of x' = F x_2, x_2' = G x_1, as the increments of a block."""
+    fields = [Decay(1, factor) for _ in range(n) for factor in (F, G)]
+    level = Level(CoupledMultistep(2 * n, dtype="float64"), InTurn(fields, dtype="float64"), dtype="float64")
+    level.build([(1, 1, 1, 1)] * 2)
+    for variable in level.scheme.k:
+        variable.assign(k)
+    return level
+
+
+@pytest.mark.parametrize("k", [-0.5, 0.0, 0.3])
+def test_two_states_in_turn_each_take_the_two_step_method(k):
+    (x, y), F, G = np.random.default_rng(0).normal(size=(2, 1, 1, 1, 1)), 0.4, -0.7
+    level = coupled(3, k, F, G)
+    found = [value.numpy() for value in level(x, y)]
+    xs, ys = [x + F * y], []
+    ys += [y + G * xs[0]]
+    for n in range(2):
+        xs.append((1 - k) * xs[n] + k * (xs[n - 1] if n else x) + F * ys[n])
+        ys.append((1 - k) * ys[n] + k * (ys[n - 1] if n else y) + G * xs[n + 1])
+    np.testing.assert_allclose(found, [xs[-1], ys[-1]], rtol=1e-13)
+
+
+@pytest.mark.parametrize("k", [-0.5, 0.3])
+def test_two_states_in_turn_have_order_1(k):
+    """(1 + k) x_1' = x_2 and (1 + k) x_2' = -x_1 turn (1, 0) by the angle 1 / (1 + k)."""
+    one, zero, angle = np.ones((1, 1, 1, 1)), np.zeros((1, 1, 1, 1)), 1 / (1 + k)
+    errors = []
+    for n in (40, 80):
+        x, y = (value.numpy().item() for value in coupled(n, k, 1 / n, -1 / n)(one, zero))
+        errors.append(np.hypot(x - np.cos(angle), y + np.sin(angle)))
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.1)
+    assert CoupledMultistep(2).method.order == "1"
 
 
 def two_step(k, rate, dt, end=1.0):
