@@ -41,7 +41,7 @@ class Training:
         seed: seed of the initial theta, and of the order of the points in SGD. V is initially zero.
 
     Attributes:
-        theta, V: the variables, as tensors in float64.
+        theta, V: the variables, as tensors in float64; on JAX in float32, unless 64 bits are enabled.
         reports: the initial state, and the state after each step.
 
     Example:
