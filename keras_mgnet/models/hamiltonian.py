@@ -30,8 +30,13 @@ class Form(NamedTuple):
 
     @property
     def rectangular(self) -> bool:
-        """Whether K need not be square: the forces are K^T s(K x + b)."""
-        return set(self.forms) <= {"gradient", "identity"}
+        """Whether K need not be square."""
+        return self.crossed or set(self.forms) <= {"gradient", "identity"}
+
+    @property
+    def crossed(self) -> bool:
+        """Whether K maps one half of the state to the other."""
+        return set(self.forms) == {"adjoint", "single"}
 
     @property
     def reversible(self) -> bool:
@@ -119,8 +124,9 @@ class HamiltonianNet(Network):
         blocks: number of blocks on each grid.
         channels: number of channels on each grid, an integer or one per grid. With "hamiltonian" and "verlet" this is
             the number of both halves together, and must be even. The stem has as many channels as the first grid.
-        inner: number of channels of K Y on each grid, an integer or one per grid, for the schemes with K^T s(K Y + b):
-            "hamiltonian", "leapfrog" and "parabolic". K is then not square. None for as many as Y has.
+        inner: an integer or one per grid, which makes K not square. With K^T s(K Y + b), in "hamiltonian", "leapfrog" and
+            "parabolic", it is the number of channels of K Y. In "verlet" it is the number of channels of Z. Y has the others, and
+            K^T Y + b and K Z + b have biases of their own. None for a square K.
         dt: step size h.
         gamma: damping of the "antisymmetric" scheme; None for 0.4. Other schemes need gamma=None. Let the eigenvalues of
             (K - K^T) / 2 lie between -i mu and i mu, and q = sqrt(1 - h^2 mu^2). If s is the identity, forward Euler is stable
@@ -166,25 +172,31 @@ class HamiltonianNet(Network):
             raise ValueError(f"expected damping to be less than 2 / dt. Received: damping={damping!r}, dt={dt!r}")
         row = SCHEMES[scheme]
         blocks = positive_integers("blocks", blocks)
-        channels = (even_integers if row.halves else positive_integers)("channels", channels, len(blocks))
+        uneven = row.crossed and inner is not None
+        checked = even_integers if row.halves and not uneven else positive_integers
+        channels = checked("channels", channels, len(blocks))
         if inner is not None and not row.rectangular:
             names = ", ".join(repr(name) for name, form in SCHEMES.items() if form.rectangular)
             raise ValueError(f"expected inner only with scheme {names}. Received: inner={inner!r}, scheme={scheme!r}")
-        inners = [None] * len(blocks) if inner is None else positive_integers("inner", inner, len(blocks))
+        square = tuple(c // 2 if row.halves else c for c in channels)
+        inners = square if inner is None else positive_integers("inner", inner, len(blocks))
+        if uneven and any(m >= c for m, c in zip(inners, channels, strict=True)):
+            raise ValueError(f"expected inner to be less than channels. Received: inner={inner!r}, channels={channels}")
 
         with Frame(**arguments) as frame:
             policy = frame.common["dtype"]
             parts = [frame.begin(channels[0], len(blocks))]
-            parts = Halves(name="halves", dtype=policy)(*parts) if row.halves else parts
+            parts = Halves(inners[0] if uneven else None, name="halves", dtype=policy)(*parts) if row.halves else parts
             for level, (n, c, m) in enumerate(zip(blocks, channels, inners, strict=True), start=1):
-                c //= len(parts)
+                sizes = (m, c - m) if row.crossed else (c // len(parts),) * len(parts)
                 if level > 1:
-                    restrict = ZeroPadding(
-                        c, 2, sampling="average", centered=True, name=f"transfer{level}", dtype=policy
-                    )
-                    parts = [restrict(part) for part in parts]
+                    named = zip(dict.fromkeys(sizes), (f"transfer{level}", f"transfer{level}_Y"), strict=False)
+                    options = {"sampling": "average", "centered": True, "dtype": policy}
+                    restrict = {size: ZeroPadding(size, 2, name=name, **options) for size, name in named}
+                    parts = [restrict[size](part) for size, part in zip(sizes, parts, strict=True)]
                 rule = row.scheme(*[q] * (scheme == "second_order"), dtype=policy)
-                iterate = _level(row, rule, n, c, m, dt, gamma, memory_free, f"level{level}", frame)
+                width = None if inner is None else m
+                iterate = _level(row, rule, n, sizes[-1], width, dt, gamma, memory_free, f"level{level}", frame)
                 pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
                 parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
             x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]

@@ -43,9 +43,10 @@ def test_the_first_F_has_no_preactivation_and_the_halves_are_those_of_the_channe
         (lambda: HamiltonianNet(dt=-1), "expected dt between 0 and inf. Received: dt=-1"),
         (lambda: HamiltonianNet("verlet", channels=(3, 4, 4)), "expected channels to be even"),
         (
-            lambda: HamiltonianNet("verlet", inner=8),
-            r"expected inner only with scheme 'hamiltonian', 'leapfrog', 'parabolic'\. Received: inner=8, scheme='verlet'",
+            lambda: HamiltonianNet("midpoint", inner=8),
+            r"expected inner only with scheme 'hamiltonian', 'leapfrog', 'verlet', 'parabolic'\. Received: inner=8",
         ),
+        (lambda: HamiltonianNet("verlet", inner=32), r"expected inner to be less than channels\. Received: inner=32"),
         (lambda: HamiltonianNet(inner=(8, 8)), "expected inner to have 3 entries"),
         (lambda: HamiltonianNet(gamma=0.1), "expected gamma only with scheme='antisymmetric'. Received: gamma=0.1"),
         (

@@ -212,6 +212,7 @@ MODELS = {
     "revnet_linear_multistep": (RevNet, REV | {"blocks": (2, 2), "scheme": "linear_multistep"}),
     "hamiltonian": (HamiltonianNet, REV),
     "hamiltonian_inner": (HamiltonianNet, REV | {"inner": (3, 4)}),
+    "verlet_inner": (HamiltonianNet, REV | {"scheme": "verlet", "channels": (5, 6), "inner": (2, 3)}),
     "midpoint": (HamiltonianNet, REV | {"scheme": "midpoint"}),
     "leapfrog": (HamiltonianNet, REV | {"scheme": "leapfrog", "dt": 1.0}),
     "verlet": (HamiltonianNet, REV | {"scheme": "verlet"}),

@@ -77,8 +77,9 @@ class Force(Field):
         forms: the name of g_i for each iteration, as above.
         factors: w_i for each iteration, including the step size.
         shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
-        inner: number of channels of K x, for "gradient" alone or with "identity"; None for `channels`. With another number K is
-            not square.
+        inner: the other number of channels of K; None for `channels`. With another number K is not square. "gradient", alone or
+            with "identity": K maps `channels` to `inner`. "single" and "adjoint": K maps `inner` to `channels`, so "single" takes
+            x with `inner` channels, and "adjoint" returns as many. The two then have biases of their own.
         gamma: gamma of "damped_skew".
         activation: s.
         init: kernel initialiser, a key of `conv.INITIALIZERS`. b starts at zero.
@@ -114,8 +115,9 @@ class Force(Field):
         super().__init__(name=name, dtype=dtype)
         for form in forms:
             check_known("force", form, FORMS)
-        if inner is not None and not set(forms) <= {"gradient", "identity"}:
-            raise ValueError(f"expected inner only with 'gradient' and 'identity'. Received: forms={tuple(forms)!r}")
+        self.crossed = inner is not None and set(forms) <= {"single", "adjoint"}
+        if inner is not None and not self.crossed and not set(forms) <= {"gradient", "identity"}:
+            raise ValueError(f"expected inner only with K or K^T in all forms. Received: forms={tuple(forms)!r}")
         self.channels, self.inner = channels, channels if inner is None else inner
         self.forms, self.factors, self.gamma = tuple(forms), tuple(factors), gamma
         self.uses, self.sigma = len(self.forms), keras.activations.get(activation)
@@ -124,17 +126,22 @@ class Force(Field):
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
         kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
         options = {"init": init, "dtype": self.dtype_policy}
-        self.K = [K(self.inner, name=name, **options) for K, name in zip(kinds, names, strict=True)]
+        filters = channels if self.crossed else self.inner
+        self.K = [K(filters, name=name, **options) for K, name in zip(kinds, names, strict=True)]
 
     def build(self, input_shape: Shape) -> None:
+        sizes = [self.inner] * len(self.K)
+        if self.crossed:
+            input_shape = (*input_shape[:-1], self.inner)
+            sizes = [self.inner if form == "adjoint" else self.channels for form in self.forms]
         for K in self.K:
             K.build(input_shape)
-        self.b = [self.add_weight(shape=(self.inner,), initializer="zeros", name=f"b{i}") for i in range(len(self.K))]
+        self.b = [self.add_weight(shape=(size,), initializer="zeros", name=f"b{i}") for i, size in enumerate(sizes)]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
-        own = min(i, len(self.K) - 1)
+        K, b = (family[min(i, len(family) - 1)] for family in (self.K, self.b))
         _, force = FORMS[self.forms[i]]
-        return self.factors[i] * force(x, self.K[own], self.b[own], self.sigma, self.gamma)
+        return self.factors[i] * force(x, K, b, self.sigma, self.gamma)

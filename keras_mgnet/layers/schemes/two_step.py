@@ -177,4 +177,4 @@ class Coupling(Scheme):
         return d_following, d_x + pull(d_following)
 
     def shapes(self, field: Any, previous_shape: Shape, x_shape: Shape) -> Any:
-        return tuple(x_shape), tuple(x_shape)
+        return tuple(previous_shape), tuple(x_shape)

@@ -57,20 +57,25 @@ class CouplingTransfer(keras.layers.Layer):
 class Halves(keras.layers.Layer):
     """Splits the channels of x (N, H, W, 2c) into two halves: returns (x_1, x_2), each (N, H, W, c).
 
+    Args:
+        first: number of channels of x_1; None for half of them.
+
     Example:
         >>> [tuple(half.shape) for half in Halves()(ops.ones((1, 8, 8, 4)))]
         [(1, 8, 8, 2), (1, 8, 8, 2)]
     """
 
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
+    def __init__(self, first: int | None = None, *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
+        self.first = first
 
     def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
-        half = (*input_shape[:-1], input_shape[-1] // 2)
-        return half, half
+        *grid, channels = input_shape
+        first = self.first or channels // 2
+        return (*grid, first), (*grid, channels - first)
 
     def call(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x1, x2 = ops.split(x, 2, axis=-1)
+        x1, x2 = ops.split(x, [self.first or x.shape[-1] // 2], axis=-1)
         return x1, x2
 
 

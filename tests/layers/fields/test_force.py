@@ -26,8 +26,8 @@ def test_a_gradient_has_a_symmetric_jacobian_with_any_number_of_inner_channels(i
     K = matrix(force.K[0], shape)
     assert K.shape == (6 * inner, 12) and force.b[0].shape == (inner,)
     np.testing.assert_allclose(matrix(force, shape), K.T @ K, atol=1e-13)
-    with pytest.raises(ValueError, match=r"expected inner only with 'gradient' and 'identity'\. Received: forms="):
-        Force(2, ("single",), (1.0,), inner=inner)
+    with pytest.raises(ValueError, match=r"expected inner only with K or K\^T in all forms\. Received: forms="):
+        Force(2, ("skew",), (1.0,), inner=inner)
 
 
 def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalues():

@@ -58,6 +58,26 @@ def test_levels_equal_their_numpy_twins(scheme, inner):
         np.testing.assert_allclose(computed.numpy().reshape(expected.shape), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_verlets_method_takes_a_K_that_is_not_square():
+    """Lu2017: it "can handle non-square weighting matrices". Z has 3 channels and Y has 5; the level has its inverse."""
+    options = {"channels": (8,), "inner": 3, "input_shape": (3, 4, 1), "dtype": "float64"}
+    level = randomize(network("verlet", 2, dt=0.3, **options)).get_layer("level1")
+    z, y = state = [np.random.default_rng(c).normal(size=(2, 3, 4, c)) for c in (3, 5)]
+    z, y = z.reshape(2, -1), y.reshape(2, -1)
+    for force in level.field.fields:
+        K = matrix(force.K[0], (3, 4, 3))
+        of_z, of_y = (np.tile(keras.ops.convert_to_numpy(b), 12) for b in force.b)
+        z = z - 0.3 * np.maximum(y @ K + of_z, 0)
+        y = y + 0.3 * np.maximum(z @ K.T + of_y, 0)
+    found = level(*state)
+    for computed, expected in zip(found, (z, y), strict=True):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(computed).reshape(2, -1), expected, rtol=1e-11, atol=1e-11
+        )
+    for computed, expected in zip(level.inverse(*found), state, strict=True):
+        np.testing.assert_allclose(computed, expected, atol=1e-12)
+
+
 def test_gamma_makes_forward_euler_stable_from_its_bound_on():
     """gamma >= 2 (1 - sqrt(1 - h^2 mu^2)) / h: 0.3992 for h = 0.1 and mu = 1.988, 0.4041 for mu = 2."""
     h, shape = 0.1, (3, 3, 2)
