@@ -105,19 +105,20 @@ def layout(
     return Layout(blocks, bottleneck, width, inner, channels)
 
 
-def aggregated(depth: int, cardinality: int, group_width: int) -> Layout:
-    """Returns the layout of a ResNeXt of depth 9n + 2, which has n bottlenecks on each of three grids.
+def aggregated(depth: int, cardinality: int, group_width: int, blocks: Sequence[int] | None = None) -> Layout:
+    """Returns the layout of a ResNeXt of depth 9n + 2, which has n bottlenecks on each of three grids, or `blocks` bottlenecks.
 
-    The grids have 256, 512 and 1024 channels. The 3x3 convolutions have `cardinality` groups, each of `group_width` channels on
+    The grids have 256, 512, 1024, ... channels. The 3x3 convolutions have `cardinality` groups, each of `group_width` channels on
     the first grid and twice as many on each coarser grid.
 
     Example:
         >>> aggregated(29, 8, 64).inner, aggregated(29, 8, 64).channels
         ((512, 1024, 2048), (256, 512, 1024))
     """
-    base = layout(depth, bottleneck=True, base_width=64, blocks=_cifar_blocks(depth, bottleneck=True, known=()))
+    known = _cifar_blocks(depth, bottleneck=True, known=()) if blocks is None else positive_integers("blocks", blocks)
+    base = layout(depth, bottleneck=True, base_width=64, blocks=known)
     width = positive_integer("cardinality", cardinality) * positive_integer("group_width", group_width)
-    return replace(base, inner=tuple(width * 2**level for level in range(3)), groups=cardinality)
+    return replace(base, inner=tuple(width * 2**level for level in range(len(known))), groups=cardinality)
 
 
 def _cifar_blocks(depth: int, bottleneck: bool, known: tuple[int, ...] = tuple(IMAGENET)) -> tuple[int, ...]:

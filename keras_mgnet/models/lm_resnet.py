@@ -111,6 +111,7 @@ class LMResNeXt(Network):
 
     Args:
         depth: number of layers, 9n + 2 for n blocks on each of three grids.
+        blocks: number of blocks on each grid in place of `depth`, such as (3, 4, 6, 3) for the 50 layers of ImageNet.
         cardinality: number of groups.
         group_width: channels of a group on the first grid.
         lm_transition: "project" gives the first block of each grid a k_n and, on coarser grids, a projection of x_{n-1}. "plain"
@@ -127,16 +128,19 @@ class LMResNeXt(Network):
         self,
         depth: int = 29,
         *,
+        blocks: Sequence[int] | None = None,
         cardinality: int = 8,
         group_width: int = 64,
         lm_transition: str = "project",
         **arguments: Unpack[FrameArguments],
     ) -> None:
-        plan = aggregated(depth, cardinality, group_width)
+        plan = aggregated(depth, cardinality, group_width, blocks)
 
         with Frame(**arguments) as frame:
-            x = linear_multistep(frame, plan, lm_transition, [None] * 3, "huang", released=False)
-        super().__init__(frame, x, name=f"lm_resnext{depth}_{cardinality}x{group_width}d")
+            x = linear_multistep(frame, plan, lm_transition, [None] * len(plan.blocks), "huang", released=False)
+            recipe = "lu2018_imagenet" if frame.stem == "imagenet" else None
+        label = plan.label(depth if blocks is None else None)
+        super().__init__(frame, x, name=f"lm_resnext{label}_{cardinality}x{group_width}d", recipe=recipe)
 
 
 def linear_multistep(

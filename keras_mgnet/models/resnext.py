@@ -1,5 +1,6 @@
 """ResNeXt: residual bottlenecks of aggregated transformations (Xie, Girshick, Dollar, Tu, He 2017)."""
 
+from collections.abc import Sequence
 from typing import Unpack
 
 from keras_mgnet.errors import check_known
@@ -31,6 +32,7 @@ class ResNeXt(Network):
 
     Args:
         depth: number of layers, 9n + 2 for n blocks on each of three grids.
+        blocks: number of blocks on each grid in place of `depth`, such as (3, 4, 6, 3) for the 50 layers of ImageNet.
         cardinality: number C of groups.
         group_width: channels of a group on the first grid.
         preactivation: whether a norm and the activation come before each convolution, and no activation follows the sum. Lu2018
@@ -54,13 +56,14 @@ class ResNeXt(Network):
         self,
         depth: int = 29,
         *,
+        blocks: Sequence[int] | None = None,
         cardinality: int = 8,
         group_width: int = 64,
         preactivation: bool = False,
         scheme: str = "euler",
         **arguments: Unpack[FrameArguments],
     ) -> None:
-        plan = aggregated(depth, cardinality, group_width)
+        plan = aggregated(depth, cardinality, group_width, blocks)
         check_known("scheme", scheme, SCHEMES)
 
         with Frame(**arguments) as frame:
@@ -69,5 +72,6 @@ class ResNeXt(Network):
                 x = residual_level(plan, stage, frame, x, preactivation=preactivation, scheme=scheme)
             if preactivation:
                 x = frame.end(x)
-        name = f"{'preact_' if preactivation else ''}resnext{depth}_{cardinality}x{group_width}d"
+        label = plan.label(depth if blocks is None else None)
+        name = f"{'preact_' if preactivation else ''}resnext{label}_{cardinality}x{group_width}d"
         super().__init__(frame, x, name=name)

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from keras_mgnet import LMResNet, LMResNeXt, MultiResNet, PolyNet, PreActResNet, ResNet, ResNeXt, RevNet, k_values
+from keras_mgnet import (
+    LMResNet,
+    LMResNeXt,
+    MultiResNet,
+    PolyNet,
+    PreActResNet,
+    ResNet,
+    ResNeXt,
+    RevNet,
+    count_params,
+    k_values,
+)
 from support.numerics import randomize
 
 SMALL = {"base_width": 2, "input_shape": (8, 8, 1), "classes": 3}
@@ -76,3 +87,15 @@ def test_k_values_are_one_per_block_that_has_one(images):
     assert np.all((k_values(project) <= 0) & (k_values(project) >= -0.1))
     with pytest.raises(ValueError, match=r"expected a network with k, such as LMResNet\. Received: ResNet"):
         k_values(ResNet(8, **SMALL))
+
+
+@pytest.mark.slow
+def test_resnext_for_imagenet_has_the_size_that_torchvision_states():
+    """resnext50_32x4d. The two-step form before activation has one more number k in each block but the first of a grid."""
+    options = {"blocks": (3, 4, 6, 3), "cardinality": 32, "group_width": 4, "stem": "imagenet"}
+    images = {"input_shape": (64, 64, 3), "classes": 1000}
+    assert count_params(ResNeXt(**options, **images)) == 25_028_904
+    before = count_params(ResNeXt(**options, **images, preactivation=True))
+    model = LMResNeXt(**options, **images)
+    assert count_params(LMResNeXt(**options, **images, lm_transition="plain")) == before + 12
+    assert (model.name, model.recipe.epochs, len(k_values(model))) == ("lm_resnext3x4x6x3_32x4d", 90, 16)

@@ -157,7 +157,7 @@ class Trained(list):
         status, path = self.ends.get(len(self), "finished"), Path(config.out)
         best, last = 0.5 + 0.1 * config.seed, 0.4 + 0.1 * config.seed
         path.mkdir(parents=True, exist_ok=True)
-        (path / "log.csv").write_text(f"val_accuracy\n{best}\n{last}\n")
+        (path / "log.csv").write_text(f"accuracy,val_accuracy\n{best},{best}\n{last},{last}\n")
         result = {"epochs": 2, "last_test_accuracy": last, "best_test_accuracy": best, "best_epoch": 1}
         resolved = config.resolve(recipe(config.recipe), 1).to_dict()
         write_json(path / "run.json", record(resolved, params=1234, status=status, reason="", hint="", **result))
@@ -379,7 +379,7 @@ def test_the_cost_of_a_network_as_published_is_that_of_the_network(name, tmp_pat
 def test_a_dry_run_shows_the_cost_and_writes_nothing(tmp_path):
     options = ["--budget", "epochs=2", "batch_size=8", "--set", "base_width=2", "--data", "mnist=digits"]
     output = invoke("reproduce", "he2019:2", "--rows", 1, 2, *options, "--out", tmp_path / "out", "--dry-run")
-    assert "hours, 6 runs to make" in output and "Every row is trained with changes: epochs=2, batch_size=8" in output
+    assert " PFLOP, 6 runs to make" in output and "Every row is trained with changes: epochs=2, batch_size=8" in output
     assert "resnet18_shared_a_mnist" in output and "7,500" in output
     assert not list(tmp_path.iterdir())
 
