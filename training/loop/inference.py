@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet import crops
 from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
@@ -16,7 +18,7 @@ from keras_mgnet.images import decode
 from keras_mgnet.models.meaning import SOFTMAX, meaning
 from keras_mgnet.registry import families
 from keras_mgnet.top_classes import predictions
-from keras_mgnet.training.data.dataset import DENOISING, PDE, form_of
+from keras_mgnet.training.data.dataset import DENOISING, FORMS, PDE, form_of
 from keras_mgnet.training.data.functions import load_pairs
 from keras_mgnet.training.data.samples import read_samples
 from keras_mgnet.training.data.views import normalize
@@ -104,7 +106,9 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
         expected = SETS[kind]
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
-    square = height if name.startswith("folder:") and height == width else None
+    square = height if form in ("folder", "tfrecord") and height == width else None
+    if form not in map(form_of, FORMS):  # the name of a TFDS set
+        square = recorded.get("image_size")
     made = {} if form_of(name) == PDE else dict.fromkeys(PROBLEM)
     try:
         return TrainConfig(**{**recorded, **made, "dataset": name, "image_size": square, "validation": None})
@@ -203,7 +207,10 @@ def _check_size(path: Path, least: int) -> None:
 
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:
     height, width, channels = run.input_shape
-    pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
+    config = run.record["config"]
+    crops_scales = config.get("image_size") and AUGMENTATIONS[config["augment"]].crop
+    crop = partial(crops.centre, size=(width, height)) if crops_scales else None
+    pixels = np.stack([decode(Path(path), (width, height), channels, crop) for path in images])
     outputs, activation = (
         model(normalize(pixels, *run.normalization), training=False),
         model.layers[-1].activation.__name__,

@@ -162,7 +162,6 @@ def test_unknown_name_has_a_nearest_match(name, nearest):
     ("name", "message"),
     [
         ("fashion_mnist", "prepared for TFDS.*tfds build fashion_mnist.*TFDS_DATA_DIR"),
-        ("oxford_flowers102", r"one size.*folder:DIR.*None"),
         ("imdb_reviews", "features image and label.*text"),
     ],
 )
@@ -231,9 +230,10 @@ def test_a_damaged_tfds_set_is_named_with_what_to_do(case, tmp_path, monkeypatch
         data.load("mnist")
 
 
-@pytest.mark.parametrize(("name", "size"), [("digits", 8), ("folder:x", 0)])
-def test_image_size_belongs_to_folders(name, size):
-    with pytest.raises(ValueError, match=f"positive image_size, only with folder:DIR. Received: {size} with '{name}'"):
+@pytest.mark.parametrize(("name", "size"), [("digits", 8), ("npz:x", 8), ("folder:x", 0)])
+def test_image_size_belongs_to_images_in_files(name, size):
+    message = f"positive image_size, and none with digits and npz. Received: {size} with '{name}'"
+    with pytest.raises(ValueError, match=message):
         data.load(name, image_size=size)
 
 
@@ -447,7 +447,7 @@ def test_sixteen_bits_keep_their_high_byte(tmp_path):
 def test_folder_sizes(tmp_path):
     write(tmp_path)
     Image.new("L", (7, 6)).save(tmp_path / "class1" / "9.png")
-    both = r"class0.0\.png \(6, 6\) and .*class1.9\.png \(6, 7\)"
+    both = r"class0.0\.png' \(6, 6\) and .*class1.9\.png' \(6, 7\)"
     with pytest.raises(ValueError, match=f"one size; --image-size.*{both}"):
         data.load(f"folder:{tmp_path}")
     assert data.load(f"folder:{tmp_path}", image_size=4).input_shape == (4, 4, 1)
