@@ -3,9 +3,10 @@
 import math
 import re
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,7 +18,16 @@ MAX_SCANS = 32  # of a progressive JPEG; each costs as much as the whole image, 
 SMALLEST_DEVIATION = 1e-6  # on the scale where white is 1
 MAX_SEGMENTS = 4096  # of a JPEG
 MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # of a segment; other markers occur inside a scan
+Crop = Callable[[tuple[int, int]], tuple[float, float, float, float]]  # (width, height) -> (left, upper, right, lower)
 START_OF_SCAN, END = b"\xda", b"\xd9"
+ORIENTATION, FIRST_TURNED = 0x0112, 5  # a tag of EXIF; from this value on, width and height are exchanged
+
+
+class Encoded(Protocol):
+    """An encoded image, such as a `Path`. Its text names it in errors."""
+
+    def read_bytes(self) -> bytes:
+        """Returns the content."""
 
 
 def look(content: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> int:
@@ -60,40 +70,82 @@ def _check_segments(jpeg: bytes) -> None:
     raise ValueError(f"expected at most {MAX_SEGMENTS} segments of a JPEG. Received: more")
 
 
-def decode(source: Path | bytes, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
+def decode(
+    source: Encoded | bytes, size: tuple[int, int] | None = None, channels: int | None = None, crop: Crop | None = None
+) -> np.ndarray:
     """Returns the pixels of an image as uint8 (H, W, C). Transparent pixels are composited on white.
 
     Args:
         source: a file, or its content.
         size: (width, height) to resize to, with antialiasing; None keeps the size.
         channels: 1 (grey) or 3 (colour); None for 1 if the image is grey, and 3 if not.
+        crop: with a size, a function of (width, height) that returns the box (left, upper, right, lower) of the image that is
+            resized. A JPEG is then decoded at a half, a quarter or an eighth of its size if the box still has `size` pixels.
 
     Raises:
         ValueError: if the source is not a readable image. The message names the file.
     """
+    return _named(source, lambda content: _decode(content, size, channels, crop))
+
+
+def shape(source: Encoded) -> tuple[int, int, int]:
+    """Returns the shape (H, W, C) that `decode` gives an image, without decoding it. Raises the errors of `decode`."""
+
+    def read(content: bytes) -> tuple[int, int, int]:
+        look(content)
+        with extra("PIL.Image", CLI).open(BytesIO(content), formats=FORMATS) as image:
+            width, height = _upright(image, image.size)
+            return height, width, 1 if _is_grey(image) else 3
+
+    return _named(source, read)
+
+
+def _named(source: Encoded | bytes, read: Callable[[bytes], Any]) -> Any:
     if isinstance(source, Path) and source.exists() and not source.is_file():  # a pipe would never end
         raise ValueError(f"expected a file. Received: '{source}'")
     try:
-        return _decode(source if isinstance(source, bytes) else source.read_bytes(), size, channels)
+        return read(source if isinstance(source, bytes) else source.read_bytes())
     except Exception as error:  # Pillow passes on every error of a decoder, even SyntaxError
-        received = f"'{source}' ({error})" if isinstance(source, Path) else error
+        received = error if isinstance(source, bytes) else f"'{source}' ({error})"
         raise ValueError(f"expected a readable image. Received: {received}") from error
 
 
-def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+def _decode(content: bytes, size: tuple[int, int] | None, channels: int | None, crop: Crop | None) -> np.ndarray:
     Image, ImageOps = extra("PIL.Image", CLI), extra("PIL.ImageOps", CLI)
     look(content)
     with Image.open(BytesIO(content), formats=FORMATS) as file:
+        box = _reduce(file, size, crop) if size and crop else None
+        grey = _is_grey(file) if channels is None else channels == 1
         image = ImageOps.exif_transpose(file)
         if image.mode[0] in "IF":
             image = Image.fromarray(high_byte(np.asarray(image)))
-        grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
         if image.has_transparency_data:
             image = _on_white(image.convert("RGBA"))
         image = image.convert("L" if grey else "RGB")
     if size is not None:
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        image = image.resize(size, Image.Resampling.BILINEAR, box)
     return np.atleast_3d(np.asarray(image))
+
+
+def _reduce(file: Any, size: tuple[int, int], crop: Crop) -> tuple[float, ...]:
+    """Chooses the box of an image, and asks the decoder of a JPEG for fewer pixels. Returns the box in the pixels to come."""
+    full = _upright(file, file.size)
+    left, upper, right, lower = crop(full)
+    shares = (right - left) / full[0], (lower - upper) / full[1]
+    enough = [math.ceil(pixels / share) for pixels, share in zip(size, shares, strict=True)]
+    width = file.size[0]
+    drafted = file.draft(None, _upright(file, enough))  # (mode, box of the reduced image), or None
+    reduction = width / drafted[1][2] if drafted else 1.0
+    return tuple(edge / reduction for edge in (left, upper, right, lower))
+
+
+def _upright(image: Any, size: Any) -> Any:
+    """Returns (width, height) as they are after the image is turned upright, or before, given those after."""
+    return tuple(size[::-1] if image.getexif().get(ORIENTATION, 1) >= FIRST_TURNED else size)
+
+
+def _is_grey(image: Any) -> bool:
+    return image.mode in ("1", "L", "LA", "La") or image.mode[0] in "IF"
 
 
 def _on_white(image: Any) -> Any:
@@ -118,7 +170,7 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
     if 2**8 <= grey.max() < 2**12:
         warnings.warn(
             f"16-bit pixels of at most {grey.max()} become {(grey.max() >> 8) + 1} grey values: scale them to 0..65535 first",
-            stacklevel=4,
+            stacklevel=6,
         )
     return (grey >> 8).astype(np.uint8)
 

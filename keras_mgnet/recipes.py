@@ -33,8 +33,7 @@ class Recipe:
         warmup_epochs: epochs over which the rate rises linearly, from a fifth for a triangular curve, else from 0. With
             "one_cycle" the rise is half a period of a cosine, from half of the rate.
         decayed: the variables with weight decay, "all" trainable variables or "kernels" only (see `optimizers.SGD`).
-        augment: augmentation of colour images, a key of `AUGMENTATIONS`. For ImageNet, sources also vary the scale of the crops.
-            This package does not.
+        augment: augmentation of colour images, a key of `AUGMENTATIONS`.
         label_smoothing: share of a label that is spread over all classes.
         ema: momentum of an average of the weights; 0 for no average. A run with an average evaluates and saves the averaged
             weights.
@@ -145,8 +144,8 @@ class Recipe:
             image_shape: (height, width, channels).
 
         Raises:
-            ValueError: if the recipe has RandAugment, CutMix, Cutout or flips that alternate. Only `keras-mgnet train` and
-                `train` apply these.
+            ValueError: if the recipe has RandAugment, CutMix, Cutout, flips that alternate or crops of another scale. Only
+                `keras-mgnet train` and `train` apply these.
 
         Example:
             >>> augment = recipe("xuteam").augmentation((32, 32, 3))
@@ -155,8 +154,9 @@ class Recipe:
         """
         height, width, channels = image_shape
         form = AUGMENTATIONS["none" if channels == 1 else self.augment]
-        if form.operations or form.cut_mix or form.cut_out or form.alternate:
-            raise ValueError(f"expected a recipe with random crops and flips only. Received: augment={self.augment!r}")
+        if form.mixes or form.alternate or form.crop:
+            expected = "a recipe with flips and crops of one scale only"
+            raise ValueError(f"expected {expected}. Received: augment={self.augment!r}")
         chosen = [layers.Rescaling(1.0)]  # to float32
         if form.pad:  # drawn in -pad - 1/2 .. pad + 1/2 pixels and rounded, which equals a crop in a frame of width pad
             reach = form.pad + 0.5
@@ -167,9 +167,11 @@ class Recipe:
         return layers.Pipeline(chosen)
 
 
-def _he2019(epochs: int, batch_size: int, weight_decay: float, drop_every: int, augment: str = "crop_flip") -> Recipe:
+def _he2019(
+    epochs: int, batch_size: int, weight_decay: float, drop_every: int, augment: str = "crop_flip", where: str = ""
+) -> Recipe:
     milestones = tuple(range(drop_every, epochs, drop_every))
-    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, "He2019, section 5.1", augment=augment)
+    return Recipe(epochs, batch_size, 0.1, weight_decay, milestones, f"He2019, section 5.1{where}", augment=augment)
 
 
 def _lu2018(epochs: int, *milestones: int, weight_decay: float = 1e-4) -> Recipe:
@@ -183,16 +185,22 @@ RECIPES = {
     "he2019_mnist": _he2019(60, 128, 1e-4, 30, augment="none"),
     "he2019_resnet18": _he2019(120, 128, 1e-4, 30),
     "he2019_resnet34": _he2019(120, 128, 1e-3, 30),
-    "he2019_imagenet": _he2019(120, 256, 1e-4, 40),
+    "he2019_imagenet": _he2019(*(120, 256, 1e-4, 40, "scale_flip", "; augmentation: ResNet, which it cites")),
     "lu2018_cifar10": _lu2018(160, 80, 120),
     "lu2018_cifar100": _lu2018(300, 150, 225),
     "lu2018_resnext": _lu2018(300, 150, 225, weight_decay=5e-4),
     "lu2018_imagenet": Recipe(
         *(90, 256, 0.1, 1e-4, (30, 60)),
-        "Lu2018, implementation details: batch, weight decay and momentum; this package: rate, epochs and their steps",
+        "Lu2018, implementation details: batch, decay, momentum, augmentation; this package: rate, epochs and their steps",
+        augment="scale_aspect_flip",
     ),
     "densenet": Recipe(300, 64, 0.1, 1e-4, (150, 225), "liuzhuang13/DenseNet README", nesterov=True),
-    "densenet_imagenet": Recipe(90, 256, 0.1, 1e-4, (30, 60), "liuzhuang13/DenseNet README", nesterov=True),
+    "densenet_imagenet": Recipe(
+        *(90, 256, 0.1, 1e-4, (30, 60)),
+        "liuzhuang13/DenseNet README; augmentation: fb.resnet.torch, without its changes of colour",
+        nesterov=True,
+        augment="scale_aspect_flip",
+    ),
     "resnext": Recipe(300, 128, 0.1, 5e-4, (147, 222), "facebookresearch/ResNeXt train.lua", nesterov=True),
     "highway": Recipe(160, 128, 0.03, 1e-4, (80, 120), "this package; the published rate was not found"),
     "stochastic_depth": Recipe(

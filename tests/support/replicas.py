@@ -79,6 +79,17 @@ def data(images=None, batch_size=8, spoiled=None):
     return tf.data.Dataset.from_tensor_slices((x, y.astype("int32"))).batch(batch_size)
 
 
+def own(strategy, batches):
+    """Returns this worker's part of each batch, as `pipeline.train_batches` gives it; with one worker, whole batches."""
+
+    def part(x, y):
+        count = tf.shape(x)[0]
+        places = slice(*strategy.share.of(0, count))
+        return x[places], y[places], count
+
+    return batches.map(part) if strategy.workers > 1 else batches
+
+
 def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0.0):
     """Returns a model that is ready for `fit`."""
     keras.utils.set_random_seed(0)
@@ -97,7 +108,7 @@ def compiled(strategy, network="mgnet", dtype=None, jit=False, sync=False, ema=0
 
 def train(strategy, images=None, batch_size=8, spoiled=None, **options):
     """Trains, and returns the logs of steps and epochs, and all variables of the model and of the optimiser."""
-    model, batches = compiled(strategy, **options), data(images, batch_size, spoiled)
+    model, batches = compiled(strategy, **options), own(strategy, data(images, batch_size, spoiled))
     found = {"steps": [], "epochs": [], "tested": [], "moved": [], "restored": []}
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: found["steps"].append([logs["loss"], logs["accuracy"]])

@@ -1,4 +1,4 @@
-"""Loads data sets as uint8 arrays: digits, an .npz file, a folder of images, or a data set of TensorFlow Datasets (TFDS)."""
+"""Loads data sets as uint8: digits, an .npz file, a folder, TFRecords, or a data set of TensorFlow Datasets (TFDS)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,21 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
-from keras_mgnet.npz import read_arrays
-from keras_mgnet.training.data.folder import STREAM, read_folder
+from keras_mgnet.training.data.arrays import read_npz_set
+from keras_mgnet.training.data.encoded import Examples
+from keras_mgnet.training.data.folder import read_folder
 from keras_mgnet.training.data.statistics import channel_statistics
-from keras_mgnet.training.data.streaming import Pictures, part_of
+from keras_mgnet.training.data.streaming import Pictures, fits_in_memory, part_of
 from keras_mgnet.training.data.tfds import read_tfds
+from keras_mgnet.training.data.tfrecord import read_tfrecords
 
-FORMS = ("digits", "npz:FILE", "folder:DIR", "denoise:DIR", "pde:PROBLEM")
+FORMS = ("digits", "npz:FILE", "folder:DIR", "tfrecord:FILES", "denoise:DIR", "pde:PROBLEM")
 DENOISING = "denoise"  # clean images without classes
 PDE = "pde"  # pairs of functions
 ON_CORRUPT = ("skip", "error")
-NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-NPZ_OPTIONS = ("class_names", "mean", "std")
+STREAM = ("auto", "on", "off")
+ARRAYS = ("digits", "npz")
 HELD_OUT = 0.2
-MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would need that many class names in memory
 MEASURED = 2000  # images that give mean and deviation of a set that is not in memory
 COMPARED, CALIBRATING = 2000, 256  # largest numbers of images for the comparison of an export, and for its calibration
 
@@ -162,11 +163,18 @@ class Dataset:
         return {"input_shape": self.input_shape, "classes": self.classes}
 
 
-def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip", stream: str = "auto") -> Dataset:
+def load(
+    name: str,
+    *,
+    image_size: int | None = None,
+    on_corrupt: str = "skip",
+    stream: str = "auto",
+    cropped: Sequence[int] = (),
+) -> Dataset:
     """Loads a data set as uint8, into memory or as files that are decoded when they are needed. Nothing is downloaded.
 
     Args:
-        name: one of four forms.
+        name: one of five forms.
 
             - `digits` loads the 8x8 digits of scikit-learn.
             - `npz:FILE` loads the arrays x_train, y_train, x_test and y_test. The file may also contain class_names, and mean and
@@ -174,14 +182,17 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip", 
             - `folder:DIR` loads the images DIR/train/<class>/* and DIR/test/<class>/*. If DIR also has val/<class>/*, these
               are the validation images. If the class folders are directly in DIR, as DIR/<class>/*, a fifth of the images
               become the test images.
+            - `tfrecord:DIR` or `tfrecord:PATTERN` loads the images and labels in files of TFRecords, see `tfrecord`.
             - A TFDS name such as `cifar10` loads a data set that TFDS has prepared on this machine. The data are in the folder
               named by the environment variable TFDS_DATA_DIR, or in the default folder of TFDS. The split test has the
               test images, and validation the validation images. Without test, validation has the test images.
-        image_size: the side in pixels of the square to which every image is resized. In other sets than `folder:DIR`, images are
-            square, image_size divides their size, and pixels become means over squares of pixels.
-        on_corrupt: for `folder:DIR`, "skip" to skip an unreadable image with a warning, or "error" to raise an error.
-        stream: for `folder:DIR`, "on" to decode images when they are needed, "off" to decode all of them now, or "auto" for "on"
-            if the decoded images would fill more than half of the memory.
+        image_size: the side in pixels of the square to which every image is resized. For `digits` and `npz:FILE` it must divide
+            the side of the images. Their pixels become means over squares of pixels.
+        on_corrupt: "skip" to skip an unreadable image or record with a warning, or "error" to raise an error.
+        stream: except for `digits` and `npz:FILE`, "on" to decode images when they are needed, "off" to decode all of them now,
+            or "auto" for "on" if the decoded images would fill more than half of the memory.
+        cropped: numbers of channels. With `image_size`, grey images (1) or colour images (3) named here are not resized to the
+            square, but cropped at their centre (`crops.centre`). They stay encoded, for `train_batches` to crop them at random.
 
     Raises:
         ValueError: if the name is unknown, the data set has no classes, or the arrays do not fit together.
@@ -198,10 +209,20 @@ def load(name: str, *, image_size: int | None = None, on_corrupt: str = "skip", 
     form, _, place = name.partition(":")
     if image_size is not None and image_size < 1:
         raise ValueError(f"expected a positive image_size. Received: {image_size}")
+    if name == "digits" or (form == "npz" and place):
+        data = _digits() if name == "digits" else _npz(name, expanded(place))
+        return data.reduced(image_size) if image_size else data
     if form == "folder" and place:
-        return _folder(name, expanded(place), image_size, on_corrupt, stream)
-    data = _npz(name, expanded(place)) if form == "npz" and place else _digits() if name == "digits" else _tfds(name)
-    return data.reduced(image_size) if image_size else data
+        found = read_folder(expanded(place))
+    elif form == "tfrecord" and place:
+        found = read_tfrecords(expanded(place), on_corrupt)
+    else:
+        found = read_tfds(name, FORMS, on_corrupt, encoded=image_size is not None or stream == "on")
+    if isinstance(found, Examples):
+        pictures = Pictures.of(found.images, image_size, on_corrupt, cropped)
+        return _dataset(name, _splits(found, pictures, stream), found.class_names)
+    parts, class_names = found
+    return _dataset(name, [Split(*part) for part in parts], class_names)
 
 
 def is_denoising(name: str) -> bool:
@@ -267,34 +288,23 @@ def _digits() -> Dataset:
 
 
 def _npz(name: str, file: Path) -> Dataset:
-    arrays = read_arrays(file, (*NPZ_KEYS, *NPZ_OPTIONS))
-    if missing := [key for key in NPZ_KEYS if key not in arrays]:
-        raise ValueError(f"expected the arrays {', '.join(NPZ_KEYS)} in {file}. Received: no {', '.join(missing)}")
-    splits = [_npz_split(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
-    names = arrays.get("class_names", np.arange(1 + max(split.labels.max() for split in splits)))
-    for key in ("mean", "std"):
-        if key in arrays and arrays[key].dtype.kind not in "fiu":
-            raise ValueError(f"expected numbers as {key} in {file}. Received: {arrays[key].dtype}")
-    constants = {key: tuple(arrays[key].astype(float).tolist()) for key in ("mean", "std") if key in arrays}
-    return replace(_dataset(name, splits, names.astype(str).tolist()), **constants)
+    parts, class_names, constants = read_npz_set(file)
+    return replace(_dataset(name, [Split(*part) for part in parts], class_names), **constants)
 
 
-def _npz_split(images: np.ndarray, labels: np.ndarray) -> Split:
-    count = images.shape[:1]
-    if labels.shape not in (count, (*count, 1)) or not np.issubdtype(labels.dtype, np.integer):
-        received = f"{labels.dtype} {labels.shape} for images {images.shape}"
-        raise ValueError(f"expected whole-number labels, (N,) or (N, 1) for N images. Received: {received}")
-    if labels.size and max(int(labels.max()), -int(labels.min())) >= MOST_CLASSES:
-        raise ValueError(f"expected labels below {MOST_CLASSES}. Received: {labels.min()}..{labels.max()}")
-    return Split(images[..., None] if images.ndim == 3 else images, labels.reshape(-1).astype(np.int32))
-
-
-def _folder(name: str, root: Path, image_size: int | None, on_corrupt: str, stream: str) -> Dataset:
-    parts, class_names = read_folder(root, image_size, on_corrupt, stream)
-    splits = [Split(*part) for part in parts] if len(parts) > 1 else _hold_out(*parts[0])
-    return _dataset(name, splits, class_names)
-
-
-def _tfds(name: str) -> Dataset:
-    parts, class_names = read_tfds(name, FORMS)
-    return _dataset(name, [Split(*part) for part in parts], class_names)
+def _splits(found: Examples, pictures: Pictures, stream: str) -> list[Split]:
+    """Returns training, test and perhaps validation images, decoded if they shall be in memory."""
+    known = np.flatnonzero(found.parts >= 0)
+    images, labels, parts = pictures.part(known), found.labels[known], found.parts[known]
+    if pictures.fit == "centre" and stream == "off":
+        raise ValueError("expected stream on or auto for images that are cropped at random. Received: stream='off'")
+    if pictures.fit != "centre" and (stream == "off" or (stream == "auto" and fits_in_memory(pictures.nbytes))):
+        images, kept = images.read(np.arange(len(labels)))
+        labels, parts = labels[kept], parts[kept]
+    if lost := {*zip(found.parts[known], found.labels[known], strict=True)} - {*zip(parts, labels, strict=True)}:
+        received = found.class_names[min(lost)[1]]
+        raise ValueError(f"expected readable images of every class. Received: none of {received}")
+    if not parts.any():
+        return _hold_out(images, labels)
+    places = (np.flatnonzero(parts == part) for part in np.unique(parts))
+    return [Split(part_of(images, part), labels[part]) for part in places]

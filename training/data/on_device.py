@@ -9,16 +9,17 @@ import numpy as np
 
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
-from keras_mgnet.training.data.plan import Batches, Plan
-from keras_mgnet.training.data.streaming import Pictures
+from keras_mgnet.training.data.plan import WHOLE, Batches, Plan, Share
+from keras_mgnet.training.data.streaming import KEYS, Pictures
 from keras_mgnet.training.data.views import alternated
 
 WORD = 2**32 - 1
 _held = WeakKeyDictionary()  # split -> its arrays on the device, kept while the split is alive
 
 
-def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
-    """Returns the training batches of a plan."""
+def train_batches(split: Split, form: BatchForm, plan: Plan, share: Share) -> Batches:
+    """Returns a share of the training batches of a plan."""
+    is_streamed = isinstance(split.images, Pictures)
     seed = jnp.array([plan.seed >> 32 & WORD, plan.seed & WORD], "uint32")
 
     @lru_cache(maxsize=1)
@@ -28,36 +29,42 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> Batches:
             view = alternated(view, _first_mirrored(seed, plan.count)[order], epoch)
         return order, view, key
 
+    read = WHOLE if form.augmentation.mixes else share
+
     def batch(number: int) -> tuple[jax.Array, jax.Array]:
         epoch, step = plan.place(number)
-        start = step * plan.batch_size
-        size = min(plan.batch_size, plan.count - start)
-        if isinstance(split.images, Pictures):
-            return _streamed_batch(split, *drawn(epoch), step, slice(start, start + size), form)
-        return _train_batch(*_on_device(split), *drawn(epoch), step, start, form=form, size=size)
+        bounds = step * plan.batch_size, min((step + 1) * plan.batch_size, plan.count)
+        start, stop = read.of(*bounds)
+        if is_streamed:
+            key = plan.seed % KEYS, epoch
+            made = _streamed_batch(split, *drawn(epoch), step, slice(start, stop), form, key, share.full)
+        else:
+            made = _train_batch(*_on_device(split), *drawn(epoch), step, start, form=form, size=stop - start)
+        own = slice(None) if read is share else slice(*share.of(0, stop - start))
+        return tuple(array[own] for array in made)
 
-    return Batches(batch, len(plan), ahead=isinstance(split.images, Pictures))
+    return Batches(batch, len(plan), ahead=is_streamed, share=share)
 
 
-def test_batches(split: Split, form: BatchForm, batch_size: int) -> Batches:
-    """Returns the batches of a whole split, in the order of its images."""
+def test_batches(split: Split, form: BatchForm, batch_size: int, share: Share) -> Batches:
+    """Returns a share of the batches of a whole split, in the order of its images."""
     count, is_streamed = len(split.labels), isinstance(split.images, Pictures)
 
     def batch(number: int) -> tuple[jax.Array, jax.Array]:
-        start = number * batch_size
+        start, stop = share.of(number * batch_size, min((number + 1) * batch_size, count))
         if is_streamed:
-            places = np.arange(start, min(start + batch_size, count))
-            images, kept = split.images.read(places)
-            return _test_form(images, split.labels[places[kept]], form=form)
-        return _test_batch(*_on_device(split), start, form=form, size=min(batch_size, count - start))
+            places = np.arange(start, stop)
+            images, found = split.images.read(places, fill=share.full)
+            return _test_form(images, split.labels[places[found]], form=form)
+        return _test_batch(*_on_device(split), start, form=form, size=stop - start)
 
-    return Batches(batch, -(-count // batch_size), ahead=is_streamed)
+    return Batches(batch, -(-count // batch_size), ahead=is_streamed, share=share)
 
 
-def _streamed_batch(split: Split, order, view, key, step: int, part: slice, form: BatchForm):
+def _streamed_batch(split: Split, order, view, key, step: int, part: slice, form: BatchForm, of_crops, full: bool):
     places = np.asarray(order[part])
-    images, kept = split.images.read(places)
-    return _train_form(images, split.labels[places[kept]], view[part][kept], jax.random.fold_in(key, step), form=form)
+    images, found = split.images.read(places, form.augmentation.crop, of_crops, full)
+    return _train_form(images, split.labels[places[found]], view[part][found], jax.random.fold_in(key, step), form=form)
 
 
 def _on_device(split: Split) -> tuple[jax.Array, jax.Array]:

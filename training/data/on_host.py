@@ -4,21 +4,23 @@ from collections.abc import Callable
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import tensorflow as tf
 
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
-from keras_mgnet.training.data.plan import Plan
-from keras_mgnet.training.data.streaming import Pictures
+from keras_mgnet.training.data.plan import WHOLE, Plan, Share
+from keras_mgnet.training.data.streaming import KEYS, Pictures
 from keras_mgnet.training.data.views import alternated
 
 _held = WeakKeyDictionary()  # split -> its tensors, kept while the split is alive
 
 
-def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
-    """Returns the training batches of a plan."""
-    taken = _taking(split)
+def train_batches(split: Split, form: BatchForm, plan: Plan, share: Share) -> tf.data.Dataset:
+    """Returns a share of the training batches of a plan."""
+    taken = _taking(split, share, form.augmentation.crop, plan.seed)
     made = _traced(form, split.images.shape[1:])
+    read = WHOLE if form.augmentation.mixes else share
 
     def places(epoch: tf.Tensor) -> tf.data.Dataset:
         seed = tf.stack([tf.constant(plan.seed, tf.int64), epoch])
@@ -31,44 +33,61 @@ def train_batches(split: Split, form: BatchForm, plan: Plan) -> tf.data.Dataset:
             )  # a key that no epoch has
             view = alternated(view, tf.gather(first, order), tf.cast(epoch, tf.int32))
 
-        def place(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            start, end = step * plan.batch_size, (step + 1) * plan.batch_size
+        def place(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            start, end = step * plan.batch_size, tf.minimum((step + 1) * plan.batch_size, plan.count)
+            first, last = read.of(start, end)
             key = tf.random.split(tf.random.fold_in(batch_key, step), 1)[0]  # fold_in alone gives neighbouring keys
-            return order[start:end], view[start:end], key
+            return order[first:last], view[first:last], key, epoch, tf.cast(end - start, tf.int32)
 
         return tf.data.Dataset.range(plan.steps).map(place)
 
-    def batch(place: tf.Tensor, view: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels, kept = taken(place)
-        return made(images, labels, view if kept is None else tf.boolean_mask(view, kept), key)
+    def batch(
+        place: tf.Tensor, view: tf.Tensor, key: tf.Tensor, epoch: tf.Tensor, count: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        images, labels, found = taken(place, epoch)
+        images, labels = made(images, labels, view if found is None else tf.gather(view, found), key)
+        if share.workers == 1:
+            return images, labels
+        own = slice(None) if read is share else slice(*share.of(0, count))
+        return images[own], labels[own], count
 
     epochs = tf.data.Dataset.range(plan.first_epoch, plan.first_epoch + plan.epochs)
     all_places = epochs.flat_map(places).skip(plan.first_step)
     return _batches(all_places.apply(tf.data.experimental.assert_cardinality(len(plan))), batch)
 
 
-def test_batches(split: Split, form: BatchForm, batch_size: int) -> tf.data.Dataset:
-    """Returns the batches of a whole split, in the order of its images."""
-    taken, count = _taking(split), len(split.labels)
+def test_batches(split: Split, form: BatchForm, batch_size: int, share: Share) -> tf.data.Dataset:
+    """Returns a share of the batches of a whole split, in the order of its images."""
+    taken, count = _taking(split, share), len(split.labels)
 
-    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels, _ = taken(tf.range(start, tf.minimum(start + batch_size, count)))
-        return form.test(images, labels)
+    def batch(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        end = tf.minimum(start + batch_size, count)
+        images, labels, _ = taken(tf.range(*share.of(start, end)))
+        made = form.test(images, labels)
+        return made if share.workers == 1 else (*made, tf.cast(end - start, tf.int32))
 
     return _batches(tf.data.Dataset.range(0, count, batch_size), batch)
 
 
-def _taking(split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]]:
-    """Returns a function of places (B,) that returns their images, labels, and which places have an image; None if all have."""
+def _taking(
+    split: Split, share: Share, crop: Callable | None = None, seed: int = 0
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]]:
+    """Returns a function of places (B,) and an epoch. It returns their images and labels, and where in `places` each of them is.
+
+    The last is None if all of them are there.
+    """
     if not isinstance(split.images, Pictures):
         images, labels = _on_host(split)
-        return lambda place: (tf.gather(images, place), tf.gather(labels, place), None)
+        return lambda place, epoch=None: (tf.gather(images, place), tf.gather(labels, place), None)
 
-    def taken(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        images, kept = tf.numpy_function(split.images.read, [place], (tf.uint8, tf.bool), stateful=False)
+    def read(place: np.ndarray, epoch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return split.images.read(place, crop, (seed % KEYS, int(epoch)), share.full)
+
+    def taken(place: tf.Tensor, epoch: tf.Tensor | int = 0) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        images, found = tf.numpy_function(read, [place, epoch], (tf.uint8, tf.int32), stateful=False)
         images.set_shape([None, *split.images.shape[1:]])
-        kept.set_shape([None])
-        return images, tf.boolean_mask(tf.gather(split.labels, place), kept), kept
+        found.set_shape([None])
+        return images, tf.gather(split.labels, tf.gather(place, found)), found
 
     return taken
 
@@ -86,5 +105,5 @@ def _traced(form: BatchForm, shape: tuple[int, ...]) -> Callable[..., tuple[tf.T
     return tf.function(form.train, input_signature=[tf.TensorSpec(*kind) for kind in kinds], autograph=False)
 
 
-def _batches(places: tf.data.Dataset, batch: Callable[..., tuple[tf.Tensor, tf.Tensor]]) -> tf.data.Dataset:
+def _batches(places: tf.data.Dataset, batch: Callable[..., tuple[tf.Tensor, ...]]) -> tf.data.Dataset:
     return places.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)

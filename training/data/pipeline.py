@@ -1,16 +1,19 @@
-"""Makes batches on the fly and reproducibly: shuffles, augments and normalises images held in memory as bytes."""
+"""Makes batches on the fly and reproducibly: shuffles, augments and normalises images that are bytes in memory, or encoded."""
 
 import importlib
 from collections.abc import Iterable
+from dataclasses import replace
 from types import ModuleType
 
 import keras
+import numpy as np
 
 from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.errors import check_known
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
-from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.plan import WHOLE, Plan, Share
+from keras_mgnet.training.data.streaming import Pictures
 
 BACKENDS = {"tensorflow": "on_host", "jax": "on_device"}  # Keras' backend -> the module that makes its batches
 
@@ -39,11 +42,13 @@ def train_batches(
     first_epoch: int = 0,
     first_step: int = 0,
     epochs: int,
+    share: Share = WHOLE,
 ) -> Iterable:
     """Returns the training batches of the epochs first_epoch to first_epoch + epochs - 1, one epoch after the other.
 
-    The order of the images, their crops and their flips depend only on (seed, epoch), not on the batch size. The random numbers
-    of RandAugment and CutMix depend only on (seed, epoch, step). A run that starts at step 7 of epoch 3 therefore gets, bit for
+    The order of the images, their crops and their flips depend only on (seed, epoch), not on the batch size. Crops of another
+    scale depend only on the seed, the epoch and the index of the image. The random numbers of RandAugment and CutMix depend only
+    on (seed, epoch, step). A run that starts at step 7 of epoch 3 therefore gets, bit for
     bit, the batches that a run from the beginning gets there. TensorFlow and JAX draw different random numbers.
 
     Args:
@@ -58,10 +63,12 @@ def train_batches(
         first_epoch: number of the first epoch.
         first_step: number of batches to skip in the first epoch.
         epochs: number of epochs, the first one included.
+        share: the part of each batch to return. Only its images are read, unless the augmentation mixes those of a whole batch.
 
     Returns:
         Batches for `fit`: a tf.data.Dataset on TensorFlow, a keras.utils.PyDataset on JAX, of (images (B, H, W, C)
-        float32, labels (B,) int32 or (B, classes) float32).
+        float32, labels (B,) int32 or (B, classes) float32). On TensorFlow a share of several workers has a third part, the number
+        of images in the batch of all workers.
 
     Raises:
         ValueError: if the augmentation is unknown, the batch size is below 1, an epoch has no step `first_step`, or `classes` is
@@ -77,13 +84,21 @@ def train_batches(
     check_known("augmentation", augment, AUGMENTATIONS)
     plan = Plan(seed, len(split.labels), batch_size, first_epoch, first_step, epochs)
     form = BatchForm(tuple(mean), tuple(std), AUGMENTATIONS[augment], classes, label_smoothing)
-    return _backend().train_batches(split, form, plan)
+    if form.augmentation.crop and isinstance(split.images, np.ndarray):
+        split = replace(split, images=Pictures.of_array(split.images))
+    return _backend().train_batches(split, form, plan, share)
 
 
 def test_batches(
-    split: Split, batch_size: int, *, mean: tuple[float, ...], std: tuple[float, ...], classes: int | None = None
+    split: Split,
+    batch_size: int,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    classes: int | None = None,
+    share: Share = WHOLE,
 ) -> Iterable:
-    """Returns the batches of a whole split, in the order of its images. The type is that of `train_batches`.
+    """Returns the batches of a whole split, in the order of its images. The type and `share` are those of `train_batches`.
 
     Example:
         >>> from keras_mgnet.training.data.dataset import load
@@ -92,7 +107,7 @@ def test_batches(
         3
     """
     steps_per_epoch(split, batch_size)
-    return _backend().test_batches(split, BatchForm(tuple(mean), tuple(std), classes=classes), batch_size)
+    return _backend().test_batches(split, BatchForm(tuple(mean), tuple(std), classes=classes), batch_size, share)
 
 
 def backend_name() -> str:

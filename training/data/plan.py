@@ -1,12 +1,38 @@
 """Defines which batches a part of a run uses."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import keras
 
 from keras_mgnet.configuration import Count, check
+
+AHEAD = 2  # batches
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that one of several workers makes."""
+
+    worker: int = 0
+    workers: int = 1
+    full: bool = False  # whether each batch must keep its size; see `fill` of `streaming.Pictures.read`
+
+    def of(self, start: int, stop: int) -> tuple[int, int]:
+        """Returns the part of the places start to stop - 1, as (first, last + 1). The arguments may be tensors.
+
+        Example:
+            >>> Share(1, 2).of(4, 9)
+            (6, 9)
+        """
+        count = stop - start
+        return start + self.worker * count // self.workers, start + (self.worker + 1) * count // self.workers
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True)
@@ -46,14 +72,27 @@ class Plan:
 
 
 class Batches(keras.utils.PyDataset):
-    """A sequence of `count` batches. `make(number)` returns one batch. With `ahead`, threads make the next batches in advance."""
+    """A sequence of `count` batches. `make(number)` returns one batch. With `ahead`, threads make the next batches in advance.
 
-    def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int, ahead: bool = False):
-        super().__init__(workers=2 if ahead else 1, max_queue_size=4)
-        self.make, self.count = make, count
+    Keras' own threads lose the batch from which `fit` reads the shapes. `share` says which part of the global batches they are.
+    """
+
+    def __init__(self, make: Callable[[int], tuple[Any, ...]], count: int, ahead: bool = False, share: Share = WHOLE):
+        super().__init__()
+        self.make, self.count, self.ahead, self.share = make, count, AHEAD if ahead else 0, share
+        self._coming: dict[int, Future] = {}  # number -> batch
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        return self.make(number)
+        if not self.ahead:
+            return self.make(number)
+        wanted = range(number, min(number + 1 + self.ahead, self.count))
+        self._coming = {n: self._coming.get(n) or _pool().submit(self.make, n) for n in wanted}
+        return self._coming[number].result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AHEAD, thread_name_prefix="batch")

@@ -13,15 +13,20 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.registry import all_models
 from keras_mgnet.schedules import SCHEDULES
-from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, PDE, form_of, is_denoising
-from keras_mgnet.training.data.folder import STREAM
+from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, PDE, STREAM, form_of, is_denoising
 from keras_mgnet.training.loop.strategy import STRATEGIES
 from keras_mgnet.training.runs.run import open_run
 
 _SETS = "digits, a TFDS name (mnist, cifar10, ...), npz:FILE"
-CLASSES_HELP, DATASET_HELP = f"{_SETS} or folder:DIR", f"{_SETS}, folder:DIR, denoise:DIR or pde:PROBLEM"
+CLASSES_HELP = f"{_SETS}, folder:DIR or tfrecord:FILES"
+DATASET_HELP = f"{_SETS}, folder:DIR, tfrecord:FILES, denoise:DIR or pde:PROBLEM"
 WEIGHTS_HELP = "PyTorch weights (.pth, .npz or .safetensors) or Keras weights (.weights.h5 or .keras)"
-OF_FILES = ("npz", "folder", DENOISING)  # a path follows the colon; after the name of a TFDS set, a version follows
+OF_FILES = (
+    "npz",
+    "folder",
+    "tfrecord",
+    DENOISING,
+)  # a path follows the colon; after the name of a TFDS set, a version follows
 
 CLASSIFIER, DENOISER, OPERATOR = DEFAULTS = "mgnet_2222_c64_shared_b", "tnrd5_5x5", "mgno_darcy_rough"
 KINDS = "classifier", "denoiser", "network of functions"
@@ -135,13 +140,16 @@ class TrainConfig:
     keep: Count = option(2, "number of newest checkpoints to keep; the checkpoint of the best epoch is kept too")
     image_size: Count | None = option(
         None,
-        "resize every image to a square of this many pixels a side; except for folders, a divisor of the images' own size",
+        "resize every image to a square of this many pixels a side, which divides their size in digits and npz; if the "
+        "augmentation crops at other scales, the side of the crop",
     )
     on_corrupt: Literal[*ON_CORRUPT] = option(
-        "skip", "folder: skip unreadable images with a warning (skip), or stop at the first one (error)"
+        "skip", "images in files: skip unreadable images with a warning (skip), or stop at the first one (error)"
     )
     stream: Literal[*STREAM] = option(
-        "auto", "folder: decode images when they are needed (on), all at first (off), or auto (on, if memory is short)"
+        "auto",
+        "images in files: decode images when they are needed (on), all at first (off), or auto (on, if memory is short); images "
+        "that are cropped at other scales are always decoded when they are needed",
     )
     sigma: PositiveFloat | None = option(
         None, "denoise: standard deviation of the noise, in grey values 0..255; by default 25"
@@ -263,7 +271,7 @@ PANELS = {  # panels of the help; the help shows the fields in no panel first
         *("scale_learning_rate", "reproducible"),
     ),
     "Stopping and resuming": ("resume", "checkpoint_steps", "keep"),
-    "Folders of images": ("on_corrupt", "stream"),
+    "Images": ("image_size", "on_corrupt", "stream"),
     "Denoising": tuple(NOISE),
     "Functions": tuple(PROBLEM),
 }

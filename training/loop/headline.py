@@ -35,7 +35,8 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     config, recipe, strategy = prepared.config, prepared.recipe, prepared.strategy
     if isinstance(prepared.data, Dataset) and prepared.data.is_streamed:
         gigabytes = sum(split.images.nbytes for split in prepared.data.splits.values()) / 1e9
-        yield f"images are decoded when they are needed; in memory they would take {gigabytes:.2f} GB (--stream off)"
+        advice = "" if prepared.data.train.images.fit == "centre" else " (--stream off)"
+        yield f"images are decoded when they are needed; in memory they would take {gigabytes:.2f} GB{advice}"
     if strategy.replicas > 1:
         yield strategy.outcome(prepared.model, config.sync_norms)
     if config.schedule != recipe.curve and config.schedule == recipe.scaled(config.epochs).curve:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mgnet import crops
 from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import staged_file
@@ -106,7 +108,7 @@ def _config(run: Run, dataset: str | None) -> TrainConfig:
         expected = SETS[kind]
         raise ValueError(f"expected {expected} for '{run.path}', a run of {recorded['model']}. Received: {name}")
     height, width, _ = run.input_shape
-    resized = name.startswith("folder:") or recorded.get("image_size")
+    resized = form in ("folder", "tfrecord") or recorded.get("image_size")
     square = height if resized and height == width else None
     made = {} if form_of(name) == PDE else dict.fromkeys(PROBLEM)
     try:
@@ -231,7 +233,10 @@ def _check_size(path: Path, least: int) -> None:
 
 def _probabilities(run: Run, model: keras.Model, images: Sequence[Path]) -> np.ndarray:
     height, width, channels = run.input_shape
-    pixels = np.stack([decode(Path(path), (width, height), channels) for path in images])
+    config = run.record["config"]
+    crops_scales = config.get("image_size") and AUGMENTATIONS[config["augment"]].crop
+    crop = partial(crops.centre, size=(width, height)) if crops_scales else None
+    pixels = np.stack([decode(Path(path), (width, height), channels, crop) for path in images])
     outputs, activation = (
         model(normalize(pixels, *run.normalization), training=False),
         model.layers[-1].activation.__name__,

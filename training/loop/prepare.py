@@ -86,7 +86,7 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         rate = compile_model(model, replace(config, learning_rate=factor * config.learning_rate), chosen, steps)
         if config.teacher:
             distil(model, load_teacher(config.teacher, data), config.temperature, config.alpha)
-    return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model))
+    return Prepared(config, data, model, chosen, steps, strategy, rate, task(config, data, model, strategy.share))
 
 
 def record(prepared: Prepared) -> dict[str, Any]:

@@ -78,9 +78,9 @@ class Replicas(Strategy):
         def shares(context: tf.distribute.InputContext) -> tf.data.Dataset:
             first = context.input_pipeline_id * local
 
-            def split(images, labels):
+            def split(images, labels, count=None):
                 places = tf.data.Dataset.range(first, first + local, output_type=tf.int32)
-                return places.map(lambda place: _share(images, labels, place, self.replicas))
+                return places.map(lambda place: _share(images, labels, count, first, place, self.replicas))
 
             return batches.flat_map(split)
 
@@ -164,13 +164,17 @@ def _averaging(model: keras.Model) -> Callable[[], None]:
     return average
 
 
-def _share(images: tf.Tensor, labels: tf.Tensor, place: tf.Tensor, replicas: int) -> tuple[tf.Tensor, ...]:
+def _share(
+    images: tf.Tensor, labels: tf.Tensor, count: tf.Tensor | None, first: int, place: tf.Tensor, replicas: int
+) -> tuple[tf.Tensor, ...]:
     """Returns the images, labels and sample weights of replica `place`.
 
-    With these weights, the mean over the replicas equals the mean over the batch.
+    `count` is the number of images in the batch of all workers, of which the images are those of the replicas from `first` on.
+    None means that they are the whole batch. With the weights, the mean over the replicas equals the mean over the batch.
     """
-    count = tf.shape(images)[0]
-    start, stop = place * count // replicas, (place + 1) * count // replicas
+    begin = 0 if count is None else first * count // replicas
+    count = tf.shape(images)[0] if count is None else count
+    start, stop = place * count // replicas - begin, (place + 1) * count // replicas - begin
     weight = tf.cast(replicas * (stop - start), tf.float32) / tf.cast(count, tf.float32)
     return images[start:stop], labels[start:stop], tf.fill([stop - start], weight)
 

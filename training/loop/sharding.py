@@ -38,7 +38,7 @@ class Sharded(Strategy):
 
     def distribute(self, batches: Any) -> Any:
         """Returns this worker's part of each global batch. With one worker, the batches stay unchanged, and Keras splits them."""
-        if self.workers == 1:
+        if self.workers == 1 or (isinstance(batches, Batches) and batches.share == self.share):
             return batches
         if isinstance(batches, keras.utils.PyDataset):
             return Batches(lambda number: self.part(batches[number]), len(batches))

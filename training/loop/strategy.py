@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_mgnet.errors import check_known
+from keras_mgnet.training.data.plan import Share
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CONFER_EVERY = 10  # steps; after so many steps all workers exchange a message
@@ -28,7 +29,8 @@ class Strategy:
     """Trains on one device. Subclasses train on several devices.
 
     `workers` is the number of processes that train together. `replicas` is the number of copies of the model in all workers. Each
-    replica gets its share of every batch. One worker, the chief, writes the files of the run.
+    replica gets its share of every batch. `share` is the part of every batch that this worker reads. One worker, the chief,
+    writes the files of the run.
 
     Example:
         >>> strategy = connect("one")
@@ -41,6 +43,7 @@ class Strategy:
         self.name, self.replicas = name, replicas
         self.workers, self.is_chief = len(cluster.addresses), cluster.index == 0
         self._worker, self._steps = cluster.index, 0
+        self.share = Share(cluster.index, self.workers, full=replicas > 1)
 
     def scope(self) -> AbstractContextManager:
         """Returns a context. Create, load and compile the model inside it, so that the variables get a copy on every replica."""
@@ -58,7 +61,11 @@ class Strategy:
         """
 
     def distribute(self, batches: Any) -> Any:
-        """Returns the batches for `fit` and `evaluate`. All workers pass the same global batches (images, labels)."""
+        """Returns the batches for `fit` and `evaluate`.
+
+        All workers pass the same global batches (images, labels). Or each passes the batches that `pipeline.train_batches` makes
+        of its `share`.
+        """
         return batches
 
     def outcome(self, model: keras.Model, sync_norms: bool) -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import keras
 
+from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.layers import Diffusion
+from keras_mgnet.recipes import recipe
+from keras_mgnet.registry import model_info
 from keras_mgnet.training.data import denoise, functions, pipeline
 from keras_mgnet.training.data.dataset import Dataset, Split, load
 from keras_mgnet.training.data.denoise import CleanImages
 from keras_mgnet.training.data.functions import FunctionPairs
-from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.plan import WHOLE, Plan, Share
 from keras_mgnet.training.data.streaming import named_failures
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.objective import label_classes
@@ -30,6 +33,7 @@ class Task:
     config: TrainConfig  # resolved, see `TrainConfig.resolve`
     data: Data
     model: keras.Model  # compiled
+    share: Share = WHOLE  # the part of each batch that this worker reads
 
     examples = "images"
 
@@ -71,6 +75,7 @@ class Classification(Task):
             first_epoch=epoch,
             first_step=step,
             epochs=1,
+            share=self.share,
         )
 
     def test_batches(self) -> Iterable:
@@ -86,7 +91,7 @@ class Classification(Task):
         return named_failures([split.images for split in self.data.splits.values()])
 
     def _batches(self, split: Split) -> Iterable:
-        return pipeline.test_batches(split, self.config.batch_size, **self._form)
+        return pipeline.test_batches(split, self.config.batch_size, **self._form, share=self.share)
 
     @property
     def _form(self):
@@ -171,10 +176,18 @@ def load_data(config: TrainConfig) -> Data:
         return functions.load_pairs(config.dataset, grid=config.grid, pairs=config.pairs)
     if config.is_denoising:
         return denoise.load_images(config.dataset, sigma=config.sigma, patch_size=config.patch_size)
-    data = load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt, stream=config.stream)
+    reading = {"image_size": config.image_size, "on_corrupt": config.on_corrupt, "stream": config.stream}
+    data = load(config.dataset, **reading, cropped=[channels for channels in (1, 3) if _crops(config, channels)])
     return data.hold_out(config.validation) if config.validation else data
 
 
-def task(config: TrainConfig, data: Data, model: keras.Model) -> Task:
+def _crops(config: TrainConfig, channels: int) -> bool:
+    """Returns whether a run crops images with this number of channels at random, each at another scale."""
+    if config.augment is None:
+        config = config.resolve(recipe(config.recipe or model_info(config.model).recipe), channels)
+    return AUGMENTATIONS[config.augment].crop is not None
+
+
+def task(config: TrainConfig, data: Data, model: keras.Model, share: Share = WHOLE) -> Task:
     """Returns the task of a run, given its data and its compiled model."""
-    return TASKS[config.kind](config, data, model)
+    return TASKS[config.kind](config, data, model, share)

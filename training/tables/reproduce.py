@@ -7,11 +7,11 @@ from rich.console import Console
 
 from keras_mgnet.console import progress_bar, stderr
 from keras_mgnet.recipes import recipe
-from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop.callbacks import StopSignals
 from keras_mgnet.training.loop.identity import check_same
 from keras_mgnet.training.loop.loop import STATUS, STOPPED, train
 from keras_mgnet.training.loop.strategy import read_cluster
+from keras_mgnet.training.loop.task import load_data
 from keras_mgnet.training.runs.measure import described
 from keras_mgnet.training.runs.run import Run, open_run
 from keras_mgnet.training.tables.report import Outcome, Result, write_report
@@ -93,7 +93,7 @@ def find_obstacles(asked: Reproduction, pending: Pending) -> dict[str, str]:
     for name, (row, seed) in {row.dataset: (row, seed) for row, seed in pending}.items():
         config = asked.config(row, seed)
         try:
-            load(config.dataset, image_size=config.image_size, on_corrupt=config.on_corrupt)
+            load_data(config)
         except (ValueError, ImportError, OSError) as error:
             obstacles[name] = str(error)
     return obstacles

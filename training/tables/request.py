@@ -9,9 +9,10 @@ from typing import Any
 from keras_mgnet import models
 from keras_mgnet.configuration import Count, check
 from keras_mgnet.errors import check_known, unknown
-from keras_mgnet.models.datasets import DATASETS
+from keras_mgnet.models.datasets import DATASETS, IMAGENET, of_tfds
 from keras_mgnet.recipes import recipe
 from keras_mgnet.registry import model_info
+from keras_mgnet.training.data.dataset import ARRAYS, form_of
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.tables.tables import Row, table, table_rows
 
@@ -87,7 +88,7 @@ class Reproduction:
     def config(self, row: Row, seed: int) -> TrainConfig:
         """Returns the configuration for the run of a row and seed."""
         dataset = self.data.get(row.dataset, DATASETS[row.dataset].tfds)
-        square = {"image_size": model_info(row.model).input_shape[0]} if dataset.startswith("folder:") else {}
+        square = {"image_size": model_info(row.model).input_shape[0]} if _has_several_sizes(row, dataset) else {}
         return TrainConfig(
             dataset=dataset,
             model=row.model,
@@ -109,6 +110,13 @@ class Reproduction:
         length = f"{run.epochs} epochs" if run is published else f"{run.epochs} of {published.epochs} epochs"
         named = [f"{key}={value}" for key, value in changes.items() if key != "epochs" and value is not None]
         return ", ".join([row.recipe, length, *named])
+
+
+def _has_several_sizes(row: Row, dataset: str) -> bool:
+    """Returns whether the images of a data set may have several sizes, as those of ImageNet and what takes its place."""
+    form = form_of(dataset)
+    in_place = row.dataset == IMAGENET.name and form not in ARRAYS and of_tfds(dataset) in (None, IMAGENET)
+    return in_place or form in ("folder", "tfrecord")
 
 
 def _matches(row: Row, pattern: str) -> bool:

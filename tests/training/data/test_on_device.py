@@ -28,7 +28,8 @@ for sys.argv[1:] in json.loads(sys.argv[1]):
         assert not stop.code
 """
 TESTS = ROOT / "tests"
-PIPELINE = [TESTS / "training" / "data" / "test_pipeline.py", TESTS / "test_recipes.py"]
+DATA = TESTS / "training" / "data"
+PIPELINE = [DATA / "test_pipeline.py", DATA / "test_shares.py", DATA / "test_streaming.py", TESTS / "test_recipes.py"]
 RESUME = [TESTS / "training" / "runs" / "test_resume.py"]
 TRAIN = [
     *("--set", "nu=[1]", "--set", "channels=4", "--epochs", "2", "--recipe", "modern", "--augment", "crop_flip"),

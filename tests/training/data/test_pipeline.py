@@ -15,7 +15,7 @@ from support import slow_unless
 
 PLAIN = {"mean": (0.0,), "std": (1.0,)}
 APART = [name for name in AUGMENTATIONS if name != "rand_augment"]  # which is in rand_augment_cut_mix
-CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.operations or row.cut_mix or row.cut_out)]
+CROPS = [name for name, row in AUGMENTATIONS.items() if not (row.mixes or row.crop)]
 GREY = data.Split(
     np.random.default_rng(3).integers(0, 256, (12, 8, 8, 1), dtype=np.uint8), np.arange(12, dtype=np.int32)
 )
@@ -145,7 +145,7 @@ def test_the_layer_of_a_recipe_leaves_grey_images_alone():
     pytest.importorskip("tensorflow", reason="tensorflow is not installed")
     grey = split(3).images
     assert np.array_equal(np.asarray(RECIPES["xuteam"].augmentation(grey.shape[1:])(grey, training=True)), grey)
-    with pytest.raises(ValueError, match=r"crops and flips only.*rand_augment_cut_mix"):
+    with pytest.raises(ValueError, match=r"flips and crops of one scale only.*rand_augment_cut_mix"):
         RECIPES["modern"].augmentation((32, 32, 3))
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from keras_mgnet.training.data import folder, pipeline
+from keras_mgnet.training.data import dataset, pipeline
 from keras_mgnet.training.data.dataset import load
 from keras_mgnet.training.loop.config import TrainConfig
 from keras_mgnet.training.loop.loop import train
@@ -77,7 +77,7 @@ def test_streamed_batches_are_those_in_memory(start, root):
 def test_a_set_is_streamed_if_memory_is_short(root, monkeypatch):
     assert not load(f"folder:{root}", image_size=SIDE).is_streamed
     asked = []
-    monkeypatch.setattr(folder, "fits_in_memory", lambda nbytes: asked.append(nbytes) or nbytes < 6000)
+    monkeypatch.setattr(dataset, "fits_in_memory", lambda nbytes: asked.append(nbytes) or nbytes < 6000)
     assert load(f"folder:{root}", image_size=SIDE).is_streamed and asked == [34 * SIDE * SIDE * 3]
     assert not load(f"folder:{root}", image_size=4).is_streamed
 
@@ -141,16 +141,21 @@ def test_a_set_that_changed_is_refused(root, tmp_path, monkeypatch):
         digits(root, tmp_path / "run", stream="on", resume=True)
 
 
-def test_a_vanished_image_ends_a_strict_run_with_its_name(root, tmp_path):
+@pytest.mark.parametrize("on_corrupt", ["error", "skip"])
+def test_an_image_that_vanishes_in_a_later_epoch_is_named_and_skipped_or_fatal(on_corrupt, root, tmp_path):
     gone = root / "train" / "dark" / "05.png"
 
     class Vanish(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
+            if epoch == 2:
                 gone.unlink()
 
     config = {"dataset": f"folder:{root}", "image_size": SIDE, "set": {"nu": [1], "channels": 2}, "epochs": 3}
-    config |= {"batch_size": 8, "stream": "on", "on_corrupt": "error", "out": str(tmp_path / "run")}
-    with pytest.raises(ValueError, match=r"expected a readable image\. Received: .*05\.png"):
+    config |= {"batch_size": 8, "stream": "on", "on_corrupt": on_corrupt, "out": str(tmp_path / "run")}
+    message = r"expected a readable image\. Received: .*05\.png"
+    with (
+        pytest.raises(ValueError, match=message) if on_corrupt == "error" else pytest.warns(UserWarning, match=message)
+    ):
         train(TrainConfig(**config), Console(file=io.StringIO()), callbacks=[Vanish()])
-    assert open_run(tmp_path / "run").record["result"]["status"] == "failed"
+    status, epochs = (open_run(tmp_path / "run").record["result"][key] for key in ("status", "epochs"))
+    assert (status, epochs) == (("failed", 2) if on_corrupt == "error" else ("finished", 3))

@@ -113,7 +113,7 @@ REFUSED = {
     ),
     "data set of many": (
         lambda: prepare(TrainConfig("!")),
-        r"unknown dataset '!'\. Expected one of \d+ names, such as: digits, npz:FILE, folder:DIR, denoise:DIR, pde:PROBLEM\. ",
+        r"unknown dataset '!'\. Expected one of \d+ names, such as: digits, npz:FILE, folder:DIR, tfrecord:FILES, denoise:DIR\. ",
     ),
     "recipe": (lambda: recipe("he2019"), "unknown recipe 'he2019'"),
     "weight decay": (lambda: SGD(coupled_weight_decay=-1.0), "expected coupled_weight_decay >= 0"),

@@ -250,6 +250,7 @@ import keras
 import numpy as np
 from keras_mgnet import MgNet
 from keras_mgnet.optimizers import SGD
+from keras_mgnet.training.data import plan
 from keras_mgnet.training.loop.strategy import connect
 
 class Batches(keras.utils.PyDataset):
@@ -266,8 +267,10 @@ def train(strategy):
         model = MgNet((1,), 2, input_shape=(8, 8, 1), classes=3)
         model.compile(SGD(0.1, 0.9, False, 5e-4), model.loss, metrics=["accuracy"])
     strategy.install(model, "auto")
-    batches = strategy.distribute(Batches())
-    logs = model.fit(batches, shuffle=False, verbose=0, validation_data=batches).history
+    batches, part = Batches(), slice(*strategy.share.of(0, 6))
+    own = plan.Batches(lambda i: [array[part] for array in batches[i]], 3, share=strategy.share)
+    held_out = strategy.distribute(batches)
+    logs = model.fit(strategy.distribute(own), shuffle=False, verbose=0, validation_data=held_out).history
     strategy.average_statistics(model)
     try:
         strategy.check(6, 9)

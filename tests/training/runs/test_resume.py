@@ -26,6 +26,7 @@ from keras_mgnet.training.runs.checkpoint import ARRAYS
 from keras_mgnet.training.runs.run import open_run, read_log
 from keras_mgnet.training.runs.writer import RunWriter
 from support import ROOT, slow_unless
+from support.pictures import pictures, write_folder
 from support.runs import checkpoints_of, flip, stop_at, truncate
 
 STEPS = 12  # per epoch of digits
@@ -154,9 +155,13 @@ def test_the_script_for_slurm_requeues_what_sigterm_has_stopped(code, requeued, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kills", "epochs"), [(1, 2), (50, 6)])
-def test_runs_killed_at_random_moments_end_with_the_same_weights(kills, epochs, tmp_path):
+@pytest.mark.parametrize(("kills", "epochs", "is_streamed"), [(1, 2, True), (50, 6, False), (20, 3, True)])
+def test_runs_killed_at_random_moments_end_with_the_same_weights(
+    kills, epochs, is_streamed, tmp_path, tmp_path_factory
+):
     command = [sys.executable, ROOT / "tests" / "support" / "crash.py", tmp_path, kills, epochs, 0]
+    if is_streamed:
+        command.append(write_folder(tmp_path_factory.mktemp("photos"), pictures(80, 20, sides=(20, 40))))
     process = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert int(process.stdout) == kills

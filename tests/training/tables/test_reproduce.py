@@ -330,13 +330,13 @@ def test_a_run_of_another_configuration_is_refused_before_anything_runs(changes,
     assert before == {path: path.read_bytes() for path in (tmp_path / "out").glob("table.*")}
 
 
-def no_cifar100(name, **options):
-    if name == "cifar100":
+def no_cifar100(config):
+    if config.dataset == "cifar100":
         raise ValueError("expected cifar100 prepared for TFDS. Received: no data in /data")
 
 
 def test_rows_without_data_are_named_and_the_others_run(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load", no_cifar100)
+    monkeypatch.setattr(module, "load_data", no_cifar100)
     console = Console(file=io.StringIO(), width=500)
     outcome = reproduce(Reproduction("he2019:3", tmp_path, ("resnet18", "resnet34"), {"epochs": 1}), console)
     assert [config.dataset for config in trained] == ["cifar10", "cifar10"]
@@ -346,7 +346,7 @@ def test_rows_without_data_are_named_and_the_others_run(trained, tmp_path, monke
 
 
 def test_where_no_row_has_its_data_nothing_is_written(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "load", no_cifar100)
+    monkeypatch.setattr(module, "load_data", no_cifar100)
     with pytest.raises(
         ValueError, match=r"resnet18-cifar100 cannot run here, unless --data cifar100=.*prepared for TFDS"
     ):
