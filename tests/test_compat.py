@@ -93,7 +93,7 @@ def test_no_private_names_of_other_packages():
 def shared_names(cls):
     """The private names that a class has in common with the classes of other packages that it extends."""
     bases = (base for base in cls.__mro__ if not is_ours(base) and base is not cls)
-    return sorted(private_names(cls) & set().union(*map(private_names, bases)) - {"_abc_impl"})
+    return sorted(private_names(cls) & set().union(*map(private_names, bases)) - {"_abc_impl", "_is_protocol"})
 
 
 def test_our_private_names_are_not_those_of_the_classes_we_extend():

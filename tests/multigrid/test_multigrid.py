@@ -158,7 +158,7 @@ def test_factors(smoother, degree, nu, factor):
 @pytest.mark.parametrize(
     ("smoother", "nu", "sizes"),
     [
-        ("jacobi", (1, 1), (15, 31)),
+        ("jacobi", (1, 1), (31, 63)),
         *(
             pytest.param(name, nu, (31, 63, 127), marks=pytest.mark.slow)
             for name in ("jacobi", "red_black", "chebyshev")

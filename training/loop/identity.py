@@ -10,7 +10,7 @@ from keras_mgnet.training.runs.run import OF_THE_MACHINE
 PARTS = ("config", "training", "data", "model")
 # Fields that older records lack, with the value that means the same.
 LATER = dict.fromkeys(
-    ("validation", "teacher", "temperature", "alpha", "kernel_rate", "clip_norm", "grid", "pairs")
+    ("validation", "teacher", "temperature", "alpha", "kernel_rate", "clip_norm", "grid", "pairs", "prolong")
 ) | {"beta_rate": 1.0, "accumulate": 1}
 # The name of the data set may differ: its hash identifies the data.
 MAY_DIFFER = ("dataset", *OF_THE_MACHINE)

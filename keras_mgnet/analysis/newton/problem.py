@@ -75,8 +75,7 @@ class Training:
             lambda theta: ops.tensordot(ops.cast(Q, theta.dtype), theta, 1),
             lambda r, V: smooth(r),
         )
-        self._products, self._seconds = 0, 0.0
-        self.reports = [self._report(0)]
+        self.reports = [self.report(0, 0, 0.0)]
 
     def newton(self, steps: int, report: Callable[[Report], None] = lambda report: None) -> None:
         """Block coordinate descent: each step is one step of Newton's method for V, then one of Gauss-Newton for theta.
@@ -121,8 +120,8 @@ class Training:
             seed=self.seed,
         )
         finer.theta, finer.V = _tensor(interpolated(ops.convert_to_numpy(self.theta))), self.V
-        finer._products, finer._seconds = self._products, self._seconds
-        finer.reports = [finer._report(self.reports[-1].steps)]
+        last = self.reports[-1]
+        finer.reports = [finer.report(last.steps, last.products, last.seconds)]
         return finer
 
     def accuracy(self, points: np.ndarray, classes: np.ndarray) -> float:
@@ -131,14 +130,15 @@ class Training:
         return float(np.mean(logits.argmax(1) == classes))
 
     def _note(self, products: int, begun: float, report: Callable[[Report], None]) -> None:
-        self._products, self._seconds = self._products + products, self._seconds + time.process_time() - begun
-        self.reports.append(self._report(self.reports[-1].steps + 1))
+        last, seconds = self.reports[-1], time.process_time() - begun
+        self.reports.append(self.report(last.steps + 1, last.products + products, last.seconds + seconds))
         report(self.reports[-1])
 
-    def _report(self, steps: int) -> Report:
+    def report(self, steps: int, products: int, seconds: float) -> Report:
+        """Returns a report on the training as it stands, after so many steps, products and seconds."""
         value = float(self.layers.value(self.theta, self.V)) + self.beta / 2 * float(ops.sum(self.V**2))
         accuracies = self.accuracy(*self.train), self.accuracy(*self.test)
-        return Report(steps, self._products, self._seconds, value, *accuracies)
+        return Report(steps, products, seconds, value, *accuracies)
 
     def _filled(self, points: np.ndarray) -> Tensor:
         return _tensor(np.pad(points, ((0, 0), (0, self.flow.width - points.shape[1]))))

@@ -125,7 +125,7 @@ def test_each_step_decreases_the_function_and_counts_its_products():
     made.newton(8)
     values = [report.value for report in made.reports]
     assert np.all(np.diff(values) < 0)
-    assert made.reports[0].value - np.log(2) < 1e-4 and made.reports[-1].train == 1.0  # from guessing to a separation
+    assert made.report(0, 0, 0.0).value - np.log(2) < 1e-4 and made.reports[-1].train == 1.0  # from guessing to a separation
     assert 8 * 3 <= made.reports[-1].products <= 8 * 41
 
 
@@ -139,7 +139,7 @@ def test_sgd_minimises_the_same_function():
         fit = -np.mean(np.sum(labels * np.log(softmax(logits(made, theta, V))), axis=1))
         return fit + np.einsum("iab,ij,jab->", theta, Q, theta) / 2 + 0.05 * np.sum(V**2)
 
-    np.testing.assert_allclose(made._report(0).value, value(theta, V), rtol=1e-12)
+    np.testing.assert_allclose(made.report(0, 0, 0.0).value, value(theta, V), rtol=1e-12)
     made.sgd(1, keras.optimizers.SGD(0.1), batch=30)
     of_V = [(value(theta, V + t * e) - value(theta, V - t * e)) / (2 * t) for e in np.eye(8).reshape(8, 4, 2)]
     np.testing.assert_allclose(np.ravel(made.V), V.ravel() - 0.1 * np.array(of_V), atol=1e-6)
