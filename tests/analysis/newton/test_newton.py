@@ -125,7 +125,9 @@ def test_each_step_decreases_the_function_and_counts_its_products():
     made.newton(8)
     values = [report.value for report in made.reports]
     assert np.all(np.diff(values) < 0)
-    assert made.report(0, 0, 0.0).value - np.log(2) < 1e-4 and made.reports[-1].train == 1.0  # from guessing to a separation
+    assert (
+        made.report(0, 0, 0.0).value - np.log(2) < 1e-4 and made.reports[-1].train == 1.0
+    )  # from guessing to a separation
     assert 8 * 3 <= made.reports[-1].products <= 8 * 41
 
 
