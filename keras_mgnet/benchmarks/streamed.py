@@ -7,7 +7,6 @@ pipelines that decode, resize, shuffle and normalise the photographs, each in a 
 runs under a limit of memory: what a process may allocate beyond what it has when TensorFlow is loaded.
 """
 
-import io
 import multiprocessing
 import os
 import resource
@@ -127,7 +126,6 @@ def rate(name: str, folder: str, side: int, seconds: float) -> dict:
 def limited(stream: str, folder: str, side: int, limit: int, out: str) -> dict:
     """Trains one epoch while the process may allocate at most `limit` more MB. Returns the row of the run."""
     import keras
-    from rich.console import Console
 
     from keras_mgnet.training import TrainConfig, train
 
@@ -141,7 +139,7 @@ def limited(stream: str, folder: str, side: int, limit: int, out: str) -> dict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            run = train(TrainConfig(**form, stream=stream, out=out, log="none"), Console(file=io.StringIO()))
+            run = train(TrainConfig(**form, stream=stream, out=out, log="none"))
     except (MemoryError, RuntimeError) as error:
         return row | {"end": type(error).__name__, "memory_mb": peak_memory()}
     seconds, images = run.record["result"]["seconds"], run.record["data"]["train"] + run.record["data"]["test"]
