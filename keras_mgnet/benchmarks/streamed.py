@@ -23,7 +23,7 @@ import numpy as np
 import typer
 
 from keras_mgnet.benchmarks.race import peak_memory
-from keras_mgnet.benchmarks.report import environment, in_process, markdown, write
+from keras_mgnet.benchmarks.report import environment, markdown, write
 
 CLASSES, TEST, BATCH, SIDES = 20, 0.1, 64, (100, 601)
 IMAGES = {"on": "decoded when needed", "off": "in memory"}
@@ -148,16 +148,21 @@ def limited(stream: str, folder: str, side: int, limit: int, out: str) -> dict:
 
 def alone(function: Callable[..., dict], stream: str, *arguments) -> dict:
     """Returns the row of a run in a process that may die of its limit."""
+    try:
+        return _executed(function, stream, *arguments)
+    except BrokenProcessPool:
+        return {"images": IMAGES[stream], "limit_mb": arguments[2], "end": "the process died"}
+
+
+def _executed(function: Callable[..., dict], *arguments) -> dict:
+    """Runs a function in a fresh process that may have children, unlike that of `report.in_process`."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(function, stream, *arguments).result()
-        except BrokenProcessPool:
-            return {"images": IMAGES[stream], "limit_mb": arguments[2], "end": "the process died"}
+        return pool.submit(function, *arguments).result()
 
 
 def tables(folder: Path, side: int, seconds: float, limit: int, out: Path) -> Iterable[list[dict]]:
     """Yields the rows of both tables."""
-    yield [in_process(rate, name, str(folder), side, seconds) for name in PIPELINES]
+    yield [_executed(rate, name, str(folder), side, seconds) for name in PIPELINES]
     yield [alone(limited, stream, str(folder), side, limit, str(out / f"run-{stream}")) for stream in ("on", "off")]
 
 
