@@ -190,7 +190,7 @@ def load(
             the side of the images. Their pixels become means over squares of pixels.
         on_corrupt: "skip" to skip an unreadable image or record with a warning, or "error" to raise an error.
         stream: except for `digits` and `npz:FILE`, "on" to decode images when they are needed, "off" to decode all of them now,
-            or "auto" for "on" if the decoded images would fill more than half of the memory.
+            or "auto" for "on" if the decoded images would fill more than a fifth of the memory.
         cropped: numbers of channels. With `image_size`, grey images (1) or colour images (3) named here are not resized to the
             square, but cropped at their centre (`crops.centre`). They stay encoded, for `train_batches` to crop them at random.
 

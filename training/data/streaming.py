@@ -17,7 +17,7 @@ from keras_mgnet.extras import TRAIN, extra
 from keras_mgnet.images import decode, shape
 from keras_mgnet.training.data.encoded import Rasters, Source
 
-ARRAYS_MAY_FILL = 0.5  # share of the free memory
+ARRAYS_MAY_FILL = 0.2  # share of the free memory: while images are read, there are several copies of them
 KEYS = 2**64  # numpy's keys of random numbers are not negative: seeds are taken modulo this number
 
 
@@ -172,7 +172,7 @@ def named_failures(parts: Sequence[np.ndarray | Pictures]) -> Iterator[None]:
 
 
 def fits_in_memory(nbytes: int) -> bool:
-    """Returns whether arrays of so many bytes fill at most half of the free memory."""
+    """Returns whether arrays of so many bytes fill at most a fifth of the free memory."""
     return nbytes <= ARRAYS_MAY_FILL * extra("psutil", TRAIN).virtual_memory().available
 
 
