@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import platform
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from keras_mgnet.version import installed
 
 
 def in_process(function: Callable, *arguments) -> Any:
-    """Runs a function in a fresh process, without threads and memory of earlier measurements."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    """Runs a function in a fresh process, without threads and memory of earlier measurements. The process may have children."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def environment(*packages: str) -> dict[str, Any]:

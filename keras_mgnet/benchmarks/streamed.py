@@ -1,19 +1,17 @@
 """Trains on a folder of photographs that is larger than the memory it may use, and compares the rates of input pipelines.
 
-    python -m keras_mgnet.benchmarks.streamed --photos /tmp/photos --out docs/records/streamed
+    python -m keras_mgnet.benchmarks.streamed --photos photos --out docs/records/streamed
 
 The photographs are generated once: JPEG files of 100 to 600 pixels a side, in 20 classes. The first table has the rates of
 pipelines that decode, resize, shuffle and normalise the photographs, each in a process of its own. The second table has training
 runs under a limit of memory: what a process may allocate beyond what it has when TensorFlow is loaded.
 """
 
-import multiprocessing
 import os
 import resource
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 import typer
 
 from keras_mgnet.benchmarks.race import peak_memory
-from keras_mgnet.benchmarks.report import environment, markdown, write
+from keras_mgnet.benchmarks.report import environment, in_process, markdown, write
 
 CLASSES, TEST, BATCH, SIDES = 20, 0.1, 64, (100, 601)
 IMAGES = {"on": "decoded when needed", "off": "in memory"}
@@ -149,20 +147,14 @@ def limited(stream: str, folder: str, side: int, limit: int, out: str) -> dict:
 def alone(function: Callable[..., dict], stream: str, *arguments) -> dict:
     """Returns the row of a run in a process that may die of its limit."""
     try:
-        return _executed(function, stream, *arguments)
+        return in_process(function, stream, *arguments)
     except BrokenProcessPool:
         return {"images": IMAGES[stream], "limit_mb": arguments[2], "end": "the process died"}
 
 
-def _executed(function: Callable[..., dict], *arguments) -> dict:
-    """Runs a function in a fresh process that may have children, unlike that of `report.in_process`."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def tables(folder: Path, side: int, seconds: float, limit: int, out: Path) -> Iterable[list[dict]]:
     """Yields the rows of both tables."""
-    yield [_executed(rate, name, str(folder), side, seconds) for name in PIPELINES]
+    yield [in_process(rate, name, str(folder), side, seconds) for name in PIPELINES]
     yield [alone(limited, stream, str(folder), side, limit, str(out / f"run-{stream}")) for stream in ("on", "off")]
 
 

@@ -1,4 +1,4 @@
-"""Reads images and labels from an .npz file."""
+"""Reads images and labels as arrays: the digits of scikit-learn, or an .npz file."""
 
 from pathlib import Path
 
@@ -9,6 +9,23 @@ from keras_mgnet.npz import read_arrays
 KEYS, OPTIONS = ("x_train", "y_train", "x_test", "y_test"), ("class_names", "mean", "std")
 MOST_CLASSES = 1_000_000  # a larger label is a mistake, and would need that many class names in memory
 Part = tuple[np.ndarray, np.ndarray]
+
+
+def read_digits() -> tuple[Part, list[str]]:
+    """Returns images and labels of the digits, and the class names."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return (images, digits.target), [str(name) for name in digits.target_names]
+
+
+def means_of_squares(images: np.ndarray, side: int) -> np.ndarray:
+    """Returns square images uint8 (N, H, H, C) as (N, side, side, C), where `side` divides H, by means over squares of pixels."""
+    count, height, _, channels = images.shape
+    size = height // side
+    means = images.reshape(count, side, size, side, size, channels).mean((2, 4), dtype="float32")
+    return np.rint(means).astype(np.uint8)
 
 
 def read_npz_set(file: Path) -> tuple[list[Part], list[str], dict[str, tuple[float, ...]]]:

@@ -12,7 +12,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
-from keras_mgnet.training.data.arrays import read_npz_set
+from keras_mgnet.training.data.arrays import means_of_squares, read_digits, read_npz_set
 from keras_mgnet.training.data.encoded import Examples
 from keras_mgnet.training.data.folder import read_folder
 from keras_mgnet.training.data.statistics import channel_statistics
@@ -148,7 +148,9 @@ class Dataset:
         if height != width or height % side:
             received = f"image_size={side} for images of {height}x{width} pixels"
             raise ValueError(f"expected square images, and an image_size that divides their size. Received: {received}")
-        parts = {part: replace(split, images=_reduced(split.images, side)) for part, split in self.splits.items()}
+        parts = {
+            part: replace(split, images=means_of_squares(split.images, side)) for part, split in self.splits.items()
+        }
         return replace(self, **parts)
 
     def export_images(self, compared: int = COMPARED, calibrating: int = CALIBRATING) -> dict[str, np.ndarray]:
@@ -257,13 +259,6 @@ def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> 
     return Dataset(name, train, test, tuple(class_names), mean, std, *validation)
 
 
-def _reduced(images: np.ndarray, side: int) -> np.ndarray:
-    count, height, _, channels = images.shape
-    size = height // side
-    means = images.reshape(count, side, size, side, size, channels).mean((2, 4), dtype="float32")
-    return np.rint(means).astype(np.uint8)
-
-
 def _statistics(images: np.ndarray | Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns `channel_statistics` of all images, or of some images of a set that is not in memory."""
     return channel_statistics(images[draw(len(images), MEASURED)] if isinstance(images, Pictures) else images)
@@ -280,11 +275,8 @@ def _hold_out(images: np.ndarray | Pictures, labels: np.ndarray, share: float = 
 
 
 def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    return _dataset("digits", _hold_out(images, digits.target), map(str, digits.target_names))
+    (images, labels), class_names = read_digits()
+    return _dataset("digits", _hold_out(images, labels), class_names)
 
 
 def _npz(name: str, file: Path) -> Dataset:
