@@ -7,12 +7,13 @@ from functools import cache
 
 from diagram import draw
 
-from keras_mgnet import layers, models
+from keras_mgnet import layers
 from keras_mgnet.layers import Method
 from keras_mgnet.models import FAMILIES, Network
 from keras_mgnet.models.datasets import DATASETS
 from keras_mgnet.registry import ModelInfo, list_models, model_info
 from keras_mgnet.reporting import table
+from keras_mgnet.zoo import entry
 
 FOLDER = "zoo"  # of the diagrams
 COUNTS = """\
@@ -68,25 +69,18 @@ def diagrams() -> dict[str, str]:
 
 
 def method_of(info: ModelInfo) -> Method:
-    """Returns the scheme of a row, which does not depend on the network's size."""
-    family = getattr(models, info.family)
-    images = {*inspect.signature(family.frame).parameters}
-    kwargs = {name: value for name, value in info.kwargs.items() if name not in images}
-    return _method(family, tuple(sorted({**kwargs, **family.family.small}.items())))
-
-
-@cache
-def _method(family: type[Network], kwargs) -> Method:
-    return family(**dict(kwargs)).method
+    """Returns the scheme of a row."""
+    return Method(**entry(info.name).description.method)
 
 
 def _rows(family: type[Network]) -> list[ModelInfo]:
     return [info for info in map(model_info, list_models()) if info.family == family.__name__]
 
 
+@cache
 def _methods(family: type[Network]) -> list[Method]:
     """The default's, which the diagram shows, and those of the rows."""
-    default = _method(family, tuple(sorted(family.family.small.items())))
+    default = family(**family.family.small).method
     return list(dict.fromkeys([default, *map(method_of, _rows(family))]))
 
 

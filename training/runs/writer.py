@@ -92,7 +92,7 @@ class RunWriter:
         self.checkpoint(model, progress)
         self._save(model, "last")
         if progress.best == progress.epoch - 1:
-            self._save(model, "best")
+            self.copy_best()
         self.log(progress)
         self.events(progress, progress.epoch - 1)
 
@@ -114,6 +114,11 @@ class RunWriter:
         """Writes NAME.keras, compiled for use. The checkpoint has the state of the optimiser."""
         with fresh_optimizer(model):
             model.save(self.directory / f"{name}.keras")
+
+    def copy_best(self) -> None:
+        """Copies last.keras to best.keras."""
+        with staged_file(self.directory / "best.keras") as staged:
+            shutil.copyfile(self.directory / "last.keras", staged)
 
     def samples(self, data: Dataset | CleanImages | FunctionPairs) -> None:
         """Writes samples.npz, unless it is there."""
@@ -185,7 +190,7 @@ class Follower(RunWriter):
     def _nothing(self, *what) -> None:
         """Replaces the methods that write."""
 
-    record = save = samples = log = events = draw = _nothing
+    record = save = copy_best = samples = log = events = draw = _nothing
 
     def checkpoint(self, model: keras.Model, progress: Progress) -> None:
         capture(model)  # raises as in the writer if weights are not finite
