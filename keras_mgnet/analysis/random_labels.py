@@ -1,14 +1,22 @@
-"""Randomisation test: a network can fit any labels (Zhang et al. 2017; Lu2017)."""
+"""Randomisation test: a network can fit any labels, with regularisers too (Zhang et al. 2017; Lu2017)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from keras_mgnet.errors import check_known
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.reporting import finish, new_figure, save, style
 
 TRAINED = 0.75  # share of the images to train on; the others are the test set
+DECAY, DROPPED, SHIFT = (
+    5e-4,
+    0.5,
+    1 / 8,
+)  # the coupled weight decay, the share of dropped features, the share of the side
+REGULARIZERS = ("none", "augmentation", "weight decay", "dropout")
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,16 @@ class TwoLayer:
 
 @dataclass(frozen=True)
 class Randomization:
-    """Accuracies from 0 to 1 after each epoch, for training on the true labels and on random labels."""
+    """Accuracies from 0 to 1 after each epoch, such as train["random"]["dropout"]; the labels are "true" or "random"."""
 
-    train: dict[str, list[float]]  # on the training images
-    test: dict[str, list[float]]  # on the test images, against their true labels
+    train: dict[str, dict[str, list[float]]]  # on the training images
+    test: dict[str, dict[str, list[float]]]  # on the test images, against their true labels
 
     def summary(self) -> str:
         return "; ".join(
-            f"{name} labels: {self.train[name][-1]:.1%} of the training images, {self.test[name][-1]:.1%} of the others"
-            for name in self.train
+            f"{labels} labels, {name}: {curve[-1]:.1%} of the training images, {self.test[labels][name][-1]:.1%} of the others"
+            for labels, curves in self.train.items()
+            for name, curve in curves.items()
         )
 
 
@@ -76,49 +85,73 @@ def randomization(
     images: np.ndarray,
     labels: np.ndarray,
     *,
+    regularizers: Sequence[str] = REGULARIZERS,
     epochs: int = 30,
     learning_rate: float = 0.05,
     batch_size: int = 32,
     seed: int = 0,
 ) -> Randomization:
-    """Trains two fresh copies of a network, one on the true labels and one on random labels.
+    """Trains fresh copies of a network, on the true labels and on random labels, without a regulariser and with each of three.
 
-    The training has no augmentation and no weight decay.
+    The regularisers are those of Lu2017: augmentation (shifts by up to an eighth of the side, and flips of colour images),
+    weight decay (coupled, 5e-4) and dropout (of half of the features that the classifier reads).
 
     Args:
         model: any network of this package that returns logits or probabilities. Its weights are not used.
         images: normalised images (N, H, W, C). The first three quarters are for training, and the rest is for testing.
         labels: classes (N,).
+        regularizers: names from `REGULARIZERS`.
         epochs, learning_rate, batch_size: settings of the training by SGD with momentum 0.9.
         seed: seed of the initial weights, the random labels and the order of the images.
 
     Example:
         >>> from keras_mgnet import MgNet
         >>> model = MgNet((1,), 2, input_shape=(8, 8, 1), classes=2)
-        >>> result = randomization(model, np.ones((8, 8, 8, 1)), np.arange(8) % 2, epochs=2)
-        >>> list(result.train), len(result.test["random"])
+        >>> result = randomization(model, np.ones((8, 8, 8, 1)), np.arange(8) % 2, regularizers=["dropout"], epochs=2)
+        >>> list(result.train), len(result.test["random"]["dropout"])
         (['true', 'random'], 2)
     """
+    for regularizer in regularizers:
+        check_known("regularizer", regularizer, REGULARIZERS)
     held = int(TRAINED * len(images))
     random = np.random.default_rng(seed).permutation(labels[:held])
-    train, test = {}, {}
+    result = Randomization({}, {})
     for name, chosen in (("true", labels[:held]), ("random", random)):
-        keras.utils.set_random_seed(seed)
-        fresh = type(model).from_config(model.get_config() | {"weights": None})
-        fresh.compile(SGD(learning_rate, momentum=0.9), model.loss, metrics=["accuracy"])
-        others = (images[held:], labels[held:])
-        history = fresh.fit(images[:held], chosen, batch_size, epochs, verbose=0, validation_data=others).history
-        train[name], test[name] = history["accuracy"], history["val_accuracy"]
-    return Randomization(train, test)
+        result.train[name], result.test[name] = {}, {}
+        for regularizer in regularizers:
+            keras.utils.set_random_seed(seed)
+            fresh = _regularized(type(model).from_config(model.get_config() | {"weights": None}), regularizer)
+            decay = DECAY if regularizer == "weight decay" else 0.0
+            optimizer = SGD(learning_rate, momentum=0.9, coupled_weight_decay=decay)
+            fresh.compile(optimizer, model.loss, metrics=["accuracy"])
+            others = (images[held:], labels[held:])
+            history = fresh.fit(images[:held], chosen, batch_size, epochs, verbose=0, validation_data=others).history
+            result.train[name][regularizer] = history["accuracy"]
+            result.test[name][regularizer] = history["val_accuracy"]
+    return result
+
+
+def _regularized(model: keras.Model, regularizer: str) -> keras.Model:
+    """Returns a network that augments its images or drops features in training, with the layers of `model`."""
+    classifier, shape = model.layers[-1], model.input_shape[1:]
+    if regularizer == "augmentation":
+        augment = [keras.layers.RandomTranslation(SHIFT, SHIFT, fill_mode="constant")]
+        augment += [keras.layers.RandomFlip("horizontal")] * (shape[-1] > 1)
+        return keras.Sequential([keras.Input(shape), *augment, model])
+    if regularizer == "dropout":
+        features = keras.Model(model.input, classifier.input)
+        return keras.Sequential([features, keras.layers.Dropout(DROPPED), classifier])
+    return model
 
 
 def plot_randomization(result: Randomization, path) -> None:
-    """Draws the accuracies over the epochs to a PNG."""
-    figure = new_figure(7, 4, "Fresh networks trained on true and on random labels of the same images")
-    axes = figure.subplots()
-    for n, name in enumerate(result.train):
-        epochs = range(1, len(result.train[name]) + 1)
-        axes.plot(epochs, [100 * a for a in result.train[name]], label=f"{name} labels, training", **style(n))
-        axes.plot(epochs, [100 * a for a in result.test[name]], "--", label=f"{name} labels, test", **style(n))
-    finish(axes, xlabel="epoch", ylabel="accuracy in percent", ylim=(0, 102))
+    """Draws the accuracies over the epochs, a panel for the true labels and one for random labels, to a PNG."""
+    figure = new_figure(11, 4, "Fresh networks trained on true and on random labels of the same images")
+    for axes, labels in zip(figure.subplots(1, 2, sharey=True), result.train, strict=True):
+        for n, (name, curve) in enumerate(result.train[labels].items()):
+            epochs = range(1, len(curve) + 1)
+            axes.plot(epochs, [100 * a for a in curve], label=f"{name}, training", **style(n))
+            axes.plot(epochs, [100 * a for a in result.test[labels][name]], "--", label=f"{name}, test", **style(n))
+        finish(axes, title=f"{labels} labels", xlabel="epoch", ylim=(0, 102))
+        axes.set_ylabel("accuracy in percent" if labels == "true" else None)
     save(figure, path)

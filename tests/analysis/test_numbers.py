@@ -26,6 +26,7 @@ from keras_mgnet.analysis import (
     moments,
     nearest_stencil,
     optimal_combination,
+    random_labels,
     randomization,
     residuals,
     smoothing_factor,
@@ -40,6 +41,7 @@ from keras_mgnet.analysis.eigenvalues import EULER, Recursion, recursion, right_
 from keras_mgnet.analysis.fourier import BINS, frequencies, is_high
 from keras_mgnet.analysis.states import iterates, residuals_of
 from keras_mgnet.layers.schemes.smoothers import chebyshev_omegas
+from keras_mgnet.optimizers import SGD
 from support import catalogue
 from support.numerics import randomize
 
@@ -368,9 +370,33 @@ def test_random_labels_are_learned():
     x, labels = rng.normal(size=(16, 8, 8, 1)).astype("float32"), rng.integers(0, 3, 16)
     model = MgNet((1,), 16, **TINY)
     before = [ops.convert_to_numpy(v) for v in model.weights]
-    result = randomization(model, x, labels, epochs=25, learning_rate=0.05, batch_size=8)
-    assert result.train["random"][-1] > 0.9 and len(result.test["true"]) == 25
+    result = randomization(model, x, labels, regularizers=["none"], epochs=25, learning_rate=0.05, batch_size=8)
+    assert result.train["random"]["none"][-1] > 0.9 and len(result.test["true"]["none"]) == 25
     assert all(np.array_equal(v, ops.convert_to_numpy(w)) for v, w in zip(before, model.weights, strict=True))
+
+
+@pytest.mark.parametrize("name", random_labels.REGULARIZERS)
+def test_regularisers_act_in_training_alone(name, images):
+    model = MgNet((1,), 4, **TINY | {"input_shape": (8, 8, 3)})
+    x, network = images(model), random_labels._regularized(model, name)
+    assert network.count_params() == model.count_params()
+    changes = not np.allclose(network(x, training=True), model(x, training=True), atol=1e-6)
+    assert changes == (name in ("augmentation", "dropout"))
+    np.testing.assert_allclose(network(x, training=False), model(x, training=False), rtol=1e-5, atol=1e-6)
+
+
+def test_one_of_the_regularisers_is_weight_decay(monkeypatch, images):
+    decays = []
+    monkeypatch.setattr(
+        random_labels,
+        "SGD",
+        lambda *args, **kwargs: decays.append(kwargs["coupled_weight_decay"]) or SGD(*args, **kwargs),
+    )
+    model = MgNet((1,), 2, **TINY)
+    result = randomization(model, images(model, 8), np.arange(8) % 3, epochs=1)
+    assert decays == 2 * [0, 0, 5e-4, 0] and [list(curves) for curves in result.test.values()] == 2 * [
+        [*random_labels.REGULARIZERS]
+    ]
 
 
 def test_maps_add_up_to_the_logits(images):

@@ -30,7 +30,9 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize("name", slow_unless(["mgnet"], NETWORKS))
 def test_all_writes_what_applies_and_says_what_does_not(name, runs, tmp_path, monkeypatch):
     row = ANALYSES["randomization"]
-    monkeypatch.setitem(ANALYSES, "randomization", replace(row, compute=partial(row.compute, epochs=1)))
+    monkeypatch.setitem(
+        ANALYSES, "randomization", replace(row, compute=partial(row.compute, regularizers=["dropout"], epochs=1))
+    )
     output = invoke("analyze", runs / name, "--images", 12, "--out", tmp_path / "out")
     applicable = [what for what in ANALYSES if what not in ABSENT[name]]
     expected = {f"{what}.{ending}" for what in applicable for ending in ("json", "png")}
