@@ -13,6 +13,7 @@ from keras_mgnet.models.datasets import of_tfds
 from keras_mgnet.recipes import RECIPES, Recipe
 from keras_mgnet.registry import all_models
 from keras_mgnet.schedules import SCHEDULES
+from keras_mgnet.trained import trained_names, trained_record
 from keras_mgnet.training.data.dataset import DENOISING, ON_CORRUPT, PDE, STREAM, form_of, is_denoising
 from keras_mgnet.training.loop.strategy import STRATEGIES
 from keras_mgnet.training.runs.run import open_run
@@ -52,9 +53,12 @@ class TrainConfig:
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(
         None,
-        f"a name from `keras-mgnet list`; by default {CLASSIFIER}, {DENOISER} to denoise, or {OPERATOR} for pde:PROBLEM",
+        "a name from `keras-mgnet list`; by default that of the trained network in weights, else "
+        f"{CLASSIFIER}, {DENOISER} to denoise, or {OPERATOR} for pde:PROBLEM",
     )
-    weights: str | None = option(None, f"weights to start from: {WEIGHTS_HELP}")
+    weights: str | None = option(
+        None, f"weights to start from: a name from `keras-mgnet list --trained`, {WEIGHTS_HELP}"
+    )
     prolong: str | None = option(
         None,
         "a .keras file of this HamiltonianNet with half the blocks and twice dt: start from it, with layers interpolated over "
@@ -169,6 +173,7 @@ class TrainConfig:
     def __post_init__(self):
         object.__setattr__(self, "set", dict(self.set or {}))
         check(self)
+        self._settle_model()
         self._settle_kind()
         self._settle_teacher()
         if self.resume and self.out is None:
@@ -233,6 +238,13 @@ class TrainConfig:
         if self.is_denoising:
             return "denoiser"
         return KINDS[2] if form == PDE or (form == "npz" and row and row.kind == KINDS[2]) else "classifier"
+
+    def _settle_model(self) -> None:
+        """Without a model, a trained network in weights says which network this is."""
+        if self.model is None and self.weights in trained_names():
+            trained = trained_record(self.weights)["config"]
+            object.__setattr__(self, "model", trained["model"])
+            object.__setattr__(self, "set", trained["set"] | self.set)
 
     def _settle_kind(self) -> None:
         kind, form = self.kind, form_of(self.dataset)

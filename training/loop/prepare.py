@@ -20,9 +20,11 @@ from keras_mgnet.layers.operators.grid_norm import adapt_normalizers, normalizer
 from keras_mgnet.layers.operators.norm import synchronize_norms
 from keras_mgnet.layers.operators.whitening import IMAGES, whiten, whitenings
 from keras_mgnet.loading import load_model
+from keras_mgnet.models.weights import load_trained
 from keras_mgnet.multigrid.prolongation import prolong
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
+from keras_mgnet.trained import trained_names
 from keras_mgnet.training.data.dataset import Dataset, draw
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.loop.distillation import distil, load_teacher
@@ -75,7 +77,7 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
-        if whitenings(model):
+        if whitenings(model) and "weights" not in config.set:
             _whiten(model, data)
         if normalizers(model):
             adapt_normalizers(model, data.train.x, data.train.y)
@@ -132,7 +134,9 @@ def now() -> str:
 
 def _start(model: keras.Model, config: TrainConfig) -> None:
     """Sets the weights that the configuration names to start from, if any."""
-    if config.weights:
+    if config.weights in trained_names():
+        load_trained(model, config.weights)
+    elif config.weights:
         load_weights(model, config.weights, other_classes=True)
     if config.prolong:
         model.set_weights(prolong(load_model(existing_file(config.prolong)), model).get_weights())

@@ -253,9 +253,18 @@ def test_a_short_run_of_before_goes_on_with_its_steps(tmp_path):
     assert digits_run(tmp_path / "run", resume=True, schedule="step", **options).record["config"]["schedule"] == "step"
 
 
+def test_training_starts_from_a_trained_network_of_the_package():
+    config = TrainConfig("digits", weights="mgnet_digits")
+    assert config.set == {"nu": [2, 2], "channels": [8, 16]}
+    models = loop.prepare(config).model, open_run("mgnet_digits").load_model()
+    for ours, theirs in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("as_argument", [False, True])
-def test_training_starts_from_weights_of_other_classes(as_argument, tmp_path):
-    network, path = {"nu": [1], "channels": 2}, str(tmp_path / "w.weights.h5")
+@pytest.mark.parametrize("stem", ["cifar", "whitening"])
+def test_training_starts_from_weights_of_other_classes(as_argument, stem, tmp_path):
+    network, path = {"nu": [1], "channels": 2, "stem": stem}, str(tmp_path / "w.weights.h5")
     trained = create_model("mgnet_2222_c64_shared_b", **network, input_shape=(8, 8, 1), classes=3)
     trained.save_weights(path)
     given = {"set": network | {"weights": path}} if as_argument else {"set": network, "weights": path}
