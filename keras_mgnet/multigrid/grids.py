@@ -282,8 +282,7 @@ def rectangle(shape: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def assigned(layer, values: np.ndarray, shape: tuple[int, int]):
-    """Builds a layer for h x w points, sets its only variable and returns the layer."""
+    """Builds a layer for h x w points, sets its first variable and returns the layer."""
     layer.build((None, *shape, 1))
-    (variable,) = layer.variables
-    variable.assign(values)
+    layer.variables[0].assign(values)
     return layer

@@ -109,10 +109,10 @@ class Stencil(Divided):
 
 
 @serializable
-class StencilField(keras.layers.Layer):
+class StencilField(Divided):
     """Applies a different stencil at each point (variable coefficients): sum_{d,e} K[x, y, d, e] u(x + d, y + e).
 
-    The stencils K are initially zero and are not trained. `kernel.assign` sets K, and files store K.
+    The stencils K are initially zero and are not trained. `kernel.assign` sets K, and files store K alone.
 
     Args:
         size: k_h and k_w, odd.
@@ -129,19 +129,26 @@ class StencilField(keras.layers.Layer):
     def __init__(
         self, size: int = 3, *, batch: int | None = None, name: str | None = None, dtype: DType = None
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(1.0, name, dtype)
         self.size, self.batch = size, batch
 
     def build(self, input_shape: Shape) -> None:
         _, h, w, _ = input_shape
         shape = (*(() if self.batch is None else (self.batch,)), h, w, self.size, self.size)
         self.kernel = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="kernel")
+        super().build(input_shape)
+
+    def save_own_variables(self, store: Any) -> None:
+        store["0"] = ops.convert_to_numpy(self.kernel)
+
+    def load_own_variables(self, store: Any) -> None:
+        self.kernel.assign(store["0"])
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def call(self, u: Tensor) -> Tensor:
-        return shifted_sum(u, by_offset(ops.convert_to_tensor(self.kernel)))
+        return self.divided(shifted_sum(u, by_offset(ops.convert_to_tensor(self.kernel))))
 
 
 @serializable
