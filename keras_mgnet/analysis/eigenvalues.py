@@ -90,8 +90,8 @@ def stability(model: keras.Model, images: np.ndarray, *, arnoldi_steps: int = ST
 def right_hand_sides(model: keras.Model, image: np.ndarray):
     """Yields (level, i, f, x) for every iteration i that does not change the shape of its state.
 
-    The iteration is a step of x' = f(x) from the state x. For a smoothing step, x is a change of the feature u^i, and f(x) is
-    the correction for the residual r^i - A x. The x that is yielded is then zero.
+    The iteration is a step of x' = f(x) from the state x. A level with A and B yields f(x) = B (r^i - A x) and x = 0 instead.
+    This f(x) is the correction after the feature u^i has changed by x.
     """
     own = stepping_levels(model)
     if isinstance(own[0].scheme, ResidualCorrection):

@@ -21,7 +21,10 @@ def batches(images: np.ndarray, size: int = BATCH) -> Iterator[np.ndarray]:
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns the outputs (N, classes) of a model. Calls the model directly, because `predict` may run an older program."""
+    """Returns the outputs (N, classes) of a model.
+
+    Calls the model directly, because `predict` may reuse a function that was compiled before the model changed.
+    """
     return np.concatenate([ops.convert_to_numpy(model(x, training=False)) for x in batches(images)])
 
 

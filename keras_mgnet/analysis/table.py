@@ -91,7 +91,10 @@ ANALYSES = {
         "variances and gradients in fresh copies, with norms and without",
     ),
     "randomization": Analysis(
-        randomization, plot_randomization, _of_classes, "fresh copies trained on true and on random labels"
+        randomization,
+        plot_randomization,
+        _of_classes,
+        "fresh copies trained on true and on random labels, with regularisers",
     ),
     "influence": Analysis(
         lambda model, images, labels: influence(model, images, labels),

@@ -157,9 +157,10 @@ class Downsample(nn.Module):
 class LMResNet56(nn.Module):
     """LM-ResNet, Lu2018 (1), on three grids with nine blocks each, and 16, 32 and 64 channels.
 
-        x_{n+1} = (1 - k) x_n + k x_{n-1} + f(x_n),  with k = 1 - ks
+        x_{n+1} = (1 - k_n) x_n + k_n x_{n-1} + f(x_n)
 
-    If the shape changes, x_{n+1} = R s(x_n) + f(x_n) and R s(x_n) becomes the previous state. The first block has k = 0.
+    The trained parameter `ks` of a block is 1 - k_n, and k_0 = 0. Where the shape changes, x_{n+1} = R s(x_n) + f(x_n), and
+    R s(x_n) becomes the previous state. s is a norm and ReLU, and R is a 1x1 convolution.
     """
 
     def __init__(self):

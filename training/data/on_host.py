@@ -57,7 +57,7 @@ def train_batches(split: Split, form: BatchForm, plan: Plan, share: Share) -> tf
 
 
 def test_batches(split: Split, form: BatchForm, batch_size: int, share: Share) -> tf.data.Dataset:
-    """Returns a share of the batches of a whole split, in the order of its images."""
+    """Returns all batches of a split in the order of its images; of each batch, only the images of one worker (`share`)."""
     taken, count = _taking(split, share), len(split.labels)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -53,7 +53,7 @@ class TrainConfig:
     dataset: str = option("digits", DATASET_HELP)
     model: str | None = option(
         None,
-        "a name from `keras-mgnet list`; by default that of the trained network in weights, else "
+        "a name from `keras-mgnet list`; by default the model of the trained network that weights names; without one, "
         f"{CLASSIFIER}, {DENOISER} to denoise, or {OPERATOR} for pde:PROBLEM",
     )
     weights: str | None = option(
@@ -75,8 +75,8 @@ class TrainConfig:
     )
     warmup_epochs: NonNegativeFloat | None = option(
         None,
-        "epochs in which the learning rate rises to its peak: with triangular linearly from a fifth of the peak, with one_cycle "
-        "along a cosine from half of the peak, else linearly from 0; by default the recipe's number, scaled with epochs",
+        "epochs in which the learning rate rises to its peak: linearly from 0, or from a fifth of the peak if the schedule is "
+        "triangular; one_cycle rises from half of the peak along a cosine. By default the recipe's number, scaled with epochs",
     )
     momentum: NonNegativeFloat | None = option(None, "momentum of SGD")
     weight_decay: NonNegativeFloat | None = option(None, "coupled weight decay, on the variables that the recipe names")
@@ -125,11 +125,13 @@ class TrainConfig:
         None, "use only the CPU, split into this many devices, to try a strategy without GPUs"
     )
     sync_norms: bool = option(
-        False, "TensorFlow: compute the statistics of norms over the whole batch, not per replica; without XLA"
+        False,
+        "compute the statistics of norms over the whole batch, not per replica. With TensorFlow this turns XLA off. On JAX they "
+        "always are",
     )
     scale_learning_rate: bool = option(False, "multiply the learning rate by the number of replicas")
     reproducible: bool = option(
-        False, "reruns and resumed runs give the same bits on the same hardware; slower, without XLA"
+        False, "reruns and resumed runs give the same bits on the same hardware; this is slower, and turns XLA off"
     )
     resume: bool = option(
         False,
@@ -144,8 +146,8 @@ class TrainConfig:
     keep: Count = option(2, "number of newest checkpoints to keep; the checkpoint of the best epoch is kept too")
     image_size: Count | None = option(
         None,
-        "resize every image to a square of this many pixels a side, which divides their size in digits and npz; if the "
-        "augmentation crops at other scales, the side of the crop",
+        "resize every image to a square with this number of pixels a side. For digits and npz, it must divide the size of the "
+        "images. If the augmentation crops at other scales, it is the side of the crop",
     )
     on_corrupt: Literal[*ON_CORRUPT] = option(
         "skip", "images in files: skip unreadable images with a warning (skip), or stop at the first one (error)"

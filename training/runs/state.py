@@ -56,7 +56,7 @@ class Progress:
         return None if self.best is None else _name(self.best + 1)
 
     def judged(self) -> list[float]:
-        """Returns the measure of each finished epoch on the images that choose the best one."""
+        """Returns, for each finished epoch, the measure by which the best epoch is chosen."""
         return [row[f"val_{measure_of(row).key}"] for row in self.rows]
 
     def after(self, step: int, images: int, seconds: float, means: Mapping[str, float]) -> "Progress":
