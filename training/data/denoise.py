@@ -1,12 +1,11 @@
 """Data for denoising: grey images of any size with Gaussian noise. Training uses random patches, each with fresh noise."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_mgnet.errors import MissingDataError
@@ -14,10 +13,12 @@ from keras_mgnet.files import expanded
 from keras_mgnet.images import decode
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
 from keras_mgnet.training.data.folder import image_files
-from keras_mgnet.training.data.plan import Batches, Plan
+from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.prefetch import generated
 
 TEST_SEED = 0  # all runs see the same noise on the test images
 PARTS = ("train", "test")
+SHAPES = ((None, None, None, 1),) * 2  # of a batch of noisy and of clean images
 SIDE = 96  # of the squares on which an export is compared: the sizes of the images differ
 
 
@@ -135,12 +136,12 @@ def load_images(name: str, *, sigma: float, patch_size: int) -> CleanImages:
 
 def train_batches(images: CleanImages, plan: Plan) -> Iterable:
     """Returns batches of (noisy, clean) patches for `fit`: a tf.data.Dataset on TensorFlow, a PyDataset on JAX."""
-    return _batches(lambda number: images.train_batch(plan, number), len(plan))
+    return generated(lambda number: images.train_batch(plan, number), len(plan), SHAPES)
 
 
 def test_batches(images: CleanImages) -> Iterable:
     """Returns the test images as batches of one (noisy, clean) pair, in the same type of object as `train_batches`."""
-    return _batches(images.test_pair, len(images.test))
+    return generated(images.test_pair, len(images.test), SHAPES)
 
 
 def _middle(images: np.ndarray, side: int) -> np.ndarray:
@@ -154,13 +155,3 @@ def _read(root: Path, part: str) -> tuple[np.ndarray, ...]:
     if not paths:
         raise ValueError(f"expected images in a folder {part}* of {root}. Received: none")
     return tuple(decode(path, channels=1)[..., 0] for path in paths)
-
-
-def _batches(make: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int) -> Iterable:
-    if keras.backend.backend() == "jax":
-        return Batches(make, count)
-    import tensorflow as tf
-
-    image = tf.TensorSpec((None, None, None, 1), tf.float32)
-    batches = tf.data.Dataset.from_generator(lambda: map(make, range(count)), output_signature=(image, image))
-    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_mgnet.errors import check_known
@@ -15,7 +14,8 @@ from keras_mgnet.files import expanded
 from keras_mgnet.multigrid.problems import FIELDS, ProblemConfig, write_pairs
 from keras_mgnet.npz import read_arrays
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, HELD_OUT, draw, form_of
-from keras_mgnet.training.data.plan import Batches, Plan
+from keras_mgnet.training.data.plan import Plan
+from keras_mgnet.training.data.prefetch import generated
 
 CACHE = "KERAS_MGNET_CACHE"  # environment variable: folder for generated pairs
 KEYS, TEST_KEYS = ("x", "y"), ("x_test", "y_test")
@@ -132,7 +132,7 @@ def load_pairs(name: str, *, grid: int | None = None, pairs: int | None = None) 
 
 def train_batches(data: FunctionPairs, plan: Plan) -> Iterable:
     """Returns batches of (x, y) for `fit`: a tf.data.Dataset on TensorFlow, a PyDataset on JAX."""
-    return _batches(data, partial(data.train_batch, plan), len(plan))
+    return generated(partial(data.train_batch, plan), len(plan), _shapes(data))
 
 
 def test_batches(data: FunctionPairs, batch_size: int) -> Iterable:
@@ -142,17 +142,11 @@ def test_batches(data: FunctionPairs, batch_size: int) -> Iterable:
         part = slice(number * batch_size, (number + 1) * batch_size)
         return data.test.x[part], data.test.y[part]
 
-    return _batches(data, batch, -(-len(data.test.x) // batch_size))
+    return generated(batch, -(-len(data.test.x) // batch_size), _shapes(data))
 
 
-def _batches(data: FunctionPairs, make: Any, count: int) -> Iterable:
-    if keras.backend.backend() == "jax":
-        return Batches(make, count)
-    import tensorflow as tf
-
-    signature = tuple(tf.TensorSpec((None, *values.shape[1:]), tf.float32) for values in (data.train.x, data.train.y))
-    batches = tf.data.Dataset.from_generator(lambda: map(make, range(count)), output_signature=signature)
-    return batches.apply(tf.data.experimental.assert_cardinality(count)).prefetch(2)
+def _shapes(data: FunctionPairs) -> tuple[tuple[int | None, ...], ...]:
+    return tuple((None, *values.shape[1:]) for values in (data.train.x, data.train.y))
 
 
 def _read(name: str, file: Path) -> FunctionPairs:
