@@ -22,9 +22,9 @@ def main() -> None:
         for column, panel in enumerate(panels):
             points = zip(*((point[column], point[2]) for point in published), strict=True)
             panel.semilogx(*points, "o", color=GREY, markersize=4, label="published rows of the zoo")
-            for *sizes, accuracy, label in ours:
+            for n, (*sizes, accuracy, label) in enumerate(ours):
                 panel.semilogx(sizes[column], accuracy, "D", color=BLUE, label="trained here")
-                place = {"xytext": (0, -14), "textcoords": "offset points", "fontsize": 8, "color": BLUE}
+                place = {"xytext": (0, -14 - 10 * (n % 2)), "textcoords": "offset points", "fontsize": 8, "color": BLUE}
                 panel.annotate(label, (sizes[column], accuracy), **place)
             panel.set(title=SETS[name].title, xlabel=("parameters", "multiply-adds of one image")[column])
             handles = dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
