@@ -11,11 +11,9 @@ from keras_mgnet.optimizers import SGD
 from keras_mgnet.reporting import finish, new_figure, save, style
 
 TRAINED = 0.75  # share of the images to train on; the others are the test set
-DECAY, DROPPED, SHIFT = (
-    5e-4,
-    0.5,
-    1 / 8,
-)  # the coupled weight decay, the share of dropped features, the share of the side
+DECAY = 5e-4  # coupled weight decay
+DROPPED = 0.5  # share of the features
+SHIFT = 1 / 8  # of the side
 REGULARIZERS = ("none", "augmentation", "weight decay", "dropout")
 
 
