@@ -19,6 +19,7 @@ COLUMNS = {
     "contender": "program", "ms": "ms", "least_ms": "least", "most_ms": "most",
     "ratio": "times ours", "least_ratio": "least", "most_ratio": "most",
     "gflops": "GFLOP/s", "of_limit": "of the limit", "first_s": "first step, s", "memory_mb": "memory, MB",
+    "steps_mb": "of it for steps",
 }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class Lane:
         first: seconds for the first step.
         turns: median of the seconds per step in each turn, one turn per round.
         memory: peak memory of the process, in MB (10^6 bytes).
+        built: the same before the first step: the libraries and the model.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Lane:
     first: float
     turns: tuple[float, ...]
     memory: float
+    built: float
 
     @property
     def median(self) -> float:
@@ -64,7 +66,7 @@ class Lane:
         """Returns the median, least and largest ratio over the rounds: seconds of `other` / seconds of this contender.
 
         Example:
-            >>> Lane("a", 0, 0, (1.0, 2.0), 0).times_faster(Lane("b", 0, 0, (3.0, 4.0), 0))
+            >>> Lane("a", 0, 0, (1.0, 2.0), 0, 0).times_faster(Lane("b", 0, 0, (3.0, 4.0), 0, 0))
             (2.5, 2.0, 3.0)
         """
         ratios = [theirs / ours for ours, theirs in zip(self.turns, other.turns, strict=True)]
@@ -95,7 +97,7 @@ def race(contenders: Iterable[Contender], rounds: int, seconds: float, told: Cal
                 times, memory[contender.name] = _answer(pipe, contender)
                 turns[contender.name].append(statistics.median(times))
     return [
-        Lane(c.name, started["setup"], started["first"], tuple(turns[c.name]), memory[c.name])
+        Lane(c.name, started["setup"], started["first"], tuple(turns[c.name]), memory[c.name], started["built"])
         for c, _, started in running
     ]
 
@@ -142,8 +144,8 @@ def _run(contender: Contender, pipe) -> None:
     try:
         step = contender.make()
         setup = time.perf_counter() - start
-        first = timed(step)
-        pipe.send({"setup": setup, "first": first, "step": min(timed(step) for _ in range(WARM_UP))})
+        built, first = peak_memory(), timed(step)
+        pipe.send({"setup": setup, "built": built, "first": first, "step": min(timed(step) for _ in range(WARM_UP))})
         while True:
             times = [timed(step) for _ in range(pipe.recv())]
             pipe.send((times, peak_memory()))

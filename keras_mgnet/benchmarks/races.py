@@ -97,6 +97,7 @@ class Race:
             "of_limit": speed / limit,
             "first_s": lane.first,
             "memory_mb": lane.memory,
+            "steps_mb": lane.memory - lane.built,
         }
 
 

@@ -33,10 +33,11 @@ def test_a_program_that_fails_says_so():
 
 def test_rows_are_ratios_to_ours_and_to_the_limit():
     entry = Race("LM-ResNet56", 2, "train")
-    lanes = [Lane(c.name, 1, 1, (4.0, 5.0), 1) for c in entry.contenders()]
-    lanes[0] = Lane(lanes[0].name, 1, 1, (2.0, 2.5), 1)
+    lanes = [Lane(c.name, 1, 1, (4.0, 5.0), 3, 1) for c in entry.contenders()]
+    lanes[0] = Lane(lanes[0].name, 1, 1, (2.0, 2.5), 3, 1)
     rows = entry.rows(lanes, madds=10**9)
     assert [rows[0]["ratio"], rows[1]["ratio"]] == [1.0, 2.0] and rows[-1]["ratio"] is None
+    assert rows[0]["memory_mb"] == 3 and rows[0]["steps_mb"] == 2
     needed = 2 * 3 * 2 * 10**9  # two operations, a forward and two backward products, two images
     assert rows[0]["gflops"] == pytest.approx(1e-9 * needed / 2.25)
     assert rows[0]["of_limit"] == pytest.approx(rows[0]["gflops"] / (2e-9 * MADDS["convolution"] / 4.0))
