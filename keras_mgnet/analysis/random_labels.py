@@ -131,15 +131,19 @@ def randomization(
 
 def _regularized(model: keras.Model, regularizer: str) -> keras.Model:
     """Returns a network that augments its images or drops features in training, with the layers of `model`."""
-    classifier, shape = model.layers[-1], model.input_shape[1:]
+    layers, shape, dtype = keras.layers, model.input_shape[1:], {"dtype": model.dtype_policy}
     if regularizer == "augmentation":
-        augment = [keras.layers.RandomTranslation(SHIFT, SHIFT, fill_mode="constant")]
-        augment += [keras.layers.RandomFlip("horizontal")] * (shape[-1] > 1)
-        return keras.Sequential([keras.Input(shape), *augment, model])
-    if regularizer == "dropout":
-        features = keras.Model(model.input, classifier.input)
-        return keras.Sequential([features, keras.layers.Dropout(DROPPED), classifier])
-    return model
+        options = {"data_format": "channels_last"} | dtype
+        augment = [layers.RandomTranslation(SHIFT, SHIFT, fill_mode="constant", **options)]
+        augment += [layers.RandomFlip("horizontal", **options)] * (shape[-1] > 1)
+        network = keras.Sequential([keras.Input(shape), *augment, model])
+    elif regularizer == "dropout":
+        features, classifier = keras.Model(model.input, model.layers[-1].input), model.layers[-1]
+        network = keras.Sequential([features, layers.Dropout(DROPPED, **dtype), classifier])
+    else:
+        return model
+    network.dtype_policy = model.dtype_policy  # Keras decides by it whether to scale the loss
+    return network
 
 
 def plot_randomization(result: Randomization, path) -> None:

@@ -375,14 +375,26 @@ def test_random_labels_are_learned():
     assert all(np.array_equal(v, ops.convert_to_numpy(w)) for v, w in zip(before, model.weights, strict=True))
 
 
-@pytest.mark.parametrize("name", random_labels.REGULARIZERS)
+@pytest.mark.parametrize("name", ["augmentation", "dropout"])
 def test_regularisers_act_in_training_alone(name, images):
     model = MgNet((1,), 4, **TINY | {"input_shape": (8, 8, 3)})
     x, network = images(model), random_labels._regularized(model, name)
     assert network.count_params() == model.count_params()
-    changes = not np.allclose(network(x, training=True), model(x, training=True), atol=1e-6)
-    assert changes == (name in ("augmentation", "dropout"))
+    assert not np.allclose(network(x, training=True), model(x, training=True), atol=1e-6)
     np.testing.assert_allclose(network(x, training=False), model(x, training=False), rtol=1e-5, atol=1e-6)
+
+
+def test_augmentation_shifts_grey_images_and_does_not_flip_them(images):
+    model = MgNet((1,), 4, **TINY)
+    kinds = [type(layer) for layer in random_labels._regularized(model, "augmentation").layers]
+    assert kinds == [keras.layers.RandomTranslation, MgNet]
+
+
+@pytest.mark.parametrize("name", random_labels.REGULARIZERS)
+def test_regularised_networks_scale_the_loss_in_half_precision(name):
+    network = random_labels._regularized(MgNet((1,), 4, **TINY, dtype="mixed_float16"), name)
+    network.compile("sgd", "mse")
+    assert isinstance(network.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 def test_one_of_the_regularisers_is_weight_decay(monkeypatch, images):

@@ -11,7 +11,7 @@ from keras_mgnet.augmentations import AUGMENTATIONS
 from keras_mgnet.benchmarks import gains, stock_networks
 from keras_mgnet.benchmarks.bench import MEASUREMENTS, Settings, bench, multiply_adds
 from keras_mgnet.benchmarks.networks import NETWORKS
-from keras_mgnet.benchmarks.race import Contender, Lane, race
+from keras_mgnet.benchmarks.race import Contender, Lane, peak_memory, race
 from keras_mgnet.benchmarks.races import LIMITS, MADDS, Race
 from support.numerics import assert_close, randomize
 
@@ -23,7 +23,13 @@ def test_programs_take_turns(tmp_path):
     contenders = [Contender(name, "support.programs:noting", {"path": path, "name": name}) for name in "ab"]
     a, b = race(contenders, rounds=3, seconds=0.001)
     assert (tmp_path / "steps").read_text() == "aaa" + "bbb" + 3 * "ab"  # first step and warm-up, then a step a turn
-    assert len(a.turns) == len(b.turns) == 3 and min(*a.turns, a.first) >= 0.005 and a.memory > 1
+    assert len(a.turns) == len(b.turns) == 3 and min(*a.turns, a.first) >= 0.005 and 0 < a.built <= a.memory
+
+
+def test_memory_is_that_of_the_program_alone():
+    ours = np.ones(50 * 2**20, "uint8")  # written, so that it counts in our own peak
+    (lane,) = race([Contender("it", "support.programs:allocating", {"megabytes": 20})], rounds=1, seconds=0.001)
+    assert 18 < lane.memory - lane.built < 30 and lane.memory < peak_memory() - ours.nbytes / 1e6
 
 
 def test_a_program_that_fails_says_so():

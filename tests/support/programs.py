@@ -14,5 +14,10 @@ def noting(path, name):
     return step
 
 
+def allocating(megabytes):
+    """Returns a step that writes this many MB."""
+    return lambda: bytearray(10**6 * megabytes).count(0)
+
+
 def failing():
     raise ValueError("no such thing")

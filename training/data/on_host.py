@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_mgnet.training.data.batch import BatchForm
 from keras_mgnet.training.data.dataset import Split
 from keras_mgnet.training.data.plan import WHOLE, Plan, Share
-from keras_mgnet.training.data.prefetch import prefetched
+from keras_mgnet.training.data.prefetch import PARALLEL, prefetched
 from keras_mgnet.training.data.streaming import KEYS, Pictures
 from keras_mgnet.training.data.views import alternated
 
@@ -107,4 +107,4 @@ def _traced(form: BatchForm, shape: tuple[int, ...]) -> Callable[..., tuple[tf.T
 
 
 def _batches(places: tf.data.Dataset, batch: Callable[..., tuple[tf.Tensor, ...]]) -> tf.data.Dataset:
-    return prefetched(places.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
+    return prefetched(places.map(batch, num_parallel_calls=PARALLEL, deterministic=True))

@@ -1,11 +1,14 @@
 """Batches that are prepared while the device computes."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
 from keras_mgnet.training.data.plan import Batches
+
+PARALLEL = min(8, os.cpu_count() or 1)  # batches in preparation at a time
 
 
 def generated(make: Callable[[int], tuple[Any, ...]], count: int, shapes: Iterable[tuple[int | None, ...]]) -> Iterable:

@@ -77,10 +77,11 @@ def prepare(config: TrainConfig, strategy: Strategy | None = None) -> Prepared:
         model = create_model(config.model, dtype=config.dtype, **data.model_arguments, **{**stem, **config.set})
         if config.sync_norms:
             synchronize_norms(model)
-        if whitenings(model) and "weights" not in config.set:
-            _whiten(model, data)
-        if normalizers(model):
-            adapt_normalizers(model, data.train.x, data.train.y)
+        if not config.set.get("weights"):
+            if whitenings(model):
+                _whiten(model, data)
+            if normalizers(model):
+                adapt_normalizers(model, data.train.x, data.train.y)
         if not (config.resume and any(Path(config.out).glob("checkpoints/*"))):
             _start(model, config)
         if config.is_denoising:

@@ -68,6 +68,15 @@ def test_the_run_has_the_recipe_the_curves_and_normalisers_of_its_training_data(
     np.testing.assert_allclose(model.get_layer("decode").std, [data.train.y.std(ddof=1)], rtol=1e-5)
 
 
+def test_weights_keep_the_normalisers_of_their_training_data(cache, tmp_path):
+    path, options = str(tmp_path / "w.weights.h5"), {"model": "mgno_darcy_rough", "grid": 8, "pairs": 15}
+    first = prepare(TrainConfig("pde:poisson", **options, set=SMALL)).model
+    first.save_weights(path)
+    second = prepare(TrainConfig("pde:darcy", **options, set=SMALL | {"weights": path})).model
+    for ours, theirs in zip(second.get_weights(), first.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_evaluate_agrees_with_the_log_and_with_numpy(run):
     result = evaluate(run)
     data, model = functions.load_pairs("pde:poisson", grid=8, pairs=15), run.load_model()
