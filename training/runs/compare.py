@@ -174,6 +174,8 @@ def drawn(entries: list[Entry]) -> Any:
       or on the validation images if there are any.
     - The mean test error after the last epoch over the number of parameters, as in figure 2 of Lu2018.
     """
+    from matplotlib import ticker
+
     figure = new_figure(16, max(3.6, 1.8 + 0.4 * len(entries)))
     points, curves, sizes = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
     for row, entry in enumerate(reversed(entries)):
@@ -189,6 +191,8 @@ def drawn(entries: list[Entry]) -> Any:
     finish(points, xlabel="test accuracy, %, after the last epoch")
     finish(curves, title=f"dashed: training, solid: {entries[0].judge}", xlabel="epoch", ylabel="mean error, %")
     finish(sizes, xlabel="parameters", ylabel="mean test error, %", xscale="log")
+    sizes.xaxis.set(major_locator=ticker.LogLocator(subs=(1, 2, 5)), major_formatter=ticker.EngFormatter(sep=""))
+    sizes.xaxis.set_minor_formatter("")
     return figure
 
 
