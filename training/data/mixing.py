@@ -41,8 +41,8 @@ class RandAugment:
     applied to its own group only. The sizes of the groups differ by at most one image. Grey images get no operation on colours.
 
     `keras.layers.RandAugment` draws one set of operations for a whole batch, computes all of them for every image, and rotates,
-    shears and shifts in one direction only. This class has no equalisation,
-    because that of Keras computes one histogram of the whole batch.
+    shears and shifts in one direction only. This class has no equalisation, because that of Keras computes one histogram of the
+    whole batch.
     """
 
     def __init__(self, operations: int, channels: int):
