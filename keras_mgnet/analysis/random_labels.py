@@ -32,7 +32,7 @@ class TwoLayer:
 
 @dataclass(frozen=True)
 class Randomization:
-    """Accuracies from 0 to 1 after each epoch, such as train["random"]["dropout"]; the labels are "true" or "random"."""
+    """Accuracies from 0 to 1 after each epoch, such as `train["random"]["dropout"]`; the labels are "true" or "random"."""
 
     train: dict[str, dict[str, list[float]]]  # on the training images
     test: dict[str, dict[str, list[float]]]  # on the test images, against their true labels
