@@ -61,7 +61,7 @@ $(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.docs: $(INSTALLED_FROM) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.73,<0.1' 'mkdocstrings-python>=2,<3'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'zensical>=0.0.73,<0.1' 'mkdocstrings-python>=2,<3' 'latex2mathml>=3.77,<4'
 	@touch $@
 
 $(VENV)/.test: $(INSTALLED_FROM) | $(VENV)/bin/python

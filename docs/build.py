@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mathematics import typeset
 from outputs import with_outputs
 
 DOCS = Path(__file__).parent
@@ -22,6 +23,12 @@ def copy_pages() -> None:
     for page in PAGES.glob("notebooks/*.md"):
         text = page.read_text().replace(UNTRIED, "```python")
         page.write_text(with_outputs(text, BUILD / "notebooks" / f"{page.stem}.ipynb"))
+
+
+def typeset_site() -> None:
+    """Typesets the equations of all pages."""
+    for page in SITE.rglob("*.html"):
+        page.write_text(typeset(page.read_text()))
 
 
 def missing(pages: Path, site: Path) -> Iterator[str]:
@@ -45,5 +52,6 @@ def missing(pages: Path, site: Path) -> Iterator[str]:
 if __name__ == "__main__":
     copy_pages()
     subprocess.run([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=DOCS.parent, check=True)
+    typeset_site()
     if lost := list(missing(PAGES, SITE)):
         sys.exit(f"expected in the documentation: {', '.join(lost)}")

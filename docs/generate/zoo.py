@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 
 from diagram import draw
+from tex import inline
 
 from keras_mgnet import layers
 from keras_mgnet.layers import Method
@@ -86,7 +87,7 @@ def _methods(family: type[Network]) -> list[Method]:
 
 def _section(family: type[Network]) -> str:
     name, methods = family.__name__, _methods(family)
-    schemes = [(f"`{m.step}`", m.name, m.order, f"`{m.equation}`") for m in methods]
+    schemes = [(inline(m.step), m.name, m.order, inline(m.equation)) for m in methods]
     parts = [
         f"## {name}",
         escaped(inspect.getdoc(family).partition("\n")[0]),

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from functools import reduce
+from html import escape
 from xml.etree import ElementTree
 
 import pytest
@@ -21,10 +22,16 @@ from support.pages import without_fences
 
 DOCS = ROOT / "docs"
 FAMILY_NAMES = [family.__name__ for family in FAMILIES]
+MATHML = "{http://www.w3.org/1998/Math/MathML}"
 SVG = "{http://www.w3.org/2000/svg}"
 LAYERS = [module for name, module in sys.modules.items() if name.startswith("keras_mgnet.layers")]
 CLASSES = {cls for module in LAYERS for cls in vars(module).values() if isinstance(cls, type)}
 STEPS = {method.step for cls in CLASSES for method in vars(cls).values() if isinstance(method, Method)}
+
+
+@pytest.fixture(scope="module")
+def inline():
+    return runpy.run_path(str(DOCS / "generate" / "tex.py"))["inline"]
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +108,9 @@ def test_the_zoo_counts_what_the_sources_print():
 @pytest.mark.parametrize(
     "name", ["lm_resnet20", "leapfrog38", "polynet_2way", "poly_mgnet_conv", "tnrd5_5x5", "resnet20"]
 )
-def test_the_zoo_knows_the_scheme_of_a_network(name):
+def test_the_zoo_knows_the_scheme_of_a_network(name, inline):
     page, model = (DOCS / "zoo.md").read_text(), create_model(name)
-    assert [f"`{model.method.step}`", model.method.name] in [
+    assert [inline(model.method.step), model.method.name] in [
         row[:2] for row in table_rows(section(page, model_info(name).family))
     ]
 
@@ -187,9 +194,42 @@ def test_a_page_without_its_names_or_pictures_is_found(tmp_path, monkeypatch):
     assert list(missing(pages, site)) == ["package.verify on export", "package.steps on export"]
 
 
-def test_every_equation_stands_beside_its_code():
+EQUATIONS = {  # the plain text of the code, and what the pages have
+    "u <- u + s B(f - A u), 0 < s < 1": r"$u \leftarrow u + s B(f - A u)$, $0 < s < 1$",
+    "A u = f on every grid, by u' = omega B(f - A u)": r"$A u = f$ on every grid, by $u' = \omega B(f - A u)$",
+    "x_i' = sum_j K_ij(x_j), K_ij fixed in time": r"$x_i' = \sum_j K_{ij}(x_j)$, $K_{ij}$ fixed in time",
+    "dx = 12^(-1/2) f dW, eta_n ~ Bernoulli(p_n)": r"$dx = 12^{-1/2} f dW$, $\eta_n \sim \text{Bernoulli}(p_n)$",
+    "x_{n+1} = f([x_0, ..., x_n])": r"$x_{n+1} = f([x_0, \cdots, x_n])$",
+}
+
+
+@pytest.mark.parametrize("text", EQUATIONS)
+def test_equations_in_plain_text_become_tex(text, inline):
+    assert inline(text) == EQUATIONS[text]
+
+
+def test_every_equation_of_the_pages_can_be_typeset(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    typeset = runpy.run_path(str(DOCS / "mathematics.py"))["typeset"]
+    for page in [*DOCS.glob("*.md"), *DOCS.glob("notebooks/*.md")]:
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(), flags=re.DOTALL)
+        blocks, rest = re.findall(r"\$\$(.+?)\$\$", text), re.sub(r"\$\$.+?\$\$", "", text)
+        found = [(tex, f'<div class="arithmatex">\\[{escape(tex)}\\]</div>') for tex in blocks]
+        found += [(x, f'<span class="arithmatex">\\({escape(x)}\\)</span>') for x in re.findall(r"\$(.+?)\$", rest)]
+        for tex, marked in found:
+            shown = ElementTree.fromstring(typeset(marked))
+            assert shown.tag == MATHML + "math", tex
+            assert "\\" not in "".join(shown.itertext()), tex
+
+
+def test_equations_are_shown_without_scripts():
+    settings = (ROOT / "mkdocs.yml").read_text()
+    assert "arithmatex" in settings and "extra_javascript" not in settings
+
+
+def test_every_equation_stands_beside_its_code(inline):
     page = (DOCS / "equations.md").read_text()
-    assert [step for step in STEPS if f"| `{step}` |" not in page] == []
+    assert [step for step in STEPS if f"| {inline(step)} |" not in page] == []
     functions = [f for _, f in inspect.getmembers(steps, inspect.isfunction) if f.__module__ == steps.__name__]
     assert [f.__name__ for f in functions if inspect.getsource(f).strip() not in page] == []
     source = inspect.getsource(steps)
