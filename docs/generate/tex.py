@@ -25,6 +25,17 @@ def inline(text: str) -> str:
     )
 
 
+def sentence(text: str) -> str:
+    """Returns a sentence with its equations as TeX, and with stars, brackets and underscores that Markdown leaves as they are."""
+    parts = BETWEEN.split(text.removesuffix("."))
+    return "".join(_tex(part) if re.search(" [=~] ", part) else escaped(part) for part in parts) + "."
+
+
+def escaped(text: str) -> str:
+    """Returns text whose stars, brackets and underscores Markdown leaves as they are."""
+    return re.sub(r"([*_<>\[\]])", r"\\\1", text)
+
+
 def _tex(equation: str) -> str:
     for pattern, replacement in RULES:
         equation = re.sub(pattern, replacement, equation)

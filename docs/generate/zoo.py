@@ -1,12 +1,11 @@
 """The zoo: a section for each family, with its diagram, its schemes and all of its rows."""
 
 import inspect
-import re
 from collections import Counter
 from functools import cache
 
 from diagram import draw
-from tex import inline
+from tex import inline, sentence
 
 from keras_mgnet import layers
 from keras_mgnet.layers import Method
@@ -90,16 +89,11 @@ def _section(family: type[Network]) -> str:
     schemes = [(inline(m.step), m.name, m.order, inline(m.equation)) for m in methods]
     parts = [
         f"## {name}",
-        escaped(inspect.getdoc(family).partition("\n")[0]),
+        sentence(inspect.getdoc(family).partition("\n")[0]),
         f"![{name}: {methods[0].step}]({FOLDER}/{name}.svg)",
         table(("one iteration", "as a method", "order", "solves"), schemes),
     ]
     return "\n\n".join([*parts, *_tables(_rows(family), several=len(methods) > 1)])
-
-
-def escaped(text: str) -> str:
-    """Returns text whose stars, brackets and underscores Markdown leaves as they are."""
-    return re.sub(r"([*_<>\[\]])", r"\\\1", text)
 
 
 def _tables(rows: list[ModelInfo], several: bool) -> list[str]:

@@ -199,6 +199,7 @@ EQUATIONS = {  # the plain text of the code, and what the pages have
     "A u = f on every grid, by u' = omega B(f - A u)": r"$A u = f$ on every grid, by $u' = \omega B(f - A u)$",
     "x_i' = sum_j K_ij(x_j), K_ij fixed in time": r"$x_i' = \sum_j K_{ij}(x_j)$, $K_{ij}$ fixed in time",
     "dx = 12^(-1/2) f dW, eta_n ~ Bernoulli(p_n)": r"$dx = 12^{-1/2} f dW$, $\eta_n \sim \text{Bernoulli}(p_n)$",
+    "x_{n+1} = x_n + F(x_n) + ...": r"$x_{n+1} = x_n + F(x_n) + \cdots$",
     "x_{n+1} = f([x_0, ..., x_n])": r"$x_{n+1} = f([x_0, \cdots, x_n])$",
 }
 
