@@ -23,7 +23,6 @@ from keras_mgnet.models import Frame, ImageFrame
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import RECIPES, recipe
 from keras_mgnet.schedules import SCHEDULES, schedule
-from support import slow_unless
 from support.package import MODULES, PACKAGES, classes
 
 ORDERS = (
@@ -76,15 +75,19 @@ def saved(tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("order", slow_unless(ORDERS[1:2], ORDERS))
-def test_keras_loads_our_classes(order, saved):
-    loaded, registered = output(order + LOADS, *saved, KERAS_BACKEND="numpy")
+def check_loaded(loaded, registered):
     assert loaded == "['MgNet', 'Norm', 'SGD', 'WarmUp', 'PSNR']"
     names = map(keras.saving.get_registered_name, (*classes(), accuracy, psnr, top5_accuracy))
     assert registered == str(sorted({name for name in names if name.startswith("keras_mgnet>")}))
 
 
-def test_keras_loads_every_kind_of_file_without_the_training_package(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS)
+def test_keras_loads_our_classes(order, saved):
+    check_loaded(*output(order + LOADS, *saved, KERAS_BACKEND="numpy"))
+
+
+def test_keras_loads_every_kind_of_file_without_the_training_package(saved, tmp_path):
     """A file of every recipe, and among them all schedules, losses and metrics, by a process that imports only our package.
 
     One of them is also there as it was written before the schedules moved, with the name of their old module.
@@ -105,13 +108,14 @@ def test_keras_loads_every_kind_of_file_without_the_training_package(tmp_path):
             assert name != "config.json" or b'"keras_mgnet.schedules"' in content
             before.writestr(name, content.replace(b'"keras_mgnet.schedules"', b'"keras_mgnet.training.schedule"'))
     program = """
-import keras_mgnet, keras, pathlib, sys
-models = {file.stem: keras.saving.load_model(file) for file in pathlib.Path(sys.argv[1]).iterdir()}
+import pathlib
+models = {file.stem: keras.saving.load_model(file) for file in pathlib.Path(sys.argv[3]).iterdir()}
 print(len([model.get_compile_config() for model in models.values()]))
 print(*(float(models[name].optimizer.learning_rate) for name in ("now", "before")))
 print("keras_mgnet.training" in sys.modules)
 """
-    count, rates, training = output(program, str(tmp_path), KERAS_BACKEND="numpy")
+    *first, count, rates, training = output(ORDERS[1] + LOADS + program, *saved, str(tmp_path), KERAS_BACKEND="numpy")
+    check_loaded(*first)
     assert (count, training) == (str(len(RECIPES) + 2), "False")
     np.testing.assert_allclose([*map(float, rates.split())], 0.1 * 2 / (5 * STEPS), rtol=1e-3)
 

@@ -3,9 +3,10 @@
 import pytest
 
 from keras_mgnet.multigrid import block, convergence_factor, solver
+from support import slow_unless
 
 
-@pytest.mark.parametrize("rounds", [0, 1])
+@pytest.mark.parametrize("rounds", slow_unless([1], [0, 1]))
 def test_rows(rounds):
     pytest.importorskip("pyamg")
     from keras_mgnet.benchmarks.strong import measure
