@@ -31,7 +31,7 @@ COLUMNS = {
 }
 
 
-def unet(shape: tuple[int, int, int], width: int = 17) -> Any:
+def unet(shape: tuple[int, int, int], width: int = 20) -> Any:
     """Returns a U-Net on three grids with `width`, 2 `width` and 3 `width` channels, and normalisers as those of MgNO."""
     import keras
     from keras import layers
