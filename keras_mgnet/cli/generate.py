@@ -17,7 +17,7 @@ class GenerateConfig(ProblemConfig):
 
 @from_fields(GenerateConfig, positional="problem")
 def generate_command(config: GenerateConfig) -> None:
-    """Make pairs of functions: coefficients or right-hand sides, and the solutions that multigrid computes for them.
+    """Make pairs of functions: coefficients or right-hand sides, and the solutions of the equations.
 
     Example:
         keras-mgnet generate darcy --samples 1000 --grid 64 --out darcy.npz

@@ -1,4 +1,4 @@
-"""Pairs of functions as data: coefficients or right-hand sides, and the solutions that multigrid computes for them."""
+"""Pairs of functions as data: coefficients or right-hand sides, and the solutions that solvers compute for them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 from keras_mgnet.configuration import Count, Fraction, check, option
 from keras_mgnet.files import staged_file
 from keras_mgnet.models.checks import is_integer
+from keras_mgnet.multigrid.helmholtz import pressures
 from keras_mgnet.multigrid.iteration import Iteration
 from keras_mgnet.multigrid.operators import diffusion, five_point
 from keras_mgnet.multigrid.solvers import solver
@@ -37,6 +38,7 @@ FIELDS = {
     "darcy_rough": Field(2.0, 5.0, (2.0, 12.0)),
     "poisson": Field(2.0, 3.0),
 }
+PROBLEMS = (*FIELDS, "helmholtz")
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,15 @@ class ProblemConfig:
     - "darcy" and "darcy_rough" are -div(x grad y) = 1. The coefficient x takes two values, by the sign of a Gaussian field.
     - "poisson" is -Laplace y = x. The right-hand side x is a Gaussian field.
 
-    y is 0 on the boundary.
+    In these y is 0 on the boundary.
+
+    - "helmholtz" is -Laplace y - (1000 / x)^2 y = 0. The wave speed x is 20 + tanh of a Gaussian field. The normal derivative
+      of y is 1 on a part of one side, and 0 on the rest of the boundary.
     """
 
-    problem: Literal["darcy", "darcy_rough", "poisson"] = option("darcy", "darcy, darcy_rough or poisson")
+    problem: Literal["darcy", "darcy_rough", "poisson", "helmholtz"] = option(
+        "darcy", "darcy, darcy_rough, poisson or helmholtz"
+    )
     samples: Count = option(1000, "number of pairs")
     grid: int = option(64, "points per side of x and y, a power of 2")
     seed: int = option(0, "seed of the random functions")
@@ -66,9 +73,9 @@ class ProblemConfig:
 def generate(config: ProblemConfig) -> dict[str, np.ndarray]:
     """Returns pairs of functions "x" and "y", (samples, grid, grid, 1) in float64, and their relative "residual", (samples,).
 
-    A square of grid x grid cells has (grid - 1)^2 inner corners. `solver` computes y there in batches, until every relative
-    residual is at most `tolerance`. x and y of the result belong to the centres of the cells: y is the mean of the four corners.
-    Pair i depends on the problem, the grid, the seed and i, and not on the number of samples.
+    x and y belong to the centres of grid x grid cells. `solver` computes y in batches at the (grid - 1)^2 inner corners of the
+    cells, and the mean of four corners is y at a centre. For "helmholtz", SciPy factorises the operator at the centres. Every
+    relative residual is at most `tolerance`. Pair i depends on the problem, the grid, the seed and i, and not on `samples`.
 
     Raises:
         ValueError: if a residual does not reach the tolerance.
@@ -78,7 +85,7 @@ def generate(config: ProblemConfig) -> dict[str, np.ndarray]:
         >>> pairs["x"].shape, pairs["y"].shape, bool(pairs["residual"].max() <= 1e-10)
         ((3, 8, 8, 1), (3, 8, 8, 1), True)
     """
-    parts = list(_batches(config))
+    parts = list((_helmholtz if config.problem == "helmholtz" else _multigrid)(config))
     return {key: np.concatenate([part[key] for part in parts])[: config.samples] for key in ("x", "y", "residual")}
 
 
@@ -164,7 +171,18 @@ def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: fl
     return basis @ (scale * noise) @ basis.T
 
 
-def _batches(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
+def _helmholtz(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
+    n, law = config.grid, Field(2.0, 3.0)
+    for i in range(config.samples):
+        noise = np.random.default_rng([config.seed, i]).normal(size=(1, n, n))
+        field = gaussian_fields(noise, (np.arange(n) + 0.5) / n, *law[:2]) / law.tau
+        x = 20 + np.tanh(field)
+        u, residual = pressures(x)
+        _check_residuals(config, residual, "a factorisation")
+        yield {"x": x[..., None], "y": u[..., None], "residual": residual}
+
+
+def _multigrid(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
     size = min(BATCH, config.samples)
     model = None
     for start in range(0, config.samples, size):
@@ -176,9 +194,12 @@ def _batches(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
             else:
                 model.set_weights(again.get_weights())
         u, history = iteration(f, tolerance=config.tolerance, cycles=CYCLES)
-        if not (history[-1] <= config.tolerance).all():
-            raise ValueError(
-                f"expected residuals of at most tolerance={config.tolerance:g}. "
-                f"Received: {history[-1].max():.3g} after {len(history) - 1} cycles"
-            )
+        _check_residuals(config, history[-1], f"{len(history) - 1} cycles")
         yield {"x": x, "y": at_centres(u), "residual": history[-1]}
+
+
+def _check_residuals(config: ProblemConfig, residuals: np.ndarray, what: str) -> None:
+    if not (residuals <= config.tolerance).all():
+        raise ValueError(
+            f"expected residuals of at most tolerance={config.tolerance:g}. Received: {residuals.max():.3g} after {what}"
+        )

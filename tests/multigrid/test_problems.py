@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_mgnet.multigrid import ProblemConfig, diffusion, five_point, generate, problems, solver
+from keras_mgnet.multigrid.helmholtz import pressures
 from keras_mgnet.multigrid.sparse import operator_matrix
 from support.command import invoke
 
@@ -40,6 +41,28 @@ def test_solutions_of_poissons_equation_are_those_of_the_continuous_problem():
     coefficients = 4 * sines.T @ x @ sines / (4 * n) ** 2
     y = at @ (coefficients / (np.pi**2 * (k[:, None] ** 2 + k**2))) @ at.T
     np.testing.assert_allclose(pairs["y"][..., 0], y, rtol=0, atol=5e-3 * np.abs(y).max())
+
+
+def test_pressures_of_a_constant_speed_are_cosine_series():
+    """Cosines are the eigenvectors of the five-point Laplacian with normal derivative zero."""
+    fft, n, speed = pytest.importorskip("scipy.fft"), 32, 19.5
+    f = np.zeros((n, n))
+    f[-1, 11:21] = 1 / n  # the centres in [0.35, 0.65]
+    eigenvalues = 2 - 2 * np.cos(np.pi * np.arange(n) / n)
+    symbol = eigenvalues[:, None] + eigenvalues - (1000 / (n * speed)) ** 2
+    u, residuals = pressures(np.full((1, n, n), speed))
+    np.testing.assert_allclose(u[0], fft.idctn(fft.dctn(f) / symbol), rtol=0, atol=1e-10 * np.abs(u).max())
+    assert residuals.max() < 1e-10
+
+
+def test_pairs_of_helmholtz_equation_have_the_speeds_of_their_definition():
+    one, two = (generate(ProblemConfig("helmholtz", samples=samples, grid=16, seed=2)) for samples in (1, 2))
+    np.testing.assert_array_equal(one["y"], two["y"][:1])
+    noise = np.random.default_rng([2, 1]).normal(size=(1, 16, 16))
+    field = problems.gaussian_fields(noise, (np.arange(16) + 0.5) / 16, 2.0, 3.0)
+    np.testing.assert_allclose(np.arctanh(two["x"][1, ..., 0] - 20), field[0] / 3, atol=1e-8)
+    np.testing.assert_allclose(pressures(two["x"][..., 0])[0], two["y"][..., 0])
+    assert two["residual"].max() <= 1e-10
 
 
 def test_the_covariance_of_the_fields_is_that_of_their_formula():

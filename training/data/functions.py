@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
-from keras_mgnet.multigrid.problems import FIELDS, ProblemConfig, write_pairs
+from keras_mgnet.multigrid.problems import PROBLEMS, ProblemConfig, write_pairs
 from keras_mgnet.npz import read_arrays
 from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, HELD_OUT, draw, form_of
 from keras_mgnet.training.data.plan import Plan
@@ -122,7 +122,7 @@ def load_pairs(name: str, *, grid: int | None = None, pairs: int | None = None) 
     _, _, place = name.partition(":")
     if form_of(name) == "npz":
         return _read(name, expanded(place))
-    check_known("problem", place, FIELDS)
+    check_known("problem", place, PROBLEMS)
     config = ProblemConfig(place, samples=pairs, grid=grid)
     file = expanded(os.environ.get(CACHE) or "~/.cache/keras_mgnet") / f"{place}-{grid}-{pairs}.npz"
     if not file.is_file():
