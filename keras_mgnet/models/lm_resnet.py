@@ -17,7 +17,7 @@ from keras_mgnet.models.frame import Frame, FrameArguments
 from keras_mgnet.models.layout import Layout, Stage, aggregated, layout
 from keras_mgnet.models.network import Network
 from keras_mgnet.models.picture import Edge, added, one_state
-from keras_mgnet.models.resnet import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
+from keras_mgnet.models.resnet_rows import SCALED, TABLE2, TABLE4, by_chance, cifar100_row, imagenet_row, table3
 from keras_mgnet.models.resnext import ResNeXt
 from keras_mgnet.serialization import serializable
 
