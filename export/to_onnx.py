@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from keras_mgnet.errors import unknown
+from keras_mgnet.export.comparison import compare
 from keras_mgnet.export.metadata import entries, write_onnx
 from keras_mgnet.export.onnx_quantization import quantize_all, quantize_weights
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
-from keras_mgnet.export.verification import compare
 from keras_mgnet.extras import EXPORT, extra
 from keras_mgnet.files import staged_file
 from keras_mgnet.layers import separable_scales

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mgnet.export.comparison import compare
 from keras_mgnet.export.metadata import ASSET, entries
 from keras_mgnet.export.servable import Normalization, Servable
 from keras_mgnet.export.signatures import served_signatures
 from keras_mgnet.export.tfserving import config_files, write_warmup
-from keras_mgnet.export.verification import compare
 from keras_mgnet.files import publish, workspace, write_json
 
 CLASS_NAMES = "assets/class_names.txt"

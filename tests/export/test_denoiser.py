@@ -11,7 +11,7 @@ from rich.console import Console
 
 from keras_mgnet import ReactionDiffusion, export
 from keras_mgnet.cli.export import report_table
-from keras_mgnet.export import verification
+from keras_mgnet.export import comparison
 from keras_mgnet.export.answers import IMAGES
 from keras_mgnet.serving.engines import open_engine
 from keras_mgnet.training.data.denoise import CleanImages
@@ -115,9 +115,9 @@ def test_another_model_is_found(exported):
 def test_an_answer_of_another_shape_is_found(exported, monkeypatch):
     """Its difference would broadcast to zero."""
     model, _, reports = exported
-    real = verification.open_artifact
+    real = comparison.open_artifact
     monkeypatch.setattr(
-        verification, "open_artifact", lambda path: lambda x: {"denoised": real(path)(x)["denoised"][None]}
+        comparison, "open_artifact", lambda path: lambda x: {"denoised": real(path)(x)["denoised"][None]}
     )
     with pytest.raises(ValueError, match=r"to give denoised \(2, 12, 10, 1\)\. Received: \(1, 2, 12, 10, 1\)"):
         export.verify(model, reports["onnx"].path, noisy(2)[0])

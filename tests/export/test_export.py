@@ -14,7 +14,7 @@ import pytest
 
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
-from keras_mgnet.export import metadata, verification
+from keras_mgnet.export import comparison, metadata
 from keras_mgnet.export.onnx_quantization import BATCH_SIZE, _Batches
 from keras_mgnet.export.servable import Servable
 from support import catalogue, slow_unless
@@ -249,7 +249,7 @@ def test_verify_finds_another_model(normalized, format):
 
 
 def test_samples_beyond_one_batch(normalized, monkeypatch):
-    monkeypatch.setattr(verification, "BATCH_SIZE", 2)
+    monkeypatch.setattr(comparison, "BATCH_SIZE", 2)
     model, reports = normalized
     report = export.verify(model, reports["tflite"].path, pixels(5), normalization=(MEAN, STD))
     assert (report.samples, report.agreement) == (5, 1)
@@ -270,14 +270,14 @@ def test_existing_files_are_replaced(format, tmp_path):
 
 @every_format
 def test_a_failing_verification_leaves_nothing(format, tmp_path, monkeypatch):
-    monkeypatch.setattr(verification, "TOLERANCE", -1.0)
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="give Keras' logits"):
         write(format, tiny(), tmp_path / "new" / "folder")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_export_keeps_the_existing_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(verification, "TOLERANCE", -1.0)
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
     path = tmp_path / "m.onnx"
     path.write_text("before")
     with pytest.raises(ValueError, match="give Keras' logits"):

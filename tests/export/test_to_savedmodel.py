@@ -16,7 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 import keras_mgnet
 from keras_mgnet import MgNet, export, files
-from keras_mgnet.export import tfserving, verification
+from keras_mgnet.export import comparison, tfserving
 from keras_mgnet.export.decoding import decode_images
 from keras_mgnet.images import decode
 from keras_mgnet.serving.engines import SavedModelEngine
@@ -458,7 +458,7 @@ def test_a_version_number_taken_meanwhile_is_left_alone(tmp_path, monkeypatch):
 
 def test_a_failing_export_adds_nothing_beside_others(tmp_path, monkeypatch):
     (tmp_path / "1").mkdir()
-    monkeypatch.setattr(verification, "TOLERANCE", -1.0)
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="give Keras' logits"):
         export.savedmodel(tiny(), tmp_path)
     assert entries(tmp_path) == ["1"]

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import softmax
 
 from keras_mgnet import MgNet, count_params, export
-from keras_mgnet.export import verification
+from keras_mgnet.export import comparison
+from keras_mgnet.export.comparison import Comparison, compare
 from keras_mgnet.export.servable import Servable
-from keras_mgnet.export.verification import Comparison, compare
 from support.numerics import randomize
 
 SHAPE = (8, 8, 3)
@@ -49,13 +49,13 @@ def tampered(monkeypatch):
     """Returns a function that puts another runner in the place of every artifact's."""
 
     def put(change):
-        real = verification.open_artifact
+        real = comparison.open_artifact
 
         def opened(path):
             run = real(path)
             return lambda images: change(run, images)
 
-        monkeypatch.setattr(verification, "open_artifact", opened)
+        monkeypatch.setattr(comparison, "open_artifact", opened)
 
     return put
 
@@ -141,7 +141,7 @@ def test_classes_and_probabilities_that_the_logits_do_not_say(changed, model, ar
         compare(Servable(model), artifact, samples)
 
 
-@pytest.mark.parametrize("size", verification.BATCHES)
+@pytest.mark.parametrize("size", comparison.BATCHES)
 def test_results_that_depend_on_the_batch(size, model, artifact, samples, tampered):
     """As of a norm that was exported in training mode: the numbers are right for every batch but one."""
     tampered(lambda run, images: with_logits(outputs := run(images), outputs["logits"] + (len(images) == size)))
