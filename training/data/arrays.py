@@ -1,4 +1,4 @@
-"""Reads images and labels as arrays: the digits of scikit-learn, or an .npz file."""
+"""Reads images and labels as arrays, the digits of scikit-learn or an .npz file, and picks some of them."""
 
 from pathlib import Path
 
@@ -26,6 +26,16 @@ def means_of_squares(images: np.ndarray, side: int) -> np.ndarray:
     size = height // side
     means = images.reshape(count, side, size, side, size, channels).mean((2, 4), dtype="float32")
     return np.rint(means).astype(np.uint8)
+
+
+def draw(available: int, wanted: int) -> np.ndarray:
+    """Returns sorted indices of at most `wanted` random images out of `available`. Every call returns the same indices.
+
+    Example:
+        >>> draw(3, 5)
+        array([0, 1, 2])
+    """
+    return np.sort(np.random.default_rng(0).permutation(available)[:wanted])
 
 
 def read_npz_set(file: Path) -> tuple[list[Part], list[str], dict[str, tuple[float, ...]]]:

@@ -12,7 +12,7 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.images import is_scale
 from keras_mgnet.models.datasets import of_tfds
-from keras_mgnet.training.data.arrays import means_of_squares, read_digits, read_npz_set
+from keras_mgnet.training.data.arrays import draw, means_of_squares, read_digits, read_npz_set
 from keras_mgnet.training.data.encoded import Examples
 from keras_mgnet.training.data.folder import read_folder
 from keras_mgnet.training.data.statistics import channel_statistics
@@ -240,16 +240,6 @@ def is_denoising(name: str) -> bool:
 def form_of(name: str) -> str:
     """Returns the part of a name in front of the colon, such as "npz"; the whole name if it has none."""
     return name.partition(":")[0]
-
-
-def draw(available: int, wanted: int) -> np.ndarray:
-    """Returns sorted indices of at most `wanted` random images out of `available`. Every call returns the same indices.
-
-    Example:
-        >>> draw(3, 5)
-        array([0, 1, 2])
-    """
-    return np.sort(np.random.default_rng(0).permutation(available)[:wanted])
 
 
 def _dataset(name: str, splits: Sequence[Split], class_names: Iterable[str]) -> Dataset:

@@ -13,7 +13,8 @@ from keras_mgnet.errors import check_known
 from keras_mgnet.files import expanded
 from keras_mgnet.multigrid.problems import PROBLEMS, ProblemConfig, write_pairs
 from keras_mgnet.npz import read_arrays
-from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, HELD_OUT, draw, form_of
+from keras_mgnet.training.data.arrays import draw
+from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, HELD_OUT, form_of
 from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.data.prefetch import generated
 
