@@ -11,7 +11,8 @@ import numpy as np
 from keras_mgnet.errors import MissingDataError
 from keras_mgnet.files import expanded
 from keras_mgnet.images import decode
-from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED, draw
+from keras_mgnet.training.data.arrays import draw
+from keras_mgnet.training.data.dataset import CALIBRATING, COMPARED
 from keras_mgnet.training.data.folder import image_files
 from keras_mgnet.training.data.plan import Plan
 from keras_mgnet.training.data.prefetch import generated

@@ -11,7 +11,8 @@ import numpy as np
 
 from keras_mgnet.files import staged_file
 from keras_mgnet.npz import read_npz
-from keras_mgnet.training.data.dataset import Dataset, Split, draw, load
+from keras_mgnet.training.data.arrays import draw
+from keras_mgnet.training.data.dataset import Dataset, Split, load
 from keras_mgnet.training.data.denoise import PARTS, CleanImages
 from keras_mgnet.training.data.functions import FunctionPairs
 

@@ -25,7 +25,8 @@ from keras_mgnet.multigrid.prolongation import prolong
 from keras_mgnet.recipes import Recipe, recipe
 from keras_mgnet.registry import create_model, model_info
 from keras_mgnet.trained import trained_names
-from keras_mgnet.training.data.dataset import Dataset, draw
+from keras_mgnet.training.data.arrays import draw
+from keras_mgnet.training.data.dataset import Dataset
 from keras_mgnet.training.loop.config import JIT_COMPILE, TrainConfig
 from keras_mgnet.training.loop.distillation import distil, load_teacher
 from keras_mgnet.training.loop.objective import compile_model
