@@ -145,7 +145,7 @@ PROGRAMS = {"MgNO": train_keras, "U-Net": train_keras, "FNO": train_fno}
 
 def main(
     out: Annotated[Path, typer.Option(help="folder for operators.json and operators.md")] = Path(),
-    problem: Annotated[list[str], typer.Option(help="darcy, darcy_rough or poisson")] = ["darcy", "darcy_rough"],  # noqa: B006
+    problem: Annotated[list[str], typer.Option(help="problems of `keras-mgnet generate`")] = ["darcy", "darcy_rough"],  # noqa: B006
     network: Annotated[list[str], typer.Option(help=", ".join(PROGRAMS))] = list(PROGRAMS),  # noqa: B006
     epochs: int = 40,
     seeds: int = 1,
@@ -156,6 +156,8 @@ def main(
     from keras_mgnet.training.data.functions import load_pairs
 
     rows = []
+    record = {"settings": {"epochs": epochs, "grid": grid, "pairs": pairs, "rates": RATES}, "rows": rows}
+    record["environment"] = environment("tensorflow", "keras", "torch", "neuraloperator", "keras-mgnet")
     for name in problem:
         data = load_pairs(f"pde:{name}", grid=grid, pairs=pairs)
         arrays = {"x": data.train.x, "y": data.train.y, "x_test": data.test.x, "y_test": data.test.y}
@@ -164,9 +166,7 @@ def main(
                 result = in_process(PROGRAMS[kind], kind, arrays, epochs, seed)
                 rows.append({"problem": name, "network": kind, "seed": seed, **result})
                 print(markdown(rows[-1:], COLUMNS).splitlines()[-1], flush=True)
-    settings = {"epochs": epochs, "grid": grid, "pairs": pairs, "rates": RATES}
-    packages = environment("tensorflow", "keras", "torch", "neuraloperator", "keras-mgnet")
-    write(out, "operators", {"settings": settings, "rows": rows, "environment": packages}, markdown(rows, COLUMNS))
+                write(out, "operators", record, markdown(rows, COLUMNS))
 
 
 if __name__ == "__main__":
