@@ -1,5 +1,6 @@
 """Parity with the public PyTorch implementations: logits, losses of three SGD steps, and the logits after them."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -22,6 +23,17 @@ RUNS = {
 # registered by PyTorch's code and never used: the norm bn1, downsample1, and the k of the blocks 0, 2 and 4
 UNUSED = {"lm_resnet14_basic": 2 * 16 + (2 * 16 + 16 * 64) + 3}
 
+AFTER = {"lm_resnet14_basic": 2e-3}  # the relative error of the logits after three steps, where it exceeds 1e-6
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    """In single precision an activation at the kink of ReLU goes with the number of threads, and the loss with it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
 
 def loss_of_step(model, x, y):
     model.reset_metrics()  # else Keras before 3.15 returns the mean of all steps
@@ -36,13 +48,13 @@ def test_golden_run(name):
         model = RUNS[name]()
         load_torch_weights(model, path)
         assert count_params(model) + UNUSED.get(name, 0) == golden["params"]
-        np.testing.assert_allclose(model(x), golden["logits_eval"], atol=1e-4)
+        np.testing.assert_allclose(model(x), golden["logits_eval"], atol=1e-6)
         weights = model.get_weights()
-        np.testing.assert_allclose(model(x, training=True), golden["logits_train"], atol=1e-4)
+        np.testing.assert_allclose(model(x, training=True), golden["logits_train"], atol=1e-6)
         model.set_weights(weights)
 
         model.compile(SGD(0.05, momentum=0.9, coupled_weight_decay=5e-4), model.loss)
         losses = [loss_of_step(model, x, y) for _ in range(3)]
-        np.testing.assert_allclose(losses, golden["losses"], rtol=1e-4)
+        np.testing.assert_allclose(losses, golden["losses"], rtol=1e-5)
         expected = golden["logits_after_3_steps"]
-        assert np.abs(model(x).numpy() - expected).max() <= 1e-2 * np.abs(expected).max()
+        assert np.abs(model(x).numpy() - expected).max() <= AFTER.get(name, 1e-6) * np.abs(expected).max()
