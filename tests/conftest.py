@@ -9,8 +9,9 @@ from importlib.util import find_spec
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package sets it when it is imported before TensorFlow
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
-for threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")  # small arrays: the threads of several processes would wait for each other
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # else the threads of several processes wait for each other
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")  # else tf2onnx copies the graph before each of its fifty passes
 
 import numpy as np

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from keras_mgnet.configuration import Count, Fraction, check, option
+from keras_mgnet.errors import check_known
 from keras_mgnet.files import staged_file
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.multigrid.helmholtz import pressures
+from keras_mgnet.multigrid.helmholtz import MODES, centres, cosines, pressures
 from keras_mgnet.multigrid.iteration import Iteration
 from keras_mgnet.multigrid.operators import diffusion, five_point
 from keras_mgnet.multigrid.solvers import solver
@@ -38,6 +39,7 @@ FIELDS = {
     "darcy_rough": Field(2.0, 5.0, (2.0, 12.0)),
     "poisson": Field(2.0, 3.0),
 }
+SPEEDS = Field(2.0, 3.0)  # of "helmholtz"
 PROBLEMS = (*FIELDS, "helmholtz")
 
 
@@ -45,13 +47,11 @@ PROBLEMS = (*FIELDS, "helmholtz")
 class ProblemConfig:
     """A set of boundary value problems on the unit square. The fields are the options of `keras-mgnet generate`.
 
-    - "darcy" and "darcy_rough" are -div(x grad y) = 1. The coefficient x takes two values, by the sign of a Gaussian field.
-    - "poisson" is -Laplace y = x. The right-hand side x is a Gaussian field.
-
-    In these y is 0 on the boundary.
-
+    - "darcy" and "darcy_rough" are -div(x grad y) = 1, with y = 0 on the boundary. The coefficient x takes two values, by the
+      sign of a Gaussian field.
+    - "poisson" is -Laplace y = x, with y = 0 on the boundary. The right-hand side x is a Gaussian field.
     - "helmholtz" is -Laplace y - (1000 / x)^2 y = 0. The wave speed x is 20 + tanh of a Gaussian field. The normal derivative
-      of y is 1 on a part of one side, and 0 on the rest of the boundary.
+      of y is 1 on the part [0.35, 0.65] of the last row's side, and 0 on the rest of the boundary.
     """
 
     problem: Literal["darcy", "darcy_rough", "poisson", "helmholtz"] = option(
@@ -74,8 +74,8 @@ def generate(config: ProblemConfig) -> dict[str, np.ndarray]:
     """Returns pairs of functions "x" and "y", (samples, grid, grid, 1) in float64, and their relative "residual", (samples,).
 
     x and y belong to the centres of grid x grid cells. `solver` computes y in batches at the (grid - 1)^2 inner corners of the
-    cells, and the mean of four corners is y at a centre. For "helmholtz", SciPy factorises the operator at the centres. Every
-    relative residual is at most `tolerance`. Pair i depends on the problem, the grid, the seed and i, and not on `samples`.
+    cells, and the mean of four corners is y at a centre. For "helmholtz" see `helmholtz.pressures`. Every relative residual is
+    at most `tolerance`. Pair i depends on the problem, the grid, the seed and i, and not on `samples`.
 
     Raises:
         ValueError: if a residual does not reach the tolerance.
@@ -114,16 +114,19 @@ class Drawn(NamedTuple):
 def draw_problems(config: ProblemConfig, numbers: Sequence[int]) -> Drawn:
     """Returns the problems of a set with these numbers.
 
+    Raises:
+        ValueError: for "helmholtz", which is not solved by multigrid.
+
     Example:
         >>> draw_problems(ProblemConfig("darcy", grid=8), [0, 1]).A.shape
         (2, 7, 7, 3, 3)
     """
+    check_known("problem", config.problem, FIELDS)
     n, law = config.grid, FIELDS[config.problem]
-    centres, corners = (np.arange(n) + 0.5) / n, np.arange(1, n) / n
-    noise = np.stack([np.random.default_rng([config.seed, i]).normal(size=(n, n)) for i in numbers])
-    x = gaussian_fields(noise, centres, law.alpha, law.tau)
+    noise = np.stack([_noise(config, i) for i in numbers])
+    x = gaussian_fields(noise, centres(n), law.alpha, law.tau)
     if law.values is None:
-        A, f = five_point(), gaussian_fields(noise, corners, law.alpha, law.tau) / n**2
+        A, f = five_point(), gaussian_fields(noise, np.arange(1, n) / n, law.alpha, law.tau) / n**2
     else:
         x = np.where(x < 0, *law.values)
         A, f = np.stack([diffusion(a) for a in x]), np.full((len(x), n - 1, n - 1), 1 / n**2)
@@ -150,8 +153,8 @@ def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: fl
 
         u(x, y) = sum_{k, l} tau^(alpha - 1) (pi^2 (k^2 + l^2) + tau^2)^(-alpha / 2) noise_{k, l} e_k(x) e_l(y)
 
-    Here e_0 = 1 and e_k(x) = sqrt(2) cos(pi k x), so the normal derivative is zero on the boundary. The term k = l = 0 is left
-    out. Source: the generator of the data of the Fourier neural operator (Li et al. 2021).
+    The e_k are `helmholtz.cosines`, so the normal derivative is zero on the boundary. The term k = l = 0 is left out.
+    Source: the generator of the data of the Fourier neural operator (Li et al. 2021).
 
     Args:
         noise: independent normally distributed numbers (N, m, m).
@@ -167,19 +170,23 @@ def gaussian_fields(noise: np.ndarray, points: np.ndarray, alpha: float, tau: fl
     k = np.arange(noise.shape[-1])
     scale = tau ** (alpha - 1) * (np.pi**2 * (k[:, None] ** 2 + k**2) + tau**2) ** (-alpha / 2)
     scale[0, 0] = 0
-    basis = np.where(k == 0, 1, np.sqrt(2)) * np.cos(np.pi * k * points[:, None])
-    return basis @ (scale * noise) @ basis.T
+    e = cosines(points, len(k))
+    return e @ (scale * noise) @ e.T
+
+
+def _noise(config: ProblemConfig, i: int) -> np.ndarray:
+    return np.random.default_rng([config.seed, i]).normal(size=(config.grid, config.grid))
 
 
 def _helmholtz(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
-    n, law = config.grid, Field(2.0, 3.0)
+    def speeds(n: int) -> np.ndarray:
+        return 20 + np.tanh(gaussian_fields(noise, centres(n), SPEEDS.alpha, SPEEDS.tau) / SPEEDS.tau)
+
     for i in range(config.samples):
-        noise = np.random.default_rng([config.seed, i]).normal(size=(1, n, n))
-        field = gaussian_fields(noise, (np.arange(n) + 0.5) / n, *law[:2]) / law.tau
-        x = 20 + np.tanh(field)
-        u, residual = pressures(x)
-        _check_residuals(config, residual, "a factorisation")
-        yield {"x": x[..., None], "y": u[..., None], "residual": residual}
+        noise = _noise(config, i)[None]
+        u, residual = pressures(speeds(2 * MODES), config.grid)
+        _check_residuals(config, residual, "a direct solution")
+        yield {"x": speeds(config.grid)[..., None], "y": u[..., None], "residual": residual}
 
 
 def _multigrid(config: ProblemConfig) -> Iterator[dict[str, np.ndarray]]:
