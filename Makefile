@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED_FROM := pyproject.toml setup.py keras_mgnet/version.py
-# uv takes a quarter of pip's time. pip also knows the mirrors of its own configuration.
-INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python $(PACKAGES) || \
+# uv takes a quarter of pip's time, but does not read pip's configuration. Where uv is missing or fails, pip installs.
+INSTALL = { test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(PACKAGES); } || \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PACKAGES)
 
 unexport PYTHONDONTWRITEBYTECODE  # else each of the many processes that tests start compiles TensorFlow's and Keras' modules
@@ -59,7 +59,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("expected Python 3.11 or newer, \
 	such as PYTHON=python3.12. Received: %d.%d" % v)'
 	$(PYTHON) -m venv $(VENV)
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: uv
 
 $(VENV)/.runtime: PACKAGES = -e '.[all,serve]'
 $(VENV)/.runtime: $(INSTALLED_FROM) | $(VENV)/bin/python

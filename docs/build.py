@@ -1,5 +1,6 @@
-"""Builds the documentation as build/site, and fails where a link, a name or a picture is missing: `make docs`."""
+"""Builds the documentation as build/site, and fails where a link, a name, a picture or an equation is wrong: `make docs`."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mathematics import typeset
+from mathematics import readable, typeset
 from outputs import with_outputs
 
 DOCS = Path(__file__).parent
@@ -26,9 +27,16 @@ def copy_pages() -> None:
 
 
 def typeset_site() -> None:
-    """Typesets the equations of all pages."""
+    """Typesets the equations of all pages, and has them as letters in the search index."""
     for page in SITE.rglob("*.html"):
-        page.write_text(typeset(page.read_text()))
+        shown = typeset(page.read_text())
+        if "arithmatex" in shown:
+            sys.exit(f"expected all equations in place of their TeX. Received: {page}")
+        page.write_text(shown)
+    index = json.loads((SITE / "search.json").read_text())
+    for item in index["items"]:
+        item["text"] = readable(item["text"])
+    (SITE / "search.json").write_text(json.dumps(index))
 
 
 def missing(pages: Path, site: Path) -> Iterator[str]:

@@ -40,7 +40,7 @@ class Shake(Field):
         "simplified weak Euler scheme",
         "x_{n+1} = x_n + eta f_1(x_n) + (1 - eta) f_2(x_n), eta ~ U(0, 1)",
         "weak: 1; strong: none",
-        "dx = (f_1 + f_2)/2 dt + 12^(-1/2) (f_1 - f_2) dW",
+        "dx = (1/2) (f_1 + f_2) dt + 12^(-1/2) (f_1 - f_2) dW",
     )
     stepped = unit._replace(
         step="x_{n+1} = x_n + dt (f_1(x_n) + f_2(x_n))/2 + dt^(1/2) (eta - 1/2) (f_1(x_n) - f_2(x_n)), eta ~ U(0, 1)"
