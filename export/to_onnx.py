@@ -115,7 +115,8 @@ def _shaped(serve):
     import tensorflow as tf
 
     def serve_shaped(image):
-        return {name: tf.reshape(values, tf.shape(image)) for name, values in serve(image).items()}
+        grid = tf.shape(image)[:3]
+        return {n: tf.reshape(values, [*tf.unstack(grid), values.shape[-1]]) for n, values in serve(image).items()}
 
     return tf.function(serve_shaped, input_signature=serve.input_signature, autograph=False)
 

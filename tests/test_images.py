@@ -36,10 +36,11 @@ def test_photographs_are_turned_upright(orientation, turns):
     np.testing.assert_array_equal(decode(stream.getvalue())[..., 0], upright)
 
 
-def test_twelve_bits_in_sixteen_are_told():
+@pytest.mark.parametrize(("most", "left"), [(4095, 15), (255, 0)])
+def test_few_bits_in_sixteen_are_told(most, left):
     stream = io.BytesIO()
-    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(stream, "PNG")
-    with pytest.warns(UserWarning, match="16-bit pixels of at most 4095 become 16 grey values"):
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64) % (most + 1)).save(stream, "PNG")
+    with pytest.warns(UserWarning, match=f"16-bit pixels of at most {most} become grey values up to {left}:"):
         decode(stream.getvalue())
 
 

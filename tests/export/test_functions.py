@@ -36,6 +36,13 @@ def test_a_file_answers_on_other_grids(format, tmp_path):
         assert_close(run(x)["function"], keras.ops.convert_to_numpy(model(x)))
 
 
+def test_an_onnx_file_has_the_channels_of_its_outputs(tmp_path):
+    model = randomize(MgNO(3, 1, ((1, 0), (1, 0)), input_shape=(8, 8, 3)))
+    x = functions((8, 8, 3))
+    found = export.open_artifact(export.onnx(model, tmp_path / "m.onnx"))(x)["function"]
+    assert_close(found, keras.ops.convert_to_numpy(model(x)))
+
+
 @pytest.mark.parametrize("format", slow_unless(["tflite_int8"], FORMATS))
 def test_quality_is_the_relative_l2_error_also_in_few_bits(format, tmp_path):
     model = MgNO(3, 1, ((1, 0), (1, 0)), input_shape=(8, 8, 1), normalize_x="scalar", normalize_y="pointwise")

@@ -1,10 +1,13 @@
 """ResNet and PreActResNet: their levels in numpy, the two forms of He2019, and stochastic depth."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
-from keras_mgnet import LMResNet, PreActResNet, ResNet, count_params
+from keras_mgnet import LMResNet, LMResNeXt, PreActResNet, ResNet, ResNeXt, count_params
+from keras_mgnet.recipes import RECIPES
 from support.numerics import randomize
 from support.twins import twin_conv
 
@@ -104,3 +107,10 @@ def test_the_schedule_of_the_released_code_scales_in_training(family):
     for schedule, inverted in (("huang", False), ("lm_release", True)):
         model = family(blocks=(1, 1), survival=0.5, survival_schedule=schedule, **SMALL)
         assert [model.get_layer(f"level{j}").field.gate.inverted for j in (1, 2)] == [inverted] * 2
+
+
+@pytest.mark.parametrize("family", [ResNet, PreActResNet, partial(ResNeXt, preactivation=True), LMResNeXt])
+def test_on_imagenets_stem_all_take_its_recipe_and_a_norm(family):
+    size = {"blocks": (1,), "stem": "imagenet", "input_shape": (32, 32, 3)}
+    model = family(**size)
+    assert model.recipe.milestones == RECIPES["lu2018_imagenet"].milestones and model.get_layer("stem").s is not None

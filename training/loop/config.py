@@ -209,9 +209,7 @@ class TrainConfig:
         given = asdict(recipe.scaled(self.epochs))
         given["schedule"] = given.pop("curve")
         values = {name: value for name, value in given.items() if getattr(self, name, "") is None}
-        known = of_tfds(self.dataset)
-        mirrors_mean_something_else = self.kind == KINDS[2] or (known and not known.flips)  # as of digits
-        if "augment" in values and (channels == 1 or mirrors_mean_something_else):
+        if "augment" in values and (channels == 1 or not self.mirrors):
             values["augment"] = "none"
         resolved = replace(self, **values)
         if resolved.warmup_epochs > resolved.epochs:
@@ -227,6 +225,12 @@ class TrainConfig:
         known, recorded = {field.name for field in fields(cls)}, open_run(directory).record["config"]
         kept = {name: value for name, value in recorded.items() if name in known}
         return cls(**kept | changes | {"out": str(directory), "resume": True})
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether mirrored images mean the same. Those of digits do not, nor do functions."""
+        known = of_tfds(self.dataset)
+        return self.kind != KINDS[2] and (known is None or known.flips)
 
     @property
     def is_denoising(self) -> bool:

@@ -100,7 +100,8 @@ class TrialTuner(keras_tuner.Tuner):
         rates = {"learning_rate": hp["learning_rate"], "weight_decay": hp["weight_decay"]}
         arguments = self.network.arguments(hp)
         shared = self.config.run(hp.values.get("tuner/epochs", self.config.epochs))
-        place = {"dataset": self.images, "image_size": None, "out": str(directory / "run")}
+        augment = shared.augment or (None if shared.mirrors else "none")  # the arrays do not tell what they show
+        place = {"dataset": self.images, "image_size": None, "augment": augment, "out": str(directory / "run")}
         try:
             run = train(replace(shared, **place, **rates, set=arguments, resume=True, keep=1))
         except Exception:

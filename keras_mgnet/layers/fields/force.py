@@ -118,6 +118,10 @@ class Force(Field):
         self.crossed = inner is not None and set(forms) <= {"single", "adjoint"}
         if inner is not None and not self.crossed and not set(forms) <= {"gradient", "identity"}:
             raise ValueError(f"expected inner only with K or K^T in all forms. Received: forms={tuple(forms)!r}")
+        if shared and len({FORMS[form][0] for form in forms}) > 1:
+            raise ValueError(
+                f"expected forms with one kind of kernel, which they share. Received: forms={tuple(forms)!r}"
+            )
         self.channels, self.inner = channels, channels if inner is None else inner
         self.forms, self.factors, self.gamma = tuple(forms), tuple(factors), gamma
         self.uses, self.sigma = len(self.forms), keras.activations.get(activation)

@@ -116,7 +116,7 @@ class Conv(keras.layers.Conv2D):
 
     Args:
         filters: output channels.
-        kernel_size: k, odd with s = 1. With s = 1 or without padding it can also be (k_h, k_w).
+        kernel_size: k, odd with s = 1. With s = 1 and zeros, or without padding, it can also be (k_h, k_w).
         strides: s, 1 or 2.
         groups: number of groups of input channels. Each group is convolved to filters / groups channels.
         padded: what surrounds the image: True for zeros, "periodic" or "reflect" (see `pad`), or False for nothing. With False
@@ -156,7 +156,7 @@ class Conv(keras.layers.Conv2D):
         check_known("padding", self.continued, PADDINGS)
         by_keras = bool(padded) and strides == 1 and self.continued == "zeros"
         if padded and not by_keras and not isinstance(kernel_size, int):
-            raise ValueError(f"expected an integer kernel_size with strides > 1. Received: {kernel_size!r}")
+            raise ValueError(f"expected an integer kernel_size, but for strides=1 and zeros. Received: {kernel_size!r}")
         super().__init__(
             filters,
             kernel_size,

@@ -41,3 +41,10 @@ def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalu
     np.testing.assert_allclose(skew, matrix(single, shape) - matrix(single, shape).T, atol=1e-14)
     assert np.abs(skew + skew.T).max() <= 1e-15
     assert np.abs(np.linalg.eigvals(skew).real).max() <= 1e-12
+
+
+def test_forms_with_kernels_of_two_kinds_share_none():
+    with pytest.raises(
+        ValueError, match=r"expected forms with one kind of kernel.* Received: forms=\('gradient', 'skew'\)"
+    ):
+        Force(4, ("gradient", "skew"), (1.0, 1.0), shared=True)

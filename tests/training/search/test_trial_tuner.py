@@ -67,8 +67,8 @@ def stubs(monkeypatch, tmp_path):
         trained.append(config.out)
         return fake_run(config)
 
-    def begun(name, **changes):
-        config = small("digits", tmp_path / name, **changes)
+    def begun(name, dataset="digits", **changes):
+        config = small(dataset, tmp_path / name, **changes)
         write_json(config.record, {"config": asdict(config)})
         return config
 
@@ -84,6 +84,15 @@ def fake_run(config):
     accuracy = (sum(config.set["channels"]) * 37 % 100) / 100
     result = {"status": "finished", "seconds": 1.0, "last_test_accuracy": accuracy}
     return SimpleNamespace(record={"result": result})
+
+
+@pytest.mark.parametrize(("dataset", "augment"), [("svhn_cropped", "none"), ("cifar10", None)])
+def test_trials_on_digits_are_not_mirrored(dataset, augment, stubs, monkeypatch):
+    begun, _ = stubs
+    seen = []
+    monkeypatch.setattr(trial_tuner, "train", lambda config: seen.append(config.augment) or fake_run(config))
+    trial_tuner.TrialTuner(begun("search", dataset, trials=1)).search()
+    assert seen == [augment]
 
 
 @pytest.mark.parametrize("method", slow_unless(["hyperband"], METHODS))
