@@ -76,7 +76,8 @@ class Force(Field):
         channels: number of channels of x.
         forms: the name of g_i for each iteration, as above.
         factors: w_i for each iteration, including the step size.
-        shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
+        shared: whether all iterations share one K and one b. By default each iteration has its own K and b. "skew" and
+            "damped_skew" share K only with each other.
         inner: the other number of channels of K; None for `channels`. With another number K is not square. "gradient", alone or
             with "identity": K maps `channels` to `inner`. "single" and "adjoint": K maps `inner` to `channels`, so "single" takes
             x with `inner` channels, and "adjoint" returns as many. The two then have biases of their own.
@@ -115,6 +116,10 @@ class Force(Field):
         super().__init__(name=name, dtype=dtype)
         for form in forms:
             check_known("force", form, FORMS)
+        if shared and len({FORMS[form][0] for form in forms}) > 1:
+            raise ValueError(
+                f"expected no forms with K - K^T beside others with shared=True. Received: forms={tuple(forms)!r}"
+            )
         self.crossed = inner is not None and set(forms) <= {"single", "adjoint"}
         if inner is not None and not self.crossed and not set(forms) <= {"gradient", "identity"}:
             raise ValueError(f"expected inner only with K or K^T in all forms. Received: forms={tuple(forms)!r}")

@@ -41,3 +41,10 @@ def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalu
     np.testing.assert_allclose(skew, matrix(single, shape) - matrix(single, shape).T, atol=1e-14)
     assert np.abs(skew + skew.T).max() <= 1e-15
     assert np.abs(np.linalg.eigvals(skew).real).max() <= 1e-12
+
+
+@pytest.mark.parametrize("forms", [("skew", "single"), ("gradient", "damped_skew")])
+def test_a_shared_convolution_is_skew_for_all_forms_or_for_none(forms):
+    with pytest.raises(ValueError, match=r"expected no forms with K - K\^T beside others .* Received: forms=\('"):
+        Force(2, forms, (1.0, 1.0), shared=True)
+    assert len(Force(2, forms[:1] * 2, (1.0, 1.0), shared=True).K) == 1
