@@ -167,9 +167,9 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
     """
     if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= 2**16:
         raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
-    if 2**8 <= grey.max() < 2**12:
+    if 0 < grey.max() < 2**12:
         warnings.warn(
-            f"16-bit pixels of at most {grey.max()} become {(grey.max() >> 8) + 1} grey values: scale them to 0..65535 first",
+            f"16-bit pixels of at most {grey.max()} become 0..{grey.max() >> 8} of 0..255: scale them to 0..65535 first",
             stacklevel=6,
         )
     return (grey >> 8).astype(np.uint8)
