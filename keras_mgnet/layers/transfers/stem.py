@@ -102,4 +102,4 @@ class Stem(keras.layers.Layer):
         if self.kind.pool == 2:
             x = ops.max_pool(x, 2, 2, "same", "channels_last")
         x = x if self.s is None else self.s(x)
-        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x
+        return ops.max_pool(pad(x, (1, 1)), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x

@@ -40,7 +40,8 @@ class FullWeighting(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         hat = np.array([1, 2, 1]) / 4
         stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
-        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
+        kernel = ops.convert_to_tensor(stencil, dtype=x.dtype)
+        return ops.depthwise_conv(pad(x, (1, 1)), kernel, 2, "valid", "channels_last")
 
 
 def _pooling(kind: type[keras.layers.Layer]) -> Callable[[DType], keras.layers.Layer]:
