@@ -67,11 +67,15 @@ class ResNeXt(Network):
         check_known("scheme", scheme, SCHEMES)
 
         with Frame(**arguments) as frame:
-            x = frame.begin(plan.stem, len(plan.blocks), normalize=not preactivation)
+            imagenet = frame.stem == "imagenet"
+            x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet or not preactivation)
             for stage in plan.stages():
-                x = residual_level(plan, stage, frame, x, preactivation=preactivation, scheme=scheme)
+                lead = (
+                    "none" if preactivation and imagenet and stage.level == 1 else None
+                )  # the stem has norm and sigma
+                x = residual_level(plan, stage, frame, x, preactivation=preactivation, lead=lead, scheme=scheme)
             if preactivation:
                 x = frame.end(x)
         label = plan.label(depth if blocks is None else None)
         name = f"{'preact_' if preactivation else ''}resnext{label}_{cardinality}x{group_width}d"
-        super().__init__(frame, x, name=name)
+        super().__init__(frame, x, name=name, recipe="lu2018_imagenet" if imagenet else None)
