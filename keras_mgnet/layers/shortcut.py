@@ -46,6 +46,8 @@ class ZeroPadding(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_known("sampling", sampling, SAMPLINGS)
+        if strides not in (1, 2):
+            raise ValueError(f"expected strides to be 1 or 2. Received: strides={strides!r}")
         self.channels, self.strides, self.sampling, self.centered = channels, strides, sampling, centered
 
     def build(self, input_shape: Shape) -> None:
