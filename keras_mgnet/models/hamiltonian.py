@@ -8,7 +8,7 @@ import keras
 
 from keras_mgnet.errors import check_known
 from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Rest, Scheme, ZeroPadding
-from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SecondOrder, SymplecticEuler, VelocityVerlet, Verlet
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.family import Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -45,13 +45,13 @@ class Form(NamedTuple):
 
 
 SCHEMES = {
-    "hamiltonian": Form(SymplecticEuler, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
-    "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # the first step is forward Euler
-    "leapfrog": Form(Leapfrog, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
-    "verlet": Form(Verlet, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
+    "hamiltonian": Form(Coupling, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
+    "midpoint": Form(Coupling, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # the first step is forward Euler
+    "leapfrog": Form(Coupling, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
+    "verlet": Form(Coupling, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
     "second_order": Form(SecondOrder, ("single",), lambda dt, i: (dt**2 if i else dt**2 / 2,), products=1),
     "velocity_verlet": Form(
-        VelocityVerlet, ("single", "identity"), lambda dt, i: (dt if i else dt / 2, dt), 1, shared=True, rests=True
+        Coupling, ("single", "identity"), lambda dt, i: (dt if i else dt / 2, dt), 1, shared=True, rests=True
     ),
     "antisymmetric": Form(Euler, ("damped_skew",), lambda dt, i: (dt,)),
     "parabolic": Form(Euler, ("gradient",), lambda dt, i: (-dt,)),

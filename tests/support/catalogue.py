@@ -97,7 +97,7 @@ from keras_mgnet.layers import (
     bottleneck,
 )
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack
-from keras_mgnet.layers.schemes.stable import SecondOrder
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from support import slow_unless
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}

@@ -20,11 +20,13 @@ class Field(keras.layers.Layer):
     Attributes:
         uses: number of iterations.
         by_euler: description of the method that `Euler` becomes with this field; None for plain forward Euler.
+        by_coupling: description of the method that `Coupling` becomes with this field; None for the additive coupling.
         draws: whether training drops iterations at random.
     """
 
     uses: int = 1
     by_euler: Method | None = None
+    by_coupling: Method | None = None
     draws: bool = False
 
     def at(self, i: int) -> Any:
@@ -136,6 +138,7 @@ class InTurn(Field):
     def __init__(self, fields: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.fields = list(fields)
+        self.by_coupling = self.fields[0].by_coupling
         self.uses = len(self._places)
 
     @property
