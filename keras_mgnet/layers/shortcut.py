@@ -135,6 +135,11 @@ def projection_norm(channels: int, strides: int, options: dict[str, Any]) -> Bra
     return Branch((channels,), (1,), strides=strides, order="postactivation", name="R", **options)
 
 
+def shifted(channels: int, strides: int, options: dict[str, Any]) -> ShiftedProjection:
+    """Returns the shortcut of shake-shake."""
+    return ShiftedProjection(channels, strides, name="R", **options)
+
+
 def norm_projection(channels: int, strides: int, options: dict[str, Any]) -> Branch:
     """Returns a norm, an activation and a 1x1 convolution in sequence, as in the released code of LM-ResNet."""
     return Branch((channels,), (1,), strides=strides, name="R", **options)

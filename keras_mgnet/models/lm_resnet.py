@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, shortcut
+from keras_mgnet.layers import Conv, Level, LinearMultistep, shortcut
 from keras_mgnet.layers.schemes.two_step import TwoStep
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
@@ -162,17 +162,10 @@ def linear_multistep(
     project = shortcut.norm_projection if released else shortcut.projection
     x, previous = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet), None
     for stage, survives in zip(plan.stages(), survivals, strict=True):
-        shape = (stage.channels, stage.strides, options)
         lead = "none" if imagenet and stage.level == 1 else None
-        blocks = Blocks(
-            plan.branch(stage, strides=stage.strides, lead=lead, name="f", **options),
-            R=project(*shape) if stage.changes_shape else None,
-            R_activated=not released,
-            survival=survives,
-            inverted=schedule == "lm_release",
-            name="blocks",
-            dtype=options["dtype"],
-        )
+        branch = plan.branch(stage, strides=stage.strides, lead=lead, name="f", **options)
+        chance: dict[str, Any] = {"survival": survives, "inverted": schedule == "lm_release"}
+        blocks = stage.residual(branch, project, options, R_activated=not released, **chance)
         scheme = LinearMultistep(stage.blocks, k_first=projects, dtype=options["dtype"])
         level = Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
         given = [_restriction(stage, options)(previous)] if projects and stage.level > 1 else []

@@ -116,6 +116,4 @@ def multi_blocks(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool
     leads = ["none" if normalized or (common and j > 0) else None for j in range(k)]
     fs = [plan.branch(stage, strides=stage.strides, lead=lead, name=f"f{j}", **options) for j, lead in enumerate(leads)]
     make = shortcut.padding if padding else shortcut.projection
-    policy = options["dtype"]
-    R = make(stage.channels, stage.strides, options) if stage.changes_shape else None
-    return Blocks(Sum(fs, name="f", dtype=policy), R=R, R_activated=not padding, name="blocks", dtype=policy)
+    return stage.residual(Sum(fs, name="f", dtype=options["dtype"]), make, options, R_activated=not padding)
