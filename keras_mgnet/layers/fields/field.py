@@ -15,7 +15,7 @@ from keras_mgnet.serialization import serializable
 class Field(keras.layers.Layer):
     """What a scheme evaluates: f^i(x) for the iterations i < uses.
 
-    A subclass defines `uses`, `call(x, i=0)` and the output shape.
+    A subclass defines `uses` and `call(x, i=0)`, and `compute_output_shape` if f^i(x) has another shape than x.
 
     Attributes:
         uses: number of iterations.
@@ -28,6 +28,9 @@ class Field(keras.layers.Layer):
     by_euler: Method | None = None
     by_coupling: Method | None = None
     draws: bool = False
+
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        return tuple(input_shape)
 
     def at(self, i: int) -> Any:
         """Returns the field at iteration i, the argument `f` of the methods of a scheme."""
@@ -148,9 +151,6 @@ class InTurn(Field):
     def build(self, input_shape: Shape) -> None:
         for field in self.fields:
             field.build(input_shape)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def at(self, i: int) -> Any:
         field, j = self._places[min(i, self.uses - 1)]  # a scheme also asks for the iteration after the last

@@ -179,9 +179,6 @@ class Force(Field):
             K.build(input_shape)
         self.b = [self.add_weight(shape=(size,), initializer="zeros", name=f"b{i}") for i, size in enumerate(sizes)]
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
-
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         K, b = (family[min(i, len(family) - 1)] for family in (self.K, self.b))
         _, force = FORMS[self.forms[i]]

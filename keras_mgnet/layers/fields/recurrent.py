@@ -74,9 +74,6 @@ class Recurrent(Field):
             if K is not None:
                 K.build(input_shape)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
-
     def call(self, states: Sequence[Tensor | None], i: int = 0) -> list[Tensor | None]:
         unread = self.states - 1 if i == self.uses - 1 else 0
         return [None] * unread + [self._driven(self.row(k), states, i) for k in range(unread, self.states)]
