@@ -115,9 +115,7 @@ class FractalLevel(keras.layers.Layer):
         column: index of the only column of this level; None for all columns.
         dropout: dropout rate after each convolution.
         drop_path: as in `Join`.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> level = FractalLevel(4, columns=3)

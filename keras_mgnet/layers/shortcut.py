@@ -77,9 +77,7 @@ class ShiftedProjection(keras.layers.Layer):
     Args:
         channels: output channels, an even number.
         strides: 1 or 2.
-        activation: s.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(ShiftedProjection(4, 2)(ops.ones((1, 5, 5, 2))).shape)

@@ -30,9 +30,7 @@ class Inception(Field):
         uses: number of applications. The argument i of the call is the index of the application.
         sharing: for each application an index. Applications with the same index share the kernels of all paths. By default each
             application has its own kernels.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> F = Inception((((2, 1), (3, (1, 7)), (3, (7, 1))), ((4, 1),)), 8)
@@ -93,9 +91,7 @@ class InceptionStem(keras.layers.Layer):
 
     Args:
         parts: the argument `paths` of each `Inception` layer.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),))))(ops.ones((1, 15, 15, 3))).shape)

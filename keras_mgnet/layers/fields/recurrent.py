@@ -27,9 +27,7 @@ class Recurrent(Field):
         share_K: whether all steps share the kernels of K_ij, as in a recurrent network.
         share_norms: whether all steps share the norms of K_ij. By default each step has its own norms (time-specific
             normalisation).
-        activation: the activation in K_ij.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> import keras

@@ -146,9 +146,7 @@ class GridTransfer(keras.layers.Layer):
         Pi, R: the kinds of the two restrictions, see `Restriction`.
         normalize: whether to apply s1 and s2. Without s1 and s2 the transfer is He2019 (4.4) as printed.
         padded: what surrounds the grid in a "conv", as in `Restriction`.
-        activation: the activation sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))
