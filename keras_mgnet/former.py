@@ -1,7 +1,7 @@
 """Reads weights files of earlier versions, which have other array names.
 
 At first levels had no scheme and no field. Later the convolutions and norms of a chain, and the branches of a recurrent field,
-were lists inside lists.
+were lists inside lists. The norms of a fractal level had a class of their own.
 """
 
 import re
@@ -26,6 +26,7 @@ RENAMED = (  # former name, and its replacement
     (r"^layers/dense_level(_\d+)?/(?=branches/)", r"layers/level\1/field/"),
     (r"^layers/recurrent_level(_\d+)?/(?=K/)", r"layers/level\1/field/"),
     (r"^layers/diffusion_level(_\d+)?/(?=steps/)", r"layers/level\1/field/"),
+    (r"^layers/fractal_level(_\d+)?/s/standardize(?=[_/])", r"layers/fractal_level\1/s/norm"),
 )
 LISTS = (  # former place of a layer in a list inside a list, its attribute now, and what remains of the name
     (re.compile(r"/convs/container(?:_(\d+))?/(conv(?:_\d+)?/)"), "/K{}/{}"),

@@ -169,7 +169,7 @@ def high_byte(grey: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected 8-bit or 16-bit pixels. Received: {grey.dtype} {grey.min()}..{grey.max()}")
     if 0 < grey.max() < 2**12:
         warnings.warn(
-            f"16-bit pixels of at most {grey.max()} become grey values up to {grey.max() >> 8}: scale them to 0..65535 first",
+            f"16-bit pixels of at most {grey.max()} become 0..{grey.max() >> 8} of 0..255: scale them to 0..65535 first",
             stacklevel=6,
         )
     return (grey >> 8).astype(np.uint8)

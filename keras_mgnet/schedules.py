@@ -1,7 +1,7 @@
 """Learning rates over the steps of a run: divisions by ten, cosine, constant, triangular or one cycle."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -37,14 +37,25 @@ class WarmUp(LearningRateSchedule):
         return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "steps": self.steps}
 
 
-@keras.saving.register_keras_serializable(package="keras_mgnet")
-class Triangular(LearningRateSchedule):
-    """Rises linearly from a fifth of the rate to the rate, then falls linearly to 0.
+class Peaked(LearningRateSchedule):
+    """Base class of schedules that rise to a rate and then fall.
 
     Args:
         rate: the highest learning rate.
         peak: the step with the highest rate.
         steps: length of the run in steps.
+    """
+
+    def __init__(self, rate: float, peak: int, steps: int) -> None:
+        self.rate, self.peak, self.steps = rate, peak, steps
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable(package="keras_mgnet")
+class Triangular(Peaked):
+    """Rises linearly from a fifth of the rate to the rate, then falls linearly to 0. Arguments as in `Peaked`.
 
     Example:
         >>> curve = Triangular(1.0, peak=25, steps=100)
@@ -52,27 +63,18 @@ class Triangular(LearningRateSchedule):
         [0.2, 1.0, 0.0]
     """
 
-    def __init__(self, rate: float, peak: int, steps: int) -> None:
-        self.rate, self.peak, self.steps = rate, peak, steps
-
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         rise = START + (1 - START) * step / max(self.peak, 1)
         fall = (self.steps - step) / max(self.steps - self.peak, 1)
         return self.rate * ops.minimum(rise, fall) if self.peak else self.rate * fall
 
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
-
 
 @keras.saving.register_keras_serializable(package="keras_mgnet")
-class OneCycle(LearningRateSchedule):
+class OneCycle(Peaked):
     """Rises from half of the rate to the rate, then falls to 1/200 of the rate, each as half a period of a cosine.
 
-    Args:
-        rate: the highest learning rate.
-        peak: the step with the highest rate.
-        steps: length of the run in steps. The last step has the lowest rate.
+    The last step has the lowest rate. Arguments as in `Peaked`.
 
     Example:
         >>> curve = OneCycle(1.0, peak=20, steps=101)
@@ -80,17 +82,11 @@ class OneCycle(LearningRateSchedule):
         [0.5, 0.75, 1.0, 0.5025, 0.005]
     """
 
-    def __init__(self, rate: float, peak: int, steps: int) -> None:
-        self.rate, self.peak, self.steps = rate, peak, steps
-
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
         up = ops.minimum(step / max(self.peak, 1), 1.0)
         down = (step - self.peak) / max(self.steps - 1 - self.peak, 1)
         return self.rate * ops.where(step < self.peak, _turn(FIRST, 1.0, up), _turn(1.0, LAST, down))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "peak": self.peak, "steps": self.steps}
 
 
 def _turn(start: float, end: float, share: Any) -> Any:
@@ -98,35 +94,23 @@ def _turn(start: float, end: float, share: Any) -> Any:
     return end + (start - end) * (1 + ops.cos(math.pi * share)) / 2
 
 
-def _step(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
+def _constant(rate: float, steps: int) -> LearningRateSchedule:
+    return PiecewiseConstantDecay([steps], [rate, rate])
+
+
+def _step(rate: float, steps: int, divisions: Sequence[int]) -> LearningRateSchedule:
     if not divisions:
-        return _constant(rate, steps, divisions, warmup)
+        return _constant(rate, steps)
     boundaries = [step - 1 for step in divisions]  # Keras changes the value after its boundary
     return PiecewiseConstantDecay(boundaries, [rate / 10**i for i in range(len(divisions) + 1)])
 
 
-def _cosine(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
-    return CosineDecay(rate, steps)
-
-
-def _constant(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
-    return PiecewiseConstantDecay([steps], [rate, rate])
-
-
-def _triangular(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
-    return Triangular(rate, warmup, steps)
-
-
-def _one_cycle(rate: float, steps: int, divisions: Sequence[int], warmup: int) -> LearningRateSchedule:
-    return OneCycle(rate, warmup, steps)
-
-
-SCHEDULES = {
-    "step": _step,
-    "cosine": _cosine,
-    "constant": _constant,
-    "triangular": _triangular,
-    "one_cycle": _one_cycle,
+SCHEDULES: dict[str, Callable[[float, int, Sequence[int], int], LearningRateSchedule]] = {
+    "step": lambda rate, steps, divisions, warmup: _step(rate, steps, divisions),
+    "cosine": lambda rate, steps, divisions, warmup: CosineDecay(rate, steps),
+    "constant": lambda rate, steps, divisions, warmup: _constant(rate, steps),
+    "triangular": lambda rate, steps, divisions, warmup: Triangular(rate, warmup, steps),
+    "one_cycle": lambda rate, steps, divisions, warmup: OneCycle(rate, warmup, steps),
 }
 
 
@@ -148,4 +132,4 @@ def schedule(
         0.01
     """
     base = SCHEDULES[name](rate, steps, divisions, warmup)
-    return WarmUp(base, warmup) if warmup and not isinstance(base, (Triangular, OneCycle)) else base
+    return WarmUp(base, warmup) if warmup and not isinstance(base, Peaked) else base

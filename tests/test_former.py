@@ -114,6 +114,20 @@ def in_lists(match):
     return f"/{place}/container{f'_{number}' if number else ''}/"
 
 
+def test_norms_of_a_fractal_level_are_found_under_the_name_of_their_former_class(tmp_path):
+    model = randomize(build("fractalnet"))
+    model.save_weights(tmp_path / "now.weights.h5")
+    with h5py.File(tmp_path / "now.weights.h5") as now, h5py.File(tmp_path / "then.weights.h5", "w") as then:
+        for name, _ in plain_arrays(tmp_path / "now.weights.h5"):
+            former = name.replace("/s/norm", "/s/standardize")
+            now.copy(now[name], then, former)
+            assert renamed(former) == name
+    other = build("fractalnet")
+    other.load_weights(tmp_path / "then.weights.h5")
+    for ours, theirs in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def resumed(folder, name):
     directory = folder / "runs" / name
     return train(TrainConfig.of_run(directory), Console(file=io.StringIO()))

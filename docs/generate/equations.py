@@ -9,8 +9,9 @@ from tex import inline
 from keras_mgnet import layers
 from keras_mgnet.layers import steps
 from keras_mgnet.layers.fields.diffusion import reaction_diffusion
-from keras_mgnet.layers.schemes import stable
+from keras_mgnet.layers.fields.force import COUPLINGS
 from keras_mgnet.layers.schemes.scheme import Method
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from keras_mgnet.reporting import table
 
 
@@ -19,12 +20,12 @@ class Section(NamedTuple):
 
     Attributes:
         title: its heading.
-        classes: which have their methods.
+        classes: classes with their methods, or methods.
         functions: what a step of theirs calls.
     """
 
     title: str
-    classes: tuple[type, ...]
+    classes: tuple[type | Method, ...]
     functions: tuple[Callable, ...]
 
 
@@ -56,10 +57,7 @@ SECTIONS = [
     Section("Runge-Kutta", (layers.Heun, layers.FractalLevel), (steps.heun, steps.join)),
     Section(
         "Reversible schemes",
-        (
-            *(layers.Coupling, stable.SymplecticEuler, stable.Midpoint, stable.Leapfrog, stable.Verlet),
-            *(stable.VelocityVerlet, stable.SecondOrder),
-        ),
+        (layers.Coupling, *COUPLINGS.values(), SecondOrder),
         (steps.coupling, steps.central_differences, steps.single_layer),
     ),
     Section("Reaction-diffusion", (layers.EulerFromData,), (reaction_diffusion,)),
@@ -71,8 +69,12 @@ def equations() -> str:
     return "\n\n".join(map(_section, SECTIONS))
 
 
+def _methods(cls: type | Method) -> list[Method]:
+    return [cls] if isinstance(cls, Method) else [m for m in vars(cls).values() if isinstance(m, Method)]
+
+
 def _section(section: Section) -> str:
-    found = [m for cls in section.classes for m in vars(cls).values() if isinstance(m, Method)]
+    found = [m for cls in section.classes for m in _methods(cls)]
     rows = [(m.name, inline(m.step), m.order, inline(m.equation)) for m in found]
     code = "\n\n\n".join(inspect.getsource(function).strip() for function in section.functions)
     methods = table(("method", "one iteration", "order", "solves"), rows)

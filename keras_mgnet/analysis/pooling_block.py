@@ -86,7 +86,7 @@ def strided_convolutions(model: keras.Model) -> dict[str, Conv]:
     found = {
         short_path(part.path): part
         for part in parts
-        if isinstance(part, Conv) and part.strides == (2, 2) and part.margin == part.kernel_size[0] // 2
+        if isinstance(part, Conv) and part.strides == (2, 2) and part.margins == tuple(k // 2 for k in part.kernel_size)
     }
     required(model, "a classifier with convolutions of stride 2", found and len(model.output_shape) == 2)
     return found

@@ -14,7 +14,7 @@ from keras_mgnet.layers.fields.poly import Poly
 from keras_mgnet.layers.fields.recurrent import Recurrent
 from keras_mgnet.layers.fields.shake import Shake
 from keras_mgnet.layers.fields.system import LinearSystem
-from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join, Standardize
+from keras_mgnet.layers.fractal import FractalLevel, GlobalPath, Join
 from keras_mgnet.layers.grid_level import CycleLevel, GridLevel
 from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.operators.conv import Affine, Conv
@@ -109,7 +109,6 @@ __all__ = [
     "Shake",
     "ShiftedProjection",
     "SkewConv",
-    "Standardize",
     "Stem",
     "Stencil",
     "StencilField",

@@ -16,25 +16,6 @@ from keras_mgnet.serialization import serializable
 
 
 @serializable
-class Standardize(Norm):
-    """Batch normalisation without gamma and beta: y = sigma((x - mean) / sqrt(var + 1e-5)).
-
-    Args:
-        activation, foldable: as in `Norm`.
-
-    Example:
-        >>> layer = Standardize("relu")
-        >>> tuple(layer(ops.ones((2, 4, 4, 3))).shape), len(layer.trainable_variables)
-        ((2, 4, 4, 3), 0)
-    """
-
-    def __init__(
-        self, activation: Activation = None, *, foldable: bool = True, name: str | None = None, dtype: DType = None
-    ) -> None:
-        super().__init__(activation, foldable=foldable, learned=False, name=name, dtype=dtype)
-
-
-@serializable
 class Join(keras.layers.Layer):
     """Returns the mean of its inputs. In training drop-path leaves some inputs out (Larsson, Maire, Shakhnarovich 2017).
 
@@ -134,9 +115,7 @@ class FractalLevel(keras.layers.Layer):
         column: index of the only column of this level; None for all columns.
         dropout: dropout rate after each convolution.
         drop_path: as in `Join`.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> level = FractalLevel(4, columns=3)
@@ -171,7 +150,7 @@ class FractalLevel(keras.layers.Layer):
         self.ends = ends(range(columns) if column is None else [column], self.nu)
         places = [f"{c}_{n}" for n, ending in self.ends for c in ending]
         self.K = [Affine(channels, init=init, name=f"K{place}", dtype=policy) for place in places]
-        make = Standardize if norm == "batch" else partial(norm_layer, norm)
+        make = partial(Norm, learned=False) if norm == "batch" else partial(norm_layer, norm)
         self.s = [make(activation, name=f"s{place}", dtype=policy) for place in places]
         self.dropout = keras.layers.Dropout(dropout, name="dropout", dtype=policy)
         self.join = Join(drop_path, name="join", dtype=policy)

@@ -47,7 +47,7 @@ class ZeroPadding(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         check_known("sampling", sampling, SAMPLINGS)
         if strides not in (1, 2):
-            raise ValueError(f"expected strides 1 or 2. Received: {strides!r}")
+            raise ValueError(f"expected strides to be 1 or 2. Received: strides={strides!r}")
         self.channels, self.strides, self.sampling, self.centered = channels, strides, sampling, centered
 
     def build(self, input_shape: Shape) -> None:
@@ -77,9 +77,7 @@ class ShiftedProjection(keras.layers.Layer):
     Args:
         channels: output channels, an even number.
         strides: 1 or 2.
-        activation: s.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(ShiftedProjection(4, 2)(ops.ones((1, 5, 5, 2))).shape)
@@ -133,6 +131,11 @@ def projection(channels: int, strides: int, options: dict[str, Any]) -> Conv:
 def projection_norm(channels: int, strides: int, options: dict[str, Any]) -> Branch:
     """Returns option B of He et al. 2015: a 1x1 convolution and a norm."""
     return Branch((channels,), (1,), strides=strides, order="postactivation", name="R", **options)
+
+
+def shifted(channels: int, strides: int, options: dict[str, Any]) -> ShiftedProjection:
+    """Returns the shortcut of shake-shake."""
+    return ShiftedProjection(channels, strides, name="R", **options)
 
 
 def norm_projection(channels: int, strides: int, options: dict[str, Any]) -> Branch:

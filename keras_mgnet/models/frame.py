@@ -1,4 +1,4 @@
-"""The parts that all classifiers share: arguments, input image, stem and classifier."""
+"""The parts that all networks share, and those that all classifiers share: arguments, input image, stem and classifier."""
 
 import copy
 import math
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import h5py
 import keras
@@ -28,24 +28,29 @@ MOST_GRIDS = 16  # images of 2^15 pixels a side
 POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 
-class FrameArguments(TypedDict, total=False):
+class BaseArguments(TypedDict, total=False):
+    """The arguments of `BaseFrame` as a type."""
+
+    input_shape: tuple[int | None, int | None, int]
+    input_tensor: Any
+    weights: str | Path | None
+    recipe: str | None
+    name: str | None
+    dtype: Any
+
+
+class FrameArguments(BaseArguments, total=False):
     """The arguments of `Frame` as a type, for the constructors of the families."""
 
     stem: str
-    input_shape: tuple[int | None, int | None, int]
-    input_tensor: Any
     include_top: bool
     pooling: str | None
     classes: int
     classifier_activation: str | None
     activation: str | Callable[..., Any]
     norm: str | None
-    weights: str | Path | None
     init: str
     remat: Sequence[str]
-    recipe: str | None
-    name: str | None
-    dtype: Any
 
 
 class Recomputing:
@@ -66,7 +71,58 @@ class Recomputing:
 
 
 @dataclass(frozen=True)
-class Frame(Recomputing):
+class BaseFrame(Recomputing):
+    """The arguments that all networks share, with the input, the loss and the metrics. Each kind of network has a subclass.
+
+    Attributes:
+        kind: what the networks are, in words.
+        criterion, measured: the classes of the loss and of the metrics.
+    """
+
+    input_shape: tuple[int | None, int | None, int] = (None, None, 1)
+    input_tensor: Any = None
+    weights: str | Path | None = None
+    recipe: str | None = None
+    name: str | None = None
+    dtype: Any = None
+    include_top = True
+    kind: ClassVar[str]
+    criterion: ClassVar[type[keras.losses.Loss]]
+    measured: ClassVar[tuple[type[keras.metrics.Metric], ...]]
+
+    def __post_init__(self) -> None:
+        check_level_names(self.remat)
+        check_input_tensor(self.input_tensor)
+        check_weights(self.weights)
+        check_recipe(self.recipe)
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The arguments of every layer."""
+        return {"dtype": keras.dtype_policies.get(self.dtype)}
+
+    def image(self, levels: int = 1) -> Tensor:
+        """Returns the symbolic input (N, H, W, C) of a network with this number of levels."""
+        if self.input_tensor is not None:
+            return input_tensor(self.input_tensor)
+        return keras.Input(tuple(self.input_shape), dtype=self.common["dtype"].compute_dtype, name="image")
+
+    def head(self, features: Tensor) -> Tensor:
+        """Returns the output of the model for the last features (N, H, W, c). By default the output is the features."""
+        return features
+
+    def loss(self) -> keras.losses.Loss:
+        """Returns the loss of the model."""
+        return self.criterion()
+
+    @classmethod
+    def measures(cls) -> list[keras.metrics.Metric]:
+        """Returns the metrics of the model."""
+        return [metric() for metric in cls.measured]
+
+
+@dataclass(frozen=True)
+class Frame(BaseFrame):
     """The arguments that all classifiers share. The constructors of classifiers take these arguments by keyword.
 
     A family creates its levels inside `with Frame(...)`. This context opens a `keras.RematScope` for the levels in `remat`.
@@ -96,22 +152,18 @@ class Frame(Recomputing):
         ValueError: expected classes to be an integer >= 2; ... Received: classes=0
     """
 
-    stem: str = "cifar"
     input_shape: tuple[int | None, int | None, int] = (32, 32, 3)
-    input_tensor: Any = None
+    stem: str = "cifar"
     include_top: bool = True
     pooling: str | None = None
     classes: int = 10
     classifier_activation: str | None = None
     activation: str | Callable[..., Any] = "relu"
     norm: str | None = "batch"
-    weights: str | Path | None = None
     init: str = "he_fan_out"
     remat: Sequence[str] = ()
-    recipe: str | None = None
-    name: str | None = None
-    dtype: Any = None
     kind = "classifier"
+    measured = (Accuracy,)
 
     def __post_init__(self) -> None:
         check_known("stem", self.stem, STEMS)
@@ -122,16 +174,13 @@ class Frame(Recomputing):
                 "expected classes to be an integer >= 2; for a single output use include_top=False and add a Dense(1) layer. "
                 f"Received: classes={self.classes!r}"
             )
-        check_level_names(self.remat)
         if self.pooling is not None and not is_known(self.pooling, POOLINGS):
             raise unknown("pooling", self.pooling, [*POOLINGS, "None"])
         if not is_known(self.norm, NORMS):
             raise unknown("norm", self.norm, ["batch", "None"])
         if not is_known(self.classifier_activation, (None, "softmax")):
             raise unknown("classifier_activation", self.classifier_activation, ["softmax", "None"])
-        check_input_tensor(self.input_tensor)
-        check_weights(self.weights)
-        check_recipe(self.recipe)
+        super().__post_init__()
 
     @property
     def common(self) -> dict[str, Any]:
@@ -141,9 +190,9 @@ class Frame(Recomputing):
     @property
     def plain(self) -> dict[str, Any]:
         """The arguments of a layer without norms."""
-        return {"activation": self.activation, "init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
+        return {"activation": self.activation, "init": self.init, **super().common}
 
-    def image(self, levels: int) -> Tensor:
+    def image(self, levels: int = 1) -> Tensor:
         """Returns the symbolic image (N, H, W, C). Raises ValueError if the image is too small for this number of levels."""
         if levels > MOST_GRIDS:
             raise ValueError(f"expected at most {MOST_GRIDS} grids. Received: {levels}")
@@ -151,7 +200,7 @@ class Frame(Recomputing):
             self._check_shape(self.input_shape, levels)
         elif not isinstance(self.input_tensor, dict):
             self._check_shape(self.input_tensor.shape[1:], levels)
-        return image_of(self)
+        return super().image()
 
     def begin(self, channels: int, levels: int, normalize: bool = True) -> Tensor:
         """Returns the image after the stem, (N, H/s, W/s, channels). s is the `reduction` of the stem."""
@@ -172,11 +221,6 @@ class Frame(Recomputing):
     def loss(self) -> keras.losses.Loss:
         """Returns the cross-entropy loss, for logits or for the probabilities of a softmax."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=self.classifier_activation is None)
-
-    @staticmethod
-    def measures() -> list[keras.metrics.Metric]:
-        """Returns the metrics of the model."""
-        return [Accuracy()]
 
     def _check_shape(self, shape: Any, levels: int) -> None:
         shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -206,13 +250,6 @@ class Frame(Recomputing):
             dtype="float64" if dtype == "float64" else "float32",
             name=CLASSIFIER,
         )
-
-
-def image_of(frame: Any) -> Tensor:
-    """Returns the input tensor of a frame, or a new symbolic image of its input shape and dtype."""
-    if frame.input_tensor is not None:
-        return input_tensor(frame.input_tensor)
-    return keras.Input(tuple(frame.input_shape), dtype=frame.common["dtype"].compute_dtype, name="image")
 
 
 def input_tensor(given: Any) -> Tensor:

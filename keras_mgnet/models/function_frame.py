@@ -2,40 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import keras
 
-from keras_mgnet.annotations import Tensor
 from keras_mgnet.models.checks import is_integer
-from keras_mgnet.models.frame import (
-    Recomputing,
-    check_input_tensor,
-    check_level_names,
-    check_recipe,
-    check_weights,
-    image_of,
-)
+from keras_mgnet.models.frame import BaseArguments, BaseFrame
 from keras_mgnet.relative_errors import H1Error, L2Error, RelativeH1
 
 
-class FunctionFrameArguments(TypedDict, total=False):
+class FunctionFrameArguments(BaseArguments, total=False):
     """The arguments of `FunctionFrame` as a type, for the constructors of the families."""
 
-    input_shape: tuple[int | None, int | None, int]
-    input_tensor: Any
     activation: str | Callable[..., Any]
-    weights: str | Path | None
     init: str
     remat: Sequence[str]
-    recipe: str | None
-    name: str | None
-    dtype: Any
 
 
 @dataclass(frozen=True)
-class FunctionFrame(Recomputing):
+class FunctionFrame(BaseFrame):
     """The arguments that all networks from functions to functions share. Constructors take these arguments by keyword.
 
     A family creates its levels inside `with FunctionFrame(...)`. This context opens a `keras.RematScope` for the levels in
@@ -59,52 +44,27 @@ class FunctionFrame(Recomputing):
         ValueError: expected input_shape=(height, width, channels). Received: input_shape=(64, 64)
     """
 
-    input_shape: tuple[int | None, int | None, int] = (None, None, 1)
-    input_tensor: Any = None
     activation: str | Callable[..., Any] = "gelu"
-    weights: str | Path | None = None
     init: str = "torch_default"
     remat: Sequence[str] = ()
-    recipe: str | None = None
-    name: str | None = None
-    dtype: Any = None
     kind = "network of functions"
-    include_top = True  # there is no head to leave out
+    criterion = RelativeH1
+    measured = (L2Error, H1Error)
 
     def __post_init__(self) -> None:
         shape = self.input_shape
         is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3 and shape[2] is not None
         if not is_shape or any(n is not None and not (is_integer(n) and n >= 1) for n in shape):
             raise ValueError(f"expected input_shape=(height, width, channels). Received: input_shape={shape}")
-        check_level_names(self.remat)
-        check_input_tensor(self.input_tensor)
-        check_weights(self.weights)
-        check_recipe(self.recipe)
+        super().__post_init__()
 
     @property
     def common(self) -> dict[str, Any]:
         """The arguments of every layer with a kernel: init and dtype."""
-        return {"init": self.init, "dtype": keras.dtype_policies.get(self.dtype)}
+        return {"init": self.init, **super().common}
 
     @property
     def last(self) -> dict[str, Any]:
         """The arguments of the layers after the last grid, which compute at least in float32."""
         double = self.common["dtype"].compute_dtype == "float64"
         return {**self.common, "dtype": keras.dtype_policies.get("float64" if double else "float32")}
-
-    def image(self) -> Tensor:
-        """Returns the symbolic input functions (N, H, W, c)."""
-        return image_of(self)
-
-    def head(self, functions: Tensor) -> Tensor:
-        """Returns the functions unchanged."""
-        return functions
-
-    def loss(self) -> keras.losses.Loss:
-        """Returns the relative H1 error."""
-        return RelativeH1()
-
-    @staticmethod
-    def measures() -> list[keras.metrics.Metric]:
-        """Returns the metrics of the model."""
-        return [L2Error(), H1Error()]

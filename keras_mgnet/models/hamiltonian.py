@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import keras
 
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Coupling, Euler, Force, Halves, InTurn, Level, Rest, Scheme, ZeroPadding
-from keras_mgnet.layers.schemes.stable import Leapfrog, Midpoint, SecondOrder, SymplecticEuler, VelocityVerlet, Verlet
+from keras_mgnet.layers import Coupling, Euler, Field, Force, Halves, InTurn, Level, Rest, Scheme, ZeroPadding
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from keras_mgnet.models.checks import even_integers, positive_integers, within
 from keras_mgnet.models.family import Family, Row, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -45,13 +45,13 @@ class Form(NamedTuple):
 
 
 SCHEMES = {
-    "hamiltonian": Form(SymplecticEuler, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
-    "midpoint": Form(Midpoint, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # the first step is forward Euler
-    "leapfrog": Form(Leapfrog, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
-    "verlet": Form(Verlet, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
+    "hamiltonian": Form(Coupling, ("gradient", "gradient"), lambda dt, i: (dt, -dt), products=4, halves=True),
+    "midpoint": Form(Coupling, ("skew",), lambda dt, i: (2 * dt if i else dt,)),  # the first step is forward Euler
+    "leapfrog": Form(Coupling, ("gradient", "identity"), lambda dt, i: (-dt, dt), shared=True, rests=True),
+    "verlet": Form(Coupling, ("adjoint", "single"), lambda dt, i: (-dt, dt), halves=True, shared=True),
     "second_order": Form(SecondOrder, ("single",), lambda dt, i: (dt**2 if i else dt**2 / 2,), products=1),
     "velocity_verlet": Form(
-        VelocityVerlet, ("single", "identity"), lambda dt, i: (dt if i else dt / 2, dt), 1, shared=True, rests=True
+        Coupling, ("single", "identity"), lambda dt, i: (dt if i else dt / 2, dt), 1, shared=True, rests=True
     ),
     "antisymmetric": Form(Euler, ("damped_skew",), lambda dt, i: (dt,)),
     "parabolic": Form(Euler, ("gradient",), lambda dt, i: (-dt,)),
@@ -195,8 +195,10 @@ class HamiltonianNet(Network):
                     restrict = {size: ZeroPadding(size, 2, name=name, **options) for size, name in named}
                     parts = [restrict[size](part) for size, part in zip(sizes, parts, strict=True)]
                 rule = row.scheme(*[q] * (scheme == "second_order"), dtype=policy)
-                width = None if inner is None else m
-                iterate = _level(row, rule, n, sizes[-1], width, dt, gamma, memory_free, f"level{level}", frame)
+                force = {"shared": row.shared, "inner": None if inner is None else m, "gamma": gamma, **frame.plain}
+                field = _field(row, [row.factors(dt, i) for i in range(n)], sizes[-1], force)
+                recover = memory_free and row.reversible
+                iterate = Level(rule, field, memory_free=recover, name=f"level{level}", dtype=policy)
                 pair = Rest(name=f"rest{level}", dtype=policy)(*parts) if row.rests else (parts[0], parts[-1])
                 parts = iterate(*pair)[-len(parts) :] if row.reversible else [iterate(*parts)]
             x = keras.layers.Concatenate(name="state", dtype=policy)(parts) if row.halves else parts[0]
@@ -204,24 +206,9 @@ class HamiltonianNet(Network):
         super().__init__(frame, x, name=f"{scheme}{2 + row.products * sum(blocks)}")
 
 
-def _level(
-    row: Form,
-    rule: Scheme,
-    blocks: int,
-    channels: int,
-    inner: int | None,
-    dt: float,
-    gamma: float,
-    memory_free: bool,
-    name: str,
-    frame: Frame,
-) -> Level:
-    """Returns the level of one grid. The level takes a pair of states if the scheme is reversible, and one state if not."""
-    policy, options = frame.common["dtype"], {"shared": row.shared, "inner": inner, "gamma": gamma, **frame.plain}
-    factors = [row.factors(dt, i) for i in range(blocks)]
+def _field(row: Form, factors: list[tuple[float, ...]], channels: int, options: dict[str, Any]) -> Field:
+    """Returns the field of one grid: the forces of all blocks in turn if the scheme is reversible, else one force."""
     if not row.reversible:
-        force = Force(channels, row.forms * blocks, sum(factors, ()), name="f", **options)
-        return Level(rule, force, name=name, dtype=policy)
+        return Force(channels, row.forms * len(factors), sum(factors, ()), name="f", **options)
     forces = [Force(channels, row.forms, w, name=f"f{i}", **options) for i, w in enumerate(factors)]
-    field = InTurn(forces, name="f", dtype=policy)
-    return Level(rule, field, memory_free=memory_free, name=name, dtype=policy)
+    return InTurn(forces, name="f", dtype=options["dtype"])

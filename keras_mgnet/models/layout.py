@@ -1,11 +1,14 @@
 """Layouts of residual networks: the grids, blocks, channels and kind of block that belong to a depth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_mgnet.errors import unknown
 from keras_mgnet.layers.fields.branch import Branch, basic, bottleneck
+from keras_mgnet.layers.fields.field import Blocks, Field
 from keras_mgnet.layers.stochastic import survival_probabilities
 from keras_mgnet.models.checks import is_integer, positive_integer, positive_integers, within
 
@@ -30,6 +33,13 @@ class Stage(NamedTuple):
     channels: int
     strides: int
     changes_shape: bool
+
+    def residual(
+        self, f: Field, shortcut: Callable[..., keras.Layer], options: dict[str, Any], **further: Any
+    ) -> Blocks:
+        """Returns `Blocks` with the field f and, if the first block changes the shape, a shortcut of `layers.shortcut`."""
+        R = shortcut(self.channels, self.strides, options) if self.changes_shape else None
+        return Blocks(f, R=R, name="blocks", dtype=options["dtype"], **further)
 
 
 @dataclass(frozen=True)

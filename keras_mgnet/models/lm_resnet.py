@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known
-from keras_mgnet.layers import Blocks, Conv, Level, LinearMultistep, shortcut
+from keras_mgnet.layers import Conv, Level, LinearMultistep, shortcut
 from keras_mgnet.layers.schemes.two_step import TwoStep
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Published, Row, Space, errors
@@ -54,16 +54,9 @@ class LMResNet(Network):
     and the activation of the branch.
 
     Args:
-        depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
-            or 164 and 1001 (bottlenecks) have three grids.
-        blocks: number of blocks on each grid; None for those that `depth` gives.
-        bottleneck: whether each block is 1x1 - 3x3 - 1x1 with c channels inside and 4 c outside. None lets `depth` decide.
+        depth, blocks, bottleneck, base_width, survival, survival_schedule: as in `ResNet`. Only f is dropped.
         lm_transition: "plain" as above. "project" gives the first block of each grid a k_n, too. On coarser grids a separate 1x1
             convolution then projects x_{n-1}. Before the first block of the network x_{-1} = 0.
-        base_width: number of channels inside the blocks of the first grid; None for 64 on four grids and 16 on any other number.
-        survival: probability that f of the last block is kept in a training step (stochastic depth). Only f is dropped.
-        survival_schedule: how this probability depends on the depth, "huang" or "lm_release", see
-            `keras_mgnet.layers.stochastic`.
 
     Example:
         >>> model = LMResNet(20)
@@ -110,10 +103,7 @@ class LMResNeXt(Network):
     Source: Lu2018, Table 2. Only lm_transition="project" gives the published size.
 
     Args:
-        depth: number of layers, 9n + 2 for n blocks on each of three grids.
-        blocks: number of blocks on each grid in place of `depth`, such as (3, 4, 6, 3) for the 50 layers of ImageNet.
-        cardinality: number of groups.
-        group_width: channels of a group on the first grid.
+        depth, blocks, cardinality, group_width: as in `ResNeXt`.
         lm_transition: "project" gives the first block of each grid a k_n and, on coarser grids, a projection of x_{n-1}. "plain"
             gives this block neither.
 
@@ -162,17 +152,10 @@ def linear_multistep(
     project = shortcut.norm_projection if released else shortcut.projection
     x, previous = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet), None
     for stage, survives in zip(plan.stages(), survivals, strict=True):
-        shape = (stage.channels, stage.strides, options)
         lead = "none" if imagenet and stage.level == 1 else None
-        blocks = Blocks(
-            plan.branch(stage, strides=stage.strides, lead=lead, name="f", **options),
-            R=project(*shape) if stage.changes_shape else None,
-            R_activated=not released,
-            survival=survives,
-            inverted=schedule == "lm_release",
-            name="blocks",
-            dtype=options["dtype"],
-        )
+        branch = plan.branch(stage, strides=stage.strides, lead=lead, name="f", **options)
+        chance: dict[str, Any] = {"survival": survives, "inverted": schedule == "lm_release"}
+        blocks = stage.residual(branch, project, options, R_activated=not released, **chance)
         scheme = LinearMultistep(stage.blocks, k_first=projects, dtype=options["dtype"])
         level = Level(scheme, blocks, name=f"level{stage.level}", dtype=options["dtype"])
         given = [_restriction(stage, options)(previous)] if projects and stage.level > 1 else []

@@ -52,18 +52,14 @@ class MultiResNet(Network):
     classifier, and `PreActResNet` has none.
 
     Args:
-        depth: number of layers. 18 and 34 (basic blocks) or 50, 101 and 152 (bottlenecks) have four grids. 6n + 2 (basic blocks)
-            or 164 and 1001 (bottlenecks) have three grids.
+        depth, blocks, bottleneck, scheme: as in `ResNet`.
         branches: number k of branches in each block.
         widen: factor that multiplies all numbers of channels except the stem's.
         base_width: number of channels of the stem. Before widening, the 3x3 convolutions of the first grid have the same
             number, and those of each coarser grid have twice as many. None for 64 on four grids and 16 on any other number.
-        blocks: number of blocks on each grid; None for those that `depth` gives.
-        bottleneck: whether each branch is 1x1 - 3x3 - 1x1 with c channels inside and 4 c outside. None lets `depth` decide.
         shortcut: the shortcut of a block that changes the shape. "projection" is a 1x1 convolution. All branches and
             this convolution share one norm and activation. "padding" adds zero channels. None for "padding" with basic
             blocks on three grids, and for "projection" in all other cases.
-        scheme: "euler", "heun" or "linear_multistep", as in `ResNet`.
 
     Example:
         >>> MultiResNet(20, 3).name
@@ -116,6 +112,4 @@ def multi_blocks(plan: Layout, stage: Stage, frame: Frame, k: int, padding: bool
     leads = ["none" if normalized or (common and j > 0) else None for j in range(k)]
     fs = [plan.branch(stage, strides=stage.strides, lead=lead, name=f"f{j}", **options) for j, lead in enumerate(leads)]
     make = shortcut.padding if padding else shortcut.projection
-    policy = options["dtype"]
-    R = make(stage.channels, stage.strides, options) if stage.changes_shape else None
-    return Blocks(Sum(fs, name="f", dtype=policy), R=R, R_activated=not padding, name="blocks", dtype=policy)
+    return stage.residual(Sum(fs, name="f", dtype=options["dtype"]), make, options, R_activated=not padding)

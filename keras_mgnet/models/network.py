@@ -19,9 +19,7 @@ from keras_mgnet.layers.level import Level
 from keras_mgnet.layers.schemes.scheme import Method
 from keras_mgnet.models.examples import check_examples
 from keras_mgnet.models.family import Family
-from keras_mgnet.models.frame import Frame, is_file
-from keras_mgnet.models.function_frame import FunctionFrame
-from keras_mgnet.models.image_frame import ImageFrame
+from keras_mgnet.models.frame import BaseFrame, Frame, is_file
 from keras_mgnet.models.weights import complete, load_file, load_trained
 
 # Kernels that no output reads belong to published sizes (`description.unread_kernels`): that they have no gradient is no fault.
@@ -49,7 +47,7 @@ class Network(keras.Model):
             search follows every path, and their number doubles with each fork.
 
     Attributes:
-        frame: class of the frame, `Frame` or another class with the same methods.
+        frame: class of the frame, a subclass of `BaseFrame`.
         family: data about the family (`keras_mgnet.models.family.Family`).
         recipe: how the network is trained (`keras_mgnet.recipes.Recipe`).
 
@@ -67,7 +65,7 @@ class Network(keras.Model):
         (None, 3)
     """
 
-    frame: ClassVar[type[Frame] | type[ImageFrame] | type[FunctionFrame]] = Frame
+    frame: ClassVar[type[BaseFrame]] = Frame
     family: ClassVar[Family] = Family(recipe="xuteam")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -77,7 +75,7 @@ class Network(keras.Model):
 
     def __init__(
         self,
-        frame: Frame | ImageFrame | FunctionFrame,
+        frame: BaseFrame,
         features: keras.KerasTensor,
         *,
         name: str,

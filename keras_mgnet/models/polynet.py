@@ -79,6 +79,4 @@ def poly_blocks(plan: Layout, stage: Stage, kind: str, options: dict[str, Any]) 
     kinds = ["plain" if stage.changes_shape and n == 0 else kind for n in range(stage.blocks)]
     table = module_kernels(kinds)
     F = plan.branch(stage, uses=len(table), sharing=(table, table), strides=stage.strides, name="F", **options)
-    policy = options["dtype"]
-    R = shortcut.padding(stage.channels, stage.strides, options) if stage.changes_shape else None
-    return Blocks(Poly(F, kinds, name="f", dtype=policy), R=R, name="blocks", dtype=policy)
+    return stage.residual(Poly(F, kinds, name="f", dtype=options["dtype"]), shortcut.padding, options)

@@ -8,7 +8,7 @@ import keras
 
 from keras_mgnet.annotations import Tensor
 from keras_mgnet.errors import check_known, is_known, unknown
-from keras_mgnet.layers import Blocks, Branch, Conv, shortcut
+from keras_mgnet.layers import Branch, Conv, shortcut
 from keras_mgnet.layers.sharing import PUBLISHED_SIZE, RESTRICTION_FIRST, check_share, sharing_A, sharing_B
 from keras_mgnet.models.family import EITHER, Family, Space
 from keras_mgnet.models.frame import Frame, FrameArguments
@@ -168,15 +168,8 @@ def residual_level(
     order = "preactivation" if preactivation else "postactivation"
     branch = plan.branch(stage, strides=stage.strides, order=order, lead=lead, sharing=sharing, name="f", **options)
     make = shortcut.padding if padding else shortcut.projection if preactivation else shortcut.projection_norm
-    blocks = Blocks(
-        branch,
-        R=make(stage.channels, stage.strides, options) if stage.changes_shape else None,
-        R_activated=preactivation and R_activated and not padding,
-        survival=survival,
-        inverted=inverted,
-        name="blocks",
-        dtype=options["dtype"],
-    )
+    activated = preactivation and R_activated and not padding
+    blocks = stage.residual(branch, make, options, R_activated=activated, survival=survival, inverted=inverted)
     return iterated(scheme, blocks, x, f"level{stage.level}", None if preactivation else frame.activation)
 
 

@@ -70,7 +70,9 @@ class ResNeXt(Network):
             imagenet = frame.stem == "imagenet"
             x = frame.begin(plan.stem, len(plan.blocks), normalize=imagenet or not preactivation)
             for stage in plan.stages():
-                lead = "none" if imagenet and preactivation and stage.level == 1 else None  # the stem has normalised
+                lead = (
+                    "none" if preactivation and imagenet and stage.level == 1 else None
+                )  # the stem has norm and sigma
                 x = residual_level(plan, stage, frame, x, preactivation=preactivation, lead=lead, scheme=scheme)
             if preactivation:
                 x = frame.end(x)

@@ -6,7 +6,7 @@ from typing import Unpack
 
 import keras
 
-from keras_mgnet.layers import Blocks, Euler, Level, Shake, ShiftedProjection, Stem
+from keras_mgnet.layers import Euler, Level, Shake, Stem, shortcut
 from keras_mgnet.models.checks import within
 from keras_mgnet.models.datasets import CIFAR100
 from keras_mgnet.models.family import Family, Row, Space, errors
@@ -79,13 +79,8 @@ class ShakeShake(Network):
             for stage in plan.stages():
                 branch = {"strides": stage.strides, "order": "postactivation", "lead": "activation", **options}
                 f1, f2 = (plan.branch(stage, name=name, **branch) for name in ("f1", "f2"))
-                R = (
-                    ShiftedProjection(stage.channels, stage.strides, name="R", **options)
-                    if stage.changes_shape
-                    else None
-                )
                 shake = Shake(f1, f2, mode=mode, dt=dt, name="shake", dtype=options["dtype"])
-                blocks = Blocks(shake, R=R, name="blocks", dtype=options["dtype"])
+                blocks = stage.residual(shake, shortcut.shifted, options)
                 x = Level(Euler(dtype=options["dtype"]), blocks, name=f"level{stage.level}", dtype=options["dtype"])(x)
             x = keras.layers.Activation(frame.activation, name="sigma", dtype=options["dtype"])(x)
         kind = f"{width}d" if cardinality is None else f"{cardinality}x{width}d"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_mgnet.layers import FractalLevel, GlobalPath, Join, Norm, Standardize
+from keras_mgnet.layers import FractalLevel, GlobalPath, Join, Norm
 from support.fractal import images, one_hot
 from support.numerics import frozen, randomize
 
@@ -80,8 +80,8 @@ def test_dropout_stands_between_convolution_and_norm():
     assert abs((y == 0).mean() - 0.5**4) < 0.02  # of the 2x2 maxima
 
 
-def test_standardize_is_the_norm_without_gamma_and_beta():
-    norm, bare = Norm("relu", dtype="float64"), Standardize("relu", dtype="float64")
+def test_a_norm_that_learns_nothing_has_neither_gamma_nor_beta():
+    norm, bare = Norm("relu", dtype="float64"), Norm("relu", learned=False, dtype="float64")
     x = images() * 3 + 1
     np.testing.assert_allclose(bare(x, training=True), norm(x, training=True), rtol=1e-12)
     np.testing.assert_allclose(bare(x), norm(x), rtol=1e-12)

@@ -42,14 +42,20 @@ def assign_k(model, value):
             LMResNeXt(11, cardinality=2, group_width=2, lm_transition="plain", input_shape=(8, 8, 1)),
             ResNeXt(11, cardinality=2, group_width=2, preactivation=True, input_shape=(8, 8, 1)),
         ),
+        (
+            LMResNeXt(11, cardinality=2, group_width=2, lm_transition="plain", stem="imagenet"),
+            ResNeXt(11, cardinality=2, group_width=2, preactivation=True, stem="imagenet"),
+        ),
     ],
-    ids=["lm_resnet", "lm_resnext"],
+    ids=["lm_resnet", "lm_resnext", "lm_resnext_imagenet"],
 )
 def test_k_zero_is_the_preactivation_network_bit_for_bit(lm, plain, training, images):
     copy_by_path(randomize(lm), plain)
     assign_k(lm, 0.0)
     x = images(lm)
     np.testing.assert_array_equal(lm(x, training=training), plain(x, training=training))
+    assert lm.count_params() - plain.count_params() == k_values(lm).size
+    assert lm.recipe.epochs == plain.recipe.epochs
 
 
 TINY = {"input_shape": (8, 8, 1), "classes": 3}

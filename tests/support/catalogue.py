@@ -84,7 +84,6 @@ from keras_mgnet.layers import (
     Shake,
     ShiftedProjection,
     SkewConv,
-    Standardize,
     Stem,
     Stencil,
     StencilField,
@@ -97,7 +96,7 @@ from keras_mgnet.layers import (
     bottleneck,
 )
 from keras_mgnet.layers.schemes.smoothers import Chebyshev, RedBlack
-from keras_mgnet.layers.schemes.stable import SecondOrder
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from support import slow_unless
 
 TINY = {"nu": (1, 2), "channels": 4, "input_shape": (8, 8, 1), "classes": 3}
@@ -287,7 +286,7 @@ LAYERS = {
     ),
     "fractal_level": (lambda: FractalLevel(4, 3, dropout=0.1), [(2, 9, 8, 3), (3,)]),
     "global_path": (lambda: GlobalPath(3), [(2, 8, 8, 3)]),
-    "standardize": (lambda: Standardize("relu", foldable=False), [(2, 4, 4, 3)]),
+    "norm_unlearned": (lambda: Norm("relu", foldable=False, learned=False), [(2, 4, 4, 3)]),
     "affine": (lambda: Affine(4, strides=2, bias=1.0, activation="relu"), [(2, 7, 6, 3)]),
     "dense_level": (lambda: Level(Dense(), DenseStates(2, 3, bottleneck=True, dropout=0.1)), [(2, 5, 5, 3)]),
     "dense_transition": (lambda: DenseTransition(4, dropout=0.1), [(2, 5, 5, 3)]),

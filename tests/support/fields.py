@@ -12,6 +12,3 @@ class Decay(Field):
 
     def call(self, x, i=0):
         return self.factor * x
-
-    def compute_output_shape(self, input_shape):
-        return input_shape

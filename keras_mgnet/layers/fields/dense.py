@@ -19,9 +19,7 @@ class DenseStates(Field):
         bottleneck: whether f^i is A s B s instead of K s. s is a norm followed by sigma, A and K are 3x3 convolutions to `growth`
             channels, and B is a 1x1 convolution to 4 * growth channels.
         dropout: dropout rate after each convolution.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> import keras

@@ -269,9 +269,6 @@ class Diffusion(Field):
         for step in self.steps:
             step.build(shape)
 
-    def compute_output_shape(self, shape: Shape) -> Shape:
-        return tuple(shape)
-
     def call(self, states: tuple[Tensor, Tensor], i: int = 0) -> Tensor:
         return self.steps[i](*states)
 

@@ -15,17 +15,22 @@ from keras_mgnet.serialization import serializable
 class Field(keras.layers.Layer):
     """What a scheme evaluates: f^i(x) for the iterations i < uses.
 
-    A subclass defines `uses`, `call(x, i=0)` and the output shape.
+    A subclass defines `uses` and `call(x, i=0)`, and `compute_output_shape` if f^i(x) has another shape than x.
 
     Attributes:
         uses: number of iterations.
         by_euler: description of the method that `Euler` becomes with this field; None for plain forward Euler.
+        by_coupling: description of the method that `Coupling` becomes with this field; None for the additive coupling.
         draws: whether training drops iterations at random.
     """
 
     uses: int = 1
     by_euler: Method | None = None
+    by_coupling: Method | None = None
     draws: bool = False
+
+    def compute_output_shape(self, input_shape: Shape) -> Any:
+        return tuple(input_shape)
 
     def at(self, i: int) -> Any:
         """Returns the field at iteration i, the argument `f` of the methods of a scheme."""
@@ -136,6 +141,7 @@ class InTurn(Field):
     def __init__(self, fields: Sequence[Field], *, name: str | None = None, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.fields = list(fields)
+        self.by_coupling = self.fields[0].by_coupling
         self.uses = len(self._places)
 
     @property
@@ -145,9 +151,6 @@ class InTurn(Field):
     def build(self, input_shape: Shape) -> None:
         for field in self.fields:
             field.build(input_shape)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def at(self, i: int) -> Any:
         field, j = self._places[min(i, self.uses - 1)]  # a scheme also asks for the iteration after the last

@@ -58,6 +58,42 @@ FORMS: dict[str, tuple[type[Conv], Callable[..., Tensor]]] = {
     ),
 }
 
+# The methods of `Coupling` with the forces of a block. h is the step size, which the factors of the forces contain.
+COUPLINGS = {
+    ("gradient", "gradient"): Method(
+        "symplectic Euler",
+        "Y <- Y + h K_1^T s(K_1 Z + b_1), Z <- Z - h K_2^T s(K_2 Y + b_2)",
+        "1; 2 with Z read at half steps",
+        "Y' = K_1^T s(K_1 Z + b_1), Z' = -K_2^T s(K_2 Y + b_2)",
+    ),
+    ("skew",): Method(
+        "explicit midpoint rule, begun by forward Euler",
+        "Y_{j+1} = Y_{j-1} + 2 h s((K - K^T) Y_j + b)",
+        "2",
+        "Y' = s((K - K^T) Y + b)",
+    ),
+    ("gradient", "identity"): Method(
+        "leapfrog (Stoermer)",
+        "Y_{j+1} = 2 Y_j - Y_{j-1} - h^2 K^T s(K Y_j + b), Y_{-1} = Y_0",
+        "2 with Y' read at half steps, else 1",
+        "Y'' = -K^T s(K Y + b), Y'(0) = 0",
+    ),
+    ("adjoint", "single"): Method(
+        "Stoermer-Verlet",
+        "Z <- Z - h s(K^T Y + b), Y <- Y + h s(K Z + b)",
+        "2 with Z read at half steps, else 1",
+        "Y' = s(K Z + b), Z' = -s(K^T Y + b)",
+    ),
+    # The state is (w, r) with w = v + h F / 2. A step computes w <- w + h F, then r <- r + h w, so that each F is computed once.
+    # The first step adds only h F / 2 to w.
+    ("single", "identity"): Method(
+        "velocity Verlet",
+        "r <- r + h v + h^2 F / 2, v <- v + h (F + F') / 2, F = s(K r + b), F' that of the new r",
+        "2",
+        "r' = v, v' = s(K r + b), v(0) = 0",
+    ),
+}
+
 
 @serializable
 class Force(Field):
@@ -76,7 +112,8 @@ class Force(Field):
         channels: number of channels of x.
         forms: the name of g_i for each iteration, as above.
         factors: w_i for each iteration, including the step size.
-        shared: whether all iterations share one K and one b. By default each iteration has its own K and b.
+        shared: whether all iterations share one K and one b. By default each iteration has its own K and b. "skew" and
+            "damped_skew" share K only with each other.
         inner: the other number of channels of K; None for `channels`. With another number K is not square. "gradient", alone or
             with "identity": K maps `channels` to `inner`. "single" and "adjoint": K maps `inner` to `channels`, so "single" takes
             x with `inner` channels, and "adjoint" returns as many. The two then have biases of their own.
@@ -115,18 +152,18 @@ class Force(Field):
         super().__init__(name=name, dtype=dtype)
         for form in forms:
             check_known("force", form, FORMS)
+        if shared and len({FORMS[form][0] for form in forms}) > 1:
+            raise ValueError(
+                f"expected no forms with K - K^T beside others with shared=True. Received: forms={tuple(forms)!r}"
+            )
         self.crossed = inner is not None and set(forms) <= {"single", "adjoint"}
         if inner is not None and not self.crossed and not set(forms) <= {"gradient", "identity"}:
             raise ValueError(f"expected inner only with K or K^T in all forms. Received: forms={tuple(forms)!r}")
-        if shared and len({FORMS[form][0] for form in forms}) > 1:
-            raise ValueError(
-                f"expected forms with one kind of kernel, which they share. Received: forms={tuple(forms)!r}"
-            )
         self.channels, self.inner = channels, channels if inner is None else inner
         self.forms, self.factors, self.gamma = tuple(forms), tuple(factors), gamma
         self.uses, self.sigma = len(self.forms), keras.activations.get(activation)
         known = {"gradient": self.parabolic, "damped_skew": self.damped}
-        self.by_euler = known.get("".join(set(self.forms)))
+        self.by_euler, self.by_coupling = known.get("".join(set(self.forms))), COUPLINGS.get(self.forms)
         names = ["K"] if shared else [f"K{i}" for i in range(self.uses)]
         kinds = [FORMS[form][0] for form in self.forms[: len(names)]]
         options = {"init": init, "dtype": self.dtype_policy}
@@ -141,9 +178,6 @@ class Force(Field):
         for K in self.K:
             K.build(input_shape)
         self.b = [self.add_weight(shape=(size,), initializer="zeros", name=f"b{i}") for i, size in enumerate(sizes)]
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         K, b = (family[min(i, len(family) - 1)] for family in (self.K, self.b))

@@ -75,8 +75,5 @@ class Highway(Field):
     def build(self, input_shape: Shape) -> None:
         build_all(input_shape, self.H, self.T, self.C)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
-
     def call(self, x: Tensor, i: int = 0) -> Tensor:
         return steps.highway(x, self.H[i](x), self.T[i](x), self.C[i](x) if self.C else None)

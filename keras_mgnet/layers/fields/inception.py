@@ -30,9 +30,7 @@ class Inception(Field):
         uses: number of applications. The argument i of the call is the index of the application.
         sharing: for each application an index. Applications with the same index share the kernels of all paths. By default each
             application has its own kernels.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> F = Inception((((2, 1), (3, (1, 7)), (3, (7, 1))), ((4, 1),)), 8)
@@ -61,7 +59,7 @@ class Inception(Field):
 
     def _made(self, path: Any, name: str, sharing: Sequence[int] | None, options: dict[str, Any]) -> Any:
         if path == POOL:
-            return MaxPooling(name=name, dtype=self.dtype_policy)
+            return keras.layers.MaxPooling2D(3, 2, data_format="channels_last", name=name, dtype=self.dtype_policy)
         kernels = [Kernel(*K)._replace(padded=len(K) == 2) for K in path]
         names = [f"{name}{q}" for q in range(1, len(kernels) + 1)]
         tables = None if sharing is None else (sharing,) * len(kernels)
@@ -79,22 +77,12 @@ class Inception(Field):
         return shape if self.A is None else self.A.compute_output_shape(shape)
 
     def call(self, x: Tensor, i: int = 0) -> Tensor:
-        x = ops.concatenate([path(x, i=i) for path in self.paths], axis=-1)
+        x = ops.concatenate([path(x, i=i) if isinstance(path, Chain) else path(x) for path in self.paths], axis=-1)
         return x if self.A is None else self.A(x, i=i)
 
     def _concatenated(self, shape: Shape) -> Shape:
         ends = [path.compute_output_shape(shape) for path in self.paths]
         return *ends[0][:-1], sum(end[-1] for end in ends)
-
-
-class MaxPooling(keras.layers.MaxPooling2D):
-    """3x3 max pooling with stride 2 and without padding. The argument i of the call has no effect."""
-
-    def __init__(self, *, name: str | None = None, dtype: DType = None) -> None:
-        super().__init__(3, 2, data_format="channels_last", name=name, dtype=dtype)
-
-    def call(self, x: Tensor, i: int = 0) -> Tensor:
-        return super().call(x)
 
 
 @serializable
@@ -103,9 +91,7 @@ class InceptionStem(keras.layers.Layer):
 
     Args:
         parts: the argument `paths` of each `Inception` layer.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(InceptionStem(((((4, 3, 2),),), ("pool", ((6, 3, 2),))))(ops.ones((1, 15, 15, 3))).shape)

@@ -27,9 +27,7 @@ class Recurrent(Field):
         share_K: whether all steps share the kernels of K_ij, as in a recurrent network.
         share_norms: whether all steps share the norms of K_ij. By default each step has its own norms (time-specific
             normalisation).
-        activation: the activation in K_ij.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> import keras
@@ -73,9 +71,6 @@ class Recurrent(Field):
         for K in itertools.chain.from_iterable(map(self.row, range(self.states))):
             if K is not None:
                 K.build(input_shape)
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return input_shape
 
     def call(self, states: Sequence[Tensor | None], i: int = 0) -> list[Tensor | None]:
         unread = self.states - 1 if i == self.uses - 1 else 0

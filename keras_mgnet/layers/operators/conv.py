@@ -60,18 +60,17 @@ def initializer(init: str) -> keras.initializers.Initializer:
 PADDINGS = ("zeros", "periodic", "reflect")
 
 
-def pad(x: Tensor, margin: int, padding: str = "zeros") -> Tensor:
-    """Continues x (N, H, W, C) by `margin` points on all four sides.
+def pad(x: Tensor, margins: Sequence[int], padding: str = "zeros") -> Tensor:
+    """Continues x (N, H, W, C) by `margins` (rows, columns) on both sides.
 
     `padding` is "zeros", "periodic", or "reflect" for a mirror in the outermost points, which are not repeated.
     """
+    rows, columns = margins
     if padding == "periodic":
-        for axis, part in ((1, (slice(None),)), (2, (slice(None), slice(None)))):
-            first, last = x[(*part, slice(margin))], x[(*part, slice(-margin, None))]
-            x = ops.concatenate([last, x, first], axis=axis)
-        return x
+        x = ops.concatenate([x[:, -rows:], x, x[:, :rows]], axis=1) if rows else x
+        return ops.concatenate([x[:, :, -columns:], x, x[:, :, :columns]], axis=2) if columns else x
     mode = "constant" if padding == "zeros" else padding
-    return ops.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode)
+    return ops.pad(x, ((0, 0), (rows, rows), (columns, columns), (0, 0)), mode)
 
 
 _applications: ContextVar[list[tuple[keras.layers.Layer, int | None]] | None] = ContextVar("applications", default=None)
@@ -116,7 +115,7 @@ class Conv(keras.layers.Conv2D):
 
     Args:
         filters: output channels.
-        kernel_size: k, odd with s = 1. With s = 1 and zeros, or without padding, it can also be (k_h, k_w).
+        kernel_size: k or (k_h, k_w), odd with s = 1.
         strides: s, 1 or 2.
         groups: number of groups of input channels. Each group is convolved to filters / groups channels.
         padded: what surrounds the image: True for zeros, "periodic" or "reflect" (see `pad`), or False for nothing. With False
@@ -155,8 +154,6 @@ class Conv(keras.layers.Conv2D):
         self.continued = "zeros" if isinstance(padded, bool) else padded
         check_known("padding", self.continued, PADDINGS)
         by_keras = bool(padded) and strides == 1 and self.continued == "zeros"
-        if padded and not by_keras and not isinstance(kernel_size, int):
-            raise ValueError(f"expected an integer kernel_size, but for strides=1 and zeros. Received: {kernel_size!r}")
         super().__init__(
             filters,
             kernel_size,
@@ -166,11 +163,12 @@ class Conv(keras.layers.Conv2D):
             kernel_initializer=initializer(init),
             **options,
         )
-        self.margin = (self.kernel_size[0] - 1) // 2 if padded and not by_keras else 0
+        own = padded and not by_keras
+        self.margins = tuple((k - 1) // 2 if own else 0 for k in self.kernel_size)
 
     def call(self, x: Tensor) -> Tensor:
         record(self, self.compute_output_shape(tuple(x.shape))[1:3], self.kernel.shape)
-        return super().call(pad(x, self.margin, self.continued) if self.margin else x)
+        return super().call(pad(x, self.margins, self.continued) if any(self.margins) else x)
 
     def adjoint(self, y: Tensor, grid: Sequence[int]) -> Tensor:
         """Applies the adjoint of the convolution: <conv x, y> = <x, adjoint y> for every x on `grid`.
@@ -183,7 +181,7 @@ class Conv(keras.layers.Conv2D):
         """
         record(self, tuple(y.shape)[1:3], self.kernel.shape)
         x = ops.conv_transpose(y, self.kernel, self.strides, "valid", data_format="channels_last")
-        margins = [k // 2 if self.padding == "same" else self.margin for k in self.kernel_size]
+        margins = [k // 2 for k in self.kernel_size] if self.padding == "same" else self.margins
         unread = [max(s - 1 - m, 0) for s, m in zip(self.strides, margins, strict=True)]  # after the last kernel
         x = ops.pad(x, ((0, 0), *((0, n) for n in unread), (0, 0))) if any(unread) else x
         rows, columns = (slice(m, m + size) for m, size in zip(margins, grid, strict=True))
@@ -208,8 +206,8 @@ class Conv(keras.layers.Conv2D):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         n, h, w, c = input_shape
-        padded = (n, *(size and size + 2 * self.margin for size in (h, w)), c)
-        return super().compute_output_shape(padded)
+        rows, columns = self.margins
+        return super().compute_output_shape((n, h and h + 2 * rows, w and w + 2 * columns, c))
 
 
 @serializable

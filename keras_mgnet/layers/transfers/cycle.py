@@ -21,9 +21,7 @@ class CycleTransfer(keras.layers.Layer):
     Args:
         channels: number of channels of the coarse grid.
         normalize: whether s is a norm followed by the activation. If not, s is the identity.
-        activation: the activation in s.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> transfer, r = CycleTransfer(8), ops.ones((1, 7, 7, 4))

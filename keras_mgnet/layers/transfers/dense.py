@@ -21,9 +21,7 @@ class DenseTransition(keras.layers.Layer):
     Args:
         channels: output channels.
         dropout: dropout rate after R.
-        activation: sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(DenseTransition(3)(keras.ops.ones((1, 8, 8, 6))).shape)

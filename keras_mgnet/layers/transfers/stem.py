@@ -54,9 +54,7 @@ class Stem(keras.layers.Layer):
             - "whitening" has a `Whitening` of 2x2 patches, a 3x3 kernel and 2x2 max pooling before the norm, so s = 2:
               f = sigma(norm(pool(theta * sigma(W * image + b)))).
         normalize: whether a norm and the activation follow the convolution. A pre-activation ResNet for CIFAR has neither.
-        activation: the activation sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> tuple(Stem(16, "imagenet")(ops.ones((1, 64, 64, 3))).shape)
@@ -102,4 +100,4 @@ class Stem(keras.layers.Layer):
         if self.kind.pool == 2:
             x = ops.max_pool(x, 2, 2, "same", "channels_last")
         x = x if self.s is None else self.s(x)
-        return ops.max_pool(pad(x, 1), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x
+        return ops.max_pool(pad(x, (1, 1)), 3, 2, "valid", "channels_last") if self.kind.pool == 3 else x

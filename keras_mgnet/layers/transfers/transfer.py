@@ -40,7 +40,8 @@ class FullWeighting(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         hat = np.array([1, 2, 1]) / 4
         stencil = np.broadcast_to(np.outer(hat, hat)[:, :, None, None], (3, 3, x.shape[-1], 1))
-        return ops.depthwise_conv(pad(x, 1), ops.convert_to_tensor(stencil, dtype=x.dtype), 2, "valid", "channels_last")
+        kernel = ops.convert_to_tensor(stencil, dtype=x.dtype)
+        return ops.depthwise_conv(pad(x, (1, 1)), kernel, 2, "valid", "channels_last")
 
 
 def _pooling(kind: type[keras.layers.Layer]) -> Callable[[DType], keras.layers.Layer]:
@@ -145,9 +146,7 @@ class GridTransfer(keras.layers.Layer):
         Pi, R: the kinds of the two restrictions, see `Restriction`.
         normalize: whether to apply s1 and s2. Without s1 and s2 the transfer is He2019 (4.4) as printed.
         padded: what surrounds the grid in a "conv", as in `Restriction`.
-        activation: the activation sigma.
-        norm: "batch" for batch normalisation, None for no norm.
-        init: kernel initialiser, a key of `conv.INITIALIZERS`.
+        activation, norm, init: as in `Chain`.
 
     Example:
         >>> u, r = GridTransfer(8, 8)(ops.ones((1, 8, 8, 4)), ops.ones((1, 8, 8, 4)))

@@ -43,8 +43,8 @@ def test_the_skew_convolution_is_K_minus_its_adjoint_and_has_imaginary_eigenvalu
     assert np.abs(np.linalg.eigvals(skew).real).max() <= 1e-12
 
 
-def test_forms_with_kernels_of_two_kinds_share_none():
-    with pytest.raises(
-        ValueError, match=r"expected forms with one kind of kernel.* Received: forms=\('gradient', 'skew'\)"
-    ):
-        Force(4, ("gradient", "skew"), (1.0, 1.0), shared=True)
+@pytest.mark.parametrize("forms", [("skew", "single"), ("gradient", "damped_skew")])
+def test_a_shared_convolution_is_skew_for_all_forms_or_for_none(forms):
+    with pytest.raises(ValueError, match=r"expected no forms with K - K\^T beside others .* Received: forms=\('"):
+        Force(2, forms, (1.0, 1.0), shared=True)
+    assert len(Force(2, forms[:1] * 2, (1.0, 1.0), shared=True).K) == 1

@@ -113,11 +113,20 @@ def test_tensorflow_computes_with_onednn_as_it_was_asked(own):
     assert printed.split() == [str(own != "0")]
 
 
-def test_a_padded_stride_wants_a_square_kernel():
-    with pytest.raises(
-        ValueError, match=r"expected an integer kernel_size, but for strides=1 and zeros. Received: \(1, 3\)"
-    ):
-        Conv(4, (1, 3), strides=2)
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("kernel_size", [(1, 7), (5, 3), (3, 1)])
+@pytest.mark.parametrize(("padded", "mode"), [(True, "constant"), ("periodic", "wrap"), ("reflect", "reflect")])
+def test_the_two_sides_of_a_kernel_have_their_own_margins(padded, mode, kernel_size, strides):
+    conv, x = Conv(4, kernel_size, strides=strides, padded=padded), normal(2, 8, 7, 3)
+    rows, columns = (k // 2 for k in kernel_size)
+    plain = Conv(4, kernel_size, strides=strides, padded=False)
+    margins = ((0, 0), (rows, rows), (columns, columns), (0, 0))
+    continued = tensor(np.pad(x, margins, mode))
+    conv.build(x.shape)
+    plain.build(x.shape)
+    plain.kernel.assign(conv.kernel)
+    assert_close(conv(x), plain(continued))
+    assert tuple(conv(x).shape) == conv.compute_output_shape(x.shape)
 
 
 @given(size=st.tuples(st.integers(1, 9), st.integers(1, 9)), k=st.sampled_from([1, 3, 7]), s=st.sampled_from([1, 2]))

@@ -9,7 +9,7 @@ from scipy.linalg import expm
 
 from keras_mgnet import HamiltonianNet
 from keras_mgnet.layers import Conv, Coupling, Force, InTurn, Level, autodiff, steps
-from keras_mgnet.layers.schemes.stable import SecondOrder
+from keras_mgnet.layers.schemes.two_step import SecondOrder
 from support.fields import Decay
 from support.numerics import randomize
 from support.reversible import DAMPING, STABLE, level_of, network, relative
@@ -407,3 +407,16 @@ def errors(scheme, blocks, exact_start):
 def test_observed_orders(scheme, exact_start, order):
     coarse, fine = (errors(scheme, blocks, exact_start) for blocks in (20, 40))
     assert np.log2(coarse / fine) == pytest.approx(order, abs=0.15)
+
+
+def test_a_level_names_its_scheme():
+    names = {scheme: network(scheme, 1).get_layer("level1").method.name for scheme in STABLE}
+    assert names == {
+        "hamiltonian": "symplectic Euler",
+        "midpoint": "explicit midpoint rule, begun by forward Euler",
+        "leapfrog": "leapfrog (Stoermer)",
+        "verlet": "Stoermer-Verlet",
+        "second_order": "Verlet",
+        "damped": "central differences",
+        "velocity_verlet": "velocity Verlet",
+    }

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 from keras_mgnet.layers import CouplingTransfer, ZeroPadding, basic
 
@@ -20,8 +19,3 @@ def test_a_transition_averages_and_pads_each_half_and_puts_the_stride_into_F():
         expected = np.zeros((1, 2, 2, 6), "float32")
         expected[..., 2:4] = x.reshape(1, 2, 2, 2, 2, 2).mean((2, 4))
         np.testing.assert_allclose(y, expected, rtol=1e-6)
-
-
-def test_padding_of_another_stride_is_refused():
-    with pytest.raises(ValueError, match=r"expected strides 1 or 2. Received: 3"):
-        ZeroPadding(4, 3)

@@ -22,7 +22,7 @@ from keras_mgnet import (
     load_torch_weights,
     model_info,
 )
-from keras_mgnet.layers import GridLevel, Norm
+from keras_mgnet.layers import GridLevel, Norm, ZeroPadding
 from keras_mgnet.multigrid import convergence_factor, solve, solver
 from keras_mgnet.optimizers import SGD
 from keras_mgnet.recipes import recipe
@@ -91,6 +91,7 @@ REFUSED = {
         lambda: HamiltonianNet(blocks=(1, 1), channels=(6, 4), **SMALL),
         "expected at least 3 channels, as the input has. Received: channels=2",
     ),
+    "shortcut stride": (lambda: ZeroPadding(4, 3), r"expected strides to be 1 or 2\. Received: strides=3"),
     "fb form": (lambda: FBResNet(A="bth"), "unknown A 'bth'; did you mean 'both'"),
     "share of mgnet": (lambda: MgNet((1,), 4, share_B="flase", **SMALL), "unknown share_B 'flase'"),
     "share by a rule of ResNet": (lambda: MgNet((1,), 4, share_A="published_size", **SMALL), "unknown share_A"),
