@@ -420,6 +420,7 @@ def test_a_single_class_is_told(tmp_path):
     assert told[0].filename == __file__
 
 
+@pytest.mark.filterwarnings("ignore:16-bit pixels of at most 120 become")
 @pytest.mark.parametrize(
     ("modes", "channels"), [(("L", "1"), 1), (("LA", "I;16"), 1), (("L", "RGB"), 3), (("P", "RGBA"), 3)]
 )
